@@ -1,0 +1,59 @@
+"""Control records of the restrictions and bulk topics: keys that begin with `!`, written to explicit partitions."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from kielto.events.base import Event, Moment
+
+BEAT, SNAPSHOT, VOID, TAKEN = "!beat", "!snapshot", "!void", "!taken"
+
+
+class Taken(Event):
+    """How far the writer has taken in another topic (a company's decisions): next offset of each partition, by index."""
+
+    kind: ClassVar[str] = "taken"
+    topic: str = Field(max_length=249)
+    topic_id: UUID
+    offsets: tuple[int, ...] = Field(max_length=1000)
+
+
+class Beat(Event):
+    """Heartbeat n of a leader's term, written by the relay to every partition of a restrictions topic.
+
+    Everything committed before the follower's last look without n-1 stands before n (see `kielto.subscriber.freshness`).
+    """
+
+    kind: ClassVar[str] = "beat"
+    epoch: int = Field(ge=1)
+    term: int = Field(ge=1)
+    n: int = Field(ge=0)
+    generation: int = Field(
+        ge=0, description="The newest finished snapshot generation; an older one keeps a gate shut."
+    )
+    taken: tuple[Taken, ...] = ()
+    at: Moment
+
+
+class SnapshotComplete(Event):
+    """A backfill is whole in this partition. `begin_*` are the topics' end offsets from before the enumeration."""
+
+    kind: ClassVar[str] = "snapshot"
+    epoch: int = Field(ge=1)
+    generation: int = Field(ge=1)
+    count: int = Field(ge=0, description="Live records in the family, for progress only.")
+    begin_restrictions: int = Field(ge=0)
+    begin_bulk: int = Field(ge=0)
+
+
+class Void(Event):
+    """A record with an unreadable key was republished: its partition's gate may open again without it."""
+
+    kind: ClassVar[str] = "void"
+    topic_id: UUID
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+    def key(self) -> str:
+        return f"{VOID}.{self.topic_id}.{self.partition}.{self.offset}"

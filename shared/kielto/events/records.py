@@ -1,0 +1,133 @@
+"""State records: full state under one key, never a difference; only what is allowed is listed. Absent means denied.
+
+Words a reader does not know (a new channel, a new purpose) stay plain text here: what nobody asks for permits nothing.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from kielto.events.base import Event, Hash, Ident, Moment, Part, Sealed, VersionText
+from kielto.events.versions import Version
+from kielto.events.words import PointKind, Recipient, Status
+
+
+class Allow(Part):
+    """One thing that is allowed at a contact point on a channel."""
+
+    purpose: str
+    partner: Ident | None = None
+    mode: str | None = None
+    product_groups: tuple[str, ...] | None = Field(default=None, description="Only these; null means all.")
+
+
+class AllowedPoint(Part):
+    point: str = Field(
+        max_length=64, description="The company's hash of the address; for post, the id of the address."
+    )
+    channel: str
+    allow: tuple[Allow, ...]
+
+
+class Record(Event):
+    """What every state record has. `erased` carries key, version and status, and nothing else."""
+
+    version: VersionText
+    status: Status = Status.LIVE
+    changed_at: Moment | None = None
+
+    @property
+    def at_version(self) -> Version:
+        return Version.parse(self.version)
+
+
+class Permissions(Record):
+    """What one company (or partner) may say to one of its customers. Topics `company.<id>.restrictions|permissions`."""
+
+    kind: ClassVar[str] = "permissions"
+    subject: Hash
+    recipient: Recipient | None = None
+    numbers: tuple[Hash, ...] = Field(
+        default=(), description="The company's hashes of its own customer numbers."
+    )
+    points: tuple[AllowedPoint, ...] = ()
+    valid_until: Moment | None = Field(default=None, description="Denies from then on; never permits.")
+    decision: Hash | None = Field(
+        default=None, description="The company's reference of the decision behind it."
+    )
+
+
+class CompanyPermissions(Part):
+    company: Ident
+    points: tuple[AllowedPoint, ...]
+
+
+class CustomerPermissions(Record):
+    """A customer's permissions in all companies, for our own services. Topics `consents.restrictions|state`."""
+
+    kind: ClassVar[str] = "customer-permissions"
+    subject: UUID
+    recipient: Recipient | None = None
+    companies: tuple[CompanyPermissions, ...] = ()
+    restrictions: tuple[UUID, ...] = Field(default=(), description="Ids of the restrictions in force.")
+    decision: UUID | None = None
+
+
+class SaleOf(Part):
+    """The sale in connection with which a contact point was obtained: 917/2014 section 200(3)."""
+
+    seller: Ident
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    product_group: str
+    ban_offered: bool = False
+
+
+class CustomerPoint(Part):
+    id: UUID
+    kind_of: PointKind
+    digest: Sealed | None = Field(default=None, description="Sealed canonical digest; none for post.")
+    role_address: bool = False
+    sales: tuple[SaleOf, ...] = ()
+
+
+class CustomershipOf(Part):
+    company: Ident
+    digest: Sealed = Field(description="Sealed canonical digest of `<company>:<customer number>`.")
+    active: bool = True
+
+
+class Customer(Record):
+    """What consents and marketing need of a customer. Topics `customers.restrictions|state`; never an address."""
+
+    kind: ClassVar[str] = "customer"
+    subject: UUID
+    alias_of: UUID | None = None
+    recipient: Recipient | None = None
+    deceased: bool = False
+    minor: bool = False
+    safety_ban: bool = False
+    organisation: UUID | None = None
+    duties: tuple[str, ...] = Field(
+        default=(), description="Product groups within a contact person's evidenced duties."
+    )
+    points: tuple[CustomerPoint, ...] = ()
+    customerships: tuple[CustomershipOf, ...] = ()
+
+
+class NamedPoint(Part):
+    point: str = Field(max_length=64)
+    channel_kind: PointKind
+    value: str = Field(max_length=500)
+
+
+class CompanyCustomer(Record):
+    """A customer as one company is entitled to see it. Topic `company.<id>.customers`; opens no gate."""
+
+    kind: ClassVar[str] = "company-customer"
+    subject: Hash
+    recipient: Recipient | None = None
+    name: str | None = Field(default=None, max_length=400)
+    language: str | None = None
+    numbers: tuple[str, ...] = Field(default=(), description="This company's own customer numbers, in clear.")
+    points: tuple[NamedPoint, ...] = ()

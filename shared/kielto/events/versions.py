@@ -1,0 +1,32 @@
+"""Record versions: (epoch, n), compared in that order. See docs/decisions/0001-contract.md.
+
+`n` rises by one whenever a record's permissions or status change; `epoch` rises when a database was restored or
+promoted, so that nothing written by an older primary can win.
+"""
+
+import re
+from typing import NamedTuple
+
+_TEXT = re.compile(r"(0|[1-9]\d{0,9})\.(0|[1-9]\d{0,18})")
+LARGEST = (2**31 - 1, 2**63 - 1)
+
+
+class Version(NamedTuple):
+    """Ordered version of one record. As text `<epoch>.<n>`, in the payload and in the header `ce_kieltoversion`."""
+
+    epoch: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.n}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Version":
+        """Raise ValueError unless `text` is `<epoch>.<n>` with an epoch of 32 and an n of 64 bits."""
+        match = _TEXT.fullmatch(text)
+        if not match:
+            raise ValueError("a version is <epoch>.<n>, two decimal numbers without leading zeros")
+        version = cls(int(match[1]), int(match[2]))
+        if version > LARGEST or version.n > LARGEST[1]:
+            raise ValueError("a version's epoch has 32 bits and its n 64")
+        return version

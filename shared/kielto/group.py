@@ -1,0 +1,141 @@
+"""The group as data: companies, partners, processors, subscriber systems, deadlines. Read from `group.yaml`.
+
+The one source for topics, keys, deadlines and whom a decision can name. `revision` rises with every change.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from kielto.events.base import Ident
+from kielto.events.topics import Topic, all_topics
+
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class GroupError(ValueError):
+    """The group file cannot be used; the message names the field and the rule."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Controller(_Model):
+    name: str
+    business_id: str
+    contact: str
+
+
+class Company(_Model):
+    id: Ident
+    name: str
+    country: Country = "FI"
+    product_groups: tuple[str, ...] = Field(min_length=1)
+
+
+class Partner(_Model):
+    id: Ident
+    name: str
+    of: tuple[Ident, ...] = Field(
+        min_length=1, description="Companies that market for it or disclose customers to it."
+    )
+    country: Country = "FI"
+
+
+class Processor(_Model):
+    id: Ident
+    name: str
+    acts_for: tuple[Ident, ...] = Field(min_length=1)
+    task: str
+
+
+class Subscriber(_Model):
+    """One system that follows a party's topics and acknowledges what it has applied."""
+
+    id: Ident
+    party: str = Field(pattern=r"^(company|partner)\.[a-z][a-z0-9-]{0,39}$")
+    name: str
+    deadline_seconds: float = Field(default=60, gt=0, description="By then it must have applied a decision.")
+    stale_seconds: float = Field(default=30, gt=0, description="N: its gate shuts when its view is older.")
+
+
+class Group(_Model):
+    """The whole group. Raises GroupError (from `load`) when a reference does not resolve."""
+
+    revision: int = Field(ge=1)
+    controller: Controller
+    beat_seconds: float = Field(default=10, gt=0, description="Time between heartbeats.")
+    companies: tuple[Company, ...] = Field(min_length=1)
+    partners: tuple[Partner, ...] = ()
+    processors: tuple[Processor, ...] = ()
+    subscribers: tuple[Subscriber, ...] = ()
+
+    @model_validator(mode="after")
+    def _references(self) -> "Group":
+        for what, ids in (
+            ("companies", [c.id for c in self.companies]),
+            ("partners", [p.id for p in self.partners]),
+            ("subscribers", [s.id for s in self.subscribers]),
+        ):
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"{what}: ids are unique")
+        for partner in self.partners:
+            if unknown := set(partner.of) - set(self.company_ids):
+                raise ValueError(f"partners.{partner.id}.of: unknown company {sorted(unknown)[0]}")
+        for processor in self.processors:
+            if unknown := set(processor.acts_for) - set(self.company_ids):
+                raise ValueError(f"processors.{processor.id}.acts_for: unknown company {sorted(unknown)[0]}")
+        for subscriber in self.subscribers:
+            if subscriber.party not in self.parties:
+                raise ValueError(f"subscribers.{subscriber.id}.party: unknown {subscriber.party}")
+            if subscriber.stale_seconds < 3 * self.beat_seconds:
+                raise ValueError(f"subscribers.{subscriber.id}.stale_seconds: is at least three beats")
+        return self
+
+    @cached_property
+    def company_ids(self) -> tuple[str, ...]:
+        return tuple(c.id for c in self.companies)
+
+    @cached_property
+    def partner_ids(self) -> tuple[str, ...]:
+        return tuple(p.id for p in self.partners)
+
+    @cached_property
+    def parties(self) -> tuple[str, ...]:
+        """`company.<id>` and `partner.<id>`: the owners of topics and keys."""
+        return (*(f"company.{c}" for c in self.company_ids), *(f"partner.{p}" for p in self.partner_ids))
+
+    def company(self, ident: str) -> Company:
+        """Raises KeyError."""
+        return next((c for c in self.companies if c.id == ident), None) or _missing(ident)
+
+    def subscribers_of(self, party: str) -> tuple[Subscriber, ...]:
+        return tuple(s for s in self.subscribers if s.party == party)
+
+    def partners_of(self, company: str) -> tuple[str, ...]:
+        return tuple(p.id for p in self.partners if company in p.of)
+
+    def topics(self) -> tuple[Topic, ...]:
+        return tuple(all_topics(self.parties))
+
+
+def _missing(ident: str) -> Company:
+    raise KeyError(ident)
+
+
+def load(path: Path, beat_seconds: float | None = None) -> Group:
+    """Read `group.yaml`. `beat_seconds` overrides it (demo and tests); stale times below three beats are an error."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if beat_seconds is not None and isinstance(raw, dict):
+            raw["beat_seconds"] = beat_seconds
+        return Group.model_validate(raw)
+    except (OSError, yaml.YAMLError) as error:
+        raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(x) for x in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise GroupError(f"{path}: " + "; ".join(lines)) from error
