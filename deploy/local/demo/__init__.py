@@ -1,0 +1,1 @@
+"""The demo: bans on their way through real processes, verified by what the receivers hold."""
