@@ -28,13 +28,15 @@ def main(requirements: Path, venv: Path) -> int:
 
 
 def make(venv: Path) -> bool:
-    """A virtual environment with pip in it: by ensurepip, or by the pip of this Python where that is missing."""
+    """A virtual environment with pip in it, by ensurepip or else by the pip of this Python."""
     if run([sys.executable, "-m", "venv", str(venv)]) is None:
         return True
     shutil.rmtree(venv, ignore_errors=True)
     failed = run([sys.executable, "-m", "venv", "--without-pip", str(venv)])
     if failed is None:
-        failed = run([sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "pip"])
+        failed = run(
+            [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "pip"]
+        )
     if failed is None:
         return True
     say(f"cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)\n{failed}")

@@ -1,0 +1,47 @@
+"""`./kielto <command>`: passes the rest of the command line on to the command's own module."""
+
+import importlib
+import signal
+import sys
+from types import FrameType
+
+COMMANDS = {
+    "demo": ("deploy.local.demo", "a ban's way through the group, shown on real people and checked"),
+    "up": ("deploy.local.up", "start everything and stay; prints the URLs, Ctrl-C stops all"),
+    "test": ("deploy.local.test", "all checks and tests; options and paths go to pytest"),
+    "bench": ("tests.bench", "measure: bench NAME --json FILE"),
+    "token": ("deploy.local.token", "print a bearer token for the local services"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("help", "-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"kielto: there is no command {name!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        result = importlib.import_module(COMMANDS[name][0]).main(rest)
+    except KeyboardInterrupt:
+        return 130
+    assert isinstance(result, int)
+    return result
+
+
+def usage() -> str:
+    lines = ["usage: ./kielto COMMAND [OPTIONS]", ""]
+    lines += [f"  {name:<6} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join([*lines, "", "./kielto COMMAND --help tells a command's options."])
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Whatever asks us to end, children are stopped in order on the way out, as after Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

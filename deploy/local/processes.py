@@ -1,0 +1,149 @@
+"""Child processes that never outlive this one.
+
+All children share one process group, led by a watcher (watcher.py) that ends the group as soon as this
+process is gone, be it by an error, by Ctrl-C or by SIGKILL. The terminal's Ctrl-C does not reach the group:
+this process gets it and stops its children in order. Thread-safe; a child may be started from any thread.
+"""
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_lock = threading.Lock()
+_watcher: subprocess.Popen[bytes] | None = None
+_started: "weakref.WeakSet[Process]" = weakref.WeakSet()
+
+
+class ProcessFailed(Exception):
+    """A child ended before it was ready, or was not ready in time; says so with the end of its log."""
+
+
+class Process:
+    """One child program with a log file; may be started again after it ended.
+
+    `environment` is the whole environment of the child, this process's own if None. `stop_signal` is what
+    asks it to end in order. `account` is the user and group to run it as, for a parent that is root.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        account: tuple[int, int] | None = None,
+    ) -> None:
+        self.name, self.command, self.log = name, list(command), log
+        self._environment, self._stop_signal, self._account = environment, stop_signal, account
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the child that runs now or ran last."""
+        if self._child is None:
+            raise ProcessFailed(f"{self.name} was never started")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def start(self) -> None:
+        """Start it; its output is appended to the log. Does nothing when it runs already."""
+        if self.running:
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        user, group = self._account or (None, None)
+        with open(self.log, "ab") as log, _lock:
+            _started.add(self)
+            self._child = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=None if self._environment is None else dict(self._environment),
+                process_group=_group(),
+                user=user,
+                group=group,
+                extra_groups=None if group is None else [group],
+            )
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Return once `ready()`; raises ProcessFailed when it ends before that, or after `seconds`."""
+        end = time.monotonic() + seconds
+        while not ready():
+            if not self.running:
+                code = self._child.returncode if self._child else None
+                raise ProcessFailed(
+                    f"{self.name} ended with status {code} before it was ready:\n{self.log_tail()}"
+                )
+            if time.monotonic() > end:
+                raise ProcessFailed(f"{self.name} was not ready within {seconds:.0f} s:\n{self.log_tail()}")
+            time.sleep(0.02)
+
+    def stop(self, grace: float = 20.0) -> None:
+        """Ask it to end; SIGKILL after `grace` seconds. Does nothing when it does not run."""
+        child = self._child
+        if child is None or child.poll() is not None:
+            return
+        child.send_signal(self._stop_signal)
+        child.send_signal(signal.SIGCONT)  # one that was paused hears the other signal only now
+        try:
+            child.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def log_tail(self, lines: int = 25) -> str:
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def _group() -> int:
+    """The process group of all children: the watcher's. Called under the lock."""
+    global _watcher
+    if _watcher is None or _watcher.poll() is not None:
+        script = Path(__file__).with_name("watcher.py")
+        _watcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            process_group=0,
+        )
+    return _watcher.pid
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every child that still runs, all at once; called at exit."""
+    left = [process for process in _started if process.running]
+    stoppers = [threading.Thread(target=process.stop, args=(5.0,)) for process in left]
+    for stopper in stoppers:
+        stopper.start()
+    for stopper in stoppers:
+        stopper.join()
+    if _watcher is not None and _watcher.stdin is not None:
+        _watcher.stdin.close()
+        _watcher.wait()

@@ -1,0 +1,41 @@
+"""The real servers that integration and end-to-end tests use: one stack a session, one database a test."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.kafka import Kafka
+from deploy.local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """PostgreSQL and Kafka or the running ones of KIELTO_POSTGRES, KIELTO_KAFKA; shared, so never stopped."""
+    # Nothing here outlives the session, so nothing has to survive a power cut.
+    with Stack(tmp_path_factory.mktemp("stack"), postgres={"fsync": "off"}) as stack:
+        yield stack
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[Callable[[str], str]]:
+    """`database("consents")` makes a new, empty database with its own role and returns that role's DSN."""
+    made: list[str] = []
+
+    def make(name: str = "test") -> str:
+        made.append(f"{name}_{secrets.token_hex(4)}")
+        return stack.postgres.create_database(made[-1])
+
+    yield make
+    for name in made:
+        stack.postgres.drop_database(name)
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[Kafka]:
+    """A broker of the test's own, without topics: to stop, to kill, or for topics whose names are fixed."""
+    broker = Kafka(tmp_path / "kafka")
+    broker.start()
+    yield broker
+    broker.stop()
