@@ -1,0 +1,70 @@
+"""What a service gives for each topic that it reads, and how the effects and the position are committed
+together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from kielto.events.envelope import Read
+from kielto.events.versions import Version
+from kielto.service.postgres import Conn
+
+
+class Permanent(Exception):
+    """Raised by a handler: this message can never be taken in. `reason` names the rule and nothing of the
+    content.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Where a message stands. `timestamp_ms` is the broker's append time on topics of ours."""
+
+    topic: str
+    topic_id: UUID
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Handler(Protocol):
+    """Called inside the transaction that also moves the position; never commits, never publishes to Kafka
+    itself.
+
+    Called again for the same message after a crash or a rebalance: guard by version, or by the message's own
+    id. Any exception but Permanent is transient: the transaction is rolled back and tried again, for ever.
+    Tombstones, heartbeats and other control records do not reach it.
+    """
+
+    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None: ...
+
+    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
+        """The record of `key` at `version` cannot be read: deny the key until the same or a higher one is
+        read.
+        """
+
+
+class BatchHandler(Handler, Protocol):
+    """For bulk topics: the messages of one partition, in order. `handle` and `deny` are for what must go
+    alone.
+    """
+
+    async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic that a service reads. One consumer each, group `kielto.<service>.<topic>`, positions in the
+    database.
+    """
+
+    topic: str
+    handler: Handler
+    batch: bool = False
+    """With True `handler` is a BatchHandler; for bulk topics (polling idles up to 50 ms)."""

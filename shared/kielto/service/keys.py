@@ -1,0 +1,142 @@
+"""The services' secrets: sealing of digests, pairwise ids and points of each party, encryption at rest, blind
+indexes.
+
+The keys file is JSON, each key in hex: `digest_key` (64 bytes, AES-SIV), `master_key` and `index_key` (32),
+`id_keys` by party (32), `point_keys` by party and generation (32).
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kielto.events import digests
+
+
+class KeysError(ValueError):
+    """The keys file cannot be used. Names the field, never a value."""
+
+
+def _bytes(length: int) -> AfterValidator:
+    def check(text: str) -> str:
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError:
+            raise ValueError("is no hex") from None
+        if len(raw) != length:
+            raise ValueError(f"has {length} bytes")
+        return text
+
+    return AfterValidator(check)
+
+
+Hex32 = Annotated[str, _bytes(32)]
+Hex64 = Annotated[str, _bytes(64)]
+
+
+class KeyFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    digest_key: Hex64
+    master_key: Hex32
+    index_key: Hex32
+    id_keys: dict[str, Hex32]
+    point_keys: dict[str, dict[int, Hex32]] = Field(default_factory=dict)
+
+
+class DataKey:
+    """The key of one person's data at rest (AES-256-GCM). Erasing its wrapped form erases the person."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._cipher = AESGCM(raw)
+
+    def encrypt(self, text: str, context: bytes) -> bytes:
+        """Nonce and ciphertext. `context` (the field's name and row) must be the same to decrypt."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, text.encode(), context)
+
+    def decrypt(self, sealed: bytes, context: bytes) -> str:
+        """Raises cryptography's InvalidTag when key, context or bytes are not those of `encrypt`."""
+        return self._cipher.decrypt(sealed[:12], sealed[12:], context).decode()
+
+
+class Keys:
+    def __init__(self, file: KeyFile) -> None:
+        self._file = file
+        self._ids = {party: bytes.fromhex(key) for party, key in file.id_keys.items()}
+        self._points = {
+            party: {generation: bytes.fromhex(key) for generation, key in keys.items()}
+            for party, keys in file.point_keys.items()
+        }
+        self._index = bytes.fromhex(file.index_key)
+
+    @classmethod
+    def load(cls, path: Path) -> "Keys":
+        """Raises KeysError."""
+        try:
+            return cls(KeyFile.model_validate_json(path.read_bytes()))
+        except OSError as error:
+            raise KeysError(f"{path}: cannot be read: {type(error).__name__}") from error
+        except ValidationError as error:
+            errors = error.errors(include_input=False)
+            lines = [f"{'.'.join(str(x) for x in e['loc'])}: {e['msg']}" for e in errors]
+            raise KeysError(f"{path}: " + "; ".join(lines)) from None
+
+    @cached_property
+    def _siv(self) -> AESSIV:
+        return AESSIV(bytes.fromhex(self._file.digest_key))
+
+    @cached_property
+    def _master(self) -> AESGCM:
+        return AESGCM(bytes.fromhex(self._file.master_key))
+
+    def seal(self, digest: bytes) -> str:
+        """A canonical digest (32 bytes) as `Sealed` text; deterministic, so equal digests are equal
+        sealed.
+        """
+        return base64.urlsafe_b64encode(self._siv.encrypt(digest, None)).decode()
+
+    def open(self, sealed: str) -> bytes:
+        """The digest again. Raises ValueError when it was not sealed under this key."""
+        try:
+            return self._siv.decrypt(base64.urlsafe_b64decode(sealed), None)
+        except InvalidTag:
+            raise ValueError("sealed: not under this key") from None
+
+    def pairwise(self, party: str, ident: UUID) -> str:
+        """The party's own id of a customer, a stored address or a decision: 64 hex digits. KeyError: no such
+        party.
+        """
+        return digests.pairwise(self._ids[party], ident)
+
+    def point(self, party: str, digest: bytes, generation: int | None = None) -> str:
+        """The party's hash of a contact point or number, by its newest key unless a generation is named."""
+        keys = self._points[party]
+        return digests.point_of(keys[generation if generation is not None else max(keys)], digest)
+
+    def generations(self, party: str) -> tuple[int, ...]:
+        """Generations of the party's point key, oldest first."""
+        return tuple(sorted(self._points[party]))
+
+    def new_data_key(self, person: UUID) -> tuple[DataKey, bytes]:
+        """A fresh data key and its wrapped form, to be stored with the person."""
+        raw, nonce = os.urandom(32), os.urandom(12)
+        return DataKey(raw), nonce + self._master.encrypt(nonce, raw, person.bytes)
+
+    def data_key(self, person: UUID, wrapped: bytes) -> DataKey:
+        """Raises cryptography's InvalidTag when it was wrapped for another person or under another key."""
+        return DataKey(self._master.decrypt(wrapped[:12], wrapped[12:], person.bytes))
+
+    def blind_index(self, field: str, normalised: str) -> bytes:
+        """By this a value encrypted at rest is found again: 32 bytes, HMAC-SHA256(index key, field, 0,
+        value).
+        """
+        return hmac.new(self._index, field.encode() + b"\0" + normalised.encode(), hashlib.sha256).digest()
