@@ -21,7 +21,7 @@ class GroupError(ValueError):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Controller(_Model):
@@ -79,16 +79,17 @@ class Group(_Model):
         for what, ids in (
             ("companies", [c.id for c in self.companies]),
             ("partners", [p.id for p in self.partners]),
+            ("processors", [p.id for p in self.processors]),
             ("subscribers", [s.id for s in self.subscribers]),
         ):
             if len(set(ids)) != len(ids):
                 raise ValueError(f"{what}: ids are unique")
         for partner in self.partners:
             if unknown := set(partner.of) - set(self.company_ids):
-                raise ValueError(f"partners.{partner.id}.of: unknown company {sorted(unknown)[0]}")
+                raise ValueError(f"partners.{partner.id}.of: unknown company {min(unknown)}")
         for processor in self.processors:
             if unknown := set(processor.acts_for) - set(self.company_ids):
-                raise ValueError(f"processors.{processor.id}.acts_for: unknown company {sorted(unknown)[0]}")
+                raise ValueError(f"processors.{processor.id}.acts_for: unknown company {min(unknown)}")
         for subscriber in self.subscribers:
             if subscriber.party not in self.parties:
                 raise ValueError(f"subscribers.{subscriber.id}.party: unknown {subscriber.party}")
@@ -128,13 +129,13 @@ def _missing(ident: str) -> Company:
 
 
 def load(path: Path, beat_seconds: float | None = None) -> Group:
-    """Read `group.yaml`. `beat_seconds` overrides it (demo and tests); stale times below three beats are an error."""
+    """Read `group.yaml`; `beat_seconds` overrides its own (demo and tests). Raises GroupError."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         if beat_seconds is not None and isinstance(raw, dict):
             raw["beat_seconds"] = beat_seconds
         return Group.model_validate(raw)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from error
     except ValidationError as error:
         lines = [f"{'.'.join(str(x) for x in e['loc'])}: {e['msg']}" for e in error.errors()]

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from kielto.events.versions import Version
+from kielto.events.versions import PATTERN, Version
 
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A pairwise id or a company's hash of a contact point."""
@@ -18,7 +18,9 @@ def _checked(text: str) -> str:
     return str(Version.parse(text))
 
 
-VersionText = Annotated[str, AfterValidator(_checked), Field(examples=["1.7"])]
+VersionText = Annotated[
+    str, StringConstraints(pattern=PATTERN), AfterValidator(_checked), Field(examples=["1.7"])
+]
 Moment = AwareDatetime
 
 MAX_BYTES = 256 * 1024

@@ -1,4 +1,4 @@
-"""Control records of the restrictions and bulk topics: keys that begin with `!`, written to explicit partitions."""
+"""Control records of the state topics: keys that begin with `!`, written to explicit partitions."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -11,7 +11,7 @@ BEAT, SNAPSHOT, VOID, TAKEN = "!beat", "!snapshot", "!void", "!taken"
 
 
 class Taken(Event):
-    """How far the writer has taken in another topic (a company's decisions): next offset of each partition, by index."""
+    """How far the writer has taken in another topic (a company's decisions): the next offset by partition."""
 
     kind: ClassVar[str] = "taken"
     topic: str = Field(max_length=249)
@@ -22,7 +22,8 @@ class Taken(Event):
 class Beat(Event):
     """Heartbeat n of a leader's term, written by the relay to every partition of a restrictions topic.
 
-    Everything committed before the follower's last look without n-1 stands before n (see `kielto.subscriber.freshness`).
+    Everything committed before the follower's last look without n-1 stands before n
+    (see `kielto.subscriber.freshness`).
     """
 
     kind: ClassVar[str] = "beat"
@@ -37,7 +38,7 @@ class Beat(Event):
 
 
 class SnapshotComplete(Event):
-    """A backfill is whole in this partition. `begin_*` are the topics' end offsets from before the enumeration."""
+    """A backfill is whole in this partition. `begin_*`: the topics' end offsets before the enumeration."""
 
     kind: ClassVar[str] = "snapshot"
     epoch: int = Field(ge=1)

@@ -1,14 +1,16 @@
-"""Normalisation of contact points, digests and pairwise ids. Part of the contract: test vectors in `vectors/`.
+"""Normalisation of contact points, digests, pairwise ids: part of the contract, with vectors in `vectors/`.
 
     id     = hex HMAC-SHA256(id key of the company, the 16 bytes of the customer's UUID)
-    digest = SHA-256(kind, 0x00, normalised value)                      the canonical digest; never leaves us unsealed
+    digest = SHA-256(kind, 0x00, normalised value), the canonical digest; it never leaves us unsealed
     point  = hex HMAC-SHA256(point key of the company and generation, digest)
 
-Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very address.
+Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very
+address.
 """
 
 import hashlib
 import hmac
+import unicodedata
 from uuid import UUID
 
 import phonenumbers
@@ -24,10 +26,11 @@ class InvalidContactPoint(ValueError):
 def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
     """The one spelling under which a contact point is digested.
 
-    `country` (ISO 3166 alpha-2) reads phone numbers without a country code: the address's country, else the company's.
-    A number is kept when it is merely *possible*, since numbering plans change faster than libraries.
-    An e-mail address is lower-cased as a whole: a ban must hold for every spelling that reaches the same mailbox.
-    A customer number is `<company>:<number>`: upper case, no white space.
+    `country` (ISO 3166 alpha-2) reads phone numbers without a country code: the address's country, else the
+    company's. A number is kept when merely *possible*, since numbering plans change faster than libraries.
+    An e-mail address is lower-cased as a whole and its domain decoded: spellings of one mailbox that differ
+    in case or in the domain's encoding are one. A customer number is `<company>:<number>`, the number in
+    compatibility form (NFKC), upper case, without white space.
     """
     text = value.strip()
     if not text or len(text) > 320:
@@ -38,11 +41,7 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
         case PointKind.PHONE:
             return _phone(text, country)
         case PointKind.NUMBER:
-            company, separator, number = text.partition(":")
-            number = "".join(number.split()).upper()
-            if not (separator and company and number):
-                raise InvalidContactPoint("number: is <company>:<customer number>")
-            return f"{company.lower()}:{number}"
+            return _number(text)
         case PointKind.POST:
             raise InvalidContactPoint("post: an address has no digest; name its id")
 
@@ -63,6 +62,15 @@ def _phone(text: str, country: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise InvalidContactPoint("phone: has an impossible length for its country (ITU-T E.164)")
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _number(text: str) -> str:
+    company, _, number = text.partition(":")
+    company = company.strip().lower()
+    number = "".join(unicodedata.normalize("NFKC", number.upper()).split())
+    if not (company and number and number.isprintable()):
+        raise InvalidContactPoint("number: is <company>:<customer number>")
+    return f"{company}:{number}"
 
 
 def digest(kind: PointKind, normalised: str) -> bytes:

@@ -1,7 +1,7 @@
-"""CloudEvents 1.0 in Kafka binary mode, JSON values: encode for the writers, one total `read` for all readers.
+"""CloudEvents 1.0 in Kafka binary mode, JSON values: `encode` for writers, one total `read` for readers.
 
-Headers: CloudEvents' own, `ce_kieltoversion` (the record's version, so that a record whose value cannot be read still
-denies its key at a version) and `traceparent` (W3C). No personal data in keys or headers.
+Headers: CloudEvents' own, `ce_kieltoversion` (the record's version, so that one whose value cannot be read
+still denies its key at a version) and `traceparent` (W3C). No personal data in keys or headers.
 """
 
 import re
@@ -20,6 +20,8 @@ from kielto.events.versions import Version
 
 Headers = Sequence[tuple[str, bytes | None]]
 SCHEMAS = "urn:kielto:schema:"
+MAX_KEY = 250
+"""Longest key, in bytes. Ours are far shorter; a company may choose those of its own reports."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -40,22 +42,38 @@ def encode(
     value = event.model_dump_json(exclude_defaults=True).encode()
     if len(value) > MAX_BYTES:
         raise TooLarge(f"{event.kind}: a message has at most {MAX_BYTES} bytes")
-    name = event.type_name()
-    headers = {
+    version = event.version if isinstance(event, Record) else None
+    names = headers(
+        event.type_name(), key=key, source=source, version=version, traceparent=traceparent, ident=ident
+    )
+    return Encoded(key.encode(), value, names)
+
+
+def headers(
+    type_name: str,
+    *,
+    key: str,
+    source: str,
+    version: str | None = None,
+    traceparent: str | None = None,
+    ident: UUID | None = None,
+) -> list[tuple[str, bytes]]:
+    """The headers of one message, for `encode` and for the relay, which sends bodies as they are stored."""
+    names = {
         "ce_specversion": "1.0",
         "ce_id": str(ident or uuid4()),
         "ce_source": f"urn:kielto:{source}",
-        "ce_type": name,
+        "ce_type": type_name,
         "ce_time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "ce_subject": key,
-        "ce_dataschema": SCHEMAS + name,
+        "ce_dataschema": SCHEMAS + type_name,
         "content-type": "application/json",
     }
-    if isinstance(event, Record):
-        headers["ce_kieltoversion"] = event.version
+    if version:
+        names["ce_kieltoversion"] = version
     if traceparent:
-        headers["traceparent"] = traceparent
-    return Encoded(key.encode(), value, [(k, v.encode()) for k, v in headers.items()])
+        names["traceparent"] = traceparent
+    return [(k, v.encode()) for k, v in names.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +96,9 @@ class Tombstone:
 class Unreadable:
     """A message that cannot be read.
 
-    With `key` and `version` it denies that key at that version; without either, an *unreadable key*, it shuts its
-    partition. `reason` names the rule and holds nothing of the content.
+    With `key` and `version` it denies that key at that version. On a state topic without a key (an
+    *unreadable key*: no id of ours, or no version in the header) it shuts its partition. `reason` names the
+    rule and holds nothing of the content.
     """
 
     reason: str
@@ -109,30 +128,23 @@ def read(
 ) -> Read | Tombstone | Unreadable | Unknown:
     """Read one message of a topic that carries these events. Total: never raises, whatever the bytes are."""
     records = next((c for c in carries if issubclass(c, Record)), None)
-    try:
-        name = key.decode("ascii") if key is not None else None
-    except UnicodeDecodeError:
-        name = None
-    texts = _texts(headers)
+    name = _key(key)
     if name is None:
-        return Unreadable("key: is missing or no ASCII")
+        return Unreadable(f"key: is not 1 to {MAX_KEY} ASCII characters")
+    texts = _texts(headers)
+    if records is None:
+        return _message(carries, name, value, texts)
     if name.startswith("!"):
-        return _control(carries, name, value)
-    version = _version(texts)
-    if records is not None and not is_own_key(records, name):
+        return _control(carries, name, value, texts)
+    if not is_own_key(records, name):
         return Unreadable("key: is no id of this topic")
     if value is None:
         return Tombstone(name)
-    result = _event(carries, name, value, texts)
-    if isinstance(result, str):
-        return Unreadable(result, key=name if version or records is None else None, version=version)
-    if isinstance(result, Record) and (
-        str(getattr(result, "subject", "")) != name or result.at_version != version
-    ):
-        return Unreadable(
-            "subject, version: differ from key and header", key=name if version else None, version=version
-        )
-    return Read(name, result, {k: v for k, v in texts.items() if v is not None})
+    return _record(carries, name, value, texts)
+
+
+def _key(key: bytes | None) -> str | None:
+    return key.decode("ascii") if key and len(key) <= MAX_KEY and key.isascii() else None
 
 
 def _texts(headers: Headers) -> dict[str, str | None]:
@@ -145,6 +157,53 @@ def _texts(headers: Headers) -> dict[str, str | None]:
     return texts
 
 
+def _message(
+    carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
+) -> Read | Unreadable:
+    """A message of a topic without state: each one counts, so nothing is passed over."""
+    result = _event(carries, value, texts) if value is not None else "value: is missing"
+    return Unreadable(result, key=key) if isinstance(result, str) else _read(key, result, texts)
+
+
+def _record(
+    carries: Sequence[type[Event]], key: str, value: bytes, texts: dict[str, str | None]
+) -> Read | Unreadable:
+    version = _version(texts)
+    result = _event([c for c in carries if issubclass(c, Record)], value, texts)
+    if isinstance(result, Record) and (
+        str(getattr(result, "subject", "")) != key or result.at_version != version
+    ):
+        result = "subject, version: differ from key and header"
+    if isinstance(result, str):
+        return Unreadable(result, key=key if version else None, version=version)
+    return _read(key, result, texts)
+
+
+def _control(
+    carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
+) -> Read | Unknown | Tombstone:
+    """One that cannot be read has no key of ours to deny: it proves nothing, so nothing opens by it."""
+    kinds: dict[str, type[Event]] = {
+        control.BEAT: control.Beat,
+        control.SNAPSHOT: control.SnapshotComplete,
+        control.VOID: control.Void,
+    }
+    model: type[Event] | None = kinds.get(key.split(".", 1)[0])
+    if model is None or model not in carries:
+        return Unknown(key)
+    if value is None:
+        return Tombstone(key)
+    result = _event([model], value, texts)
+    if isinstance(result, str):
+        return Unknown(key)
+    expected = result.key() if isinstance(result, control.Void) else key.split(".", 1)[0]
+    return _read(key, result, texts) if key == expected else Unknown(key)
+
+
+def _read(key: str, event: Event, texts: dict[str, str | None]) -> Read:
+    return Read(key, event, {k: v for k, v in texts.items() if v is not None})
+
+
 def _version(texts: dict[str, str | None]) -> Version | None:
     try:
         return Version.parse(texts.get("ce_kieltoversion") or "")
@@ -152,43 +211,23 @@ def _version(texts: dict[str, str | None]) -> Version | None:
         return None
 
 
-def _event(
-    carries: Sequence[type[Event]], key: str, value: bytes, texts: dict[str, str | None]
-) -> Event | str:
+def _event(carries: Sequence[type[Event]], value: bytes, texts: dict[str, str | None]) -> Event | str:
+    """The event, or why there is none: the field and the rule, nothing of the content."""
     for name in ("ce_specversion", "ce_id", "ce_source", "ce_type"):
         if not texts.get(name):
             return f"{name}: is missing or no text"
+    if None in texts.values():
+        return "headers: one is null or no UTF-8"
     if texts["ce_specversion"] != "1.0":
         return "ce_specversion: is not 1.0"
     model = next((c for c in carries if c.type_name() == texts["ce_type"]), None)
     if model is None:
         return "ce_type: is none that this topic carries"
-    return _parse(model, value)
-
-
-def _parse(model: type[Event], value: bytes) -> Event | str:
     if len(value) > MAX_BYTES:
         return f"value: is above {MAX_BYTES} bytes"
     try:
         return model.model_validate_json(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        return f"value: {'.'.join(str(x) for x in first['loc']) or 'JSON'}: {first['type']}"
-
-
-def _control(
-    carries: Sequence[type[Event]], key: str, value: bytes | None
-) -> Read | Unreadable | Unknown | Tombstone:
-    kinds = {
-        control.BEAT: control.Beat,
-        control.SNAPSHOT: control.SnapshotComplete,
-        control.VOID: control.Void,
-    }
-    model = kinds.get(key.split(".", 1)[0])
-    if model is None or model not in carries:
-        return Unknown(key)
-    if value is None:
-        return Tombstone(key)
-    result = _parse(model, value)
-    # A control record that cannot be read has no key of ours to deny: it proves nothing, so nothing opens by it.
-    return Unknown(key) if isinstance(result, str) else Read(key, result)
+        # Only the outermost place is a name of ours for certain: the key of a mapping is content.
+        return f"value: {first['loc'][0] if first['loc'] else 'JSON'}: {first['type']}"

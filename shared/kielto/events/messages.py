@@ -1,4 +1,4 @@
-"""Messages that are not state: decisions, acknowledgements, audiences, disclosures, reports, changes. Kept for days."""
+"""Messages that are not state, kept for days: decisions, acknowledgements, audiences, reports, changes."""
 
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -11,7 +11,7 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 
 
 class DecisionSubject(Part):
-    """Whom a company's decision is about: exactly one of its customer's id, a customer number, a contact point.
+    """Whom a company's decision is about: exactly one of its customer's id, a customer number, a point.
 
     Number and point are canonical digests (`kielto.events.digests.digest_of`), so a *no* from someone whom
     we do not know yet is kept, and binds when they come.
@@ -32,7 +32,7 @@ class DecisionSubject(Part):
 
 
 class Decision(Event):
-    """A decision that a company's own desk took. Topic `company.<id>.decisions`. `id` is the company's, and unique there."""
+    """A decision that a company's own desk took, under its own unique `id`. Topic `<party>.decisions`."""
 
     kind: ClassVar[str] = "decision"
     id: UUID
@@ -61,7 +61,7 @@ class Position(Part):
 
 
 class StoreException(Part):
-    """A record at or below the position that the store could not read; its key is denied until a readable one comes."""
+    """A record below the position that could not be read; its key is denied until a readable one comes."""
 
     topic: str = Field(max_length=249)
     partition: int = Field(ge=0)
@@ -104,7 +104,7 @@ class Audience(Event):
 
 
 class MarketingEvent(Event):
-    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, our own services only."""
+    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, our services only."""
 
     kind: ClassVar[str] = "marketing-event"
     id: UUID

@@ -1,12 +1,13 @@
-"""State records: full state under one key, never a difference; only what is allowed is listed. Absent means denied.
+"""State records: full state under one key, never a difference; only what is allowed is listed.
 
-Words a reader does not know (a new channel, a new purpose) stay plain text here: what nobody asks for permits nothing.
+Absent means denied. Words a reader does not know (a new channel, a new purpose) stay plain text here: what
+nobody asks for permits nothing.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kielto.events.base import Event, Hash, Ident, Moment, Part, Sealed, VersionText
 from kielto.events.versions import Version
@@ -37,13 +38,20 @@ class Record(Event):
     status: Status = Status.LIVE
     changed_at: Moment | None = None
 
+    @model_validator(mode="after")
+    def _erased_is_bare(self) -> Self:
+        told = self.model_dump(exclude_defaults=True).keys()
+        if self.status is Status.ERASED and told - {"subject", "version", "status"}:
+            raise ValueError("an erased record carries subject, version and status, nothing else")
+        return self
+
     @property
     def at_version(self) -> Version:
         return Version.parse(self.version)
 
 
 class Permissions(Record):
-    """What one company (or partner) may say to one of its customers. Topics `company.<id>.restrictions|permissions`."""
+    """What one company or partner may say to its customer. Topics `<party>.restrictions|permissions`."""
 
     kind: ClassVar[str] = "permissions"
     subject: Hash
@@ -64,7 +72,7 @@ class CompanyPermissions(Part):
 
 
 class CustomerPermissions(Record):
-    """A customer's permissions in all companies, for our own services. Topics `consents.restrictions|state`."""
+    """A customer's permissions in all companies, for our services. Topics `consents.restrictions|state`."""
 
     kind: ClassVar[str] = "customer-permissions"
     subject: UUID
@@ -78,7 +86,7 @@ class SaleOf(Part):
     """The sale in connection with which a contact point was obtained: 917/2014 section 200(3)."""
 
     seller: Ident
-    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    date: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
     product_group: str
     ban_offered: bool = False
 
@@ -98,7 +106,7 @@ class CustomershipOf(Part):
 
 
 class Customer(Record):
-    """What consents and marketing need of a customer. Topics `customers.restrictions|state`; never an address."""
+    """What our services need of a customer; never an address. Topics `customers.restrictions|state`."""
 
     kind: ClassVar[str] = "customer"
     subject: UUID

@@ -1,7 +1,8 @@
 """Names, partitions, settings and owners of all topics, derived from the group alone.
 
-Fixed at birth: names, partition count, partitioner. One topic, one lane, one writer: a state travels on a *pair* of
-compacted topics, `restrictions` (express: whatever takes a permission away, and heartbeats) and a bulk one.
+Fixed at birth: names, partition count, partitioner. One topic, one lane, one writer: a state travels on a
+*pair* of compacted topics, `restrictions` (express: whatever takes a permission away, and heartbeats) and a
+bulk one.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,18 +1,19 @@
 """Record versions: (epoch, n), compared in that order. See docs/decisions/0001-contract.md.
 
-`n` rises by one whenever a record's permissions or status change; `epoch` rises when a database was restored or
-promoted, so that nothing written by an older primary can win.
+`n` rises by one whenever a record's permissions or status change; `epoch` rises when a database was restored
+or promoted, so that nothing written by an older primary can win.
 """
 
 import re
 from typing import NamedTuple
 
-_TEXT = re.compile(r"(0|[1-9]\d{0,9})\.(0|[1-9]\d{0,18})")
+PATTERN = r"^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,18})$"
+_TEXT = re.compile(PATTERN)
 LARGEST = (2**31 - 1, 2**63 - 1)
 
 
 class Version(NamedTuple):
-    """Ordered version of one record. As text `<epoch>.<n>`, in the payload and in the header `ce_kieltoversion`."""
+    """Ordered version of one record; as text `<epoch>.<n>`, in payload and header `ce_kieltoversion`."""
 
     epoch: int
     n: int

@@ -53,7 +53,7 @@ class Channel(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a partner's product is marketed: we send (nothing leaves), or the partner gets the data and sends."""
+    """How a partner's product is marketed: we send and nothing leaves, or the partner gets data and sends."""
 
     WE_SEND = "we_send"
     PARTNER_SENDS = "partner_sends"
@@ -75,7 +75,7 @@ class Status(StrEnum):
 
 
 class PointKind(StrEnum):
-    """What a digest was made of. A postal address has no digest: its point is the id of the stored address."""
+    """What a digest was made of. A postal address has none: its point is the id of the stored address."""
 
     EMAIL = "email"
     PHONE = "phone"
