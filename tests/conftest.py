@@ -5,9 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import configuration, settings
 
 from deploy.local.kafka import Kafka
+from deploy.local.paths import HOME
 from deploy.local.stack import Stack
+
+configuration.set_hypothesis_home_dir(HOME / "hypothesis")
+# A busy machine makes single examples slow; pytest's own time limit bounds each test.
+settings.register_profile("kielto", deadline=None, print_blob=True)
+settings.load_profile("kielto")
 
 
 @pytest.fixture(scope="session")

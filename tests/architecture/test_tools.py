@@ -1,0 +1,69 @@
+"""Ruff, mypy and the import contracts hold for the whole repository, and a planted breach is found."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.local.paths import ROOT
+
+LINT_IMPORTS = (
+    "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+)
+
+
+def run(*command: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'shared'}"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_ruff_finds_nothing() -> None:
+    done = run("-m", "ruff", "check", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff_would_format_nothing() -> None:
+    done = run("-m", "ruff", "format", "--check", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_types_are_right() -> None:
+    done = run("-m", "mypy")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_imports_go_one_way() -> None:
+    done = run("-c", LINT_IMPORTS, "--no-logo")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("shared/kielto/events/planted.py", "import kielto.group", "The contract stands alone"),
+        ("shared/kielto/subscriber/planted.py", "import kielto.service", "Outside systems need none"),
+        ("shared/kielto/subscriber/planted.py", "import aiokafka", "Only the adapter speaks to aiokafka"),
+        (
+            "services/consents/model/planted.py",
+            "import services.customers",
+            "Services never import each other",
+        ),
+        ("services/marketing/model/planted.py", "import services.marketing.store", "Within a service"),
+    ],
+)
+def test_a_planted_breach_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
+    root = tmp_path / "planted"
+    root.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for folder in ("deploy", "services", "shared"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / file).write_text(f"{line}\n")
+    done = run("-c", LINT_IMPORTS, "--no-logo", root=root)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any(contract in row and "BROKEN" in row for row in done.stdout.splitlines()), done.stdout
