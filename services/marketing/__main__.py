@@ -1,0 +1,9 @@
+"""`python -m services.marketing`."""
+
+from pathlib import Path
+
+from kielto.service.app import main
+from services.marketing.app import build
+
+if __name__ == "__main__":
+    main("marketing", Path(__file__).parent / "migrations", build)

@@ -1,0 +1,123 @@
+"""Bodies of requests and answers."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.events.base import Ident
+from kielto.events.words import Channel, Mode, Purpose
+from services.marketing.model.campaign import Aim, Campaign, State
+from services.marketing.store.recipients import Counts, Entry
+
+
+class NewCampaign(BaseModel):
+    """A campaign to be drafted. `company` may be left out by a caller that acts for one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "company": "kauppa",
+                    "name": "Spring offers",
+                    "purpose": "own_marketing",
+                    "channel": "email",
+                    "product_group": "groceries",
+                },
+                {
+                    "company": "kauppa",
+                    "name": "Journeys by our partner",
+                    "purpose": "partner_marketing",
+                    "partner": "matkat",
+                    "mode": "partner_sends",
+                    "channel": "post",
+                },
+            ]
+        },
+    )
+
+    company: Ident | None = None
+    name: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
+    ]
+    purpose: Literal[Purpose.OWN_MARKETING, Purpose.PARTNER_MARKETING]
+    channel: Channel
+    product_group: Ident | None = None
+    partner: Ident | None = None
+    mode: Mode | None = None
+
+    def aim(self, company: str) -> Aim:
+        return Aim(company, self.purpose, self.channel, self.product_group, self.partner, self.mode)
+
+
+class CampaignBody(BaseModel):
+    id: UUID
+    name: str
+    company: str
+    purpose: Purpose
+    channel: Channel
+    product_group: str | None
+    partner: str | None
+    mode: Mode | None
+    state: State
+    created_at: datetime
+    launched_at: datetime | None = Field(description="When the launch was asked for.")
+    closed_at: datetime | None
+    candidates: int = Field(description="The company's people when the launch was asked for.")
+    seen: int = Field(
+        description="How many of them have been looked at; the launch is complete when `launched`."
+    )
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> "CampaignBody":
+        return cls.model_validate(_fields(campaign))
+
+
+class CampaignCounts(CampaignBody):
+    """The campaign with its counts, in people."""
+
+    addressed: int = Field(description="Whom the sender was told to address.")
+    recalled: int = Field(description="Those of them who were taken out again.")
+    delivered: int = Field(description="Deliveries reported.")
+    responded: int = Field(description="Responses reported.")
+
+    @classmethod
+    def with_counts(cls, campaign: Campaign, counts: Counts) -> "CampaignCounts":
+        return cls.model_validate({**_fields(campaign), **counts._asdict()})
+
+
+class RecipientBody(BaseModel):
+    customer: UUID
+    recalled: bool
+
+
+class RecipientPage(BaseModel):
+    items: list[RecipientBody]
+    next: UUID | None = Field(description="The cursor of the next page; null on the last one.")
+
+    @classmethod
+    def of(cls, entries: list[Entry], limit: int) -> "RecipientPage":
+        items = [RecipientBody(customer=e.customer, recalled=not e.standing) for e in entries]
+        return cls(items=items, next=items[-1].customer if len(items) == limit else None)
+
+
+def _fields(campaign: Campaign) -> dict[str, object]:
+    aim = campaign.aim
+    return {
+        "id": campaign.id,
+        "name": campaign.name,
+        "company": aim.company,
+        "purpose": aim.purpose,
+        "channel": aim.channel,
+        "product_group": aim.product_group,
+        "partner": aim.partner,
+        "mode": aim.mode,
+        "state": campaign.state,
+        "created_at": campaign.created_at,
+        "launched_at": campaign.launched_at,
+        "closed_at": campaign.closed_at,
+        "candidates": campaign.candidates,
+        "seen": campaign.seen,
+    }

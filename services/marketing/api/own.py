@@ -1,0 +1,22 @@
+"""Who may touch which campaign: role `campaigns`, and a caller with a company only its own."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from kielto.service.auth import Caller, require
+from kielto.service.problems import Problem
+from services.marketing.model.campaign import Campaign
+from services.marketing.use_cases import look
+
+Campaigner = Annotated[Caller, Depends(require("campaigns"))]
+
+
+async def own(request: Request, caller: Caller, ident: UUID) -> Campaign:
+    """The campaign. Raises Problem 404, and 403 when it is another company's."""
+    campaign = await look.campaign(request.app.state.pool, ident)
+    if campaign is None:
+        raise Problem(404, "unknown-campaign", "There is no such campaign")
+    caller.must_act_for(campaign.aim.company)
+    return campaign

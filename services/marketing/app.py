@@ -1,0 +1,31 @@
+"""The composition root of marketing."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from kielto.events.topics import CONSENTS, Lane
+from kielto.service.app import Platform, Service
+from services.marketing.api import drafting, reading
+from services.marketing.subscribers import subscriptions
+from services.marketing.use_cases.keep_launching import keep_launching
+
+
+def build(platform: Platform) -> Service:
+    wake = asyncio.Event()
+    stale_seconds = 3 * platform.group.beat_seconds
+
+    def fresh() -> bool:
+        return platform.inputs.fresh([CONSENTS.topic(Lane.EXPRESS)], stale_seconds)
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    async def launches() -> None:
+        await keep_launching(platform.pool, platform.keys, fresh, clock, wake)
+
+    return Service(
+        families=(),  # no state of its own: audiences and events are messages, sent once and in order
+        routers=[drafting.router(platform.group, clock, wake), reading.routes],
+        subscriptions=subscriptions(platform.group, clock),
+        background=[launches],
+    )

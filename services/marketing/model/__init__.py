@@ -1,0 +1,1 @@
+"""The rules of a campaign: pure, no I/O, no clock but the one given."""

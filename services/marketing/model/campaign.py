@@ -1,0 +1,107 @@
+"""A campaign: what it wants to say to whom, its states, and what makes one impossible."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import Channel, Mode, Purpose
+from kielto.group import Group
+
+
+class State(StrEnum):
+    """open -> launching -> launched; each of them -> closed. Nothing leads back."""
+
+    OPEN = "open"
+    LAUNCHING = "launching"
+    LAUNCHED = "launched"
+    CLOSED = "closed"
+
+
+class Fault(NamedTuple):
+    """What is wrong with a request: the field, and the rule that it breaks."""
+
+    field: str
+    rule: str
+
+
+class StateConflict(Exception):
+    """The campaign's state does not let this happen. The message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What exactly a recipient must permit, word for word. `None` matches only what names none."""
+
+    company: str
+    purpose: Purpose
+    channel: Channel
+    product_group: str | None = None
+    partner: str | None = None
+    mode: Mode | None = None
+
+    @property
+    def party(self) -> str:
+        """Who sends, and so whose topic and ids the audience has: the company, or the partner."""
+        return f"partner.{self.partner}" if self.discloses else f"company.{self.company}"
+
+    @property
+    def discloses(self) -> bool:
+        """Whether addressing people hands their data to a partner: a disclosure (GDPR 4(9), 15(1)(c))."""
+        return self.mode is Mode.PARTNER_SENDS
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    id: UUID
+    name: str
+    aim: Aim
+    state: State
+    created_at: datetime
+    launched_at: datetime | None = None
+    closed_at: datetime | None = None
+    candidates: int = 0
+    """The company's people when the launch was asked for; `seen` of them have been looked at."""
+    seen: int = 0
+    cursor: UUID | None = None
+    """The last person looked at. The walk goes by ascending id and never turns back."""
+
+
+def faults(aim: Aim, group: Group) -> list[Fault]:
+    """Everything that is wrong with the aim in this group; empty when nothing is."""
+    if aim.company not in group.company_ids:
+        return [Fault("company", "is no company of the group")]
+    found = []
+    if aim.product_group is not None and aim.product_group not in group.company(aim.company).product_groups:
+        found.append(Fault("product_group", "is no product group of the company"))
+    match aim.purpose:
+        case Purpose.OWN_MARKETING:
+            # 917/2014 section 200(3): soft opt-in holds for one product group: a campaign says which.
+            if aim.product_group is None:
+                found.append(Fault("product_group", "is required for own_marketing"))
+            if aim.partner is not None:
+                found.append(Fault("partner", "goes only with partner_marketing"))
+            if aim.mode is not None:
+                found.append(Fault("mode", "goes only with partner_marketing"))
+        case Purpose.PARTNER_MARKETING:
+            if aim.partner not in group.partners_of(aim.company):
+                found.append(Fault("partner", "is no partner of the company"))
+            if aim.mode is None:
+                found.append(Fault("mode", "is required for partner_marketing: we_send or partner_sends"))
+        case _:
+            found.append(Fault("purpose", "is own_marketing or partner_marketing"))
+    return found
+
+
+def launch(state: State) -> State:
+    """The state after a launch is asked for. Asked again it changes nothing. Raises StateConflict."""
+    if state is State.CLOSED:
+        raise StateConflict("the campaign is closed")
+    return State.LAUNCHING if state is State.OPEN else state
+
+
+def close(state: State) -> State:
+    """The state after a close, from any state. A launch under way stops where it is."""
+    del state
+    return State.CLOSED

@@ -1,0 +1,75 @@
+"""What marketing keeps of customers' and consents' records. Absent means denied; only newer ones count.
+
+Each function returns the people whose kept record changed: `recall` looks at them in the same transaction.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import orjson
+
+from kielto.events.records import CompanyPermissions, Customer, CustomerPermissions
+from kielto.events.versions import Version
+from kielto.events.words import Status
+from kielto.service.postgres import Conn
+from services.marketing.store import people
+from services.marketing.store.people import CustomerRow, PermissionRow
+
+UNREADABLE = "unreadable"
+
+
+async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
+    """Take in customers' records. Raises nothing for records older than those held: they are passed over."""
+    newest: dict[UUID, Customer] = {}
+    for record in records:
+        held = newest.get(record.subject)
+        if held is None or held.at_version < record.at_version:
+            newest[record.subject] = record
+    rows = [CustomerRow(r.subject, r.at_version, r.status, _points(r)) for r in newest.values()]
+    return await people.put_customers(conn, rows)
+
+
+async def permissions(conn: Conn, records: Iterable[CustomerPermissions]) -> list[UUID]:
+    """Take in consents' records."""
+    newest: dict[UUID, CustomerPermissions] = {}
+    for record in records:
+        held = newest.get(record.subject)
+        if held is None or held.at_version < record.at_version:
+            newest[record.subject] = record
+    rows = [PermissionRow(r.subject, r.at_version, r.status, _companies(r)) for r in newest.values()]
+    return await people.put_permissions(conn, rows)
+
+
+async def deny_customer(conn: Conn, customer: UUID, version: Version) -> list[UUID]:
+    """A customer's record at this version cannot be read: nothing of the person may be used until it can."""
+    return await people.put_customers(conn, [CustomerRow(customer, version, UNREADABLE, "{}")])
+
+
+async def deny_permissions(conn: Conn, customer: UUID, version: Version) -> list[UUID]:
+    """The permissions at this version cannot be read: they are taken to be none."""
+    return await people.put_permissions(conn, [PermissionRow(customer, version, UNREADABLE, {})])
+
+
+def _points(record: Customer) -> str:
+    if record.status is Status.ERASED:
+        return "{}"
+    return orjson.dumps({str(p.id): p.digest for p in record.points}).decode()
+
+
+def _companies(record: CustomerPermissions) -> dict[str, str]:
+    if record.status is Status.ERASED:
+        return {}
+    return {c.company: _cells(c) for c in record.companies if c.points}
+
+
+def _cells(company: CompanyPermissions) -> str:
+    """The company's points as JSON. One whose id is no id of ours can be no one's address: it is left out."""
+    points = [p for p in company.points if _is_id(p.point)]
+    return orjson.dumps([p.model_dump(exclude_defaults=True) for p in points]).decode()
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

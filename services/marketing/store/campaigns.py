@@ -1,0 +1,131 @@
+"""Campaigns: their aim, state, and how far a launch has come."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.words import Channel, Mode, Purpose
+from kielto.service.postgres import Conn
+from services.marketing.model.campaign import Aim, Campaign, State
+
+_INSERT = """
+INSERT INTO campaigns
+    (id, name, company, purpose, channel, product_group, partner, mode, party, state, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+_GET = "SELECT * FROM campaigns WHERE id = $1"
+
+_LOCK = "SELECT * FROM campaigns WHERE id = $1 FOR UPDATE"
+
+# The progress of a launch is measured against the company's people at this moment.
+_LAUNCH = """
+UPDATE campaigns
+SET state = 'launching', launched_at = $2,
+    candidates = (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company)
+WHERE id = $1
+RETURNING candidates
+"""
+
+_CLOSE = "UPDATE campaigns SET state = 'closed', closed_at = $2 WHERE id = $1"
+
+# The oldest launch under way that nobody else is at.
+_NEXT_LAUNCHING = """
+SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+
+_CANDIDATES = """
+SELECT customer FROM permissions
+WHERE company = $1 AND ($2::uuid IS NULL OR customer > $2)
+ORDER BY customer LIMIT $3
+"""
+
+_ADVANCE = "UPDATE campaigns SET cursor = $2, seen = seen + $3 WHERE id = $1"
+
+_FINISH = "UPDATE campaigns SET state = 'launched' WHERE id = $1"
+
+
+async def insert(conn: Conn, campaign: Campaign) -> None:
+    aim = campaign.aim
+    await conn.execute(
+        _INSERT,
+        campaign.id,
+        campaign.name,
+        aim.company,
+        aim.purpose,
+        aim.channel,
+        aim.product_group,
+        aim.partner,
+        aim.mode,
+        aim.party,
+        campaign.state,
+        campaign.created_at,
+    )
+
+
+async def get(conn: Conn, ident: UUID) -> Campaign | None:
+    row = await conn.fetchrow(_GET, ident)
+    return _campaign(row) if row else None
+
+
+async def lock(conn: Conn, ident: UUID) -> Campaign:
+    """Read it and keep it from changing until the transaction ends. Always locked before people."""
+    row = await conn.fetchrow(_LOCK, ident)
+    assert row is not None  # the caller has read it, and none is ever deleted
+    return _campaign(row)
+
+
+async def set_launching(conn: Conn, ident: UUID, at: datetime) -> int:
+    """Returns how many people there are to look at."""
+    return int(await conn.fetchval(_LAUNCH, ident, at))
+
+
+async def set_closed(conn: Conn, ident: UUID, at: datetime) -> None:
+    await conn.execute(_CLOSE, ident, at)
+
+
+async def next_launching(conn: Conn) -> Campaign | None:
+    """A launch to carry on with, locked; None when there is none."""
+    row = await conn.fetchrow(_NEXT_LAUNCHING)
+    return _campaign(row) if row else None
+
+
+async def candidates(conn: Conn, company: str, after: UUID | None, limit: int) -> list[UUID]:
+    """The next people who permit the company anything at all, by ascending id."""
+    return [row["customer"] for row in await conn.fetch(_CANDIDATES, company, after, limit)]
+
+
+async def advance(conn: Conn, ident: UUID, cursor: UUID, seen: int) -> None:
+    await conn.execute(_ADVANCE, ident, cursor, seen)
+
+
+async def finish(conn: Conn, ident: UUID) -> None:
+    await conn.execute(_FINISH, ident)
+
+
+def _campaign(row: asyncpg.Record) -> Campaign:
+    return Campaign(
+        id=row["id"],
+        name=row["name"],
+        aim=aim_of(row),
+        state=State(row["state"]),
+        created_at=row["created_at"],
+        launched_at=row["launched_at"],
+        closed_at=row["closed_at"],
+        candidates=row["candidates"],
+        seen=row["seen"],
+        cursor=row["cursor"],
+    )
+
+
+def aim_of(row: asyncpg.Record) -> Aim:
+    """The aim in a row that has the columns of a campaign."""
+    return Aim(
+        company=row["company"],
+        purpose=Purpose(row["purpose"]),
+        channel=Channel(row["channel"]),
+        product_group=row["product_group"],
+        partner=row["partner"],
+        mode=Mode(row["mode"]) if row["mode"] else None,
+    )

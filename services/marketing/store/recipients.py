@@ -1,0 +1,152 @@
+"""Whom a campaign was told to address, and who was taken out again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.service.postgres import Conn
+from services.marketing.model.campaign import Aim
+from services.marketing.store.campaigns import aim_of
+
+
+class Permitted(NamedTuple):
+    """A contact point that may be addressed. `sealed` is its sealed digest; None for a postal address."""
+
+    customer: UUID
+    point: UUID
+    sealed: str | None
+
+
+class Recipient(NamedTuple):
+    customer: UUID
+    point: UUID
+    subject: str
+    address: str
+
+
+class Recalled(NamedTuple):
+    """One person taken out of one campaign, with the addresses taken back."""
+
+    campaign: UUID
+    aim: Aim
+    subject: str
+    addresses: list[str]
+
+
+class Entry(NamedTuple):
+    """A person in a campaign's list. `standing` is false when every address was recalled."""
+
+    customer: UUID
+    standing: bool
+
+
+class Counts(NamedTuple):
+    """People, not addresses; a person is recalled when no address of theirs stands."""
+
+    addressed: int
+    recalled: int
+    delivered: int
+    responded: int
+
+
+_PERMITTED = """
+SELECT DISTINCT c.customer, c.point, p.points ->> c.point::text AS sealed
+FROM cells c JOIN people p ON p.id = c.customer
+WHERE c.company = $1 AND c.customer = ANY($2::uuid[])
+  AND c.purpose = $3 AND c.channel = $4
+  AND c.partner IS NOT DISTINCT FROM $5 AND c.mode IS NOT DISTINCT FROM $6
+  AND (c.product_groups IS NULL OR c.product_groups ? $7)
+  AND p.customer_status = 'live' AND p.permission_status = 'live' AND p.points ? c.point::text
+ORDER BY c.customer, c.point
+"""
+
+# Nobody is in a campaign twice: who was recalled stays so.
+_INSERT = """
+INSERT INTO recipients (campaign, customer, point, subject, address, addressed_at)
+SELECT $1, customer, point, subject, address, $2
+FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[]) AS new (customer, point, subject, address)
+ON CONFLICT DO NOTHING
+"""
+
+# What a standing recipient rests on is gone. A merged person (alias) keeps what the survivor permits.
+_RECALL = """
+WITH gone AS (
+    UPDATE recipients r SET recalled_at = $2
+    FROM campaigns c
+    WHERE r.customer = ANY($1::uuid[]) AND r.recalled_at IS NULL
+      AND c.id = r.campaign AND c.state IN ('launching', 'launched')
+      AND NOT EXISTS (
+          SELECT FROM cells x JOIN people p ON p.id = x.customer
+          WHERE x.company = c.company AND x.customer = r.customer AND x.point = r.point
+            AND x.purpose = c.purpose AND x.channel = c.channel
+            AND x.partner IS NOT DISTINCT FROM c.partner AND x.mode IS NOT DISTINCT FROM c.mode
+            AND (x.product_groups IS NULL OR x.product_groups ? c.product_group)
+            AND p.customer_status IN ('live', 'alias'))
+    RETURNING r.campaign, r.subject, r.address
+), taken AS (
+    SELECT campaign, subject, array_agg(address ORDER BY address) AS addresses
+    FROM gone GROUP BY campaign, subject
+)
+SELECT c.*, taken.campaign, taken.subject, taken.addresses
+FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY c.id, taken.subject
+"""
+
+_PAGE = """
+SELECT customer, bool_or(recalled_at IS NULL) AS standing FROM recipients
+WHERE campaign = $1 AND ($2::uuid IS NULL OR customer > $2)
+GROUP BY customer ORDER BY customer LIMIT $3
+"""
+
+_COUNTS = """
+SELECT count(*) AS addressed, count(*) FILTER (WHERE NOT standing) AS recalled,
+       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'delivery') AS delivered,
+       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'response') AS responded
+FROM (SELECT bool_or(recalled_at IS NULL) AS standing
+      FROM recipients WHERE campaign = $1 GROUP BY customer) AS person
+"""
+
+_CUSTOMER = "SELECT customer FROM recipients WHERE campaign = $1 AND subject = $2 LIMIT 1"
+
+
+async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Permitted]:
+    """The contact points of these people that permit the aim, by person. The caller holds the people."""
+    rows = await conn.fetch(
+        _PERMITTED, aim.company, customers, aim.purpose, aim.channel, aim.partner, aim.mode, aim.product_group
+    )
+    return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
+
+
+async def insert(conn: Conn, campaign: UUID, at: datetime, rows: Sequence[Recipient]) -> None:
+    await conn.execute(
+        _INSERT,
+        campaign,
+        at,
+        [r.customer for r in rows],
+        [r.point for r in rows],
+        [r.subject for r in rows],
+        [r.address for r in rows],
+    )
+
+
+async def recall(conn: Conn, customers: Sequence[UUID], at: datetime) -> list[Recalled]:
+    """Take these people out of every campaign under way whose message they no longer permit."""
+    rows = await conn.fetch(_RECALL, customers, at)
+    return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
+
+
+async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> list[Entry]:
+    rows = await conn.fetch(_PAGE, campaign, after, limit)
+    return [Entry(row["customer"], row["standing"]) for row in rows]
+
+
+async def counts(conn: Conn, campaign: UUID) -> Counts:
+    row = await conn.fetchrow(_COUNTS, campaign)
+    assert row is not None  # an aggregate without GROUP BY always has one row
+    return Counts(*row)
+
+
+async def customer_of(conn: Conn, campaign: UUID, subject: str) -> UUID | None:
+    """Who the party means by `subject`; None for someone whom it was never told to address."""
+    ident: UUID | None = await conn.fetchval(_CUSTOMER, campaign, subject)
+    return ident

@@ -1,0 +1,14 @@
+"""A campaign is drafted. It addresses nobody until it is launched."""
+
+from kielto.service.idempotency import Claim
+from kielto.service.postgres import Pool, transaction
+from services.marketing.model.campaign import Campaign
+from services.marketing.store import campaigns
+
+
+async def create(pool: Pool, draft: Campaign, claim: Claim | None, answer: bytes) -> None:
+    """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
+    async with transaction(pool) as conn:
+        await campaigns.insert(conn, draft)
+        if claim:
+            await claim.keep(conn, 201, answer)

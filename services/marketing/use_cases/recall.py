@@ -1,0 +1,32 @@
+"""Someone no longer permits what a campaign says: they are taken out of it, and the sender is told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from kielto.events import topics
+from kielto.events.base import Event
+from kielto.service import outbox, telemetry
+from kielto.service.postgres import Conn
+from services.marketing.metrics import RECALL_SECONDS, RECALLS
+from services.marketing.model.messages import audience
+from services.marketing.store import recipients
+
+
+async def recall(conn: Conn, customers: Sequence[UUID], published: datetime, now: datetime) -> None:
+    """Look at people whose kept records have just changed, in the transaction that changed them.
+
+    That transaction holds the people's rows, so no launch can be addressing them meanwhile: it has, and
+    they are recalled here, or it will, and sees what changed. `published` is the broker's time of the change.
+    """
+    if not customers:
+        return
+    messages: dict[str, list[tuple[str, Event]]] = {}
+    for gone in await recipients.recall(conn, customers, now):
+        message = audience("recall", gone.campaign, gone.aim, gone.subject, gone.addresses, now)
+        messages.setdefault(gone.aim.party, []).append((gone.subject, message))
+    for party, events in messages.items():
+        trace = telemetry.fresh()  # a party's traces are its own
+        await outbox.report_many(conn, topics.audiences(party), events, source="marketing", traceparent=trace)
+        RECALLS.labels(party).inc(len(events))
+        RECALL_SECONDS.observe(max(0.0, (now - published).total_seconds()))

@@ -1,0 +1,35 @@
+"""A party reports a delivery or a response: stored once, and told to our own services."""
+
+import re
+
+from kielto.events import topics
+from kielto.events.messages import Report
+from kielto.service import outbox, telemetry
+from kielto.service.inbox import Permanent
+from kielto.service.postgres import Conn
+from services.marketing.model.messages import reported
+from services.marketing.store import campaigns, deliveries, recipients
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+async def take_report(conn: Conn, party: str, report: Report) -> None:
+    """Raises Permanent when it is about a campaign or a person that the party was never told to address."""
+    if report.point is not None and not _HASH.fullmatch(report.point):
+        raise Permanent("point: is no hash of an address")
+    campaign = await campaigns.get(conn, report.campaign)
+    if campaign is None or campaign.aim.party != party:
+        raise Permanent("campaign: is none that this party sends")
+    customer = await recipients.customer_of(conn, campaign.id, report.subject)
+    if customer is None:
+        raise Permanent("subject: was never addressed in this campaign")
+    if await deliveries.insert(conn, party, report, customer):
+        event = reported(report, party, campaign.aim, customer)
+        await outbox.report(
+            conn,
+            topics.MARKETING_EVENTS,
+            str(customer),
+            event,
+            source="marketing",
+            traceparent=telemetry.current(),
+        )
