@@ -10,7 +10,6 @@ import orjson
 
 from kielto.events.records import CompanyPermissions, Customer, CustomerPermissions
 from kielto.events.versions import Version
-from kielto.events.words import Status
 from kielto.service.postgres import Conn
 from services.marketing.store import people
 from services.marketing.store.people import CustomerRow, PermissionRow
@@ -51,14 +50,10 @@ async def deny_permissions(conn: Conn, customer: UUID, version: Version) -> list
 
 
 def _points(record: Customer) -> str:
-    if record.status is Status.ERASED:
-        return "{}"
     return orjson.dumps({str(p.id): p.digest for p in record.points}).decode()
 
 
 def _companies(record: CustomerPermissions) -> dict[str, str]:
-    if record.status is Status.ERASED:
-        return {}
     return {c.company: _cells(c) for c in record.companies if c.points}
 
 

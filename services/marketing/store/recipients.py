@@ -67,6 +67,7 @@ INSERT INTO recipients (campaign, customer, point, subject, address, addressed_a
 SELECT $1, customer, point, subject, address, $2
 FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[]) AS new (customer, point, subject, address)
 ON CONFLICT DO NOTHING
+RETURNING customer, point
 """
 
 # What a standing recipient rests on is gone. A merged person (alias) keeps what the survivor permits.
@@ -117,8 +118,9 @@ async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Per
     return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
 
 
-async def insert(conn: Conn, campaign: UUID, at: datetime, rows: Sequence[Recipient]) -> None:
-    await conn.execute(
+async def insert(conn: Conn, campaign: UUID, at: datetime, rows: Sequence[Recipient]) -> list[Recipient]:
+    """Returns those that are new to the campaign, in the given order."""
+    inserted = await conn.fetch(
         _INSERT,
         campaign,
         at,
@@ -127,6 +129,8 @@ async def insert(conn: Conn, campaign: UUID, at: datetime, rows: Sequence[Recipi
         [r.subject for r in rows],
         [r.address for r in rows],
     )
+    new = {(row["customer"], row["point"]) for row in inserted}
+    return [row for row in rows if (row.customer, row.point) in new]
 
 
 async def recall(conn: Conn, customers: Sequence[UUID], at: datetime) -> list[Recalled]:

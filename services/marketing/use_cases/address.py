@@ -47,8 +47,8 @@ async def _address(
 ) -> None:
     """Store these recipients, and queue what is to be said of them."""
     aim = campaign.aim
-    rows = [row for p in permitted if (row := _recipient(keys, aim.party, p))]
-    await recipients.insert(conn, campaign.id, now, rows)
+    named = [row for p in permitted if (row := _recipient(keys, aim.party, p))]
+    rows = await recipients.insert(conn, campaign.id, now, named)
     people_of = [(customer, list(of)) for customer, of in groupby(rows, attrgetter("customer"))]
     messages = [
         (of[0].subject, audience("address", campaign.id, aim, of[0].subject, [r.address for r in of], now))

@@ -1,0 +1,42 @@
+"""marketing's database, its keys, and records as customers and consents would publish them."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+import services.marketing
+from kielto.service.keys import KeyFile, Keys
+from kielto.service.migrations import migrate
+from kielto.service.postgres import Pool, open_pool
+
+MIGRATIONS = Path(services.marketing.__file__).parent / "migrations"
+
+
+@pytest.fixture
+async def dsn(database: Callable[[str], str]) -> str:
+    """A migrated database."""
+    dsn = database("marketing")
+    await migrate(dsn, MIGRATIONS)
+    return dsn
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(dsn, name="test")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    parties = ("company.kauppa", "company.liittyma", "partner.matkat")
+    file = KeyFile(
+        digest_key=secrets.token_hex(64),
+        master_key=secrets.token_hex(32),
+        index_key=secrets.token_hex(32),
+        id_keys={party: secrets.token_hex(32) for party in parties},
+        point_keys={party: {1: secrets.token_hex(32)} for party in parties},
+    )
+    return Keys(file)
