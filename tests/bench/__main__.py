@@ -1,0 +1,42 @@
+"""./kielto bench NAME [--rounds N] [--json FILE]"""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.bench import machine
+
+NAMES = ("start",)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="kielto bench", description="Measure, and hold against the goals.")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the figures are medians (default 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
+    given = parser.parse_args()
+    bench = importlib.import_module(f"tests.bench.{given.name}")
+    figures: dict[str, Any] = bench.measure(given.rounds)
+    goals: dict[str, float] = bench.GOALS
+    met = {name: figures[name] <= goal for name, goal in goals.items()}
+    report = {
+        "name": given.name,
+        "machine": machine.describe(),
+        "figures": figures,
+        "goals": goals,
+        "met": all(met.values()),
+    }
+    for name, value in figures.items():
+        goal = f"   goal: at most {goals[name]}" if name in goals else ""
+        print(f"{name:>24}  {value}{goal}")
+    print("met" if report["met"] else "NOT met")
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0 if report["met"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
