@@ -1,0 +1,9 @@
+"""`python -m services.customers`."""
+
+from pathlib import Path
+
+from kielto.service.app import main
+from services.customers.app import build
+
+if __name__ == "__main__":
+    main("customers", Path(__file__).parent / "migrations", build)

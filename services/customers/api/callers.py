@@ -1,0 +1,46 @@
+"""Who may do what: `register` writes; `desk` and `operator` read. A caller with a company sees only its
+customers.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import Depends
+
+from kielto.service.auth import Caller, require
+from kielto.service.idempotency import Claim, claimed
+from kielto.service.problems import FieldError, Problem
+from services.customers.model import problems
+from services.customers.model.draft import Speaker
+from services.customers.use_cases.change import Stale
+from services.customers.use_cases.create import Exists
+from services.customers.use_cases.read import Unknown
+
+Writer = Annotated[Caller, Depends(require("register"))]
+Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]
+Key = Annotated[Claim | None, Depends(claimed)]
+
+
+def speaker(caller: Caller) -> Speaker:
+    return Speaker(caller.company)
+
+
+def invalid(found: Iterable[problems.Problem]) -> Problem:
+    errors = [FieldError(p.field, p.rule) for p in found]
+    return Problem(422, "invalid-request", "The customer cannot be as given", errors=errors)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """The register's refusals as problem details."""
+    try:
+        yield
+    except problems.Refused as refused:
+        raise invalid(refused.problems) from None
+    except Unknown:
+        raise Problem(404, "unknown-customer", "There is no such customer") from None
+    except Exists:
+        raise Problem(409, "customer-exists", "The customer number is taken; change that customer") from None
+    except Stale:
+        raise Problem(412, "stale", "The customer was changed meanwhile; read it again") from None

@@ -1,0 +1,119 @@
+"""Create, read, find and change customers; end a customership."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Header, Query, Response
+
+from kielto.events.base import Ident
+from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.words import PointKind
+from kielto.service.problems import Problem
+from services.customers.api import examples
+from services.customers.api.bodies import CustomerBody, Found, Receipt
+from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
+from services.customers.api.ending import End
+from services.customers.model import problems
+from services.customers.model.given import GivenCustomer, Number
+from services.customers.model.reading import read_customer
+from services.customers.store.reading import Stored
+from services.customers.use_cases import change as changing
+from services.customers.use_cases import read as reading
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.create import create
+from services.customers.use_cases.register import Entry, Outcome
+
+_TAG = re.compile(r'"(\d{1,18})"')
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/customers", tags=["customers"])
+
+    @routes.post("", status_code=201, response_model=Receipt, responses={200: {"model": Receipt}})
+    async def post(
+        given: Annotated[GivenCustomer, Body(openapi_examples=examples.CREATE)], caller: Writer, key: Key
+    ) -> Response:
+        """Create a customer. 200 instead of 201: the identity code was known, and that customer took the
+        customership.
+        """
+        if caller.company and not given.customerships:
+            raise invalid([problems.Problem("customerships", "has one in the caller's company")])
+        with answered():
+            who = speaker(caller)
+            draft = read_customer(given, who, context.terms, context.moment().today)
+            outcome = await create(context, Entry(draft, who, scope=caller.company), key, _receipt)
+        status, body = _receipt(outcome)
+        headers = {"Location": f"/customers/{outcome.id}", "ETag": f'"{outcome.revision}"'}
+        return Response(body, status, headers, media_type="application/json")
+
+    @routes.get("", response_model=Found)
+    async def find(
+        company: Annotated[Ident, Query()], number: Annotated[Number, Query()], caller: Reader
+    ) -> Found:
+        """The customer whom a company knows under this number."""
+        caller.must_act_for(company)
+        try:
+            canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
+        except InvalidContactPoint:
+            raise invalid([problems.Problem("number", "is a customer number")]) from None
+        stored = await reading.find(context, canonical)
+        return Found(items=[CustomerBody.of(stored, caller.company)] if stored else [])
+
+    @routes.get("/{ident}", response_model=CustomerBody)
+    async def get(ident: UUID, caller: Reader) -> Response:
+        """One customer; `ETag` is its revision."""
+        with answered():
+            stored = await reading.read(context, ident, caller.company)
+        return _answer(stored, caller.company)
+
+    @routes.patch("/{ident}", response_model=CustomerBody)
+    async def patch(
+        ident: UUID,
+        given: Annotated[GivenCustomer, Body(openapi_examples=examples.CHANGE)],
+        caller: Writer,
+        if_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Change what is named; null clears (RFC 7396). `points` and `duties` are whole lists: for the
+        group the final one, for a company what it states itself. `customerships` are added or changed by
+        number. Needs `If-Match`.
+        """
+        revision = _revision(if_match)
+        with answered():
+            who = speaker(caller)
+            draft = read_customer(given, who, context.terms, context.moment().today)
+            stored = await changing.change(context, ident, draft, who, revision)
+        return _answer(stored, caller.company)
+
+    @routes.post("/{ident}/customerships/{company}/end", response_model=CustomerBody)
+    async def end(
+        ident: UUID, company: Ident, caller: Writer, ending: Annotated[End | None, Body()] = None
+    ) -> Response:
+        """End the customership: marketing by this company stops. Repeated, it changes nothing."""
+        caller.must_act_for(company)
+        ending = ending or End()
+        with answered():
+            number = ending.canonical(company)
+            stored = await changing.end(context, ident, company, number, ending.ended, speaker(caller))
+        return _answer(stored, caller.company)
+
+    return routes
+
+
+def _receipt(outcome: Outcome) -> tuple[int, bytes]:
+    body = Receipt.of(outcome).model_dump_json().encode()
+    return (201 if outcome.status == "created" else 200), body
+
+
+def _answer(stored: Stored, scope: str | None) -> Response:
+    body = CustomerBody.of(stored, scope).model_dump_json()
+    return Response(body, headers={"ETag": f'"{stored.revision}"'}, media_type="application/json")
+
+
+def _revision(if_match: str | None) -> int:
+    if if_match is None:
+        raise Problem(428, "if-match-missing", "If-Match names the ETag of the customer that is changed")
+    match = _TAG.fullmatch(if_match.strip())
+    if match is None:
+        raise Problem(412, "stale", "If-Match is no ETag of a customer")
+    return int(match[1])

@@ -1,0 +1,133 @@
+"""Streaming import: JSON Lines in, a report row by row out, while the rows still come in."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from kielto.events.base import Ident
+from kielto.service import epoch
+from kielto.service.problems import Problem
+from services.customers.api import examples
+from services.customers.api.callers import Writer, invalid
+from services.customers.api.lines import lines
+from services.customers.api.spool import Spool
+from services.customers.model import problems
+from services.customers.model.given import GivenRow
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.import_rows import MAX_LINE, Report, import_rows
+
+PATH = "/customers/imports"
+_NDJSON = "application/x-ndjson"
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": f"One customer of the company per line, at most {MAX_LINE} bytes each.",
+        "content": {_NDJSON: {"schema": GivenRow.model_json_schema(), "example": examples.ROW}},
+    }
+}
+_PROGRESS_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(tags=["imports"])
+
+    @routes.post(
+        PATH, openapi_extra=_BODY, responses={200: {"content": {_NDJSON: {}}}}, response_class=Response
+    )
+    async def post(company: Annotated[Ident, Query()], request: Request, caller: Writer) -> Response:
+        """Take in a company's customers; the answer is a line for each row, in order, as soon as it is
+        committed: `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}]}`, and
+        at the end `{"summary": {...}}`. Without a summary the rows after the last one reported may be
+        missing: send all again, what stands already is `unchanged`. A refused row stops no other.
+        """
+        caller.must_act_for(company)
+        if company not in context.terms.group.company_ids:
+            raise invalid([problems.Problem("company", "is no company of the group")])
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
+            raise Problem(415, "unsupported-media-type", f"An import is {_NDJSON}")
+        await epoch.current(context.pool)
+        rows = lines(request.stream(), MAX_LINE)
+        return _Streamed(company, import_rows(context, company, caller.company, rows))
+
+    return routes
+
+
+class _Streamed(Response):
+    """Starlette's own StreamingResponse would take the request's messages as signs of a disconnect."""
+
+    media_type = _NDJSON
+
+    def __init__(self, company: str, reports: AsyncIterator[Report]) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._company, self._reports = company, reports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        with Spool() as spool:
+            working = asyncio.create_task(self._work(spool))
+            try:
+                async for data in spool.chunks():
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            finally:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _work(self, spool: Spool) -> None:
+        counts: Counter[str] = Counter()
+        row, began, told = 0, time.monotonic(), time.monotonic()
+        try:
+            async for report in self._reports:
+                await spool.write(b"".join(_line(n, outcome) for n, outcome in report))
+                counts.update(outcome.status for _, outcome in report)
+                row = report[-1][0]
+                if time.monotonic() - told > _PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    log.info("importing", company=self._company, row=row, **counts)
+            seconds = round(time.monotonic() - began, 3)
+            summary = {"rows": counts.total(), **_all(counts), "seconds": seconds}
+            await spool.write(orjson.dumps({"summary": summary}) + b"\n")
+            log.info("imported", company=self._company, **summary)
+        except ClientDisconnect:
+            log.info("import left", company=self._company, row=row)
+        except Exception as error:  # noqa: BLE001 - the head of the answer is gone: only a line can tell it
+            # The type alone: a database's message may repeat the row.
+            log.error("import stopped", company=self._company, row=row, error=type(error).__name__)  # noqa: TRY400
+            await spool.write(orjson.dumps(_stopped(row)) + b"\n")
+        finally:
+            await spool.end()
+
+
+def _line(row: int, outcome: Any) -> bytes:
+    line: dict[str, Any] = {"row": row, "status": outcome.status}
+    if outcome.id is not None:
+        line["id"] = str(outcome.id)
+    if outcome.problems:
+        line["errors"] = [p._asdict() for p in outcome.problems]
+    return orjson.dumps(line) + b"\n"
+
+
+def _all(counts: Counter[str]) -> dict[str, int]:
+    return {status: counts[status] for status in ("created", "changed", "unchanged", "refused")}
+
+
+def _stopped(row: int) -> dict[str, Any]:
+    return {
+        "problem": {
+            "type": "urn:kielto:problem:import-stopped",
+            "title": "The import stopped; send it again from the row after this one",
+            "status": 503,
+            "row": row,
+        }
+    }

@@ -1,0 +1,27 @@
+"""Rows out of a stream of bytes, in bounded memory."""
+
+from collections.abc import AsyncIterator
+
+Line = tuple[int, bytes | None]
+
+
+async def lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Line]:
+    """Non-empty lines with their numbers, from 1 (empty ones are counted); None for one of more than
+    `limit` bytes.
+    """
+    number, tail, overlong = 0, b"", False
+    async for chunk in chunks:
+        *whole, tail = (tail + chunk).split(b"\n")
+        for line in whole:
+            number += 1
+            if overlong or len(line) > limit:
+                yield number, None
+            elif line.strip():
+                yield number, line
+            overlong = False
+        if len(tail) > limit:
+            tail, overlong = b"", True
+    if overlong:
+        yield number + 1, None
+    elif tail.strip():
+        yield number + 1, tail

@@ -1,0 +1,33 @@
+"""The composition root of customers."""
+
+from datetime import UTC, datetime
+
+from kielto.events.topics import CUSTOMERS, customers_of
+from kielto.service.app import Platform, Service
+from services.customers.api import customers, imports
+from services.customers.model.draft import Terms
+from services.customers.settings import CustomersSettings
+from services.customers.use_cases.come_of_age import every_day
+from services.customers.use_cases.context import Context
+
+
+def build(platform: Platform) -> Service:
+    settings = CustomersSettings()
+    context = Context(
+        pool=platform.pool,
+        keys=platform.keys,
+        terms=Terms(platform.group, settings.age_of_majority),
+        clock=lambda: datetime.now(UTC),
+        zone=settings.time_zone,
+    )
+
+    async def coming_of_age() -> None:
+        await every_day(context)
+
+    companies = (customers_of(f"company.{c}") for c in platform.group.company_ids)
+    return Service(
+        families=(CUSTOMERS, *companies),
+        routers=[imports.router(context), customers.router(context)],
+        streamed=[imports.PATH],
+        background=[coming_of_age],
+    )

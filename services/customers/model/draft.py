@@ -1,0 +1,78 @@
+"""What was given, read: normalised, checked against the group and the day, ready to be applied to a
+customer.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from kielto.events.words import PointKind, Recipient
+from kielto.group import Group
+from services.customers.model.customer import GROUP, Duty, Sale
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the rules refer to."""
+
+    group: Group
+    age_of_majority: int = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who states something: a company, or the group as a whole.
+
+    An import may be old or repeated: what it says may restrict at once, but never takes a restricting fact
+    back.
+    """
+
+    company: str | None = None
+    importing: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.company or GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPoint:
+    """`None` leaves what is known."""
+
+    kind: PointKind
+    value: str
+    role_address: bool | None = None
+    sales: tuple[Sale, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCustomership:
+    company: str
+    number: str
+    canonical: str
+    since: date | None = None
+    ended: date | None = None
+    states_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`stated` names the fields that were given; the others are left as they are.
+
+    `organisation` and `same_as` may name a customer by canonical number.
+    """
+
+    stated: frozenset[str] = frozenset()
+    recipient: Recipient = Recipient.NATURAL
+    name: str | None = None
+    language: str | None = None
+    identity_code: str | None = None
+    business_id: str | None = None
+    birth_date: date | None = None
+    deceased: bool = False
+    safety_ban: bool = False
+    organisation: UUID | str | None = None
+    duties: tuple[Duty, ...] = ()
+    points: tuple[DraftPoint, ...] = ()
+    customerships: tuple[DraftCustomership, ...] = ()
+    same_as: str | None = None

@@ -1,0 +1,132 @@
+"""What a caller may say of a customer: shapes and lengths. What it means is judged in `reading`.
+
+The same fields in a created customer, in a change (absent: unchanged; null: cleared) and in a row of an
+import.
+"""
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+
+from kielto.events.base import Ident
+from kielto.events.words import PointKind, Recipient
+
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _iso_day(value: object) -> object:
+    """Neither a date with a time nor a number of seconds, which pydantic would read too."""
+    if value is None or (isinstance(value, str) and _ISO_DAY.fullmatch(value)):
+        return value
+    raise ValueError("is a date YYYY-MM-DD")
+
+
+def _text(longest: int, shortest: int = 1) -> StringConstraints:
+    """Text without control characters, which no name or address has and no log or table should meet."""
+    return StringConstraints(
+        strip_whitespace=True, min_length=shortest, max_length=longest, pattern=r"^[^\x00-\x1f\x7f]*$"
+    )
+
+
+Day = Annotated[date, BeforeValidator(_iso_day, json_schema_input_type=str)]
+Number = Annotated[str, _text(64)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class _Given(BaseModel):
+    """Strict on purpose: a misspelt field would otherwise lose what someone said, unseen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sale(_Given):
+    """The sale in connection with which a contact point was obtained (917/2014 section 200(3))."""
+
+    seller: Ident
+    date: Day
+    product_group: Ident
+    ban_offered: StrictBool = Field(
+        default=False, description="A free and easy ban was offered at collection."
+    )
+
+
+class Address(_Given):
+    """A postal address; the post office is kept in capitals."""
+
+    street: Annotated[str, _text(200)] = Field(description="Street, number, stairwell, flat; or a PO box.")
+    postal_code: Annotated[str, _text(16, 0)] = ""
+    city: Annotated[str, _text(100)]
+    country: Country = "FI"
+
+
+class GivenPoint(_Given):
+    """A contact point: `value` for e-mail and phone, `address` for post."""
+
+    kind: Literal[PointKind.EMAIL, PointKind.PHONE, PointKind.POST]
+    value: Annotated[str, _text(320)] | None = None
+    address: Address | None = None
+    role_address: StrictBool | None = Field(
+        default=None, description="Of an organisation's task, as info@ is."
+    )
+    sales: tuple[Sale, ...] | None = Field(default=None, max_length=20)
+
+
+class Duty(_Given):
+    """A product group within a contact person's duties, with what shows it: a job title alone is no
+    evidence.
+    """
+
+    product_group: Ident
+    evidence: Annotated[str, _text(500)]
+
+
+class NumberRef(_Given):
+    """A customer, named by a company's customer number."""
+
+    company: Ident
+    number: Number
+
+
+class GivenCustomership(NumberRef):
+    since: Day | None = None
+    ended: Day | None = None
+
+
+class Given(_Given):
+    """The fields of a customer."""
+
+    recipient: Recipient = Recipient.NATURAL
+    name: Annotated[str, _text(400)] | None = None
+    language: Language | None = Field(default=None, description="BCP 47.", examples=["fi"])
+    identity_code: Annotated[str, _text(11)] | None = Field(
+        default=None, description="Henkilötunnus. Only where identification matters; never shown again."
+    )
+    business_id: Annotated[str, _text(10)] | None = Field(default=None, examples=["2077474-0"])
+    birth_date: Day | None = None
+    deceased: StrictBool = False
+    safety_ban: StrictBool = Field(default=False, description="Turvakielto: hides the postal address.")
+    organisation: UUID | NumberRef | None = Field(default=None, description="Whose contact person this is.")
+    duties: tuple[Duty, ...] = Field(default=(), max_length=50)
+    points: tuple[GivenPoint, ...] = Field(default=(), max_length=50)
+
+
+class GivenCustomer(Given):
+    """A customer to create, or what to change of one."""
+
+    customerships: tuple[GivenCustomership, ...] = Field(default=(), max_length=20)
+
+
+class GivenRow(Given):
+    """A row of an import: a customer of the importing company, known by its number there."""
+
+    number: Number
+    since: Day | None = None
+    ended: Day | None = None
+    same_as: NumberRef | None = Field(
+        default=None,
+        description="Another number of the same person; another company's only by a group-wide caller.",
+    )

@@ -1,0 +1,197 @@
+"""From what was given to a draft: identifiers, contact points and dates through their libraries, names
+against the group.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.words import PointKind
+from services.customers.model import addresses, identifiers
+from services.customers.model.customer import Duty, Sale
+from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker, Terms
+from services.customers.model.given import (
+    Given,
+    GivenCustomer,
+    GivenCustomership,
+    GivenPoint,
+    GivenRow,
+    NumberRef,
+)
+from services.customers.model.problems import Problem, Refused
+
+
+def read_customer(given: GivenCustomer, speaker: Speaker, terms: Terms, today: date) -> Draft:
+    """Raises Refused with every problem found."""
+    return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships)
+
+
+def read_row(given: GivenRow, company: str, scope: str | None, terms: Terms, today: date) -> Draft:
+    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises Refused."""
+    ref: dict[str, Any] = {k: getattr(given, k) for k in ("since", "ended") if k in given.model_fields_set}
+    own = GivenCustomership.model_construct(company=company, number=given.number, **ref)
+    reading = _Reading(given, Speaker(company, importing=True), terms, today, scope=scope, path="")
+    return reading.draft((own,), given.same_as)
+
+
+class _Reading:
+    """Collects problems while it reads, so that a caller hears of all of them at once."""
+
+    def __init__(
+        self,
+        given: Given,
+        speaker: Speaker,
+        terms: Terms,
+        today: date,
+        *,
+        scope: str | None,
+        path: str = "customerships.{}.",
+    ) -> None:
+        self.given, self.speaker, self.terms, self.today = given, speaker, terms, today
+        self.scope = scope
+        """The only company whose customers may be referred to; None: any."""
+        self.path = path
+        """Where a customership's fields stand in what was given."""
+        self.problems: list[Problem] = []
+
+    def draft(self, customerships: tuple[GivenCustomership, ...], same_as: NumberRef | None = None) -> Draft:
+        given = self.given
+        code, birth = self._identity()
+        stated = given.model_fields_set | ({"birth_date"} if birth else set())
+        draft = Draft(
+            stated=frozenset(stated),
+            recipient=given.recipient,
+            name=given.name,
+            language=given.language,
+            identity_code=code,
+            business_id=self._business_id(),
+            birth_date=birth,
+            deceased=given.deceased,
+            safety_ban=given.safety_ban,
+            organisation=self._organisation(),
+            duties=tuple(self._duties()),
+            points=self._points(customerships),
+            customerships=tuple(self._customership(i, c) for i, c in enumerate(customerships)),
+            same_as=self._number("same_as.", same_as, self.scope) if same_as else None,
+        )
+        if self.problems:
+            raise Refused(self.problems)
+        return draft
+
+    def _problem(self, field: str, rule: str) -> None:
+        self.problems.append(Problem(field, rule))
+
+    def _past(self, field: str, day: date | None) -> None:
+        if day and day > self.today:
+            self._problem(field, "is not in the future")
+
+    def _identity(self) -> tuple[str | None, date | None]:
+        birth = self.given.birth_date
+        self._past("birth_date", birth)
+        if self.given.identity_code is None:
+            return None, birth
+        try:
+            code, coded = identifiers.identity_code(self.given.identity_code, self.today)
+        except identifiers.InvalidIdentifier as error:
+            self._problem("identity_code", str(error))
+            return None, birth
+        if birth and birth != coded:
+            self._problem("birth_date", "agrees with the identity code")
+        return code, coded
+
+    def _business_id(self) -> str | None:
+        if self.given.business_id is None:
+            return None
+        try:
+            return identifiers.business_id(self.given.business_id)
+        except identifiers.InvalidIdentifier as error:
+            self._problem("business_id", str(error))
+            return None
+
+    def _known_company(self, field: str, company: str, own_only: str | None) -> bool:
+        if company not in self.terms.group.company_ids:
+            self._problem(field, "is no company of the group")
+        elif own_only and company != own_only:
+            self._problem(field, "is the company that speaks here")
+        else:
+            return True
+        return False
+
+    def _number(self, path: str, ref: NumberRef, own_only: str | None) -> str:
+        """The canonical form, `<company>:<number>`; a wrong company is a problem."""
+        self._known_company(f"{path}company", ref.company, own_only)
+        try:
+            return normalise(PointKind.NUMBER, f"{ref.company}:{ref.number}")
+        except InvalidContactPoint:
+            self._problem(f"{path}number", "is a customer number")
+            return ""
+
+    def _organisation(self) -> Any:
+        ref = self.given.organisation
+        if isinstance(ref, NumberRef):
+            return self._number("organisation.", ref, self.scope)
+        return ref
+
+    def _duties(self) -> Iterable[Duty]:
+        known = {g for c in self.terms.group.companies for g in c.product_groups}
+        for i, duty in enumerate(self.given.duties):
+            if duty.product_group not in known:
+                self._problem(f"duties.{i}.product_group", "is no product group of the group")
+            yield Duty(duty.product_group, duty.evidence)
+
+    def _customership(self, i: int, given: GivenCustomership) -> DraftCustomership:
+        path = self.path.format(i)
+        self._past(f"{path}since", given.since)
+        self._past(f"{path}ended", given.ended)
+        if given.since and given.ended and given.ended < given.since:
+            self._problem(f"{path}ended", "is not before since")
+        canonical = self._number(path, given, self.speaker.company)
+        stated = "ended" in given.model_fields_set
+        return DraftCustomership(given.company, given.number, canonical, given.since, given.ended, stated)
+
+    def _points(self, customerships: tuple[GivenCustomership, ...]) -> tuple[DraftPoint, ...]:
+        country = self._country(customerships)
+        points: dict[tuple[PointKind, str], DraftPoint] = {}
+        for i, given in enumerate(self.given.points):
+            value = self._value(f"points.{i}", given, country)
+            sales = self._sales(f"points.{i}.sales", given)
+            if value is not None:
+                # The same address given twice is one contact point; the later one counts.
+                points[given.kind, value] = DraftPoint(given.kind, value, given.role_address, sales)
+        return tuple(points.values())
+
+    def _country(self, customerships: tuple[GivenCustomership, ...]) -> str:
+        """Of phone numbers without a country code: the address's, else the company's."""
+        addressed = next((p.address.country for p in self.given.points if p.address), None)
+        company = self.speaker.company or (customerships[0].company if customerships else None)
+        known = {c.id: c.country for c in self.terms.group.companies}
+        return addressed or known.get(company or "", self.terms.group.companies[0].country)
+
+    def _value(self, path: str, given: GivenPoint, country: str) -> str | None:
+        takes = "address" if given.kind is PointKind.POST else "value"
+        other = "value" if takes == "address" else "address"
+        if getattr(given, takes) is None or getattr(given, other) is not None:
+            self._problem(path, f"a point of kind {given.kind} has {takes}, and no {other}")
+            return None
+        try:
+            if given.address:
+                return addresses.to_text(given.address)
+            return normalise(given.kind, given.value or "", country)
+        except addresses.InvalidAddress as error:
+            field, _, rule = str(error).partition(": ")
+            self._problem(f"{path}.address.{field}", rule)
+        except InvalidContactPoint as error:
+            self._problem(f"{path}.value", str(error).partition(": ")[2])
+        return None
+
+    def _sales(self, path: str, given: GivenPoint) -> tuple[Sale, ...] | None:
+        if given.sales is None:
+            return None
+        for i, sale in enumerate(given.sales):
+            self._past(f"{path}.{i}.date", sale.date)
+            if not self._known_company(f"{path}.{i}.seller", sale.seller, self.speaker.company):
+                continue
+            if sale.product_group not in self.terms.group.company(sale.seller).product_groups:
+                self._problem(f"{path}.{i}.product_group", "is a product group of the seller")
+        return tuple(sorted({Sale(s.seller, s.date, s.product_group, s.ban_offered) for s in given.sales}))

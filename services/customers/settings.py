@@ -1,0 +1,17 @@
+"""Settings of this service alone: environment variables with the prefix KIELTO_CUSTOMERS_."""
+
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CustomersSettings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="KIELTO_CUSTOMERS_", extra="ignore", hide_input_in_errors=True
+    )
+
+    age_of_majority: int = Field(default=18, ge=0, le=21, description="Below it nobody is marketed to.")
+    time_zone: ZoneInfo = Field(
+        default=ZoneInfo("Europe/Helsinki"), description="Where a day begins and ends."
+    )

@@ -1,0 +1,49 @@
+"""What every use case is given, and how it runs its transaction."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from kielto.service.keys import Keys
+from kielto.service.postgres import Conn, Pool, transaction
+from services.customers.model.changing import Moment
+from services.customers.model.draft import Terms
+from services.customers.store.writing import Taken
+
+Result = TypeVar("Result")
+
+_AGAIN = (Taken, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`clock` gives the time with a zone; `zone` is where the register is kept: its days begin and end
+    there.
+    """
+
+    pool: Pool
+    keys: Keys
+    terms: Terms
+    clock: Callable[[], datetime]
+    zone: ZoneInfo
+
+    def moment(self) -> Moment:
+        at = self.clock().astimezone(self.zone)
+        return Moment(at, at.date(), self.terms.age_of_majority)
+
+
+async def in_transaction(pool: Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+    """Run `work` in one transaction; again from the start when another one got in its way."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with transaction(pool) as conn:
+                return await work(conn)
+        except _AGAIN:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")

@@ -1,0 +1,76 @@
+"""Take in a company's rows as they stream in: many to a transaction, each with its own outcome.
+
+Sent again, whole or from any row, it changes nothing twice: a row is a statement of what is, known by its
+number.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from pydantic import ValidationError
+
+from kielto.service.postgres import Conn
+from services.customers.metrics import IMPORTED_ROWS
+from services.customers.model.draft import Speaker
+from services.customers.model.given import GivenRow
+from services.customers.model.problems import Problem, Refused, problems_of
+from services.customers.model.reading import read_row
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.register import Entry, Outcome, register
+
+MAX_LINE = 64 * 1024
+"""Bytes of one row."""
+_BATCH_ROWS = 500
+_BATCH_BYTES = 1024 * 1024
+_BREATHER = 20  # rows read between two chances for other requests
+
+Line = tuple[int, bytes | None]
+"""The row's number, from 1, and its bytes; None when there were too many."""
+Report = list[tuple[int, Outcome]]
+
+
+async def import_rows(
+    context: Context, company: str, scope: str | None, lines: AsyncIterator[Line]
+) -> AsyncIterator[Report]:
+    """Outcomes in order, a batch at a time, each batch committed before it is reported. `scope` is the
+    caller's company (None: the whole group). What the database raises ends it; everything reported
+    before then stands.
+    """
+    batch: list[tuple[int, Entry | Outcome]] = []
+    size = 0
+    async for row, line in lines:
+        batch.append((row, _read(context, company, scope, line)))
+        size += len(line or b"")
+        if len(batch) % _BREATHER == 0:
+            await asyncio.sleep(0)
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield await _take_in(context, company, batch)
+            batch, size = [], 0
+    if batch:
+        yield await _take_in(context, company, batch)
+
+
+def _read(context: Context, company: str, scope: str | None, line: bytes | None) -> Entry | Outcome:
+    if line is None:
+        return Outcome("refused", problems=(Problem("row", f"has at most {MAX_LINE} bytes"),))
+    try:
+        given = GivenRow.model_validate_json(line)
+        draft = read_row(given, company, scope, context.terms, context.moment().today)
+    except ValidationError as error:
+        return Outcome("refused", problems=tuple(problems_of(error)))
+    except Refused as refused:
+        return Outcome("refused", problems=refused.problems)
+    return Entry(draft, Speaker(company, importing=True), scope)
+
+
+async def _take_in(context: Context, company: str, batch: Sequence[tuple[int, Entry | Outcome]]) -> Report:
+    entries = [e for _, e in batch if isinstance(e, Entry)]
+
+    async def work(conn: Conn) -> list[Outcome]:
+        return await register(conn, context, entries)
+
+    outcomes = iter(await in_transaction(context.pool, work) if entries else [])
+    report = [(row, next(outcomes) if isinstance(e, Entry) else e) for row, e in batch]
+    for _, outcome in report:
+        IMPORTED_ROWS.labels(company, outcome.status).inc()
+    return report
