@@ -1,4 +1,4 @@
-"""The state outbox: records and the marks that say which are to be published; plain rows for what is not
+"""The state outbox: records, marks that say which of them are to be published, plain rows for what is no
 state.
 
 Everything here runs in the caller's transaction. The relay (`relay.py`) publishes each marked record's
@@ -6,17 +6,27 @@ Everything here runs in the caller's transaction. The relay (`relay.py`) publish
 permit.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from uuid import UUID
 
-from kielto.events.base import Event
+from kielto.events import envelope
+from kielto.events.base import MAX_BYTES, Event
+from kielto.events.envelope import TooLarge
 from kielto.events.records import Record
+from kielto.events.topics import Lane
 from kielto.events.versions import Version
+from kielto.service import epoch
 from kielto.service.postgres import Conn
 
-CHANNEL = "kielto_marks"
-"""NOTIFY of express marks and of reports; bulk marks wait for the relay's next look (0.25 s)."""
+EXPRESS, REPORTS = "kielto_express", "kielto_reports"
+"""Channels of NOTIFY. Bulk marks have none: it takes a lock at commit, and a yes may wait for the next
+look.
+"""
+
+_ROOM = 64  # bytes that `"version":"<epoch>.<n>",` may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Change:
     version.
 
     `express`: something that was allowed is allowed no longer, or the restrictions grew. A family with one
-    topic (`….customers`) always goes by bulk.
+    topic (`….customers`) always goes by bulk. The order of `restrictions` does not matter.
     """
 
     family: str
@@ -42,16 +52,55 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
 
     Nothing happens to a record whose body (apart from `changed_at` and `decision`), status and restrictions
     are the same: its present version is returned. Rows are locked in the order (family, key), changed or not.
-    One or two round trips. Raises TooLarge, `epoch.NotClaimed`, and ValueError when a record is named twice.
+    One round trip, two when something is unchanged. Raises TooLarge, `epoch.NotClaimed`, and ValueError when
+    a record is named twice.
     """
-    raise NotImplementedError
+    if not changes:
+        return []
+    keys = [(change.family, change.key) for change in changes]
+    if len(set(keys)) != len(keys):
+        raise ValueError("changes: name each record once")
+    rows = await conn.fetch(
+        _PUBLISH,
+        [change.family for change in changes],
+        [change.key for change in changes],
+        [change.record.status.value for change in changes],
+        [_body(change.record) for change in changes],
+        ["{" + ",".join(sorted(map(str, change.restrictions))) + "}" for change in changes],
+        [change.decision for change in changes],
+        [_lane(change).value for change in changes],
+        traceparent,
+    )
+    versions = {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
+    if same := [key for key in keys if key not in versions]:
+        versions |= await _present(conn, same)
+    return [versions[key] for key in keys]
+
+
+def _body(record: Record) -> str:
+    body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
+    if len(body.encode()) > MAX_BYTES - _ROOM:
+        raise TooLarge(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
+    return body
+
+
+def _lane(change: Change) -> Lane:
+    return Lane.EXPRESS if change.express and not change.family.endswith(".customers") else Lane.BULK
+
+
+async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
+    """The versions of unchanged records; their rows are locked by now, so this is not overtaken."""
+    rows = await conn.fetch(_PRESENT, [family for family, _ in keys], [key for _, key in keys])
+    if not rows:
+        await epoch.current(conn)  # without an epoch nothing was stored
+    return {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
 
 
 async def report(
     conn: Conn, topic: str, key: str, event: Event, *, source: str, traceparent: str | None = None
 ) -> None:
     """Queue one message of a retained topic, sent in order after the commit. Raises TooLarge."""
-    raise NotImplementedError
+    await report_many(conn, topic, [(key, event)], source=source, traceparent=traceparent)
 
 
 async def report_many(
@@ -62,5 +111,58 @@ async def report_many(
     source: str,
     traceparent: str | None = None,
 ) -> None:
-    """The same for many (key, event) in one round trip."""
-    raise NotImplementedError
+    """The same for many (key, event) in one round trip. `traceparent` must be one that the topic's party may
+    see.
+    """
+    messages = [
+        envelope.encode(event, key=key, source=source, traceparent=traceparent) for key, event in events
+    ]
+    await conn.execute(
+        _REPORT,
+        list(repeat(topic, len(messages))),
+        [key for key, _ in events],
+        [message.value for message in messages],
+        [json.dumps([(name, value.decode()) for name, value in message.headers]) for message in messages],
+    )
+
+
+# A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
+# CONFLICT).
+_PUBLISH = """
+WITH new AS (
+    SELECT c.family, c.key, e.epoch, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
+    FROM epoch e, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
+        AS c (family, key, status, body, restrictions, decision, lane)
+), kept AS (
+    INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
+    SELECT family, key, epoch, 1, status, body, restrictions, decision FROM new ORDER BY family, key
+    ON CONFLICT (family, key) DO UPDATE SET
+        epoch = excluded.epoch, n = r.n + 1, status = excluded.status, body = excluded.body,
+        restrictions = excluded.restrictions, decision = excluded.decision, changed_at = now()
+    WHERE r.status <> excluded.status OR r.restrictions <> excluded.restrictions
+        OR r.body::jsonb - '{changed_at,decision}'::text[]
+            <> excluded.body::jsonb - '{changed_at,decision}'::text[]
+    RETURNING family, key, epoch, n
+), marked AS (
+    INSERT INTO marks (lane, family, key, traceparent)
+    SELECT lane, family, key, $8::text FROM kept JOIN new USING (family, key)
+    RETURNING lane
+)
+SELECT family, key, epoch, n,
+    (SELECT pg_notify('kielto_express', '')::text FROM marked WHERE lane = 'express' LIMIT 1) AS notified
+FROM kept"""
+
+_PRESENT = """
+SELECT r.family, r.key, r.epoch, r.n
+FROM unnest($1::text[], $2::text[]) AS c (family, key) JOIN records r USING (family, key)"""
+
+_REPORT = """
+WITH queued AS (
+    INSERT INTO reports (topic, key, value, headers)
+    SELECT topic, key, value, headers::jsonb
+    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY
+        AS r (topic, key, value, headers, place)
+    ORDER BY place
+    RETURNING 1
+)
+SELECT pg_notify('kielto_reports', '') FROM queued LIMIT 1"""

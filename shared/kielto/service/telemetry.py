@@ -9,6 +9,8 @@ import re
 import secrets
 from contextvars import ContextVar
 
+from prometheus_client import Counter, Gauge
+
 _FORMAT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
@@ -38,3 +40,7 @@ def child(traceparent: str) -> str:
 
 def trace_id(traceparent: str) -> str:
     return traceparent[3:35]
+
+
+relay_leads = Gauge("kielto_relay_leads", "1 while this process leads the lane.", ["lane"])
+relay_failures = Counter("kielto_relay_failures_total", "Times the lane began again.", ["lane"])

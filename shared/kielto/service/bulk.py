@@ -1,0 +1,134 @@
+"""The bulk lane: everything that may wait, messages that are no state, and backfills. Slow when express is
+late.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.kafka import partition_of
+from kielto.service import marks, outbox
+from kielto.service.delivery import Delivered, Message, Stopped, deliver
+from kielto.service.marks import Leader
+from kielto.service.snapshots import Snapshots
+
+LIMIT = 1000
+IDLE_SECONDS = 0.25
+_AT_ONCE = 100  # records built before the event loop goes round: about a millisecond
+_SWEEP_SECONDS = 1.0
+_LATE_SECONDS = 0.05
+_SLOWEST = 1000
+
+
+class Pace:
+    """At most so many records a second; half of it whenever the express lane is late, more again step by
+    step.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self.rate = limit, float(limit)
+        self._free_at = 0.0
+
+    def express_is_late(self, late: bool) -> None:
+        slowest = min(_SLOWEST, self._limit)
+        self.rate = max(slowest, self.rate / 2) if late else min(self._limit, self.rate * 1.2)
+
+    async def spend(self, records: int) -> None:
+        """Wait until these records fit the rate."""
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now - 0.1) + records / self.rate
+        await asyncio.sleep(max(0.0, self._free_at - now))
+
+
+class BulkLane:
+    def __init__(
+        self,
+        conn: Leader,
+        producer: Any,
+        families: Mapping[str, Family],
+        topic_ids: Mapping[str, UUID],
+        pace: Pace,
+        snapshots: Snapshots,
+    ) -> None:
+        self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
+        self._families, self._ids = families, topic_ids
+        self._after, self._next_sweep = 0, 0.0
+        self._wake = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        await self._conn.add_listener(outbox.REPORTS, lambda *_: self._wake.set())
+        while not stopping.is_set():
+            self._wake.clear()
+            sent = await self._marks() + await self._reports()
+            busy = await self._snapshots.advance(self._conn, self._producer)
+            if sent:
+                self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_AGE) > _LATE_SECONDS)
+                await self._pace.spend(sent)
+            elif not busy:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _marks(self) -> int:
+        """New marks; now and then all, since one with a lower number may commit later."""
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
+        found, self._after, count = await marks.fetch(
+            self._conn, Lane.BULK, self._families, self._after, LIMIT
+        )
+        messages: list[Message] = []
+        for start in range(0, len(found), _AT_ONCE):
+            messages += [marks.message(marked, Lane.BULK) for marked in found[start : start + _AT_ONCE]]
+            await asyncio.sleep(0)
+        delivered = await deliver(self._producer, messages)
+        done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
+        if done:
+            await marks.published(self._conn, Lane.BULK, done, self._ids)
+        return _whole(delivered, count)
+
+    async def _reports(self) -> int:
+        """Plain rows in the order of their ids. Few wait at a time, so they are always read from the
+        first.
+        """
+        rows = await self._conn.fetch(_REPORTS, LIMIT)
+        messages = [
+            Message(
+                row["topic"],
+                partition_of(key := row["key"].encode(), PARTITIONS),
+                key,
+                row["value"],
+                [(name, value.encode()) for name, value in orjson.loads(row["headers"])],
+            )
+            for row in rows
+        ]
+        delivered = await deliver(self._producer, messages)
+        sent = [row["id"] for row, offset in zip(rows, delivered.offsets, strict=True) if offset is not None]
+        if sent:
+            await self._conn.execute("DELETE FROM reports WHERE id = ANY($1::bigint[])", sent)
+        return _whole(delivered, len(rows))
+
+
+def _whole(delivered: Delivered, count: int) -> int:
+    if delivered.error:
+        raise Stopped from delivered.error
+    return count
+
+
+_REPORTS = "SELECT id, topic, key, value, headers FROM reports ORDER BY id LIMIT $1"
+
+_EXPRESS_AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT created_at FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
+)), 0)"""

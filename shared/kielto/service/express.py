@@ -1,0 +1,114 @@
+"""The express lane: whatever takes a permission away, published at once; and the heartbeats."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from kielto.events.topics import Family, Lane
+from kielto.service import marks, outbox
+from kielto.service.beats import Beats
+from kielto.service.delivery import Message, Stopped, deliver
+from kielto.service.marks import Leader, Marked
+
+LIMIT = 500
+LOOK_SECONDS = 0.25
+_UNDELETED = 100
+
+
+class ExpressLane:
+    """One leadership of the lane. NOTIFY wakes it; every LOOK_SECONDS it looks for marks that committed
+    late.
+    """
+
+    def __init__(
+        self,
+        conn: Leader,
+        producer: Any,
+        families: Mapping[str, Family],
+        topic_ids: Mapping[str, UUID],
+        beats: Beats,
+    ) -> None:
+        self._conn, self._producer, self._beats = conn, producer, beats
+        self._families, self._ids = families, topic_ids
+        self._after = 0
+        self._done: list[tuple[Marked, int]] = []
+        self._next_look = 0.0
+        self._wake = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        await self._conn.add_listener(outbox.EXPRESS, lambda *_: self._wake.set())
+        while not stopping.is_set():
+            now = time.monotonic()
+            if self._beats.due() or now >= self._next_look:
+                await self._look()
+            elif self._wake.is_set():
+                self._wake.clear()
+                await self._new()
+            elif self._done:
+                await self._delete()
+            else:
+                await self._sleep(min(self._next_look - now, self._beats.wait()))
+        await self._delete()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _new(self) -> None:
+        """Marks behind the last one seen: the way of nearly every ban."""
+        found, self._after, count = await marks.fetch(
+            self._conn, Lane.EXPRESS, self._families, self._after, LIMIT
+        )
+        await self._publish(found)
+        if count == LIMIT:
+            self._wake.set()
+        if len(self._done) >= _UNDELETED:
+            await self._delete()
+
+    async def _look(self) -> None:
+        """All marks there are, also those that committed late; then, if it is time, the beat that vouches for
+        them.
+        """
+        due = self._beats.due()
+        while True:
+            await self._delete()  # or what is published would be found again
+            look = await self._beats.look(self._conn) if due else None  # before the marks
+            found, last, count = await marks.fetch(self._conn, Lane.EXPRESS, self._families, 0, LIMIT)
+            await self._publish(found)
+            self._after = max(self._after, last)
+            if count < LIMIT:
+                break
+        if look is not None:
+            await self._send(self._beats.messages(look))
+            self._beats.acknowledged()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    async def _publish(self, found: Sequence[Marked]) -> None:
+        if not found:
+            return
+        delivered = await deliver(self._producer, [marks.message(marked, Lane.EXPRESS) for marked in found])
+        self._done += [
+            (marked, offset)
+            for marked, offset in zip(found, delivered.offsets, strict=True)
+            if offset is not None
+        ]
+        if delivered.error:
+            await self._delete()
+            raise Stopped from delivered.error
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        delivered = await deliver(self._producer, messages)
+        if delivered.error:
+            raise Stopped from delivered.error
+
+    async def _delete(self) -> None:
+        """Only what the broker has acknowledged, and exactly the marks that were read."""
+        done, self._done = self._done, []
+        if done:
+            await marks.published(self._conn, Lane.EXPRESS, done, self._ids)

@@ -1,0 +1,152 @@
+"""Relays: one leader for each lane of a service, by a session lock; whatever fails, it begins again from the
+marks.
+
+The lock, the marks and their deletion share one connection: who has lost it deletes nothing. A leader that
+fails, or is not answered, gives up everything, its producer, its connection and its term, and begins anew:
+what was sent and not deleted is sent again, with the same version or a higher one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from kielto import kafka
+from kielto.events.topics import Family, Lane
+from kielto.service import postgres, telemetry
+from kielto.service.beats import BeatPlan, Beats
+from kielto.service.bulk import BulkLane, Pace
+from kielto.service.delivery import Stopped
+from kielto.service.express import ExpressLane
+from kielto.service.marks import Leader
+from kielto.service.snapshots import Snapshots
+
+log = structlog.get_logger(__name__)
+
+_LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
+_STANDBY_SECONDS = 0.5
+_BACKOFF = (0.1, 5.0)
+_FAILURES = (*postgres.AWAY, *kafka.DOWN, kafka.KafkaError, asyncpg.PostgresError, Stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    service: str
+    dsn: str
+    bootstrap: str
+    families: tuple[Family, ...]
+    beats: BeatPlan
+    bulk_rate: int = 20_000
+
+
+class Relay:
+    """One lane. `run()` ends some time after `stop()`; it may also be cancelled."""
+
+    def __init__(self, lane: Lane, settings: RelaySettings) -> None:
+        self._lane, self._settings = lane, settings
+        self._stopping = asyncio.Event()
+        self.leads = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        backoff = _BACKOFF[0]
+        while not self._stopping.is_set():
+            led = False
+            try:
+                await self._connect_and_lead()
+            except _FAILURES as error:
+                telemetry.relay_failures.labels(self._lane.value).inc()
+                log.warning("relay begins again", lane=self._lane.value, error=_describe(error))
+                led = self.leads
+            finally:
+                self._leads(False)
+            backoff = _BACKOFF[0] if led else min(backoff * 2, _BACKOFF[1])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
+
+    async def _connect_and_lead(self) -> None:
+        name = f"{self._settings.service} relay {self._lane.value}"
+        conn = await postgres.connect(self._settings.dsn, name=name)
+        try:
+            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCKS[self._lane]):
+                await asyncio.sleep(_STANDBY_SECONDS)
+                if self._stopping.is_set():
+                    return
+            await self._lead(conn)
+        finally:
+            conn.terminate()  # the server lets go of the lock as soon as it sees this
+
+    async def _lead(self, conn: Leader) -> None:
+        producer = kafka.producer(self._settings.bootstrap)
+        try:
+            await producer.start()
+            topics = sorted({family.topic(self._lane) for family in self._settings.families})
+            ids = await kafka.topic_ids(producer, topics)
+            if missing := sorted(set(topics) - set(ids)):
+                raise Stopped(f"topics are missing: {', '.join(missing)}")
+            await _while_connected(conn, self._work(conn, producer, ids))
+        finally:
+            await kafka.abort(producer)
+
+    async def _work(self, conn: Leader, producer: Any, ids: Mapping[str, UUID]) -> None:
+        settings = self._settings
+        families = {family.name: family for family in settings.families}
+        if self._lane is Lane.EXPRESS:
+            epoch, term = await _new_term(conn)
+            beats = Beats(settings.beats, settings.families, epoch, term)
+            lane: ExpressLane | BulkLane = ExpressLane(conn, producer, families, ids, beats)
+        else:
+            snapshots = Snapshots(settings.bootstrap, families)
+            lane = BulkLane(conn, producer, families, ids, Pace(settings.bulk_rate), snapshots)
+        # What a crash of the server loses from here on is sent again: no need to wait for its disk.
+        await conn.execute("SET synchronous_commit = off")
+        self._leads(True)
+        await lane.run(self._stopping)
+
+    def _leads(self, leads: bool) -> None:
+        self.leads = leads
+        telemetry.relay_leads.labels(self._lane.value).set(leads)
+
+
+async def _new_term(conn: Leader) -> tuple[int, int]:
+    """Epoch and term of this leadership; no term is ever used twice. Raises Stopped before an epoch was
+    claimed.
+    """
+    row = await conn.fetchrow("UPDATE epoch SET term = term + 1 RETURNING epoch, term")
+    if row is None:
+        raise Stopped("no epoch was claimed yet")
+    return row["epoch"], row["term"]
+
+
+async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None]) -> None:
+    """Give up the work as soon as the connection is lost, even while the broker keeps it waiting."""
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def ended(_: object) -> None:
+        if not lost.done():
+            lost.set_result(None)
+
+    conn.add_termination_listener(ended)
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Stopped("the connection to PostgreSQL was lost")
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _describe(error: BaseException) -> str:
+    """For logs: PostgreSQL's texts may quote values, so of those only the kind."""
+    cause = error.__cause__ if isinstance(error, Stopped) and error.__cause__ else error
+    plain = isinstance(cause, Stopped | kafka.KafkaError)
+    return f"{type(cause).__name__}: {cause}" if plain else type(cause).__name__
