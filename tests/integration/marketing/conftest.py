@@ -30,7 +30,7 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture(scope="session")
-def keys() -> Keys:
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parties = ("company.kauppa", "company.liittyma", "partner.matkat")
     file = KeyFile(
         digest_key=secrets.token_hex(64),
@@ -39,4 +39,11 @@ def keys() -> Keys:
         id_keys={party: secrets.token_hex(32) for party in parties},
         point_keys={party: {1: secrets.token_hex(32)} for party in parties},
     )
-    return Keys(file)
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    path.write_text(file.model_dump_json())
+    return path
+
+
+@pytest.fixture(scope="session")
+def keys(keys_file: Path) -> Keys:
+    return Keys.load(keys_file)

@@ -72,7 +72,7 @@ async def test_a_walk_that_comes_by_again_adds_nobody_again(pool: Pool, keys: Ke
 
 
 async def test_only_campaigns_that_lost_their_ground_are_recalled(pool: Pool, keys: Keys) -> None:
-    """An opt-out from partners leaves own marketing; the partner that got the data is told on its own topic."""
+    """An opt-out from partners leaves own marketing; the partner that got data is told on its own topic."""
     who = person()
     await know(pool, customer(keys, who), permissions(who, 1, [OWN_EMAIL, OWN_POST, OUR_EMAIL, THEIR_POST]))
     own, ours, theirs = [await launched(pool, keys, aim) for aim in (OWN_EMAIL, OUR_EMAIL, THEIR_POST)]
