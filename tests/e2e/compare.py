@@ -23,7 +23,14 @@ class Held:
 
 def allows(points: list[dict[str, Any]]) -> str:
     cells = [
-        (p["point"], p["channel"], a["purpose"], a.get("partner"), a.get("mode"), tuple(a.get("product_groups") or ()))
+        (
+            p["point"],
+            p["channel"],
+            a["purpose"],
+            a.get("partner"),
+            a.get("mode"),
+            tuple(a.get("product_groups") or ()),
+        )
         for p in points
         for a in p["allow"]
     ]

@@ -23,7 +23,13 @@ class Finding:
 
 def spellings(planted: str) -> set[bytes]:
     """The value as it might leak: as typed, lower case, digits only, percent-encoded, base64, hexadecimal."""
-    texts = {planted, planted.lower(), planted.upper(), urllib.parse.quote(planted), urllib.parse.quote_plus(planted)}
+    texts = {
+        planted,
+        planted.lower(),
+        planted.upper(),
+        urllib.parse.quote(planted),
+        urllib.parse.quote_plus(planted),
+    }
     digits = re.sub(r"\D", "", planted)
     if len(digits) >= 8:
         texts |= {digits, digits.lstrip("0"), "+358" + digits.lstrip("0")}
@@ -46,7 +52,9 @@ def scan_logs(folder: Path, planted: Iterable[str]) -> list[Finding]:
     return [found for f in files for found in search(f"log {f.name}", f.read_bytes(), planted)]
 
 
-async def scan_topics(bootstrap: str, topics: Iterable[str], planted: Iterable[str]) -> tuple[list[Finding], int]:
+async def scan_topics(
+    bootstrap: str, topics: Iterable[str], planted: Iterable[str]
+) -> tuple[list[Finding], int]:
     """Keys and headers of every message; returns the findings and how many messages were read."""
     consumer = kafka.consumer(bootstrap)
     await consumer.start()
@@ -65,7 +73,11 @@ async def scan_topics(bootstrap: str, topics: Iterable[str], planted: Iterable[s
             for partition, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():
                 for record in records:
                     count += 1
-                    content = (record.key or b"") + b"\n" + b"\n".join(k.encode() + b":" + (v or b"") for k, v in record.headers)
+                    content = (
+                        (record.key or b"")
+                        + b"\n"
+                        + b"\n".join(k.encode() + b":" + (v or b"") for k, v in record.headers)
+                    )
                     findings += search(f"topic {partition.topic}", content, planted)
             waiting = {p for p in waiting if await consumer.position(p) < ends[p]}
     finally:

@@ -64,13 +64,23 @@ def _body(rng: random.Random, act: str, via: str) -> dict[str, Any]:
         case "ban" if rng.random() < 0.5:
             pass  # a bare ban: everything, the whole group, all partners
         case "ban" | "withdrawal":
-            body |= {"reach": "company", "company": company, "channels": channels, "purposes": ["own_marketing"]}
+            body |= {
+                "reach": "company",
+                "company": company,
+                "channels": channels,
+                "purposes": ["own_marketing"],
+            }
         case "opt_out":
             partner = rng.random() < 0.5
             body |= {"reach": "partner", "partner": PARTNER} if partner else {"reach": "partners"}
             body |= {"purposes": ["partner_marketing"]}
         case "consent":
-            body |= {"reach": "company", "company": company, "channels": channels, "purposes": ["own_marketing"]}
+            body |= {
+                "reach": "company",
+                "company": company,
+                "channels": channels,
+                "purposes": ["own_marketing"],
+            }
         case "lifting":
             body |= {"reach": "group"}
     if via != "http":

@@ -3,23 +3,21 @@
 import argparse
 import importlib
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 from tests.bench import machine
 
 NAMES = ("start",)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="kielto bench", description="Measure, and hold against the goals.")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--rounds", type=int, default=5, help="rounds; the figures are medians (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     bench = importlib.import_module(f"tests.bench.{given.name}")
-    figures: dict[str, Any] = bench.measure(given.rounds)
+    figures: dict[str, float] = bench.measure(given.rounds)
     goals: dict[str, float] = bench.GOALS
     met = {name: figures[name] <= goal for name, goal in goals.items()}
     report = {
@@ -36,7 +34,3 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0 if report["met"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

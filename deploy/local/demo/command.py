@@ -1,0 +1,120 @@
+"""./kielto demo: seven steps on real people, real Kafka, real PostgreSQL, and processes that are really killed."""
+
+import argparse
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from deploy.local import jars
+from deploy.local.demo import steps
+from deploy.local.demo.people import Person, chinook, foodmart
+from deploy.local.demo.results import Results, Step
+from deploy.local.demo.steps import Register
+from deploy.local.demo.world import World
+from deploy.local.paths import HOME
+from deploy.local.progress import say
+
+Work = Callable[[Step], Awaitable[None]]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./kielto demo", description="Watch bans arrive, and check that they did."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--first-ban", action="store_true", help="stop after the first bans (see ./kielto bench start)"
+    )
+    given = parser.parse_args(arguments)
+    folder = HOME / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    results = asyncio.run(run(folder, given.first_ban))
+    if given.json:
+        results.write(given.json)
+    return 0 if results.ok else 1
+
+
+async def run(folder: Path, first_ban: bool) -> Results:
+    """All steps, each shown as it happens. A step that raises is not ok, and ends the demo."""
+    console = Console()
+    foodmart_jar, chinook_jar = people_jars()
+    say("starting PostgreSQL, Kafka, three services and five subscribers")
+    began = time.monotonic()
+    world = World(folder)
+    async with world.running():
+        say(f"everything runs after {time.monotonic() - began:.1f} s; logs in {folder}")
+        results = Results({"name": "Apache Kafka", "version": world.stack.kafka.version})
+        register = Register(world)
+        *known, late = chinook(chinook_jar)
+        plan: list[tuple[str, Work]] = [("first bans", lambda s: first(world, s, register, results, known))]
+        if not first_ban:
+            plan += [
+                ("the register", lambda s: bring(world, s, register, results, list(foodmart(foodmart_jar)))),
+                ("mid-campaign", lambda s: steps.campaign(world, s, register, 25)),
+                ("partner opt-out", lambda s: steps.partner_opt_out(world, s, register, 20)),
+                ("taken by a company", lambda s: steps.taken_by_company(world, s, register, 20)),
+                ("not yet known", lambda s: steps.unknown_person(world, s, late)),
+                ("subscriber killed", lambda s: steps.killed(world, s, register, 20)),
+                ("Kafka stopped", lambda s: steps.without_kafka(world, s, register, 10)),
+            ]
+        await play(world, results, plan, console)
+        results.show(list(world.parties), console)
+    return results
+
+
+async def play(world: World, results: Results, plan: list[tuple[str, Work]], console: Console) -> None:
+    receivers = list(world.parties)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        for name, work in plan:
+            step = Step(name)
+            results.steps.append(step)
+            task = asyncio.ensure_future(work(step))
+            while not task.done():
+                live.update(results.table(receivers, running=name))
+                await asyncio.wait([task], timeout=0.25)
+            if (error := task.exception()) is not None:
+                step.ok, step.shown = False, f"{type(error).__name__}: {error}"
+                return
+
+
+async def first(world: World, step: Step, register: Register, results: Results, people: list[Person]) -> None:
+    """A small import, then the first bans."""
+    await bring(world, Step("import"), register, results, people)
+    numbers = register.of("kauppa")[:20]
+    await steps.until_allowed(world, register, numbers[:1])
+    good = await steps.ban(world, step, register, numbers[0])
+    results.first_ban_applied_at = time.time()
+    await steps.bans(world, step, register, numbers[1:])
+    step.ok = step.ok and good
+
+
+async def bring(world: World, step: Step, register: Register, results: Results, people: list[Person]) -> None:
+    """Import people; a row that is refused for its phone is sent again without it. All must reach their companies."""
+    began = time.monotonic()
+    refused = await register.take_in(people)
+    numbers = {r["number"] for r in refused}
+    mended = [p.without_phone() for p in people if p.number in numbers]
+    still = await register.take_in(mended)
+    results.customers = len(register.ids)
+    last = [
+        numbers
+        for c in ("kauppa", "liittyma", "sahko")
+        if (numbers := [n for n in register.of(c) if register.people[n].phone][-3:])
+    ]
+    await steps.until_allowed(world, register, [n for group in last for n in group])
+    step.ok = not still
+    step.shown = (
+        f"{len(people)} people imported and permitted at their companies in {time.monotonic() - began:.1f} s; "
+        f"{len(refused)} rows refused ({refused[0]['errors'][0]['rule'] if refused else 'none'}), mended"
+    )
+
+
+def people_jars() -> tuple[Path, Path]:
+    """The data sets, downloaded once and checked."""
+    files = {f.name.partition("-")[0]: f for f in jars.fetch("data")}
+    return files["foodmart"], files["chinook"]

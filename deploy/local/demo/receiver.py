@@ -1,0 +1,119 @@
+"""A receiver of the demo: one subscriber system as a process of its own, asked over HTTP on loopback.
+
+    python -m deploy.local.demo.receiver SUBSCRIBER --port N --keys FILE --spool FOLDER [--store DSN]
+
+It follows its company's (or partner's) topics with nothing but `kielto.subscriber`. What it answers is what its own
+store holds; `/watch` returns the moment at which that store began to say so.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from deploy.local.ports import LOOPBACK
+from kielto.group import load
+from kielto.subscriber import Answer, MemoryStore, PostgresStore, Question, Reason, Subscriber
+
+POLL_SECONDS = 0.001
+
+
+@dataclass(slots=True)
+class Receiver:
+    """What the endpoints share."""
+
+    subscriber: Subscriber
+    since: float = field(default_factory=time.time)
+
+    def ask(self, question: dict[str, Any]) -> Answer:
+        return self.subscriber.may(Question(**question))
+
+    async def watch(self, question: dict[str, Any], wanted: list[str], seconds: float) -> dict[str, Any]:
+        """Ask until the reason is one of `wanted`; says when it was, and which reasons came before."""
+        end, before = time.monotonic() + seconds, set[str]()
+        while True:
+            answer = self.ask(question)
+            if answer.reason in wanted:
+                return {"at": time.time(), "reason": answer.reason, "before": sorted(before)}
+            before.add(answer.reason)
+            if time.monotonic() > end:
+                return {"at": None, "reason": answer.reason, "before": sorted(before)}
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def routes(app: FastAPI, receiver: Receiver) -> None:
+    @app.get("/gate")
+    async def gate() -> dict[str, Any]:
+        """Why the gate is shut, or null."""
+        return {"shut": receiver.subscriber.shut(), "customers": receiver.subscriber.count()}
+
+    @app.post("/may")
+    async def may(question: dict[str, Any]) -> dict[str, Any]:
+        answer = receiver.ask(question)
+        return {"allowed": answer.allowed, "reason": answer.reason, "detail": answer.detail}
+
+    @app.post("/watch")
+    async def watch(body: dict[str, Any]) -> dict[str, Any]:
+        return await receiver.watch(body["question"], body["wanted"], body["seconds"])
+
+    @app.post("/submit")
+    async def submit(decision: dict[str, Any]) -> dict[str, Any]:
+        """A decision that this company's own desk took."""
+        ident = await receiver.subscriber.submit(**decision)
+        return {"id": str(ident), "at": time.time()}
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("subscriber")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--keys", type=Path, required=True)
+    parser.add_argument("--spool", type=Path, required=True)
+    parser.add_argument("--store", help="DSN of this subscriber's own database; in memory without")
+    return parser
+
+
+def subscriber_of(given: argparse.Namespace) -> Subscriber:
+    """Built from what an outside system has: its id, its point keys, the broker's address, and a place of its own."""
+    group = load(Path(os.environ["KIELTO_GROUP_FILE"]), float(os.environ["KIELTO_BEAT_SECONDS"]))
+    me = next(s for s in group.subscribers if s.id == given.subscriber)
+    keys = json.loads(given.keys.read_text(encoding="utf-8"))["point_keys"]
+    return Subscriber(
+        subscriber=me.id,
+        party=me.party,
+        bootstrap=os.environ["KIELTO_KAFKA_BOOTSTRAP"],
+        point_keys={int(generation): bytes.fromhex(key) for generation, key in keys.items()},
+        store=PostgresStore(given.store) if given.store else MemoryStore(),
+        spool=given.spool,
+        stale_seconds=me.stale_seconds,
+    )
+
+
+def main() -> None:
+    given = options("A receiver of the demo.").parse_args()
+    receiver = Receiver(subscriber_of(given))
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        async with receiver.subscriber:
+            yield
+
+    app = FastAPI(lifespan=running)
+    routes(app, receiver)
+    uvicorn.run(app, host=LOOPBACK, port=given.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
+
+
+__all__ = ["Reason", "Receiver", "options", "routes", "subscriber_of"]

@@ -1,0 +1,100 @@
+"""What the demo measured and whether each step was verified; a table for people, JSON for machines."""
+
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(slots=True)
+class Step:
+    """One step: what it showed, verified by what the receivers hold. Latencies are from the accepted ban, in ms."""
+
+    name: str
+    ok: bool = False
+    shown: str = ""
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+    lost: int = 0
+    sent_after_ban: int = 0
+    decisions: int = 0
+
+    def took(self, receiver: str, seconds: float) -> None:
+        self.latencies.setdefault(receiver, []).append(seconds * 1000)
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "shown": self.shown,
+            "decisions": self.decisions,
+            "lost": self.lost,
+            "sent_after_ban": self.sent_after_ban,
+            "latencies_ms": {receiver: summary(values) for receiver, values in self.latencies.items()},
+        }
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """p50, p99 and maximum; a p99 of few values is their maximum."""
+    ordered = sorted(values)
+    return {
+        "n": len(ordered),
+        "p50": round(statistics.median(ordered), 1),
+        "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+@dataclass(slots=True)
+class Results:
+    broker: dict[str, str]
+    customers: int = 0
+    first_ban_applied_at: float | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return all(step.ok for step in self.steps)
+
+    def write(self, file: Path) -> None:
+        report = {
+            "broker": self.broker,
+            "customers": self.customers,
+            "decisions": sum(step.decisions for step in self.steps),
+            "ok": self.ok,
+            "first_ban_applied_at": self.first_ban_applied_at,
+            "steps": [step.report() for step in self.steps],
+        }
+        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+    def table(self, receivers: list[str], running: str = "") -> Table:
+        """One row a step; per receiver the median and the largest time from accepted to applied."""
+        table = Table(title="Say no once", title_justify="left", expand=False, pad_edge=False)
+        table.add_column("step")
+        table.add_column("")
+        for receiver in receivers:
+            table.add_column(receiver.replace("-", "\n", 1), justify="right")
+        table.add_column("what the receivers hold")
+        for step in self.steps:
+            cells = [_cell(step.latencies.get(receiver)) for receiver in receivers]
+            mark = "[green]ok[/]" if step.ok else ("[yellow]…[/]" if step.name == running else "[red]NO[/]")
+            table.add_row(step.name, mark, *cells, step.shown)
+        table.caption = "ms from the accepted decision until the store says no: median / largest"
+        return table
+
+    def show(self, receivers: list[str], console: Console) -> None:
+        console.print(self.table(receivers))
+        lost = sum(step.lost for step in self.steps)
+        late = sum(step.sent_after_ban for step in self.steps)
+        decisions = sum(step.decisions for step in self.steps)
+        verdict = "[green]every step verified[/]" if self.ok else "[red]NOT every step was verified[/]"
+        console.print(
+            f"{self.customers} customers, {decisions} decisions, {lost} lost, {late} sent after a ban: {verdict}"
+        )
+
+
+def _cell(values: list[float] | None) -> str:
+    return f"{statistics.median(values):.0f} / {max(values):.0f}" if values else ""

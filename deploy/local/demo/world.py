@@ -1,0 +1,152 @@
+"""Everything that the demo runs: the stack, three services, and five receivers as processes of their own."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from deploy.local import keys, ports, token
+from deploy.local.paths import ROOT
+from deploy.local.processes import Process
+from deploy.local.services import Services, answers
+from deploy.local.stack import Stack
+from kielto.events.digests import pairwise
+from kielto.service.keys import Keys
+
+BEAT_SECONDS = 0.5
+IN_POSTGRES = ("sahko-crm", "matkat-crm")
+CAMPAIGNS = "kauppa-campaigns"
+
+
+class World:
+    """The running demo. Receivers are asked over HTTP; `ident` gives a party's own id of a customer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stack = Stack(folder / "stack")
+        self.services = Services(self.stack, folder, beat_seconds=BEAT_SECONDS)
+        self.receivers: dict[str, Process] = {}
+        self.ports: dict[str, int] = {}
+        self.http = httpx.AsyncClient(
+            timeout=httpx.Timeout(60), limits=httpx.Limits(max_connections=200, max_keepalive_connections=100)
+        )
+        self._token = token.issue(token.ROLES, subject="demo")
+        self.deadline = 60.0
+
+    @property
+    def parties(self) -> dict[str, str]:
+        """The party of each receiver."""
+        return {s.id: s.party for s in self.services.group.subscribers}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        try:
+            await asyncio.to_thread(self._start)
+            yield self
+        finally:
+            await self.http.aclose()
+            await asyncio.to_thread(self._stop)
+
+    def _start(self) -> None:
+        self.stack.start()
+        self.services.prepare()
+        for process in self.services.processes.values():
+            process.start()
+        for subscriber in self.services.group.subscribers:
+            self._prepare_receiver(subscriber.id, subscriber.party)
+            self.receivers[subscriber.id].start()
+        for name in self.services.processes:
+            self.services.wait(name)
+        for name in self.receivers:
+            self._wait(name)
+
+    def _stop(self) -> None:
+        for process in self.receivers.values():
+            process.terminate()
+        for process in self.receivers.values():
+            process.stop()
+        self.services.stop()
+        self.stack.stop()
+
+    def _prepare_receiver(self, name: str, party: str) -> None:
+        self.ports[name] = ports.free_port()
+        campaign = name == CAMPAIGNS
+        module = "deploy.local.demo.campaigns" if campaign else "deploy.local.demo.receiver"
+        command = [sys.executable, "-m", module, name, "--port", str(self.ports[name])]
+        command += ["--keys", str(keys.party_file(self.services.keys_folder, party))]
+        command += ["--spool", str(self.folder / f"{name}.spool")]
+        if campaign:
+            command += ["--bootstrap", self.stack.kafka.bootstrap]
+        if name in IN_POSTGRES:
+            command += ["--store", self.stack.postgres.create_database(name.replace("-", "_"))]
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KIELTO_")},
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
+            "KIELTO_GROUP_FILE": str(self.services.group_file),
+            "KIELTO_BEAT_SECONDS": str(BEAT_SECONDS),
+            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
+        }
+        self.receivers[name] = Process(name, command, self.folder / f"{name}.log", environment=environment)
+
+    def restart(self, name: str) -> None:
+        """Start a receiver that was killed; returns when it answers."""
+        self.receivers[name].start()
+        self._wait(name)
+
+    def _wait(self, name: str) -> None:
+        self.receivers[name].wait_until(lambda: answers(self.ports[name], "/gate"))
+
+    def ident(self, party: str, customer: UUID) -> str:
+        """The party's own id of a customer, which only the services' keys can make."""
+        return pairwise(self._keys.id_keys[party], customer)
+
+    @property
+    def _keys(self) -> Keys:
+        return Keys.load(self.services.keys_folder / "services.keys.json")
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
+        """A call of one of our services, by its path from the prefix on. Raises for any answer that is no 2xx."""
+        name = path.split("/")[1].partition("?")[0]
+        url = self.services.url(name).removesuffix(f"/{name}") + path
+        headers = {"Authorization": f"Bearer {self._token}", **more.pop("headers", {})}
+        response = await self.http.request(method, url, json=body, headers=headers, **more)
+        if response.is_error:
+            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:400]}")
+        return response.json() if response.content else {}
+
+    async def import_rows(self, company: str, rows: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Stream rows into the register; the report, row by row, with the summary as its last line."""
+        url = self.services.url("customers") + "/imports"
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/x-ndjson"}
+
+        async def body() -> AsyncIterator[bytes]:
+            for row in rows:
+                yield row + b"\n"
+
+        async with self.http.stream(
+            "POST", url, params={"company": company}, headers=headers, content=body(), timeout=300
+        ) as response:
+            response.raise_for_status()
+            lines = [json.loads(line) async for line in response.aiter_lines()]
+        return lines
+
+    async def ask(self, receiver: str, path: str, body: Any = None) -> Any:
+        """A receiver's own answer."""
+        url = f"http://{ports.LOOPBACK}:{self.ports[receiver]}{path}"
+        method = "GET" if body is None and not path.startswith("/pause") else "POST"
+        response = await self.http.request(method, url, json=body, timeout=self.deadline + 30)
+        response.raise_for_status()
+        return response.json()
+
+    async def watch(self, receiver: str, question: dict[str, Any], *wanted: str) -> dict[str, Any]:
+        """The moment at which a receiver's store began to answer so; `at` is None if it did not by the deadline."""
+        body = {"question": question, "wanted": list(wanted), "seconds": self.deadline}
+        answer: dict[str, Any] = await self.ask(receiver, "/watch", body)
+        return answer
