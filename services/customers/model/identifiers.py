@@ -39,6 +39,6 @@ def business_id(text: str) -> str:
     """A Y-tunnus as `1234567-8`. Old ones of six digits get their leading zero."""
     try:
         digits = ytunnus.compact(text)
-        return str(ytunnus.format(ytunnus.validate(digits.zfill(8))))
+        return str(ytunnus.format(ytunnus.validate(digits.zfill(8) if len(digits) == 7 else digits)))
     except ValidationError:
         raise InvalidIdentifier("is no Y-tunnus (form or check digit)") from None

@@ -1,0 +1,122 @@
+"""customers' database, its keys, a clock that stands still, and what it has published."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import services.customers
+from kielto.group import Company, Controller, Group
+from kielto.service.keys import KeyFile, Keys
+from kielto.service.migrations import migrate
+from kielto.service.postgres import Pool, open_pool
+from services.customers.model.draft import Speaker, Terms
+from services.customers.model.given import GivenCustomer
+from services.customers.model.reading import read_customer
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.register import Entry, Outcome, register
+
+MIGRATIONS = Path(services.customers.__file__).parent / "migrations"
+GROUP = Group(
+    revision=1,
+    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    companies=(
+        Company(id="kauppa", name="Kauppa", product_groups=("groceries", "household")),
+        Company(id="sahko", name="Sahko", product_groups=("solar",)),
+    ),
+)
+
+
+class Clock:
+    """Noon in Helsinki of a day that a test may change."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 6, 15, 9, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+async def dsn(database: Callable[[str], str]) -> str:
+    """A migrated database."""
+    dsn = database("customers")
+    await migrate(dsn, MIGRATIONS)
+    return dsn
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    """With an epoch, so that it may be written."""
+    pool = await open_pool(dsn, name="test")
+    await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    parties = ("company.kauppa", "company.sahko")
+    file = KeyFile(
+        digest_key=secrets.token_hex(64),
+        master_key=secrets.token_hex(32),
+        index_key=secrets.token_hex(32),
+        id_keys={party: secrets.token_hex(32) for party in parties},
+        point_keys={party: {1: secrets.token_hex(32)} for party in parties},
+    )
+    return Keys(file)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def context(pool: Pool, keys: Keys, clock: Clock) -> Context:
+    return Context(pool, keys, Terms(GROUP), clock, ZoneInfo("Europe/Helsinki"))
+
+
+class Register:
+    """The register as a test uses it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def entry(self, company: str | None = None, *, target: UUID | None = None, **fields: Any) -> Entry:
+        speaker = Speaker(company)
+        given = GivenCustomer.model_validate_json(json.dumps(fields))
+        draft = read_customer(given, speaker, self.context.terms, self.context.moment().today)
+        return Entry(draft, speaker, scope=company, target=target)
+
+    async def put(self, *entries: Entry) -> list[Outcome]:
+        return await in_transaction(
+            self.context.pool, lambda conn: register(conn, self.context, list(entries))
+        )
+
+    async def record(self, ident: UUID) -> dict[str, Any]:
+        """The record for our own services, as published."""
+        return (await self.published("customers"))[str(ident)]
+
+    async def published(self, family: str) -> dict[str, dict[str, Any]]:
+        rows = await self.context.pool.fetch(
+            "SELECT key, epoch, n, body::text FROM records WHERE family = $1", family
+        )
+        return {r["key"]: {**json.loads(r["body"]), "n": r["n"]} for r in rows}
+
+    async def lanes(self) -> list[tuple[str, str]]:
+        """Family and lane of every mark, oldest first; and none of them any more."""
+        rows = await self.context.pool.fetch("SELECT family, lane FROM marks ORDER BY id")
+        await self.context.pool.execute("DELETE FROM marks")
+        return [(r["family"], r["lane"]) for r in rows]
+
+
+@pytest.fixture
+def people(context: Context) -> Register:
+    return Register(context)

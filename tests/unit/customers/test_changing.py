@@ -1,0 +1,214 @@
+"""Applying what was said: who may take back what, and what an old import cannot undo."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kielto.events.words import Recipient
+from services.customers.model.changing import is_minor
+from services.customers.model.customer import Customer
+from services.customers.model.draft import Draft
+from services.customers.model.problems import Refused
+from services.customers.model.publishing import restricts
+from tests.unit.customers.world import NEW, after, fields_of, row, said
+
+EMAIL: dict[str, Any] = {"kind": "email", "value": "a@example.com"}
+OTHER: dict[str, Any] = {"kind": "email", "value": "b@example.com"}
+POST: dict[str, Any] = {
+    "kind": "post",
+    "address": {"street": "Katu 1", "postal_code": "00100", "city": "Turku"},
+}
+
+
+def sale(seller: str = "kauppa", group: str = "groceries") -> dict[str, Any]:
+    return {"seller": seller, "date": "2026-01-02", "product_group": group, "ban_offered": True}
+
+
+def imported(old: Customer, company: str = "kauppa", **fields: Any) -> Customer:
+    return after(old, row(company, **fields), company, importing=True)
+
+
+def values(customer: Customer) -> list[str]:
+    return [p.value for p in customer.points]
+
+
+def test_what_is_not_said_stays_and_null_clears() -> None:
+    known = after(NEW, said(name="A", language="fi"))
+    assert after(known, said(language=None)).name == "A"
+    assert after(known, said(name=None)).name is None
+    assert after(known, said(name="A")) == known
+
+
+def test_each_field_has_its_source() -> None:
+    known = imported(after(NEW, said(name="A", language="fi")), "sahko", name="B")
+    assert {f: s.source for f, s in known.sources.items()} == {
+        "name": "sahko", "language": "group", "customerships": "sahko",
+    }  # fmt: skip
+
+
+def test_one_company_does_not_take_away_what_another_knows() -> None:
+    known = imported(imported(NEW, points=[EMAIL, OTHER]), "sahko", points=[EMAIL])
+    assert values(known) == ["a@example.com", "b@example.com"]
+    known = imported(known, points=[])
+    assert values(known) == ["a@example.com"]
+    assert values(imported(known, "sahko", points=[])) == []
+
+
+def test_the_groups_list_is_final() -> None:
+    known = imported(imported(NEW, points=[EMAIL, OTHER]), "sahko", points=[EMAIL])
+    assert values(after(known, said(points=[OTHER]))) == ["b@example.com"]
+
+
+def test_a_company_states_its_own_sales_only() -> None:
+    known = imported(NEW, points=[EMAIL | {"sales": [sale()]}])
+    known = imported(known, "sahko", points=[EMAIL | {"sales": [sale("sahko", "solar")]}])
+    assert [s.seller for s in known.points[0].sales] == ["kauppa", "sahko"]
+    known = imported(known, points=[EMAIL | {"sales": []}])
+    assert [s.seller for s in known.points[0].sales] == ["sahko"]
+    assert imported(known, points=[EMAIL]).points == known.points
+    assert imported(known, points=[]).points[0].holders == ("sahko",)
+
+
+def test_a_point_keeps_its_id_when_it_is_stated_again() -> None:
+    known = imported(NEW, points=[EMAIL])
+    assert imported(known, points=[OTHER, EMAIL]).points[0].id == known.points[0].id
+
+
+@pytest.mark.parametrize("fact", ["deceased", "safety_ban"])
+def test_an_import_never_takes_back_a_restricting_fact(fact: str) -> None:
+    yes: dict[str, Any] = {fact: True}
+    no: dict[str, Any] = {fact: False}
+    known = imported(NEW, **yes)
+    assert getattr(imported(known, **no), fact)
+    assert not getattr(after(known, said(**no)), fact)
+
+
+def test_an_import_does_not_change_what_someone_is() -> None:
+    known = imported(NEW, name="A")
+    with pytest.raises(Refused) as error:
+        imported(known, recipient="legal")
+    assert fields_of(error.value) == ["recipient"]
+    assert after(known, said(recipient="legal")).recipient is Recipient.LEGAL
+
+
+@pytest.mark.parametrize("again", [{}, {"ended": None}, {"since": "2026-01-01", "ended": None}])
+def test_an_old_file_does_not_reopen_a_customership(again: dict[str, Any]) -> None:
+    ended = imported(NEW, since="2026-01-01", ended="2026-03-01")
+    assert not imported(ended, **again).customerships[0].active
+
+
+def test_a_customership_begins_again_after_its_end() -> None:
+    ended = imported(NEW, since="2026-01-01", ended="2026-03-01")
+    for again in ({"since": "2026-04-01"}, {"since": "2026-04-01", "ended": None}):
+        assert imported(ended, **again).customerships[0].active
+    reopened = said(customerships=[{"company": "kauppa", "number": "1", "ended": None}])
+    assert after(ended, reopened).customerships[0].active
+
+
+def test_an_address_under_a_safety_ban_is_not_lost_by_a_list_that_cannot_show_it() -> None:
+    known = after(NEW, said(points=[EMAIL, POST], safety_ban=True))
+    assert len(after(known, said(points=[EMAIL])).points) == 2
+    moved = POST | {"address": {"street": "Toinen 2", "postal_code": "20100", "city": "Turku"}}
+    (point,) = after(known, said(points=[moved])).points
+    assert point.value.startswith("Toinen 2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"recipient": "contact"}, ["organisation"]),
+        ({"duties": [{"product_group": "solar", "evidence": "x"}]}, ["duties"]),
+        ({"recipient": "legal", "birth_date": "1990-01-01"}, ["birth_date"]),
+        ({"recipient": "legal", "deceased": True}, ["deceased"]),
+        ({"recipient": "user", "business_id": "2077474-0"}, ["business_id"]),
+    ],
+)
+def test_each_kind_of_recipient_has_its_fields(fields: dict[str, Any], names: list[str]) -> None:
+    with pytest.raises(Refused) as error:
+        after(NEW, said(**fields))
+    assert fields_of(error.value) == names
+
+
+def test_an_identity_code_is_kept_of_natural_people_only() -> None:
+    draft = said(recipient="user", identity_code="131052-308T")
+    with pytest.raises(Refused) as error:
+        after(NEW, draft, identity=b"blind")
+    assert fields_of(error.value) == ["identity_code"]
+
+
+def test_nobody_is_their_own_organisation() -> None:
+    with pytest.raises(Refused) as error:
+        after(NEW, said(recipient="contact", organisation=str(NEW.id)), organisation=NEW.id)
+    assert fields_of(error.value) == ["organisation"]
+
+
+def test_the_identity_code_gives_the_birth_date() -> None:
+    known = after(NEW, said(identity_code="131052-308T"), identity=b"blind")
+    assert known.birth_date == date(1952, 10, 13)
+    assert known.identity == b"blind"
+
+
+@given(st.dates(date(1900, 1, 1), date(2100, 1, 1)), st.dates(date(1950, 1, 1), date(2120, 1, 1)))
+def test_a_minor_is_one_until_the_birthday(birth: date, today: date) -> None:
+    try:
+        birthday = birth.replace(year=birth.year + 18)
+    except ValueError:
+        birthday = date(birth.year + 18, 3, 1)
+    assert is_minor(birth, today, 18) == (today < birthday)
+
+
+_POINTS = st.lists(
+    st.sampled_from([EMAIL, OTHER, POST, EMAIL | {"sales": [sale()]}, EMAIL | {"role_address": True}]),
+    max_size=3,
+    unique_by=str,
+)
+_WORDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "points": _POINTS,
+        "deceased": st.booleans(),
+        "safety_ban": st.booleans(),
+        "birth_date": st.sampled_from(["2015-01-01", "1990-01-01", None]),
+        "name": st.sampled_from(["A", "B"]),
+        "customerships": st.lists(
+            st.fixed_dictionaries(
+                {"company": st.just("kauppa"), "number": st.sampled_from("12")},
+                optional={"ended": st.sampled_from([None, "2026-02-01"])},
+            ),
+            max_size=2,
+            unique_by=lambda c: c["number"],
+        ),
+    },
+)
+
+
+def grounds(customer: Customer) -> set[object]:
+    """Everything by which something may be allowed, written without a look at `restricts`."""
+    if customer.deceased or customer.minor or customer.safety_ban:
+        return set()
+    addresses = {(p.id, p.role_address, s) for p in customer.points for s in (None, *p.sales)}
+    numbers = {c.canonical for c in customer.customerships if c.ended is None}
+    return addresses | numbers
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=6))
+def test_whatever_loses_a_ground_restricts(words: list[dict[str, Any]]) -> None:
+    known = NEW
+    for draft in (said(**w) for w in words):
+        changed = after(known, draft)
+        if grounds(known) - grounds(changed):
+            assert restricts(known, changed)
+        if changed.safety_ban == known.safety_ban:  # a ban that is lifted shows what was hidden
+            assert after(changed, draft) == changed
+        known = changed
+
+
+def test_a_draft_that_says_nothing_changes_nothing() -> None:
+    known = after(NEW, said(name="A", points=[EMAIL]))
+    assert after(known, Draft()) == known
+    assert not restricts(known, known)
+    assert UUID(int=1) == known.id

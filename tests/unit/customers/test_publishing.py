@@ -1,0 +1,60 @@
+"""What the others learn: digests for our own services, to a company what it is entitled to."""
+
+from typing import Any
+from uuid import UUID
+
+from kielto.events.digests import point_of
+from services.customers.model.publishing import entitled, record
+from tests.unit.customers.world import NEW, after, row, said
+
+EMAIL: dict[str, Any] = {"kind": "email", "value": "aino@example.com"}
+POST: dict[str, Any] = {
+    "kind": "post",
+    "address": {"street": "Katu 1", "postal_code": "00100", "city": "Turku"},
+}
+NUMBERS = [{"company": "kauppa", "number": "k-1"}, {"company": "sahko", "number": "7"}]
+
+
+class Plain:
+    """Keys one can read."""
+
+    def pairwise(self, party: str, ident: UUID) -> str:
+        return point_of(party.encode(), ident.bytes)
+
+    def point(self, party: str, canonical: bytes) -> str:
+        return point_of(party.encode(), canonical)
+
+
+def seal(canonical: bytes) -> str:
+    return (canonical.hex() + "0" * 64)[:64]
+
+
+def known(**fields: Any) -> Any:
+    return after(NEW, said(name="Aino", points=[EMAIL, POST], customerships=NUMBERS, **fields))
+
+
+def test_our_own_services_get_no_address_name_or_number() -> None:
+    text = record(known(), seal).model_dump_json()
+    assert not any(word in text for word in ("aino", "Aino", "Katu", "00100", "k-1", "K-1"))
+
+
+def test_a_company_gets_its_own_numbers_and_hashes() -> None:
+    kauppa, sahko = (entitled(known(), company, Plain()) for company in ("kauppa", "sahko"))
+    assert (kauppa.numbers, sahko.numbers) == (("k-1",), ("7",))
+    assert kauppa.name == sahko.name == "Aino"
+    assert [p.value for p in kauppa.points] == ["aino@example.com", "Katu 1\n00100 TURKU\nFI"]
+    assert not {p.point for p in kauppa.points} & {p.point for p in sahko.points}
+    assert kauppa.subject != sahko.subject
+
+
+def test_a_safety_ban_hides_the_address() -> None:
+    assert [p.channel_kind for p in entitled(known(safety_ban=True), "kauppa", Plain()).points] == ["email"]
+
+
+def test_after_the_end_nothing_but_the_number_is_left() -> None:
+    former = after(known(), row(number="k-1", ended="2026-06-01"), "kauppa", importing=True)
+    left = entitled(former, "kauppa", Plain())
+    assert left.model_dump(exclude_defaults=True).keys() == {"version", "subject", "numbers"}
+    assert entitled(former, "sahko", Plain()).name == "Aino"
+    active = {c.company: c.active for c in record(former, seal).customerships}
+    assert active == {"kauppa": False, "sahko": True}

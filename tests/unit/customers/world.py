@@ -1,0 +1,61 @@
+"""A small group, and how a test says something of a customer."""
+
+import json
+from datetime import UTC, date, datetime
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from kielto.events.words import Recipient
+from kielto.group import Company, Controller, Group
+from services.customers.model.changing import Moment, apply
+from services.customers.model.customer import Customer
+from services.customers.model.draft import Draft, Speaker, Terms
+from services.customers.model.given import GivenCustomer, GivenRow
+from services.customers.model.problems import Refused
+from services.customers.model.reading import read_customer, read_row
+
+TODAY = date(2026, 6, 15)
+MOMENT = Moment(datetime(2026, 6, 15, 12, tzinfo=UTC), TODAY, 18)
+TERMS = Terms(
+    Group(
+        revision=1,
+        controller=Controller(name="x", business_id="0000000-0", contact="x"),
+        companies=(
+            Company(id="kauppa", name="Kauppa", product_groups=("groceries", "household")),
+            Company(id="sahko", name="Sahko", country="SE", product_groups=("solar",)),
+        ),
+    )
+)
+NEW = Customer(UUID(int=1), Recipient.NATURAL)
+
+
+def said(company: str | None = None, **fields: Any) -> Draft:
+    """What a caller says over HTTP."""
+    given = GivenCustomer.model_validate_json(json.dumps(fields))
+    return read_customer(given, Speaker(company), TERMS, TODAY)
+
+
+def row(company: str = "kauppa", scope: str | None = None, **fields: Any) -> Draft:
+    """What a row of an import says."""
+    given = GivenRow.model_validate_json(json.dumps({"number": "1", **fields}))
+    return read_row(given, company, scope, TERMS, TODAY)
+
+
+def after(
+    old: Customer, draft: Draft, company: str | None = None, *, importing: bool = False, **found: Any
+) -> Customer:
+    numbers = count(100 + len(old.points))
+    return apply(
+        old,
+        draft,
+        Speaker(company, importing=importing),
+        MOMENT,
+        new_id=lambda: UUID(int=next(numbers)),
+        identity=found.get("identity"),
+        organisation=found.get("organisation"),
+    )
+
+
+def fields_of(refused: Refused) -> list[str]:
+    return [p.field for p in refused.problems]
