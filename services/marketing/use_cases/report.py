@@ -2,6 +2,8 @@
 
 import re
 
+import asyncpg
+
 from kielto.events import topics
 from kielto.events.messages import Report
 from kielto.service import outbox, telemetry
@@ -23,7 +25,13 @@ async def take_report(conn: Conn, party: str, report: Report) -> None:
     customer = await recipients.customer_of(conn, campaign.id, report.subject)
     if customer is None:
         raise Permanent("subject: was never addressed in this campaign")
-    if await deliveries.insert(conn, party, report, customer):
+    try:
+        new = await deliveries.insert(conn, party, report, customer)
+    except (
+        asyncpg.DataError
+    ):  # a moment out of the calendar; an outsider's message must not be tried for ever
+        raise Permanent("report: holds what cannot be stored") from None
+    if new:
         event = reported(report, party, campaign.aim, customer)
         await outbox.report(
             conn,
