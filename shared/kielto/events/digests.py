@@ -10,6 +10,7 @@ address.
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from uuid import UUID
 
@@ -17,6 +18,8 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from kielto.events.words import PointKind
+
+_COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 class InvalidContactPoint(ValueError):
@@ -51,7 +54,7 @@ def _email(text: str) -> str:
         parts = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         raise InvalidContactPoint("email: is no address by RFC 5321") from None
-    return parts.normalized.lower()
+    return unicodedata.normalize("NFC", parts.normalized.lower())
 
 
 def _phone(text: str, country: str) -> str:
@@ -67,8 +70,9 @@ def _phone(text: str, country: str) -> str:
 def _number(text: str) -> str:
     company, _, number = text.partition(":")
     company = company.strip().lower()
-    number = "".join(unicodedata.normalize("NFKC", number.upper()).split())
-    if not (company and number and number.isprintable()):
+    number = "".join(unicodedata.normalize("NFKC", number).split())
+    number = unicodedata.normalize("NFKC", number.upper())
+    if not (_COMPANY.fullmatch(company) and number and number.isprintable()):
         raise InvalidContactPoint("number: is <company>:<customer number>")
     return f"{company}:{number}"
 

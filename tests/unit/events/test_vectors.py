@@ -1,0 +1,138 @@
+"""The published test vectors, and that they are worth publishing: recomputed here from the definitions."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+from importlib import resources
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from kielto.events.base import VersionText
+from kielto.events.digests import InvalidContactPoint, digest, digest_of, normalise, pairwise, point_of
+from kielto.events.versions import Version
+from kielto.events.words import PointKind
+from kielto.kafka import partition_of
+
+
+def vectors(name: str) -> Any:
+    return json.loads(resources.files("kielto.events").joinpath("vectors", f"{name}.json").read_text("utf-8"))
+
+
+def hmac_by_hand(key: bytes, message: bytes) -> str:
+    """RFC 2104 with SHA-256, from the hash alone."""
+    padded = key.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in padded) + message).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in padded) + inner).hexdigest()
+
+
+@pytest.mark.parametrize("case", vectors("normalisation")["cases"], ids=str)
+def test_normalisation(case: dict[str, str]) -> None:
+    arguments = (PointKind(case["kind"]), case["value"], case.get("country", "FI"))
+    if case["normalised"] is None:
+        with pytest.raises(InvalidContactPoint) as caught:
+            normalise(*arguments)
+        assert str(caught.value).startswith(case["kind"])
+        assert len(case["value"]) < 4 or case["value"] not in str(caught.value)
+    else:
+        assert normalise(*arguments) == case["normalised"]
+        assert normalise(PointKind(case["kind"]), case["normalised"]) == case["normalised"]
+
+
+def test_every_kind_has_spellings_that_meet_and_values_that_are_refused() -> None:
+    cases = vectors("normalisation")["cases"]
+    for kind in (PointKind.EMAIL, PointKind.PHONE, PointKind.NUMBER):
+        results = [c["normalised"] for c in cases if c["kind"] == kind]
+        assert None in results
+        assert max(results.count(r) for r in results if r) >= 3
+
+
+@pytest.mark.parametrize("case", vectors("digests")["digests"], ids=str)
+def test_digests(case: dict[str, str]) -> None:
+    by_hand = hashlib.sha256(f"{case['kind']}\0{case['normalised']}".encode()).hexdigest()
+    assert digest(PointKind(case["kind"]), case["normalised"]).hex() == case["digest"] == by_hand
+    assert digest_of(PointKind(case["kind"]), case["normalised"]).hex() == case["digest"]
+
+
+@pytest.mark.parametrize("case", vectors("digests")["points"], ids=str)
+def test_points(case: dict[str, str]) -> None:
+    key, canonical = bytes.fromhex(case["point_key"]), bytes.fromhex(case["digest"])
+    assert point_of(key, canonical) == case["point"] == hmac_by_hand(key, canonical)
+
+
+@pytest.mark.parametrize("case", vectors("digests")["pairwise"], ids=str)
+def test_pairwise_ids(case: dict[str, str]) -> None:
+    key, ident = bytes.fromhex(case["id_key"]), UUID(case["uuid"])
+    assert (
+        pairwise(key, ident) == case["id"] == hmac_by_hand(key, bytes.fromhex(case["uuid"].replace("-", "")))
+    )
+
+
+def test_no_two_of_the_digests_points_and_ids_are_equal() -> None:
+    all_of_them = vectors("digests")
+    for name, field in (("digests", "digest"), ("points", "point"), ("pairwise", "id")):
+        assert len({case[field] for case in all_of_them[name]}) == len(all_of_them[name])
+
+
+@pytest.mark.parametrize("case", vectors("partitions")["cases"], ids=lambda c: c["key"])
+def test_partitions(case: dict[str, Any]) -> None:
+    for count, partition in case["partitions"].items():
+        assert partition_of(case["key"].encode(), int(count)) == partition
+        assert (case["murmur2"] & 0x7FFFFFFF) % int(count) == partition
+
+
+def test_versions_are_ordered_by_epoch_then_n() -> None:
+    cases = vectors("versions")["ascending"]
+    parsed = [Version.parse(case["text"]) for case in cases]
+    assert parsed == [Version(case["epoch"], case["n"]) for case in cases]
+    assert [str(v) for v in parsed] == [case["text"] for case in cases]
+    assert all(low < high for low, high in itertools.pairwise(parsed))
+
+
+@pytest.mark.parametrize("text", vectors("versions")["invalid"])
+def test_no_other_text_is_a_version(text: str) -> None:
+    with pytest.raises(ValueError, match="version"):
+        Version.parse(text)
+    with pytest.raises(ValidationError):
+        TypeAdapter(VersionText).validate_python(text)
+
+
+@given(st.text(max_size=60))
+def test_parsing_a_version_gives_back_its_text_or_refuses(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert str(Version.parse(text)) == text
+
+
+TYPED = st.one_of(
+    st.text(max_size=330),
+    st.builds("{}@{}.fi".format, st.text(max_size=6), st.text(max_size=6)),
+    st.builds("{}:{}".format, st.text("kK1- ", max_size=4), st.text(max_size=6)),
+    st.text("+0123456789 ()-", max_size=20),
+)
+
+
+@given(st.sampled_from(PointKind), TYPED, st.sampled_from(["FI", "SE", "US", "", "fi", "??"]))
+def test_whatever_is_typed_is_normalised_once_and_for_all_or_refused(
+    kind: PointKind, value: str, country: str
+) -> None:
+    try:
+        once = normalise(kind, value, country)
+    except InvalidContactPoint:
+        return
+    assert len(digest(kind, once)) == 32
+    assert normalise(kind, once, country) == once
+
+
+@given(st.from_regex(r"\A[a-z0-9]{1,20}\Z"), st.sampled_from(["fi", "äö.fi", "co.uk"]))
+def test_case_never_tells_two_mailboxes_apart(local: str, domain: str) -> None:
+    spellings = [
+        f"{local}@firma.{domain}",
+        f"{local}@Firma.{domain}".upper(),
+        f" {local.title()}@FIRMA.{domain}",
+    ]
+    assert len({digest_of(PointKind.EMAIL, s) for s in spellings}) == 1
