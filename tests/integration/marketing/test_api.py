@@ -1,0 +1,200 @@
+"""Campaigns over HTTP: what is answered, to whom, and what is refused without changing anything."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from deploy.local.paths import ROOT
+from kielto import group
+from kielto.service.auth import Caller, Verifier
+from kielto.service.http import Health, create_app
+from kielto.service.keys import Keys
+from kielto.service.postgres import Pool
+from kielto.service.problems import Problem
+from services.marketing.api import drafting, reading
+from services.marketing.use_cases.address import address_next
+from tests.integration.marketing.world import NOW, OWN_POST, customer, know, permissions, person
+
+GROUP = group.load(ROOT / "group.yaml")
+OWN = {
+    "company": "kauppa",
+    "name": "Spring",
+    "purpose": "own_marketing",
+    "channel": "post",
+    "product_group": "groceries",
+}
+THEIRS = {
+    "company": "kauppa",
+    "name": "Journeys",
+    "purpose": "partner_marketing",
+    "channel": "post",
+    "partner": "matkat",
+    "mode": "partner_sends",
+}
+
+
+class Tokens(Verifier):
+    """`campaigns@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def verify(self, token: str) -> Caller:
+        role, _, company = token.partition("@")
+        if not role:
+            raise Problem(401, "unauthorised", "No")
+        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
+
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+async def wake() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def http(pool: Pool, wake: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(
+        "marketing",
+        [drafting.router(GROUP, lambda: NOW, wake), reading.routes],
+        pool=pool,
+        verifier=Tokens(),
+        health=Health(claimed=True),
+    )
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": "Bearer campaigns@kauppa"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield client
+
+
+def problem(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["type"]).removeprefix("urn:kielto:problem:")
+
+
+async def campaigns_in(pool: Pool) -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM campaigns"))
+
+
+async def test_from_draft_to_close(
+    http: httpx.AsyncClient, pool: Pool, keys: Keys, wake: asyncio.Event
+) -> None:
+    crowd = [person() for _ in range(3)]
+    await know(pool, *(customer(keys, who) for who in crowd))
+    await know(pool, *(permissions(who, 1, [OWN_POST]) for who in crowd))
+    drafted = await http.post("/marketing/campaigns", json=OWN)
+    assert drafted.status_code == 201
+    place = drafted.headers["location"]
+    assert place == f"/marketing/campaigns/{drafted.json()['id']}"
+    assert drafted.json() | OWN == drafted.json()
+    assert (await http.get(place)).json()["state"] == "open"
+
+    for _ in range(2):
+        launched = await http.post(f"{place}/launch")
+        assert (launched.status_code, launched.json()["state"]) == (202, "launching")
+    assert wake.is_set()
+    while await address_next(pool, keys, NOW):
+        pass
+    await know(pool, permissions(crowd[0], 2))
+    found = (await http.get(place)).json()
+    assert (found["state"], found["addressed"], found["recalled"]) == ("launched", 3, 1)
+    assert (found["seen"], found["candidates"]) == (3, 3)
+
+    items, after = [], None
+    while True:
+        page = await http.get(
+            f"{place}/recipients", params={"limit": 2} | ({"after": after} if after else {})
+        )
+        items += page.json()["items"]
+        if (after := page.json()["next"]) is None:
+            break
+    assert {i["customer"]: i["recalled"] for i in items} == {str(who.id): who is crowd[0] for who in crowd}
+
+    closed = await http.post(f"{place}/close")
+    assert (closed.status_code, closed.json()["state"]) == (200, "closed")
+    assert (await http.post(f"{place}/close")).json() == closed.json()
+    refused = await http.post(f"{place}/launch")
+    assert (refused.status_code, problem(refused)) == (409, "campaign-state")
+
+
+async def test_disclosures_are_the_launch_of_what_the_partner_sends(http: httpx.AsyncClient) -> None:
+    theirs = (await http.post("/marketing/campaigns", json=THEIRS)).headers["location"]
+    launched = await http.post(f"{theirs}/disclosures")
+    assert (launched.status_code, launched.json()["state"]) == (202, "launching")
+    own = (await http.post("/marketing/campaigns", json=OWN)).headers["location"]
+    refused = await http.post(f"{own}/disclosures")
+    assert (refused.status_code, problem(refused)) == (409, "nothing-to-disclose")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"company": "nobody"}, "company"),
+        ({"product_group": "solar"}, "product_group"),
+        ({"product_group": None}, "product_group"),
+        ({"channel": "smoke_signals"}, "channel"),
+        ({"purpose": "research"}, "purpose"),
+        ({"partner": "matkat"}, "partner"),
+        ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"surprise": 1}, "surprise"),
+        (THEIRS | {"partner": "nobody"}, "partner"),
+        (THEIRS | {"mode": "owl"}, "mode"),
+    ],
+)
+async def test_what_cannot_be_is_refused_by_field(
+    http: httpx.AsyncClient, pool: Pool, change: dict[str, Any], field: str
+) -> None:
+    group_wide = {"Authorization": "Bearer campaigns"}
+    refused = await http.post("/marketing/campaigns", json=OWN | change, headers=group_wide)
+    assert refused.status_code == 422, refused.text
+    assert any(field in e["field"] for e in refused.json()["errors"]), refused.text
+    assert problem(refused)
+    assert await campaigns_in(pool) == 0
+
+
+async def test_a_caller_acts_only_for_its_company_and_role(http: httpx.AsyncClient, pool: Pool) -> None:
+    place = (await http.post("/marketing/campaigns", json=OWN)).headers["location"]
+    foreign = {"Authorization": "Bearer campaigns@sahko"}
+    for method, path in (
+        ("POST", f"{place}/launch"),
+        ("POST", f"{place}/disclosures"),
+        ("POST", f"{place}/close"),
+        ("GET", place),
+        ("GET", f"{place}/recipients"),
+    ):
+        answer = await http.request(method, path, headers=foreign)
+        assert (answer.status_code, problem(answer)) == (403, "foreign-company"), path
+        answer = await http.request(method, path, headers={"Authorization": "Bearer desk@kauppa"})
+        assert (answer.status_code, problem(answer)) == (403, "missing-role"), path
+        answer = await http.request(method, path, headers={"Authorization": ""})
+        assert answer.status_code == 401, path
+    assert (await http.post("/marketing/campaigns", json=OWN, headers=foreign)).status_code == 403
+    assert (await http.get(place)).json()["state"] == "open"
+    assert await campaigns_in(pool) == 1
+
+
+async def test_the_company_may_be_left_to_the_token(http: httpx.AsyncClient) -> None:
+    unnamed = {k: v for k, v in OWN.items() if k != "company"}
+    assert (await http.post("/marketing/campaigns", json=unnamed)).json()["company"] == "kauppa"
+    group_wide = {"Authorization": "Bearer campaigns"}
+    refused = await http.post("/marketing/campaigns", json=unnamed, headers=group_wide)
+    assert [e["field"] for e in refused.json()["errors"]] == ["company"]
+
+
+async def test_a_request_repeated_with_its_key_drafts_once(http: httpx.AsyncClient, pool: Pool) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    first, again = [await http.post("/marketing/campaigns", json=OWN, headers=key) for _ in range(2)]
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert await campaigns_in(pool) == 1
+
+
+async def test_an_unknown_campaign_is_not_found(http: httpx.AsyncClient) -> None:
+    answer = await http.get(f"/marketing/campaigns/{uuid4()}")
+    assert (answer.status_code, problem(answer)) == (404, "unknown-campaign")
