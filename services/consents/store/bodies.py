@@ -1,0 +1,52 @@
+"""customers' record as it is kept (JSON, checked when it was taken in) and as the model sees it."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from kielto.events.words import PointKind, Recipient, Status
+from services.consents.model.facts import Customer, Customership, Point, Sale
+
+
+def customer_of(ident: UUID, body: Mapping[str, Any] | None) -> Customer:
+    """Without a body, of a customer of whom nothing readable ever came: no contact points, so nothing is allowed."""
+    if body is None:
+        return Customer(ident)
+    alias, organisation = body.get("alias_of"), body.get("organisation")
+    return Customer(
+        id=ident,
+        recipient=Recipient(body.get("recipient") or Recipient.NATURAL),
+        status=Status(body.get("status", Status.LIVE)),
+        alias_of=UUID(alias) if alias else None,
+        deceased=body.get("deceased", False),
+        minor=body.get("minor", False),
+        safety_ban=body.get("safety_ban", False),
+        organisation=UUID(organisation) if organisation else None,
+        duties=frozenset(body.get("duties", ())),
+        points=tuple(_point(p) for p in body.get("points", ())),
+        customerships=tuple(
+            Customership(c["company"], c["digest"].encode(), c.get("active", True))
+            for c in body.get("customerships", ())
+        ),
+    )
+
+
+def _point(body: Mapping[str, Any]) -> Point:
+    digest = body.get("digest")
+    return Point(
+        id=UUID(body["id"]),
+        kind=PointKind(body["kind_of"]),
+        ref=digest.encode() if digest else None,
+        role_address=body.get("role_address", False),
+        sales=tuple(sale for s in body.get("sales", ()) if (sale := _sale(s)) is not None),
+    )
+
+
+def _sale(body: Mapping[str, Any]) -> Sale | None:
+    """None for a date that no calendar has: anything missing falls back to opt-in (917/2014 section 200(3))."""
+    with suppress(ValueError):
+        day = date.fromisoformat(body["date"])
+        return Sale(body["seller"], day, body["product_group"], body.get("ban_offered", False))
+    return None

@@ -1,0 +1,28 @@
+"""Who is concerned when something is said or learnt about a customer: SQL that several statements share."""
+
+# Needs a CTE `seed (id)`. Adds the customers whose permissions follow from theirs: those merged with them, in both
+# directions and however long the chain, and an organisation's contact persons with those merged with them.
+HIT = """
+hit (id) AS (
+    SELECT id FROM seed
+    UNION
+    SELECT next.id FROM hit CROSS JOIN LATERAL (
+        SELECT c.alias_of FROM customers c WHERE c.id = hit.id AND c.alias_of IS NOT NULL
+        UNION ALL
+        SELECT c.id FROM customers c WHERE c.alias_of = hit.id
+        UNION ALL
+        SELECT c.id FROM customers c WHERE c.organisation = hit.id
+    ) AS next (id)
+)"""
+
+# Needs `hit (id)`. The organisations that they act for, with those merged with these: their decisions count too.
+EMPLOYER = """
+employer (id) AS (
+    SELECT c.organisation FROM hit JOIN customers c USING (id) WHERE c.organisation IS NOT NULL
+    UNION
+    SELECT next.id FROM employer CROSS JOIN LATERAL (
+        SELECT c.alias_of FROM customers c WHERE c.id = employer.id AND c.alias_of IS NOT NULL
+        UNION ALL
+        SELECT c.id FROM customers c WHERE c.alias_of = employer.id
+    ) AS next (id)
+)"""

@@ -1,0 +1,110 @@
+"""customers' newest records and what names each customer; disclosures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from kielto.events.versions import Version
+from kielto.service.postgres import Conn
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """`refs`: the i:, n: and p: refs that the record gives."""
+
+    id: UUID
+    version: Version
+    alias_of: UUID | None
+    organisation: UUID | None
+    body: str
+    refs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """`ref` is the partner's id of the customer."""
+
+    customer: UUID
+    partner: str
+    company: str
+    at: datetime
+    ref: str
+
+
+# One that could not be read is revived by its own version. Numbers and contact points that a record no longer has name
+# the customer no longer; a party's id does for ever.
+_PUT = """
+WITH new AS (
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[])
+        AS n (id, epoch, n, alias_of, organisation, body)
+), kept AS (
+    INSERT INTO customers AS c (id, epoch, n, alias_of, organisation, body)
+    SELECT id, epoch, n, alias_of, organisation, body::json FROM new
+    ON CONFLICT (id) DO UPDATE SET
+        epoch = excluded.epoch, n = excluded.n, unreadable = false,
+        alias_of = excluded.alias_of, organisation = excluded.organisation, body = excluded.body
+    WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
+        OR (c.unreadable AND (c.epoch, c.n) = (excluded.epoch, excluded.n))
+    RETURNING id
+), named AS (
+    SELECT r.ref, r.customer FROM unnest($7::text[], $8::uuid[]) AS r (ref, customer) JOIN kept ON id = customer
+), gone AS (
+    DELETE FROM customer_refs r USING kept
+    WHERE r.customer = kept.id AND r.ref NOT LIKE 'i:%'
+        AND NOT EXISTS (SELECT FROM named WHERE named.ref = r.ref AND named.customer = r.customer)
+), added AS (
+    INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM named ON CONFLICT DO NOTHING
+)
+SELECT id FROM kept"""
+
+_DENY = """
+INSERT INTO customers AS c (id, epoch, n, unreadable) VALUES ($1, $2, $3, true)
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, n = excluded.n, unreadable = true
+WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
+RETURNING id"""
+
+_DISCLOSE = """
+WITH new AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+        AS n (customer, partner, company, at, ref)
+), added AS (
+    INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM new ON CONFLICT DO NOTHING
+)
+INSERT INTO disclosures (customer, partner, company, at) SELECT customer, partner, company, at FROM new
+ON CONFLICT DO NOTHING RETURNING customer"""
+
+
+async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
+    """Keep the records that are newer than what is held; the ids of those. No customer twice."""
+    named = [(ref, row.id) for row in rows for ref in row.refs]
+    kept = await conn.fetch(
+        _PUT,
+        [row.id for row in rows],
+        [row.version.epoch for row in rows],
+        [row.version.n for row in rows],
+        [row.alias_of for row in rows],
+        [row.organisation for row in rows],
+        [row.body for row in rows],
+        [ref for ref, _ in named],
+        [customer for _, customer in named],
+    )
+    return [row["id"] for row in kept]
+
+
+async def deny(conn: Conn, customer: UUID, version: Version) -> bool:
+    """Note that the record of this version cannot be read. False when that version, or a newer one, is held."""
+    return await conn.fetchval(_DENY, customer, version.epoch, version.n) is not None
+
+
+async def disclose(conn: Conn, disclosures: Sequence[Disclosure]) -> bool:
+    """Note disclosures. False when all were known."""
+    rows = await conn.fetch(
+        _DISCLOSE,
+        [d.customer for d in disclosures],
+        [d.partner for d in disclosures],
+        [d.company for d in disclosures],
+        [d.at for d in disclosures],
+        [d.ref for d in disclosures],
+    )
+    return bool(rows)

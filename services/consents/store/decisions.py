@@ -1,0 +1,157 @@
+"""Decisions as they are stored and as the model sees them; evidence; which records a decision bears on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.versions import Version
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service.postgres import Conn
+from services.consents.model.decisions import (
+    Actor,
+    CustomerSubject,
+    Decision,
+    NumberSubject,
+    PointSubject,
+    Route,
+    Subject,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decision with what only the register keeps of it. `ref` names its subject (see store/locks.py)."""
+
+    decision: Decision
+    ref: str
+    subject_kind: str
+    party: str | None
+    recorded_by: str | None
+    evidence: tuple[bytes, bytes] | None = None
+    """Wrapped key and encrypted text."""
+
+
+class BearsOn(NamedTuple):
+    """From this version on the record shows the decision."""
+
+    decision: UUID
+    family: str
+    key: str
+    version: Version
+
+
+_ADD = """
+WITH said AS (
+    INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
+        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+), proven AS (
+    INSERT INTO evidence (decision, key, text) SELECT $1, $20::bytea, $21::bytea WHERE $20::bytea IS NOT NULL
+)
+INSERT INTO decision_records (decision, family, key, epoch, n)
+SELECT $1, * FROM unnest($22::text[], $23::text[], $24::integer[], $25::bigint[])"""
+
+_BEAR = """
+INSERT INTO decision_records (decision, family, key, epoch, n)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[])
+ON CONFLICT DO NOTHING"""
+
+_GET = """
+SELECT d.*, EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id) AS bound, e.key, e.text
+FROM decisions d LEFT JOIN evidence e ON e.decision = d.id
+WHERE d.id = $1"""
+
+
+async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
+    """Store a decision, its evidence, and the records that it bears on. Raises UniqueViolationError for a known id."""
+    d = stored.decision
+    key, text = stored.evidence or (None, None)
+    await conn.execute(
+        _ADD,
+        d.id,
+        stored.ref,
+        stored.subject_kind,
+        d.subject.company if isinstance(d.subject, NumberSubject) else None,
+        d.act,
+        d.reach,
+        d.company,
+        d.partner,
+        sorted(d.purposes),
+        sorted(d.channels),
+        sorted(d.product_groups),
+        sorted(d.lifts),
+        d.by,
+        d.route,
+        d.said_at,
+        d.received_at,
+        d.effective_from,
+        stored.party,
+        stored.recorded_by,
+        key,
+        text,
+        [b.family for b in bears_on],
+        [b.key for b in bears_on],
+        [b.version.epoch for b in bears_on],
+        [b.version.n for b in bears_on],
+    )
+
+
+async def bear(conn: Conn, bears_on: Sequence[BearsOn]) -> None:
+    """Decisions that came to bear on records later; one that is noted keeps its first version."""
+    if bears_on:
+        await conn.execute(
+            _BEAR,
+            [b.decision for b in bears_on],
+            [b.family for b in bears_on],
+            [b.key for b in bears_on],
+            [b.version.epoch for b in bears_on],
+            [b.version.n for b in bears_on],
+        )
+
+
+async def get(conn: Conn, ident: UUID) -> asyncpg.Record | None:
+    """The row of `decisions`, with `bound` (it bears on somebody known) and the evidence's `key` and `text`."""
+    return await conn.fetchrow(_GET, ident)
+
+
+def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:
+    """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer."""
+    return Decision(
+        id=_uuid(row["id"]),
+        subject=_subject(row, customer),
+        act=Act(row["act"]),
+        reach=Reach(row["reach"]),
+        company=row["company"],
+        partner=row["partner"],
+        purposes=frozenset(map(Purpose, row["purposes"])),
+        channels=frozenset(map(Channel, row["channels"])),
+        by=Actor(row["by"]),
+        route=Route(row["route"]),
+        said_at=_time(row["said_at"]),
+        received_at=_time(row["received_at"]),
+        effective_from=_time(row["effective_from"]),
+        lifts=frozenset(map(_uuid, row["lifts"])),
+        product_groups=frozenset(row["product_groups"]),
+    )
+
+
+def _subject(row: Mapping[str, Any], customer: UUID) -> Subject:
+    match row["subject_kind"]:
+        case "number":
+            return NumberSubject(row["subject_company"], row["ref"][2:].encode())
+        case "email" | "phone":
+            return PointSubject(row["ref"][2:].encode())
+        case _:
+            return CustomerSubject(customer)
+
+
+def _uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _time(value: datetime | str) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -1,0 +1,107 @@
+"""Everything that permissions are computed from, for any number of customers, in one round trip."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from kielto.events.versions import Version
+from kielto.service.epoch import NotClaimed
+from kielto.service.postgres import Conn
+from services.consents.model.decisions import Decision
+from services.consents.model.facts import Customer
+from services.consents.store.bodies import customer_of
+from services.consents.store.closure import EMPLOYER, HIT
+from services.consents.store.decisions import decision_of
+
+
+class Published(NamedTuple):
+    """The stored record of one customer in one family."""
+
+    version: Version
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class State:
+    """`hit`: customers whose permissions are to be computed, known or not. The rest is about them and the
+    organisations that they act for."""
+
+    hit: tuple[UUID, ...]
+    customers: dict[UUID, Customer] = field(default_factory=dict)
+    unreadable: set[UUID] = field(default_factory=set)
+    keys: dict[UUID, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Under which key a customer has a record in a party's family: {customer: {party: key}}."""
+    decisions: dict[UUID, list[Decision]] = field(default_factory=lambda: defaultdict(list))
+    """By customer: what was said by or about them, under any of their names."""
+    disclosed: dict[UUID, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    """(company, partner) of each disclosure."""
+    published: dict[tuple[str, str], Published] = field(default_factory=dict)
+    repeated: bool = False
+    """The decision that was asked about is stored already."""
+
+
+_LOAD = f"""
+WITH RECURSIVE seed (id) AS (
+    SELECT unnest($1::uuid[])
+    UNION
+    SELECT customer FROM customer_refs WHERE ref = $2
+), {HIT}, {EMPLOYER}, context (id) AS (
+    SELECT id FROM hit UNION SELECT id FROM employer
+), named (customer, ref) AS MATERIALIZED (
+    SELECT r.customer, r.ref FROM context JOIN customer_refs r ON r.customer = context.id
+    UNION ALL
+    SELECT id, 'c:' || id FROM context
+), key (customer, family, key) AS MATERIALIZED (
+    SELECT id, 'consents', id::text FROM hit
+    UNION ALL
+    SELECT customer, split_part(ref, ':', 2), split_part(ref, ':', 3)
+    FROM hit JOIN customer_refs ON customer = id WHERE ref LIKE 'i:%'
+)
+SELECT
+    (SELECT epoch FROM epoch) AS epoch,
+    EXISTS (SELECT FROM decisions WHERE id = $3) AS repeated,
+    array(SELECT id FROM hit) AS hit,
+    (SELECT json_agg(json_build_array(c.id, c.unreadable, c.body)) FROM context JOIN customers c USING (id))
+        AS customers,
+    (SELECT json_agg(json_build_array(n.customer, row_to_json(d))) FROM named n JOIN decisions d USING (ref))
+        AS decisions,
+    (SELECT json_agg(json_build_array(d.customer, d.company, d.partner))
+        FROM hit JOIN disclosures d ON d.customer = hit.id) AS disclosures,
+    (SELECT json_agg(json_build_array(k.customer, k.family, k.key, r.epoch, r.n, r.body))
+        FROM key k LEFT JOIN records r USING (family, key)) AS records"""  # noqa: S608 - constants of ours
+
+
+async def load(
+    conn: Conn, customers: Collection[UUID], *, ref: str | None = None, decision: UUID | None = None
+) -> State:
+    """What is known of these customers, of those whom `ref` names, and of everyone concerned with them.
+
+    Raises NotClaimed before the epoch exists.
+    """
+    row = await conn.fetchrow(_LOAD, customers, ref, decision)
+    assert row is not None  # the statement selects one row
+    if row["epoch"] is None:
+        raise NotClaimed
+    state = State(tuple(row["hit"]), repeated=row["repeated"])
+    for text, unreadable, body in _json(row["customers"]):
+        ident = UUID(text)
+        state.customers[ident] = customer_of(ident, body)
+        if unreadable:
+            state.unreadable.add(ident)
+    for text, fields in _json(row["decisions"]):
+        state.decisions[UUID(text)].append(decision_of(fields, UUID(text)))
+    for text, company, partner in _json(row["disclosures"]):
+        state.disclosed[UUID(text)].add((company, partner))
+    for text, family, key, epoch, n, body in _json(row["records"]):
+        state.keys[UUID(text)][family] = key
+        if body is not None:
+            state.published[family, key] = Published(Version(epoch, n), body)
+    return state
+
+
+def _json(text: str | None) -> list[Any]:
+    return orjson.loads(text) if text else []

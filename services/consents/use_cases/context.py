@@ -1,0 +1,56 @@
+"""What every use case needs: the group, the rules in force and the keys; and how subjects are named."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from kielto.events.words import PointKind
+from kielto.group import Group
+from kielto.service.keys import Keys
+from services.consents.model.facts import GroupFacts
+from services.consents.model.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    group: Group
+    facts: GroupFacts
+    rules: Rules
+    keys: Keys
+
+    @classmethod
+    def of(cls, group: Group, keys: Keys, rules: Rules | None = None) -> "Context":
+        partners = {p.id: frozenset(p.of) for p in group.partners}
+        return cls(group, GroupFacts(group.company_ids, partners), rules or Rules.shipped(), keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a decision is about, as it is stored: `kind` is customer, id, number, email or phone."""
+
+    ref: str
+    kind: str
+    customer: UUID | None = None
+    company: str | None = None
+    """Whose customer number it is."""
+
+
+def customer_subject(customer: UUID) -> Subject:
+    return Subject(f"c:{customer}", "customer", customer=customer)
+
+
+def id_subject(party: str, ident: str) -> Subject:
+    """A customer by the party's own id, which is bound to a customer now or when we come to know them."""
+    return Subject(id_ref(party, ident), "id")
+
+
+def number_subject(keys: Keys, company: str, digest: bytes) -> Subject:
+    return Subject(f"n:{keys.seal(digest)}", "number", company=company)
+
+
+def point_subject(keys: Keys, kind: PointKind, digest: bytes) -> Subject:
+    """`kind` is email or phone."""
+    return Subject(f"p:{keys.seal(digest)}", kind.value)
+
+
+def id_ref(party: str, ident: str) -> str:
+    return f"i:{party}:{ident}"

@@ -1,0 +1,225 @@
+"""Take a decision: one transaction from the lock to the marks of every record that changes.
+
+A *no* is never refused because we lag: one for somebody unknown is stored and binds them when they come. A *yes* is
+checked strictly: of somebody known, not from the future, and what it lifts bears on them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service.postgres import Conn, Pool, transaction
+from services.consents.model.check import DecisionError, check
+from services.consents.model.decisions import (
+    Actor,
+    CustomerSubject,
+    Decision,
+    NumberSubject,
+    PointSubject,
+    Route,
+)
+from services.consents.model.expand import expand
+from services.consents.store import decisions, locks, state
+from services.consents.store.decisions import Stored
+from services.consents.store.state import State
+from services.consents.use_cases.context import Context, Subject
+from services.consents.use_cases.judge import Judged, judge
+from services.consents.use_cases.republish import Written, bearing, republish
+
+AHEAD = timedelta(minutes=5)
+"""How far the clock of whoever brings a *yes* may run ahead of ours."""
+_ATTEMPTS = 20
+
+
+class Forbidden(Exception):
+    """A party acts outside what is its own; `rule` says what holds."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A decision as it was given. What is left out means what act and route say it means (rules.toml).
+
+    `party`: the company or partner that brings it; None is ourselves. `lifts`: ids, or the party's own references.
+    """
+
+    id: UUID
+    subject: Subject
+    act: Act
+    received_at: datetime
+    said_at: datetime
+    reach: Reach | None = None
+    company: str | None = None
+    partner: str | None = None
+    purposes: tuple[Purpose, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    product_groups: tuple[str, ...] = ()
+    lifts: tuple[UUID | str, ...] = ()
+    by: Actor = Actor.PERSON
+    route: Route = Route.SELF_SERVICE
+    evidence: str | None = None
+    party: str | None = None
+    topic: str | None = None
+    recorded_by: str | None = None
+
+
+class Outcome(NamedTuple):
+    decision: Decision
+    judged: list[Judged]
+    written: list[Written]
+
+    @property
+    def pending(self) -> bool:
+        """It is about nobody whom we know yet."""
+        return not self.judged
+
+
+Finish = Callable[[Conn, Outcome], Awaitable[bytes]]
+
+
+async def receive(pool: Pool, context: Context, command: Command, finish: Finish) -> bytes:
+    """Decide in a transaction of its own, which ends with `finish`; its answer, once committed."""
+    for _ in range(_ATTEMPTS):
+        try:
+            async with transaction(pool) as conn:
+                outcome = await decide(conn, context, command)
+                assert outcome is not None  # a new id each time
+                return await finish(conn, outcome)
+        except locks.Moved:
+            continue
+    raise TimeoutError("those concerned keep changing")
+
+
+async def decide(conn: Conn, context: Context, command: Command) -> Outcome | None:
+    """Decide in the caller's transaction; None when the id is known already.
+
+    Raises DecisionError, Forbidden, NotClaimed, and Moved: then roll back and begin again.
+    """
+    subject = command.subject
+    decision = _decision(context, command)
+    _may(command, decision)
+    locked = await locks.for_decision(conn, subject.ref, subject.customer)
+    seed = [subject.customer] if subject.customer else []
+    found = await state.load(conn, seed, ref=subject.ref, decision=command.id)
+    if found.repeated:
+        return None
+    locks.must_cover(locked, found.hit)
+    _must_be_own(command, found)
+    decision = replace(
+        decision, subject=_subject(subject, found), lifts=_cited(context, command, decision.is_no, found)
+    )
+    if not decision.is_no:
+        _check_yes(decision, found)
+    check(decision, context.facts)
+    for customer in found.hit:
+        found.decisions[customer].append(decision)
+    judged = list(judge(context, found))
+    written = await republish(conn, context, found, judged, command.received_at, because=decision)
+    await decisions.add(conn, _stored(context, command, decision), bearing(written, decision, context.facts))
+    return Outcome(decision, judged, written)
+
+
+def _decision(context: Context, command: Command) -> Decision:
+    """Whom it is about and what it lifts is seen only when everything is loaded."""
+    scope = expand(
+        context.rules,
+        command.route,
+        command.act,
+        command.reach,
+        command.company,
+        command.partner,
+        command.purposes,
+        command.channels,
+    )
+    return Decision(
+        id=command.id,
+        subject=CustomerSubject(_NOBODY),
+        act=command.act,
+        reach=scope.reach,
+        company=scope.company,
+        partner=scope.partner,
+        purposes=scope.purposes,
+        channels=scope.channels,
+        by=command.by,
+        route=command.route,
+        said_at=command.said_at,
+        received_at=command.received_at,
+        effective_from=min(command.said_at, command.received_at),
+        product_groups=frozenset(command.product_groups),
+    )
+
+
+_NOBODY = UUID(int=0)
+
+
+def _subject(subject: Subject, found: State) -> CustomerSubject | NumberSubject | PointSubject:
+    kind, _, name = subject.ref.partition(":")
+    match kind:
+        case "n":
+            return NumberSubject(subject.company or "", name.encode())
+        case "p":
+            return PointSubject(name.encode())
+        case "i":
+            party, _, key = name.partition(":")
+            holders = (c for c in found.hit if found.keys[c].get(party) == key)
+            return CustomerSubject(next(holders, _NOBODY))
+        case _:
+            return CustomerSubject(UUID(name))
+
+
+def _may(command: Command, decision: Decision) -> None:
+    """A company says yes for its own marketing alone; a person's *no* goes as far as the person says."""
+    if command.party is None:
+        return
+    kind, _, name = command.party.partition(".")
+    if command.subject.company not in (None, name):
+        raise Forbidden("subject: is a customer of the company that acts")
+    if decision.is_no and decision.by in (Actor.PERSON, Actor.AGENT):
+        return
+    if kind != "company" or decision.reach is Reach.GROUP or decision.company != name:
+        raise Forbidden("reach: stays within the company that acts, but for a no by the person")
+
+
+def _must_be_own(command: Command, found: State) -> None:
+    """Somebody unknown cannot be told from another's customer; a *no* for them harms nobody."""
+    customer = command.subject.customer
+    if command.party and customer in found.customers and command.party not in found.keys[customer]:
+        raise Forbidden("subject: is a customer of the company that acts")
+
+
+def _cited(context: Context, command: Command, is_no: bool, found: State) -> frozenset[UUID]:
+    """The restrictions that a *yes* cites. One that came by the party's topic may have overtaken what it lifts: the
+    party's own ids are taken as they are."""
+    if is_no:
+        return frozenset(lift for lift in command.lifts if isinstance(lift, UUID))
+    known = {d.id for said in found.decisions.values() for d in said if d.is_no}
+    references = {context.keys.pairwise(command.party, i): i for i in known} if command.party else {}
+    cited = set()
+    for lift in command.lifts:
+        ident = references.get(lift) if isinstance(lift, str) else lift
+        if ident is None or (ident not in known and command.topic is None):
+            raise DecisionError("lifts", "cites restrictions that bear on the subject")
+        cited.add(ident)
+    return frozenset(cited)
+
+
+def _check_yes(decision: Decision, found: State) -> None:
+    if found.customers.keys().isdisjoint(found.hit):
+        raise DecisionError("subject", "is known to us, for a yes")
+    if decision.said_at > decision.received_at + AHEAD:
+        raise DecisionError("said_at", "is not in the future, for a yes")
+
+
+def _stored(context: Context, command: Command, decision: Decision) -> Stored:
+    evidence = None
+    if command.evidence:
+        key, wrapped = context.keys.new_data_key(command.id)
+        evidence = wrapped, key.encrypt(command.evidence, b"evidence")
+    subject = command.subject
+    return Stored(decision, subject.ref, subject.kind, command.topic, command.recorded_by, evidence)

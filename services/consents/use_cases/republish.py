@@ -1,0 +1,96 @@
+"""Write the records of everyone concerned, and note which decisions each record shows."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from kielto.events.records import Record
+from kielto.events.topics import CONSENTS
+from kielto.events.versions import Version
+from kielto.events.words import Status
+from kielto.service import outbox, telemetry
+from kielto.service.outbox import Change
+from kielto.service.postgres import Conn
+from services.consents.model.decisions import Decision
+from services.consents.model.facts import GroupFacts
+from services.consents.model.views import takes_away
+from services.consents.store.decisions import BearsOn
+from services.consents.store.state import Published, State
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.judge import Judged
+from services.consents.use_cases.records import Records, flat
+
+
+class Written(NamedTuple):
+    """A record as it stands now, written anew or found unchanged."""
+
+    judged: Judged
+    customer: UUID
+    family: str
+    key: str
+    version: Version
+
+
+async def republish(
+    conn: Conn,
+    context: Context,
+    state: State,
+    judged: list[Judged],
+    at: datetime,
+    *,
+    because: Decision | None = None,
+) -> list[Written]:
+    """The records of these persons, in every family that has or shall have one. One or two round trips."""
+    changes: list[Change] = []
+    written: list[tuple[Judged, UUID]] = []
+    for one in judged:
+        records = Records(one, context.keys, at, because)
+        restrictions = tuple(sorted(one.restrictions))
+        for customer in one.customers:
+            for family, key in state.keys[customer.id].items():
+                record = records.of(customer, family, key)
+                internal = family == CONSENTS.name
+                held = restrictions if internal and record.status is not Status.ERASED else ()
+                hurry = _hurries(record, held, state.published.get((family, key)))
+                changes.append(Change(family, key, record, hurry, held, because.id if because else None))
+                written.append((one, customer.id))
+    versions = await outbox.publish(conn, changes, traceparent=telemetry.current())
+    return [
+        Written(one, customer, change.family, change.key, version)
+        for (one, customer), change, version in zip(written, changes, versions, strict=True)
+    ]
+
+
+def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> list[BearsOn]:
+    """The records that the decision speaks of, changed or not."""
+    return [
+        BearsOn(decision.id, w.family, w.key, w.version)
+        for w in written
+        if _speaks_of(decision, w.family, group)
+    ]
+
+
+def _hurries(record: Record, restrictions: tuple[UUID, ...], before: Published | None) -> bool:
+    """The express lane is for what takes away: a permission, the record itself, or freedom from a restriction."""
+    if record.status is Status.ERASED:
+        return True
+    held = before.body.get("restrictions", ()) if before else ()
+    if set(map(str, restrictions)) - set(held):
+        return True
+    if before is None:
+        return False
+    now = orjson.loads(record.model_dump_json(exclude_defaults=True))
+    return takes_away(flat(before.body), flat(now))
+
+
+def _speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
+    kind, _, name = family.partition(".")
+    if kind == "company":
+        return any(decision.reaches(name, partner) for partner in (None, *group.partners_of(name)))
+    if kind == "partner":
+        return any(
+            decision.reaches(company, name) for company in group.companies if company in group.partners[name]
+        )
+    return True

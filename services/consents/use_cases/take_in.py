@@ -1,0 +1,56 @@
+"""Take in what was learnt about customers: their records from customers, and disclosures from marketing.
+
+A fact works as a decision does: whoever is concerned is computed anew in the transaction that stores it. Decisions that
+waited for a customer bind from the first record on.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from kielto.events.versions import Version
+from kielto.service.postgres import Conn
+from services.consents.store import customers, decisions, locks, state
+from services.consents.store.customers import CustomerRow, Disclosure
+from services.consents.store.locks import Locked
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.judge import judge
+from services.consents.use_cases.republish import bearing, republish
+
+
+async def take_in_customers(conn: Conn, context: Context, rows: Sequence[CustomerRow]) -> None:
+    """Keep the newer ones and compute everyone concerned anew. Raises Moved: roll back and begin again."""
+    locked = await locks.for_facts(
+        conn,
+        [row.id for row in rows],
+        merged_into=[row.alias_of for row in rows if row.alias_of],
+        organisations=[row.organisation for row in rows if row.organisation],
+        refs=[ref for row in rows for ref in row.refs],
+    )
+    if await customers.put(conn, rows):
+        await _again(conn, context, locked)
+
+
+async def deny_customer(conn: Conn, context: Context, customer: UUID, version: Version) -> None:
+    """The record of this version cannot be read: nothing is allowed until the same or a higher one is."""
+    locked = await locks.for_facts(conn, [customer])
+    if await customers.deny(conn, customer, version):
+        await _again(conn, context, locked)
+
+
+async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
+    """From the first disclosure on the partner has a record of the customer. Raises Moved."""
+    locked = await locks.for_facts(conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures])
+    if await customers.disclose(conn, disclosures):
+        await _again(conn, context, locked)
+
+
+async def _again(conn: Conn, context: Context, locked: Locked) -> None:
+    found = await state.load(conn, locked.customers)
+    locks.must_cover(locked, found.hit)
+    judged = list(judge(context, found))
+    written = await republish(conn, context, found, judged, datetime.now(UTC))
+    bears_on = [
+        row for w in written for said in w.judged.decisions for row in bearing([w], said, context.facts)
+    ]
+    await decisions.bear(conn, bears_on)

@@ -1,0 +1,71 @@
+"""consents' database, a group of two companies and a partner, its keys, and people as customers publishes them."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+import services.consents
+from kielto.group import Company, Controller, Group, Partner, Subscriber
+from kielto.service.keys import KeyFile, Keys
+from kielto.service.migrations import migrate
+from kielto.service.postgres import Pool, open_pool
+from services.consents.use_cases.context import Context
+from tests.integration.consents.world import World
+
+MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
+GROUP = Group(
+    revision=1,
+    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    companies=(
+        Company(id="kauppa", name="Kauppa", product_groups=("groceries", "household")),
+        Company(id="sahko", name="Sahko", product_groups=("electricity",)),
+    ),
+    partners=(Partner(id="matkat", name="Matkat", of=("kauppa",)),),
+    subscribers=(
+        Subscriber(id="kauppa-crm", party="company.kauppa", name="CRM", deadline_seconds=60),
+        Subscriber(id="kauppa-mail", party="company.kauppa", name="Mail", deadline_seconds=60),
+        Subscriber(id="sahko-crm", party="company.sahko", name="CRM", deadline_seconds=60),
+    ),
+)
+
+
+@pytest.fixture
+async def dsn(database: Callable[[str], str]) -> str:
+    """A migrated database."""
+    dsn = database("consents")
+    await migrate(dsn, MIGRATIONS)
+    return dsn
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    """With an epoch, so that it may be written."""
+    pool = await open_pool(dsn, name="test", size=20)
+    await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    return Keys(
+        KeyFile(
+            digest_key=secrets.token_hex(64),
+            master_key=secrets.token_hex(32),
+            index_key=secrets.token_hex(32),
+            id_keys={party: secrets.token_hex(32) for party in GROUP.parties},
+            point_keys={party: {1: secrets.token_hex(32)} for party in GROUP.parties},
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def context(keys: Keys) -> Context:
+    return Context.of(GROUP, keys)
+
+
+@pytest.fixture
+def world(pool: Pool, context: Context) -> World:
+    return World(pool, context)
