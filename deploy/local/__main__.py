@@ -5,6 +5,8 @@ import signal
 import sys
 from types import FrameType
 
+from deploy.local.progress import LocalError, say
+
 COMMANDS = {
     "demo": ("deploy.local.demo", "a ban's way through the group, shown on real people and checked"),
     "up": ("deploy.local.up", "start everything and stay; prints the URLs, Ctrl-C stops all"),
@@ -28,6 +30,9 @@ def main(arguments: list[str]) -> int:
         result = importlib.import_module(COMMANDS[name][0]).main(rest)
     except KeyboardInterrupt:
         return 130
+    except LocalError as error:
+        say(str(error))
+        return 1
     assert isinstance(result, int)
     return result
 

@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.progress import LocalError
+
 
 @dataclass(frozen=True)
 class Account:
@@ -27,7 +29,7 @@ class Account:
             os.chown(path, *self.ids, follow_symlinks=False)
 
     def run(self, command: list[str]) -> None:
-        """Run it to its end; raises RuntimeError with what it said."""
+        """Run it to its end; raises LocalError with what it said."""
         user, group = self.ids or (None, None)
         done = subprocess.run(
             [*self.prefix, *command],
@@ -40,7 +42,7 @@ class Account:
             extra_groups=None if group is None else [group],
         )
         if done.returncode:
-            raise RuntimeError(
+            raise LocalError(
                 f"{command[0]} failed with status {done.returncode}:\n{done.stdout}{done.stderr}"
             )
 
@@ -65,7 +67,7 @@ def choose(*, namespaces: bool = True) -> Account:
         except KeyError:
             continue
         return Account(ids=(entry.pw_uid, entry.pw_gid))
-    raise RuntimeError(
+    raise LocalError(
         "PostgreSQL refuses to run as root, and there is neither a user namespace nor another account: "
         "start ./kielto as an ordinary user, or set KIELTO_POSTGRES to a server that runs already"
     )

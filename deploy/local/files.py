@@ -1,5 +1,6 @@
-"""Folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -32,3 +33,20 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True)
+
+
+def write_private(file: Path, text: str, *, once: bool = False) -> None:
+    """A file for this user alone (mode 0600), there whole or not at all.
+
+    `once`: never over one that exists already, also if another process makes it meanwhile.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        out.write(text)
+    if once:
+        with contextlib.suppress(FileExistsError):
+            os.link(part, file)
+        part.unlink()
+    else:
+        part.replace(file)

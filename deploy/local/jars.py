@@ -13,18 +13,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import requests
 from jgo.env import LockFile
 from jgo.env._lockfile import LockedDependency
 from jgo.maven import MavenContext
 
 from deploy.local.paths import HOME
-from deploy.local.progress import say
+from deploy.local.progress import LocalError, say
 
 LOCKS = Path(__file__).parent / "locks"
 JARS = HOME / "jars"
 
 
-class ChecksumMismatch(Exception):
+class DownloadFailed(LocalError):
+    """A file cannot be had: no network, or no such file."""
+
+
+class ChecksumMismatch(LocalError):
     """A file is not the one that was locked: nothing of it is used."""
 
 
@@ -36,7 +41,7 @@ def locked(name: str) -> list[LockedDependency]:
 def fetch(name: str, wanted: Callable[[LockedDependency], bool] = lambda _: True) -> list[Path]:
     """The checked files of one lock file, in its order, downloaded if they are not there yet.
 
-    Raises ChecksumMismatch, and jgo's or the network's error when a file cannot be had.
+    Raises ChecksumMismatch, or DownloadFailed.
     """
     files = [dependency for dependency in locked(name) if wanted(dependency)]
     missing = [dependency for dependency in files if not _path(dependency).exists()]
@@ -59,7 +64,10 @@ def _download(name: str, missing: list[LockedDependency]) -> None:
 
 def _download_one(maven: MavenContext, dependency: LockedDependency) -> None:
     component = maven.project(dependency.groupId, dependency.artifactId).at_version(dependency.version)
-    file = component.artifact(dependency.classifier or "", dependency.packaging).resolve()
+    try:
+        file = component.artifact(dependency.classifier or "", dependency.packaging).resolve()
+    except (requests.RequestException, RuntimeError) as error:  # RuntimeError: jgo found it nowhere
+        raise DownloadFailed(f"cannot download {component} from Maven Central: {error}") from error
     _check(dependency, file)
     _path(dependency).parent.mkdir(parents=True, exist_ok=True)
     os.replace(file, _path(dependency))  # a rename: whole or not at all
@@ -78,4 +86,4 @@ def _check(dependency: LockedDependency, file: Path) -> None:
 def _path(dependency: LockedDependency) -> Path:
     classifier = f"-{dependency.classifier}" if dependency.classifier else ""
     name = f"{dependency.artifactId}-{dependency.version}{classifier}.{dependency.packaging}"
-    return JARS / dependency.groupId / name
+    return JARS.resolve() / dependency.groupId / name

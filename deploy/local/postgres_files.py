@@ -1,8 +1,6 @@
 """PostgreSQL's programs and a data folder to copy, made once under `.kielto/`."""
 
-import contextlib
 import hashlib
-import os
 import platform
 import secrets
 import sys
@@ -13,7 +11,7 @@ from pathlib import Path
 from deploy.local import files, jars
 from deploy.local.account import Account
 from deploy.local.paths import HOME
-from deploy.local.progress import say
+from deploy.local.progress import LocalError, say
 
 SUPERUSER = "kielto"
 INITDB = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-locale"]
@@ -29,13 +27,7 @@ def password() -> str:
     """The superuser's, made once; also the secret from which the roles' passwords come (databases.py)."""
     file = HOME / "postgres" / "password"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"password-{os.getpid()}")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(secrets.token_hex(16))
-        with contextlib.suppress(FileExistsError):
-            os.link(part, file)  # never over one that another start has made meanwhile
-        part.unlink()
+        files.write_private(file, secrets.token_hex(16), once=True)
     return file.read_text()
 
 
@@ -43,7 +35,7 @@ def install() -> Path:
     """The unpacked programs for this machine; the folder's name is their version."""
     key = (sys.platform, platform.machine())
     if key not in PLATFORMS:
-        raise RuntimeError(
+        raise LocalError(
             f"no PostgreSQL is known for {key[0]} on {key[1]}: set KIELTO_POSTGRES to a running server"
         )
     name = f"embedded-postgres-binaries-{PLATFORMS[key]}"

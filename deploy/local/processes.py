@@ -17,12 +17,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.local.progress import LocalError
+
 _lock = threading.Lock()
 _watcher: subprocess.Popen[bytes] | None = None
 _started: "weakref.WeakSet[Process]" = weakref.WeakSet()
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(LocalError):
     """A child ended before it was ready, or was not ready in time; says so with the end of its log."""
 
 
@@ -91,17 +93,32 @@ class Process:
                 raise ProcessFailed(f"{self.name} was not ready within {seconds:.0f} s:\n{self.log_tail()}")
             time.sleep(0.02)
 
-    def stop(self, grace: float = 20.0) -> None:
-        """Ask it to end; SIGKILL after `grace` seconds. Does nothing when it does not run."""
-        child = self._child
-        if child is None or child.poll() is not None:
-            return
-        child.send_signal(self._stop_signal)
-        child.send_signal(signal.SIGCONT)  # one that was paused hears the other signal only now
+    def run(self, seconds: float = 120.0) -> None:
+        """Start it and wait for its end; raises ProcessFailed unless that is a good one, within `seconds`."""
+        self.start()
+        assert self._child is not None
         try:
-            child.wait(grace)
+            code = self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
+            raise ProcessFailed(f"{self.name} took longer than {seconds:.0f} s:\n{self.log_tail()}") from None
+        if code:
+            raise ProcessFailed(f"{self.name} failed with status {code}:\n{self.log_tail()}")
+
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait. Does nothing when it does not run."""
+        if self._child is not None and self.running:
+            self._child.send_signal(self._stop_signal)
+            self._child.send_signal(signal.SIGCONT)  # one that was paused hears the other signal only now
+
+    def stop(self, grace: float = 20.0) -> None:
+        """Ask it to end; SIGKILL after `grace` seconds. Does nothing when it does not run."""
+        self.terminate()
+        if self._child is not None:
+            try:
+                self._child.wait(grace)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

@@ -1,6 +1,10 @@
-"""What a person is told while things download and start: to standard error, so that output stays clean."""
+"""What a person is told, on standard error, so that output stays clean: progress, and what went wrong."""
 
 import sys
+
+
+class LocalError(Exception):
+    """Something that a person can understand and mend; the command prints it and ends with status 1."""
 
 
 def say(text: str) -> None:

@@ -10,15 +10,17 @@ put running servers in the place of our own; those cannot be started or stopped 
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from deploy.local.kafka import Kafka, RunningKafka
 from deploy.local.postgres import Postgres, RunningPostgres
+from deploy.local.progress import LocalError
 
 
-class DirectoryInUse(Exception):
+class DirectoryInUse(LocalError):
     """Another stack runs in this folder."""
 
 
@@ -45,13 +47,7 @@ class Stack:
 
     def start(self) -> None:
         """Returns when both answer; on a failure nothing is left running. Raises DirectoryInUse."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.directory / "lock", "wb")  # noqa: SIM115 - held until stop()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise DirectoryInUse(f"{self.directory}: another stack runs here") from None
+        self._hold()
         try:
             self.kafka.begin()
             self.postgres.begin()
@@ -67,6 +63,23 @@ class Stack:
                 server.stop()
         if self._lock is not None:
             self._lock.close()
+
+    def forget(self) -> None:
+        """Delete the data of our own servers. Raises DirectoryInUse."""
+        self._hold()
+        for name in ("kafka", "postgres"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        self.stop()
+
+    def _hold(self) -> None:
+        """Keep every other process out of the folder until `stop()`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.directory / "lock", "wb")  # noqa: SIM115 - closed by stop()
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise DirectoryInUse(f"{self.directory}: another stack runs here") from None
 
     def __enter__(self) -> Self:
         self.start()
