@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
@@ -47,7 +48,7 @@ def apply(
 
     `identity` and `organisation` are what the draft's identity code and organisation were found to be.
     """
-    values = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
+    values: dict[str, Any] = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
     if "identity_code" in draft.stated:
         values["identity"] = identity
     if "organisation" in draft.stated:
@@ -58,12 +59,14 @@ def apply(
         values["points"] = tuple(_points(old, draft.points, speaker, new_id))
     values["customerships"] = tuple(_customerships(old.customerships, draft.customerships, speaker))
     changed = {name: value for name, value in values.items() if value != getattr(old, name)}
-    new = replace(old, **changed)
-    new = replace(new, minor=is_minor(new.birth_date, moment.today, moment.age_of_majority))
+    source = Source(speaker.name, moment.at.isoformat(timespec="seconds"))
+    new = replace(
+        old,
+        **changed,
+        minor=is_minor(changed.get("birth_date", old.birth_date), moment.today, moment.age_of_majority),
+        sources={**old.sources, **dict.fromkeys(changed, source)},
+    )
     _check(new)
-    if changed:
-        source = Source(speaker.name, moment.at.isoformat(timespec="seconds"))
-        new = replace(new, sources={**old.sources, **dict.fromkeys(changed, source)})
     return new
 
 

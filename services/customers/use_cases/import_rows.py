@@ -5,7 +5,7 @@ number.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
 
@@ -27,16 +27,25 @@ _BREATHER = 20  # rows read between two chances for other requests
 Line = tuple[int, bytes | None]
 """The row's number, from 1, and its bytes; None when there were too many."""
 Report = list[tuple[int, Outcome]]
+_Batch = list[tuple[int, Entry | Outcome]]
 
 
 async def import_rows(
     context: Context, company: str, scope: str | None, lines: AsyncIterator[Line]
 ) -> AsyncIterator[Report]:
-    """Outcomes in order, a batch at a time, each batch committed before it is reported. `scope` is the
-    caller's company (None: the whole group). What the database raises ends it; everything reported
-    before then stands.
+    """Outcomes in order, a batch at a time, each batch committed before it is reported.
+
+    `scope` is the caller's company (None: the whole group). What the database raises ends it; everything
+    reported before then stands.
     """
-    batch: list[tuple[int, Entry | Outcome]] = []
+    async for batch in _ahead(_batches(context, company, scope, lines)):
+        yield await _take_in(context, company, batch)
+
+
+async def _batches(
+    context: Context, company: str, scope: str | None, lines: AsyncIterator[Line]
+) -> AsyncIterator[_Batch]:
+    batch: _Batch = []
     size = 0
     async for row, line in lines:
         batch.append((row, _read(context, company, scope, line)))
@@ -44,10 +53,25 @@ async def import_rows(
         if len(batch) % _BREATHER == 0:
             await asyncio.sleep(0)
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield await _take_in(context, company, batch)
+            yield batch
             batch, size = [], 0
     if batch:
-        yield await _take_in(context, company, batch)
+        yield batch
+
+
+async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
+    """The same batches, the next one read while the database works on the last one."""
+
+    async def following() -> _Batch | None:
+        return await anext(batches, None)
+
+    coming = asyncio.create_task(following())
+    try:
+        while (batch := await coming) is not None:
+            coming = asyncio.create_task(following())
+            yield batch
+    finally:
+        coming.cancel()
 
 
 def _read(context: Context, company: str, scope: str | None, line: bytes | None) -> Entry | Outcome:
@@ -63,7 +87,7 @@ def _read(context: Context, company: str, scope: str | None, line: bytes | None)
     return Entry(draft, Speaker(company, importing=True), scope)
 
 
-async def _take_in(context: Context, company: str, batch: Sequence[tuple[int, Entry | Outcome]]) -> Report:
+async def _take_in(context: Context, company: str, batch: _Batch) -> Report:
     entries = [e for _, e in batch if isinstance(e, Entry)]
 
     async def work(conn: Conn) -> list[Outcome]:
