@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -39,6 +39,7 @@ from kielto.events.topics import Topic
 
 __all__ = [
     "DOWN",
+    "ConsumerRebalanceListener",
     "KafkaError",
     "TopicMismatch",
     "TopicPartition",
@@ -238,21 +239,27 @@ async def topic_ids(client: Any, names: Sequence[str]) -> dict[str, UUID]:
 
 
 async def create_topics(bootstrap: str, topics: Sequence[Topic], replicas: int = 1) -> list[str]:
-    """Create those that are missing; returns their names. Raises TopicMismatch when the broker refuses
-    one.
+    """Create those that are missing and wait until the broker shows them; returns the names of the new ones.
+
+    Raises TopicMismatch when the broker refuses one, or one of DOWN.
     """
     admin = await _admin(bootstrap)
     try:
         existing = set(await admin.list_topics())
         missing = [t for t in topics if t.name not in existing]
-        if missing:
-            response = await admin.create_topics(
-                [NewTopic(t.name, t.partitions, replicas, topic_configs=t.config) for t in missing]
-            )
-            for name, code, *_ in response.topic_errors:
-                if code not in (0, _TOPIC_ALREADY_EXISTS):
-                    raise TopicMismatch(f"{name}: the broker refused to create it (error code {code})")
-        return [t.name for t in missing]
+        if not missing:
+            return []
+        response = await admin.create_topics(
+            [NewTopic(t.name, t.partitions, replicas, topic_configs=t.config) for t in missing]
+        )
+        codes = {name: code for name, code, *_ in response.topic_errors}
+        for name, code in codes.items():
+            if code not in (0, _TOPIC_ALREADY_EXISTS):
+                raise TopicMismatch(f"{name}: the broker refused to create it (error code {code})")
+        async with asyncio.timeout(_SHOWN_SECONDS):
+            while not codes.keys() <= set(await admin.list_topics()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return [name for name, code in codes.items() if code == 0]
     finally:
         await admin.close()
 
@@ -308,3 +315,4 @@ async def _admin(bootstrap: str) -> Any:
 
 
 _TOPIC_ALREADY_EXISTS = 36
+_SHOWN_SECONDS = 10  # the controller has answered before every broker knows
