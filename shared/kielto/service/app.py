@@ -1,62 +1,96 @@
 """Composition: builds what every service shares, runs API, consumers and relays, and stops gracefully.
 
-# services/<name>/__main__.py
-main("consents", Path(__file__).parent / "migrations", build)
+    main("consents", Path(__file__).parent / "migrations", build)         # services/<name>/__main__.py
 
-python -m services.consents                       run (KIELTO_ROLES chooses: api, consumers, relay)
-python -m services.consents migrate               migrate the database and end
-python -m services.consents quarantine list | replay ID | discard ID
+Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `migrate` the database and end;
+`quarantine list`, `quarantine replay ID`, `quarantine discard ID`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from fastapi import APIRouter
+import structlog
+import uvloop
+from pydantic import ValidationError
 
-from kielto.events.topics import Family
-from kielto.group import Group
+from kielto import group as groups
+from kielto import kafka
+from kielto.service import commands, logs, migrations, postgres
 from kielto.service.auth import Verifier
+from kielto.service.composition import Build, Platform, Service
+from kielto.service.consumers import UnsafeSubscriber
 from kielto.service.freshness import InputFreshness
-from kielto.service.inbox import Subscription
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
+from kielto.service.keys import Keys, KeysError
+from kielto.service.migrations import MigrationError
+from kielto.service.running import Running
 from kielto.service.settings import ServiceSettings
 
+__all__ = ["Build", "Platform", "Service", "main"]
 
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What every service is built from."""
-
-    settings: ServiceSettings
-    group: Group
-    keys: Keys
-    pool: Pool
-    verifier: Verifier
-    inputs: InputFreshness
+log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What a service is made of; returned by its `build(platform)`."""
-
-    families: tuple[Family, ...]
-    """The state that it writes."""
-    routers: Sequence[APIRouter] = ()
-    streamed: Sequence[str] = ()
-    """Paths whose bodies are streams, without a limit as a whole."""
-    subscriptions: Sequence[Subscription] = ()
-    taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
-    beat_gate: Callable[[], bool] = lambda: True
-    """Beats are withheld while it says False."""
-    background: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
-
-
-Build = Callable[[Platform], Service]
+_REFUSALS = (
+    ValidationError,
+    groups.GroupError,
+    KeysError,
+    MigrationError,
+    UnsafeSubscriber,
+    kafka.TopicMismatch,
+)
 
 
 def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None = None) -> None:
     """The process of one service. Exits 0 after a graceful stop, 1 when it must not start or go on."""
-    raise NotImplementedError
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            code = runner.run(_main(name, migrations, build, arguments))
+        except _REFUSALS as error:
+            print(f"{name}: does not start: {error}", file=sys.stderr)
+            code = 1
+    sys.exit(code)
+
+
+async def _main(name: str, directory: Path, build: Build, arguments: list[str]) -> int:
+    settings = ServiceSettings()
+    logs.configure(settings.log_level, name)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if not await _migrated(settings.postgres_dsn, directory, stop) or arguments == ["migrate"]:
+        return 0
+    pool = await postgres.open_pool(settings.postgres_dsn, name=name)
+    try:
+        platform = Platform(
+            settings=settings,
+            group=groups.load(settings.group_file, settings.beat_seconds),
+            keys=Keys.load(settings.keys_file),
+            pool=pool,
+            verifier=Verifier(settings.jwks, settings.issuer, settings.audience),
+            inputs=InputFreshness(settings.kafka_bootstrap, pool),
+        )
+        service = build(platform)
+        if arguments:
+            return await commands.run(arguments, pool, platform.group, service.subscriptions)
+        return await Running(name, platform, service, stop).run()
+    finally:
+        pool.terminate()
+
+
+async def _migrated(dsn: str, directory: Path, stop: asyncio.Event) -> bool:
+    """Waits for the database as long as it is away; False when told to stop meanwhile."""
+    while not stop.is_set():
+        try:
+            done = await migrations.migrate(dsn, directory)
+        except postgres.AWAY as error:
+            log.warning("database away", error=type(error).__name__)
+            await asyncio.sleep(0.5)
+        else:
+            if done:
+                log.info("migrated", migrations=done)
+            return True
+    return False

@@ -1,14 +1,29 @@
-"""Bearer tokens: JSON Web Tokens (RFC 7519) of any issuer with a JWKS, verified by joserfc.
+"""Bearer tokens: JSON Web Tokens (RFC 7519) of any issuer with a key set (RFC 7517), verified by joserfc.
 
 Claims: `sub`, `roles` (list: operator, desk, dpo, campaigns, register), `company` (a company's id; absent
 means the whole group). A caller with a company may act only for it.
 """
 
+import asyncio
+import json
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 from fastapi import Request
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from kielto.service.problems import Problem
+
+ALGORITHMS = ["ES256", "Ed25519", "EdDSA", "RS256"]
+_LEEWAY_SECONDS = 10
+_REFETCH_SECONDS = 30.0
+_MAX_TOKEN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +36,8 @@ class Caller:
         """Raises Problem 403 `foreign-company` unless the caller may act for `company` (None: the whole
         group).
         """
-        raise NotImplementedError
+        if self.company is not None and self.company != company:
+            raise Problem(403, "foreign-company", "The token is for another company.")
 
 
 class Verifier:
@@ -30,11 +46,53 @@ class Verifier:
     """
 
     def __init__(self, jwks: str, issuer: str, audience: str) -> None:
-        raise NotImplementedError
+        self._jwks = jwks
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=_LEEWAY_SECONDS,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+        self._keys: KeySet | None = None
+        self._fetched = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def verify(self, token: str) -> Caller:
         """Raises Problem 401 `unauthorised`; the detail names the rule, never the token."""
-        raise NotImplementedError
+        if len(token) > _MAX_TOKEN:
+            raise _unauthorised("the token is too long")
+        keys = await self._key_set(_key_id(token))
+        try:
+            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
+            self._claims.validate(decoded.claims)
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise _unauthorised(f"the token was refused: {_rule(error)}") from None
+        return _caller(decoded.claims)
+
+    async def _key_set(self, key_id: str | None) -> KeySet:
+        async with self._fetching:
+            if self._known(key_id) or time.monotonic() - self._fetched < _REFETCH_SECONDS:
+                if self._keys is None:
+                    raise _unauthorised("the issuer's keys cannot be had")
+                return self._keys
+            self._fetched = time.monotonic()
+            try:
+                self._keys = KeySet.import_key_set(await self._load())
+            except (OSError, httpx.HTTPError, JoseError, ValueError):
+                if self._keys is None:
+                    self._fetched = float("-inf")  # nothing to serve until then, so try at the next request
+                    raise _unauthorised("the issuer's keys cannot be had") from None
+            return self._keys
+
+    def _known(self, key_id: str | None) -> bool:
+        return self._keys is not None and (key_id is None or any(k.kid == key_id for k in self._keys.keys))
+
+    async def _load(self) -> Any:
+        if self._jwks.startswith(("https://", "http://")):
+            async with httpx.AsyncClient(timeout=5) as client:
+                return (await client.get(self._jwks)).raise_for_status().json()
+        return json.loads(await asyncio.to_thread(Path(self._jwks).read_bytes))
 
 
 def require(*roles: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
@@ -42,4 +100,51 @@ def require(*roles: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
 
     `caller: Annotated[Caller, Depends(require("desk"))]`. Raises Problem 401 or 403 `missing-role`.
     """
-    raise NotImplementedError
+
+    async def caller(request: Request) -> Caller:
+        found = await identify(request)
+        if roles and not found.roles & set(roles):
+            raise Problem(403, "missing-role", f"The token has none of the roles {', '.join(roles)}.")
+        return found
+
+    return caller
+
+
+async def identify(request: Request) -> Caller:
+    """Whose request this is. Raises Problem 401."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorised("a bearer token is needed")
+        verifier: Verifier = request.app.state.verifier
+        known = request.state.caller = await verifier.verify(token.strip())
+    return known
+
+
+def _caller(claims: dict[str, Any]) -> Caller:
+    roles, company = claims.get("roles", []), claims.get("company")
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise _unauthorised("roles: is a list of names")
+    if company is not None and not (isinstance(company, str) and company):
+        raise _unauthorised("company: is an id or absent")
+    if not isinstance(claims["sub"], str):
+        raise _unauthorised("sub: is text")
+    return Caller(claims["sub"], frozenset(roles), company)
+
+
+def _key_id(token: str) -> str | None:
+    """Of the header, which proves nothing: only to see whether the key set may be too old."""
+    try:
+        kid = jws.extract_compact(token.encode()).headers().get("kid")
+    except (AttributeError, JoseError, ValueError):
+        return None
+    return kid if isinstance(kid, str) else None
+
+
+def _rule(error: Exception) -> str:
+    return getattr(error, "error", "") or type(error).__name__
+
+
+def _unauthorised(detail: str) -> Problem:
+    return Problem(401, "unauthorised", "Not authorised.", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+PREFIX = "urn:kielto:problem:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,33 @@ class Problem(Exception):
         super().__init__(f"{status} {slug}")
         self.status, self.slug, self.title, self.detail = status, slug, title, detail
         self.errors, self.headers = tuple(errors), dict(headers or {})
+
+    def body(self, instance: str) -> dict[str, Any]:
+        """`instance` is the request's path."""
+        body: dict[str, Any] = {
+            "type": PREFIX + self.slug,
+            "title": self.title,
+            "status": self.status,
+            "instance": instance,
+        }
+        if self.detail:
+            body["detail"] = self.detail
+        if self.errors:
+            body["errors"] = [{"field": error.field, "rule": error.rule} for error in self.errors]
+        return body
+
+
+class ProblemField(BaseModel):
+    field: str
+    rule: str
+
+
+class ProblemDetails(BaseModel):
+    """For the OpenAPI description: what every error response holds."""
+
+    type: str = Field(examples=[PREFIX + "invalid-request"])
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str
+    errors: list[ProblemField] | None = None

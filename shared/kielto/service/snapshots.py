@@ -14,7 +14,7 @@ from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family
 from kielto.service.delivery import Message, Stopped, deliver
 from kielto.service.marks import Leader
-from kielto.service.postgres import Conn
+from kielto.service.postgres import Conn, Pool
 
 _CHUNK = 2000
 
@@ -24,7 +24,7 @@ async def request(conn: Conn, family: str) -> int:
     return int(await conn.fetchval(_REQUEST, family))
 
 
-async def request_first(conn: Conn, families: Sequence[Family]) -> None:
+async def request_first(conn: "Conn | Pool", families: Sequence[Family]) -> None:
     """Generation 1 of every family that has none yet. Does nothing before an epoch was claimed."""
     await conn.execute(_FIRST, [family.name for family in families])
 

@@ -9,7 +9,10 @@ import re
 import secrets
 from contextvars import ContextVar
 
-from prometheus_client import Counter, Gauge
+import asyncpg
+from prometheus_client import Counter, Gauge, Histogram
+
+from kielto.service.postgres import Pool
 
 _FORMAT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -44,3 +47,39 @@ def trace_id(traceparent: str) -> str:
 
 relay_leads = Gauge("kielto_relay_leads", "1 while this process leads the lane.", ["lane"])
 relay_failures = Counter("kielto_relay_failures_total", "Times the lane began again.", ["lane"])
+quarantined = Counter("kielto_quarantined_total", "Messages put into quarantine.", ["topic"])
+retries = Counter("kielto_inbox_retries_total", "Times a partition was set back to try again.", ["topic"])
+lag = Gauge("kielto_inbox_lag", "Messages of the topic that are not taken in yet.", ["topic"])
+requests = Histogram(
+    "kielto_http_request_seconds",
+    "Requests by method, route and status.",
+    ["method", "route", "status"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+oldest_mark = Gauge("kielto_oldest_mark_seconds", "Age of the oldest unpublished mark.", ["lane"])
+oldest_report = Gauge("kielto_oldest_report_seconds", "Age of the oldest unpublished report.")
+open_quarantine = Gauge("kielto_quarantine_open", "Messages in quarantine.")
+
+
+async def observe(pool: Pool) -> None:
+    """Set the gauges that the database knows; leaves them as they are while it is away."""
+    try:
+        row = await pool.fetchrow(_OBSERVE, timeout=2)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return
+    assert row is not None
+    oldest_mark.labels("express").set(row["express"])
+    oldest_mark.labels("bulk").set(row["bulk"])
+    oldest_report.set(row["reports"])
+    open_quarantine.set(row["quarantine"])
+
+
+_OBSERVE = """
+SELECT
+    coalesce(extract(epoch FROM clock_timestamp() - (
+        SELECT created_at FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1)), 0)::float8 AS express,
+    coalesce(extract(epoch FROM clock_timestamp() - (
+        SELECT created_at FROM marks WHERE lane = 'bulk' ORDER BY id LIMIT 1)), 0)::float8 AS bulk,
+    coalesce(extract(epoch FROM clock_timestamp() - (
+        SELECT created_at FROM reports ORDER BY id LIMIT 1)), 0)::float8 AS reports,
+    (SELECT count(*) FROM quarantine WHERE state = 'open') AS quarantine"""

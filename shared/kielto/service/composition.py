@@ -1,0 +1,48 @@
+"""What every service is built from, and what it is made of."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+
+from kielto.events.topics import Family
+from kielto.group import Group
+from kielto.service.auth import Verifier
+from kielto.service.freshness import InputFreshness
+from kielto.service.inbox import Subscription
+from kielto.service.keys import Keys
+from kielto.service.postgres import Pool
+from kielto.service.settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What every service is built from."""
+
+    settings: ServiceSettings
+    group: Group
+    keys: Keys
+    pool: Pool
+    verifier: Verifier
+    inputs: InputFreshness
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service is made of; returned by its `build(platform)`."""
+
+    families: tuple[Family, ...]
+    """The state that it writes."""
+    routers: Sequence[APIRouter] = ()
+    streamed: Sequence[str] = ()
+    """Paths whose bodies are streams, without a limit as a whole."""
+    subscriptions: Sequence[Subscription] = ()
+    taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
+    beat_gate: Callable[[], bool] = lambda: True
+    """Beats are withheld while it says False."""
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
+
+
+Build = Callable[[Platform], Service]

@@ -1,0 +1,189 @@
+"""The consumers: one FastStream subscriber for each topic, one middleware around all of them.
+
+Positions live in the database, committed with the effects (`intake.py`); the group `kielto.<service>.<topic>`
+only shares out partitions. Nothing is ever committed to Kafka, so nothing can be committed too early.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from faststream import AckPolicy, BaseMiddleware
+from faststream.kafka import KafkaBroker
+from faststream.message import StreamMessage
+
+from kielto import kafka
+from kielto.events.topics import Topic
+from kielto.service import postgres
+from kielto.service.inbox import Subscription
+from kielto.service.intake import Intake
+from kielto.service.postgres import Pool
+from kielto.service.reader import Reader, Transient
+from kielto.service.watch import Restart, Watch, topic_ids
+
+log = structlog.get_logger(__name__)
+
+_BATCH, _BATCH_WAIT_MS = 500, 50
+_RETRY_SECONDS = 1.0
+
+
+class UnsafeSubscriber(Exception):
+    """A subscriber that could lose messages; names the topic and the rule. The service must not start."""
+
+
+class Consumers:
+    """`run()` runs until it is cancelled. Kafka may be away at the start. Raises UnsafeSubscriber when
+    made.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        bootstrap: str,
+        pool: Pool,
+        topics: Mapping[str, Topic],
+        subscriptions: Sequence[Subscription],
+    ) -> None:
+        self._bootstrap, self._pool = bootstrap, pool
+        self._readers = {
+            s.topic: Reader(pool, Intake(pool, topics[s.topic], s), batch=s.batch) for s in subscriptions
+        }
+        self._broker = _broker(service, bootstrap, self._readers, subscriptions)
+        check(self._broker)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        try:
+            while self._readers and not self._stopping.is_set():
+                try:
+                    await self._start_and_watch()
+                except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
+                    log.warning("consumers begin again", error=type(error).__name__, rule=_rule(error))
+                await self._broker.stop()  # waits for what is in hand
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _RETRY_SECONDS)
+        finally:
+            await self._broker.stop()
+
+    async def _start_and_watch(self) -> None:
+        client = kafka.consumer(self._bootstrap)
+        try:
+            await client.start()
+            ids = await topic_ids(client, self._readers)
+            for topic, reader in self._readers.items():
+                await reader.prepare(ids[topic])
+            await self._broker.start()
+            await Watch(self._pool, client, self._readers, ids).run(self._stopping)
+        finally:
+            await client.stop()
+
+
+def _broker(
+    service: str, bootstrap: str, readers: Mapping[str, Reader], subscriptions: Sequence[Subscription]
+) -> KafkaBroker:
+    """FastStream logs nothing itself: it would log the messages' place with every one, and errors with
+    content.
+    """
+    broker = KafkaBroker(
+        bootstrap,
+        client_id=f"kielto-{service}",
+        consumer_only=True,
+        allow_auto_create_topics=False,
+        request_timeout_ms=10_000,
+        metadata_max_age_ms=30_000,
+        graceful_timeout=10.0,
+        logger=None,
+        apply_types=False,
+        middlewares=[partial(Retrying, readers=readers)],
+        parser=_parse,
+        decoder=_decode,
+    )
+    for s in subscriptions:
+        reader = readers[s.topic]
+        options: dict[str, Any] = {"batch": True, "max_records": _BATCH, "batch_timeout_ms": _BATCH_WAIT_MS}
+        reader.subscriber = broker.subscriber(
+            s.topic,
+            group_id=f"kielto.{service}.{s.topic}",
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            heartbeat_interval_ms=1000,
+            session_timeout_ms=10_000,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            listener=reader,
+            no_reply=True,
+            **(options if s.batch else {}),
+        )
+        reader.subscriber(_handler(reader))
+    return broker
+
+
+def _handler(reader: Reader) -> Any:
+    async def take(records: Sequence[Any]) -> None:
+        await reader.take(records)
+
+    take.__name__ = f"take_{reader.topic}"
+    return take
+
+
+async def _parse(raw: Any) -> StreamMessage[Any]:
+    """FastStream's own parser raises on a null or non-UTF-8 header, before any middleware, and passes the
+    record over.
+
+    This one looks at nothing: `kielto.events.envelope.read` does, and never raises.
+    """
+    records = raw if isinstance(raw, tuple) else (raw,)
+    first = records[0]
+    place = f"{first.topic}:{first.partition}:{first.offset}"
+    return StreamMessage(records, b"", correlation_id=place, message_id=place)
+
+
+async def _decode(message: StreamMessage[Any]) -> Any:
+    return message.raw_message
+
+
+class Retrying(BaseMiddleware):
+    """What was not taken in is read again, for ever, with its partition paused; FastStream would go on
+    without it.
+    """
+
+    def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, Reader]) -> None:
+        super().__init__(msg, context=context)
+        self._readers = readers
+
+    async def consume_scope(self, call_next: Any, msg: StreamMessage[Any]) -> Any:
+        records = msg.raw_message
+        try:
+            return await call_next(msg)
+        except Transient as transient:
+            self._readers[records[0].topic].back_off(transient)
+        return None
+
+
+def check(broker: KafkaBroker) -> None:
+    """Refuse what FastStream's defaults would do: lose the message at hand, or begin at the end of the
+    topic.
+    """
+    subscribers: list[Any] = list(broker.subscribers)
+    for subscriber in subscribers:
+        name = ", ".join(subscriber.topic_names)
+        if len(subscriber.topic_names) != 1:
+            raise UnsafeSubscriber(f"{name}: one subscriber reads one topic")
+        if subscriber.ack_policy is not AckPolicy.MANUAL:
+            raise UnsafeSubscriber(f"{name}: ack_policy must be stated, and MANUAL")
+        if not subscriber.group_id:
+            raise UnsafeSubscriber(f"{name}: has no group")
+        if subscriber._connection_args.get("auto_offset_reset") != "earliest":  # noqa: SLF001 - no public way
+            raise UnsafeSubscriber(f"{name}: auto_offset_reset must be earliest")
+        if not isinstance(subscriber._listener, Reader):  # noqa: SLF001
+            raise UnsafeSubscriber(f"{name}: positions are not sought")
+
+
+def _rule(error: BaseException) -> str:
+    """Kafka's texts name brokers and topics; PostgreSQL's may quote values."""
+    return str(error) if isinstance(error, kafka.KafkaError | Restart) else ""

@@ -1,0 +1,131 @@
+"""Taking the messages of one topic into the database: effects and position in one transaction, or both not.
+
+The position is moved first, which locks its row: of two processes that hold the same partition for a moment,
+the second waits, finds the position moved, and does nothing. What can never be taken in goes to quarantine,
+durably, before anything behind it, and denies its key; everything else that fails is left to the caller to
+try again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from kielto.events import envelope
+from kielto.events.envelope import Read, Unreadable
+from kielto.events.records import Record
+from kielto.events.topics import Topic
+from kielto.service import quarantine, telemetry
+from kielto.service.inbox import BatchHandler, Meta, Permanent, Subscription
+from kielto.service.postgres import Conn, Pool, transaction
+
+
+async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str, int], int]:
+    """Where to read on: by topic and partition. Positions in a topic that was deleted since do not count."""
+    rows = await pool.fetch(_POSITIONS, list(topic_ids))
+    return {
+        (row["topic"], row["partition"]): row["offset"]
+        for row in rows
+        if row["topic_id"] == topic_ids[row["topic"]]
+    }
+
+
+class Intake:
+    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription) -> None:
+        self._pool, self._topic, self._subscription = pool, topic, subscription
+        self._has_state = any(issubclass(carried, Record) for carried in topic.carries)
+        self.topic = topic.name
+        self.topic_id = UUID(int=0)
+        """Set before anything is read."""
+
+    async def take(self, record: Any) -> None:
+        """One message. Raises whatever is transient."""
+        telemetry.begin(_traceparent(record))
+        meta, read = self._meta(record), self._read(record)
+        if isinstance(read, Unreadable):
+            await self._refuse(record, meta, read)
+        elif not isinstance(read, Read) or read.key.startswith("!"):
+            await _moved(self._pool, meta)  # a tombstone or a control record: no news to a projection
+        else:
+            try:
+                async with transaction(self._pool) as conn:
+                    if await _moved(conn, meta):
+                        await self._subscription.handler.handle(conn, read, meta)
+            except Permanent as error:
+                await self._refuse(record, meta, _refused(read, error))
+
+    async def take_batch(self, records: Sequence[Any]) -> None:
+        """Messages of one partition in one transaction. Raises whatever is transient."""
+        handler = cast(BatchHandler, self._subscription.handler)
+        try:
+            async with transaction(self._pool) as conn:
+                before = await _batch_moved(conn, self._meta(records[0]), self._meta(records[-1]))
+                fresh = [r for r in records if before is None or r.offset >= before]
+                reads = [(record, self._read(record)) for record in fresh]
+                good = [
+                    (read, self._meta(record))
+                    for record, read in reads
+                    if isinstance(read, Read) and not read.key.startswith("!")
+                ]
+                if good:
+                    await handler.handle_batch(conn, good)
+                for record, read in reads:
+                    if isinstance(read, Unreadable):
+                        await self._quarantine(conn, record, self._meta(record), read)
+        except Permanent:
+            for record in records:  # one of them: the others must not go with it
+                await self.take(record)
+
+    async def _refuse(self, record: Any, meta: Meta, why: Unreadable) -> None:
+        async with transaction(self._pool) as conn:
+            if await _moved(conn, meta):
+                await self._quarantine(conn, record, meta, why)
+
+    async def _quarantine(self, conn: Conn, record: Any, meta: Meta, why: Unreadable) -> None:
+        keyless = self._has_state and why.key is None
+        await quarantine.put(conn, record, meta, why.reason, keyless=keyless)
+        if self._has_state and why.key is not None and why.version is not None:
+            await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
+        telemetry.quarantined.labels(self._topic.name).inc()
+
+    def _read(self, record: Any) -> envelope.Read | envelope.Tombstone | Unreadable | envelope.Unknown:
+        return envelope.read(self._topic.carries, record.key, record.value, record.headers)
+
+    def _meta(self, record: Any) -> Meta:
+        return Meta(record.topic, self.topic_id, record.partition, record.offset, record.timestamp)
+
+
+def _refused(read: Read, error: Permanent) -> Unreadable:
+    version = read.event.at_version if isinstance(read.event, Record) else None
+    return Unreadable(error.reason, read.key, version)
+
+
+def _traceparent(record: Any) -> str | None:
+    for name, value in record.headers:
+        if name == "traceparent" and value is not None:
+            return bytes(value).decode("ascii", "replace")
+    return None
+
+
+async def _moved(conn: Conn | Pool, meta: Meta) -> bool:
+    """Move the position behind this message; False when it was there already."""
+    place = (meta.topic, meta.partition, meta.topic_id, meta.offset + 1)
+    return await conn.fetchval(_MOVE, *place) is not None
+
+
+async def _batch_moved(conn: Conn, first: Meta, last: Meta) -> int | None:
+    """Move the position behind a batch; returns where it was. Everything below that was taken in before."""
+    before = await conn.fetchval(_LOCK, first.topic, first.partition, first.topic_id)
+    if not await _moved(conn, last):
+        return last.offset + 1
+    return None if before is None else int(before)
+
+
+_POSITIONS = 'SELECT topic, partition, topic_id, "offset" FROM positions WHERE topic = ANY($1::text[])'
+
+_MOVE = """
+INSERT INTO positions AS p (topic, partition, topic_id, "offset") VALUES ($1, $2, $3, $4)
+ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, "offset" = excluded."offset"
+WHERE p.topic_id <> excluded.topic_id OR p."offset" < excluded."offset"
+RETURNING 1"""
+
+_LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND topic_id = $3 FOR UPDATE'

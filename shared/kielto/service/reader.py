@@ -1,0 +1,105 @@
+"""One topic's reading: where to go on after a rebalance, and what to do when taking in fails for a while."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from kielto import kafka
+from kielto.kafka import TopicPartition
+from kielto.service import intake, telemetry
+from kielto.service.intake import Intake
+from kielto.service.postgres import Pool
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF = (0.1, 10.0)
+
+
+class Transient(Exception):
+    """Some partitions' messages were not taken in; each is to be read again from the offset given."""
+
+    def __init__(self, failures: Sequence[tuple[TopicPartition, int, BaseException]]) -> None:
+        super().__init__(len(failures))
+        self.failures = failures
+
+
+class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    """Also the consumer's rebalance listener. The position is sought without an await, or old records slip
+    through.
+    """
+
+    def __init__(self, pool: Pool, taking: Intake, *, batch: bool) -> None:
+        self._pool, self._intake, self._batch = pool, taking, batch
+        self.topic = taking.topic
+        self.subscriber: Any = None
+        """FastStream's, set when it is made; its `consumer` is aiokafka's, made anew at each start."""
+        self._positions: dict[tuple[str, int], int] = {}
+        self._attempts: dict[TopicPartition, int] = {}
+
+    @property
+    def retrying(self) -> bool:
+        return bool(self._attempts)
+
+    async def prepare(self, topic_id: UUID) -> None:
+        """Load the positions; before every start. Raises one of AWAY."""
+        self._intake.topic_id = topic_id
+        self._positions = await intake.positions(self._pool, {self.topic: topic_id})
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
+        """Load anew what others may have moved meanwhile. A position that is too low only costs time."""
+        try:
+            self._positions = await intake.positions(self._pool, {self.topic: self._intake.topic_id})
+        except Exception as error:  # noqa: BLE001 - whatever it is, the older positions do
+            log.warning("positions not loaded", topic=self.topic, error=type(error).__name__)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        for place in assigned:
+            self.subscriber.consumer.seek(place, self._positions.get((place.topic, place.partition), 0))
+
+    async def take(self, records: Sequence[Any]) -> None:
+        """Take in what was polled, each partition by itself. Raises Transient for those that failed."""
+        failures: list[tuple[TopicPartition, int, BaseException]] = []
+        for place, part in groupby(
+            records, key=lambda record: TopicPartition(record.topic, record.partition)
+        ):
+            batch = list(part)
+            try:
+                if self._batch:
+                    await self._intake.take_batch(batch)
+                else:
+                    await self._intake.take(batch[0])
+                self._attempts.pop(place, None)
+            except Exception as error:  # noqa: BLE001 - nothing may be passed over, so all is tried again
+                failures.append((place, batch[0].offset, error))
+        if failures:
+            raise Transient(failures)
+
+    def back_off(self, transient: Transient) -> None:
+        """Read these partitions again, later; the others go on, and polling keeps our place in the group."""
+        for place, offset, error in transient.failures:
+            attempt = self._attempts[place] = self._attempts.get(place, 0) + 1
+            seconds = min(_BACKOFF[0] * 2 ** min(attempt - 1, 10), _BACKOFF[1])
+            telemetry.retries.labels(self.topic).inc()
+            log.warning(
+                "not taken in, will be tried again",
+                topic=place.topic,
+                partition=place.partition,
+                offset=offset,
+                attempt=attempt,
+                error=type(error).__name__,
+            )
+            consumer = self.subscriber.consumer
+            if consumer is None or place not in consumer.assignment():
+                continue  # stopped, or another member has it now
+            consumer.seek(place, offset)
+            consumer.pause(place)
+            asyncio.get_running_loop().call_later(seconds, self._resume, place)
+
+    def _resume(self, place: TopicPartition) -> None:
+        consumer = self.subscriber.consumer
+        if consumer is not None and place in consumer.assignment():
+            consumer.resume(place)

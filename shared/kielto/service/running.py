@@ -1,0 +1,199 @@
+"""A service's process at work: what starts when, and the graceful stop.
+
+The API serves at once; writes are refused until an epoch was claimed once. Consumers and relays begin when
+Kafka is there and its topics are as the group says; a difference ends the process.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import structlog
+import uvicorn
+
+from kielto import kafka
+from kielto.events import control
+from kielto.events.topics import Lane
+from kielto.service import epoch, idempotency, postgres, snapshots
+from kielto.service.beats import BeatPlan
+from kielto.service.composition import Platform, Service
+from kielto.service.consumers import Consumers
+from kielto.service.delivery import Stopped
+from kielto.service.http import Health, create_app
+from kielto.service.relay import Relay, RelaySettings
+from kielto.service.settings import Role
+
+log = structlog.get_logger(__name__)
+
+_AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
+_RETRY_SECONDS = 0.5
+_MISMATCHES = 5  # a broker that is just starting may not know its topics yet
+_GRACE_SECONDS = 10.0
+Result = TypeVar("Result")
+
+
+class Running:
+    def __init__(self, name: str, platform: Platform, service: Service, stop: asyncio.Event) -> None:
+        self._name, self._platform, self._service, self._stop = name, platform, service, stop
+        self._health = Health()
+        self._roles = platform.settings.roles
+        self._topics = {topic.name: topic for topic in platform.group.topics()}
+        settings = platform.settings
+        self._consumers = Consumers(
+            name, settings.kafka_bootstrap, platform.pool, self._topics, service.subscriptions
+        )
+        plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate)
+        relaying = RelaySettings(
+            name,
+            settings.postgres_dsn,
+            settings.kafka_bootstrap,
+            service.families,
+            plan,
+            settings.bulk_rate,
+        )
+        self._relays = [Relay(lane, relaying) for lane in Lane]
+        self._server = self._make_server()
+
+    async def run(self) -> int:
+        """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
+        tasks = [asyncio.create_task(work) for work in self._work()]
+        stopped = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        await self._end([stopped, *tasks])
+        for task in done:
+            await task  # raises what ended it
+        return 0 if stopped in done else 1
+
+    def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
+        if Role.API in self._roles:
+            yield self._server.serve()
+        yield self._with_kafka()
+        for work in (*self._service.background, self._housekeeping):
+            yield self._for_ever(work)
+
+    async def _with_kafka(self) -> None:
+        """What needs Kafka: topics as they must be, an epoch at the very first start, then everything
+        else.
+        """
+        pool, settings = self._platform.pool, self._platform.settings
+        self._health.claimed = await self._patiently(lambda: _has_epoch(pool))
+        await self._verify()
+        if not self._health.claimed:
+            families = self._service.families
+            await self._patiently(
+                lambda: epoch.claim(settings.postgres_dsn, settings.kafka_bootstrap, families)
+            )
+            self._health.claimed = True
+        await self._patiently(lambda: snapshots.request_first(pool, self._service.families))
+        work: list[Callable[[], Awaitable[None]]] = []
+        if Role.CONSUMERS in self._roles:
+            work.append(self._consumers.run)
+        if Role.RELAY in self._roles:
+            work += [self._watch_inputs, *(relay.run for relay in self._relays)]
+        try:
+            await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
+        finally:
+            log.info("consumers and relays ended")
+
+    async def _verify(self) -> None:
+        """Raises TopicMismatch; waits as long as Kafka is away."""
+        used = {s.topic for s in self._service.subscriptions}
+        topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
+        bootstrap = self._platform.settings.kafka_bootstrap
+        for attempt in range(_MISMATCHES):
+            try:
+                await self._patiently(lambda: kafka.verify_topics(bootstrap, topics))
+            except kafka.TopicMismatch:
+                if attempt == _MISMATCHES - 1:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _watch_inputs(self) -> None:
+        read = [self._topics[s.topic] for s in self._service.subscriptions]
+        await self._platform.inputs.run([topic for topic in read if control.Beat in topic.carries])
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await idempotency.forget_old(self._platform.pool)
+            await asyncio.sleep(3600)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Ask until the database and Kafka answer."""
+        while True:
+            try:
+                return await ask()
+            except _AWAY as error:
+                log.warning("waiting", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin again, later each time, whatever it raises: the rest of the service goes on. Ends with
+        `stop`.
+        """
+        seconds = _RETRY_SECONDS
+        while not self._stop.is_set():
+            try:
+                await work()
+                await self._stop.wait()
+            except Exception as error:
+                log.exception(
+                    "begins again", work=getattr(work, "__qualname__", ""), error=type(error).__name__
+                )
+                await asyncio.sleep(seconds)
+                seconds = min(seconds * 2, 30.0)
+
+    async def _end(self, tasks: list["asyncio.Task[Any]"]) -> None:
+        """No new request or message is begun; what is in hand is finished, within the grace."""
+        self._health.stopping = True
+        self._stop.set()
+        self._server.should_exit = True
+        for relay in self._relays:
+            relay.stop()
+        await asyncio.wait(tasks, timeout=0.5)  # relays end by themselves
+        self._consumers.stop()
+        await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+
+    def _make_server(self) -> "_Server":
+        platform, service = self._platform, self._service
+        app = create_app(
+            self._name,
+            service.routers,
+            pool=platform.pool,
+            verifier=platform.verifier,
+            health=self._health,
+            streamed=service.streamed,
+        )
+        return _Server(
+            uvicorn.Config(
+                app,
+                host=platform.settings.http_host,
+                port=platform.settings.http_port,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=int(_GRACE_SECONDS),
+            )
+        )
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _has_epoch(pool: postgres.Pool) -> bool:
+    try:
+        await epoch.current(pool)
+    except epoch.NotClaimed:
+        return False
+    return True
