@@ -35,7 +35,7 @@ _BODY = {
 }
 _PROGRESS_SECONDS = 5.0
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def router(context: Context) -> APIRouter:

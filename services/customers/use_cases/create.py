@@ -26,22 +26,12 @@ async def create(
 
     async def work(conn: Conn) -> Outcome:
         if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
-            await _first_time(conn, claim)
             raise Exists
         outcome = (await register(conn, context, [entry]))[0]
         if outcome.status == "refused":
-            await _first_time(conn, claim)
             raise Refused(outcome.problems)
         if claim is not None:
             await claim.keep(conn, *answer(outcome))
         return outcome
 
     return await in_transaction(context.pool, work)
-
-
-async def _first_time(conn: Conn, claim: Claim | None) -> None:
-    """A repetition of a request that succeeded gets its answer, not the refusal that the success now
-    causes. What is kept here is rolled back with the refusal. Raises Repeated.
-    """
-    if claim is not None:
-        await claim.keep(conn, 409, b"")

@@ -201,5 +201,5 @@ def _changes(context: Context, writes: Iterable[Write]) -> list[Change]:
             if company in context.terms.group.company_ids:
                 entitled = publishing.entitled(new, company, keys)
                 family = customers_of(f"company.{company}").name
-                changes.append(Change(family, entitled.subject, entitled, express))
+                changes.append(Change(family, entitled.subject, entitled, express, seal=keys.seal_record))
     return changes

@@ -14,7 +14,7 @@ from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
 from kielto.service import marks, outbox
 from kielto.service.delivery import Delivered, Message, Stopped, deliver
-from kielto.service.marks import Leader
+from kielto.service.marks import Leader, OpenRecord
 from kielto.service.snapshots import Snapshots
 
 LIMIT = 1000
@@ -54,7 +54,9 @@ class BulkLane:
         topic_ids: Mapping[str, UUID],
         pace: Pace,
         snapshots: Snapshots,
+        open_record: OpenRecord,
     ) -> None:
+        self._open_record = open_record
         self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
         self._families, self._ids = families, topic_ids
         self._after, self._next_sweep = 0, 0.0
@@ -90,7 +92,10 @@ class BulkLane:
         )
         messages: list[Message] = []
         for start in range(0, len(found), _AT_ONCE):
-            messages += [marks.message(marked, Lane.BULK) for marked in found[start : start + _AT_ONCE]]
+            messages += [
+                marks.message(marked, Lane.BULK, self._open_record)
+                for marked in found[start : start + _AT_ONCE]
+            ]
             await asyncio.sleep(0)
         delivered = await deliver(self._producer, messages)
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]

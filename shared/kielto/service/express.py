@@ -10,7 +10,7 @@ from kielto.events.topics import Family, Lane
 from kielto.service import marks, outbox
 from kielto.service.beats import Beats
 from kielto.service.delivery import Message, Stopped, deliver
-from kielto.service.marks import Leader, Marked
+from kielto.service.marks import Leader, Marked, OpenRecord
 
 LIMIT = 500
 LOOK_SECONDS = 0.25
@@ -29,7 +29,9 @@ class ExpressLane:
         families: Mapping[str, Family],
         topic_ids: Mapping[str, UUID],
         beats: Beats,
+        open_record: OpenRecord,
     ) -> None:
+        self._open_record = open_record
         self._conn, self._producer, self._beats = conn, producer, beats
         self._families, self._ids = families, topic_ids
         self._after = 0
@@ -92,7 +94,9 @@ class ExpressLane:
     async def _publish(self, found: Sequence[Marked]) -> None:
         if not found:
             return
-        delivered = await deliver(self._producer, [marks.message(marked, Lane.EXPRESS) for marked in found])
+        delivered = await deliver(
+            self._producer, [marks.message(marked, Lane.EXPRESS, self._open_record) for marked in found]
+        )
         self._done += [
             (marked, offset)
             for marked, offset in zip(found, delivered.offsets, strict=True)

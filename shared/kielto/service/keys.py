@@ -8,6 +8,7 @@ The keys file is JSON, each key in hex: `digest_key` (64 bytes, AES-SIV), `maste
 import base64
 import hashlib
 import hmac
+import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,14 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kielto.events import digests
+
+SEALED = "sealed"
+"""The one field of a record that is kept sealed."""
 
 
 class KeysError(ValueError):
@@ -134,6 +140,28 @@ class Keys:
     def data_key(self, person: UUID, wrapped: bytes) -> DataKey:
         """Raises cryptography's InvalidTag when it was wrapped for another person or under another key."""
         return DataKey(self._master.decrypt(wrapped[:12], wrapped[12:], person.bytes))
+
+    @cached_property
+    def _records(self) -> AESSIV:
+        """Derived (RFC 5869), so that no key is used for two ciphers."""
+        derived = HKDF(SHA256(), 64, salt=None, info=b"kielto records at rest")
+        return AESSIV(derived.derive(bytes.fromhex(self._file.master_key)))
+
+    def seal_record(self, family: str, key: str, body: str) -> str:
+        """A record's JSON as the outbox keeps it where it has names or addresses; deterministic, so that an
+        unchanged record is seen as unchanged.
+        """
+        sealed = self._records.encrypt(body.encode(), [family.encode(), key.encode()])
+        return f'{{"{SEALED}":"{base64.urlsafe_b64encode(sealed).decode()}"}}'
+
+    def open_record(self, family: str, key: str, kept: str) -> str:
+        """What `seal_record` was given; anything else as it is. Raises cryptography's InvalidTag when it is
+        another record's.
+        """
+        if not kept.startswith(f'{{"{SEALED}":'):
+            return kept
+        sealed = base64.urlsafe_b64decode(json.loads(kept)[SEALED])
+        return self._records.decrypt(sealed, [family.encode(), key.encode()]).decode()
 
     def blind_index(self, field: str, normalised: str) -> bytes:
         """By this a value encrypted at rest is found again: 32 bytes, HMAC-SHA256(index key, field, 0,

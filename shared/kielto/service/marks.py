@@ -2,7 +2,7 @@
 answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -15,6 +15,8 @@ from kielto.kafka import partition_of
 from kielto.service import telemetry
 from kielto.service.delivery import Message
 
+OpenRecord: TypeAlias = Callable[[str, str, str], str]
+"""Family, key and the body as it is kept, to the record's JSON: `Keys.open_record`."""
 Leader: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -53,7 +55,7 @@ async def fetch(
     return list(found.values()), (rows[-1]["id"] if rows else after), len(rows)
 
 
-def message(marked: Marked, lane: Lane) -> Message:
+def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
     """The Kafka message: what `envelope.encode` would make of the record at its version, without building
     it.
     """
@@ -71,7 +73,8 @@ def message(marked: Marked, lane: Lane) -> Message:
         version=version,
         traceparent=marked.sent,
     )
-    value = f'{{"version":"{version}",{marked.body[1:]}'.encode()
+    body = open_record(family.name, marked.key, marked.body)
+    value = f'{{"version":"{version}",{body[1:]}'.encode()
     return Message(family.topic(lane), marked.partition, key, value, headers)
 
 

@@ -7,7 +7,7 @@ permit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from uuid import UUID
@@ -36,6 +36,8 @@ class Change:
 
     `express`: something that was allowed is allowed no longer, or the restrictions grew. A family with one
     topic (`….customers`) always goes by bulk. The order of `restrictions` does not matter.
+
+    `seal` (`Keys.seal_record`) is given for a record with names or addresses: it is not kept in clear.
     """
 
     family: str
@@ -44,6 +46,7 @@ class Change:
     express: bool
     restrictions: tuple[UUID, ...] = ()
     decision: UUID | None = None
+    seal: Callable[[str, str, str], str] | None = None
 
 
 async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | None = None) -> list[Version]:
@@ -65,7 +68,7 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
         [change.family for change in changes],
         [change.key for change in changes],
         [change.record.status.value for change in changes],
-        [_body(change.record) for change in changes],
+        [_body(change) for change in changes],
         ["{" + ",".join(sorted(map(str, change.restrictions))) + "}" for change in changes],
         [change.decision for change in changes],
         [_lane(change).value for change in changes],
@@ -77,11 +80,12 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
     return [versions[key] for key in keys]
 
 
-def _body(record: Record) -> str:
+def _body(change: Change) -> str:
+    record = change.record
     body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
     if len(body.encode()) > MAX_BYTES - _ROOM:
         raise TooLarge(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
-    return body
+    return change.seal(change.family, change.key, body) if change.seal else body
 
 
 def _lane(change: Change) -> Lane:

@@ -23,7 +23,7 @@ from kielto.service.beats import BeatPlan, Beats
 from kielto.service.bulk import BulkLane, Pace
 from kielto.service.delivery import Stopped
 from kielto.service.express import ExpressLane
-from kielto.service.marks import Leader
+from kielto.service.marks import Leader, OpenRecord
 from kielto.service.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,8 @@ class RelaySettings:
     bootstrap: str
     families: tuple[Family, ...]
     beats: BeatPlan
-    bulk_rate: int = 20_000
+    bulk_rate: int
+    open_record: OpenRecord
 
 
 class Relay:
@@ -101,10 +102,13 @@ class Relay:
         if self._lane is Lane.EXPRESS:
             epoch, term = await _new_term(conn)
             beats = Beats(settings.beats, settings.families, epoch, term)
-            lane: ExpressLane | BulkLane = ExpressLane(conn, producer, families, ids, beats)
+            lane: ExpressLane | BulkLane = ExpressLane(
+                conn, producer, families, ids, beats, settings.open_record
+            )
         else:
             snapshots = Snapshots(settings.bootstrap, families)
-            lane = BulkLane(conn, producer, families, ids, Pace(settings.bulk_rate), snapshots)
+            pace = Pace(settings.bulk_rate)
+            lane = BulkLane(conn, producer, families, ids, pace, snapshots, settings.open_record)
         # What a crash of the server loses from here on is sent again: no need to wait for its disk.
         await conn.execute("SET synchronous_commit = off")
         self._leads(True)

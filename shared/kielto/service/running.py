@@ -51,6 +51,7 @@ class Running:
             service.families,
             plan,
             settings.bulk_rate,
+            platform.keys.open_record,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._server = self._make_server()
@@ -86,11 +87,11 @@ class Running:
             )
             self._health.claimed = True
         await self._patiently(lambda: snapshots.request_first(pool, self._service.families))
-        work: list[Callable[[], Awaitable[None]]] = []
+        work: list[Callable[[], Awaitable[None]]] = [self._watch_inputs]
         if Role.CONSUMERS in self._roles:
             work.append(self._consumers.run)
         if Role.RELAY in self._roles:
-            work += [self._watch_inputs, *(relay.run for relay in self._relays)]
+            work += [relay.run for relay in self._relays]
         try:
             await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
         finally:

@@ -250,7 +250,7 @@ async def test_everything_personal_is_sealed_in_the_tables(context: Context, peo
         people.entry(**AINO, identity_code=CODE),
         people.entry(recipient="contact", organisation=str(organisation.id), duties=[duty]),
     )
-    for table in ("customers", "identifiers", "points", "customerships"):
+    for table in ("customers", "identifiers", "points", "customerships", "records"):
         rows = await context.pool.fetch(f"SELECT t::text AS row FROM {table} t")
         assert rows
         raw = await context.pool.fetch(f"SELECT * FROM {table}")

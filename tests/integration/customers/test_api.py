@@ -1,0 +1,252 @@
+"""The register over HTTP: what is answered, to whom, and what is refused without changing anything."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from kielto.service.auth import Caller, Verifier
+from kielto.service.http import Health, create_app
+from services.customers.api import customers, imports
+from services.customers.use_cases.context import Context
+
+AINO: dict[str, Any] = {
+    "name": "Aino Esimerkki",
+    "birth_date": "1980-05-17",
+    "identity_code": "170580-308K",
+    "points": [
+        {"kind": "email", "value": "aino@example.com"},
+        {"kind": "post", "address": {"street": "Katu 1", "postal_code": "00100", "city": "Helsinki"}},
+    ],
+    "customerships": [{"company": "kauppa", "number": "1001", "since": "2026-01-01"}],
+}
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+class Tokens(Verifier):
+    """`register@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def verify(self, token: str) -> Caller:
+        role, _, company = token.partition("@")
+        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
+
+
+@pytest.fixture
+async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    """By default a writer for the whole group."""
+    app = create_app(
+        "customers",
+        [imports.router(context), customers.router(context)],
+        pool=context.pool,
+        verifier=Tokens(),
+        health=Health(claimed=True),
+        streamed=[imports.PATH],
+    )
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": "Bearer register"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield client
+
+
+def as_(role: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {role}"}
+
+
+def problem(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["type"]).removeprefix("urn:kielto:problem:")
+
+
+def fields(answer: httpx.Response) -> list[str]:
+    assert problem(answer) == "invalid-request"
+    return [e["field"] for e in answer.json()["errors"]]
+
+
+async def test_create_read_find_change_and_end(http: httpx.AsyncClient) -> None:
+    created = await http.post("/customers", json=AINO)
+    assert created.status_code == 201, created.text
+    path = created.headers["location"]
+    assert created.json().keys() == {"id", "status", "revision"}
+
+    read = await http.get(path)
+    assert read.headers["etag"] == created.headers["etag"] == '"1"'
+    body = read.json()
+    assert body["name"] == "Aino Esimerkki"
+    assert body["identity_code_known"] is True
+    assert "170580" not in read.text
+    assert body["points"][1]["address"] == {
+        "street": "Katu 1", "postal_code": "00100", "city": "HELSINKI", "country": "FI",
+    }  # fmt: skip
+    found = await http.get("/customers", params={"company": "kauppa", "number": " 1001"})
+    assert [c["id"] for c in found.json()["items"]] == [body["id"]]
+
+    changed = await http.patch(path, json={"name": None, "language": "fi"}, headers={"If-Match": '"1"'})
+    assert (changed.json()["name"], changed.json()["language"]) == (None, "fi")
+    assert changed.headers["etag"] == '"2"'
+
+    ended = await http.post(f"{path}/customerships/kauppa/end", json={"ended": "2026-05-01"})
+    assert ended.json()["customerships"][0]["ended"] == "2026-05-01"
+    again = await http.post(f"{path}/customerships/kauppa/end")
+    assert again.json() == ended.json()
+
+
+async def test_a_change_without_or_on_an_old_revision_is_refused(http: httpx.AsyncClient) -> None:
+    path = (await http.post("/customers", json=AINO)).headers["location"]
+    missing = await http.patch(path, json={"name": "B"})
+    assert (missing.status_code, problem(missing)) == (428, "if-match-missing")
+    for tag in ('"2"', "1", 'W/"1"', "*"):
+        stale = await http.patch(path, json={"name": "B"}, headers={"If-Match": tag})
+        assert (stale.status_code, problem(stale)) == (412, "stale")
+    assert (await http.get(path)).json()["name"] == "Aino Esimerkki"
+
+
+async def test_a_taken_number_is_a_conflict_and_the_same_request_again_its_answer(
+    http: httpx.AsyncClient, context: Context
+) -> None:
+    key = {"Idempotency-Key": "first"}
+    first = await http.post("/customers", json=AINO, headers=key)
+    again = await http.post("/customers", json=AINO, headers=key)
+    assert (again.status_code, again.json()) == (201, first.json())
+    other = await http.post("/customers", json=AINO, headers={"Idempotency-Key": "second"})
+    assert (other.status_code, problem(other)) == (409, "customer-exists")
+    nameless = {"name": "Nobody"}
+    for _ in range(2):
+        assert (
+            await http.post("/customers", json=nameless, headers={"Idempotency-Key": "3"})
+        ).status_code == 201
+    assert await context.pool.fetchval("SELECT count(*) FROM customers") == 2
+    kept = await context.pool.fetch("SELECT body FROM idempotency")
+    assert not any(b"Aino" in row["body"] for row in kept)
+
+
+async def test_a_known_identity_code_joins_the_companies(http: httpx.AsyncClient) -> None:
+    first = await http.post("/customers", json=AINO)
+    second = await http.post(
+        "/customers",
+        json={"identity_code": "170580-308K", "customerships": [{"company": "sahko", "number": "7"}]},
+        headers=as_("register@sahko"),
+    )
+    assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
+
+
+async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient) -> None:
+    path = (await http.post("/customers", json=AINO)).headers["location"]
+    sale = {"seller": "sahko", "date": "2026-01-01", "product_group": "solar"}
+    both = {
+        "points": [{"kind": "email", "value": "aino@example.com", "sales": [sale]}],
+        "customerships": [{"company": "sahko", "number": "7"}],
+    }
+    await http.patch(path, json=both, headers={"If-Match": '"1"'})
+    own = (await http.get(path, headers=as_("desk@kauppa"))).json()
+    assert [c["company"] for c in own["customerships"]] == ["kauppa"]
+    assert own["points"][0]["sales"] == []
+    theirs = (await http.get(path, headers=as_("operator@sahko"))).json()
+    assert [c["company"] for c in theirs["customerships"]] == ["sahko"]
+
+    await http.post(f"{path}/customerships/sahko/end", headers=as_("register@sahko"))
+    former = (await http.get(path, headers=as_("desk@sahko"))).json()
+    assert former["name"] is None
+    assert former["points"] == []
+    tag = (await http.get(path)).headers["etag"]
+    late = await http.patch(path, json={"name": "B"}, headers=as_("register@sahko") | {"If-Match": tag})
+    assert fields(late) == ["name"]
+
+
+async def test_a_foreign_company_learns_nothing(http: httpx.AsyncClient) -> None:
+    path = (await http.post("/customers", json=AINO)).headers["location"]
+    foreign = as_("register@sahko")
+    for answer in (
+        await http.get(path, headers=foreign),
+        await http.get(f"/customers/{uuid4()}", headers=foreign),
+        await http.patch(path, json={"name": "B"}, headers=foreign | {"If-Match": '"1"'}),
+        await http.post(f"{path}/customerships/sahko/end", headers=foreign),
+    ):
+        assert (answer.status_code, problem(answer)) == (404, "unknown-customer")
+    for answer in (
+        await http.get("/customers", params={"company": "kauppa", "number": "1001"}, headers=foreign),
+        await http.post(f"{path}/customerships/kauppa/end", headers=foreign),
+        await http.post("/customers/imports?company=kauppa", content=b"", headers=foreign | NDJSON),
+    ):
+        assert (answer.status_code, problem(answer)) == (403, "foreign-company")
+    stolen = await http.post("/customers", json=AINO | {"identity_code": None}, headers=foreign)
+    assert fields(stolen) == ["customerships.0.company"]
+    homeless = await http.post("/customers", json={"name": "B"}, headers=foreign)
+    assert fields(homeless) == ["customerships"]
+
+
+@pytest.mark.parametrize("role", ["desk", "operator", "campaigns"])
+async def test_only_the_register_role_writes(http: httpx.AsyncClient, role: str) -> None:
+    answers = [
+        await http.post("/customers", json=AINO, headers=as_(role)),
+        await http.patch(f"/customers/{uuid4()}", json={}, headers=as_(role) | {"If-Match": '"1"'}),
+        await http.post(f"/customers/{uuid4()}/customerships/kauppa/end", headers=as_(role)),
+        await http.post("/customers/imports?company=kauppa", content=b"", headers=as_(role) | NDJSON),
+    ]
+    assert [problem(a) for a in answers] == ["missing-role"] * 4
+    read = await http.get(f"/customers/{uuid4()}", headers=as_(role))
+    assert problem(read) == ("missing-role" if role == "campaigns" else "unknown-customer")
+
+
+async def test_what_is_wrong_is_named_and_never_repeated(http: httpx.AsyncClient) -> None:
+    secret = "very-secret-value"
+    for body, names in [
+        ({"name": secret * 100}, ["name"]),
+        ({"points": [{"kind": "email", "value": secret}]}, ["points.0.value"]),
+        ({"points": [{"kind": "telex", "value": secret}]}, ["points.0.kind"]),
+        ({"customerships": [{"company": "nobody", "number": secret}]}, ["customerships.0.company"]),
+        ({"recipient": "contact", "organisation": str(uuid4())}, ["organisation"]),
+    ]:
+        answer = await http.post("/customers", json=body)
+        assert answer.status_code == 422
+        assert [f.removeprefix("body.") for f in fields(answer)] == names
+        assert secret not in answer.text
+
+
+async def test_an_address_under_a_safety_ban_is_not_shown(http: httpx.AsyncClient) -> None:
+    path = (await http.post("/customers", json=AINO | {"safety_ban": True})).headers["location"]
+    answer = await http.get(path)
+    assert "Katu" not in answer.text
+    assert answer.json()["points"][1]["kind"] == "post"
+
+
+async def test_an_import_reports_row_by_row(http: httpx.AsyncClient) -> None:
+    rows = [{"number": "1", "name": "A"}, {"number": "2", "nmae": "B"}, {"number": "3"}]
+    content = b"\n\n".join(json.dumps(row).encode() for row in rows) + b"\n" + b"x" * 70_000
+    answer = await http.post("/customers/imports?company=kauppa", content=content, headers=NDJSON)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    first, second, third, fourth, last = (json.loads(line) for line in answer.text.splitlines())
+    assert (first["row"], first["status"]) == (1, "created")
+    assert second == {
+        "row": 3, "status": "refused", "errors": [{"field": "nmae", "rule": "is no field of a customer"}],
+    }  # fmt: skip
+    assert (third["row"], third["status"]) == (5, "created")
+    assert (fourth["row"], fourth["status"]) == (6, "refused")
+    assert last["summary"].items() >= {"rows": 4, "created": 2, "refused": 2}.items()
+    read = await http.get(f"/customers/{first['id']}")
+    assert read.json()["name"] == "A"
+
+
+async def test_an_import_must_name_a_company_and_its_form(http: httpx.AsyncClient) -> None:
+    unknown = await http.post("/customers/imports?company=nobody", content=b"", headers=NDJSON)
+    assert fields(unknown) == ["company"]
+    other = await http.post("/customers/imports?company=kauppa", json=[])
+    assert (other.status_code, problem(other)) == (415, "unsupported-media-type")
+
+
+async def test_before_the_epoch_is_claimed_every_write_is_answered_503(
+    http: httpx.AsyncClient, context: Context
+) -> None:
+    await context.pool.execute("DELETE FROM epoch")
+    for answer in (
+        await http.post("/customers", json=AINO),
+        await http.post("/customers/imports?company=kauppa", content=b"{}", headers=NDJSON),
+    ):
+        assert (answer.status_code, problem(answer)) == (503, "epoch-not-claimed")
+    assert await context.pool.fetchval("SELECT count(*) FROM customers") == 0
