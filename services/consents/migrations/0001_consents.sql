@@ -26,7 +26,7 @@ CREATE TABLE decisions (
     said_at        timestamptz NOT NULL,
     received_at    timestamptz NOT NULL,
     effective_from timestamptz NOT NULL,
-    -- the party whose topic it came on, or null: over HTTP
+    -- the company or partner that brought it; null: ourselves
     party          text,
     -- who recorded it, by their token
     recorded_by    text,

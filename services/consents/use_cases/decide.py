@@ -65,7 +65,8 @@ class Command:
     route: Route = Route.SELF_SERVICE
     evidence: str | None = None
     party: str | None = None
-    topic: str | None = None
+    by_topic: bool = False
+    """It came on the party's topic, where a *yes* may overtake what it lifts."""
     recorded_by: str | None = None
 
 
@@ -115,7 +116,7 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
         decision, subject=_subject(subject, found), lifts=_cited(context, command, decision.is_no, found)
     )
     if not decision.is_no:
-        _check_yes(decision, found)
+        _check_yes(context, decision, found)
     check(decision, context.facts)
     for customer in found.hit:
         found.decisions[customer].append(decision)
@@ -203,17 +204,20 @@ def _cited(context: Context, command: Command, is_no: bool, found: State) -> fro
     cited = set()
     for lift in command.lifts:
         ident = references.get(lift) if isinstance(lift, str) else lift
-        if ident is None or (ident not in known and command.topic is None):
+        if ident is None or (ident not in known and not command.by_topic):
             raise DecisionError("lifts", "cites restrictions that bear on the subject")
         cited.add(ident)
     return frozenset(cited)
 
 
-def _check_yes(decision: Decision, found: State) -> None:
+def _check_yes(context: Context, decision: Decision, found: State) -> None:
     if found.customers.keys().isdisjoint(found.hit):
         raise DecisionError("subject", "is known to us, for a yes")
     if decision.said_at > decision.received_at + AHEAD:
         raise DecisionError("said_at", "is not in the future, for a yes")
+    companies = (c for c in context.group.companies if decision.company in (None, c.id))
+    if not decision.product_groups <= {group for c in companies for group in c.product_groups}:
+        raise DecisionError("product_groups", "are product groups of the company")
 
 
 def _stored(context: Context, command: Command, decision: Decision) -> Stored:
@@ -222,4 +226,4 @@ def _stored(context: Context, command: Command, decision: Decision) -> Stored:
         key, wrapped = context.keys.new_data_key(command.id)
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
     subject = command.subject
-    return Stored(decision, subject.ref, subject.kind, command.topic, command.recorded_by, evidence)
+    return Stored(decision, subject.ref, subject.kind, command.party, command.recorded_by, evidence)

@@ -68,7 +68,7 @@ def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> li
     return [
         BearsOn(decision.id, w.family, w.key, w.version)
         for w in written
-        if _speaks_of(decision, w.family, group)
+        if speaks_of(decision, w.family, group)
     ]
 
 
@@ -85,7 +85,8 @@ def _hurries(record: Record, restrictions: tuple[UUID, ...], before: Published |
     return takes_away(flat(before.body), flat(now))
 
 
-def _speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
+def speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
+    """Whether it is about what the party (`company.<id>`, `partner.<id>`) may do; our own record is about all."""
     kind, _, name = family.partition(".")
     if kind == "company":
         return any(decision.reaches(name, partner) for partner in (None, *group.partners_of(name)))

@@ -93,11 +93,11 @@ async def test_a_ban_for_somebody_unknown_waits_and_binds_their_first_record(
 async def test_a_company_bans_by_an_id_that_we_do_not_know_yet(world: World) -> None:
     who = Someone()
     subject = id_subject("company.kauppa", world.key("company.kauppa", who))
-    outcome = await world.decide(subject, party="company.kauppa", topic="company.kauppa")
+    outcome = await world.decide(subject, party="company.kauppa", by_topic=True)
     assert outcome.pending
     await world.know(who)
     assert await world.allowed(who) == set()
-    later = await world.decide(subject, party="company.kauppa", topic="company.kauppa")
+    later = await world.decide(subject, party="company.kauppa", by_topic=True)
     assert not later.pending
 
 

@@ -1,0 +1,9 @@
+"""`python -m services.consents`."""
+
+from pathlib import Path
+
+from kielto.service.app import main
+from services.consents.app import build
+
+if __name__ == "__main__":
+    main("consents", Path(__file__).parent / "migrations", build)

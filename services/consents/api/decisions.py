@@ -1,0 +1,84 @@
+"""Record decisions and read them; where each one is."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, Field
+
+from kielto.service.postgres import Conn, Pool
+from services.consents import metrics
+from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
+from services.consents.api.callers import Desk, Key, Reader, answered, party
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decide import Outcome, receive
+from services.consents.use_cases.locate import Location, Stage, locate
+from services.consents.use_cases.read import read_decision
+from services.consents.use_cases.receipt import Receipt, receipt
+
+
+class LocationBody(BaseModel):
+    """`applied_at` is the broker's time of the acknowledgement; null until every record is applied."""
+
+    subscriber: str
+    party: str
+    stage: Stage
+    records: int
+    applied: int
+    applied_at: datetime | None
+    deadline: datetime
+
+    @classmethod
+    def of(cls, location: Location) -> "LocationBody":
+        subscriber = location.subscriber
+        return cls(**location._asdict() | {"subscriber": subscriber.id, "party": subscriber.party})
+
+
+class WhereaboutsBody(BaseModel):
+    decision: UUID
+    everywhere: bool = Field(description="Every subscriber to whom it means something has applied it.")
+    subscribers: list[LocationBody]
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/consents/decisions", tags=["decisions"])
+
+    @routes.post("", status_code=201, response_model=Receipt)
+    async def post(
+        given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)], caller: Desk, key: Key
+    ) -> Response:
+        """Record a decision. 201 means: committed. A *no* is taken for anybody, known or not."""
+        command = given.command(context, caller)
+        taken: list[Outcome] = []
+
+        async def finish(conn: Conn, outcome: Outcome) -> bytes:
+            taken.append(outcome)
+            body = receipt(context, outcome, caller.company).model_dump_json().encode()
+            if key is not None:
+                await key.keep(conn, 201, body)
+            return body
+
+        with answered():
+            body = await receive(pool, context, command, finish)
+        metrics.taken(command.act, pending=taken[-1].pending)
+        headers = {"Location": f"/consents/decisions/{command.id}"}
+        return Response(body, 201, headers, media_type="application/json")
+
+    @routes.get("/{ident}", response_model=ShownDecision)
+    async def get(ident: UUID, caller: Reader) -> ShownDecision:
+        """A decision as it was given; a company's token reads what it brought itself."""
+        with answered():
+            return ShownDecision.of(*await read_decision(pool, context, ident, party(caller)))
+
+    @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
+    async def whereabouts(ident: UUID, caller: Reader) -> WhereaboutsBody:
+        """Which subscriber has applied it, since when, and who is late."""
+        with answered():
+            found = await locate(pool, context, ident, party(caller))
+        everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
+        return WhereaboutsBody(
+            decision=ident, everywhere=everywhere, subscribers=[LocationBody.of(x) for x in found]
+        )
+
+    return routes

@@ -1,0 +1,56 @@
+"""How the subscribers stand: what each has applied, and how late it is."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from kielto.service.postgres import Pool
+from services.consents.api.callers import Reader, party
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.locate import late_seconds, subscribers
+
+
+class SubscriberBody(BaseModel):
+    id: str
+    party: str
+    name: str
+    deadline_seconds: float
+    seen_at: datetime | None = Field(description="When the broker appended its last acknowledgement.")
+    stores: int = Field(description="Live stores; the slowest of them counts. 0: it was never seen.")
+    late_seconds: float = Field(
+        description="Age of the oldest record that it lacks; 0: none, -1: never seen."
+    )
+    exceptions: int = Field(description="Records that a store of it could not read.")
+    overdue: int = Field(description="Decisions that it has not applied by its deadline.")
+
+
+class SubscribersBody(BaseModel):
+    subscribers: list[SubscriberBody]
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/consents/subscribers", tags=["subscribers"])
+
+    @routes.get("", response_model=SubscribersBody)
+    async def get(caller: Reader) -> SubscribersBody:
+        """All of the group, or the company's own for a company's token."""
+        found = await subscribers(pool, context, party(caller))
+        return SubscribersBody(
+            subscribers=[
+                SubscriberBody(
+                    id=subscriber.id,
+                    party=subscriber.party,
+                    name=subscriber.name,
+                    deadline_seconds=subscriber.deadline_seconds,
+                    seen_at=state.seen_at,
+                    stores=state.stores,
+                    late_seconds=late_seconds(state),
+                    exceptions=state.exceptions,
+                    overdue=state.overdue,
+                )
+                for subscriber, state in found
+            ]
+        )
+
+    return routes

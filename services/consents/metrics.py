@@ -1,0 +1,28 @@
+"""What can be measured of the way of a ban. Subscribers' ids are the group's own names, no personal data."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+decisions_taken = Counter(
+    "kielto_decisions_total", "Decisions taken, by act and whether they wait.", ["act", "state"]
+)
+applied_seconds = Histogram(
+    "kielto_decision_applied_seconds",
+    "From a decision's receipt to the broker's time of the first acknowledgement that covers it.",
+    ["subscriber"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
+)
+subscriber_late_seconds = Gauge(
+    "kielto_subscriber_late_seconds",
+    "Age of the oldest record that the subscriber has not applied; 0 when it has all, -1 when it was never seen.",
+    ["subscriber"],
+)
+decisions_overdue = Gauge(
+    "kielto_decisions_overdue",
+    "Decisions that the subscriber has not applied by its deadline.",
+    ["subscriber"],
+)
+
+
+def taken(act: str, *, pending: bool) -> None:
+    """Count a decision once it is committed, or as good as."""
+    decisions_taken.labels(act, "pending" if pending else "in_force").inc()

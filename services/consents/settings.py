@@ -1,0 +1,16 @@
+"""Settings of this service alone: environment variables with the prefix KIELTO_CONSENTS_."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConsentsSettings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="KIELTO_CONSENTS_", extra="ignore", hide_input_in_errors=True
+    )
+
+    inputs_stale_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Beats are withheld while what we know of customers is older; three beats if not given.",
+    )

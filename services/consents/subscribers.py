@@ -1,0 +1,187 @@
+"""Kafka in: translate, one call. What each topic's messages mean here."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from kielto.events.envelope import Read
+from kielto.events.messages import Acknowledgement, Decision, MarketingEvent
+from kielto.events.records import Customer
+from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions
+from kielto.events.versions import Version
+from kielto.events.words import PointKind, Reach
+from kielto.service.inbox import Meta, Permanent, Subscription
+from kielto.service.postgres import Conn
+from services.consents import metrics, projections
+from services.consents.model.check import DecisionError
+from services.consents.model.decisions import Actor, Route
+from services.consents.store.customers import Disclosure
+from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
+from services.consents.use_cases.context import (
+    Context,
+    Subject,
+    id_ref,
+    id_subject,
+    number_subject,
+    point_subject,
+)
+from services.consents.use_cases.decide import Command, Forbidden, decide
+from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
+
+NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
+"""Of the ids of decisions that came on a party's topic: uuid5(NAMESPACE, "<party>/<the party's id>")."""
+
+
+def subscriptions(context: Context) -> list[Subscription]:
+    customers = Customers(context)
+    return [
+        Subscription(CUSTOMERS.topic(Lane.EXPRESS), customers),
+        Subscription(CUSTOMERS.topic(Lane.BULK), customers, batch=True),
+        Subscription(MARKETING_EVENTS, MarketingEvents(context), batch=True),
+        *(Subscription(decisions(party), Decisions(context, party)) for party in context.group.parties),
+        *(Subscription(acks(party), Acknowledgements(context, party)) for party in context.group.parties),
+    ]
+
+
+class Customers:
+    """Facts, on both lanes."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
+        await self.handle_batch(conn, [(read, meta)])
+
+    async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
+        records = (read.event for read, _ in items if isinstance(read.event, Customer))
+        rows = projections.newest(records, self._context.keys, self._context.group.parties)
+        await take_in_customers(conn, self._context, rows)
+
+    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:  # noqa: ARG002
+        await deny_customer(conn, self._context, UUID(key), version)
+
+
+class Stateless:
+    """A topic without state denies nobody."""
+
+    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
+        """Nothing: the message is in quarantine, and that is all there is to it."""
+
+
+class MarketingEvents(Stateless):
+    """Disclosures to partners; deliveries and responses are not for us."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
+        await self.handle_batch(conn, [(read, meta)])
+
+    async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
+        rows = [
+            self._row(event, event.partner)
+            for read, _ in items
+            if isinstance(event := read.event, MarketingEvent) and event.what == "disclosure"
+            if event.partner is not None
+        ]
+        if rows:
+            await take_in_disclosures(conn, self._context, rows)
+
+    def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
+        party = f"partner.{partner}"
+        if party not in self._context.group.parties:
+            raise Permanent("partner: is a partner of the group")
+        ref = id_ref(party, self._context.keys.pairwise(party, event.customer))
+        return Disclosure(event.customer, partner, event.company, event.at, ref)
+
+
+class Acknowledgements(Stateless):
+    def __init__(self, context: Context, party: str) -> None:
+        self._context, self._party = context, party
+
+    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
+        if isinstance(ack := read.event, Acknowledgement):
+            try:
+                await acknowledge(conn, self._context, self._party, ack, _appended(meta))
+            except UnknownSubscriber:
+                raise Permanent("subscriber: is a subscriber of the party") from None
+
+
+class Decisions(Stateless):
+    """What a party's own desks took, with the same effect as over HTTP."""
+
+    def __init__(self, context: Context, party: str) -> None:
+        self._context, self._party = context, party
+        kind, _, name = party.partition(".")
+        self._company = name if kind == "company" else None
+
+    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
+        if not isinstance(said := read.event, Decision):
+            return
+        try:
+            outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
+        except DecisionError as error:
+            raise Permanent(f"{error.field}: {error.rule}") from None
+        except Forbidden as error:
+            raise Permanent(error.rule) from None
+        if outcome is not None:
+            metrics.taken(outcome.decision.act, pending=outcome.pending)
+
+    def _command(self, said: Decision, received_at: datetime) -> Command:
+        reach, own = said.reach, said.act.restricts is False
+        if reach is None and own:
+            reach = Reach.COMPANY if said.partner is None else Reach.PARTNER
+        return Command(
+            id=decision_id(self._party, said.id),
+            subject=self._subject(said),
+            act=said.act,
+            received_at=received_at,
+            said_at=said.said_at,
+            reach=reach,
+            company=self._company if reach is Reach.COMPANY or (own and reach is not Reach.GROUP) else None,
+            partner=said.partner,
+            purposes=said.purposes,
+            channels=said.channels,
+            lifts=() if said.act.restricts else tuple(self._lift(text) for text in said.lifts),
+            by=Actor(said.by),
+            route=_route(said.route),
+            evidence=said.evidence,
+            party=self._party,
+            by_topic=True,
+        )
+
+    def _subject(self, said: Decision) -> Subject:
+        subject, keys = said.subject, self._context.keys
+        if subject.id is not None:
+            return id_subject(self._party, subject.id)
+        if subject.number is not None:
+            if self._company is None:
+                raise Permanent("subject.number: is a company's customer number")
+            return number_subject(keys, self._company, bytes.fromhex(subject.number))
+        if subject.point is None or subject.point_kind not in (PointKind.EMAIL, PointKind.PHONE):
+            raise Permanent("subject.point_kind: is email or phone")
+        return point_subject(keys, subject.point_kind, bytes.fromhex(subject.point))
+
+    def _lift(self, text: str) -> UUID | str:
+        """The party's own id of a decision that it sent, or its reference of any."""
+        try:
+            return decision_id(self._party, UUID(text))
+        except ValueError:
+            return text
+
+
+def decision_id(party: str, ident: UUID) -> UUID:
+    """Ours, of a decision that a party sent under its own id."""
+    return uuid5(NAMESPACE, f"{party}/{ident}")
+
+
+def _route(text: str) -> Route:
+    """A route that we do not know is the widest: a *no* is understood all the same, and a *yes* does not come by it."""
+    try:
+        return Route(text)
+    except ValueError:
+        return Route.PARTNER
+
+
+def _appended(meta: Meta) -> datetime:
+    return datetime.fromtimestamp(meta.timestamp_ms / 1000, UTC)

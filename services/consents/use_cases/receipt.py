@@ -1,0 +1,131 @@
+"""What the desk gets for a decision: proof that it is taken, what was understood, and what it did."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from kielto.events.topics import CONSENTS
+from kielto.events.words import Act, Channel, Purpose, Reach
+from services.consents.model.decisions import Decision
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decide import Outcome
+from services.consents.use_cases.republish import speaks_of
+
+_LISTED = 100
+
+
+class Binds(BaseModel):
+    """What was understood, to be read back to the person."""
+
+    reach: Reach
+    company: str | None
+    partner: str | None
+    purposes: list[Purpose]
+    channels: list[Channel]
+    in_words: str
+
+
+class RecordVersion(BaseModel):
+    family: str = Field(examples=["company.kauppa"])
+    version: str = Field(examples=["1.7"])
+
+
+class Affected(BaseModel):
+    records: int
+    versions: list[RecordVersion] = Field(description=f"The first {_LISTED}.")
+
+
+class Receipt(BaseModel):
+    decision: UUID
+    reference: str | None = Field(description="The calling company's own reference of the decision.")
+    status: str = Field(description="`in_force`, or `pending` while it is about nobody whom we know.")
+    received_at: datetime
+    effective_from: datetime
+    binds: Binds
+    affected: Affected
+    remaining_restrictions: list[str] = Field(
+        description="After a consent or a lifting: restrictions that still bind, by id or the company's reference."
+    )
+
+
+def receipt(context: Context, outcome: Outcome, company: str | None) -> Receipt:
+    """`company`: the caller's, who is told of its own records alone."""
+    decision, party = outcome.decision, f"company.{company}" if company else None
+    written = [w for w in outcome.written if party in (None, w.family)]
+    remaining = set() if decision.is_no else _remaining(context, outcome, party)
+    return Receipt(
+        decision=decision.id,
+        reference=context.keys.pairwise(party, decision.id) if party else None,
+        status="pending" if outcome.pending else "in_force",
+        received_at=decision.received_at,
+        effective_from=decision.effective_from,
+        binds=Binds(
+            reach=decision.reach,
+            company=decision.company,
+            partner=decision.partner,
+            purposes=sorted(decision.purposes),
+            channels=sorted(decision.channels),
+            in_words=in_words(decision),
+        ),
+        affected=Affected(
+            records=len(written),
+            versions=[RecordVersion(family=w.family, version=str(w.version)) for w in written[:_LISTED]],
+        ),
+        remaining_restrictions=sorted(
+            context.keys.pairwise(party, r) if party else str(r) for r in remaining
+        ),
+    )
+
+
+def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUID]:
+    return {
+        said.id
+        for judged in outcome.judged
+        for said in judged.decisions
+        if said.id in judged.restrictions and speaks_of(said, party or CONSENTS.name, context.facts)
+    }
+
+
+def in_words(decision: Decision) -> str:
+    """One sentence that an agent can read back."""
+    return f"{_VERB[decision.act]} {_purposes(decision)} {_channels(decision)}, {_reach(decision)}."
+
+
+_VERB = {
+    Act.BAN: "No more",
+    Act.OPT_OUT: "No more",
+    Act.OBJECTION: "No more",
+    Act.WITHDRAWAL: "Consent withdrawn:",
+    Act.CONSENT: "Consent given:",
+    Act.LIFTING: "Restrictions lifted:",
+}
+_MARKETING = frozenset({Purpose.OWN_MARKETING, Purpose.PARTNER_MARKETING})
+
+
+def _purposes(decision: Decision) -> str:
+    named = decision.purposes
+    direct = ["direct marketing"] if not named or named >= _MARKETING else []
+    rest = sorted(named - _MARKETING if direct else named)
+    words = [*direct, *(p.replace("_", " ") for p in rest)]
+    groups = f" (only {', '.join(sorted(decision.product_groups))})" if decision.product_groups else ""
+    return ", ".join(words) + groups
+
+
+def _channels(decision: Decision) -> str:
+    if not decision.channels or decision.channels == frozenset(Channel):
+        return "on any channel"
+    return "by " + ", ".join(sorted(c.replace("_", " ") for c in decision.channels))
+
+
+def _reach(decision: Decision) -> str:
+    where = f"company {decision.company}" if decision.company else "any company of the group"
+    match decision.reach:
+        case Reach.GROUP:
+            return "from any company of the group and any of its partners"
+        case Reach.COMPANY:
+            return f"from company {decision.company}"
+        case Reach.PARTNER:
+            return f"for partner {decision.partner}, through {where}"
+        case Reach.PARTNERS:
+            return f"for all partners, through {where}"
