@@ -106,7 +106,7 @@ def _traceparent(record: Any) -> str | None:
     return None
 
 
-async def _moved(conn: Conn | Pool, meta: Meta) -> bool:
+async def _moved(conn: "Conn | Pool", meta: Meta) -> bool:
     """Move the position behind this message; False when it was there already."""
     place = (meta.topic, meta.partition, meta.topic_id, meta.offset + 1)
     return await conn.fetchval(_MOVE, *place) is not None
