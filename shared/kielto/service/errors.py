@@ -61,19 +61,15 @@ async def _repeated(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(_place(found["loc"]), _words(found)) for found in error.errors()[:20]]
+    errors = [FieldError(_place(found), _words(found)) for found in error.errors()[:20]]
     problem = Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
     return response(problem, request.url.path)
 
 
-def _place(loc: tuple[Any, ...]) -> str:
-    """`body.subject.number` as `subject.number`; of broken JSON only that it was the body."""
-    names = (
-        [str(part) for part in loc if not isinstance(part, int)]
-        if loc[:1] == ("body",)
-        else list(map(str, loc))
-    )
-    return ".".join(names[1:]) if len(names) > 1 else ".".join(names)
+def _place(found: dict[str, Any]) -> str:
+    """`body.points.0.kind` as `points.0.kind`; of broken JSON only that it was the body."""
+    names = [str(part) for part in found["loc"]]
+    return "body" if found["type"] == "json_invalid" else ".".join(names[1:] or names)
 
 
 def _words(found: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from kielto.service.beats import BeatPlan, Beats
 from kielto.service.bulk import BulkLane, Pace
 from kielto.service.delivery import Stopped
 from kielto.service.express import ExpressLane
-from kielto.service.marks import Leader, OpenRecord
+from kielto.service.marks import Leader, OpenRecord, as_kept
 from kielto.service.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
@@ -41,8 +41,8 @@ class RelaySettings:
     bootstrap: str
     families: tuple[Family, ...]
     beats: BeatPlan
-    bulk_rate: int
-    open_record: OpenRecord
+    bulk_rate: int = 20_000
+    open_record: OpenRecord = as_kept
 
 
 class Relay:
