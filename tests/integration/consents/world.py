@@ -12,6 +12,7 @@ from kielto.events.versions import Version
 from kielto.events.words import Act, PointKind, Recipient, Status
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents import projections
+from services.consents.store import state
 from services.consents.store.customers import Disclosure
 from services.consents.store.locks import Moved
 from services.consents.use_cases import decide as deciding
@@ -24,6 +25,8 @@ from services.consents.use_cases.context import (
     point_subject,
 )
 from services.consents.use_cases.decide import Command, Outcome
+from services.consents.use_cases.judge import judge
+from services.consents.use_cases.republish import republish
 from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
 
 
@@ -122,7 +125,7 @@ class World:
 
     def command(self, subject: Subject, act: Act = Act.BAN, **given: Any) -> Command:
         now = datetime.now(UTC)
-        defaults = {"id": uuid4(), "received_at": now, "said_at": now - timedelta(minutes=1)}
+        defaults: dict[str, Any] = {"id": uuid4(), "received_at": now, "said_at": now - timedelta(minutes=1)}
         return Command(subject=subject, act=act, **(defaults | given))
 
     def by_id(self, who: Someone) -> Subject:
@@ -170,15 +173,36 @@ class World:
         )
         return [row["lane"] for row in rows]
 
+    async def stale(self) -> list[tuple[str, str]]:
+        """Records that differ from what the model says of all decisions and facts now; none, if nothing was lost."""
+        async with self.pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            try:
+                everyone = [row["id"] for row in await conn.fetch("SELECT id FROM customers")]
+                found = await state.load(conn, everyone)
+                written = await republish(
+                    conn, self.context, found, list(judge(self.context, found)), datetime.now(UTC)
+                )
+                return [
+                    (w.family, w.key)
+                    for w in written
+                    if (w.family, w.key) not in found.published
+                    or found.published[w.family, w.key].version != w.version
+                ]
+            finally:
+                await transaction.rollback()
+
     async def _again(self, work: Any) -> None:
         """As the consumers do: begin again when somebody else was quicker."""
         for _ in range(50):
             try:
                 async with transaction(self.pool) as conn:
                     await work(conn)
-                return
             except Moved:
                 continue
+            else:
+                return
         raise AssertionError("never came to an end")
 
 
