@@ -3,6 +3,7 @@
 import types
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ SUBJECTS = st.one_of(
 )
 
 
+@cache
 def events(model: type[Event]) -> st.SearchStrategy[Any]:
     """Any valid message of this kind."""
     strategy = _model(model)
@@ -38,6 +40,7 @@ def events(model: type[Event]) -> st.SearchStrategy[Any]:
     return strategy
 
 
+@cache
 def _model(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     if model is DecisionSubject:
         return SUBJECTS

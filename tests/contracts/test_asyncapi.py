@@ -1,0 +1,110 @@
+"""The AsyncAPI description: valid by the official schema, whole, and true to the topics of the group."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from deploy.local.paths import ROOT
+from kielto.events.asyncapi import document
+from kielto.group import load
+
+TOPICS = load(ROOT / "group.yaml").topics()
+DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs/contract/asyncapi.json").read_text("utf-8"))
+OFFICIAL = Draft7Validator(
+    json.loads((Path(__file__).parent / "asyncapi-3.0.0/schema.json").read_text("utf-8"))
+)
+
+
+def test_it_is_valid_by_the_official_schema() -> None:
+    assert [error.message for error in OFFICIAL.iter_errors(DOCUMENT)] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d.pop("info"),
+        lambda d: d.update(asyncapi="2.6.0"),
+        lambda d: d["operations"]["consents.send.company.kauppa.permissions.v1"].update(action="publish"),
+        lambda d: d["channels"]["marketing.events.v1"].update(address=7),
+        lambda d: d["channels"]["marketing.events.v1"]["bindings"]["kafka"].update(partitions="six"),
+        lambda d: d["components"]["messages"]["decision"].update(playload={}),
+    ],
+)
+def test_the_official_schema_finds_damage(damage: Callable[[dict[str, Any]], Any]) -> None:
+    damaged = copy.deepcopy(DOCUMENT)
+    damage(damaged)
+    assert list(OFFICIAL.iter_errors(damaged))
+
+
+def at(reference: str) -> Any:
+    """What a local reference points to."""
+    found: Any = DOCUMENT
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def references(inside: Any) -> Iterator[str]:
+    if isinstance(inside, dict):
+        if isinstance(inside.get("$ref"), str):
+            yield inside["$ref"]
+        for value in inside.values():
+            yield from references(value)
+    elif isinstance(inside, list):
+        for value in inside:
+            yield from references(value)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = list(references(DOCUMENT))
+    assert len(found) > 100
+    for reference in found:
+        assert at(reference)
+
+
+def test_it_has_every_topic_with_its_settings() -> None:
+    channels = DOCUMENT["channels"]
+    assert set(channels) == {t.name for t in TOPICS}
+    for topic in TOPICS:
+        channel = channels[topic.name]
+        binding = channel["bindings"]["kafka"]
+        assert channel["address"] == binding["topic"] == topic.name
+        assert binding["partitions"] == topic.partitions
+        assert set(channel["messages"]) == {m.kind for m in topic.carries}
+        settings = {
+            k: ",".join(v) if isinstance(v, list) else str(v)
+            for k, v in binding["topicConfiguration"].items()
+        }
+        assert settings == topic.config
+
+
+@pytest.mark.parametrize("service", ["customers", "consents", "marketing"])
+def test_it_says_what_each_service_sends_and_receives(service: str) -> None:
+    said = {(o["action"], at(o["channel"]["$ref"])["address"]) for name, o in DOCUMENT["operations"].items()
+            if name.startswith(f"{service}.")}  # fmt: skip
+    sends = {("send", t.name) for t in TOPICS if t.writer == service}
+    assert said == sends | {("receive", t.name) for t in TOPICS if service in t.readers}
+    assert sends
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["messages"])
+def test_an_example_is_valid_in_headers_key_and_payload(name: str) -> None:
+    message = DOCUMENT["components"]["messages"][name]
+    (example,) = message["examples"]
+    together = {"components": DOCUMENT["components"]}
+    Draft7Validator({**together, **message["payload"]}).validate(example["payload"])
+    for headers in (message["headers"], DOCUMENT["components"]["messageTraits"]["cloudevent"]["headers"]):
+        Draft7Validator(headers).validate(example["headers"])
+    key = Draft7Validator(message["bindings"]["kafka"]["key"])
+    assert not key.is_valid("")
+    assert not key.is_valid(7)
+
+
+def test_another_group_has_other_topics(tmp_path: Path) -> None:
+    channels = document(TOPICS[:3])["channels"]
+    assert set(channels) == {t.name for t in TOPICS[:3]}
