@@ -1,0 +1,296 @@
+"""Decisions over HTTP: what is answered, to whom, and what is refused without changing anything."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from kielto.service.auth import Caller, Verifier
+from kielto.service.http import Health, create_app
+from kielto.service.postgres import Pool
+from kielto.service.problems import Problem
+from services.consents.api import customers, decisions, subscribers
+from services.consents.use_cases.context import Context
+from tests.integration.consents.world import Someone, World
+
+
+class Tokens(Verifier):
+    """`desk@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def verify(self, token: str) -> Caller:
+        role, _, company = token.partition("@")
+        if role == "bad":
+            raise Problem(401, "unauthorised", "No")
+        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
+
+
+@pytest.fixture
+async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    """By default a desk of the whole group."""
+    app = create_app(
+        "consents",
+        [part.router(pool, context) for part in (decisions, customers, subscribers)],
+        pool=pool,
+        verifier=Tokens(),
+        health=Health(claimed=True),
+    )
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": "Bearer desk"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield client
+
+
+def as_(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def problem(answer: httpx.Response) -> tuple[int, str, list[str]]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    fields = [error["field"] for error in body.get("errors", ())]
+    return answer.status_code, str(body["type"]).removeprefix("urn:kielto:problem:"), fields
+
+
+async def ban(
+    http: httpx.AsyncClient, subject: dict[str, Any], token: str = "desk", **given: Any
+) -> dict[str, Any]:
+    answer = await http.post(
+        "/consents/decisions", json={"subject": subject, "act": "ban"} | given, headers=as_(token)
+    )
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_a_receipt_says_what_was_understood_and_done(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone(("kauppa", "sahko"))
+    await world.know(who)
+    receipt = await ban(http, {"customer": str(who.id)}, evidence="Said no on the phone", route="phone")
+    assert receipt["status"] == "in_force"
+    assert receipt["binds"]["reach"] == "group"
+    assert receipt["binds"]["in_words"].startswith("No more direct marketing")
+    assert "on any channel, from any company of the group" in receipt["binds"]["in_words"]
+    assert receipt["affected"]["records"] == 3
+    assert {v["version"] for v in receipt["affected"]["versions"]} == {"1.2"}
+    assert await world.allowed(who) == set()
+
+    shown = (await http.get(f"/consents/decisions/{receipt['decision']}", headers=as_("dpo"))).json()
+    assert shown["customer"] == str(who.id)
+    assert shown["evidence"] == "Said no on the phone"
+    kept = await world.pool.fetchrow("SELECT * FROM evidence")
+    assert kept is not None
+    assert b"phone" not in kept["text"]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"customer": str(uuid4())},
+        {"company": "kauppa", "number": "A 1"},
+        {"kind": "email", "value": "nobody@example.com"},
+        {"kind": "phone", "value": "040 1234567"},
+    ],
+)
+async def test_a_no_for_an_unknown_person_with_a_clock_ahead(
+    http: httpx.AsyncClient, world: World, subject: dict[str, str]
+) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=3)
+    receipt = await ban(http, subject, said_at=ahead.isoformat())
+    assert receipt["status"] == "pending"
+    assert receipt["affected"] == {"records": 0, "versions": []}
+    assert receipt["effective_from"] == receipt["received_at"]
+    shown = (await http.get(f"/consents/decisions/{receipt['decision']}")).json()
+    assert (shown["status"], datetime.fromisoformat(shown["said_at"])) == ("pending", ahead)
+    stored = str([tuple(row) for row in await world.pool.fetch("SELECT * FROM decisions")])
+    assert "nobody@" not in stored
+    assert "1234567" not in stored
+
+
+async def test_one_spelling_finds_another(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone(phone="+358401234567")
+    await world.know(who)
+    receipt = await ban(http, {"kind": "phone", "value": "040-123 45 67"})
+    assert receipt["affected"]["records"] == 2
+
+
+NOBODY = {"customer": str(uuid4())}
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"act": "ban", "reach": "company", "company": "nobody"}, ["company"]),
+        ({"act": "ban", "reach": "company"}, ["company"]),
+        ({"act": "ban", "company": "kauppa"}, ["reach"]),
+        ({"act": "ban", "reach": "partner", "partner": "nobody"}, ["partner"]),
+        ({"act": "ban", "purposes": ["fun"]}, ["purposes.0"]),
+        ({"act": "ban", "channels": ["pigeon"]}, ["channels.0"]),
+        ({"act": "ban", "product_groups": ["groceries"]}, ["product_groups"]),
+        ({"act": "ban", "lifts": [str(uuid4())]}, ["lifts"]),
+        ({"act": "forget"}, ["act"]),
+        ({"act": "ban", "unknown": 1}, ["unknown"]),
+        ({"act": "ban", "said_at": "2026-01-01T00:00:00"}, ["said_at"]),
+        ({"act": "ban", "evidence": "x" * 2001}, ["evidence"]),
+        ({"act": "ban", "subject": {"company": "nobody", "number": "1"}}, ["subject.company"]),
+        ({"act": "ban", "subject": {"company": "kauppa", "number": " "}}, ["subject.number"]),
+        ({"act": "ban", "subject": {"kind": "phone", "value": "12"}}, ["subject.value"]),
+        ({"act": "ban", "subject": {"kind": "email", "value": "nobody"}}, ["subject.value"]),
+        ({"act": "ban", "subject": {"kind": "post", "value": "Street 1"}}, ["subject.point.kind"]),
+        ({"act": "ban", "subject": {}}, ["subject.point.kind", "subject.point.value"]),
+        ({"act": "consent", "reach": "group"}, ["purposes"]),
+        (
+            {
+                "act": "consent",
+                "reach": "company",
+                "company": "kauppa",
+                "purposes": ["own_marketing"],
+                "channels": ["sms"],
+            },
+            ["subject"],
+        ),
+        ({"act": "lifting"}, ["subject"]),
+    ],
+)
+async def test_what_breaks_a_rule_changes_nothing(
+    http: httpx.AsyncClient, world: World, body: dict[str, Any], fields: list[str]
+) -> None:
+    answer = await http.post("/consents/decisions", json={"subject": NOBODY} | body)
+    assert problem(answer) == (422, "invalid-request", fields)
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
+
+
+async def test_what_is_no_decision_at_all(http: httpx.AsyncClient) -> None:
+    for content in (b"{", b"[]", b"null", b"\xff"):
+        answer = await http.post(
+            "/consents/decisions", content=content, headers={"content-type": "application/json"}
+        )
+        assert problem(answer)[0] in (400, 422)
+    assert problem(await http.get("/consents/decisions/1"))[0] == 422
+    assert problem(await http.get(f"/consents/decisions/{uuid4()}"))[:2] == (404, "unknown-decision")
+    assert problem(await http.get(f"/consents/decisions/{uuid4()}/whereabouts"))[:2] == (
+        404,
+        "unknown-decision",
+    )
+    assert problem(await http.get(f"/consents/customers/{uuid4()}/permissions"))[:2] == (
+        404,
+        "unknown-customer",
+    )
+
+
+async def test_before_the_epoch_nothing_is_accepted(http: httpx.AsyncClient, world: World) -> None:
+    await world.pool.execute("DELETE FROM epoch")
+    answer = await http.post("/consents/decisions", json={"subject": NOBODY, "act": "ban"})
+    assert problem(answer)[:2] == (503, "epoch-not-claimed")
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
+
+
+async def test_who_may_record_and_for_whom(http: httpx.AsyncClient, world: World) -> None:
+    mine, theirs = Someone(), Someone(("sahko",))
+    await world.know(mine, theirs)
+
+    async def refused(token: str, **given: Any) -> tuple[int, str, list[str]]:
+        body = {"subject": {"customer": str(mine.id)}, "act": "ban"} | given
+        return problem(await http.post("/consents/decisions", json=body, headers=as_(token)))
+
+    assert (await refused("bad"))[:2] == (401, "unauthorised")
+    assert (await refused("dpo"))[:2] == (403, "missing-role")
+    foreign: tuple[int, str, list[str]] = (403, "foreign-company", [])
+    assert await refused("desk@kauppa", subject={"customer": str(theirs.id)}) == foreign
+    assert await refused("desk@kauppa", subject={"company": "sahko", "number": "1"}) == foreign
+    assert await refused("desk@kauppa", reach="company", company="sahko", by="staff") == foreign
+    assert await refused("desk@kauppa", reach="group", by="staff") == foreign
+    yes: dict[str, Any] = {"purposes": ["own_marketing"], "channels": ["sms"]}
+    assert await refused("desk@kauppa", act="consent", reach="company", company="sahko", **yes) == foreign
+    assert await refused("desk@kauppa", act="consent", reach="group", **yes) == foreign
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
+    assert (await ban(http, {"customer": str(mine.id)}, "desk@kauppa"))["binds"]["reach"] == "group"
+
+
+async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone(("kauppa", "sahko"))
+    await world.know(who)
+    receipt = await ban(http, {"customer": str(who.id)}, "desk@sahko", reach="company", company="sahko")
+    group = await ban(http, {"customer": str(who.id)}, channels=["phone"])
+    assert [v["family"] for v in receipt["affected"]["versions"]] == ["company.sahko"]
+    reference = world.keys.pairwise("company.sahko", UUID(receipt["decision"]))
+    assert receipt["reference"] == reference
+
+    path = f"/consents/customers/{who.id}"
+    seen = (await http.get(f"{path}/explanation", headers=as_("desk@kauppa"))).json()
+    assert {v["company"] for v in seen["verdicts"]} == {"kauppa"}
+    wanted = world.keys.pairwise("company.kauppa", UUID(group["decision"]))
+    assert seen["restrictions"] == [wanted]
+    assert [d["id"] for d in seen["decisions"]] == [wanted]
+    text = str(seen)
+    assert receipt["decision"] not in text
+    assert group["decision"] not in text
+    assert reference not in text
+    assert problem(await http.get(f"{path}/explanation?company=sahko", headers=as_("desk@kauppa")))[0] == 403
+    for end in ("", "/whereabouts"):
+        answer = await http.get(f"/consents/decisions/{receipt['decision']}{end}", headers=as_("desk@kauppa"))
+        assert problem(answer)[:2] == (404, "unknown-decision")
+    other = Someone(("sahko",))
+    await world.know(other)
+    answer = await http.get(f"/consents/customers/{other.id}/permissions", headers=as_("desk@kauppa"))
+    assert problem(answer)[:2] == (404, "unknown-customer")
+
+    lifted = await http.post(
+        "/consents/decisions",
+        json={
+            "subject": {"customer": str(who.id)},
+            "act": "lifting",
+            "reach": "company",
+            "company": "kauppa",
+            "lifts": [wanted],
+        },
+        headers=as_("desk@kauppa"),
+    )
+    assert lifted.status_code == 201, lifted.text
+    assert lifted.json()["remaining_restrictions"] == [wanted], "of the group's ban only this company's part"
+    assert "phone" in await world.allowed(who)
+
+
+async def test_permissions_and_why(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    receipt = await ban(http, {"customer": str(who.id)}, channels=["phone"])
+    found = (await http.get(f"/consents/customers/{who.id}/permissions")).json()
+    assert {p["channel"] for p in found["permissions"]} == {"post"}
+    assert [r["id"] for r in found["restrictions"]] == [receipt["decision"]]
+    why = (await http.get(f"/consents/customers/{who.id}/explanation?company=kauppa&channel=phone")).json()
+    verdicts = why["verdicts"]
+    assert {v["channel"] for v in verdicts} == {"phone"}
+    assert all(not v["allowed"] and v["section"] for v in verdicts)
+    assert {v["reason"] for v in verdicts} == {"restricted"}
+    assert {d for v in verdicts for d in v["decisions"]} == {receipt["decision"]}
+
+
+async def test_a_yes_says_what_is_left(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    first, second = [(await ban(http, {"customer": str(who.id)}))["decision"] for _ in range(2)]
+    answer = await http.post(
+        "/consents/decisions",
+        json={"subject": {"customer": str(who.id)}, "act": "lifting", "lifts": [first]},
+    )
+    assert answer.json()["remaining_restrictions"] == [second]
+
+
+async def test_a_repeated_request_gets_the_first_answer(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    body = {"subject": {"customer": str(who.id)}, "act": "ban"}
+    headers = {"Idempotency-Key": "once"}
+    answers = [await http.post("/consents/decisions", json=body, headers=headers) for _ in range(3)]
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.json()["decision"] for a in answers}) == 1
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 1
+    other = await http.post("/consents/decisions", json=body | {"channels": ["sms"]}, headers=headers)
+    assert problem(other)[:2] == (422, "idempotency-key-reused")
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 1
