@@ -59,9 +59,12 @@ class Running:
     async def run(self) -> int:
         """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
         tasks = [asyncio.create_task(work) for work in self._work()]
+        background = [asyncio.create_task(work) for work in self._background()]
         stopped = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        await self._end([stopped, *tasks])
+        for work in background:
+            work.cancel()  # they work in transactions and begin anew at the next start
+        await self._end([stopped, *tasks, *background])
         for task in done:
             await task  # raises what ended it
         return 0 if stopped in done else 1
@@ -70,6 +73,8 @@ class Running:
         if Role.API in self._roles:
             yield self._server.serve()
         yield self._with_kafka()
+
+    def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         for work in (*self._service.background, self._housekeeping):
             yield self._for_ever(work)
 
