@@ -1,0 +1,101 @@
+"""What a follower keeps of a permissions record: 64-bit hashes, and a *shape* that very many records have
+in common.
+
+A shape is everything in a record but its key, version, times and hashes: which points it lists, and what
+each allows on which channel. A million customers have a few hundred shapes; each is kept once.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kielto.events.records import Allow, Permissions
+from kielto.events.versions import Version
+
+Terms = tuple[str, str | None, str | None]
+"""Purpose, partner, mode: what a question must match exactly."""
+Groups = frozenset[str] | None
+"""The product groups an allowance is limited to; None: all."""
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    status: str
+    numbers: int
+    """So many customer numbers stand first among the record's hashes, then its points."""
+    points: tuple[Mapping[str, Mapping[Terms, Groups]], ...]
+    """What each point allows, by channel. Absent means denied."""
+
+    @property
+    def size(self) -> int:
+        return self.numbers + len(self.points)
+
+
+class Content(NamedTuple):
+    """A readable record."""
+
+    key: str
+    version: Version
+    shape: int
+    hashes: tuple[int, ...]
+    until: float | None
+    """Denies from then on, in seconds since 1970."""
+    value: bytes
+    """The record as it was read, for stores that keep it."""
+
+
+class Shapes:
+    """The shapes seen so far, by number. Number 0 lists nothing: erased customers and records never read."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._shapes: list[Shape] = []
+        self._intern("", 0, ())
+
+    def __getitem__(self, number: int) -> Shape:
+        return self._shapes[number]
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def content(self, event: Permissions, value: bytes) -> Content:
+        shape, slots = self.of(event)
+        until = event.valid_until.timestamp() if event.valid_until else None
+        return Content(event.subject, event.at_version, shape, tuple(map(hash64, slots)), until, value)
+
+    def of(self, event: Permissions) -> tuple[int, list[str]]:
+        """The number of the record's shape, and its distinct hashes in the shape's order."""
+        numbers = list(dict.fromkeys(event.numbers))
+        points: dict[str, dict[str, dict[Terms, Groups]]] = {}
+        for listed in event.points:
+            terms = points.setdefault(listed.point, {}).setdefault(listed.channel, {})
+            for allow in listed.allow:
+                _add(terms, allow)
+        shape = self._intern(event.status.value, len(numbers), tuple(points.values()))
+        return shape, numbers + list(points)
+
+    def _intern(self, status: str, numbers: int, points: tuple[dict[str, dict[Terms, Groups]], ...]) -> int:
+        frozen = tuple(frozenset((c, frozenset(terms.items())) for c, terms in p.items()) for p in points)
+        number = self._numbers.setdefault((status, numbers, frozen), len(self._shapes))
+        if number == len(self._shapes):
+            self._shapes.append(Shape(status, numbers, points))
+        return number
+
+
+def _add(terms: dict[Terms, Groups], allow: Allow) -> None:
+    asked = (allow.purpose, allow.partner, allow.mode)
+    groups = None if allow.product_groups is None else frozenset(allow.product_groups)
+    known = terms.get(asked, frozenset())
+    terms[asked] = None if groups is None or known is None else known | groups
+
+
+def hash64(text: str) -> int:
+    """64 bits of a pairwise id or a company's hash. These are HMACs, so a prefix is as good as any digest
+    of them.
+    """
+    if _HEX.fullmatch(text):
+        return int(text[:16], 16)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

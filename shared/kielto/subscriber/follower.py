@@ -1,0 +1,208 @@
+"""The state machine of a subscriber: what each record of the two lanes does to its store, and when the gate
+is open.
+
+Pure: no Kafka, no clock but the one given. Every rule stands in the contract (docs/decisions/0001), with
+the schedule that breaks without it. The order of use: `read` each record of a batch, `take` the changes,
+commit them to the store, `settle`: only then a beat counts.
+"""
+
+from enum import StrEnum
+from uuid import UUID
+
+from kielto.events.control import Beat, SnapshotComplete, Void
+from kielto.events.envelope import Unreadable
+from kielto.events.topics import PARTITIONS, Lane
+from kielto.events.versions import Version
+from kielto.subscriber.content import Content
+from kielto.subscriber.decode import Item
+from kielto.subscriber.freshness import BeatNumber, Freshness
+from kielto.subscriber.image import Image
+from kielto.subscriber.state import Delta, Flaw, Snapshot, State
+
+
+class Shut(StrEnum):
+    """Why a partition's gate is shut."""
+
+    STARTING = "starting"
+    STALE = "stale"
+    SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
+    PARTITION_SHUT = "partition-shut"
+
+
+class Follower:
+    """`stale_seconds` is N of the contract. `durable`: whether `take` lists changed rows for a store that
+    keeps them.
+    """
+
+    def __init__(
+        self, stale_seconds: float, *, durable: bool, image: Image | None = None, state: State | None = None
+    ):
+        self.stale_seconds = stale_seconds
+        self.image = Image() if image is None else image
+        self.state = State() if state is None else state
+        self.latest_beat = 0.0
+        """The newest beat's own time, seconds since 1970: a lower bound of the time now."""
+        self._durable = durable
+        self._delta = Delta()
+        self._freshness = [Freshness() for _ in range(PARTITIONS)]
+        self._wanted: dict[int, tuple[int, int]] = {}  # the newest (epoch, generation) that a beat named
+
+    # -- topics
+
+    def verify_topics(self, ids: dict[Lane, UUID]) -> bool:
+        """Ids of the two topics as the broker gives them now. True: one is new, and is read from its
+        beginning.
+        """
+        changed = [lane for lane, ident in ids.items() if self._is_new(lane, ident)]
+        for lane in changed:
+            old = self.state.topics.get(lane)
+            self.state.topics[lane] = ids[lane]
+            if old is not None:
+                self.state.former_topics.add(old)
+                self._restart(lane)
+        return bool(changed)
+
+    def _is_new(self, lane: Lane, ident: UUID) -> bool:
+        return self.state.topics.get(lane) != ident and ident not in self.state.former_topics
+
+    def _restart(self, lane: Lane) -> None:
+        """Versions are kept; what the old topic proved is not: neither freshness nor completeness."""
+        state = self.state
+        for partition in range(PARTITIONS):
+            state.positions.pop((lane, partition), None)
+            seen = [state.floors.get(partition, (0, 0)), self._wanted.pop(partition, (0, 0))]
+            if snapshot := state.snapshots.pop(partition, None):
+                seen.append(snapshot.number)
+            state.floors[partition] = max(seen)
+        state.shut = {at: flaw for at, flaw in state.shut.items() if at[0] is not lane}
+        self._freshness = [Freshness() for _ in range(PARTITIONS)]
+        self.image.forget_offsets(lane)
+        self._delta.forget_offsets.append(lane)
+        self._delta.news = True
+
+    # -- records
+
+    def read(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
+        """Take in one record. A record goes through the same guard whichever lane it came by, once or
+        again.
+        """
+        position = self.state.positions.get((lane, partition), 0)
+        self.state.positions[lane, partition] = max(position, offset + 1)
+        match item:
+            case Content():
+                self._record(lane, partition, offset, item)
+            case Unreadable():
+                self._unreadable(lane, partition, offset, item)
+            case Beat() if lane is Lane.EXPRESS:
+                self._delta.beats.append((partition, offset, item))
+            case Void() if lane is Lane.EXPRESS:
+                self._void(item)
+            case SnapshotComplete() if lane is Lane.BULK:
+                self._snapshot(partition, item)
+            case _:
+                pass  # a tombstone is no news: a version is never forgotten; what is unknown opens nothing
+
+    def _record(self, lane: Lane, partition: int, offset: int, content: Content) -> None:
+        image = self.image
+        row = image.find(content.key)
+        if row is None:
+            row = image.add(content.key, partition)
+        elif content.version < image.version(row):
+            return
+        if content.version > image.version(row) or image.unreadable[row]:
+            image.put(row, content)
+            self._touch(content.key, content.value)
+        else:
+            self._touch(content.key)
+        image.see(row, lane, offset)
+        if self.state.exceptions:
+            self.state.exceptions.pop(content.key, None)
+
+    def _unreadable(self, lane: Lane, partition: int, offset: int, item: Unreadable) -> None:
+        self._delta.news = True
+        flaw = Flaw(lane, partition, offset, item.version, item.reason[:200])
+        if item.key is None or item.version is None:
+            if (self.state.topics.get(lane), partition, offset) not in self.state.voids:
+                self.state.shut[lane, partition, offset] = flaw
+            return
+        image, version = self.image, item.version
+        row = image.find(item.key)
+        if row is None:
+            row = image.add(item.key, partition)
+        elif version < image.version(row):
+            return  # what is held is newer
+        if version > image.version(row):
+            image.raise_version(row, version)  # what it listed stays listed, and denied
+            image.unreadable[row] = 1
+        if image.unreadable[row]:  # else it is held already: read from the other topic, or before
+            self.state.exceptions[item.key] = flaw
+        image.see(row, lane, offset)
+        self._touch(item.key)
+
+    def _touch(self, key: str, value: bytes | None = None) -> None:
+        self._delta.news = True
+        if self._durable and (value is not None or key not in self._delta.rows):
+            self._delta.rows[key] = value
+
+    def _snapshot(self, partition: int, event: SnapshotComplete) -> None:
+        snapshot = Snapshot(event.epoch, event.generation, event.begin_restrictions, event.begin_bulk)
+        known = self.state.snapshots.get(partition)
+        if snapshot.number > self.state.floors.get(partition, (0, 0)) and (not known or snapshot > known):
+            self.state.snapshots[partition] = snapshot
+            self._delta.news = True
+
+    def _void(self, event: Void) -> None:
+        self._delta.news = True
+        self.state.voids.add((event.topic_id, event.partition, event.offset))
+        for lane, ident in self.state.topics.items():
+            if ident == event.topic_id:
+                self.state.shut.pop((lane, event.partition, event.offset), None)
+
+    # -- batches
+
+    def take(self) -> Delta:
+        """The changes since the last call, to be committed."""
+        delta, self._delta = self._delta, Delta()
+        return delta
+
+    def settle(self, delta: Delta) -> None:
+        """The store holds `delta`: its beats count from now on."""
+        for partition, offset, beat in delta.beats:
+            self._freshness[partition].beat(BeatNumber(beat.epoch, beat.term, beat.n), offset)
+            named = (beat.epoch, beat.generation)
+            self._wanted[partition] = max(named, self._wanted.get(partition, named))
+            self.latest_beat = max(self.latest_beat, beat.at.timestamp())
+
+    def probe(self, asked_at: float, ends: dict[int, int]) -> None:
+        """End offsets of the restrictions topic's partitions, asked at this time of `freshness.clock`."""
+        for partition, end in ends.items():
+            self._freshness[partition].probe(asked_at, end)
+
+    # -- the gate
+
+    def gate(self, partition: int, now: float) -> Shut | None:
+        """None: open. A snapshot must be complete, of the beats' epoch and generation; and the view fresh."""
+        if any(shut[1] == partition for shut in self.state.shut):
+            return Shut.PARTITION_SHUT
+        snapshot, wanted = self.state.snapshots.get(partition), self._wanted.get(partition)
+        if snapshot is None or (wanted is not None and snapshot.number < wanted):
+            return Shut.SNAPSHOT_INCOMPLETE
+        age = self._freshness[partition].age(now)
+        if wanted is None or age == float("inf"):
+            return Shut.STARTING
+        return Shut.STALE if age > self.stale_seconds else None
+
+    def swept(self, row: int) -> bool:
+        """Whether the row's version was last seen before the complete snapshot began, on both lanes:
+        denied.
+        """
+        snapshot = self.state.snapshots.get(self.image.partition[row])
+        return (
+            snapshot is not None
+            and self.image.seen(row, Lane.EXPRESS) < snapshot.begin_express
+            and self.image.seen(row, Lane.BULK) < snapshot.begin_bulk
+        )
+
+    def version(self, key: str) -> Version | None:
+        row = self.image.find(key)
+        return None if row is None else self.image.version(row)

@@ -1,0 +1,200 @@
+"""`may()`: what the store permits, now. Not allowed unless everything says so. Pure but for the clocks
+given.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from kielto.events.digests import InvalidContactPoint, digest_of, point_of
+from kielto.events.topics import PARTITIONS
+from kielto.events.words import CHANNELS_OF, PointKind, Purpose
+from kielto.subscriber.content import Shape, Terms, hash64
+from kielto.subscriber.denials import Denial, Denials
+from kielto.subscriber.follower import Follower
+from kielto.subscriber.freshness import clock
+from kielto.subscriber.questions import Answer, Question, Reason
+
+UNTIL_MARGIN_SECONDS = 60.0
+"""A permission that ends is taken to have ended this much earlier: the subscriber's clock is only a claim."""
+_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Party(NamedTuple):
+    """Whose topics are followed: `company.<id>` or `partner.<id>`; its point keys by generation, and its
+    country.
+    """
+
+    name: str
+    point_keys: Mapping[int, bytes]
+    country: str = "FI"
+
+    @property
+    def ident(self) -> str:
+        return self.name.partition(".")[2]
+
+    def hashes(self, kind: PointKind, value: str) -> frozenset[int]:
+        """Of a number or address under every generation of the key. Raises InvalidContactPoint."""
+        return self.hashes_of(digest_of(kind, value, self.country))
+
+    def hashes_of(self, canonical: bytes) -> frozenset[int]:
+        return frozenset(hash64(point_of(key, canonical)) for key in self.point_keys.values())
+
+
+class _Asked(NamedTuple):
+    """A question in the store's terms."""
+
+    rows: dict[int, list[int]]
+    """Each row that is asked about, with the slots of the address; none: all its points of the channel."""
+    hashes: frozenset[int]
+    """Of the number and address in the question."""
+    whole: bool
+    """Whether someone unseen could hold the address too, so that every partition must be open."""
+
+
+class Gate:
+    """Answers from a follower and the local denials. `now` and `today`: for tests."""
+
+    def __init__(
+        self,
+        party: Party,
+        follower: Follower,
+        denials: Denials,
+        now: Callable[[], float] = clock,
+        today: Callable[[], float] = time.time,
+    ) -> None:
+        self._party, self._follower, self._denials = party, follower, denials
+        self._now, self._today = now, today
+
+    def shut(self) -> Reason | None:
+        """Why the gate is not open for everyone, or None."""
+        return self._shut(range(PARTITIONS))
+
+    def _shut(self, partitions: "range | set[int]") -> Reason | None:
+        now = self._now()
+        for partition in partitions:
+            if reason := self._follower.gate(partition, now):
+                return Reason(reason)
+        return None
+
+    def may(self, question: Question) -> Answer:
+        terms = self._terms(question)
+        if isinstance(terms, Answer):
+            return terms
+        try:
+            asked = self._look_up(question)
+        except InvalidContactPoint as error:
+            return _bad(str(error))
+        if asked is None:
+            return _bad("customer, number or address: one at least, of the right form")
+        partitions = {self._follower.image.partition[row] for row in asked.rows}
+        if reason := self._shut(range(PARTITIONS) if asked.whole or not partitions else partitions):
+            return Answer(False, reason)
+        denials = self._denials.covering(terms[0], terms[1], question.channel)
+        if any(self._is_denied(denial, question, asked) for denial in denials):
+            return Answer(False, Reason.DENIED, "a decision was given here")
+        if not asked.rows:
+            return Answer(False, Reason.UNKNOWN)
+        for row, slots in asked.rows.items():
+            if refusal := self._refusal(row, slots, terms, question):
+                return Answer(False, Reason.DENIED, refusal)
+        return Answer(True, Reason.ALLOWED)
+
+    def _terms(self, question: Question) -> Terms | Answer:
+        partner, mode = question.partner, question.mode
+        if question.purpose == Purpose.PARTNER_MARKETING:
+            if partner is None and self._party.name.startswith("partner."):
+                partner = self._party.ident
+            if partner is None or mode is None:
+                return _bad("partner, mode: partners' marketing needs both")
+        return str(question.purpose), partner, None if mode is None else str(mode)
+
+    def _look_up(self, question: Question) -> _Asked | None:
+        """Raises InvalidContactPoint."""
+        image = self._follower.image
+        address = None if question.address is None else self._address(question.channel, question.address)
+        holders: dict[int, list[int]] = {}
+        for hash_ in address or ():
+            for row, slot in image.holders(hash_):
+                if slot >= image.shape(row).numbers:
+                    holders.setdefault(row, []).append(slot)
+        hashes = address or frozenset()
+        if question.customer is not None:
+            if not _ID.fullmatch(question.customer):
+                return None
+            found = image.find(question.customer)
+            rows, whole = [] if found is None else [found], found is None
+        elif question.number is not None:
+            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.ident}:{question.number}")
+            holding = [holder for hash_ in numbers for holder in image.holders(hash_)]
+            rows = list({row for row, slot in holding if slot < image.shape(row).numbers})
+            hashes, whole = hashes | numbers, True
+        elif address is not None:
+            return _Asked(holders, hashes, True)
+        else:
+            return None
+        return _Asked({row: holders.get(row, [_NO_SLOT]) if address else [] for row in rows}, hashes, whole)
+
+    def _address(self, channel: str, address: str) -> frozenset[int]:
+        kind = _KIND_OF.get(channel)  # type: ignore[call-overload]
+        if kind in (PointKind.EMAIL, PointKind.PHONE):
+            return self._party.hashes(kind, address)
+        if not _ID.fullmatch(address):
+            raise InvalidContactPoint(f"{channel}: the address is a point, 64 hexadecimal digits")
+        return frozenset((hash64(address),))
+
+    def _is_denied(self, denial: Denial, question: Question, asked: _Asked) -> bool:
+        """Wide: a decision about a number or address denies whoever has it, until the group says whom it
+        binds.
+        """
+        image, key = self._follower.image, denial.decision.subject.id
+        if key is not None:
+            return key == question.customer or image.find(key) in asked.rows
+        held = (hash_ for row in asked.rows for hash_ in image.hashes(row))
+        return not denial.hashes.isdisjoint(asked.hashes) or not denial.hashes.isdisjoint(held)
+
+    def _refusal(self, row: int, slots: list[int], terms: Terms, question: Question) -> str | None:
+        """Why this customer's record does not permit it, or None when it does."""
+        image = self._follower.image
+        if image.unreadable[row]:
+            return "the record cannot be read"
+        if self._follower.swept(row):
+            return "the register no longer names the customer"
+        until = image.until.get(row)
+        if (
+            until is not None
+            and max(self._today(), self._follower.latest_beat) >= until - UNTIL_MARGIN_SECONDS
+        ):
+            return "the permission has ended"
+        shape = image.shape(row)
+        allowed = [
+            _groups(shape, slot, question.channel, terms)
+            for slot in slots or _listed(shape, question.channel)
+        ]
+        if not allowed or any(groups is _NOTHING for groups in allowed):
+            return "nothing permits it"
+        if any(groups is not None and question.product_group not in groups for groups in allowed):
+            return "permitted for other product groups only"
+        return None
+
+
+_NOTHING: frozenset[str] = frozenset(("",))
+_NO_SLOT = -1
+"""The customer does not have the address."""
+
+
+def _listed(shape: Shape, channel: str) -> list[int]:
+    return [shape.numbers + i for i, point in enumerate(shape.points) if channel in point]
+
+
+def _groups(shape: Shape, slot: int, channel: str, terms: Terms) -> frozenset[str] | None:
+    """The product groups it is allowed for; None: all; `_NOTHING`: it is not allowed."""
+    if slot == _NO_SLOT:
+        return _NOTHING
+    return shape.points[slot - shape.numbers].get(channel, {}).get(terms, _NOTHING)
+
+
+def _bad(detail: str) -> Answer:
+    return Answer(False, Reason.BAD_QUESTION, detail)

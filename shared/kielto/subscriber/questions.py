@@ -1,0 +1,51 @@
+"""What a sender asks, and what it is told."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kielto.events.words import Channel, Mode, Purpose
+
+
+class Reason(StrEnum):
+    """Why an answer is what it is. The first four mean that the gate is shut: ask again later."""
+
+    STARTING = "starting"
+    STALE = "stale"
+    SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
+    PARTITION_SHUT = "partition-shut"
+    UNKNOWN = "unknown"
+    DENIED = "denied"
+    BAD_QUESTION = "bad-question"
+    ALLOWED = "allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether one may be marketed to on a channel, for a purpose.
+
+    Give the very `address` that will be used; with `customer` (64 hex digits) or `number` (the company's
+    own customer number) only that customer's permission counts, else that of every customer who has the
+    address. For post and door, and for channels whose addresses have no normal form, `address` is the point
+    itself (64 hex digits). Partners' marketing needs `partner` and `mode`.
+    """
+
+    purpose: Purpose | str
+    channel: Channel | str
+    customer: str | None = None
+    number: str | None = None
+    address: str | None = None
+    product_group: str | None = None
+    partner: str | None = None
+    mode: Mode | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """True in a condition when allowed. `detail` says more for people, and holds nothing personal."""
+
+    allowed: bool
+    reason: Reason
+    detail: str = ""
+
+    def __bool__(self) -> bool:
+        return self.allowed

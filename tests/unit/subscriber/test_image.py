@@ -1,0 +1,108 @@
+"""The columns and indexes against plain dictionaries."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from kielto.events.topics import Lane
+from kielto.events.versions import Version
+from kielto.subscriber.content import Content, hash64
+from kielto.subscriber.image import NEVER, Image
+from kielto.subscriber.index import Index
+from tests.unit.subscriber.logs import hexes, permissions
+
+
+def content(image: Image, name: str, version: str, *points: str) -> Content:
+    return image.shapes.content(permissions(name, version, *((p, "email") for p in points)), b"")
+
+
+def put(image: Image, new: Content) -> int:
+    row = image.find(new.key)
+    if row is None:
+        row = image.add(new.key, 0)
+    image.put(row, new)
+    return row
+
+
+class Against(RuleBasedStateMachine):
+    """An image whose customers come, change and share points."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = Image()
+        self.expected: dict[str, tuple[Version, frozenset[str]]] = {}
+
+    @rule(
+        name=st.integers(0, 30), n=st.integers(1, 2**62), points=st.frozensets(st.integers(0, 8), max_size=4)
+    )
+    def change(self, name: int, n: int, points: frozenset[int]) -> None:
+        names = [f"p{p}" for p in sorted(points)]
+        put(self.image, content(self.image, f"c{name}", f"1.{n}", *names))
+        self.expected[f"c{name}"] = Version(1, n), frozenset(names)
+
+    @invariant()
+    def the_same(self) -> None:
+        assert len(self.image) == len(self.expected)
+        for name, (version, points) in self.expected.items():
+            row = self.image.find(hexes(name))
+            assert row is not None
+            assert self.image.version(row) == version
+            assert set(self.image.hashes(row)) == {hash64(hexes(p)) for p in points}
+        for point in map("p{}".format, range(9)):
+            held = {row for row, _ in self.image.holders(hash64(hexes(point)))}
+            assert held == {self.image.find(hexes(n)) for n, (_, ps) in self.expected.items() if point in ps}
+
+
+TestAgainst = Against.TestCase
+TestAgainst.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+def test_a_point_that_thousands_share() -> None:
+    """Beyond what a run of cells holds, and through several new tables."""
+    image, one = Image(), content(Image(), "x", "1.1", "shared", "own")
+    for i in range(5000):
+        put(
+            image, one._replace(key=hexes(f"c{i}"), shape=_shape(image), hashes=(7, hash64(hexes(f"own{i}"))))
+        )
+    assert {row for row, _ in image.holders(7)} == set(range(5000))
+    assert all([row for row, _ in image.holders(hash64(hexes(f"own{i}")))] == [i] for i in range(0, 5000, 37))
+    put(image, one._replace(key=hexes("c9"), version=Version(1, 2), shape=_shape(image), hashes=(8, 9)))
+    assert {row for row, _ in image.holders(7)} == set(range(5000)) - {9}
+
+
+def _shape(image: Image) -> int:
+    return content(image, "x", "1.1", "shared", "own").shape
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9), st.booleans()), max_size=300))
+def test_index_finds_what_was_added_and_not_removed(steps: list[tuple[int, int, bool]]) -> None:
+    index, expected = Index(), set[tuple[int, int]]()
+    for hash_, row, add in steps:
+        if add and (hash_, row) not in expected:
+            index.add(hash_, row)
+            expected.add((hash_, row))
+        elif not add and (hash_, row) in expected:
+            index.remove(hash_, row)
+            expected.discard((hash_, row))
+    for hash_ in range(41):
+        assert {row for h, row in expected if h == hash_} <= set(index.candidates(hash_))
+
+
+def test_numbers_beyond_32_bits() -> None:
+    image = Image()
+    first, second = (put(image, content(image, n, f"1.{2**62}")) for n in "ab")
+    image.see(first, Lane.BULK, 2**40)
+    image.see(second, Lane.EXPRESS, 3)
+    assert image.version(first) == Version(1, 2**62)
+    assert [image.seen(first, lane) for lane in (Lane.EXPRESS, Lane.BULK)] == [NEVER, 2**40]
+    assert [image.seen(second, lane) for lane in (Lane.EXPRESS, Lane.BULK)] == [3, NEVER]
+    image.forget_offsets(Lane.BULK)
+    assert image.seen(first, Lane.BULK) == NEVER
+    assert image.seen(second, Lane.EXPRESS) == 3
+
+
+def test_a_shape_is_kept_once() -> None:
+    image = Image()
+    for i in range(100):
+        put(image, content(image, f"c{i}", "1.1", f"p{i}"))
+    assert len(image.shapes) == 2
