@@ -1,0 +1,245 @@
+"""The deployment artefacts: deploy/base renders, is valid, and keeps the rules; the image has all it needs."""
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from deploy.local.paths import ROOT
+from kielto.group import load
+from kielto.service.settings import ServiceSettings
+from kielto.service.setup import SetupSettings
+
+BASE, SERVICES = ROOT / "deploy/base", ("consents", "customers", "marketing")
+KUBECTL = shutil.which("kubectl")
+rendered = pytest.mark.skipif(
+    KUBECTL is None and "CI" not in os.environ,
+    reason="kubectl is not installed: deploy/base was not rendered",
+)
+Manifest = dict[str, Any]
+
+
+@cache
+def render() -> tuple[Manifest, ...]:
+    done = subprocess.run([str(KUBECTL), "kustomize", str(BASE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def of(kind: str) -> dict[str, Manifest]:
+    return {m["metadata"]["name"]: m for m in render() if m["kind"] == kind}
+
+
+def pods() -> dict[str, Manifest]:
+    """The pod template's spec of each Deployment and Job."""
+    return {name: m["spec"]["template"]["spec"] for k in ("Deployment", "Job") for name, m in of(k).items()}
+
+
+def settings_of(name: str) -> dict[str, str | None]:
+    """A container's environment; a value that comes from a Secret is None."""
+    (container,) = pods()[name]["containers"]
+    maps = of("ConfigMap")
+    given = {
+        k: v
+        for source in container["envFrom"]
+        for k, v in maps[source["configMapRef"]["name"]]["data"].items()
+    }
+    return given | {entry["name"]: entry.get("value") for entry in container.get("env", [])}
+
+
+@rendered
+@pytest.mark.parametrize("version", ["1.33", "1.35", "1.37"])
+def test_it_renders_and_every_manifest_is_valid(version: str) -> None:
+    assert sorted(of("Deployment")) == list(SERVICES)
+    for manifest in render():
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@rendered
+def test_an_invalid_manifest_would_be_found() -> None:
+    broken = copy.deepcopy(of("Deployment")["consents"])
+    broken["spec"]["template"]["spec"]["containers"][0]["redinessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.37", strict=True)
+
+
+@rendered
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_all_that_belongs_to_it(name: str) -> None:
+    deployment = of("Deployment")[name]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert of("Service")[name]["spec"]["selector"].items() <= labels.items()
+    budget = of("PodDisruptionBudget")[name]["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert deployment["spec"]["replicas"] >= 2
+    pod = pods()[name]
+    (container,) = pod["containers"]
+    assert (
+        container["startupProbe"]["httpGet"]
+        == container["livenessProbe"]["httpGet"]
+        == {"path": "/livez", "port": "http"}
+    )
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert (
+        pod["terminationGracePeriodSeconds"] >= container["lifecycle"]["preStop"]["sleep"]["seconds"] + 15 + 5
+    )
+    assert container["image"].startswith(f"kielto-{name}:")
+
+
+@rendered
+@pytest.mark.parametrize("name", [*SERVICES, "setup"])
+def test_a_pod_runs_under_the_restricted_policy_without_a_token(name: str) -> None:
+    pod = pods()[name]
+    assert (
+        of("Namespace")["kielto"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    )
+    assert (
+        pod["automountServiceAccountToken"]
+        is of("ServiceAccount")[name]["automountServiceAccountToken"]
+        is False
+    )
+    assert pod["serviceAccountName"] == name
+    assert pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10_000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    for container in [*pod["containers"], *pod.get("initContainers", [])]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert "memory" in container["resources"]["limits"]
+        assert re.search(r":\d+\.\d+\.\d+$|@sha256:", container["image"]), "an image without a version"
+
+
+@rendered
+def test_pods_reach_and_are_reached_by_what_is_listed_only() -> None:
+    policies = {name: p["spec"] for name, p in of("NetworkPolicy").items()}
+    assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (chosen,) = policies["services"]["podSelector"]["matchExpressions"]
+    assert sorted(chosen["values"]) == list(SERVICES)
+    (entrance,) = policies["services"]["ingress"]
+    assert entrance["from"]
+    assert entrance["ports"] == [{"port": "http"}]
+    for policy in policies.values():
+        for way_out in policy.get("egress", []):
+            assert way_out["ports"], "an egress rule without ports lets everything out"
+
+
+@rendered
+def test_secrets_are_named_and_never_given() -> None:
+    assert not of("Secret")
+    for name in SERVICES:
+        (container,) = pods()[name]["containers"]
+        assert settings_of(name)["KIELTO_POSTGRES_DSN"] is None
+        (dsn,) = [e for e in container["env"] if e["name"] == "KIELTO_POSTGRES_DSN"]
+        assert dsn["valueFrom"]["secretKeyRef"] == {"name": name, "key": "postgres-dsn"}
+        (keys,) = [v["secret"] for v in pods()[name]["volumes"] if "secret" in v]
+        assert keys["secretName"] == name
+    assert all(value for value in settings_of("setup").values()), "set-up needs no secret"
+
+
+@rendered
+@pytest.mark.parametrize(
+    ("name", "model"), [*((s, ServiceSettings) for s in SERVICES), ("setup", SetupSettings)]
+)
+def test_the_environment_is_what_the_process_reads(
+    name: str, model: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [v for v in os.environ if v.startswith("KIELTO_")]:
+        monkeypatch.delenv(variable)
+    for variable, value in settings_of(name).items():
+        monkeypatch.setenv(variable, value or "postgresql://from.a.secret")
+    settings = model()
+    known = {f"KIELTO_{field.upper()}" for m in (ServiceSettings, SetupSettings) for field in m.model_fields}
+    assert set(settings_of(name)) <= known
+    mounts = {m["mountPath"] for m in pods()[name]["containers"][0]["volumeMounts"]}
+    for field in {"group_file", "keys_file"} & set(type(settings).model_fields):
+        assert str(Path(getattr(settings, field)).parent) in mounts
+
+
+def test_the_base_has_the_groups_own_file() -> None:
+    same = (BASE / "group.yaml").read_text("utf-8") == (ROOT / "group.yaml").read_text("utf-8")
+    assert same, "copy it anew: cp group.yaml deploy/base/group.yaml"
+    assert load(BASE / "group.yaml").companies
+
+
+# The image. It is not built here, which needs a registry; what goes into it is laid out and started instead.
+
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+
+
+def copied(service: str) -> list[tuple[str, str]]:
+    """(from, to) of each COPY from the repository."""
+    found = re.findall(r"^COPY (?!--from)(\S+) (\S+)$", DOCKERFILE, re.MULTILINE)
+    return [
+        (source.replace("${SERVICE}", service), to.replace("${SERVICE}", service)) for source, to in found
+    ]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_the_image_copies_is_all_that_a_service_imports(tmp_path: Path, service: str) -> None:
+    for source, to in copied(service):
+        place = tmp_path / to.lstrip("/")
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, place)
+    srv = tmp_path / "srv"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{srv}:{srv / 'shared'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for module, refusal in ((f"services.{service}", "does not start"), ("kielto.service.setup", "set-up")):
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            cwd=srv,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert refusal in done.stderr
+        assert "kafka_bootstrap" in done.stderr
+
+
+def test_the_image_runs_as_a_numeric_user_and_takes_hashed_wheels_only() -> None:
+    assert re.search(r"^USER \d{5}:\d{5}$", DOCKERFILE, re.MULTILINE)
+    assert "--require-hashes --only-binary=:all:" in DOCKERFILE
+    for line in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
+        assert line == "python:${PYTHON}-slim"
+    user = re.search(r"^USER (\d+)", DOCKERFILE, re.MULTILINE)
+    patch = yaml.safe_load((BASE / "service.patch.yaml").read_text("utf-8"))
+    assert user
+    assert patch["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == int(user[1])
+
+
+def test_requirements_have_hashes_and_no_index() -> None:
+    text = (ROOT / "requirements.txt").read_text("utf-8")
+    pinned = re.findall(r"^[a-z0-9]\S*==\S+.*\\$", text, re.MULTILINE)
+    assert len(pinned) == len(re.findall(r"^[a-zA-Z0-9]", text, re.MULTILINE)) > 20
+    assert not re.search(r"^-|://", text, re.MULTILINE)
+
+
+def test_what_the_build_may_see_is_listed() -> None:
+    allowed = (ROOT / "deploy/Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert allowed[0] == "*"
+    for source, _ in copied("consents"):
+        assert any(source.startswith(line[1:]) for line in allowed if line.startswith("!")), source
