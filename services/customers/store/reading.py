@@ -1,6 +1,5 @@
 """Finding customers and loading them whole."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import date
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from kielto.events.words import PointKind, Recipient
 from kielto.service.keys import DataKey, Keys
@@ -125,7 +125,7 @@ def _customer(
             Customership(c["company"], c["number"], c["canonical"], c["since"], c["ended"])
             for c in customerships
         ),
-        sources={f: Source(**s) for f, s in json.loads(row["sources"]).items()},
+        sources={f: Source(**s) for f, s in orjson.loads(row["sources"]).items()},
         **open_profile(key, row["id"], row["profile"]),
     )
 
@@ -133,7 +133,7 @@ def _customer(
 def _point(row: asyncpg.Record, key: DataKey) -> Point:
     sales = (
         Sale(s["seller"], date.fromisoformat(s["date"]), s["product_group"], s["ban_offered"])
-        for s in json.loads(row["sales"])
+        for s in orjson.loads(row["sales"])
     )
     return Point(
         id=row["id"],

@@ -3,10 +3,11 @@
 A sealed text moved to another row or column does not open: its context is part of the cipher.
 """
 
-import json
 from datetime import date
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from kielto.service.keys import DataKey
 from services.customers.model.customer import Customer, Duty
@@ -25,13 +26,13 @@ def seal_profile(key: DataKey, customer: Customer) -> bytes:
         "birth_date": customer.birth_date.isoformat() if customer.birth_date else None,
         "duties": [[d.product_group, d.evidence] for d in customer.duties],
     }
-    text = json.dumps({k: v for k, v in profile.items() if v}, ensure_ascii=False, separators=(",", ":"))
+    text = orjson.dumps({k: v for k, v in profile.items() if v}).decode()
     return key.encrypt(text, context("profile", customer.id))
 
 
 def open_profile(key: DataKey, customer: UUID, sealed: bytes) -> dict[str, Any]:
     """Arguments of a Customer."""
-    profile = json.loads(key.decrypt(sealed, context("profile", customer)))
+    profile = orjson.loads(key.decrypt(sealed, context("profile", customer)))
     if birth := profile.get("birth_date"):
         profile["birth_date"] = date.fromisoformat(birth)
     profile["duties"] = tuple(Duty(*d) for d in profile.get("duties", ()))

@@ -1,10 +1,11 @@
 """Storing customers: what changed, by a few statements for any number of them."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from kielto.service.keys import DataKey, Keys
 from kielto.service.postgres import Conn
@@ -87,9 +88,9 @@ async def _customers(
     conn: Conn, writes: Sequence[Write], data_keys: dict[UUID, DataKey], wrapped: dict[UUID, bytes]
 ) -> dict[UUID, int]:
     def plain(customer: Customer) -> tuple[Any, ...]:
-        sources = json.dumps({f: {"source": s.source, "at": s.at} for f, s in customer.sources.items()})
+        sources = orjson.dumps({f: {"source": s.source, "at": s.at} for f, s in customer.sources.items()})
         flags = (customer.minor, customer.deceased, customer.safety_ban)
-        return (*flags, customer.organisation, sources)
+        return (*flags, customer.organisation, sources.decode())
 
     inserts, updates = [], []
     for write in writes:
@@ -193,7 +194,7 @@ def _claims(point: Point) -> tuple[bool, str, str]:
         }
         for s in point.sales
     ]
-    return point.role_address, json.dumps(sales), ",".join(point.holders)
+    return point.role_address, orjson.dumps(sales).decode(), ",".join(point.holders)
 
 
 _UPSERT_CUSTOMERSHIPS = """
