@@ -26,11 +26,29 @@ from services.customers.use_cases.import_rows import MAX_LINE, Report, import_ro
 
 PATH = "/customers/imports"
 _NDJSON = "application/x-ndjson"
+
+
+def row_schema() -> dict[str, Any]:
+    """Without references: those of pydantic would point into the OpenAPI document, where nothing is."""
+    schema = GivenRow.model_json_schema()
+    parts = schema.pop("$defs")
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, dict):
+            name = part.get("$ref", "").removeprefix("#/$defs/")
+            rest = {k: whole(v) for k, v in part.items() if k != "$ref"}
+            return {**whole(parts[name]), **rest} if name else rest
+        return [whole(p) for p in part] if isinstance(part, list) else part
+
+    inlined: dict[str, Any] = whole(schema)
+    return inlined
+
+
 _BODY = {
     "requestBody": {
         "required": True,
         "description": f"One customer of the company per line, at most {MAX_LINE} bytes each.",
-        "content": {_NDJSON: {"schema": GivenRow.model_json_schema(), "example": examples.ROW}},
+        "content": {_NDJSON: {"schema": row_schema(), "example": examples.ROW}},
     }
 }
 _PROGRESS_SECONDS = 5.0

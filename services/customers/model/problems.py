@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+_BRANCHES = {"uuid", "NumberRef"}
+"""pydantic's names for the ways in which an organisation may be named; no fields."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z_]{0,39}")
 
 
@@ -31,7 +33,7 @@ def problems_of(error: ValidationError) -> list[Problem]:
 
 
 def _path(loc: tuple[int | str, ...], kind: str) -> str:
-    parts = [str(x) for x in loc]
+    parts = [str(x) for x in loc if x not in _BRANCHES]
     if kind == "extra_forbidden" and not _PLAIN_NAME.fullmatch(parts[-1]):
         parts[-1] = "?"
     return ".".join(parts) or "body"
@@ -43,6 +45,8 @@ def _rule(kind: str, message: str) -> str:
             return "is no field of a customer"
         case "json_invalid":
             return "is no JSON (RFC 8259)"
+        case "uuid_parsing" | "uuid_type":
+            return "is a UUID"
         case "string_pattern_mismatch":
             return "has characters or a form that this field does not take"
         case _:

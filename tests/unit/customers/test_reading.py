@@ -113,6 +113,7 @@ def shape_problems(line: bytes) -> list[tuple[str, str]]:
         (b"\xff", ("body", "is no JSON (RFC 8259)")),
         (b'{"number":"1","nmae":"x"}', ("nmae", "is no field of a customer")),
         (b'{"number":"1","very-secret-value":"x"}', ("?", "is no field of a customer")),
+        (b'{"number":"1","organisation":"very-secret-value"}', ("organisation", "is a UUID")),
         (b'{"number":"1","birth_date":0}', ("birth_date", "is a date YYYY-MM-DD")),
         (b'{"number":"1","since":"2026-01-01T00:00:00"}', ("since", "is a date YYYY-MM-DD")),
     ],

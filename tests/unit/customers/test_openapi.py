@@ -1,0 +1,54 @@
+"""The published description of the register's HTTP surface."""
+
+import json
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import jsonschema
+from openapi_spec_validator import validate
+
+from kielto.service.auth import Verifier
+from kielto.service.http import Health, create_app
+from kielto.service.keys import Keys
+from kielto.service.postgres import Pool
+from services.customers.api import customers, examples, imports
+from services.customers.model.given import GivenCustomer, GivenRow
+from services.customers.use_cases.context import Context
+from tests.unit.customers.world import MOMENT, TERMS
+
+
+def description() -> dict[str, Any]:
+    context = Context(
+        cast(Pool, None), cast(Keys, None), TERMS, lambda: MOMENT.at, ZoneInfo("Europe/Helsinki")
+    )
+    routers = [imports.router(context), customers.router(context)]
+    verifier = cast(Verifier, None)
+    app = create_app("customers", routers, pool=context.pool, verifier=verifier, health=Health())
+    return app.openapi()
+
+
+def test_the_description_is_openapi_3_1() -> None:
+    found = description()
+    assert found["openapi"].startswith("3.1")
+    validate(found)
+    assert set(found["paths"]) == {
+        "/customers",
+        "/customers/{ident}",
+        "/customers/{ident}/customerships/{company}/end",
+        "/customers/imports",
+    }
+
+
+def test_a_row_is_described_whole() -> None:
+    content = description()["paths"]["/customers/imports"]["post"]["requestBody"]["content"]
+    schema = content["application/x-ndjson"]["schema"]
+    assert "$ref" not in json.dumps(schema)
+    jsonschema.validate(examples.ROW, schema)
+    for wrong in ({}, {"number": "1", "nmae": "x"}, {"number": "1", "points": [{"kind": "telex"}]}):
+        assert list(jsonschema.Draft202012Validator(schema).iter_errors(wrong))
+
+
+def test_the_examples_are_what_they_show() -> None:
+    GivenRow.model_validate_json(json.dumps(examples.ROW))
+    for example in (*examples.CREATE.values(), *examples.CHANGE.values()):
+        GivenCustomer.model_validate_json(json.dumps(example["value"]))
