@@ -21,7 +21,7 @@ from kielto.service import postgres
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
 from kielto.service.postgres import Pool
-from kielto.service.reader import Reader, Transient
+from kielto.service.reader import Reader, Transient, polled
 from kielto.service.watch import Restart, Watch, topic_ids
 
 log = structlog.get_logger(__name__)
@@ -132,37 +132,44 @@ def _handler(reader: Reader) -> Any:
 
 
 async def _parse(raw: Any) -> StreamMessage[Any]:
-    """FastStream's own parser raises on a null or non-UTF-8 header, before any middleware, and passes the
-    record over.
+    """FastStream's own parser raises on a null or non-UTF-8 header, before any handler, and passes the record
+    over.
 
     This one looks at nothing: `kielto.events.envelope.read` does, and never raises.
     """
-    records = raw if isinstance(raw, tuple) else (raw,)
-    first = records[0]
+    first = polled(raw)[0]
     place = f"{first.topic}:{first.partition}:{first.offset}"
-    return StreamMessage(records, b"", correlation_id=place, message_id=place)
+    return StreamMessage(raw, b"", correlation_id=place, message_id=place)
 
 
 async def _decode(message: StreamMessage[Any]) -> Any:
-    return message.raw_message
+    return polled(message.raw_message)
 
 
 class Retrying(BaseMiddleware):
-    """What was not taken in is read again, for ever, with its partition paused; FastStream would go on
-    without it.
+    """What was not taken in is read again, for ever, with its partition paused.
+
+    FastStream itself would drop any error and go on with the next message, whether it was raised by the
+    handler or before it, in parsing: so this looks at the end of the whole processing, not around the handler
+    only.
     """
 
     def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, Reader]) -> None:
         super().__init__(msg, context=context)
         self._readers = readers
 
-    async def consume_scope(self, call_next: Any, msg: StreamMessage[Any]) -> Any:
-        records = msg.raw_message
-        try:
-            return await call_next(msg)
-        except Transient as transient:
-            self._readers[records[0].topic].back_off(transient)
-        return None
+    async def after_processed(
+        self,
+        exc_type: type[BaseException] | None = None,  # noqa: ARG002
+        exc_val: BaseException | None = None,
+        exc_tb: Any = None,  # noqa: ARG002
+    ) -> bool:
+        if not isinstance(exc_val, Exception):
+            return False
+        records = polled(self.msg)
+        transient = exc_val if isinstance(exc_val, Transient) else Transient.whole(records, exc_val)
+        self._readers[records[0].topic].back_off(transient)
+        return True
 
 
 def check(broker: KafkaBroker) -> None:

@@ -61,14 +61,17 @@ def _with(service: str) -> Processor:
 def _kinds_only(_logger: Any, _name: str, event: EventDict) -> EventDict:
     """Of an exception: its kind and where it was raised. Its text may quote values."""
     info = event.pop("exc_info", None)
-    if isinstance(info, tuple) and info[0] is not None:
-        event["exception"] = info[0].__name__
-        trace = info[2]
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        if trace is not None:
-            event["at"] = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+    if isinstance(info, tuple) and info[1] is not None:
+        event["exception"], event["at"] = type(info[1]).__name__, where(info[1])
     return event
+
+
+def where(error: BaseException) -> str:
+    """`file.py:12` of the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
 
 
 class _Seldom(logging.Filter):

@@ -1,7 +1,7 @@
 """One topic's reading: where to go on after a rebalance, and what to do when taking in fails for a while."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from kielto import kafka
 from kielto.kafka import TopicPartition
 from kielto.service import intake, telemetry
 from kielto.service.intake import Intake
+from kielto.service.logs import where
 from kielto.service.postgres import Pool
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,23 @@ class Transient(Exception):
     def __init__(self, failures: Sequence[tuple[TopicPartition, int, BaseException]]) -> None:
         super().__init__(len(failures))
         self.failures = failures
+
+    @classmethod
+    def whole(cls, records: Sequence[Any], error: BaseException) -> "Transient":
+        """All that was polled at once."""
+        return cls([(place, part[0].offset, error) for place, part in by_partition(records)])
+
+
+def polled(raw: Any) -> Sequence[Any]:
+    """FastStream hands over one record, or a tuple of them; aiokafka's record is no tuple but looks like
+    one.
+    """
+    return (raw,) if hasattr(raw, "offset") else raw
+
+
+def by_partition(records: Sequence[Any]) -> Iterator[tuple[TopicPartition, list[Any]]]:
+    for place, part in groupby(records, key=lambda record: TopicPartition(record.topic, record.partition)):
+        yield place, list(part)
 
 
 class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
@@ -91,6 +109,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                 offset=offset,
                 attempt=attempt,
                 error=type(error).__name__,
+                at=where(error),
             )
             consumer = self.subscriber.consumer
             if consumer is None or place not in consumer.assignment():

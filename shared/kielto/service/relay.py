@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from kielto import kafka
@@ -31,7 +30,6 @@ log = structlog.get_logger(__name__)
 _LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
 _STANDBY_SECONDS = 0.5
 _BACKOFF = (0.1, 5.0)
-_FAILURES = (*postgres.AWAY, *kafka.DOWN, kafka.KafkaError, asyncpg.PostgresError, Stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Relay:
             led = False
             try:
                 await self._connect_and_lead()
-            except _FAILURES as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: the marks know where to go on
                 telemetry.relay_failures.labels(self._lane.value).inc()
                 log.warning("relay begins again", lane=self._lane.value, error=_describe(error))
                 led = self.leads

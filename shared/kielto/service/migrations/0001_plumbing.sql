@@ -15,7 +15,7 @@ CREATE TABLE records (
     epoch integer NOT NULL,
     n bigint NOT NULL,
     status text NOT NULL,
-    body json NOT NULL CHECK (octet_length(body::text) <= 262100),
+    body json NOT NULL CHECK (octet_length(body::text) <= 360000), -- sealed text is a third longer
     restrictions uuid[] NOT NULL DEFAULT '{}',
     decision uuid,
     changed_at timestamptz NOT NULL DEFAULT now(),

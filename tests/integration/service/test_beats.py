@@ -1,0 +1,133 @@
+"""Heartbeats by the contract's rules, read from the log itself."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from kielto.events import control
+from kielto.events.topics import PARTITIONS, Lane
+from kielto.service import express, marks, snapshots
+from kielto.service.beats import Beats
+from kielto.service.delivery import Delivered, Message
+from tests.integration.service.support import BEAT, Bench, eventually, key
+
+
+async def test_every_partition_gets_every_beat_in_order(service: Bench) -> None:
+    service.relay()
+    await eventually(lambda: _numbers_reach(service, 4), "no beats")
+    await service.stop_relays()
+    beats = await service.beats()
+    for partition in range(PARTITIONS):
+        numbers = [beat.n for p, _, beat in beats if p == partition]
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert {(beat.epoch, beat.term) for _, _, beat in beats} == {(1, 2)}
+
+
+async def _numbers_reach(service: Bench, n: int) -> bool:
+    return max((beat.n for _, _, beat in await service.beats()), default=0) >= n
+
+
+async def test_no_beat_overtakes_what_was_committed_before_its_look(
+    service: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record is committed before the look for a beat begins, so it stands before that beat in the
+    log.
+    """
+    looked: list[tuple[int, str]] = []
+    original = Beats.look
+
+    async def look(self: Beats, conn: marks.Leader) -> object:
+        k = key()
+        await service.publish(k)  # committed, unpublished, and its NOTIFY not yet heard
+        looked.append((self._n + 1, k))
+        return await original(self, conn)
+
+    monkeypatch.setattr(Beats, "look", look)
+    service.relay()
+    await eventually(lambda: _numbers_reach(service, 6), "no beats")
+    await service.stop_relays()
+    entries = await service.log()
+    first = {e.key: (e.partition, e.offset) for e in reversed(entries)}
+    beats = {(e.partition, e.event.n): e.offset for e in entries if isinstance(e.event, control.Beat)}
+    for n, k in looked[:6]:
+        partition, offset = first[k]
+        assert offset < beats[partition, n], f"beat {n} vouches for a record that stands behind it"
+
+
+async def test_a_number_is_not_followed_after_an_unknown_answer(
+    service: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The beat is appended, the answer lost: no beat may follow its number directly in the same term."""
+    original, lost = express.deliver, []
+
+    async def deliver(producer: object, messages: list[Message]) -> Delivered:
+        delivered = await original(producer, messages)
+        if messages and messages[0].key == control.BEAT.encode() and len(lost) < 1 and messages:
+            beat = control.Beat.model_validate_json(messages[0].value)
+            if beat.n == 3:
+                lost.append((beat.term, beat.n))
+                return Delivered([None] * len(messages), TimeoutError())
+        return delivered
+
+    monkeypatch.setattr(express, "deliver", deliver)
+    service.relay()
+    await eventually(lambda: bool(lost), "never lost")
+    term, n = lost[0]
+    await eventually(lambda: _numbers_reach_in(service, term + 1, 3), "it does not beat again")
+    numbers = {(beat.term, beat.n) for _, _, beat in await service.beats()}
+    assert (term, n) in numbers, "the lost one stands in the log"
+    assert (term, n + 1) not in numbers
+
+
+async def _numbers_reach_in(service: Bench, term: int, n: int) -> bool:
+    return any(beat.term == term and beat.n >= n for _, _, beat in await service.beats())
+
+
+async def test_no_beat_while_the_service_withholds_it(service: Bench) -> None:
+    open_ = False
+    service.relay(gate=lambda: open_)
+    k = key()
+    await service.publish(k)
+    await service.no_marks()
+    await asyncio.sleep(4 * BEAT)
+    assert await service.beats() == []
+    open_ = True
+    await eventually(lambda: _numbers_reach(service, 2), "no beats after the gate opened")
+
+
+async def test_no_beat_while_marks_cannot_be_published(
+    service: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker takes beats but refuses records: then there must be none either."""
+    original, refuse = express.deliver, True
+
+    async def deliver(producer: object, messages: list[Message]) -> Delivered:
+        if refuse and messages and messages[0].key != control.BEAT.encode():
+            return Delivered([None] * len(messages), TimeoutError())
+        return await original(producer, messages)
+
+    monkeypatch.setattr(express, "deliver", deliver)
+    k = key()
+    await service.publish(k)
+    service.relay()
+    await asyncio.sleep(1.5)
+    assert await service.beats() == []
+    refuse = False
+    await service.no_marks()
+    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+
+
+async def test_beats_carry_what_was_taken_in_and_the_generation(service: Bench) -> None:
+    topic, ident = "company.a.decisions.v1", UUID(int=5)
+    await service.pool.execute(
+        "INSERT INTO positions VALUES ($1, 0, $2, 17), ($1, 4, $2, 3), ('other', 0, $2, 9)", topic, ident
+    )
+    async with service.pool.acquire() as conn:
+        assert await snapshots.request(conn, service.family.name) == 1
+        assert await snapshots.request(conn, service.family.name) == 2
+    service.relay(Lane.EXPRESS, taken={service.family.name: [topic]})
+    await eventually(lambda: _numbers_reach(service, 1), "no beats")
+    _, _, beat = (await service.beats())[0]
+    assert beat.generation == 2, "from the request on gates stay shut"
+    assert beat.taken == (control.Taken(topic=topic, topic_id=ident, offsets=(17, 0, 0, 0, 3, 0)),)
