@@ -31,16 +31,22 @@ class Account:
     def run(self, command: list[str]) -> None:
         """Run it to its end; raises LocalError with what it said."""
         user, group = self.ids or (None, None)
-        done = subprocess.run(
-            [*self.prefix, *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            user=user,
-            group=group,
-            extra_groups=None if group is None else [group],
-        )
+        try:
+            done = subprocess.run(
+                [*self.prefix, *command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                user=user,
+                group=group,
+                extra_groups=None if group is None else [group],
+            )
+        except PermissionError as error:
+            raise LocalError(
+                f"PostgreSQL refuses to run as root, and user {user} may not enter {command[0]}: put the checkout "
+                "where other users may enter, or set KIELTO_POSTGRES to a server that runs already"
+            ) from error
         if done.returncode:
             raise LocalError(
                 f"{command[0]} failed with status {done.returncode}:\n{done.stdout}{done.stderr}"

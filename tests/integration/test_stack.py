@@ -20,6 +20,7 @@ from deploy.local.kafka import Kafka
 from deploy.local.paths import ROOT
 from deploy.local.postgres import Postgres
 from deploy.local.processes import ProcessFailed
+from deploy.local.progress import LocalError
 from deploy.local.stack import DirectoryInUse, Stack
 from kielto import kafka as client
 from kielto.events.topics import all_topics
@@ -101,6 +102,21 @@ async def test_postgres_keeps_its_data(tmp_path: Path, how: str) -> None:
     server.start()
     assert await query(dsn, "SELECT n FROM kept") == 7
     server.stop()
+
+
+def test_kafka_listens_on_loopback_only(kafka: Kafka) -> None:
+    connections = psutil.Process(kafka.process.pid).net_connections()
+    listening = {c.laddr.ip.removeprefix("::ffff:") for c in connections if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become someone else")
+def test_an_account_that_cannot_reach_the_programs_is_told_so(tmp_path: Path) -> None:
+    program = tmp_path / "program"  # pytest's folders are closed to others
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    with pytest.raises(LocalError, match="may not enter"):
+        account.choose(namespaces=False).run([str(program)])
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
