@@ -12,6 +12,7 @@ from uuid import UUID
 COMPANIES = ("kauppa", "liittyma", "sahko")
 PARTNER = "matkat"
 CHANNELS = ("email", "sms", "phone", "post")
+PURPOSES = ("own_marketing", "partner_marketing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _body(rng: random.Random, act: str, via: str) -> dict[str, Any]:
                 "purposes": ["own_marketing"],
             }
         case "lifting":
-            body |= {"reach": "group"}
+            body |= {"reach": "group", "purposes": list(PURPOSES), "channels": list(CHANNELS)}
     if via != "http":
         body.pop("company", None)
     return body

@@ -1,0 +1,86 @@
+"""What must hold when everything has come to rest."""
+
+import asyncio
+import json
+
+import asyncpg
+
+from services.consents.subscribers import decision_id
+from tests.e2e.cluster import Cluster
+from tests.e2e.compare import BACKLOG, Held, allows, differences, primary
+from tests.e2e.driver import Driver
+
+SETTLED_SECONDS = 120.0
+STORED = "SELECT id, epoch, n, unreadable, record FROM kielto_subscriber.records"
+DECIDED = "SELECT id FROM decisions"
+REFUSED = "SELECT reason, count(*) FROM quarantine WHERE state = 'open' GROUP BY reason"
+
+
+async def settle(cluster: Cluster) -> None:
+    """Wait until nothing is on its way. Returns after SETTLED_SECONDS all the same: the checks say what is stuck."""
+    end = asyncio.get_running_loop().time() + SETTLED_SECONDS
+    calm = 0
+    while calm < 5 and asyncio.get_running_loop().time() < end:
+        still = await _marks(cluster) or await everywhere_equal(cluster)
+        calm = 0 if still else calm + 1
+        await asyncio.sleep(0.5)
+
+
+async def _marks(cluster: Cluster) -> int:
+    """How many records are still to be published, by all three services."""
+    count = 0
+    for dsn in cluster.services.dsns.values():
+        connection = await asyncpg.connect(dsn)
+        try:
+            count += await connection.fetchval(BACKLOG)
+        finally:
+            await connection.close()
+    return count
+
+
+async def everywhere_equal(cluster: Cluster) -> list[str]:
+    """Each subscriber's store against the records of its party, one by one; and marketing's against consents'."""
+    found: list[str] = []
+    consents = await asyncpg.connect(cluster.services.dsns["consents"])
+    try:
+        for follower, dsn in cluster.stores.items():
+            found += differences(
+                follower, await primary(consents, cluster.party(follower)), await stored(dsn)
+            )
+    finally:
+        await consents.close()
+    return found
+
+
+async def stored(dsn: str) -> dict[str, Held]:
+    """What a subscriber's own table holds, around its gate."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        held = {}
+        for row in await connection.fetch(STORED):
+            record = json.loads(row["record"]) if row["record"] else {}
+            allowed = "unreadable" if row["unreadable"] else allows(record.get("points", []))
+            held[row["id"]] = Held((row["epoch"], row["n"]), record.get("status", "live"), allowed)
+        return held
+    finally:
+        await connection.close()
+
+
+async def acknowledged_are_kept(cluster: Cluster, driver: Driver) -> list[str]:
+    """Each decision that was acknowledged, over HTTP or by a company's spool, is among the primary's.
+
+    A company's *yes* may be refused by its content, and is then in quarantine; a *no* never.
+    """
+    consents = await asyncpg.connect(cluster.services.dsns["consents"])
+    try:
+        known = {row["id"] for row in await consents.fetch(DECIDED)}
+        refused = {row["reason"]: row["count"] for row in await consents.fetch(REFUSED)}
+    finally:
+        await consents.close()
+    print(f"in quarantine: {refused}")
+    return [
+        f"step {index} ({via}) was acknowledged as {ident}, and is lost"
+        for index, (via, ident) in sorted(driver.acknowledged.items())
+        if (ident if via == "http" else decision_id(f"company.{via}", ident)) not in known
+        and not (via != "http" and index in driver.yeses)
+    ]

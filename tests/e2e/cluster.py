@@ -1,0 +1,141 @@
+"""The whole product as separate processes, each of which may be killed and started again.
+
+The relays of consents run apart from its API, twice, so that one is killed while the other stands by.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from deploy.local import keys, ports, token
+from deploy.local.paths import ROOT
+from deploy.local.processes import Process
+from deploy.local.services import Services, answers
+from deploy.local.stack import Stack
+from kielto.events.digests import pairwise
+from kielto.service.keys import Keys
+
+BEAT_SECONDS = 0.5
+RELAYS = ("consents-relay-1", "consents-relay-2")
+
+
+class Cluster:
+    """`bugs` plants a bug (see planted.py) in the processes whose name is in it."""
+
+    def __init__(self, stack: Stack, folder: Path, bugs: Mapping[str, str] | None = None) -> None:
+        self.stack, self.folder, self.bugs = stack, folder, dict(bugs or {})
+        self.services = Services(stack, folder, beat_seconds=BEAT_SECONDS)
+        self.group = self.services.group
+        self.processes: dict[str, Process] = {}
+        self.ports: dict[str, int] = dict(self.services.ports)
+        self.stores: dict[str, str] = {}
+        self.token = token.issue(token.ROLES, subject="e2e")
+        self.http = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=100))
+
+    def start(self) -> None:
+        self.services.prepare()
+        for name in ("customers", "marketing"):
+            self._add(name, [f"services.{name}"], self.services.environment(name))
+        consents = self.services.environment("consents")
+        self._add("consents", ["services.consents"], {**consents, "KIELTO_ROLES": "api,consumers"})
+        for relay in RELAYS:
+            self.ports[relay] = ports.free_port()
+            own = {"KIELTO_ROLES": "relay", "KIELTO_HTTP_PORT": str(self.ports[relay])}
+            self._add(relay, ["services.consents"], {**consents, **own})
+        for subscriber in self.group.subscribers:
+            self._add_follower(subscriber.id, subscriber.party)
+        for process in self.processes.values():
+            process.start()
+        for name in self.processes:
+            self.wait(name)
+
+    def _add(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+        if bug := self.bugs.get(name):
+            command = ["tests.e2e.planted", bug, *command]
+        log = self.folder / f"{name}.log"
+        self.processes[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
+
+    def _add_follower(self, name: str, party: str) -> None:
+        self.ports[name] = ports.free_port()
+        self.stores[name] = self.stack.postgres.create_database("e2e_" + name.replace("-", "_"))
+        command = ["deploy.local.demo.receiver", name, "--port", str(self.ports[name])]
+        command += ["--keys", str(keys.party_file(self.services.keys_folder, party))]
+        command += ["--spool", str(self.folder / f"{name}.spool"), "--store", self.stores[name]]
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KIELTO_")},
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
+            "KIELTO_GROUP_FILE": str(self.services.group_file),
+            "KIELTO_BEAT_SECONDS": str(BEAT_SECONDS),
+            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
+        }
+        self._add(name, command, environment)
+
+    def wait(self, name: str) -> None:
+        path = "/gate" if name in self.stores else "/readyz"
+        self.processes[name].wait_until(lambda: answers(self.ports[name], path))
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.stop()
+
+    def party(self, follower: str) -> str:
+        return next(s.party for s in self.group.subscribers if s.id == follower)
+
+    def ident(self, party: str, thing: UUID) -> str:
+        """The party's own id of a customer or decision."""
+        return pairwise(Keys.load(self.services.keys_folder / "services.keys.json").id_keys[party], thing)
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """A call of one of our services, tried again until it is answered: killed ones come back."""
+        name = path.split("/")[1]
+        url = f"http://{ports.LOOPBACK}:{self.ports[name]}{path}"
+        headers = {"Authorization": f"Bearer {self.token}", **headers}
+        async with asyncio.timeout(120):
+            while True:
+                try:
+                    response = await self.http.request(method, url, json=body, headers=headers)
+                    if response.status_code < 500:
+                        return response
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+
+    async def ask(self, follower: str, path: str, body: Any) -> Any:
+        """The same for a follower."""
+        url = f"http://{ports.LOOPBACK}:{self.ports[follower]}{path}"
+        async with asyncio.timeout(120):
+            while True:
+                try:
+                    response = await self.http.post(url, json=body)
+                    if response.status_code < 500:
+                        return response.json()
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+
+
+async def chaos(
+    cluster: Cluster, seed: int, over: asyncio.Event, every: tuple[float, float] = (0.8, 2.0)
+) -> list[str]:
+    """SIGKILL one process after another at random, and start each again; returns whom, in order."""
+    rng = random.Random(seed)
+    names, killed = sorted(cluster.processes), []
+    while not over.is_set():
+        await asyncio.sleep(rng.uniform(*every))
+        name = rng.choice(names)
+        killed.append(name)
+        await asyncio.to_thread(cluster.processes[name].kill)
+        await asyncio.sleep(rng.uniform(0, 0.5))
+        await asyncio.to_thread(cluster.processes[name].start)
+    for name in names:
+        await asyncio.to_thread(cluster.wait, name)
+    return killed

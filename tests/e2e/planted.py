@@ -1,0 +1,84 @@
+"""Bugs on purpose: runs a module with one planted, so that the tests that should catch it are seen to.
+
+    python -m tests.e2e.planted BUG MODULE [ARGUMENTS]
+
+Nothing of this is in the product: each bug replaces a function of a running process of the tests.
+"""
+
+import runpy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def deleted_before_the_answer() -> None:
+    """The relay deletes a mark as soon as it has read it, before the broker's answer."""
+    from kielto.service import marks
+
+    fetch = marks.fetch
+
+    async def planted(conn: Any, lane: Any, *rest: Any) -> Any:
+        found, last, count = await fetch(conn, lane, *rest)
+        ids = [ident for marked in found for ident in marked.ids]
+        await conn.execute("DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[])", lane.value, ids)
+        return found, last, count
+
+    _replace("fetch", fetch, planted)
+
+
+def no_version_guard() -> None:
+    """A subscriber keeps whatever it read last."""
+    from kielto.events.versions import Version
+    from kielto.subscriber.image import Image
+
+    held = Image.version
+
+    def planted(self: Image, row: int) -> Version:
+        held(self, row)
+        return Version(0, 0)
+
+    Image.version = planted  # type: ignore[method-assign]
+
+
+def default_acknowledgement() -> None:
+    """FastStream's defaults: acknowledge first, keep positions in the group, go on after an error."""
+    from faststream import AckPolicy
+    from faststream.kafka import KafkaBroker
+
+    from kielto.service import consumers
+    from kielto.service.reader import Reader
+
+    subscriber = KafkaBroker.subscriber
+
+    def planted(self: KafkaBroker, *topics: Any, **options: Any) -> Any:
+        return subscriber(self, *topics, **{**options, "ack_policy": AckPolicy.ACK_FIRST})
+
+    KafkaBroker.subscriber = planted  # type: ignore[method-assign]
+    consumers.check = lambda broker: None
+    Reader.on_partitions_assigned = lambda self, assigned: None  # type: ignore[method-assign,assignment]
+    Reader.back_off = lambda self, transient: None  # type: ignore[method-assign]
+
+
+def _replace(name: str, old: Any, new: Any) -> None:
+    """Under its name in every module that imported it."""
+    for module in list(sys.modules.values()):
+        if getattr(module, name, None) is old:
+            setattr(module, name, new)
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "deleted-before-the-answer": deleted_before_the_answer,
+    "no-version-guard": no_version_guard,
+    "default-acknowledgement": default_acknowledgement,
+}
+
+
+def main() -> None:
+    bug, module, *arguments = sys.argv[1:]
+    BUGS[bug]()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
