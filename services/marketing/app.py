@@ -9,10 +9,13 @@ from services.marketing.api import drafting, reading
 from services.marketing.subscribers import subscriptions
 from services.marketing.use_cases.keep_launching import keep_launching
 
+STALE_SECONDS = 5.0
+"""A launch waits when the permissions held are older than this, or than three beats if those are longer."""
+
 
 def build(platform: Platform) -> Service:
     wake = asyncio.Event()
-    stale_seconds = 3 * platform.group.beat_seconds
+    stale_seconds = max(3 * platform.group.beat_seconds, STALE_SECONDS)
 
     def fresh() -> bool:
         return platform.inputs.fresh([CONSENTS.topic(Lane.EXPRESS)], stale_seconds)

@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
+from kielto.service.postgres import AWAY, Pool
 from services.marketing.metrics import WAITING
 from services.marketing.use_cases.address import address_next
 
@@ -23,10 +23,18 @@ async def keep_launching(
     waiting = False
     while True:
         wake.clear()
-        if waiting == fresh():
+        if waiting is fresh():  # no longer so
             waiting = not waiting
             WAITING.set(waiting)
             log.info("launches.wait" if waiting else "launches.go")
-        if waiting or not await address_next(pool, keys, clock()):
+        if waiting or not await _went_on(pool, keys, clock()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), IDLE_SECONDS)
+
+
+async def _went_on(pool: Pool, keys: Keys, now: datetime) -> bool:
+    try:
+        return await address_next(pool, keys, now)
+    except AWAY as error:  # also a deadlock with a batch of records: the chunk is done again
+        log.warning("launches.database", error=type(error).__name__)
+        return False

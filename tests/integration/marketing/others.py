@@ -54,13 +54,15 @@ class Others:
     async def _beat(self, term: int) -> None:
         for n in range(1_000_000):
             beat = control.Beat(epoch=1, term=term, n=n, generation=0, at=datetime.now(UTC))
+            sent = []
             for family in (CONSENTS, CUSTOMERS):
                 key, value, headers = envelope.encode(beat, key=control.BEAT, source=family.writer)
                 for partition in range(PARTITIONS):
-                    await self._producer.send_and_wait(
-                        family.topic(Lane.EXPRESS), value, key, partition=partition, headers=headers
+                    topic = family.topic(Lane.EXPRESS)
+                    sent.append(
+                        await self._producer.send(topic, value, key, partition=partition, headers=headers)
                     )
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.gather(*sent, asyncio.sleep(BEAT_SECONDS))
 
     async def read_all(self, topic: str, carries: Sequence[type[Event]]) -> list[Read]:
         """Everything that stands in the topic now, in the order of each partition."""
