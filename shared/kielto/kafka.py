@@ -113,6 +113,14 @@ async def abort(producer: Any) -> None:
             await asyncio.wait_for(step(), 1)
 
 
+async def close(client: Any) -> None:
+    """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were ours."""
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait([stopping])
+    if not stopping.cancelled():
+        stopping.result()
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """What aiokafka's default partitioner gives, fixed at birth: Java's murmur2, sign bit cleared, modulo.
 

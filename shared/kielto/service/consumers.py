@@ -65,11 +65,11 @@ class Consumers:
                     await self._start_and_watch()
                 except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
                     log.warning("consumers begin again", error=type(error).__name__, rule=_rule(error))
-                await self._broker.stop()  # waits for what is in hand
+                await kafka.close(self._broker)  # waits for what is in hand
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), _RETRY_SECONDS)
         finally:
-            await self._broker.stop()
+            await kafka.close(self._broker)
 
     async def _start_and_watch(self) -> None:
         client = kafka.consumer(self._bootstrap)
@@ -81,7 +81,7 @@ class Consumers:
             await self._broker.start()
             await Watch(self._pool, client, self._readers, ids).run(self._stopping)
         finally:
-            await client.stop()
+            await kafka.close(client)
 
 
 def _broker(

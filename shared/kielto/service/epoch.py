@@ -79,7 +79,7 @@ async def _highest(bootstrap: str, families: Sequence[Family]) -> int:
             left = {place for place in left if await consumer.position(place) < ends[place]}
         return highest
     finally:
-        await consumer.stop()
+        await kafka.close(consumer)
 
 
 def _epoch_of(read: Any) -> int:

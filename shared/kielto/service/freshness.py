@@ -65,7 +65,7 @@ class InputFreshness:
             except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError) as error:
                 log.warning("inputs not watched", error=type(error).__name__)
             finally:
-                await consumer.stop()
+                await kafka.close(consumer)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _begin(self, consumer: Any) -> None:

@@ -62,7 +62,7 @@ class Snapshots:
                 for name, topic in topics.items()
             }
         finally:
-            await consumer.stop()
+            await kafka.close(consumer)
 
     async def _finish(
         self, conn: Leader, producer: Any, family: Family, generation: int, begin: dict[str, list[int]]
