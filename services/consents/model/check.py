@@ -1,0 +1,90 @@
+"""Whether a decision can be taken at all. What is refused is malformed; a *no* is never refused as unknown.
+
+Unknown customers, numbers, points and restrictions not yet seen are no errors: they wait.
+"""
+
+from kielto.events.words import Act, Purpose, Reach
+from services.consents.model.decisions import Actor, Decision, NumberSubject, PointSubject
+from services.consents.model.facts import GroupFacts
+
+PARTNERS_PURPOSES = frozenset({Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE})
+
+
+class DecisionError(ValueError):
+    """A decision that cannot be taken: `field` names what is wrong, `rule` says what holds."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+def check(decision: Decision, group: GroupFacts) -> None:
+    """Raises DecisionError naming the first field that breaks a rule."""
+    _check_reach(decision, group)
+    _check_subject(decision, group)
+    for name in ("said_at", "received_at", "effective_from"):
+        if getattr(decision, name).utcoffset() is None:
+            raise DecisionError(name, "has a time zone")
+    if decision.is_no:
+        _check_no(decision)
+    else:
+        _check_yes(decision, group)
+
+
+def _check_reach(decision: Decision, group: GroupFacts) -> None:
+    if decision.company is not None and decision.company not in group.companies:
+        raise DecisionError("company", "is a company of the group")
+    if decision.partner is not None and decision.partner not in group.partners:
+        raise DecisionError("partner", "is a partner of the group")
+    if decision.reach is Reach.COMPANY and decision.company is None:
+        raise DecisionError("company", "is named when the reach is company")
+    if decision.reach is Reach.GROUP and decision.company is not None:
+        raise DecisionError("company", "is not named when the reach is group")
+    if (decision.reach is Reach.PARTNER) != (decision.partner is not None):
+        raise DecisionError("partner", "is named when the reach is partner, and only then")
+    of_partners = decision.reach in (Reach.PARTNER, Reach.PARTNERS)
+    if of_partners and decision.purposes and not decision.purposes & PARTNERS_PURPOSES:
+        raise DecisionError("purposes", "has partner_marketing or disclosure when the reach is a partner")
+
+
+def _check_subject(decision: Decision, group: GroupFacts) -> None:
+    subject = decision.subject
+    if isinstance(subject, PointSubject) and decision.points:
+        raise DecisionError("points", "is empty when the subject is itself a point")
+    if isinstance(subject, NumberSubject) and subject.company not in group.companies:
+        raise DecisionError("subject.company", "is a company of the group")
+
+
+def _check_no(decision: Decision) -> None:
+    if decision.lifts:
+        raise DecisionError("lifts", "only a consent or a lifting lifts anything")
+    if decision.product_groups:
+        raise DecisionError("product_groups", "only a consent names product groups")
+
+
+def _check_yes(decision: Decision, group: GroupFacts) -> None:
+    if decision.by is not Actor.PERSON:
+        raise DecisionError("by", "only the person says yes")
+    if decision.id in decision.lifts:
+        raise DecisionError("lifts", "a decision does not lift itself")
+    if not decision.purposes:
+        raise DecisionError("purposes", "a yes names its purposes")
+    if not decision.channels:
+        raise DecisionError("channels", "a yes names its channels")
+    if decision.act is Act.LIFTING:
+        if not decision.lifts:
+            raise DecisionError("lifts", "a lifting cites the restrictions that it lifts")
+        if decision.product_groups:
+            raise DecisionError("product_groups", "only a consent names product groups")
+        return
+    _check_consent(decision, group)
+
+
+def _check_consent(decision: Decision, group: GroupFacts) -> None:
+    """Consent names the controller or partner: one for unnamed partners is none (GDPR 4(11), 7)."""
+    if decision.purposes & PARTNERS_PURPOSES and decision.reach is not Reach.PARTNER:
+        raise DecisionError("partner", "a consent to partners' marketing or disclosure names the partner")
+    partner, company = decision.partner, decision.company
+    if partner is not None and company is not None and company not in group.partners[partner]:
+        raise DecisionError("partner", "is a partner of the company that is named")

@@ -1,0 +1,125 @@
+"""Which cells a decision speaks of, and which product groups restrictions and liftings leave there."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import Act, Mode, Purpose, Reach
+from services.consents.model.decisions import Decision
+from services.consents.model.hearing import Heard, Restriction
+from services.consents.model.ruling import NO_GROUPS, Cell, Groups
+
+
+class Limit(NamedTuple):
+    """What restrictions leave at a cell: the groups, those that still deny, and the yeses that lifted."""
+
+    groups: Groups
+    denying: tuple[Decision, ...]
+    lifted_by: tuple[UUID, ...]
+
+
+UNLIMITED = Limit(None, (), ())
+
+
+def both(one: Groups, other: Groups) -> Groups:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def either(parts: Iterable[Groups]) -> Groups:
+    found = NO_GROUPS
+    for part in parts:
+        if part is None:
+            return None
+        found |= part
+    return found
+
+
+def groups_of(yes: Decision) -> Groups:
+    """A yes that names no product groups is about all."""
+    return yes.product_groups or None
+
+
+def purposes_of(cell: Cell) -> tuple[Purpose, ...]:
+    """All that has to be allowed: where the partner sends, the disclosure too."""
+    if cell.mode is Mode.PARTNER_SENDS:
+        return (Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE)
+    return (cell.purpose,)
+
+
+def denies(no: Heard, cell: Cell) -> bool:
+    """Whether this *no* speaks of the cell, lifted or not. An empty set in a *no* means everything."""
+    decision = no.decision
+    return (
+        (not decision.channels or cell.channel in decision.channels)
+        and (no.at is None or cell.point in no.at)
+        and (not decision.purposes or not decision.purposes.isdisjoint(purposes_of(cell)))
+        and decision.reaches(cell.company, cell.partner)
+    )
+
+
+def covers(yes: Heard, cell: Cell, purpose: Purpose) -> bool:
+    """Whether this *yes* speaks of the cell and purpose. A consent speaks only of the partner it names."""
+    decision = yes.decision
+    return (
+        cell.channel in decision.channels
+        and purpose in decision.purposes
+        and (yes.at is None or cell.point in yes.at)
+        and decision.reaches(cell.company, cell.partner)
+        and (cell.partner is None or decision.act is not Act.CONSENT or decision.reach is Reach.PARTNER)
+    )
+
+
+def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
+    """What these restrictions leave at the cell. A yes lifts only what it cites, and only where it covers."""
+    groups: Groups = None
+    denying: list[Decision] = []
+    lifted_by: list[UUID] = []
+    for no, cited_by in restrictions:
+        lifted, by = _lifted(no, cited_by, cell)
+        groups = both(groups, lifted)
+        lifted_by += by
+        if lifted is not None:
+            denying.append(no.decision)
+    return Limit(groups, tuple(denying), tuple(lifted_by))
+
+
+def _lifted(no: Heard, cited_by: tuple[Heard, ...], cell: Cell) -> tuple[Groups, Sequence[UUID]]:
+    """For which groups it is lifted at the cell: for every purpose of the cell that it denies."""
+    if not cited_by:
+        return NO_GROUPS, ()
+    groups: Groups = None
+    by: list[UUID] = []
+    for purpose in purposes_of(cell):
+        if not no.decision.purposes or purpose in no.decision.purposes:
+            lifting = [y.decision for y in cited_by if covers(y, cell, purpose)]
+            groups = both(groups, either(groups_of(y) for y in lifting))
+            by += [y.id for y in lifting]
+    return groups, by
+
+
+class Consent(NamedTuple):
+    """What consents allow at a cell: the groups, of them those named, and the consents themselves."""
+
+    groups: Groups
+    named: frozenset[str]
+    given_by: tuple[UUID, ...]
+
+
+NO_CONSENT = Consent(NO_GROUPS, NO_GROUPS, ())
+
+
+def consented(consents: tuple[Heard, ...], cell: Cell) -> Consent:
+    """Each purpose of the cell has to be consented to; several consents may do so together."""
+    if not consents:
+        return NO_CONSENT
+    groups: Groups = None
+    named: Groups = None
+    ids: list[UUID] = []
+    for purpose in purposes_of(cell):
+        given = [h.decision for h in consents if covers(h, cell, purpose)]
+        groups = both(groups, either(groups_of(d) for d in given))
+        named = both(named, either(d.product_groups for d in given))
+        ids += [d.id for d in given]
+    return Consent(groups, named or NO_GROUPS, tuple(ids))

@@ -1,0 +1,112 @@
+"""What someone said about marketing: append-only, and never ordered by the times that it carries."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from kielto.events.words import Act, Channel, Purpose, Reach
+from services.consents.model.facts import Point
+
+
+class Actor(StrEnum):
+    """Who spoke. A *no* is taken from anyone; a *yes* from the person alone."""
+
+    PERSON = "person"
+    AGENT = "agent"
+    STAFF = "staff"
+    IMPORT = "import"
+
+
+class Route(StrEnum):
+    """How it came in. What a bare *no* covers depends on it: the table `route` of rules.toml."""
+
+    SELF_SERVICE = "self_service"
+    PHONE = "phone"
+    EMAIL = "email"
+    SMS_STOP = "sms_stop"
+    ONE_CLICK = "one_click"
+    SPAM_COMPLAINT = "spam_complaint"
+    LETTER = "letter"
+    SHOP = "shop"
+    PARTNER = "partner"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSubject:
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSubject:
+    """A company's customer number, by its sealed digest: whoever has that customership."""
+
+    company: str
+    ref: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PointSubject:
+    """A bare contact point, by its sealed digest: whoever has it. It is not a person."""
+
+    ref: bytes
+
+
+Subject = CustomerSubject | NumberSubject | PointSubject
+
+PointName = UUID | bytes
+"""How a decision names a contact point: by its `ref` where it has one (that is the address itself,
+and outlives merges and re-imports), by its id for a postal address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision. An empty set of purposes or channels means *all* in a no and *none* in a yes.
+
+    `points` and `product_groups` narrow it; empty means all. Only a consent names product groups.
+    `lifts`: the restrictions that a consent or a lifting cites. The three times are carried, never compared.
+    """
+
+    id: UUID
+    subject: Subject
+    act: Act
+    reach: Reach
+    company: str | None
+    partner: str | None
+    purposes: frozenset[Purpose]
+    channels: frozenset[Channel]
+    by: Actor
+    route: Route
+    said_at: datetime
+    received_at: datetime
+    effective_from: datetime
+    lifts: frozenset[UUID] = frozenset()
+    product_groups: frozenset[str] = frozenset()
+    points: frozenset[PointName] = frozenset()
+
+    @property
+    def is_no(self) -> bool:
+        return self.act.restricts
+
+    @property
+    def is_yes(self) -> bool:
+        """Only the person says yes: what staff, an agent or an import bring as a yes has no effect."""
+        return not self.act.restricts and self.by is Actor.PERSON
+
+    def reaches(self, company: str, partner: str | None) -> bool:
+        """Whether it speaks of the company's own marketing (`partner` None), or of that partner's."""
+        match self.reach:
+            case Reach.GROUP:
+                return True
+            case Reach.COMPANY:
+                return self.company == company
+            case Reach.PARTNERS:
+                return partner is not None and self.company in (None, company)
+            case Reach.PARTNER:
+                return partner is not None and self.partner == partner and self.company in (None, company)
+
+    def names(self, point: Point) -> bool:
+        """True when it names this point, or names none at all."""
+        names = (point.id,) if point.ref is None else (point.id, point.ref)
+        return not self.points or any(n in self.points for n in names)

@@ -1,0 +1,145 @@
+"""The permission at every cell: what the law's row says, what consents and sales add, what restrictions take.
+
+    fact that denies  >  row that says never  >  restrictions in force  >  the row, consents and sales
+
+Pure and total: each company, point, channel and kind of marketing gets one verdict, with what decided it.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from services.consents.model.coverage import UNLIMITED, Limit, both, consented, denies, either, limit
+from services.consents.model.decisions import Decision
+from services.consents.model.facts import GroupFacts, Person, Point, Sale
+from services.consents.model.hearing import Hearing, Restriction, Voice, hear
+from services.consents.model.rules import Answer, Line, Rules
+from services.consents.model.rules_file import Judgement, Relation, Rule
+from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Ruling, Verdict
+
+
+def evaluate(
+    person: Person, decisions: Iterable[Decision], group: GroupFacts, rules: Rules
+) -> tuple[Verdict, ...]:
+    """One verdict a cell, for the person's every company, contact point, channel and kind of marketing.
+
+    `decisions` may hold more than bear on the person. All keys of the person (`Person.keys`) get this answer.
+    """
+    judge = _Judge(person, hear(person, decisions, rules), rules)
+    verdicts = []
+    for company in group.companies:
+        relation = Relation.CUSTOMER if person.is_customer_of(company) else Relation.PROSPECT
+        partners = group.partners_of(company)
+        for point in person.root.points:
+            for line in rules.lines(person.root, relation, point):
+                for partner in partners if line.mode else (None,):
+                    cell = Cell(company, point.id, line.channel, line.purpose, partner, line.mode)
+                    verdicts.append(Verdict(cell, judge.ruling(cell, point, line)))
+    return tuple(verdicts)
+
+
+class Ground(NamedTuple):
+    """What a row allows at a cell before restrictions."""
+
+    groups: Groups
+    reason: Reason
+    decisions: tuple[UUID, ...] = ()
+    sales: tuple[Sale, ...] = ()
+
+
+_NOT_BANNED = Ground(None, Reason.NOT_BANNED)
+_NOTHING = Ground(NO_GROUPS, Reason.NO_CONSENT)
+
+
+class _Judge:
+    """Judges the cells of one person."""
+
+    __slots__ = ("_blocks", "_hearing", "_root", "_rules")
+
+    def __init__(self, person: Person, hearing: Hearing, rules: Rules) -> None:
+        self._root = person.root
+        self._blocks = rules.blocks(person)
+        self._hearing = hearing
+        self._rules = rules
+
+    def ruling(self, cell: Cell, point: Point, line: Line) -> Ruling:
+        if cell.channel in self._blocks:
+            return self._blocks[cell.channel]
+        if line.never:
+            return line.answer.alone
+        against = [r for r in self._hearing.restrictions if denies(r.no, cell)]
+        if line.private is None:
+            return self._lane(line.answer, against, cell, point)
+        return self._contact(line, line.private, against, cell, point)
+
+    def _lane(self, answer: Answer, against: list[Restriction], cell: Cell, point: Point) -> Ruling:
+        if answer.rule is Rule.NONE or (answer.rule is Rule.OPT_OUT and not against):
+            return answer.alone
+        left = limit(against, cell) if against else UNLIMITED
+        ground = _NOTHING if left.groups == NO_GROUPS else self._ground(answer.rule, cell, point)
+        groups = both(ground.groups, left.groups)
+        if groups is None or groups:
+            used = _sorted(ground.decisions + left.lifted_by)
+            row = answer.alone
+            return Ruling(True, groups, ground.reason, row.rule, row.section, used, ground.sales)
+        return self._restricted(left) if left.denying else answer.alone
+
+    def _ground(self, rule: Rule, cell: Cell, point: Point) -> Ground:
+        if rule is Rule.OPT_OUT:
+            return _NOT_BANNED
+        consent = consented(self._hearing.consents, cell)
+        sales = self._sales(cell, point) if rule is Rule.SOFT_OPT_IN else ()
+        reason = Reason.SALE if sales and not consent.given_by else Reason.CONSENT
+        groups = either((consent.groups, frozenset(s.product_group for s in sales)))
+        return Ground(groups, reason, consent.given_by, sales)
+
+    def _sales(self, cell: Cell, point: Point) -> tuple[Sale, ...]:
+        """Sales that make a soft opt-in: by the company itself, a ban offered, the product group known."""
+        any_seller = self._rules.switches[Judgement.GROUP_IS_SAME_SELLER]
+        return tuple(
+            s
+            for s in point.sales
+            if s.ban_offered and s.product_group and (any_seller or s.seller == cell.company)
+        )
+
+    def _restricted(self, left: Limit) -> Ruling:
+        said = self._rules.acts[left.denying[0].act]
+        ids = tuple(d.id for d in left.denying)
+        return Ruling(False, NO_GROUPS, Reason.RESTRICTED, said.act, said.section, ids)
+
+    def _contact(
+        self, line: Line, private: Answer, against: list[Restriction], cell: Cell, point: Point
+    ) -> Ruling:
+        """A contact person has two lanes: product groups within the duties, and all others.
+
+        The organisation's *no* binds the first, and the second where that rests on no consent of the person.
+        """
+        consent_needed = private.rule is not Rule.OPT_OUT
+        own = [r for r in against if r.no.voice is not Voice.EMPLOYER] if consent_needed else against
+        outside = self._lane(private, own, cell, point)
+        if not self._root.duties:
+            return outside
+        within = self._lane(line.answer, against, cell, point)
+        inner = both(within.product_groups, self._root.duties) or NO_GROUPS
+        outer = outside.product_groups
+        if outer is None and inner != self._root.duties:
+            # "All but the duties" cannot be published: what is allowed is listed. Only what is named is left.
+            outer = consented(self._hearing.consents, cell).named
+        if outer is not None:
+            outer -= self._root.duties
+        return _joined(within._replace(product_groups=inner), outside._replace(product_groups=outer))
+
+
+def _joined(within: Ruling, outside: Ruling) -> Ruling:
+    """One ruling of a contact person's two lanes, whose product groups do not overlap."""
+    groups = either((within.product_groups, outside.product_groups))
+    allowed = groups is None or bool(groups)
+    lanes = [r for r in (within, outside) if r.product_groups is None or r.product_groups]
+    used = lanes or [r for r in (within, outside) if r.reason is Reason.RESTRICTED] or [within]
+    decisions = _sorted(i for r in used for i in r.decisions)
+    sales = tuple(dict.fromkeys(s for r in used for s in r.sales))
+    return used[0]._replace(allowed=allowed, product_groups=groups, decisions=decisions, sales=sales)
+
+
+def _sorted(ids: Iterable[UUID]) -> tuple[UUID, ...]:
+    return tuple(sorted(set(ids)))

@@ -1,0 +1,143 @@
+"""Which decisions bear on a person: in whose voice each speaks, and at which of the person's points."""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import Act, Recipient
+from services.consents.model.decisions import CustomerSubject, Decision, NumberSubject, PointSubject
+from services.consents.model.facts import Customer, Person, Point
+from services.consents.model.rules import Rules
+from services.consents.model.rules_file import Judgement
+
+
+class Voice(Enum):
+    """Who speaks, as this person sees it: themselves, an address of theirs, the organisation they act for."""
+
+    OWN = auto()
+    POINT = auto()
+    EMPLOYER = auto()
+
+
+LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
+    Voice.OWN: (Voice.OWN,),
+    Voice.POINT: (Voice.OWN, Voice.POINT),
+    Voice.EMPLOYER: (Voice.EMPLOYER,),
+}
+"""Whose yes lifts whose no: an address is no person, and a contact person is not the organisation."""
+
+
+class Heard(NamedTuple):
+    """A decision that bears on the person, at the contact points with these ids; None is all of them."""
+
+    decision: Decision
+    voice: Voice
+    at: frozenset[UUID] | None
+
+
+class Restriction(NamedTuple):
+    """A *no* that bears on the person, with the yeses that cite it and may lift it where they cover."""
+
+    no: Heard
+    cited_by: tuple[Heard, ...]
+
+
+class Hearing(NamedTuple):
+    """All that bears on one person."""
+
+    restrictions: tuple[Restriction, ...]
+    consents: tuple[Heard, ...]
+
+
+def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing:
+    """Those of `decisions` that bear on the person, as a set: repeats and order change nothing."""
+    nos: list[Heard] = []
+    yeses: list[Heard] = []
+    consents: list[Heard] = []
+    for decision in sorted({d.id: d for d in decisions}.values(), key=lambda d: d.id.int):
+        said = _speaker(person, decision, rules)
+        if said is None:
+            continue
+        voice, customer = said
+        heard = Heard(decision, voice, _where(person, decision, voice))
+        if decision.is_no:
+            nos.append(heard)
+        elif decision.is_yes:
+            yeses.append(heard)
+            if decision.act is Act.CONSENT and _may_grant(voice, rules):
+                consents.append(heard._replace(at=_granted_at(person, customer, heard)))
+    return Hearing(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
+
+
+def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
+    return tuple(y for y in yeses if no.decision.id in y.decision.lifts and y.voice in LIFTED_BY[no.voice])
+
+
+def _speaker(person: Person, decision: Decision, rules: Rules) -> tuple[Voice, Customer] | None:
+    """Whose voice it is, and which of the merged customers spoke. None: it says nothing about this person."""
+    root = person.root
+    for customer in (root, *person.members):
+        if _is_about(customer, decision):
+            return Voice.OWN, customer
+    if isinstance(decision.subject, PointSubject):
+        return (Voice.POINT, root) if any(p.ref == decision.subject.ref for p in root.points) else None
+    bound = root.recipient is Recipient.CONTACT and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
+    return (Voice.EMPLOYER, root) if bound and _is_about_employer(person, decision) else None
+
+
+def _is_about(customer: Customer, decision: Decision) -> bool:
+    """A no binds whoever has or had the number; a yes counts only while they have it: numbers pass on."""
+    match decision.subject:
+        case CustomerSubject(ident):
+            return ident == customer.id
+        case NumberSubject(company, ref):
+            had = [c for c in customer.customerships if c.ref == ref and c.company == company]
+            return any(c.active or decision.is_no for c in had)
+        case PointSubject():
+            return False
+
+
+def _is_about_employer(person: Person, decision: Decision) -> bool:
+    """The organisation is known by its id before its facts are."""
+    if isinstance(decision.subject, CustomerSubject) and decision.subject.id == person.root.organisation:
+        return True
+    employer = person.employer
+    return employer is not None and any(_is_about(c, decision) for c in (employer.root, *employer.members))
+
+
+def _where(person: Person, decision: Decision, voice: Voice) -> frozenset[UUID] | None:
+    """At which of the person's points it counts.
+
+    A *no* of the person's own that names an id which the person does not have (merged away, entered anew)
+    holds at all points: the address may be any of them.
+    """
+    points = person.root.points
+    if isinstance(decision.subject, PointSubject):
+        return frozenset(p.id for p in points if p.ref == decision.subject.ref)
+    if not decision.points:
+        return None
+    ids = {p.id for p in points}
+    lost = any(isinstance(name, UUID) and name not in ids for name in decision.points)
+    if lost and decision.is_no and voice is Voice.OWN:
+        return None
+    return frozenset(p.id for p in points if decision.names(p))
+
+
+def _may_grant(voice: Voice, rules: Rules) -> bool:
+    """Consent is the data subject's own (GDPR 4(11)), not the organisation's; an address's by switch only."""
+    return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
+
+
+def _granted_at(person: Person, spoke: Customer, heard: Heard) -> frozenset[UUID] | None:
+    """A consent of one who was merged away counts only at points that it was about and the survivor has.
+
+    Else a merge would be a yes at addresses that nobody ever asked about.
+    """
+    if spoke is person.root or heard.at is not None:
+        return heard.at
+    return frozenset(p.id for p in person.root.points if any(_same(p, q) for q in spoke.points))
+
+
+def _same(one: Point, other: Point) -> bool:
+    return one.id == other.id or (one.ref is not None and one.ref == other.ref)

@@ -1,0 +1,261 @@
+"""A naive reference of the rules: straight from the law, one question at a time, over plain dicts.
+
+Written apart from the model and in another way: it asks of each cell *and each product group* "may we?", looks
+through every decision each time, and shares neither the rule file nor any code with the model. Slow on purpose.
+
+A world is {"customers": {id: facts}, "decisions": [decision], "companies": [...], "partners": {partner: companies}}.
+A cell is (company, point id, channel, purpose, partner, mode).
+"""
+
+from typing import Any
+
+OTHER = "any other product group"
+MODELLED = ("email", "sms", "phone", "post")
+CHANNELS = {
+    "email": ("email",),
+    "phone": ("sms", "phone", "automated_call"),
+    "post": ("post", "door"),
+    "number": (),
+}
+YES = ("consent", "lifting")
+Plain = dict[str, Any]
+Cell = tuple[str, str, str, str, str | None, str | None]
+
+
+def end_of_chain(world: Plain, ident: str) -> str:
+    """Where following `alias_of` ends; in a circle, its smallest id."""
+    path = [ident]
+    while True:
+        onward = world["customers"][path[-1]]["alias_of"]
+        if onward not in world["customers"]:
+            return path[-1]
+        if onward in path:
+            return min(path[path.index(onward) :])
+        path.append(onward)
+
+
+def same_person(world: Plain, ident: str) -> list[Plain]:
+    end = end_of_chain(world, ident)
+    return [facts for other, facts in world["customers"].items() if end_of_chain(world, other) == end]
+
+
+def survivor(world: Plain, ident: str) -> Plain:
+    facts: Plain = world["customers"][end_of_chain(world, ident)]
+    return facts
+
+
+def cells(world: Plain, ident: str) -> list[Cell]:
+    found: list[Cell] = []
+    for company in world["companies"]:
+        for point in survivor(world, ident)["points"]:
+            for channel in CHANNELS[point["kind"]]:
+                here = (company, point["id"], channel)
+                found.append((*here, "own_marketing", None, None))
+                for partner in (p for p, companies in world["partners"].items() if company in companies):
+                    found.append((*here, "partner_marketing", partner, "we_send"))
+                    found.append((*here, "partner_marketing", partner, "partner_sends"))
+    return found
+
+
+def needed(cell: Cell) -> list[str]:
+    if cell[5] == "partner_sends":
+        return ["partner_marketing", "disclosure"]
+    return [cell[3]]
+
+
+def the_point(world: Plain, ident: str, cell: Cell) -> Plain:
+    return next(p for p in survivor(world, ident)["points"] if p["id"] == cell[1])
+
+
+def is_about(decision: Plain, people: list[Plain]) -> bool:
+    """By customer id or customer number; a number speaks a yes only for who has it now."""
+    subject = decision["subject"]
+    for facts in people:
+        if subject.get("customer") == facts["id"]:
+            return True
+        for customership in facts["customerships"]:
+            same = (subject.get("company"), subject.get("number")) == (
+                customership["company"],
+                customership["ref"],
+            )
+            if same and (customership["active"] or decision["act"] not in YES):
+                return True
+    return False
+
+
+def speaker(world: Plain, ident: str, decision: Plain) -> str | None:
+    me = survivor(world, ident)
+    if is_about(decision, same_person(world, ident)):
+        return "self"
+    if "point" in decision["subject"]:
+        return "point" if any(p["ref"] == decision["subject"]["point"] for p in me["points"]) else None
+    if me["recipient"] != "contact" or me["organisation"] is None:
+        return None
+    organisation = me["organisation"]
+    if decision["subject"].get("customer") == organisation:
+        return "employer"
+    if organisation in world["customers"] and is_about(decision, same_person(world, organisation)):
+        return "employer"
+    return None
+
+
+def in_scope(decision: Plain, cell: Cell) -> bool:
+    """The reach alone."""
+    company, partner = cell[0], cell[4]
+    reach = decision["reach"]
+    if reach == "group":
+        return True
+    if reach == "company":
+        return bool(decision["company"] == company)
+    if partner is None or (decision["company"] is not None and decision["company"] != company):
+        return False
+    return reach == "partners" or bool(decision["partner"] == partner)
+
+
+def speaks_of_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bool:
+    point = the_point(world, ident, cell)
+    if "point" in decision["subject"]:
+        return bool(point["ref"] == decision["subject"]["point"])
+    if not decision["points"] or point["id"] in decision["points"]:
+        return True
+    if point["ref"] is not None and point["ref"] in decision["points"]:
+        return True
+    if decision["act"] in YES or speaker(world, ident, decision) != "self":
+        return False
+    mine = [p["id"] for p in survivor(world, ident)["points"]]
+    return any(name.startswith("id:") and name not in mine for name in decision["points"])
+
+
+def restrictions_on(world: Plain, ident: str, cell: Cell) -> list[Plain]:
+    """Every *no* that speaks of the cell, lifted or not, whatever the product group."""
+    return [
+        d
+        for d in world["decisions"]
+        if d["act"] not in YES
+        and speaker(world, ident, d) is not None
+        and in_scope(d, cell)
+        and cell[2] in d["channels"]
+        and set(needed(cell)) & set(d["purposes"])
+        and speaks_of_point(world, ident, d, cell)
+    ]
+
+
+def says_yes(world: Plain, ident: str, decision: Plain, cell: Cell, purpose: str, product_group: str) -> bool:
+    if decision["act"] not in YES or decision["by"] != "person" or not in_scope(decision, cell):
+        return False
+    if decision["act"] == "consent" and cell[4] is not None and decision["reach"] != "partner":
+        return False
+    named = decision["product_groups"]
+    return (
+        cell[2] in decision["channels"]
+        and purpose in decision["purposes"]
+        and (not named or product_group in named)
+        and speaks_of_point(world, ident, decision, cell)
+    )
+
+
+def is_lifted(world: Plain, ident: str, restriction: Plain, cell: Cell, product_group: str) -> bool:
+    whose = speaker(world, ident, restriction)
+    may = {"self": ["self"], "point": ["self", "point"], "employer": ["employer"]}[str(whose)]
+    for purpose in set(needed(cell)) & set(restriction["purposes"]):
+        if not any(
+            restriction["id"] in d["lifts"]
+            and speaker(world, ident, d) in may
+            and says_yes(world, ident, d, cell, purpose, product_group)
+            for d in world["decisions"]
+        ):
+            return False
+    return True
+
+
+def has_consent(world: Plain, ident: str, cell: Cell, product_group: str, by_name: bool = False) -> bool:
+    """Consent of the person's own. `by_name`: one that names this very product group."""
+    for purpose in needed(cell):
+        if not any(
+            d["act"] == "consent"
+            and speaker(world, ident, d) == "self"
+            and says_yes(world, ident, d, cell, purpose, product_group)
+            and consent_is_about_point(world, ident, d, cell)
+            and (product_group in d["product_groups"] or not by_name)
+            for d in world["decisions"]
+        ):
+            return False
+    return True
+
+
+def consent_is_about_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bool:
+    """A consent about one merged away counts at the points that it names, or that this one had."""
+    if decision["points"] or is_about(decision, [survivor(world, ident)]):
+        return True
+    point = the_point(world, ident, cell)
+    speakers = [facts for facts in same_person(world, ident) if is_about(decision, [facts])]
+    return any(
+        p["id"] == point["id"] or (p["ref"] is not None and p["ref"] == point["ref"])
+        for p in speakers[0]["points"]
+    )
+
+
+def never(world: Plain, ident: str, cell: Cell) -> bool:
+    """Facts, relation and channels for which nothing the person says could allow it."""
+    me, everyone = survivor(world, ident), same_person(world, ident)
+    return (
+        me["status"] != "live"
+        or me["alias_of"] is not None
+        or any(facts["deceased"] or facts["minor"] for facts in everyone)
+        or (cell[2] in ("post", "door") and any(facts["safety_ban"] for facts in everyone))
+        or me["recipient"] == "user"
+        or cell[2] not in MODELLED
+        or not any(c["active"] and c["company"] == cell[0] for c in me["customerships"])
+    )
+
+
+def may(world: Plain, ident: str, cell: Cell, product_group: str) -> bool:
+    """May this company (or partner) address this person about this product group, here and thus?"""
+    if never(world, ident, cell):
+        return False
+    me = survivor(world, ident)
+    in_duties = me["recipient"] == "contact" and product_group in me["duties"]
+    message = cell[2] in ("email", "sms")
+    for no in restrictions_on(world, ident, cell):
+        outside_with_consent = me["recipient"] == "contact" and not in_duties and message
+        if speaker(world, ident, no) == "employer" and outside_with_consent:
+            continue  # outside duties it is the person who consents, not the organisation
+        if not is_lifted(world, ident, no, cell, product_group):
+            return False
+    point = the_point(world, ident, cell)
+    at_role = me["recipient"] == "legal" and (point["role_address"] or point["kind"] == "post")
+    if not message or in_duties or at_role:
+        return True
+    if me["recipient"] in ("natural", "legal") and cell[3] == "own_marketing":
+        for sale in point["sales"]:
+            if sale["seller"] == cell[0] and sale["ban_offered"] and sale["product_group"] == product_group:
+                return True
+    return has_consent(world, ident, cell, product_group)
+
+
+def allowed(world: Plain, ident: str) -> dict[Cell, frozenset[str] | None]:
+    """All that may be published: product groups by cell, None for all. "All but these" cannot be published."""
+    mentioned = {g for f in world["customers"].values() for g in f["duties"]}
+    mentioned |= {g for d in world["decisions"] for g in d["product_groups"]}
+    mentioned |= {
+        s["product_group"] for f in world["customers"].values() for p in f["points"] for s in p["sales"]
+    }
+    found: dict[Cell, frozenset[str] | None] = {}
+    for cell in cells(world, ident):
+        groups = {g for g in mentioned if may(world, ident, cell, g)}
+        if may(world, ident, cell, OTHER):
+            if groups == mentioned:
+                found[cell] = None
+                continue
+            duties = set(survivor(world, ident)["duties"])
+            groups = {g for g in groups if g in duties or has_consent(world, ident, cell, g, by_name=True)}
+        if groups:
+            found[cell] = frozenset(groups)
+    return found
+
+
+def denying(world: Plain, ident: str, cell: Cell) -> set[str]:
+    """Ids of the restrictions that are not wholly lifted at the cell."""
+    return {
+        no["id"] for no in restrictions_on(world, ident, cell) if not is_lifted(world, ident, no, cell, OTHER)
+    }
