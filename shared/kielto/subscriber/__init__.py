@@ -1,0 +1,45 @@
+"""For systems outside: follow a party's permissions, ask before each send, take bans in, prove what was
+applied.
+
+async with Subscriber(subscriber=..., party=..., bootstrap=..., point_keys=..., store=MemoryStore()) as
+kielto: await kielto.ready() if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL,
+address="aino@example.com")): ...  # send, now
+
+Needs aiokafka, pydantic, phonenumbers and email-validator; `PostgresStore` also asyncpg
+(`kielto[postgres]`).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from kielto.events.words import Act, Channel, Mode, Purpose, Reach
+from kielto.subscriber.memory import MemoryStore
+from kielto.subscriber.questions import Answer, Question, Reason
+from kielto.subscriber.store import Store, StoreError
+from kielto.subscriber.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from kielto.subscriber.postgres import PostgresStore
+
+__all__ = [
+    "Act",
+    "Answer",
+    "Channel",
+    "MemoryStore",
+    "Mode",
+    "PostgresStore",
+    "Purpose",
+    "Question",
+    "Reach",
+    "Reason",
+    "Store",
+    "StoreError",
+    "Subscriber",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PostgresStore":  # imported when asked for: it alone needs asyncpg
+        from kielto.subscriber.postgres import PostgresStore
+
+        return PostgresStore
+    raise AttributeError(name)

@@ -73,13 +73,26 @@ class Decoder:
             and texts.get("ce_id")
         ):
             return None
+        return self._known(head, value)
+
+    def stored(self, value: bytes) -> Content:
+        """A record that was read before, from a store. Raises pydantic's ValidationError."""
+        head = _HEAD.match(value)
+        short = None if head is None or b'"valid_until"' in value else self._known(head, value)
+        if short is not None:
+            return short
+        event = Permissions.model_validate_json(value)
+        self._learn(event, value)
+        return self.shapes.content(event, value)
+
+    def _known(self, head: re.Match[bytes], value: bytes) -> Content | None:
         parts = _HASH.split(value[head.end() :])
         known = self._templates.get(_template(parts))
         if known is None or not _is_time(head[4]):
             return None
         shape, picks = known
-        hashes = tuple(int(parts[i][:16], 16) for i in picks)
-        return Content(key.decode(), Version(int(head[2]), int(head[3])), shape, hashes, None, value)
+        hashes = tuple([int(parts[i][:16], 16) for i in picks])
+        return Content(head[5].decode(), Version(int(head[2]), int(head[3])), shape, hashes, None, value)
 
     def _learn(self, event: Permissions, value: bytes) -> None:
         """Find out which place of the template is which slot: read it again with marks in place of all

@@ -1,8 +1,8 @@
 """The follower's store in memory: columns of numbers, about a hundred bytes a customer with its indexes.
 
-Customers are found by the first 128 bits of their id, customer numbers and points by 64 bits of their hashes.
-Among a million customers two ids meet with a chance of 10^-26, two hashes with one of 10^-6; and customers who
-seem to share a point only deny each other.
+Customers are found by the first 128 bits of their id, customer numbers and points by 64 bits of their
+hashes. Among a million customers two ids meet with a chance of 10^-26, two hashes with one of 10^-6; and
+customers who seem to share a point only deny each other.
 """
 
 from array import array

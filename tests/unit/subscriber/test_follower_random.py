@@ -158,10 +158,12 @@ class Run:
             got, expected = self.script.allowed(name), self.reference.permitted(name)
             if got != expected:
                 self.problems.append(f"{name}: permits {got}, must permit {expected}")
-            if got and any(
-                r.version >= self.script.follower.version(hexes(name))
-                and not got <= channels_of(name, r.version)
-                for r in self.reference.readings[name]
+            held = self.script.follower.version(hexes(name))
+            read = self.reference.readings.get(name, [])
+            if (
+                held
+                and got
+                and any(r.version >= held and not got <= channels_of(name, r.version) for r in read)
             ):
                 self.problems.append(f"{name}: permits {got}, which a version that it has read denies")
         shut = self.script.follower.gate(0, 0.0) == "partition-shut"

@@ -1,0 +1,45 @@
+"""What a desk was told, as a decision of the contract."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from kielto.events.digests import digest_of, point_of
+from kielto.events.messages import Decision, DecisionSubject
+from kielto.events.words import PointKind
+from kielto.subscriber.gate import Party
+
+
+def decide(
+    party: Party,
+    said: Mapping[str, object],
+    customer: str | None,
+    number: str | None,
+    email: str | None,
+    phone: str | None,
+) -> tuple[str, Decision]:
+    """The decision, and the key of its message: a hash of the party's own, so nothing personal.
+
+    Raises ValueError naming the field and the rule, never what was given.
+    """
+    if sum(given is not None for given in (customer, number, email, phone)) != 1:
+        raise ValueError("customer, number, email, phone: exactly one of them")
+    if customer is not None:
+        return _valid(customer, {**said, "subject": {"id": customer}})
+    if number is not None:
+        digest = digest_of(PointKind.NUMBER, f"{party.ident}:{number}")
+        subject = DecisionSubject(number=digest.hex())
+    else:
+        kind = PointKind.EMAIL if email is not None else PointKind.PHONE
+        digest = digest_of(kind, email or phone or "", party.country)
+        subject = DecisionSubject(point=digest.hex(), point_kind=kind)
+    return _valid(point_of(party.point_keys[max(party.point_keys)], digest), {**said, "subject": subject})
+
+
+def _valid(key: str, said: Mapping[str, object]) -> tuple[str, Decision]:
+    try:
+        return key, Decision.model_validate(said)
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_url=False, include_context=False)
+        rules = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'decision'}: {e['type']}" for e in told)
+        raise ValueError(rules) from None

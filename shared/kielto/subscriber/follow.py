@@ -1,0 +1,127 @@
+"""Reading the two topics: one consumer a lane, all partitions, from the store's positions; and asking for
+end offsets.
+
+No group and no commits: what the store holds says where to go on. Kafka away, a missing topic, a refused
+one: each loop tries again for ever, and the gate goes stale by itself.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from kielto import kafka
+from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.kafka import TopicPartition
+from kielto.subscriber.decode import CONTROL
+from kielto.subscriber.freshness import clock
+from kielto.subscriber.session import Batch, Session
+
+log = logging.getLogger(__name__)
+POLL_MS = 500
+"""How long a fetch waits when nothing comes; it returns as soon as something does."""
+RETRY_SECONDS = (0.1, 2.0)
+TELL_SECONDS = 10.0
+PORTION, PORTION_SHUT = 250, 2000
+"""Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
+long.
+"""
+_FAULTS = (*kafka.DOWN, kafka.KafkaError)
+
+
+class Following:
+    """Feeds a session from a party's pair of topics. Raises StoreLost; every fault of Kafka's is waited
+    out.
+    """
+
+    def __init__(self, bootstrap: str, family: Family, session: Session) -> None:
+        self._bootstrap, self._session = bootstrap, session
+        self.topics = {lane: family.topic(lane) for lane in Lane}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for lane in Lane:
+                tasks.create_task(self._for_ever(functools.partial(self._read, lane)))
+            tasks.create_task(self._for_ever(self._probe))
+
+    async def _for_ever(self, work: Callable[[Any], Awaitable[None]]) -> None:
+        pause, told = RETRY_SECONDS[0], -TELL_SECONDS
+        while True:
+            began = clock()
+            try:
+                async with _started(kafka.consumer(self._bootstrap)) as client:
+                    await self.verify(client)
+                    await work(client)
+            except _FAULTS as error:
+                if clock() - told > TELL_SECONDS:
+                    log.warning("Kafka cannot be read, trying again: %s", type(error).__name__)
+                    told = clock()
+            pause = RETRY_SECONDS[0] if clock() - began > TELL_SECONDS else min(2 * pause, RETRY_SECONDS[1])
+            await asyncio.sleep(pause)
+
+    async def verify(self, client: Any) -> None:
+        """Ask for the topics' ids now; waits while one is missing. Raises one of Kafka's faults."""
+        told = -TELL_SECONDS
+        while missing := await self._ask(client):
+            if clock() - told > TELL_SECONDS:
+                log.warning("topic %s is missing, or not ours to read; waiting for it", missing)
+                told = clock()
+            await asyncio.sleep(RETRY_SECONDS[0])
+
+    async def _ask(self, client: Any) -> str | None:
+        """The name of a topic that is missing."""
+        ids = await kafka.topic_ids(client, list(self.topics.values()))
+        for name in self.topics.values():
+            if name not in ids:
+                return name
+        await self._session.verify_topics({lane: ids[name] for lane, name in self.topics.items()})
+        return None
+
+    async def _read(self, lane: Lane, consumer: Any) -> None:
+        """Returns when the topic was recreated: then it is read anew."""
+        topic = self._session.follower.state.topics[lane]
+        places = [TopicPartition(self.topics[lane], partition) for partition in range(PARTITIONS)]
+        consumer.assign(places)
+        for place in places:  # nothing may be awaited between assignment and seek
+            consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
+        while self._session.follower.state.topics[lane] == topic:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            records = [record for batch in fetched.values() for record in batch]
+            while records and await self._take(lane, topic, records, consumer):  # noqa: ASYNC110 - not waiting
+                await asyncio.sleep(0)
+
+    async def _take(self, lane: Lane, topic: UUID, records: list[Any], client: Any) -> bool:
+        """Decode, apply and commit a first portion of `records`, and take it away from them."""
+        size = PORTION if self._is_open() else PORTION_SHUT
+        portion, records[:size] = records[:size], []
+        read = self._session.decoder.read
+        batch: Batch = [(r.partition, r.offset, read(r.key, r.value, r.headers)) for r in portion]
+        if any(isinstance(item, CONTROL) for _, _, item in batch):
+            await self.verify(client)  # what opens a gate must come from the topics that are followed
+        return await self._session.apply(lane, topic, batch)
+
+    def _is_open(self) -> bool:
+        now = clock()
+        return all(self._session.follower.gate(partition, now) is None for partition in range(PARTITIONS))
+
+    async def _probe(self, client: Any) -> None:
+        follower = self._session.follower
+        places = [TopicPartition(self.topics[Lane.EXPRESS], partition) for partition in range(PARTITIONS)]
+        while True:
+            asked_at = clock()
+            ends = await kafka.end_offsets(client, places)
+            await self.verify(client)
+            follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
+            await asyncio.sleep(min(1.0, follower.stale_seconds / 12))
+
+
+@contextlib.asynccontextmanager
+async def _started(client: Any) -> AsyncIterator[Any]:
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.stop()

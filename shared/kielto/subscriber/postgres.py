@@ -1,0 +1,207 @@
+"""A store in PostgreSQL: a restart goes on where the last commit was. Needs asyncpg (`pip install
+kielto[postgres]`).
+
+One connection does everything and holds an advisory lock, so a store has one live writer; a second instance
+waits. Each commit counts up, under the condition that nobody else did: after an unknown answer the count
+tells whether it is there.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from kielto.events.topics import Lane
+from kielto.subscriber import stored
+from kielto.subscriber.follower import Follower
+from kielto.subscriber.state import Delta, State
+from kielto.subscriber.store import Mark, StoredRow, StoreError, StoreLost
+
+log = logging.getLogger(__name__)
+LAYOUT = 1
+PORTION = 5000
+RETRY_SECONDS = 0.5
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_SETTINGS = {
+    "application_name": "kielto-subscriber",
+    "synchronous_commit": "on",  # an acknowledged position must survive a crash
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",  # a lost host must not hold the lock for hours
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+class PostgresStore:
+    """`dsn`: of a role that may create `schema`, or owns it. `SELECT convert_from(record, 'UTF8')::jsonb`
+    reads one.
+
+    Who reads the table `records` around the gate must wait for the store's first acknowledgement after each
+    start, and pass over `unreadable` rows.
+    """
+
+    durable = True
+
+    def __init__(self, dsn: str, *, schema: str = "kielto_subscriber") -> None:
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
+            raise StoreError("schema: is a plain lower-case identifier")
+        self._dsn, self._schema = dsn, schema
+        self._connection: Any = None
+        self._mark = Mark(UUID(int=0), 0)
+        self._state = ""
+
+    async def open(self, party: str, /) -> tuple[Mark, State]:
+        await self._connect()
+        await self._connection.execute(_LAYOUT.format(schema=self._schema))
+        await self._connection.execute(self._sql(_CREATE), LAYOUT, party, uuid4(), stored.state_text(State()))
+        row = await self._connection.fetchrow(self._sql("SELECT * FROM {schema}.store"))
+        if row["layout"] != LAYOUT:
+            raise StoreError(f"{self._schema}: has layout {row['layout']}, this version reads {LAYOUT}")
+        if row["party"] != party:
+            raise StoreError(f"{self._schema}: is the store of {row['party']}")
+        self._mark, self._state = Mark(row["generation"], row["commits"]), row["state"]
+        return self._mark, stored.read_state(row["positions"], row["state"])
+
+    async def rows(self) -> AsyncIterator[list[StoredRow]]:
+        async with self._connection.transaction():
+            cursor = await self._connection.cursor(self._sql(_ROWS))
+            while portion := await cursor.fetch(PORTION):
+                yield [StoredRow(*row) for row in portion]
+
+    async def renew(self) -> Mark:
+        generation = uuid4()
+        done = await self._connection.execute(self._sql(_RENEW), generation, *self._mark)
+        if done != "UPDATE 1":
+            raise StoreLost("another process has written to the store")
+        self._mark = self._mark._replace(generation=generation)
+        return self._mark
+
+    async def commit(self, follower: Follower, delta: Delta, /) -> Mark:
+        wanted = self._mark._replace(commits=self._mark.commits + 1)
+        rows = [stored.stored_row(follower.image, key, value) for key, value in delta.rows.items()]
+        positions, state = stored.positions_text(follower.state), stored.state_text(follower.state)
+        while True:
+            try:
+                await self._write(delta, rows, positions, state)
+                break
+            except _AWAY as error:
+                log.warning("the store cannot be written, trying again: %s", type(error).__name__)
+            await self._connect()
+            held = await self._held()
+            if held == wanted:
+                break  # it was committed, though the answer was lost
+            if held != self._mark:
+                raise StoreLost("another process has written to the store, or it was restored")
+        self._mark, self._state = wanted, state
+        return wanted
+
+    async def _write(self, delta: Delta, rows: list[StoredRow], positions: str, state: str) -> None:
+        changed = None if state == self._state else state
+        async with self._connection.transaction():
+            done = await self._connection.execute(self._sql(_COUNT), *self._mark, positions, changed)
+            if done != "UPDATE 1":
+                raise StoreLost("another process has written to the store, or it was restored")
+            for lane in delta.forget_offsets:
+                await self._connection.execute(self._sql(_FORGET[lane]))
+            for start in range(0, len(rows), PORTION):
+                columns = list(zip(*rows[start : start + PORTION], strict=True))
+                await self._connection.execute(self._sql(_UPSERT), *columns)
+
+    async def _held(self) -> Mark | None:
+        try:
+            row = await self._connection.fetchrow(self._sql("SELECT generation, commits FROM {schema}.store"))
+        except _AWAY:
+            return None
+        return None if row is None else Mark(*row)
+
+    async def _connect(self) -> None:
+        """A new connection that holds the lock; waits as long as it takes. Raises StoreError."""
+        await self.close()
+        told = 0.0
+        while True:
+            try:
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=10, command_timeout=60, server_settings=_SETTINGS
+                )
+                if await self._connection.fetchval(_LOCK, f"kielto.subscriber.{self._schema}"):
+                    return
+                why = "another instance holds the store"
+            except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+                raise StoreError(f"the store refuses us: {type(error).__name__}") from None
+            except _AWAY as error:
+                why = f"the store is away ({type(error).__name__})"
+            now = asyncio.get_running_loop().time()
+            if now - told > 10:
+                log.warning("%s; waiting", why)
+                told = now
+            await self.close()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=2)
+            except _AWAY:
+                connection.terminate()
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
+
+_LAYOUT = """
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE IF NOT EXISTS {schema}.store (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    layout integer NOT NULL,
+    party text NOT NULL,
+    generation uuid NOT NULL,
+    commits bigint NOT NULL,
+    positions text NOT NULL,
+    state text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {schema}.records (
+    id text PRIMARY KEY,
+    partition integer NOT NULL,
+    epoch integer NOT NULL,
+    n bigint NOT NULL,
+    unreadable boolean NOT NULL,
+    express bigint NOT NULL,
+    bulk bigint NOT NULL,
+    record bytea
+);
+"""
+
+_CREATE = """
+INSERT INTO {schema}.store (layout, party, generation, commits, positions, state) VALUES ($1, $2, $3, 0, '[]', $4)
+ON CONFLICT DO NOTHING
+"""
+
+_ROWS = "SELECT id, partition, epoch, n, unreadable, express, bulk, record FROM {schema}.records"
+
+_RENEW = "UPDATE {schema}.store SET generation = $1 WHERE generation = $2 AND commits = $3"
+
+_COUNT = """
+UPDATE {schema}.store SET commits = commits + 1, positions = $3, state = coalesce($4, state)
+WHERE generation = $1 AND commits = $2
+"""
+
+_FORGET = {
+    Lane.EXPRESS: "UPDATE {schema}.records SET express = -1",
+    Lane.BULK: "UPDATE {schema}.records SET bulk = -1",
+}
+
+_UPSERT = """
+INSERT INTO {schema}.records AS held (id, partition, epoch, n, unreadable, express, bulk, record)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::integer[], $4::bigint[], $5::boolean[], $6::bigint[], $7::bigint[],
+    $8::bytea[])
+ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, epoch = excluded.epoch, n = excluded.n,
+    unreadable = excluded.unreadable, express = excluded.express, bulk = excluded.bulk,
+    record = coalesce(excluded.record, held.record)
+"""

@@ -1,0 +1,100 @@
+"""A follower with its loaded store: batches go through one lock, are committed, and only then count."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from kielto.events.topics import Lane
+from kielto.subscriber import stored
+from kielto.subscriber.decode import Decoder, Item
+from kielto.subscriber.follower import Follower
+from kielto.subscriber.spool import Spool
+from kielto.subscriber.state import Delta, Flaw, State
+from kielto.subscriber.store import Mark, Store
+
+log = logging.getLogger(__name__)
+Batch = Sequence[tuple[int, int, Item]]
+"""(partition, offset, record) of one lane, in order within each partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the store holds: all that may be acknowledged."""
+
+    mark: Mark
+    topics: dict[Lane, UUID] = field(default_factory=dict)
+    positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
+    flaws: tuple[tuple[str | None, Flaw], ...] = ()
+    """Exceptions with their keys, and unreadable keys."""
+
+    @classmethod
+    def of(cls, mark: Mark, state: State) -> "Committed":
+        flaws = [*state.exceptions.items(), *((None, flaw) for flaw in state.shut.values())]
+        return cls(mark, dict(state.topics), dict(state.positions), tuple(flaws))
+
+
+class Session:
+    """`on_commit` is called after each commit, with what it held."""
+
+    def __init__(self, store: Store, follower: Follower, decoder: Decoder, mark: Mark) -> None:
+        self.follower, self.decoder = follower, decoder
+        self.committed = Committed.of(mark, follower.state)
+        self.on_commit: Callable[[Delta], None] = lambda _: None
+        self._store = store
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def load(cls, store: Store, party: str, stale_seconds: float, spool: Spool | None) -> "Session":
+        """Raises StoreError, StoreLost, and what the store's client raises when it goes away meanwhile."""
+        mark, state = await store.open(party)
+        if store.durable and not await _vouched(spool, mark):
+            mark = await store.renew()
+        follower = Follower(stale_seconds, durable=store.durable, state=state)
+        decoder = Decoder(follower.image.shapes)
+        async for portion in store.rows():
+            stored.load(follower.image, decoder, portion)
+            await asyncio.sleep(0)
+        return cls(store, follower, decoder, mark)
+
+    async def apply(self, lane: Lane, topic: UUID, batch: Batch) -> bool:
+        """Apply and commit records of a topic's incarnation. False: it is no longer the one that is
+        followed.
+        """
+        async with self._lock:
+            if self.follower.state.topics.get(lane) != topic:
+                return False
+            for partition, offset, item in batch:
+                self.follower.read(lane, partition, offset, item)
+            await self._commit()
+            return True
+
+    async def verify_topics(self, ids: dict[Lane, UUID]) -> None:
+        """Ids of the topics as the broker gave them, asked after anything that is applied next was fetched."""
+        if ids.items() <= self.follower.state.topics.items():
+            return
+        async with self._lock:
+            old = dict(self.follower.state.topics)
+            if self.follower.verify_topics(ids):
+                for lane, ident in self.follower.state.topics.items():
+                    if old.get(lane) not in (None, ident):
+                        log.warning("the %s topic was recreated: it is read from its beginning", lane)
+                await self._commit()
+
+    async def _commit(self) -> None:
+        delta = self.follower.take()
+        mark = await self._store.commit(self.follower, delta)
+        self.follower.settle(delta)
+        self.committed = Committed.of(mark, self.follower.state)
+        self.on_commit(delta)
+
+
+async def _vouched(spool: Spool | None, mark: Mark) -> bool:
+    """Whether the contents are those acknowledged last, or later ones of the same: else they were restored.
+
+    Positions that go back under one generation would leave a proof standing that is no longer true. Without
+    a spool nothing can tell, so each start is a new generation.
+    """
+    known = None if spool is None else await asyncio.to_thread(spool.acknowledged)
+    return known is not None and known.generation == mark.generation and known.commits <= mark.commits

@@ -1,0 +1,140 @@
+"""Decisions taken at this system, on disk before `submit` returns, until the group has taken them in.
+
+An SQLite file that is no part of the store and survives it. It also keeps the instance's id, and the
+store's mark as it was last acknowledged: a store that has fewer commits than that was restored from a
+backup.
+"""
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from kielto.events.messages import Decision
+from kielto.subscriber.denials import Sent
+from kielto.subscriber.store import Mark
+
+_LAYOUT = """
+CREATE TABLE IF NOT EXISTS decisions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    traceparent TEXT,
+    topic_id TEXT,
+    partition INTEGER,
+    offset INTEGER
+);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class Spooled(NamedTuple):
+    seq: int
+    key: str
+    """Of the message, not of the customer."""
+    decision: Decision
+    traceparent: str | None
+    sent: Sent | None
+
+
+class Spool:
+    """Every call writes and syncs before it returns, so call it from a thread. Thread-safe; one process at
+    a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # decisions hold digests and evidence
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")  # the write-ahead log is synced at every commit
+        self._db.executescript(_LAYOUT)
+        _sync_directory(path.parent)
+
+    def add(self, key: str, decision: Decision, traceparent: str | None) -> None:
+        """The same decision twice is one."""
+        self._run(
+            "INSERT INTO decisions (id, key, decision, traceparent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            str(decision.id),
+            key,
+            decision.model_dump_json(exclude_defaults=True),
+            traceparent,
+        )
+
+    def waiting(self, limit: int = 100) -> list[Spooled]:
+        """Those that the broker does not have yet, in order."""
+        return self._read("WHERE topic_id IS NULL ORDER BY seq LIMIT ?", limit)
+
+    def all(self) -> list[Spooled]:
+        return self._read("ORDER BY seq")
+
+    def sent(self, decision: Decision, where: Sent | None) -> None:
+        """The broker has it there; None: it must be sent again."""
+        told = (None, None, None) if where is None else (str(where.topic_id), where.partition, where.offset)
+        update = "UPDATE decisions SET topic_id = ?, partition = ?, offset = ? WHERE id = ?"
+        self._run(update, *told, str(decision.id))
+
+    def forget(self, decisions: list[UUID]) -> None:
+        """Their denials have ended."""
+        with self._lock, self._db:
+            self._db.executemany("DELETE FROM decisions WHERE id = ?", [(str(d),) for d in decisions])
+
+    def instance(self) -> UUID:
+        """This installation's id, made at the first call."""
+        self._run("INSERT INTO notes VALUES ('instance', ?) ON CONFLICT DO NOTHING", str(uuid4()))
+        return UUID(self._note("instance"))
+
+    def acknowledging(self, mark: Mark) -> None:
+        """The store's contents are about to be acknowledged."""
+        text = f"{mark.generation} {mark.commits}"
+        self._run(
+            "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value", text
+        )
+
+    def acknowledged(self) -> Mark | None:
+        if (text := self._note("mark")) is None:
+            return None
+        generation, commits = text.split()
+        return Mark(UUID(generation), int(commits))
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _note(self, name: str) -> str | None:
+        with self._lock:
+            row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _run(self, sql: str, *values: object) -> None:
+        with self._lock:
+            self._db.execute(sql, values)
+
+    def _read(self, where: str, *values: object) -> list[Spooled]:
+        columns = "seq, key, decision, traceparent, topic_id, partition, offset"
+        with self._lock:
+            rows = self._db.execute(f"SELECT {columns} FROM decisions {where}", values).fetchall()  # noqa: S608
+        return [
+            Spooled(
+                seq,
+                key,
+                Decision.model_validate_json(text),
+                trace,
+                Sent(UUID(topic), part, at) if topic else None,
+            )
+            for seq, key, text, trace, topic, part, at in rows
+        ]
+
+
+def _sync_directory(path: Path) -> None:
+    """So that the file itself survives a power cut, where the system can do it."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,118 @@
+"""Decisions of this system's own desks: denied here at once, spooled, sent in order, for ever, until the
+broker has them.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from typing import Any
+from uuid import UUID
+
+from kielto import kafka
+from kielto.events.envelope import encode
+from kielto.events.messages import Decision
+from kielto.subscriber.denials import Denial, Denials, Sent
+from kielto.subscriber.gate import Party
+from kielto.subscriber.spool import Spool, Spooled
+
+log = logging.getLogger(__name__)
+CHECK_SECONDS = 10.0
+"""How often the decisions topic is looked at though nothing waits: it may have been recreated."""
+RETRY_SECONDS = 1.0
+_FAULTS = (*kafka.DOWN, kafka.KafkaError, sqlite3.Error)
+
+
+class Submitting:
+    """`topic`: the party's decisions topic."""
+
+    def __init__(self, bootstrap: str, party: Party, topic: str, spool: Spool, denials: Denials) -> None:
+        self._bootstrap, self._party, self._topic = bootstrap, party, topic
+        self._spool, self._denials = spool, denials
+        self._waiting = asyncio.Event()
+        self._waiting.set()
+
+    async def load(self) -> None:
+        """Denials of an earlier run, from the spool."""
+        for spooled in await asyncio.to_thread(self._spool.all):
+            self._denials.add(self._denial(spooled.decision, spooled.sent))
+
+    async def submit(self, key: str, decision: Decision, traceparent: str | None) -> None:
+        """Denied when called, durable when it returns. Raises TooLarge, and sqlite3.Error when the disk
+        refuses: the denial holds all the same until the next start.
+        """
+        encode(decision, key=key, source=self._party.name)
+        self._denials.add(self._denial(decision, None))
+        await asyncio.to_thread(self._spool.add, key, decision, traceparent)
+        self._waiting.set()
+
+    def _denial(self, decision: Decision, sent: Sent | None) -> Denial:
+        said = decision.subject.number or decision.subject.point
+        return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
+
+    async def run(self) -> None:
+        while True:
+            producer = kafka.producer(self._bootstrap)
+            try:
+                await producer.start()
+                while True:
+                    await self._send_waiting(producer)
+            except _FAULTS as error:
+                log.warning("decisions wait in the spool, trying again: %s", type(error).__name__)
+            finally:
+                await kafka.abort(producer)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _send_waiting(self, producer: Any) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._waiting.wait()
+        except TimeoutError:
+            pass
+        self._waiting.clear()
+        topic_id = await self._topic_id(producer)
+        await self._send_lost_again(topic_id)
+        while batch := await asyncio.to_thread(self._spool.waiting):
+            places = [await self._send(producer, spooled) for spooled in batch]
+            if await self._topic_id(producer) != topic_id:
+                self._waiting.set()  # which topic has them is not known: all again
+                return
+            for spooled, (partition, offset) in zip(batch, places, strict=True):
+                await self._note(spooled.decision, Sent(topic_id, partition, offset))
+
+    async def _send(self, producer: Any, spooled: Spooled) -> tuple[int, int]:
+        decision = spooled.decision
+        message = encode(
+            decision,
+            key=spooled.key,
+            source=self._party.name,
+            traceparent=spooled.traceparent,
+            ident=decision.id,
+        )
+        told = await producer.send_and_wait(
+            self._topic, message.value, key=message.key, headers=message.headers
+        )
+        return told.partition, told.offset
+
+    async def _note(self, decision: Decision, where: Sent) -> None:
+        if decision.act.restricts:
+            await asyncio.to_thread(self._spool.sent, decision, where)
+            self._denials.sent(decision.id, where)
+        else:  # nothing is denied meanwhile, so nothing has to end
+            await asyncio.to_thread(self._spool.forget, [decision.id])
+
+    async def _send_lost_again(self, topic_id: UUID) -> None:
+        """Those sent to a topic that is gone before the group took them in. Its own ids make a repeat
+        harmless.
+        """
+        for spooled in await asyncio.to_thread(self._spool.all):
+            if spooled.sent is not None and spooled.sent.topic_id != topic_id:
+                await asyncio.to_thread(self._spool.sent, spooled.decision, None)
+                self._denials.sent(spooled.decision.id, None)
+
+    async def _topic_id(self, producer: Any) -> UUID:
+        while True:
+            ids = await kafka.topic_ids(producer, [self._topic])
+            if self._topic in ids:
+                return ids[self._topic]
+            log.warning("topic %s is missing, or not ours to write; decisions wait in the spool", self._topic)
+            await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,242 @@
+"""`Subscriber`: everything an outside system needs, in one object."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from kielto.events.topics import acks, decisions, permissions_of
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.subscriber.acks import Acknowledger, Sender
+from kielto.subscriber.decide import decide
+from kielto.subscriber.denials import Denials
+from kielto.subscriber.follow import Following
+from kielto.subscriber.gate import Gate, Party
+from kielto.subscriber.questions import Answer, Question, Reason
+from kielto.subscriber.session import Session
+from kielto.subscriber.spool import Spool
+from kielto.subscriber.state import Delta
+from kielto.subscriber.store import Mark, Store, StoreError, StoreLost
+from kielto.subscriber.submit import Submitting
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 1.0
+READY_POLL_SECONDS = 0.02
+
+
+class Subscriber:
+    """Follows a party's topics and answers `may`; acknowledges what its store holds by itself; takes
+    decisions in.
+
+    `subscriber`: this system's id in the group. `party`: whose topics it reads, `company.<id>` or
+    `partner.<id>`. `point_keys`: the party's point keys by generation. `store`: `MemoryStore()`, or a
+    `PostgresStore`, one for each instance. `spool`: a file on a disk that lasts, needed for `submit` and
+    good for proof. `stale_seconds`: the gate shuts when the view is older; at least three beats. `country`
+    (ISO 3166 alpha-2) reads phone numbers without a country code. `instance`: this installation's id; kept
+    in the spool by default.
+
+    Use it as an asynchronous context manager. It starts at once, whether Kafka and the store are there or
+    not; until it has read everything, and whenever it is not sure that it has, `may` says no.
+    """
+
+    def __init__(
+        self,
+        *,
+        subscriber: str,
+        party: str,
+        bootstrap: str,
+        point_keys: Mapping[int, bytes],
+        store: Store,
+        spool: Path | None = None,
+        stale_seconds: float = 30.0,
+        country: str = "FI",
+        instance: UUID | None = None,
+    ) -> None:
+        self.subscriber, self.party = subscriber, party
+        self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
+        self._whose = Party(party, dict(point_keys), country)
+        self._instance, self._spool_path = instance, spool
+        self._spool: Spool | None = None
+        self._denials = Denials(decisions(party))
+        self._submitting: Submitting | None = None
+        self._session: Session | None = None
+        self._gate: Gate | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: StoreError | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises OSError or sqlite3.Error when the spool cannot be used."""
+        if self._spool_path is not None:
+            self._spool = await asyncio.to_thread(Spool, self._spool_path)
+            self._instance = self._instance or await asyncio.to_thread(self._spool.instance)
+            topic = decisions(self.party)
+            self._submitting = Submitting(self._bootstrap, self._whose, topic, self._spool, self._denials)
+            await self._submitting.load()
+            self._start(self._submitting.run())
+        self._instance = self._instance or uuid4()
+        self._start(self._follow())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    # -- asking
+
+    def may(self, question: Question) -> Answer:
+        """Whether one may be marketed to, now. Never raises; ask directly before handing a message over."""
+        return Answer(False, Reason.STARTING) if self._gate is None else self._gate.may(question)
+
+    def may_all(self, questions: Iterable[Question]) -> list[Answer]:
+        """`may` for each, in order."""
+        return [self.may(question) for question in questions]
+
+    def shut(self) -> Reason | None:
+        """Why the gate is shut for at least some, or None."""
+        return Reason.STARTING if self._gate is None else self._gate.shut()
+
+    def count(self) -> int:
+        """Customers in the store, allowed or not."""
+        return 0 if self._session is None else len(self._session.follower.image)
+
+    async def ready(self) -> None:
+        """Returns when the gate is open for everyone. Raises StoreError when the store refuses us for good."""
+        while self.shut() is not None:
+            if self._refused is not None:
+                raise self._refused
+            await asyncio.sleep(READY_POLL_SECONDS)
+
+    # -- telling
+
+    async def submit(
+        self,
+        act: Act | str,
+        *,
+        customer: str | None = None,
+        number: str | None = None,
+        email: str | None = None,
+        phone: str | None = None,
+        reach: Reach | str | None = None,
+        partner: str | None = None,
+        purposes: Sequence[Purpose | str] = (),
+        channels: Sequence[Channel | str] = (),
+        lifts: Sequence[str] = (),
+        by: str = "person",
+        route: str = "self_service",
+        said_at: datetime | None = None,
+        evidence: str | None = None,
+        ident: UUID | None = None,
+        traceparent: str | None = None,
+    ) -> UUID:
+        """What a person said to this system's own desk; returns the decision's id.
+
+        About exactly one of `customer` (64 hex digits), `number`, `email`, `phone`. A *no* is denied here
+        before this returns, and everywhere soon; a *yes* counts when the group has taken it in. When it
+        returns, it is on disk and will be sent, in order, for ever. `ident`: the decision's own id, so that
+        a repeated call is one decision.
+
+        Raises ValueError naming the field and the rule, InvalidContactPoint, TooLarge, or what the disk
+        raises: then it was not taken (though a *no* is denied here until the next start).
+        """
+        if self._submitting is None:
+            raise ValueError("spool: submit needs a file to keep decisions in")
+        said = {
+            "id": ident or uuid4(),
+            "act": act,
+            "reach": reach,
+            "partner": partner,
+            "purposes": tuple(purposes),
+            "channels": tuple(channels),
+            "lifts": tuple(lifts),
+            "by": by,
+            "route": route,
+            "said_at": said_at or datetime.now(UTC),
+            "evidence": evidence,
+        }
+        key, decision = decide(self._whose, said, customer, number, email, phone)
+        await self._submitting.submit(key, decision, traceparent)
+        return decision.id
+
+    # -- running
+
+    async def _follow(self) -> None:
+        """For ever: load the store, feed it, and load it again when it is lost."""
+        while True:
+            try:
+                await self._one_session()
+            except* StoreLost as group:
+                log.warning("the store is loaded again: %s", _flat(group)[0])
+            except* StoreError as group:
+                self._refused = StoreError(*_flat(group)[0].args)
+                log.error("the store cannot be used: %s", self._refused)  # noqa: TRY400 - told in full
+            except* Exception as group:  # noqa: BLE001 - nothing may end the following; the gate is shut meanwhile
+                places = ", ".join(_place(error) for error in _flat(group))
+                log.error("following failed, beginning again: %s", places)  # noqa: TRY400 - texts may hold data
+            if self._refused is not None:
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _one_session(self) -> None:
+        session = await Session.load(self._store, self.party, self._stale_seconds, self._spool)
+        following = Following(self._bootstrap, permissions_of(self.party), session)
+        assert self._instance is not None
+        sender = Sender(self.party, self.subscriber, self._instance, acks(self.party), following.topics)
+        acknowledger = Acknowledger(
+            self._bootstrap,
+            sender,
+            lambda: session.committed,
+            following.verify,
+            self._note,
+            lambda: self.shut() is None,
+        )
+        session.on_commit = lambda delta: self._committed(delta, acknowledger)
+        self._session, self._gate = session, Gate(self._whose, session.follower, self._denials)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(following.run())
+                tasks.create_task(acknowledger.run())
+        finally:
+            self._gate = None
+
+    def _note(self, mark: Mark) -> None:
+        if self._spool is not None and self._store.durable:
+            self._spool.acknowledging(mark)
+
+    def _committed(self, delta: Delta, acknowledger: Acknowledger) -> None:
+        acknowledger.committed(delta.news)
+        for partition, _, beat in delta.beats:
+            ended = self._denials.beat(partition, beat.taken)
+            if ended and self._spool is not None:
+                self._start(asyncio.to_thread(self._spool.forget, ended))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_flat(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"

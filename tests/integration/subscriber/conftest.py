@@ -1,0 +1,54 @@
+"""A relay of a company of the test's own, and subscribers that follow it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.stack import Stack
+from kielto.subscriber import MemoryStore, Subscriber
+from tests.integration.subscriber.relay import Relay, new_party
+
+POINT_KEY = b"p" * 32
+Follow = Callable[..., Subscriber]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """aiokafka writes a hundred lines a second while a broker is away."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture
+async def relay(stack: Stack) -> AsyncIterator[Relay]:
+    async with Relay(stack.kafka.bootstrap, new_party()) as relay:
+        yield relay
+
+
+@pytest.fixture
+def follow(stack: Stack, relay: Relay, tmp_path: Path) -> Follow:
+    """A subscriber of the relay's company; not started. Give `spool=None` for none."""
+
+    def make(**changes: Any) -> Subscriber:
+        settings: dict[str, Any] = {
+            "subscriber": "crm",
+            "party": relay.party,
+            "bootstrap": stack.kafka.bootstrap,
+            "point_keys": {1: POINT_KEY},
+            "store": MemoryStore(),
+            "spool": tmp_path / "spool.sqlite",
+            "stale_seconds": 3.0,
+        }
+        return Subscriber(**(settings | changes))
+
+    return make
+
+
+async def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Wait until it is true; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - the subscriber is asked as its users ask it
+            await asyncio.sleep(0.01)
