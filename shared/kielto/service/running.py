@@ -75,7 +75,7 @@ class Running:
         yield self._with_kafka()
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
-        for work in (*self._service.background, self._housekeeping):
+        for work in (*self._service.background, self._watch_inputs, self._housekeeping):
             yield self._for_ever(work)
 
     async def _with_kafka(self) -> None:
@@ -92,7 +92,7 @@ class Running:
             )
             self._health.claimed = True
         await self._patiently(lambda: snapshots.request_first(pool, self._service.families))
-        work: list[Callable[[], Awaitable[None]]] = [self._watch_inputs]
+        work: list[Callable[[], Awaitable[None]]] = []
         if Role.CONSUMERS in self._roles:
             work.append(self._consumers.run)
         if Role.RELAY in self._roles:
