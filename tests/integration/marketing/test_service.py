@@ -145,6 +145,9 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
         found = await api.found(ident)
         assert (found["addressed"], found["recalled"], found["delivered"]) == (len(crowd), 2, 1)
         assert Counter(action for _, action in await told()) == {"address": len(crowd), "recall": 2}
+    began = time.monotonic()
+    await asyncio.to_thread(marketing.stop)
+    assert time.monotonic() - began < 8, "a graceful stop waits only for what is in hand"
 
 
 async def _report(world: Others, services: Services, ident: str, subject: str, who: Person) -> None:
