@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -59,6 +59,7 @@ class Play:
     services: Services
     world: World
     others: Others
+    instance: UUID = field(default_factory=uuid4)
 
     async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token.issue(['desk', 'dpo', 'operator'])}"}
@@ -102,7 +103,7 @@ class Play:
         key = self.world.key("company.kauppa", who)
         return [cast(Permissions, stood.read.event) for stood in found if stood.read.key == key]
 
-    async def acknowledge(self, subscriber: str = "kauppa-crm", generation: UUID | None = None) -> None:
+    async def acknowledge(self, subscriber: str = "kauppa-crm") -> None:
         """The subscriber has applied everything that stands in its topics now."""
         positions = [
             Position(topic=topic, topic_id=await self.others.topic_id(topic), partition=p, offset=end)
@@ -111,8 +112,8 @@ class Play:
         ]
         ack = Acknowledgement(
             subscriber=subscriber,
-            instance=uuid4(),
-            generation=generation or uuid4(),
+            instance=self.instance,
+            generation=self.instance,
             positions=tuple(positions),
             claimed_at=datetime.now(UTC),
         )
