@@ -18,6 +18,12 @@ class Limit(NamedTuple):
     lifted_by: tuple[UUID, ...]
 
 
+_PURPOSES_OF: dict[Mode | None, tuple[Purpose, ...]] = {
+    None: (Purpose.OWN_MARKETING,),
+    Mode.WE_SEND: (Purpose.PARTNER_MARKETING,),
+    Mode.PARTNER_SENDS: (Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE),
+}
+
 UNLIMITED = Limit(None, (), ())
 
 
@@ -43,9 +49,7 @@ def groups_of(yes: Decision) -> Groups:
 
 def purposes_of(cell: Cell) -> tuple[Purpose, ...]:
     """All that has to be allowed: where the partner sends, the disclosure too."""
-    if cell.mode is Mode.PARTNER_SENDS:
-        return (Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE)
-    return (cell.purpose,)
+    return _PURPOSES_OF[cell.mode]
 
 
 def denies(no: Heard, cell: Cell) -> bool:
@@ -77,7 +81,7 @@ def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
     denying: list[Decision] = []
     lifted_by: list[UUID] = []
     for no, cited_by in restrictions:
-        lifted, by = _lifted(no, cited_by, cell)
+        lifted, by = _lifted(no, cited_by, cell) if cited_by else (NO_GROUPS, ())
         groups = both(groups, lifted)
         lifted_by += by
         if lifted is not None:
@@ -87,8 +91,6 @@ def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
 
 def _lifted(no: Heard, cited_by: tuple[Heard, ...], cell: Cell) -> tuple[Groups, Sequence[UUID]]:
     """For which groups it is lifted at the cell: for every purpose of the cell that it denies."""
-    if not cited_by:
-        return NO_GROUPS, ()
     groups: Groups = None
     by: list[UUID] = []
     for purpose in purposes_of(cell):

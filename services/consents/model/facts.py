@@ -31,7 +31,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Customership:
-    """A customer's relation to one company. `ref` is the sealed digest of the customer number."""
+    """A customer's relation to one company. `ref` is the sealed digest of the customer number.
+
+    It ends (`active` false), and in a merge it may move to the survivor; it never vanishes, since a *no* given by the
+    number binds whoever had it.
+    """
 
     company: str
     ref: bytes
