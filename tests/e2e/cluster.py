@@ -4,6 +4,7 @@ The relays of consents run apart from its API, twice, so that one is killed whil
 """
 
 import asyncio
+import functools
 import os
 import random
 import sys
@@ -19,7 +20,6 @@ from deploy.local.paths import ROOT
 from deploy.local.processes import Process
 from deploy.local.services import Services, answers
 from deploy.local.stack import Stack
-from kielto.events.digests import pairwise
 from kielto.service.keys import Keys
 
 BEAT_SECONDS = 0.5
@@ -92,7 +92,11 @@ class Cluster:
 
     def ident(self, party: str, thing: UUID) -> str:
         """The party's own id of a customer or decision."""
-        return pairwise(Keys.load(self.services.keys_folder / "services.keys.json").id_keys[party], thing)
+        return self._keys().pairwise(party, thing)
+
+    @functools.cache  # noqa: B019 - one cluster a test
+    def _keys(self) -> Keys:
+        return Keys.load(self.services.keys_folder / "services.keys.json")
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """A call of one of our services, tried again until it is answered: killed ones come back."""

@@ -16,13 +16,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import uvicorn
 from fastapi import FastAPI
 
 from deploy.local.ports import LOOPBACK
 from kielto.group import load
-from kielto.subscriber import Answer, MemoryStore, PostgresStore, Question, Reason, Subscriber
+from kielto.subscriber import Answer, MemoryStore, PostgresStore, Question, Subscriber
 
 POLL_SECONDS = 0.001
 
@@ -67,8 +68,9 @@ def routes(app: FastAPI, receiver: Receiver) -> None:
 
     @app.post("/submit")
     async def submit(decision: dict[str, Any]) -> dict[str, Any]:
-        """A decision that this company's own desk took."""
-        ident = await receiver.subscriber.submit(**decision)
+        """A decision that this company's own desk took; with its `id`, a repeated call is one decision."""
+        own = UUID(decision.pop("id")) if "id" in decision else None
+        ident = await receiver.subscriber.submit(**decision, ident=own)
         return {"id": str(ident), "at": time.time()}
 
 
@@ -114,6 +116,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-__all__ = ["Reason", "Receiver", "options", "routes", "subscriber_of"]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -105,10 +105,14 @@ async def until_allowed(world: World, register: Register, numbers: Iterable[str]
             raise RuntimeError(f"a receiver does not permit what it should: {answer['reason']}")
 
 
-async def bans(world: World, step: Step, register: Register, numbers: list[str]) -> None:
-    """Bans one after another; a ban reaches every company that knows the person."""
+async def bans(world: World, step: Step, register: Register, numbers: list[str], first: Callable[[], None]) -> None:
+    """Bans one after another; each reaches every company that knows the person. `first()` after the first one."""
     await until_allowed(world, register, numbers)
-    good = [await ban(world, step, register, n) for n in numbers]
+    good = []
+    for number in numbers:
+        good.append(await ban(world, step, register, number))
+        if len(good) == 1:
+            first()
     step.ok = all(good)
     step.shown = f"{sum(good)} of {len(numbers)} bans applied by every company that knows the person"
 

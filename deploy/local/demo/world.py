@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -17,7 +18,6 @@ from deploy.local.paths import ROOT
 from deploy.local.processes import Process
 from deploy.local.services import Services, answers
 from deploy.local.stack import Stack
-from kielto.events.digests import pairwise
 from kielto.service.keys import Keys
 
 BEAT_SECONDS = 0.5
@@ -105,9 +105,9 @@ class World:
 
     def ident(self, party: str, customer: UUID) -> str:
         """The party's own id of a customer, which only the services' keys can make."""
-        return pairwise(self._keys.id_keys[party], customer)
+        return self._keys().pairwise(party, customer)
 
-    @property
+    @functools.cache  # noqa: B019 - one world a process
     def _keys(self) -> Keys:
         return Keys.load(self.services.keys_folder / "services.keys.json")
 
