@@ -36,6 +36,7 @@ from tests.integration.marketing.world import (
     person,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 KAUPPA, MATKAT = audiences("company.kauppa"), audiences("partner.matkat")
 EXPRESS = CONSENTS.topic(Lane.EXPRESS)
 
@@ -65,6 +66,10 @@ class Api:
         assert answer.is_success, answer.text
         return cast(dict[str, Any], answer.json())
 
+    async def metrics(self) -> str:
+        async with httpx.AsyncClient(timeout=20) as client:
+            return (await client.get(f"{self._base.removesuffix('/marketing')}/metrics")).text
+
     async def launch(self, aim: Aim) -> str:
         body = {
             "name": "Spring",
@@ -82,7 +87,7 @@ class Api:
         return await self.call("GET", f"/campaigns/{ident}")
 
 
-async def until(what: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
+async def until(what: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """The first true answer; raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not (answer := await what()):  # noqa: ASYNC110
@@ -133,7 +138,7 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
             began = time.monotonic()
             await world.write(EXPRESS, "consents", permissions(banned, 2))
             await until(lambda: _holds(told, (subjects[banned.id], "recall")))
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 10
 
             message = envelope.encode(permissions(garbled, 2), key=str(garbled.id), source="consents")
             await world.write_raw(EXPRESS, message.key, b"{", message.headers)
@@ -145,6 +150,7 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
         found = await api.found(ident)
         assert (found["addressed"], found["recalled"], found["delivered"]) == (len(crowd), 2, 1)
         assert Counter(action for _, action in await told()) == {"address": len(crowd), "recall": 2}
+        assert 'kielto_marketing_recalls_total{party="company.kauppa"} 2.0' in await api.metrics()
     began = time.monotonic()
     await asyncio.to_thread(marketing.stop)
     assert time.monotonic() - began < 8, "a graceful stop waits only for what is in hand"
@@ -190,7 +196,7 @@ async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(mark
             assert await fetch(marketing, "SELECT state FROM campaigns") == "launching"
             process.start()
             await asyncio.to_thread(marketing.wait, "marketing")
-            await until(lambda: _is(Api(marketing), ident, state="launched", addressed=len(crowd)), 60)
+            await until(lambda: _is(Api(marketing), ident, state="launched", addressed=len(crowd)))
 
             async def all_sent() -> bool:
                 return int(await fetch(marketing, "SELECT count(*) FROM reports")) == 0
