@@ -14,7 +14,9 @@ from services.consents.use_cases.context import Context
 def build(platform: Platform) -> Service:
     group = platform.group
     context = Context.of(group, platform.keys)
-    stale = ConsentsSettings().inputs_stale_seconds or 3 * group.beat_seconds
+    # As patient as the least patient subscriber: its bound for a restricting fact is then twice its own N.
+    patience = min((s.stale_seconds for s in group.subscribers), default=3 * group.beat_seconds)
+    stale = ConsentsSettings().inputs_stale_seconds or patience
     inputs = [CUSTOMERS.express] if CUSTOMERS.express else []
 
     async def watch() -> None:

@@ -58,25 +58,21 @@ class Running:
 
     async def run(self) -> int:
         """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
-        tasks = [asyncio.create_task(work) for work in self._work()]
-        background = [asyncio.create_task(work) for work in self._background()]
         stopped = asyncio.create_task(self._stop.wait())
-        done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for work in background:
-            work.cancel()  # they work in transactions and begin anew at the next start
-        await self._end([stopped, *tasks, *background])
+        graceful = [asyncio.create_task(work) for work in self._graceful()]
+        others = [
+            asyncio.create_task(self._for_ever(work))
+            for work in (*self._service.background, self._watch_inputs, self._housekeeping)
+        ]
+        done, _ = await asyncio.wait({stopped, *graceful}, return_when=asyncio.FIRST_COMPLETED)
+        await self._end(graceful, others)
         for task in done:
             await task  # raises what ended it
         return 0 if stopped in done else 1
 
-    def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
-        if Role.API in self._roles:
-            yield self._server.serve()
+    def _graceful(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._server.serve()  # whatever the roles: an operator asks each process how it is
         yield self._with_kafka()
-
-    def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
-        for work in (*self._service.background, self._watch_inputs, self._housekeeping):
-            yield self._for_ever(work)
 
     async def _with_kafka(self) -> None:
         """What needs Kafka: topics as they must be, an epoch at the very first start, then everything
@@ -97,10 +93,7 @@ class Running:
             work.append(self._consumers.run)
         if Role.RELAY in self._roles:
             work += [relay.run for relay in self._relays]
-        try:
-            await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
-        finally:
-            log.info("consumers and relays ended")
+        await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
 
     async def _verify(self) -> None:
         """Raises TopicMismatch; waits as long as Kafka is away."""
@@ -151,25 +144,26 @@ class Running:
                 await asyncio.sleep(seconds)
                 seconds = min(seconds * 2, 30.0)
 
-    async def _end(self, tasks: list["asyncio.Task[Any]"]) -> None:
+    async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
         """No new request or message is begun; what is in hand is finished, within the grace."""
         self._health.stopping = True
         self._stop.set()
+        for task in others:
+            task.cancel()
         self._server.should_exit = True
+        self._consumers.stop()
         for relay in self._relays:
             relay.stop()
-        await asyncio.wait(tasks, timeout=0.5)  # relays end by themselves
-        self._consumers.stop()
-        await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
-        for task in tasks:
+        await asyncio.wait(graceful, timeout=_GRACE_SECONDS)
+        for task in graceful:
             task.cancel()
-        await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+        await asyncio.wait([*graceful, *others], timeout=_GRACE_SECONDS)
 
     def _make_server(self) -> "_Server":
         platform, service = self._platform, self._service
         app = create_app(
             self._name,
-            service.routers,
+            service.routers if Role.API in self._roles else (),
             pool=platform.pool,
             verifier=platform.verifier,
             health=self._health,
