@@ -17,6 +17,7 @@ from kielto.events.messages import Acknowledgement, Position, StoreException
 from kielto.events.topics import Lane
 from kielto.subscriber.session import Committed
 from kielto.subscriber.store import Mark
+from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
@@ -25,7 +26,7 @@ COALESCE_SHUT_SECONDS = 0.5
 PROGRESS_SECONDS = 5.0
 """Positions that only beats have moved are told so often."""
 EXCEPTIONS = 300
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 
 
 class Sender(NamedTuple):
@@ -99,6 +100,7 @@ class Acknowledger:
             self._news.set()
 
     async def run(self) -> None:
+        telling = Telling(log)
         while True:
             producer = kafka.producer(self._bootstrap)
             try:
@@ -108,7 +110,7 @@ class Acknowledger:
                     await self._send(producer)
                     await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
             except (*kafka.DOWN, kafka.KafkaError, sqlite3.Error) as error:
-                log.debug("not acknowledged, trying again: %s", type(error).__name__)
+                telling.warn("not acknowledged, trying again: %s", type(error).__name__)
                 self._news.set()
             finally:
                 await kafka.abort(producer)

@@ -19,12 +19,12 @@ from kielto.kafka import TopicPartition
 from kielto.subscriber.decode import CONTROL
 from kielto.subscriber.freshness import clock
 from kielto.subscriber.session import Batch, Session
+from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
 """How long a fetch waits when nothing comes; it returns as soon as something does."""
 RETRY_SECONDS = (0.1, 2.0)
-TELL_SECONDS = 10.0
 PORTION, PORTION_SHUT = 250, 2000
 """Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
 long.
@@ -48,7 +48,7 @@ class Following:
             tasks.create_task(self._for_ever(self._probe))
 
     async def _for_ever(self, work: Callable[[Any], Awaitable[None]]) -> None:
-        pause, told = RETRY_SECONDS[0], -TELL_SECONDS
+        pause, telling = RETRY_SECONDS[0], Telling(log)
         while True:
             began = clock()
             try:
@@ -56,19 +56,17 @@ class Following:
                     await self.verify(client)
                     await work(client)
             except _FAULTS as error:
-                if clock() - told > TELL_SECONDS:
-                    log.warning("Kafka cannot be read, trying again: %s", type(error).__name__)
-                    told = clock()
-            pause = RETRY_SECONDS[0] if clock() - began > TELL_SECONDS else min(2 * pause, RETRY_SECONDS[1])
+                telling.warn("Kafka cannot be read, trying again: %s", type(error).__name__)
+            pause = (
+                RETRY_SECONDS[0] if clock() - began > RETRY_SECONDS[1] else min(2 * pause, RETRY_SECONDS[1])
+            )
             await asyncio.sleep(pause)
 
     async def verify(self, client: Any) -> None:
         """Ask for the topics' ids now; waits while one is missing. Raises one of Kafka's faults."""
-        told = -TELL_SECONDS
+        telling = Telling(log)
         while missing := await self._ask(client):
-            if clock() - told > TELL_SECONDS:
-                log.warning("topic %s is missing, or not ours to read; waiting for it", missing)
-                told = clock()
+            telling.warn("topic %s is missing, or not ours to read; waiting for it", missing)
             await asyncio.sleep(RETRY_SECONDS[0])
 
     async def _ask(self, client: Any) -> str | None:

@@ -20,6 +20,7 @@ from kielto.subscriber import stored
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.state import Delta, State
 from kielto.subscriber.store import Mark, StoredRow, StoreError, StoreLost
+from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 LAYOUT = 1
@@ -121,7 +122,7 @@ class PostgresStore:
     async def _connect(self) -> None:
         """A new connection that holds the lock; waits as long as it takes. Raises StoreError."""
         await self.close()
-        told = 0.0
+        telling = Telling(log)
         while True:
             try:
                 self._connection = await asyncpg.connect(
@@ -134,10 +135,7 @@ class PostgresStore:
                 raise StoreError(f"the store refuses us: {type(error).__name__}") from None
             except _AWAY as error:
                 why = f"the store is away ({type(error).__name__})"
-            now = asyncio.get_running_loop().time()
-            if now - told > 10:
-                log.warning("%s; waiting", why)
-                told = now
+            telling.warn("%s; waiting", why)
             await self.close()
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -14,11 +14,12 @@ from kielto.events.messages import Decision
 from kielto.subscriber.denials import Denial, Denials, Sent
 from kielto.subscriber.gate import Party
 from kielto.subscriber.spool import Spool, Spooled
+from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0
 """How often the decisions topic is looked at though nothing waits: it may have been recreated."""
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 _FAULTS = (*kafka.DOWN, kafka.KafkaError, sqlite3.Error)
 
 
@@ -50,6 +51,7 @@ class Submitting:
         return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
 
     async def run(self) -> None:
+        telling = Telling(log)
         while True:
             producer = kafka.producer(self._bootstrap)
             try:
@@ -57,7 +59,8 @@ class Submitting:
                 while True:
                     await self._send_waiting(producer)
             except _FAULTS as error:
-                log.warning("decisions wait in the spool, trying again: %s", type(error).__name__)
+                telling.warn("decisions wait in the spool, trying again: %s", type(error).__name__)
+                self._waiting.set()
             finally:
                 await kafka.abort(producer)
             await asyncio.sleep(RETRY_SECONDS)
@@ -110,9 +113,10 @@ class Submitting:
                 self._denials.sent(spooled.decision.id, None)
 
     async def _topic_id(self, producer: Any) -> UUID:
-        while True:
-            ids = await kafka.topic_ids(producer, [self._topic])
-            if self._topic in ids:
-                return ids[self._topic]
-            log.warning("topic %s is missing, or not ours to write; decisions wait in the spool", self._topic)
+        telling = Telling(log)
+        while self._topic not in (ids := await kafka.topic_ids(producer, [self._topic])):
+            telling.warn(
+                "topic %s is missing, or not ours to write; decisions wait in the spool", self._topic
+            )
             await asyncio.sleep(RETRY_SECONDS)
+        return ids[self._topic]

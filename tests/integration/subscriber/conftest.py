@@ -10,9 +10,9 @@ import pytest
 
 from deploy.local.stack import Stack
 from kielto.subscriber import MemoryStore, Subscriber
+from tests.integration.subscriber.customers import POINT_KEY
 from tests.integration.subscriber.relay import Relay, new_party
 
-POINT_KEY = b"p" * 32
 Follow = Callable[..., Subscriber]
 
 

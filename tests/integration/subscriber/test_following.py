@@ -5,40 +5,14 @@ import time
 
 import pytest
 
-from kielto.events.digests import digest_of, point_of
-from kielto.events.records import AllowedPoint, Permissions
+from kielto.events.records import Permissions
 from kielto.events.topics import Lane
-from kielto.events.words import PointKind, Status
-from kielto.subscriber import Channel, Purpose, Question, Reason, Subscriber
-from tests.integration.subscriber.conftest import POINT_KEY, Follow, until
+from kielto.events.words import Status
+from kielto.subscriber import Reason
+from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.customers import NAMES, by_address, by_id, customer, open_with
 from tests.integration.subscriber.relay import Relay
-from tests.unit.subscriber.logs import OWN, hexes, message, permissions
-
-
-def mail(name: str) -> str:
-    return point_of(POINT_KEY, digest_of(PointKind.EMAIL, f"{name}@example.com"))
-
-
-def customer(name: str, version: str = "1.1", allowed: bool = True) -> Permissions:
-    listed = (AllowedPoint(point=mail(name), channel="email", allow=(OWN,)),) if allowed else ()
-    return permissions(name, version).model_copy(update={"points": listed})
-
-
-def by_id(name: str) -> Question:
-    return Question(Purpose.OWN_MARKETING, Channel.EMAIL, customer=hexes(name))
-
-
-def by_address(name: str) -> Question:
-    return Question(Purpose.OWN_MARKETING, Channel.EMAIL, address=f"{name}@example.com")
-
-
-NAMES = [f"c{i}" for i in range(300)]
-
-
-async def open_with(kielto: Subscriber, relay: Relay, *names: str) -> None:
-    await relay.backfill(*(customer(name) for name in names))
-    async with asyncio.timeout(20):
-        await kielto.ready()
+from tests.unit.subscriber.logs import hexes, message
 
 
 async def test_shut_until_the_backfill_is_whole_then_open(relay: Relay, follow: Follow) -> None:

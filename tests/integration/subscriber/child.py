@@ -1,0 +1,32 @@
+"""A subscriber with a store in PostgreSQL as a process of its own, to be killed.
+
+python -m tests.integration.subscriber.child BOOTSTRAP PARTY DSN SPOOL
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from kielto.subscriber import PostgresStore, Subscriber, follow
+from tests.integration.subscriber.customers import POINT_KEY
+
+follow.PORTION_SHUT = 100  # many commits, so that it can be killed between two
+
+
+async def main(bootstrap: str, party: str, dsn: str, spool: str) -> None:
+    async with Subscriber(
+        subscriber="crm",
+        party=party,
+        bootstrap=bootstrap,
+        point_keys={1: POINT_KEY},
+        store=PostgresStore(dsn),
+        spool=Path(spool),
+        stale_seconds=3.0,
+    ) as kielto:
+        await kielto.ready()
+        print("open", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""Decisions taken at the company: denied at once, on disk, sent, and denied until the group has taken them in."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deploy.local.kafka import Kafka
+from kielto.events.digests import InvalidContactPoint, digest_of
+from kielto.events.topics import Lane, decisions
+from kielto.events.words import Act, PointKind
+from kielto.subscriber import MemoryStore, Question, Reason, Subscriber
+from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.customers import POINT_KEY, by_address, by_id, customer, open_with
+from tests.integration.subscriber.relay import Relay, new_party
+from tests.unit.subscriber.logs import hexes
+
+SUBMITTED = "a decision was given here"
+
+
+async def sent(relay: Relay, count: int) -> list[str]:
+    """The ids of the decisions on the topic, once there are so many."""
+    async with asyncio.timeout(20):
+        while len(found := await relay.decided()) < count:  # noqa: ASYNC110 - only the broker can tell
+            await asyncio.sleep(0.05)
+    return [str(decision.id) for decision in found]
+
+
+async def test_from_the_desk_to_the_group_and_back(relay: Relay, follow: Follow) -> None:
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a", "b")
+        ident = await kielto.submit("ban", email="A@example.com")
+        assert kielto.may(by_address("a")).detail == SUBMITTED
+        assert kielto.may(by_id("a")).detail == SUBMITTED
+        assert kielto.may(by_id("b"))
+        assert await sent(relay, 1) == [str(ident)]
+        (decision,) = await relay.decided()
+        assert decision.subject.point == digest_of(PointKind.EMAIL, "a@example.com").hex()
+        await asyncio.sleep(4 * relay.beat_seconds)  # beats that say nothing of it end nothing
+        assert kielto.may(by_id("a")).detail == SUBMITTED
+        await relay.put(Lane.EXPRESS, customer("a", "1.2", allowed=False))
+        await relay.take_in_decisions()
+        await until(lambda: kielto.may(by_id("a")).detail == "nothing permits it")
+
+
+async def test_a_denial_survives_a_restart_and_a_yes_denies_nothing(relay: Relay, follow: Follow) -> None:
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a", "b")
+        no = await kielto.submit(Act.BAN, customer=hexes("a"))
+        yes = await kielto.submit(Act.CONSENT, customer=hexes("b"))
+        assert kielto.may(by_id("b"))
+        assert await sent(relay, 2) == [str(no), str(yes)]
+    async with follow(store=MemoryStore()) as kielto:
+        async with asyncio.timeout(20):
+            await kielto.ready()
+        assert kielto.may(by_id("a")).detail == SUBMITTED
+        await relay.take_in_decisions()
+        await until(
+            lambda: kielto.may(by_id("a"))
+        )  # what the group says counts: it did not take it for a ban
+    async with follow(store=MemoryStore()) as kielto:
+        async with asyncio.timeout(20):
+            await kielto.ready()
+        assert kielto.may(by_id("a"))
+        assert len(await relay.decided()) == 2
+
+
+async def test_the_same_decision_twice_is_one(relay: Relay, follow: Follow) -> None:
+    async with follow() as kielto:
+        ident = await kielto.submit("ban", number="123")
+        assert await kielto.submit("ban", number="123", ident=ident) == ident
+        assert await sent(relay, 1) == [str(ident)]
+
+
+async def test_one_sent_to_a_topic_that_is_gone_is_sent_again(
+    relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kielto.subscriber.submit.CHECK_SECONDS", 0.5)
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a")
+        ident = await kielto.submit("ban", customer=hexes("a"))
+        await sent(relay, 1)
+        await relay.recreate(decisions(relay.party))
+        assert await sent(relay, 1) == [str(ident)]
+        assert kielto.may(by_id("a")).detail == SUBMITTED
+        await relay.take_in_decisions()
+        await until(lambda: kielto.may(by_id("a")))
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({}, ValueError),
+        ({"email": "a@example.com", "number": "1"}, ValueError),
+        ({"customer": "secret"}, ValueError),
+        ({"email": "secret"}, InvalidContactPoint),
+        ({"phone": ""}, InvalidContactPoint),
+        ({"number": "1", "reach": "secret"}, ValueError),
+        ({"number": "1", "evidence": "secret " * 1000}, ValueError),
+    ],
+)
+async def test_what_cannot_be_a_decision_is_refused_without_repeating_it(
+    follow: Follow, given: dict[str, str], error: type[Exception]
+) -> None:
+    async with follow() as kielto:
+        with pytest.raises(error) as refused:
+            await kielto.submit("ban", **given)  # type: ignore[arg-type]
+        assert "secret" not in str(refused.value)
+
+
+async def test_without_a_spool_nothing_is_taken(follow: Follow) -> None:
+    async with follow(spool=None) as kielto:
+        with pytest.raises(ValueError, match="spool"):
+            await kielto.submit("ban", number="1")
+
+
+async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: Path) -> None:
+    """A ban is taken with Kafka stopped, denied at once and after a restart, and sent in order when it is back."""
+    party = new_party()
+
+    def subscriber() -> Subscriber:
+        return Subscriber(
+            subscriber="crm", party=party, bootstrap=kafka.bootstrap, point_keys={1: POINT_KEY},
+            store=MemoryStore(), spool=tmp_path / "spool", stale_seconds=3.0,
+        )  # fmt: skip
+
+    question = Question("own_marketing", "email", customer=hexes("a"))
+    kafka.stop()
+    async with subscriber() as kielto:
+        first = await kielto.submit("ban", customer=hexes("a"))
+        assert not kielto.may(question)
+        await asyncio.sleep(0.5)
+    async with subscriber() as kielto:
+        second = await kielto.submit("opt_out", customer=hexes("a"))
+        await asyncio.to_thread(kafka.start)
+        async with Relay(kafka.bootstrap, party) as relay:
+            await open_with(kielto, relay, "a", "b")
+            assert await sent(relay, 2) == [str(first), str(second)]
+            assert kielto.may(question).detail == SUBMITTED
+            assert kielto.may(by_id("b"))
+            await asyncio.to_thread(kafka.stop)
+            third = await kielto.submit("ban", email="b@example.com")
+            await until(lambda: kielto.shut() is Reason.STALE)
+            await asyncio.to_thread(kafka.start)
+            assert await sent(relay, 3) == [str(first), str(second), str(third)]
+            await until(lambda: kielto.may(by_id("b")).detail == SUBMITTED, 30)
