@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kielto.events.topics import Lane, permissions_of
-from kielto.service import express, marks
+from kielto.service import delivery, express, marks
 from kielto.service.beats import BeatPlan
 from kielto.service.relay import Relay, RelaySettings
 
@@ -24,13 +24,13 @@ def die(*_: object) -> None:
 
 
 def plant(point: str) -> None:
-    original_deliver, original_fetch = express.deliver, marks.fetch
+    original_fetch = marks.fetch
 
     async def deliver(producer: Any, messages: Sequence[Any]) -> Any:
         records = [m for m in messages if not m.key.startswith(b"!")]
         if records and point == "fetched":
             die()
-        delivered = await original_deliver(producer, messages)
+        delivered = await delivery.deliver(producer, messages)
         if records and point == "acknowledged":
             die()
         return delivered
@@ -42,7 +42,8 @@ def plant(point: str) -> None:
             die()
         return found
 
-    express.deliver, marks.fetch = deliver, fetch
+    for module, name, function in ((express, "deliver", deliver), (marks, "fetch", fetch)):
+        setattr(module, name, function)
 
 
 async def main(dsn: str, bootstrap: str, family: str, point: str) -> None:

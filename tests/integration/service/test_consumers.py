@@ -189,8 +189,8 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
         (readable.key, readable.value, [(n, v.replace(b".v1", b".v9")) for n, v in readable.headers]),
     ]
     async with producing(inbox.bench) as producer:
-        for k, value, headers in poison:
-            await producer.send_and_wait(topic, value, k, headers=headers)
+        for raw_key, value, headers in poison:
+            await producer.send_and_wait(topic, value, raw_key, headers=headers)
     await send(inbox.bench, topic, *last)
     async with inbox.running():
         await eventually(lambda: inbox.has_seen(*last), "what is behind it waits")
@@ -222,7 +222,7 @@ async def test_null_keys_and_values_of_a_report_topic(service: Bench) -> None:
 
 
 async def _quarantined(service: Bench, count: int) -> bool:
-    return await service.pool.fetchval("SELECT count(*) FROM quarantine") == count
+    return bool(await service.pool.fetchval("SELECT count(*) = $1 FROM quarantine", count))
 
 
 async def test_two_processes_share_and_nothing_is_taken_in_twice(inbox: Inbox) -> None:

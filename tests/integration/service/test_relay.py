@@ -1,6 +1,7 @@
 """The relays against a real broker: what stands in the log, what is deleted, who leads."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID
 
 from kielto import kafka
@@ -8,12 +9,13 @@ from kielto.events import envelope
 from kielto.events.messages import Audience
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane, Topic, _retained
+from kielto.events.words import Channel, Purpose
 from kielto.service import outbox, postgres, telemetry
 from kielto.service.outbox import Change
-from tests.integration.service.support import Bench, eventually, key, read_log, rising
+from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
 
 
-def _records(entries: list, k: str) -> list[str]:
+def _records(entries: list[Entry], k: str) -> list[str]:
     return [e.version for e in entries if e.key == k]
 
 
@@ -132,18 +134,28 @@ async def test_reports_keep_their_order(service: Bench) -> None:
     sent = [UUID(int=n) for n in range(300)]
     for start in range(0, 300, 50):
         events = [
-            (k, Audience.model_construct(campaign=ident, action="recall", subject=k))
+            (
+                k,
+                Audience(
+                    campaign=ident,
+                    action="recall",
+                    subject=k,
+                    purpose=Purpose.OWN_MARKETING,
+                    channel=Channel.SMS,
+                    at=datetime.now(UTC),
+                ),
+            )
             for ident in sent[start : start + 50]
         ]
         async with postgres.transaction(service.pool) as conn:
             await outbox.report_many(conn, topic.name, events, source="marketing")
     await eventually(lambda: _no_reports(service), "reports are left")
     raw = await read_log(service.bootstrap, topic)
-    assert [e.value.split(b'"')[3].decode() for e in raw] == [str(ident) for ident in sent]
+    assert [e.event.campaign for e in raw] == sent
 
 
 async def _no_reports(service: Bench) -> bool:
-    return await service.pool.fetchval("SELECT count(*) FROM reports") == 0
+    return bool(await service.pool.fetchval("SELECT count(*) = 0 FROM reports"))
 
 
 async def test_a_party_gets_a_fresh_trace_and_only_we_can_join_it(service: Bench) -> None:
