@@ -49,9 +49,8 @@ class Spool:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # decisions hold digests and evidence
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")  # the write-ahead log is synced at every commit
+        self._db = _connect(path, "FULL")  # the write-ahead log is synced at every commit
+        self._notes = _connect(path, "NORMAL")  # a note outlives the process, which is all that it needs
         self._db.executescript(_LAYOUT)
         _sync_directory(path.parent)
 
@@ -103,6 +102,7 @@ class Spool:
 
     def close(self) -> None:
         with self._lock:
+            self._notes.close()
             self._db.close()
 
     def _note(self, name: str) -> str | None:
@@ -128,6 +128,16 @@ class Spool:
             )
             for seq, key, text, trace, topic, part, at in rows
         ]
+
+
+_NOTE_MARK = "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+
+
+def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    return db
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,101 @@
+"""Decisions on disk: in order, once, until they have ended; and what vouches for a store."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from kielto.events.messages import Decision, DecisionSubject
+from kielto.events.words import Act
+from kielto.subscriber.denials import Sent
+from kielto.subscriber.session import _vouched
+from kielto.subscriber.spool import Spool
+from kielto.subscriber.store import Mark
+from tests.unit.subscriber.logs import NOW, hexes
+
+
+def decision(name: str) -> Decision:
+    return Decision(id=uuid4(), subject=DecisionSubject(id=hexes(name)), act=Act.BAN, said_at=NOW)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sub" / "spool"
+
+
+def test_decisions_stay_in_order_until_they_are_sent_and_forgotten(path: Path) -> None:
+    first, second = decision("a"), decision("b")
+    spool = Spool(path)
+    spool.add("k1", first, "trace")
+    spool.add("k2", second, None)
+    spool.add("k1", first, None)
+    spool.close()
+    spool = Spool(path)
+    assert [(s.key, s.decision, s.traceparent) for s in spool.waiting()] == [
+        ("k1", first, "trace"),
+        ("k2", second, None),
+    ]
+    where = Sent(UUID(int=4), 3, 17)
+    spool.sent(first, where)
+    assert [s.decision for s in spool.waiting()] == [second]
+    assert [s.sent for s in spool.all()] == [where, None]
+    spool.sent(first, None)
+    assert len(spool.waiting()) == 2
+    spool.forget([first.id])
+    assert [s.decision for s in spool.all()] == [second]
+
+
+def test_it_is_for_its_owner_alone_and_synced(path: Path) -> None:
+    spool = Spool(path)
+    assert path.stat().st_mode & 0o077 == 0
+    assert spool._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert spool._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_was_added_survives_a_killed_process(path: Path) -> None:
+    said = decision("a")
+    script = (
+        "import os, sys; from pathlib import Path; from kielto.subscriber.spool import Spool;"
+        "from kielto.events.messages import Decision;"
+        "Spool(Path(sys.argv[1])).add('k', Decision.model_validate_json(sys.argv[2]), None);"
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path), said.model_dump_json()],
+        env={"PYTHONPATH": str(Path(__file__).parents[3] / "shared")},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -9
+    assert [s.decision for s in Spool(path).waiting()] == [said]
+
+
+def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises((OSError, sqlite3.Error)):
+        Spool(tmp_path / "file" / "spool")
+    (tmp_path / "other").write_text("this is no database" * 100)
+    with pytest.raises(sqlite3.Error):
+        Spool(tmp_path / "other")
+
+
+def test_the_instance_is_made_once(path: Path) -> None:
+    spool = Spool(path)
+    made = spool.instance()
+    assert spool.instance() == made
+    spool.close()
+    assert Spool(path).instance() == made
+
+
+async def test_what_vouches_for_a_stores_contents(path: Path) -> None:
+    spool, generation = Spool(path), uuid4()
+    assert not await _vouched(None, Mark(generation, 5))
+    assert not await _vouched(spool, Mark(generation, 5))
+    spool.acknowledging(Mark(generation, 5))
+    assert await _vouched(spool, Mark(generation, 5))
+    assert await _vouched(spool, Mark(generation, 6))
+    assert not await _vouched(spool, Mark(generation, 4))  # a backup from before what was acknowledged
+    assert not await _vouched(spool, Mark(uuid4(), 6))
