@@ -9,8 +9,8 @@ from services.marketing.api import drafting, reading
 from services.marketing.subscribers import subscriptions
 from services.marketing.use_cases.keep_launching import keep_launching
 
-STALE_SECONDS = 5.0
-"""A launch waits when the permissions held are older than this, or than three beats if those are longer."""
+STALE_SECONDS = 30.0
+"""A launch waits when the permissions held are older than this (a subscriber's default too), or than three beats."""
 
 
 def build(platform: Platform) -> Service:
