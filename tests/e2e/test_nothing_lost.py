@@ -61,7 +61,7 @@ async def test_nothing_is_lost_whatever_is_killed(cluster: Cluster) -> None:
         f"\n{DECISIONS} decisions in {time.monotonic() - began:.0f} s, seed {SEED}: {dict(driver.outcomes)}"
     )
     print(f"killed: {dict(Counter(killed))}; Kafka away once for {KAFKA_AWAY_SECONDS:.0f} s")
-    await settle(cluster)
+    await settle(cluster, driver)
     lost = await acknowledged_are_kept(cluster, driver)
     assert not lost, "\n".join(lost[:20])
     differences = await everywhere_equal(cluster)
