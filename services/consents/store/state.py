@@ -52,27 +52,29 @@ WITH RECURSIVE seed (id) AS (
 ), {HIT}, {EMPLOYER}, context (id) AS (
     SELECT id FROM hit UNION SELECT id FROM employer
 ), named (customer, ref) AS MATERIALIZED (
-    SELECT r.customer, r.ref FROM context JOIN customer_refs r ON r.customer = context.id
+    SELECT customer, ref FROM customer_refs WHERE customer = ANY (array(SELECT id FROM context))
     UNION ALL
     SELECT id, 'c:' || id FROM context
 ), key (customer, family, key) AS MATERIALIZED (
     SELECT id, 'consents', id::text FROM hit
     UNION ALL
-    SELECT customer, split_part(ref, ':', 2), split_part(ref, ':', 3)
-    FROM hit JOIN customer_refs ON customer = id WHERE ref LIKE 'i:%'
+    SELECT customer, split_part(ref, ':', 2) COLLATE "default", split_part(ref, ':', 3) COLLATE "default"
+    FROM named WHERE ref LIKE 'i:%' AND customer IN (SELECT id FROM hit)
 )
 SELECT
     (SELECT epoch FROM epoch) AS epoch,
     EXISTS (SELECT FROM decisions WHERE id = $3) AS repeated,
     array(SELECT id FROM hit) AS hit,
-    (SELECT json_agg(json_build_array(c.id, c.unreadable, c.body)) FROM context JOIN customers c USING (id))
-        AS customers,
-    (SELECT json_agg(json_build_array(n.customer, row_to_json(d))) FROM named n JOIN decisions d USING (ref))
-        AS decisions,
-    (SELECT json_agg(json_build_array(d.customer, d.company, d.partner))
-        FROM hit JOIN disclosures d ON d.customer = hit.id) AS disclosures,
+    (SELECT json_agg(json_build_array(id, unreadable, body))
+        FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
+    (SELECT json_agg(json_build_array(n.customer, row_to_json(d))) FROM named n JOIN decisions d USING (ref)
+        WHERE d.ref = ANY (array(SELECT ref FROM named))) AS decisions,
+    (SELECT json_agg(json_build_array(customer, company, partner))
+        FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,
     (SELECT json_agg(json_build_array(k.customer, k.family, k.key, r.epoch, r.n, r.body))
-        FROM key k LEFT JOIN records r USING (family, key)) AS records"""  # noqa: S608 - constants of ours
+        FROM key k LEFT JOIN LATERAL (
+            SELECT epoch, n, body FROM records r WHERE r.family = k.family AND r.key = k.key OFFSET 0
+        ) r ON true) AS records"""  # noqa: S608 - constants of ours
 
 
 async def load(

@@ -3,10 +3,10 @@
 Only what is allowed is listed, under the party's own ids and hashes; absent means denied.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import reduce
+from functools import lru_cache
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from kielto.events.records import (
     Record,
 )
 from kielto.events.topics import CONSENTS
-from kielto.events.words import PointKind, Status
+from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
 from kielto.service.keys import Keys
 from services.consents.model.coverage import both
 from services.consents.model.decisions import Decision
@@ -30,8 +30,10 @@ from services.consents.use_cases.judge import Judged
 
 UNVERSIONED = "0.0"
 
-Kind = tuple[str, str | None, str | None]
-"""Purpose, partner and mode."""
+Allowance = tuple[Purpose, str | None, Mode | None, Groups]
+"""Purpose, partner, mode, and the product groups that it holds for."""
+Allowed = dict[tuple[UUID, Channel], tuple[Allowance, ...]]
+"""By contact point and channel."""
 
 
 class Records:
@@ -41,16 +43,14 @@ class Records:
         self._judged, self._keys, self._at = judged, keys, at
         self._root = judged.person.root
         self._decision = decision.id if decision else None
-        self._by_company: dict[str, list[Verdict]] = defaultdict(list)
-        for verdict in judged.verdicts:
-            self._by_company[verdict.cell.company].append(verdict)
-        own_ids = {p.id: str(p.id) for p in self._root.points}
+        self._by_company = _allowed(judged.verdicts, self._root.points)
+        ids = {p.id: str(p.id) for p in self._root.points}
         self._internal = tuple(
-            CompanyPermissions.model_construct(company=company, points=points)
-            for company, verdicts in self._by_company.items()
-            if (points := _listed(verdicts, own_ids))
+            CompanyPermissions.model_construct(company=company, points=_listed(allowed, ids))
+            for company, allowed in self._by_company.items()
         )
         self._points: dict[str, tuple[AllowedPoint, ...]] = {}
+        self._digests: dict[bytes, bytes | None] = {}
 
     def of(self, customer: Customer, family: str, key: str) -> Record:
         """The record of one of the person's customers in one family, without its version."""
@@ -82,13 +82,15 @@ class Records:
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
         if party not in self._points:
             kind, _, name = party.partition(".")
-            verdicts: Iterable[Verdict] = self._by_company.get(name, ())
-            if kind == "partner":
-                verdicts = partner_view(self._judged.verdicts, name, self._judged.disclosed)
-            self._points[party] = _listed(
-                verdicts, {p.id: self._address(party, p) for p in self._root.points}
-            )
+            allowed = self._by_company.get(name, {}) if kind == "company" else self._of_partner(name)
+            addresses = {p.id: self._address(party, p) for p in self._root.points} if allowed else {}
+            self._points[party] = _listed(allowed, addresses)
         return self._points[party]
+
+    def _of_partner(self, partner: str) -> Allowed:
+        verdicts = partner_view(self._judged.verdicts, partner, self._judged.disclosed)
+        by_company = _allowed(verdicts, self._root.points)
+        return {place: kinds for allowed in by_company.values() for place, kinds in allowed.items()}
 
     def _address(self, party: str, point: Point) -> str | None:
         if point.kind is PointKind.POST:
@@ -104,10 +106,13 @@ class Records:
 
     def _hash(self, party: str, ref: bytes) -> str | None:
         """None when it was not sealed under our key: what cannot be asked for is not allowed."""
-        try:
-            return self._keys.point(party, self._keys.open(ref.decode()))
-        except ValueError:
-            return None
+        if ref not in self._digests:
+            try:
+                self._digests[ref] = self._keys.open(ref.decode())
+            except ValueError:
+                self._digests[ref] = None
+        digest = self._digests[ref]
+        return None if digest is None else self._keys.point(party, digest)
 
 
 def _erased(customer: Customer, family: str, key: str) -> Record:
@@ -118,37 +123,55 @@ def _erased(customer: Customer, family: str, key: str) -> Record:
     return Permissions.model_construct(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
-def _listed(verdicts: Iterable[Verdict], addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
-    """What is allowed at each address, sorted, so that the same permissions always make the same record.
-
-    `addresses`: by contact point; None cannot be asked for. Where two contact points are one address, both must allow.
-    """
-    allowed: dict[tuple[UUID, str], dict[Kind, Groups]] = defaultdict(dict)
+def _allowed(verdicts: Iterable[Verdict], points: Sequence[Point]) -> dict[str, Allowed]:
+    """By company; only companies with anything allowed."""
+    found: dict[str, dict[tuple[UUID, Channel], list[Allowance]]] = {}
     for cell, ruling in verdicts:
         if ruling.allowed:
-            allowed[cell.point, cell.channel][cell.purpose, cell.partner, cell.mode] = ruling.product_groups
-    points: dict[str, list[UUID]] = defaultdict(list)
-    for point, address in addresses.items():
-        if address is not None:
-            points[address].append(point)
-    listed = {
-        (address, channel): reduce(_both, (allowed.get((p, channel), {}) for p in points[address]))
-        for point, channel in allowed
-        if (address := addresses[point]) is not None
-    }
+            places = found.setdefault(cell.company, {})
+            kind = (cell.purpose, cell.partner, cell.mode, ruling.product_groups)
+            places.setdefault((cell.point, cell.channel), []).append(kind)
+    by_company = {c: {place: tuple(kinds) for place, kinds in places.items()} for c, places in found.items()}
+    refs = [p.ref for p in points if p.ref is not None]
+    if len(set(refs)) == len(refs):
+        return by_company
+    return {company: common for company, allowed in by_company.items() if (common := _alike(allowed, points))}
+
+
+def _alike(allowed: Allowed, points: Sequence[Point]) -> Allowed:
+    """Contact points that are one address are asked for as one: each has to allow."""
+    ref_of = {p.id: p.ref or p.id for p in points}
+    common: dict[tuple[bytes | UUID, Channel], tuple[Allowance, ...]] = {}
+    for point, channel in product(ref_of, {channel for _, channel in allowed}):
+        place, kinds = (ref_of[point], channel), allowed.get((point, channel), ())
+        common[place] = _both(common[place], kinds) if place in common else kinds
+    found = {(point, channel): common[ref_of[point], channel] for point, channel in allowed}
+    return {place: kinds for place, kinds in found.items() if kinds}
+
+
+def _both(one: tuple[Allowance, ...], other: tuple[Allowance, ...]) -> tuple[Allowance, ...]:
+    others = {allowance[:3]: allowance[3] for allowance in other}
+    common = ((*a[:3], both(a[3], others[a[:3]])) for a in one if a[:3] in others)
+    return tuple(a for a in common if a[3] is None or a[3])
+
+
+def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
+    """Sorted, so that the same permissions always make the same record. Without an address nobody can ask."""
+    places = {(addresses[point], channel): kinds for (point, channel), kinds in allowed.items()}
     return tuple(
-        AllowedPoint.model_construct(point=address, channel=channel, allow=_allows(kinds))
-        for (address, channel), kinds in sorted(listed.items())
-        if kinds
+        AllowedPoint(point=address, channel=channel, allow=_allows(kinds))
+        for (address, channel), kinds in sorted(places.items(), key=_place)
+        if address is not None
     )
 
 
-def _both(one: dict[Kind, Groups], other: dict[Kind, Groups]) -> dict[Kind, Groups]:
-    common = {kind: both(one[kind], other[kind]) for kind in one if kind in other}
-    return {kind: groups for kind, groups in common.items() if groups is None or groups}
+def _place(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Channel]:
+    return item[0][0] or "", item[0][1]
 
 
-def _allows(kinds: dict[Kind, Groups]) -> tuple[Allow, ...]:
+@lru_cache(maxsize=4096)
+def _allows(kinds: tuple[Allowance, ...]) -> tuple[Allow, ...]:
+    """Most people are allowed the same things, so most of these lists are made once."""
     return tuple(
         Allow.model_construct(
             purpose=purpose,
@@ -156,7 +179,7 @@ def _allows(kinds: dict[Kind, Groups]) -> tuple[Allow, ...]:
             mode=mode,
             product_groups=None if groups is None else tuple(sorted(groups)),
         )
-        for (purpose, partner, mode), groups in kinds.items()
+        for purpose, partner, mode, groups in kinds
     )
 
 
