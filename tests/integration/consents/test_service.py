@@ -252,8 +252,8 @@ async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play
 
     await until(all_aside)
     reasons = (await play.quarantined())[before:]
-    for _, field in expected:
-        assert any(reason.startswith(f"{field}:") for reason in reasons), (field, reasons)
+    for _, named in expected:
+        assert any(reason.startswith(f"{named}:") for reason in reasons), (named, reasons)
     assert await play.world.allowed(who) == set()
 
 

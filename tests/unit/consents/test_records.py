@@ -1,0 +1,202 @@
+"""The records that are published: what they list, how they are compared, and how decisions are read back."""
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from kielto.events.records import CustomerPermissions, Permissions
+from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.service.keys import KeyFile, Keys
+from services.consents.model.decisions import Actor, CustomerSubject, Decision, Route
+from services.consents.model.facts import Customer, Customership, Person, Point
+from services.consents.model.ruling import Cell, Groups, Reason, Ruling, Verdict
+from services.consents.use_cases.judge import Judged
+from services.consents.use_cases.receipt import in_words
+from services.consents.use_cases.records import Records, flat
+
+PARTY = "company.a"
+PARTIES = (PARTY, "company.b", "partner.p")
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def keys() -> Keys:
+    return Keys(
+        KeyFile(
+            digest_key=secrets.token_hex(64),
+            master_key=secrets.token_hex(32),
+            index_key=secrets.token_hex(32),
+            id_keys={party: secrets.token_hex(32) for party in PARTIES},
+            point_keys={party: {1: secrets.token_hex(32)} for party in PARTIES},
+        )
+    )
+
+
+def verdict(
+    point: Point,
+    *,
+    allowed: bool = True,
+    groups: Groups = None,
+    company: str = "a",
+    partner: str | None = None,
+) -> Verdict:
+    purpose, mode = Purpose.OWN_MARKETING, None
+    if partner:
+        purpose, mode = Purpose.PARTNER_MARKETING, Mode.PARTNER_SENDS
+    cell = Cell(company, point.id, Channel.EMAIL, purpose, partner, mode)
+    return Verdict(
+        cell, Ruling(allowed, groups if allowed else frozenset(), Reason.CONSENT, "row", "section")
+    )
+
+
+def judged(
+    customer: Customer, *verdicts: Verdict, disclosed: frozenset[tuple[str, str]] = frozenset()
+) -> Judged:
+    return Judged(Person(customer), (), verdicts, frozenset(), disclosed)
+
+
+def record(keys: Keys, of: Judged, family: str = PARTY) -> Permissions:
+    found = Records(of, keys, NOW, None).of(of.person.root, family, "f" * 64)
+    assert isinstance(found, Permissions)
+    return Permissions.model_validate_json(
+        found.model_dump_json(exclude_defaults=True, exclude={"version"})[:-1] + ',"version":"1.1"}'
+    )
+
+
+def email(keys: Keys, digest: bytes = b"d" * 32) -> Point:
+    return Point(uuid4(), PointKind.EMAIL, keys.seal(digest).encode())
+
+
+def test_only_what_is_allowed_is_listed_under_the_partys_own_hashes(keys: Keys) -> None:
+    one, other, post = email(keys), email(keys, b"e" * 32), Point(uuid4(), PointKind.POST)
+    number = Customership("a", keys.seal(b"n" * 32).encode())
+    foreign = Customership("b", keys.seal(b"m" * 32).encode())
+    customer = Customer(uuid4(), points=(one, other, post), customerships=(number, foreign))
+    found = record(
+        keys,
+        judged(customer, verdict(one), verdict(other, allowed=False), verdict(post, groups=frozenset("z"))),
+    )
+    assert {at.point for at in found.points} == {keys.point(PARTY, b"d" * 32), keys.pairwise(PARTY, post.id)}
+    assert found.numbers == (keys.point(PARTY, b"n" * 32),)
+    assert {at.allow[0].product_groups for at in found.points} == {None, ("z",)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((True, None), (True, None), [None]),
+        ((True, None), (False, None), []),
+        ((False, None), (True, None), []),
+        ((True, frozenset("xy")), (True, frozenset("yz")), [("y",)]),
+        ((True, frozenset("x")), (True, frozenset("z")), []),
+        ((True, None), (True, frozenset("z")), [("z",)]),
+    ],
+)
+def test_two_contact_points_of_one_address_must_both_allow(
+    keys: Keys, first: tuple[bool, Groups], second: tuple[bool, Groups], expected: list[object]
+) -> None:
+    one, twin, alone = email(keys), email(keys), email(keys, b"e" * 32)
+    customer = Customer(uuid4(), points=(one, twin, alone))
+    verdicts = [
+        verdict(point, allowed=allowed, groups=groups)
+        for point, (allowed, groups) in ((one, first), (twin, second), (alone, (True, None)))
+    ]
+    found = record(keys, judged(customer, *verdicts))
+    by_point = {at.point: at for at in found.points}
+    shared = by_point.pop(keys.point(PARTY, b"d" * 32), None)
+    assert [a.product_groups for a in shared.allow] == expected if shared else expected == []
+    assert set(by_point) == {keys.point(PARTY, b"e" * 32)}
+
+
+def test_what_was_not_sealed_by_us_cannot_be_asked_for(keys: Keys) -> None:
+    point = Point(uuid4(), PointKind.EMAIL, b"A" * 64)
+    assert record(keys, judged(Customer(uuid4(), points=(point,)), verdict(point))).points == ()
+
+
+def test_a_partner_sees_what_was_disclosed_to_it_alone(keys: Keys) -> None:
+    point = email(keys)
+    customer = Customer(uuid4(), points=(point,))
+    theirs = verdict(point, partner="p")
+    assert record(keys, judged(customer, theirs), "partner.p").points == ()
+    found = record(
+        keys, judged(customer, theirs, verdict(point), disclosed=frozenset({("a", "p")})), "partner.p"
+    )
+    assert [a.partner for at in found.points for a in at.allow] == ["p"]
+    assert found.numbers == ()
+
+
+def test_our_own_record_names_contact_points_by_id_and_companies_with_something_allowed(keys: Keys) -> None:
+    point = email(keys)
+    of = judged(
+        Customer(uuid4(), points=(point,)), verdict(point), verdict(point, company="b", allowed=False)
+    )
+    found = Records(of, keys, NOW, None).of(of.person.root, "consents", str(of.person.root.id))
+    assert isinstance(found, CustomerPermissions)
+    assert [(c.company, [at.point for at in c.points]) for c in found.companies] == [("a", [str(point.id)])]
+
+
+def test_flat_tells_everything_apart() -> None:
+    allow = [
+        {"purpose": "own_marketing"},
+        {"purpose": "partner_marketing", "partner": "p", "mode": "we_send"},
+    ]
+    points = [{"point": "x", "channel": "email", "allow": allow}]
+    body = {"points": points, "companies": [{"company": "a", "points": points}]}
+    assert len(flat(body)) == 4
+    assert flat(
+        {"points": [{"point": "x", "channel": "sms", "allow": [{"purpose": "q", "product_groups": ["g"]}]}]}
+    ) == {("", "x", "sms", "q", None, None): frozenset("g")}
+    assert flat({"status": "erased"}) == {}
+
+
+BAN = Decision(
+    id=uuid4(),
+    subject=CustomerSubject(UUID(int=1)),
+    act=Act.BAN,
+    reach=Reach.GROUP,
+    company=None,
+    partner=None,
+    purposes=frozenset(),
+    channels=frozenset(),
+    by=Actor.PERSON,
+    route=Route.PHONE,
+    said_at=NOW,
+    received_at=NOW,
+    effective_from=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {},
+            "No more direct marketing on any channel, from any company of the group and any of its partners.",
+        ),
+        (
+            {"reach": Reach.COMPANY, "company": "a", "channels": frozenset({Channel.SMS, Channel.EMAIL})},
+            "No more direct marketing by email, sms, from company a.",
+        ),
+        (
+            {"act": Act.OPT_OUT, "reach": Reach.PARTNERS, "purposes": frozenset({Purpose.PARTNER_MARKETING})},
+            "No more partner marketing on any channel, for all partners, through any company of the group.",
+        ),
+        (
+            {
+                "act": Act.CONSENT,
+                "reach": Reach.PARTNER,
+                "partner": "p",
+                "company": "a",
+                "purposes": frozenset({Purpose.DISCLOSURE}),
+                "channels": frozenset({Channel.POST}),
+                "product_groups": frozenset({"g"}),
+            },
+            "Consent given: disclosure (only g) by post, for partner p, through company a.",
+        ),
+    ],
+)
+def test_a_decision_is_read_back_in_words(changed: dict, words: str) -> None:  # type: ignore[type-arg]
+    assert in_words(replace(BAN, **changed)) == words
