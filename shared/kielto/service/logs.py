@@ -61,8 +61,9 @@ def _with(service: str) -> Processor:
 def _kinds_only(_logger: Any, _name: str, event: EventDict) -> EventDict:
     """Of an exception: its kind and where it was raised. Its text may quote values."""
     info = event.pop("exc_info", None)
-    if isinstance(info, tuple) and info[1] is not None:
-        event["exception"], event["at"] = type(info[1]).__name__, where(info[1])
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else None
+    if error is not None:
+        event["exception"], event["at"] = type(error).__name__, where(error)
     return event
 
 

@@ -225,12 +225,17 @@ async def test_a_topic_that_differs_stops_the_start(ground: Services, kafka: Kaf
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.delete_topics([CUSTOMERS.bulk])
+    await eventually(lambda: _is_gone(admin, CUSTOMERS.bulk), "it is still there")
     await admin.close()
     process = ground.processes["customers"]
     process.start()
     assert process._child is not None
     assert await asyncio.to_thread(process._child.wait, 60) == 1
     assert CUSTOMERS.bulk in process.log_tail()
+
+
+async def _is_gone(admin: Any, topic: str) -> bool:
+    return topic not in await admin.list_topics()
 
 
 async def test_quarantine_by_command(services: Services, kafka: Kafka) -> None:

@@ -1,0 +1,142 @@
+"""Tokens: the one that is right, and every way to be wrong."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
+
+from kielto.service import auth
+from kielto.service.auth import Caller, Verifier
+from kielto.service.problems import Problem
+
+ISSUER, AUDIENCE = "https://issuer.example", "kielto"
+KEY = ECKey.generate_key("P-256", {"kid": "one"})
+
+
+def jwks(path: Path, *keys: Any) -> Path:
+    path.write_text(json.dumps(KeySet(list(keys)).as_dict(private=False)))
+    return path
+
+
+def token(key: Any = KEY, alg: str = "ES256", **changes: Any) -> str:
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "someone",
+        "exp": int(time.time()) + 60,
+        "roles": ["desk"],
+        "company": "kauppa",
+        **changes,
+    }
+    given = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode({"alg": alg, "kid": key.kid}, given, key, algorithms=[alg])
+
+
+@pytest.fixture
+def verifier(tmp_path: Path) -> Verifier:
+    return Verifier(str(jwks(tmp_path / "jwks.json", KEY)), ISSUER, AUDIENCE)
+
+
+async def test_a_good_token(verifier: Verifier) -> None:
+    assert await verifier.verify(token()) == Caller("someone", frozenset({"desk"}), "kauppa")
+    assert (await verifier.verify(token(company=None, roles=None))) == Caller("someone", frozenset(), None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://other.example"},
+        {"iss": None},
+        {"aud": "another"},
+        {"aud": None},
+        {"exp": int(time.time()) - 60},
+        {"exp": None},
+        {"nbf": int(time.time()) + 600},
+        {"sub": None},
+        {"sub": 7},
+        {"roles": "desk"},
+        {"roles": [1]},
+        {"company": ""},
+        {"company": ["kauppa"]},
+    ],
+    ids=str,
+)
+async def test_a_wrong_claim_is_refused(verifier: Verifier, changes: dict[str, Any]) -> None:
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(token(**changes))
+    assert (refused.value.status, refused.value.slug) == (401, "unauthorised")
+
+
+async def test_a_wrong_signature_or_algorithm_is_refused(verifier: Verifier) -> None:
+    other = ECKey.generate_key("P-256", {"kid": "one"})
+    secret = OctKey.import_key(json.dumps(KEY.as_dict(private=False)).encode(), {"kid": "one"})
+    body = token().split(".")
+    none = base64.urlsafe_b64encode(b'{"alg":"none","kid":"one"}').rstrip(b"=").decode()
+    for bad in (
+        token(other),
+        token(secret, "HS256"),  # the public key as a shared secret
+        f"{body[0]}.{body[1]}.",
+        f"{body[0]}.{body[1][:-2]}AA.{body[2]}",
+        f"{none}.{body[1]}.",
+        "not a token",
+        "",
+        "a.b.c",
+        "x" * 10_000,
+    ):
+        with pytest.raises(Problem) as refused:
+            await verifier.verify(bad)
+        assert refused.value.status == 401
+        assert body[1] not in str(refused.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("key", "alg"),
+    [
+        (OKPKey.generate_key("Ed25519", {"kid": "ed"}), "Ed25519"),
+        (RSAKey.generate_key(2048, {"kid": "rsa"}), "RS256"),
+    ],
+    ids=["Ed25519", "RS256"],
+)
+async def test_other_algorithms(tmp_path: Path, key: Any, alg: str) -> None:
+    verifier = Verifier(str(jwks(tmp_path / "jwks.json", key)), ISSUER, AUDIENCE)
+    assert (await verifier.verify(token(key, alg))).subject == "someone"
+
+
+async def test_a_new_key_is_fetched_but_not_at_every_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "jwks.json", ECKey.generate_key("P-256", {"kid": "two"})
+    verifier = Verifier(str(jwks(path, KEY)), ISSUER, AUDIENCE)
+    await verifier.verify(token())
+    jwks(path, KEY, new)
+    with pytest.raises(Problem):
+        await verifier.verify(token(new))  # within the floor
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
+    assert (await verifier.verify(token(new))).subject == "someone"
+    path.unlink()
+    assert (await verifier.verify(token())).subject == "someone", "an issuer that is away ends nothing"
+
+
+async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    verifier = Verifier(str(path), ISSUER, AUDIENCE)
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(token())
+    assert refused.value.status == 401
+    jwks(path, KEY)
+    assert (await verifier.verify(token())).subject == "someone", "as soon as there is one"
+
+
+def test_a_companys_caller_acts_for_it_alone() -> None:
+    Caller("s", frozenset(), None).must_act_for("kauppa")
+    Caller("s", frozenset(), None).must_act_for(None)
+    Caller("s", frozenset(), "kauppa").must_act_for("kauppa")
+    for company in ("sahko", None):
+        with pytest.raises(Problem) as refused:
+            Caller("s", frozenset(), "kauppa").must_act_for(company)
+        assert (refused.value.status, refused.value.slug) == (403, "foreign-company")

@@ -1,0 +1,181 @@
+"""The edge of HTTP without a database: limits, problems, refusals, what is logged."""
+
+import io
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, cast
+
+import httpx
+import pytest
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request
+from pydantic import BaseModel
+
+from kielto.service import logs
+from kielto.service.auth import Caller, Verifier, require
+from kielto.service.edge import MAX_BODY
+from kielto.service.http import Health, create_app
+from kielto.service.postgres import Pool
+from kielto.service.problems import FieldError, Problem
+
+
+class Thing(BaseModel):
+    name: str
+    size: int = 0
+
+
+class Anyone:
+    async def verify(self, token: str) -> Caller:
+        return Caller(token, frozenset({"desk"}), None)
+
+
+def app(health: Health | None = None) -> FastAPI:
+    router = APIRouter(prefix="/test")
+
+    @router.post("/things")
+    async def post(thing: Thing, _: Annotated[Caller, Depends(require("desk"))]) -> Thing:
+        return thing
+
+    @router.post("/stream")
+    async def stream(request: Request) -> int:
+        return sum([len(part) async for part in request.stream()])
+
+    @router.get("/refused")
+    async def refused() -> None:
+        raise Problem(409, "taken", "It is taken.", "Twice.", errors=[FieldError("a.b", "is free")])
+
+    @router.get("/away")
+    async def away() -> None:
+        raise ConnectionRefusedError("secret-address")
+
+    pool, verifier = cast(Pool, None), cast(Verifier, Anyone())
+    return create_app(
+        "test",
+        [router],
+        pool=pool,
+        verifier=verifier,
+        health=health or Health(claimed=True),
+        streamed=["/test/stream"],
+    )
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers={"Authorization": "Bearer me"}
+    ) as client:
+        yield client
+
+
+async def _parts(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * 100_000
+
+
+async def test_a_body_without_a_length_is_cut_off_too(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/test/things", content=_parts(30))
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:kielto:problem:body-too-large")
+    declared = await client.post("/test/things", content=b"x" * (MAX_BODY + 1))
+    assert declared.status_code == 413
+
+
+async def test_a_stream_has_no_limit_as_a_whole(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/test/stream", content=_parts(30))
+    assert answer.json() == 3_000_000
+
+
+async def test_problems_have_all_members(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/test/refused")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()) == (
+        409,
+        {
+            "type": "urn:kielto:problem:taken",
+            "title": "It is taken.",
+            "status": 409,
+            "detail": "Twice.",
+            "instance": "/test/refused",
+            "errors": [{"field": "a.b", "rule": "is free"}],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fields"),
+    [
+        (b'{"size": 1}', ["name"]),
+        (b'{"name": 5, "size": "many"}', ["name", "size"]),
+        (b"[1]", ["body"]),
+        (b"{", ["body"]),
+        (b"\xff", ["body"]),
+        (b"", ["body"]),
+    ],
+)
+async def test_bad_bodies_name_fields_and_never_values(
+    client: httpx.AsyncClient, content: bytes, fields: list[str]
+) -> None:
+    answer = await client.post("/test/things", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert [error["field"] for error in answer.json().get("errors", [{"field": "body"}])] == fields
+    assert "many" not in answer.text
+
+
+async def test_unknown_paths_and_methods_are_problems(client: httpx.AsyncClient) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("DELETE", "/test/things", 405)):
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def test_the_database_away_is_503_without_details(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/test/away")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:database-unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert "secret-address" not in answer.text
+
+
+async def test_before_the_epoch_only_reading_is_answered() -> None:
+    health = Health()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app(health)), base_url="http://t") as client:
+        refused = await client.post("/test/stream", content=b"x")
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:kielto:problem:epoch-not-claimed")
+        assert (await client.get("/test/refused")).status_code == 409
+        health.claimed = True
+        assert (await client.post("/test/stream", content=b"x")).status_code == 200
+
+
+async def test_openapi_is_served_under_the_services_prefix(client: httpx.AsyncClient) -> None:
+    described = (await client.get("/test/openapi.json")).json()
+    assert described["openapi"].startswith("3.1")
+    assert "/livez" not in described["paths"]
+    assert (await client.get("/docs")).status_code == 404, "its page loads scripts from elsewhere"
+
+
+def test_logs_name_errors_and_never_quote_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    before = logging.root.handlers[:], logging.root.level
+    try:
+        logs.configure("info", "test")
+        try:
+            raise ValueError("a@example.com")
+        except ValueError:
+            structlog.get_logger("kielto.x").exception("failed", place=3)
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        for _ in range(50):
+            logging.getLogger("aiokafka.conn").warning("Unable to connect to %s", "b")
+        structlog.get_logger("kielto.x").debug("not at this level")
+    finally:
+        logging.root.handlers, level = before[0], before[1]
+        logging.root.setLevel(level)
+        structlog.reset_defaults()
+    lines: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "failed",
+        "Exception in ASGI application",
+        "Unable to connect to b",
+    ]
+    assert (lines[0]["exception"], lines[0]["place"], lines[0]["service"]) == ("ValueError", 3, "test")
+    assert "test_http.py" in lines[1]["at"]
+    assert "example.com" not in out.getvalue()
