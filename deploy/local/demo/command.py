@@ -89,7 +89,7 @@ async def first(world: World, step: Step, register: Register, results: Results, 
     def noted() -> None:
         results.first_ban_applied_at = time.time()
 
-    await steps.bans(world, step, register, register.of("kauppa")[:20], noted)
+    await steps.bans(world, step, register, register.pick("kauppa", 20), noted)
 
 
 async def bring(world: World, step: Step, register: Register, results: Results, people: list[Person]) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -70,20 +72,28 @@ class Results:
         }
         file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
-    def table(self, receivers: list[str], running: str = "") -> Table:
-        """One row a step; per receiver the median and the largest time from accepted to applied."""
-        table = Table(title="Say no once", title_justify="left", expand=False, pad_edge=False)
-        table.add_column("step")
-        table.add_column("")
+    def table(self, receivers: list[str], running: str = "") -> Group:
+        """One row a step; per receiver the median and the largest time; below, what the receivers hold."""
+        table = Table(
+            title="Say no once",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("step", no_wrap=True)
+        table.add_column("", min_width=2, no_wrap=True)
         for receiver in receivers:
-            table.add_column(receiver.replace("-", "\n", 1), justify="right")
-        table.add_column("what the receivers hold")
+            table.add_column(receiver.replace("-", "\n", 1), justify="right", no_wrap=True)
+        notes = []
         for step in self.steps:
             cells = [_cell(step.latencies.get(receiver)) for receiver in receivers]
             mark = "[green]ok[/]" if step.ok else ("[yellow]…[/]" if step.name == running else "[red]NO[/]")
-            table.add_row(step.name, mark, *cells, step.shown)
-        table.caption = "ms from the accepted decision until the store says no: median / largest"
-        return table
+            table.add_row(step.name, mark, *cells)
+            if step.shown:
+                notes.append(f"[bold]{step.name}[/]: {escape(step.shown)}")
+        table.caption = "ms from the accepted decision until the store says no: median/largest"
+        return Group(table, *notes)
 
     def show(self, receivers: list[str], console: Console) -> None:
         console.print(self.table(receivers))
@@ -92,9 +102,13 @@ class Results:
         decisions = sum(step.decisions for step in self.steps)
         verdict = "[green]every step verified[/]" if self.ok else "[red]NOT every step was verified[/]"
         console.print(
-            f"{self.customers} customers, {decisions} decisions, {lost} lost, {late} sent after a ban: {verdict}"
+            f"\n{self.customers} customers, {decisions} decisions, {lost} lost, {late} sent after a ban: {verdict}"
         )
 
 
 def _cell(values: list[float] | None) -> str:
-    return f"{statistics.median(values):.0f} / {max(values):.0f}" if values else ""
+    return f"{_time(statistics.median(values))}/{_time(max(values))}" if values else ""
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}" if milliseconds < 1000 else f"{milliseconds / 1000:.1f}s"

@@ -23,6 +23,15 @@ class Register:
         self.world = world
         self.ids: dict[str, UUID] = {}
         self.people: dict[str, Person] = {}
+        self.used: set[str] = set()
+
+    def pick(self, company: str, count: int, *, also: str | None = None) -> list[str]:
+        """People of a company of whom no step has told anything yet, the last of the register first."""
+        found = [
+            n for n in reversed(self.of(company, also=also)) if n not in self.used and self.people[n].phone
+        ]
+        self.used.update(found[:count])
+        return found[:count]
 
     async def take_in(self, people: list[Person]) -> list[dict[str, Any]]:
         """Import company by company; returns the refused rows' reports, with the number they are about."""
@@ -105,7 +114,9 @@ async def until_allowed(world: World, register: Register, numbers: Iterable[str]
             raise RuntimeError(f"a receiver does not permit what it should: {answer['reason']}")
 
 
-async def bans(world: World, step: Step, register: Register, numbers: list[str], first: Callable[[], None]) -> None:
+async def bans(
+    world: World, step: Step, register: Register, numbers: list[str], first: Callable[[], None]
+) -> None:
     """Bans one after another; each reaches every company that knows the person. `first()` after the first one."""
     await until_allowed(world, register, numbers)
     good = []
@@ -129,9 +140,14 @@ async def campaign(world: World, step: Step, register: Register, count: int) -> 
     queue = await _until(world, lambda q: len(q["waiting"]) >= addressed)
     await world.ask(CAMPAIGNS, "/pause/false")
     await _until(world, lambda q: q["sent"] >= addressed // 4)
-    mine = {world.ident("company.kauppa", register.ids[n]): n for n in register.of("kauppa")}
+    mine = {
+        world.ident("company.kauppa", register.ids[n]): n
+        for n in register.of("kauppa")
+        if n not in register.used
+    }
     waiting = (await world.ask(CAMPAIGNS, "/queue"))["waiting"]
     chosen = [subject for subject in waiting[len(waiting) // 2 :] if subject in mine][:count]
+    register.used.update(mine[subject] for subject in chosen)
     accepted: dict[str, float] = {}
     for subject in chosen:
         customer = register.ids[mine[subject]]
@@ -179,7 +195,7 @@ async def partner_opt_out(world: World, step: Step, register: Register, count: i
     })  # fmt: skip
     await world.call("POST", f"/marketing/campaigns/{drafted['id']}/disclosures")
     await _launched(world, drafted["id"])
-    numbers = register.of("kauppa")[-count:]
+    numbers = register.pick("kauppa", count)
     questions = {
         n: {
             "purpose": PARTNERS, "channel": "post", "partner": "matkat", "mode": "partner_sends",
@@ -209,7 +225,7 @@ async def partner_opt_out(world: World, step: Step, register: Register, count: i
 
 async def taken_by_company(world: World, step: Step, register: Register, count: int) -> None:
     """A desk of liittyma takes bans; its own system denies at once, the other companies' follow."""
-    numbers = register.of("liittyma", also="kauppa")[-count:]
+    numbers = register.pick("liittyma", count, also="kauppa")
     await until_allowed(world, register, numbers)
     at_once = 0
     for number in numbers:
@@ -248,7 +264,7 @@ async def unknown_person(world: World, step: Step, person: Person) -> None:
 async def killed(world: World, step: Step, register: Register, count: int) -> None:
     """SIGKILL a subscriber, give bans meanwhile, start it again: it catches up from its own store."""
     name = "sahko-crm"
-    numbers = register.of("sahko")[-count:]
+    numbers = register.pick("sahko", count)
     await until_allowed(world, register, numbers)
     world.receivers[name].kill()
     for number in numbers:
@@ -265,7 +281,7 @@ async def killed(world: World, step: Step, register: Register, count: int) -> No
 
 async def without_kafka(world: World, step: Step, register: Register, count: int) -> None:
     """Bans while Kafka is down: accepted all the same, delivered when it is back."""
-    numbers = register.of("kauppa")[-2 * count : -count]
+    numbers = register.pick("kauppa", count)
     await until_allowed(world, register, numbers)
     await asyncio.to_thread(world.stack.kafka.kill)
     slowest = 0.0
@@ -275,8 +291,8 @@ async def without_kafka(world: World, step: Step, register: Register, count: int
             world, step, {"subject": {"customer": str(register.ids[number])}, "act": "ban"}
         )
         slowest = max(slowest, accepted - began)
-    back = time.time()
     await asyncio.to_thread(world.stack.kafka.start)
+    back = time.time()
     pairs = [
         (r, own_phone(world, r, register.ids[n]))
         for n in numbers

@@ -134,8 +134,7 @@ class World:
             "POST", url, params={"company": company}, headers=headers, content=body(), timeout=300
         ) as response:
             response.raise_for_status()
-            lines = [json.loads(line) async for line in response.aiter_lines()]
-        return lines
+            return [json.loads(line) async for line in response.aiter_lines()]
 
     async def ask(self, receiver: str, path: str, body: Any = None) -> Any:
         """A receiver's own answer."""
