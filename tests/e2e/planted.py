@@ -53,9 +53,9 @@ def default_acknowledgement() -> None:
     def planted(self: KafkaBroker, *topics: Any, **options: Any) -> Any:
         return subscriber(self, *topics, **{**options, "ack_policy": AckPolicy.ACK_FIRST})
 
-    KafkaBroker.subscriber = planted  # type: ignore[method-assign]
+    KafkaBroker.subscriber = planted  # type: ignore[method-assign,assignment]
     consumers.check = lambda broker: None
-    Reader.on_partitions_assigned = lambda self, assigned: None  # type: ignore[method-assign,assignment]
+    Reader.on_partitions_assigned = lambda self, assigned: None  # type: ignore[method-assign]
     Reader.back_off = lambda self, transient: None  # type: ignore[method-assign]
 
 

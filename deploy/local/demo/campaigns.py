@@ -21,6 +21,7 @@ from deploy.local.demo.receiver import Receiver, options, routes, subscriber_of
 from deploy.local.ports import LOOPBACK
 from kielto import kafka
 from kielto.events import topics
+from kielto.events.base import Event
 from kielto.events.envelope import Read, read
 from kielto.events.messages import Audience
 from kielto.events.records import CompanyCustomer
@@ -85,7 +86,7 @@ class Mailer:
     async def listen(self, bootstrap: str) -> None:
         """Audiences and the customers' addresses, both from their beginning."""
         party = self.subscriber.party
-        carries = {
+        carries: dict[str, tuple[type[Event], ...]] = {
             topics.audiences(party): (Audience,),
             topics.customers_of(party).bulk: (CompanyCustomer,),
         }

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from deploy.local import jars
 from deploy.local.demo import steps
-from deploy.local.demo.people import Person, chinook, foodmart
+from deploy.local.demo.people import PRODUCT_GROUP, Person, chinook, foodmart
 from deploy.local.demo.results import Results, Step
 from deploy.local.demo.steps import Register
 from deploy.local.demo.world import World
@@ -100,12 +100,10 @@ async def bring(world: World, step: Step, register: Register, results: Results, 
     mended = [p.without_phone() for p in people if p.number in numbers]
     still = await register.take_in(mended)
     results.customers = len(register.ids)
-    last = [
-        numbers
-        for c in ("kauppa", "liittyma", "sahko")
-        if (numbers := [n for n in register.of(c) if register.people[n].phone][-3:])
-    ]
-    await steps.until_allowed(world, register, [n for group in last for n in group])
+    for company in PRODUCT_GROUP:
+        await steps.until_allowed(
+            world, register, [n for n in register.of(company) if register.people[n].phone][-3:]
+        )
     step.ok = not still
     step.shown = (
         f"{len(people)} people imported and permitted at their companies in {time.monotonic() - began:.1f} s; "
