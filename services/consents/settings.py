@@ -12,5 +12,5 @@ class ConsentsSettings(BaseSettings):
     inputs_stale_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="Beats are withheld while what we know of customers is older; the least `stale_seconds` of the group if not given.",
+        description="Beats are withheld while what we know of customers is older; else three beats.",
     )

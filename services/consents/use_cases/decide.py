@@ -175,13 +175,16 @@ def _subject(subject: Subject, found: State) -> CustomerSubject | NumberSubject 
 
 
 def _may(command: Command, decision: Decision) -> None:
-    """A company says yes for its own marketing alone; a person's *no* goes as far as the person says."""
+    """A company says yes for its own marketing alone; a person's *no* goes as far as the person says.
+
+    At a desk that limits whoever else says no, too. What comes on a topic cannot be asked back: a *no* is taken.
+    """
     if command.party is None:
         return
     kind, _, name = command.party.partition(".")
     if command.subject.company not in (None, name):
         raise Forbidden("subject: is a customer of the company that acts")
-    if decision.is_no and decision.by in (Actor.PERSON, Actor.AGENT):
+    if decision.is_no and (command.by_topic or decision.by in (Actor.PERSON, Actor.AGENT)):
         return
     if kind != "company" or decision.reach is Reach.GROUP or decision.company != name:
         raise Forbidden("reach: stays within the company that acts, but for a no by the person")

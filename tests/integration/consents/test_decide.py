@@ -168,6 +168,7 @@ async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World)
     with pytest.raises(Forbidden, match="reach"):
         await world.decide(world.by_id(who), party="company.sahko", by=Actor.STAFF)
     await world.decide(world.by_id(who), party="company.sahko")
+    await world.decide(world.by_id(who), party="company.sahko", by=Actor.IMPORT, by_topic=True)
 
 
 async def test_what_is_repeated_changes_nothing(world: World) -> None:
