@@ -12,5 +12,6 @@ class ConsentsSettings(BaseSettings):
     inputs_stale_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="Beats are withheld while what we know of customers is older; else three beats.",
+        description="Beats are withheld while what we know of customers is older; "
+        "if not given, the least `stale_seconds` of the group.",
     )
