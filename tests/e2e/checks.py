@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 
 import asyncpg
 
@@ -15,15 +16,18 @@ STORED = "SELECT id, epoch, n, unreadable, record FROM kielto_subscriber.records
 DECIDED = "SELECT id FROM decisions"
 
 
-async def settle(cluster: Cluster, driver: Driver) -> None:
-    """Wait until nothing is on its way. Returns after SETTLED_SECONDS all the same: the checks say what is stuck."""
-    end = asyncio.get_running_loop().time() + SETTLED_SECONDS
+async def settle(
+    cluster: Cluster, driver: Driver, followers: Iterable[str], seconds: float = SETTLED_SECONDS
+) -> None:
+    """Wait until nothing is on its way. Returns after `seconds` all the same: the checks say what is stuck."""
+    followers = list(followers)
+    end = asyncio.get_running_loop().time() + seconds
     calm = 0
     while calm < 4 and asyncio.get_running_loop().time() < end:
         still = (
             await acknowledged_are_kept(cluster, driver)
             or await _marks(cluster)
-            or await everywhere_equal(cluster)
+            or await stores_equal(cluster, followers)
         )
         calm = 0 if still else calm + 1
         await asyncio.sleep(0.5)
@@ -41,15 +45,14 @@ async def _marks(cluster: Cluster) -> int:
     return count
 
 
-async def everywhere_equal(cluster: Cluster) -> list[str]:
-    """Each subscriber's store against the records of its party, one by one; and marketing's against consents'."""
+async def stores_equal(cluster: Cluster, followers: Iterable[str]) -> list[str]:
+    """Each subscriber's store against the records of its party at the primary, one by one."""
     found: list[str] = []
     consents = await asyncpg.connect(cluster.services.dsns["consents"])
     try:
-        for follower, dsn in cluster.stores.items():
-            found += differences(
-                follower, await primary(consents, cluster.party(follower)), await stored(dsn)
-            )
+        for follower in followers:
+            held = await stored(cluster.stores[follower])
+            found += differences(follower, await primary(consents, cluster.party(follower)), held)
     finally:
         await consents.close()
     return found

@@ -25,6 +25,7 @@ class Driver:
         self.ids: list[UUID] = []
         self.acknowledged: dict[int, tuple[str, UUID]] = {}
         self.yeses: set[int] = set()
+        self._given = 0
         self.outcomes: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
 
@@ -93,20 +94,33 @@ class Driver:
         )
         ident = campaign.json()["id"]
         async with asyncio.timeout(120):
-            while True:  # marketing hears of the customers a little later
-                metrics = await self.cluster.call("GET", f"/consents/customers/{self.ids[-1]}/permissions")
-                if metrics.status_code == 200 and metrics.json()["permissions"]:
-                    break
-                await asyncio.sleep(0.2)
-            await asyncio.sleep(3)
+            await self._until_permitted()
+            await asyncio.sleep(3)  # marketing hears of it a little later
             await self.cluster.call("POST", f"/marketing/campaigns/{ident}/disclosures")
-            while (await self.cluster.call("GET", f"/marketing/campaigns/{ident}")).json()[
-                "state"
-            ] != "launched":
-                await asyncio.sleep(0.1)
+            await self._until_launched(ident)
+
+    async def _until_launched(self, campaign: str) -> None:
+        while True:
+            found = await self.cluster.call("GET", f"/marketing/campaigns/{campaign}")
+            if found.json()["state"] == "launched":
+                return
+            await asyncio.sleep(0.1)
+
+    async def _until_permitted(self) -> None:
+        """consents knows the last customer, and has permissions for them."""
+        path = f"/consents/customers/{self.ids[-1]}/permissions"
+        while True:
+            found = await self.cluster.call("GET", path)
+            if found.status_code == 200 and found.json()["permissions"]:
+                return
+            await asyncio.sleep(0.2)
 
     async def give(self, steps: list[Step], per_second: float, clients: int = 16) -> None:
-        """All steps at the given rate, by so many clients at once; a step waits for those that it lifts."""
+        """All steps at the given rate, by so many clients at once; a step waits for those that it lifts.
+
+        Steps are numbered on from one call to the next.
+        """
+        first, self._given = self._given, self._given + len(steps)
         done = [asyncio.Event() for _ in steps]
         turns: asyncio.Queue[int] = asyncio.Queue()
         for index in range(len(steps)):
@@ -118,22 +132,22 @@ class Driver:
                 index = turns.get_nowait()
                 await asyncio.sleep(max(0.0, began + index / per_second - time.monotonic()))
                 try:
-                    await self._one(index, steps[index], done)
+                    await self._one(first, index, steps[index], done)
                 finally:
                     done[index].set()
 
         await asyncio.gather(*(client() for _ in range(clients)))
 
-    async def _one(self, index: int, step: Step, done: list[asyncio.Event]) -> None:
+    async def _one(self, first: int, index: int, step: Step, done: list[asyncio.Event]) -> None:
         if step.body["act"] in ("consent", "lifting"):
-            self.yeses.add(index)
+            self.yeses.add(first + index)
         for lifted in step.lifts:
             await done[lifted].wait()
-        lifts = [self.acknowledged[i] for i in step.lifts if i in self.acknowledged]
+        lifts = [self.acknowledged[first + i] for i in step.lifts if first + i in self.acknowledged]
         if step.via == "http":
-            await self._post(index, step, [ident for via, ident in lifts if via == "http"])
+            await self._post(first + index, step, [ident for via, ident in lifts if via == "http"])
         else:
-            await self._submit(index, step, lifts)
+            await self._submit(first + index, step, lifts)
 
     async def _post(self, index: int, step: Step, lifts: list[UUID]) -> None:
         if step.body["act"] == "lifting" and not lifts:

@@ -11,25 +11,57 @@ from collections.abc import Callable
 from typing import Any
 
 
-def deleted_before_the_answer() -> None:
-    """The relay deletes a mark as soon as it has read it, before the broker's answer."""
+def slow_relay(then: Callable[[Any, Any, Any], Any] | None = None) -> None:
+    """No bug: the relay rests between reading marks and sending, so that it can be killed there."""
+    import asyncio
+
     from kielto.service import marks
 
     fetch = marks.fetch
 
     async def planted(conn: Any, lane: Any, *rest: Any) -> Any:
         found, last, count = await fetch(conn, lane, *rest)
-        ids = [ident for marked in found for ident in marked.ids]
-        await conn.execute("DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[])", lane.value, ids)
+        if found:
+            if then is not None:
+                await then(conn, lane, found)
+            await asyncio.sleep(1.5)
         return found, last, count
 
-    _replace("fetch", fetch, planted)
+    marks.fetch = planted
+
+
+def deleted_before_the_answer() -> None:
+    """The relay deletes a mark as soon as it has read it, before the broker's answer."""
+
+    async def delete(conn: Any, lane: Any, found: Any) -> None:
+        ids = [ident for marked in found for ident in marked.ids]
+        await conn.execute("DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[])", lane.value, ids)
+
+    slow_relay(delete)
+
+
+def slow_bulk() -> None:
+    """No bug: the bulk lane of a subscriber begins late, so that older records are read after newer ones."""
+    import asyncio
+
+    from kielto.events.topics import Lane
+    from kielto.subscriber.follow import Following
+
+    read = Following._read
+
+    async def planted(self: Following, lane: Lane, consumer: Any) -> None:
+        await asyncio.sleep(2.0 if lane is Lane.BULK else 0)
+        await read(self, lane, consumer)
+
+    Following._read = planted  # type: ignore[method-assign]
 
 
 def no_version_guard() -> None:
     """A subscriber keeps whatever it read last."""
     from kielto.events.versions import Version
     from kielto.subscriber.image import Image
+
+    slow_bulk()
 
     held = Image.version
 
@@ -59,14 +91,9 @@ def default_acknowledgement() -> None:
     Reader.back_off = lambda self, transient: None  # type: ignore[method-assign]
 
 
-def _replace(name: str, old: Any, new: Any) -> None:
-    """Under its name in every module that imported it."""
-    for module in list(sys.modules.values()):
-        if getattr(module, name, None) is old:
-            setattr(module, name, new)
-
-
 BUGS: dict[str, Callable[[], None]] = {
+    "slow-bulk": slow_bulk,
+    "slow-relay": slow_relay,
     "deleted-before-the-answer": deleted_before_the_answer,
     "no-version-guard": no_version_guard,
     "default-acknowledgement": default_acknowledgement,

@@ -12,7 +12,7 @@ import pytest
 from deploy.local.stack import Stack
 from kielto.events import topics
 from tests.e2e import log
-from tests.e2e.checks import acknowledged_are_kept, everywhere_equal, settle
+from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal
 from tests.e2e.cluster import Cluster, chaos
 from tests.e2e.driver import Driver
 from tests.e2e.scanner import scan_logs, scan_topics
@@ -61,10 +61,10 @@ async def test_nothing_is_lost_whatever_is_killed(cluster: Cluster) -> None:
         f"\n{DECISIONS} decisions in {time.monotonic() - began:.0f} s, seed {SEED}: {dict(driver.outcomes)}"
     )
     print(f"killed: {dict(Counter(killed))}; Kafka away once for {KAFKA_AWAY_SECONDS:.0f} s")
-    await settle(cluster, driver)
+    await settle(cluster, driver, cluster.stores)
     lost = await acknowledged_are_kept(cluster, driver)
     assert not lost, "\n".join(lost[:20])
-    differences = await everywhere_equal(cluster)
+    differences = await stores_equal(cluster, cluster.stores)
     assert not differences, "\n".join(differences[:20])
     assert driver.outcomes["taken"] > 0.9 * DECISIONS
     await the_log_ends_at_the_highest_version(cluster)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 COMPANIES = ("kauppa", "liittyma", "sahko")
 PARTNER = "matkat"
@@ -25,6 +25,11 @@ class Step:
     subject: str
     body: dict[str, Any]
     lifts: tuple[int, ...] = field(default=())
+
+
+def at(customer: int, via: str, body: dict[str, Any]) -> Step:
+    """One chosen decision about a customer."""
+    return Step(uuid4(), via, customer, "customer", {"by": "person", "route": "self_service", **body})
 
 
 def steps(seed: int, count: int, customers: int) -> Iterator[Step]:
