@@ -7,7 +7,7 @@ each allows on which channel. A million customers have a few hundred shapes; eac
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ class Content(NamedTuple):
     """A readable record."""
 
     key: str
+    ident: tuple[int, int]
+    """The first 128 bits of the key."""
     version: Version
     shape: int
     hashes: tuple[int, ...]
@@ -61,10 +63,14 @@ class Shapes:
     def __len__(self) -> int:
         return len(self._shapes)
 
+    def __iter__(self) -> Iterator[Shape]:
+        return iter(self._shapes)
+
     def content(self, event: Permissions, value: bytes) -> Content:
         shape, slots = self.of(event)
         until = event.valid_until.timestamp() if event.valid_until else None
-        return Content(event.subject, event.at_version, shape, tuple(map(hash64, slots)), until, value)
+        hashes = tuple(map(hash64, slots))
+        return Content(event.subject, ident(event.subject), event.at_version, shape, hashes, until, value)
 
     def of(self, event: Permissions) -> tuple[int, list[str]]:
         """The number of the record's shape, and its distinct hashes in the shape's order."""
@@ -90,6 +96,11 @@ def _add(terms: dict[Terms, Groups], allow: Allow) -> None:
     groups = None if allow.product_groups is None else frozenset(allow.product_groups)
     known = terms.get(asked, frozenset())
     terms[asked] = None if groups is None or known is None else known | groups
+
+
+def ident(key: str) -> tuple[int, int]:
+    """128 bits of a customer's id, 64 hex digits."""
+    return int(key[:16], 16), int(key[16:32], 16)
 
 
 def hash64(text: str) -> int:

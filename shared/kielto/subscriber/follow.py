@@ -17,8 +17,9 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.subscriber.decode import CONTROL
+from kielto.subscriber.follower import Batch
 from kielto.subscriber.freshness import clock
-from kielto.subscriber.session import Batch, Session
+from kielto.subscriber.session import Session
 from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ the schedule that breaks without it. The order of use: `read` each record of a b
 commit them to the store, `settle`: only then a beat counts.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
@@ -13,11 +14,14 @@ from kielto.events.control import Beat, SnapshotComplete, Void
 from kielto.events.envelope import Unreadable
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
-from kielto.subscriber.content import Content
+from kielto.subscriber.content import Content, ident
 from kielto.subscriber.decode import Item
 from kielto.subscriber.freshness import BeatNumber, Freshness
 from kielto.subscriber.image import Image
 from kielto.subscriber.state import Delta, Flaw, Snapshot, State
+
+Batch = Sequence[tuple[int, int, Item]]
+"""(partition, offset, record) of one lane, in order within each partition."""
 
 
 class Shut(StrEnum):
@@ -82,15 +86,48 @@ class Follower:
 
     # -- records
 
-    def read(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
-        """Take in one record. A record goes through the same guard whichever lane it came by, once or
+    def read(self, lane: Lane, batch: Batch) -> None:
+        """Take in records of a lane. Each goes through the same guard whichever lane it came by, once or
         again.
         """
-        position = self.state.positions.get((lane, partition), 0)
-        self.state.positions[lane, partition] = max(position, offset + 1)
-        match item:
-            case Content():
+        ends: dict[int, int] = {}
+        for partition, offset, item in batch:
+            if type(item) is Content:
                 self._record(lane, partition, offset, item)
+            else:
+                self._other(lane, partition, offset, item)
+            if offset >= ends.get(partition, 0):
+                ends[partition] = offset + 1
+        for partition, end in ends.items():
+            place = (lane, partition)
+            self.state.positions[place] = max(self.state.positions.get(place, 0), end)
+
+    def _record(self, lane: Lane, partition: int, offset: int, content: Content) -> None:
+        image, version = self.image, content.version
+        row = image.row(content.ident)
+        changed = True
+        if row is None:
+            row = image.add(content.ident, partition, version, content)
+        else:
+            held = image.version(row)
+            if version < held:
+                return
+            if version > held:
+                image.raise_version(row, version)
+                image.put(row, content)
+            elif image.unreadable[row]:
+                image.put(row, content)
+            else:
+                changed = False
+        image.see(row, lane, offset)
+        self._delta.news = True
+        if self._durable:
+            self._touch(content.key, content.value if changed else None)
+        if self.state.exceptions:
+            self.state.exceptions.pop(content.key, None)
+
+    def _other(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
+        match item:
             case Unreadable():
                 self._unreadable(lane, partition, offset, item)
             case Beat() if lane is Lane.EXPRESS:
@@ -102,22 +139,6 @@ class Follower:
             case _:
                 pass  # a tombstone is no news: a version is never forgotten; what is unknown opens nothing
 
-    def _record(self, lane: Lane, partition: int, offset: int, content: Content) -> None:
-        image = self.image
-        row = image.find(content.key)
-        if row is None:
-            row = image.add(content.key, partition)
-        elif content.version < image.version(row):
-            return
-        if content.version > image.version(row) or image.unreadable[row]:
-            image.put(row, content)
-            self._touch(content.key, content.value)
-        else:
-            self._touch(content.key)
-        image.see(row, lane, offset)
-        if self.state.exceptions:
-            self.state.exceptions.pop(content.key, None)
-
     def _unreadable(self, lane: Lane, partition: int, offset: int, item: Unreadable) -> None:
         self._delta.news = True
         flaw = Flaw(lane, partition, offset, item.version, item.reason[:200])
@@ -128,7 +149,7 @@ class Follower:
         image, version = self.image, item.version
         row = image.find(item.key)
         if row is None:
-            row = image.add(item.key, partition)
+            row = image.add(ident(item.key), partition, version, None)
         elif version < image.version(row):
             return  # what is held is newer
         if version > image.version(row):
@@ -140,7 +161,6 @@ class Follower:
         self._touch(item.key)
 
     def _touch(self, key: str, value: bytes | None = None) -> None:
-        self._delta.news = True
         if self._durable and (value is not None or key not in self._delta.rows):
             self._delta.rows[key] = value
 
@@ -154,8 +174,8 @@ class Follower:
     def _void(self, event: Void) -> None:
         self._delta.news = True
         self.state.voids.add((event.topic_id, event.partition, event.offset))
-        for lane, ident in self.state.topics.items():
-            if ident == event.topic_id:
+        for lane, topic in self.state.topics.items():
+            if topic == event.topic_id:
                 self.state.shut.pop((lane, event.partition, event.offset), None)
 
     # -- batches

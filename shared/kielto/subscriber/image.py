@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.subscriber.content import Content, Shape, Shapes
+from kielto.subscriber.content import Content, Shape, Shapes, ident
 from kielto.subscriber.index import Index
 
 NEVER = -1
@@ -36,7 +36,10 @@ class Image:
 
     def find(self, key: str) -> int | None:
         """The row of a customer by its id, 64 hex digits."""
-        hi, lo = int(key[:16], 16), int(key[16:32], 16)
+        return self.row(ident(key))
+
+    def row(self, ident: tuple[int, int]) -> int | None:
+        hi, lo = ident
         for row in self._ids.candidates(hi):
             if self._lo[row] == lo and self._hi[row] == hi:
                 return row
@@ -63,18 +66,28 @@ class Image:
 
     # -- writing
 
-    def add(self, key: str, partition: int) -> int:
-        """A new row that lists nothing yet, at a version below all."""
+    def add(self, ident: tuple[int, int], partition: int, version: Version, content: Content | None) -> int:
+        """A new row; without content it lists nothing, and is unreadable."""
         row = len(self._hi)
-        self._hi.append(int(key[:16], 16))
-        self._lo.append(int(key[16:32], 16))
-        for column in (self.epoch, self._n, self._express, self._bulk, self._shape, self._first):
-            column.append(0)
+        self._hi.append(ident[0])
+        self._lo.append(ident[1])
+        self.epoch.append(version.epoch)
+        self._n.append(0)
+        self._n = _put(self._n, row, version.n)
+        self._express.append(0)
+        self._bulk.append(0)
+        self._shape.append(0)
+        self._first.append(0)
         self.partition.append(partition)
-        self.unreadable.append(1)
-        if self._ids.full:
+        self.unreadable.append(content is None)
+        if self._ids.room <= 0:
             self._ids.rebuild(zip(self._hi, range(row), strict=False), row)
-        self._ids.add(self._hi[row], row)
+        self._ids.add(ident[0], row)
+        if content is not None:
+            self._shape[row] = content.shape
+            if content.until is not None:
+                self.until[row] = content.until
+            self._list(row, (), content.hashes)
         return row
 
     def raise_version(self, row: int, version: Version) -> None:
@@ -99,35 +112,35 @@ class Image:
 
     def put(self, row: int, content: Content) -> None:
         """Replace what the row lists."""
-        if content.version != self.version(row):
-            self.raise_version(row, content.version)
         self.unreadable[row] = 0
+        self.until.pop(row, None)
         if content.until is not None:
             self.until[row] = content.until
-        elif self.until:
-            self.until.pop(row, None)
-        old, first = self.hashes(row), self._first[row]
-        new = content.hashes
+        old = tuple(self.hashes(row))
         self._shape[row] = content.shape
-        if list(new) == old:
-            return
+        if content.hashes != old:
+            self._list(row, old, content.hashes)
+
+    def _list(self, row: int, old: tuple[int, ...], new: tuple[int, ...]) -> None:
         for hash_ in old:
             self._points.remove(hash_, row)
-        if len(new) > len(old):  # the old place is lost: rare, and a few bytes
-            first = self._first[row] = len(self._hashes)
+        if len(new) > len(old):  # an old place is lost: rare, and a few bytes
+            self._first[row] = len(self._hashes)
             self._hashes.extend(new)
         else:
+            first = self._first[row]
             self._hashes[first : first + len(new)] = array("Q", new)
-        if self._points.full:
+        if self._points.room <= 0:
             self._points.rebuild(self._pairs(), len(self._hashes))
         else:
             for hash_ in new:
                 self._points.add(hash_, row)
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
-        for row in range(len(self)):
-            for hash_ in self.hashes(row):
-                yield hash_, row
+        sizes, hashes = [shape.size for shape in self.shapes], self._hashes
+        for row, (shape, first) in enumerate(zip(self._shape, self._first, strict=True)):
+            for slot in range(first, first + sizes[shape]):
+                yield hashes[slot], row
 
 
 def _put(column: "array[int]", row: int, value: int) -> "array[int]":

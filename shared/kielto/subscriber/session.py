@@ -2,21 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from kielto.events.topics import Lane
 from kielto.subscriber import stored
-from kielto.subscriber.decode import Decoder, Item
-from kielto.subscriber.follower import Follower
+from kielto.subscriber.decode import Decoder
+from kielto.subscriber.follower import Batch, Follower
 from kielto.subscriber.spool import Spool
 from kielto.subscriber.state import Delta, Flaw, State
 from kielto.subscriber.store import Mark, Store
 
 log = logging.getLogger(__name__)
-Batch = Sequence[tuple[int, int, Item]]
-"""(partition, offset, record) of one lane, in order within each partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,7 @@ class Session:
         async with self._lock:
             if self.follower.state.topics.get(lane) != topic:
                 return False
-            for partition, offset, item in batch:
-                self.follower.read(lane, partition, offset, item)
+            self.follower.read(lane, batch)
             await self._commit()
             return True
 

@@ -1,5 +1,6 @@
 """A follower's state as text, and its rows back into memory: what stores that last have in common."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
+from kielto.subscriber.content import ident
 from kielto.subscriber.decode import Decoder
 from kielto.subscriber.image import NEVER, Image
 from kielto.subscriber.state import Flaw, Snapshot, State
@@ -72,14 +74,13 @@ def load(image: Image, decoder: Decoder, rows: Iterable[StoredRow]) -> None:
     again.
     """
     for stored in rows:
-        row, unreadable = image.add(stored.key, stored.partition), stored.unreadable
+        version = Version(stored.epoch, stored.n)
+        content = None
         if stored.value is not None:
-            try:
-                image.put(row, decoder.stored(stored.value))
-            except ValidationError:
-                unreadable = True
-        image.raise_version(row, Version(stored.epoch, stored.n))
-        image.unreadable[row] = unreadable
+            with contextlib.suppress(ValidationError):
+                content = decoder.stored(stored.key, version, stored.value)
+        row = image.add(ident(stored.key), stored.partition, version, content)
+        image.unreadable[row] |= stored.unreadable
         for lane, offset in ((Lane.EXPRESS, stored.express), (Lane.BULK, stored.bulk)):
             if offset != NEVER:
                 image.see(row, lane, offset)

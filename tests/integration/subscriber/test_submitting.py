@@ -19,11 +19,11 @@ SUBMITTED = "a decision was given here"
 
 
 async def sent(relay: Relay, count: int) -> list[str]:
-    """The ids of the decisions on the topic, once there are so many."""
+    """The ids of the decisions on the topic, each at its first place, once there are so many."""
     async with asyncio.timeout(20):
-        while len(found := await relay.decided()) < count:  # noqa: ASYNC110 - only the broker can tell
+        while len(found := dict.fromkeys(d.id for d in await relay.decided())) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    return [str(decision.id) for decision in found]
+    return [str(ident) for ident in found]
 
 
 async def test_from_the_desk_to_the_group_and_back(relay: Relay, follow: Follow) -> None:
@@ -62,7 +62,7 @@ async def test_a_denial_survives_a_restart_and_a_yes_denies_nothing(relay: Relay
         async with asyncio.timeout(20):
             await kielto.ready()
         assert kielto.may(by_id("a"))
-        assert len(await relay.decided()) == 2
+        assert {d.id for d in await relay.decided()} == {no, yes}  # one may be sent again after a restart
 
 
 async def test_the_same_decision_twice_is_one(relay: Relay, follow: Follow) -> None:

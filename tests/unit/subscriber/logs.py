@@ -84,7 +84,7 @@ class Script:
     def raw(self, lane: Lane, partition: int, key: bytes | None, value: bytes | None, headers: Any) -> int:
         offset = self.next.get((lane, partition), 0)
         self.next[lane, partition] = offset + 1
-        self.follower.read(lane, partition, offset, self.decoder.read(key, value, headers))
+        self.follower.read(lane, [(partition, offset, self.decoder.read(key, value, headers))])
         self.follower.settle(self.follower.take())
         return offset
 

@@ -27,7 +27,7 @@ def test_a_beat_counts_only_when_the_store_has_what_stood_before_it() -> None:
     script.probe(10.0)
     follower = script.follower
     for offset, n in enumerate((1, 2)):
-        follower.read(Lane.EXPRESS, 0, offset, beat(n))
+        follower.read(Lane.EXPRESS, [(0, offset, beat(n))])
     delta = follower.take()
     assert follower.gate(0, 10.0) is Shut.STARTING
     follower.settle(delta)
@@ -48,7 +48,7 @@ def test_each_partition_has_its_own_gate() -> None:
 def test_positions_never_go_back() -> None:
     script = Script()
     for offset in (5, 3, 4):
-        script.follower.read(Lane.BULK, 2, offset, snapshot())
+        script.follower.read(Lane.BULK, [(2, offset, snapshot())])
     assert script.follower.state.positions == {(Lane.BULK, 2): 6}
 
 
@@ -57,13 +57,15 @@ def test_a_durable_store_hears_of_every_changed_row_once_with_its_newest_value()
     follower.verify_topics(TOPICS)
     shapes = follower.image.shapes
     for offset, version in enumerate(("1.1", "1.3", "1.2", "1.3")):
-        follower.read(Lane.BULK, 0, offset, shapes.content(permissions("a", version, MAIL), version.encode()))
+        follower.read(
+            Lane.BULK, [(0, offset, shapes.content(permissions("a", version, MAIL), version.encode()))]
+        )
     delta = follower.take()
     assert delta.rows == {hexes("a"): b"1.3"}
     assert delta.news
-    follower.read(Lane.BULK, 0, 4, shapes.content(permissions("a", "1.3", MAIL), b"1.3"))
+    follower.read(Lane.BULK, [(0, 4, shapes.content(permissions("a", "1.3", MAIL), b"1.3"))])
     assert follower.take().rows == {hexes("a"): None}  # only where it was seen has changed
-    follower.read(Lane.BULK, 0, 5, shapes.content(permissions("a", "1.2", MAIL), b"1.2"))
+    follower.read(Lane.BULK, [(0, 5, shapes.content(permissions("a", "1.2", MAIL), b"1.2"))])
     assert not follower.take().news
 
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.subscriber.content import Content, hash64
+from kielto.subscriber.content import Content, hash64, ident
 from kielto.subscriber.image import NEVER, Image
 from kielto.subscriber.index import Index
 from tests.unit.subscriber.logs import hexes, permissions
@@ -17,9 +17,10 @@ def content(image: Image, name: str, version: str, *points: str) -> Content:
 
 
 def put(image: Image, new: Content) -> int:
-    row = image.find(new.key)
+    row = image.row(new.ident)
     if row is None:
-        row = image.add(new.key, 0)
+        return image.add(new.ident, 0, new.version, new)
+    image.raise_version(row, new.version)
     image.put(row, new)
     return row
 
@@ -62,11 +63,17 @@ def test_a_point_that_thousands_share() -> None:
     image, one = Image(), content(Image(), "x", "1.1", "shared", "own")
     for i in range(5000):
         put(
-            image, one._replace(key=hexes(f"c{i}"), shape=_shape(image), hashes=(7, hash64(hexes(f"own{i}"))))
+            image,
+            one._replace(
+                ident=ident(hexes(f"c{i}")), shape=_shape(image), hashes=(7, hash64(hexes(f"own{i}")))
+            ),
         )
     assert {row for row, _ in image.holders(7)} == set(range(5000))
     assert all([row for row, _ in image.holders(hash64(hexes(f"own{i}")))] == [i] for i in range(0, 5000, 37))
-    put(image, one._replace(key=hexes("c9"), version=Version(1, 2), shape=_shape(image), hashes=(8, 9)))
+    put(
+        image,
+        one._replace(ident=ident(hexes("c9")), version=Version(1, 2), shape=_shape(image), hashes=(8, 9)),
+    )
     assert {row for row, _ in image.holders(7)} == set(range(5000)) - {9}
 
 

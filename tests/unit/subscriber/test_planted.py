@@ -44,8 +44,10 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
 
 def test_no_version_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     def record(self: Follower, lane: Lane, partition: int, offset: int, content: Content) -> None:
-        row = self.image.find(content.key)
-        row = self.image.add(content.key, partition) if row is None else row
+        row = self.image.row(content.ident)
+        if row is None:
+            row = self.image.add(content.ident, partition, content.version, content)
+        self.image.raise_version(row, content.version)
         self.image.put(row, content)
         self.image.see(row, lane, offset)
 

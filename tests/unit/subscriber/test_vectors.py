@@ -36,7 +36,7 @@ class Play:
                 encoded = [(name, text.encode()) for name, text in (common | headers).items()]
                 raw = None if value is None else json.dumps(value).encode()
                 item = self.decoder.read(key.encode(), raw, encoded)
-                self.follower.read(LANES[topic], 0, offset, item)
+                self.follower.read(LANES[topic], [(0, offset, item)])
                 self.follower.settle(self.follower.take())
             case {"probe": at, "end": end}:
                 self.follower.probe(at, {0: end})
