@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -56,24 +57,29 @@ def headers(
     source: str,
     version: str | None = None,
     traceparent: str | None = None,
-    ident: UUID | None = None,
+    ident: UUID | str | None = None,
 ) -> list[tuple[str, bytes]]:
     """The headers of one message, for `encode` and for the relay, which sends bodies as they are stored."""
-    names = {
-        "ce_specversion": "1.0",
+    varying = {
         "ce_id": str(ident or uuid4()),
-        "ce_source": f"urn:kielto:{source}",
-        "ce_type": type_name,
-        "ce_time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "ce_time": f"{datetime.now(UTC).isoformat()[:-6]}Z",
         "ce_subject": key,
-        "ce_dataschema": SCHEMAS + type_name,
-        "content-type": "application/json",
+        "ce_kieltoversion": version,
+        "traceparent": traceparent,
     }
-    if version:
-        names["ce_kieltoversion"] = version
-    if traceparent:
-        names["traceparent"] = traceparent
-    return [(k, v.encode()) for k, v in names.items()]
+    return [*_fixed(type_name, source), *((name, text.encode()) for name, text in varying.items() if text)]
+
+
+@lru_cache
+def _fixed(type_name: str, source: str) -> tuple[tuple[str, bytes], ...]:
+    """What is the same in all messages of one kind by one writer."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"urn:kielto:{source}".encode()),
+        ("ce_type", type_name.encode()),
+        ("ce_dataschema", f"{SCHEMAS}{type_name}".encode()),
+        ("content-type", b"application/json"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

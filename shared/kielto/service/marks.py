@@ -77,6 +77,7 @@ def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
         source=family.writer,
         version=version,
         traceparent=marked.sent,
+        ident=f"{marked.key}.{version}",  # sent twice, it is the same event
     )
     body = open_record(family.name, marked.key, marked.body)
     value = f'{{"version":"{version}",{body[1:]}'.encode()

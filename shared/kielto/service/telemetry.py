@@ -5,8 +5,8 @@ relay: the same trace on our internal topics, a fresh trace id for each company 
 `publications`.
 """
 
+import os
 import re
-import secrets
 from contextvars import ContextVar
 
 import asyncpg
@@ -33,12 +33,13 @@ def begin(traceparent: str | None) -> str:
 
 
 def fresh() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    drawn = os.urandom(24).hex()
+    return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
 def child(traceparent: str) -> str:
     """The same trace, a new span."""
-    return f"{traceparent[:36]}{secrets.token_hex(8)}{traceparent[52:]}"
+    return f"{traceparent[:36]}{os.urandom(8).hex()}{traceparent[52:]}"
 
 
 def trace_id(traceparent: str) -> str:

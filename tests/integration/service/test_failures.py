@@ -12,8 +12,8 @@ import pytest
 
 from deploy.local.kafka import Kafka
 from kielto.events.topics import Lane
-from kielto.service import delivery, express
-from kielto.service.delivery import Delivered, Message
+from kielto.service import express
+from tests.integration.service.faults import unreliable
 from tests.integration.service.support import Bench, bench, environment, eventually, key, rising
 
 CHILD = Path(__file__).parent / "child.py"
@@ -94,25 +94,13 @@ async def test_answers_lost_and_refused_at_random(service: Bench, monkeypatch: p
     """Some partitions of some sends: never sent, or sent with the answer lost. The lane stops and begins
     again.
     """
-    chance, faulty = random.Random(7), True
-
-    async def deliver(producer: Any, messages: list[Message]) -> Delivered:
-        if not faulty:
-            return await delivery.deliver(producer, messages)
-        fate = {p: chance.choice(("ok", "ok", "refused", "lost")) for p in range(6)}
-        sent = [m for m in messages if fate[m.partition] != "refused"]
-        answers = iter((await delivery.deliver(producer, sent)).offsets)
-        offsets = [next(answers) if fate[m.partition] != "refused" else None for m in messages]
-        known = [o if fate[m.partition] == "ok" else None for m, o in zip(messages, offsets, strict=True)]
-        return Delivered(known, TimeoutError() if None in known else None)
-
-    monkeypatch.setattr(express, "deliver", deliver)
+    chance = random.Random(7)
+    monkeypatch.setattr(express, "deliver", unreliable(chance, 60))
     service.relay()
     keys = [key() for _ in range(8)]
     for n in range(120):
         await service.publish(chance.choice(keys), str(n))
         await asyncio.sleep(0.01)
-    faulty = False
     await service.no_marks()
     entries = [e for e in await service.log() if not e.key.startswith("!")]
     rows = await service.pool.fetch("SELECT key, n FROM records")

@@ -1,8 +1,11 @@
 """The relays against a real broker: what stands in the log, what is deleted, who leads."""
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from uuid import UUID
+
+import pytest
 
 from kielto import kafka
 from kielto.events import envelope
@@ -10,8 +13,9 @@ from kielto.events.messages import Audience
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane, Topic, _retained
 from kielto.events.words import Channel, Purpose
-from kielto.service import outbox, postgres, telemetry
+from kielto.service import bulk, outbox, postgres, telemetry
 from kielto.service.outbox import Change
+from tests.integration.service.faults import unreliable
 from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
 
 
@@ -126,7 +130,13 @@ async def _in_log(service: Bench, k: str) -> bool:
     return bool(_records(await service.log(), k))
 
 
-async def test_reports_keep_their_order(service: Bench) -> None:
+@pytest.mark.parametrize("faulty", [False, True])
+async def test_reports_keep_their_order(
+    service: Bench, faulty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With faults some are doubled, none overtakes another or is lost."""
+    if faulty:
+        monkeypatch.setattr(bulk, "deliver", unreliable(random.Random(5), 12))
     topic = Topic(f"{service.family.name}.audiences.v1", "marketing", (), (Audience,), _retained(3_600_000))
     await kafka.create_topics(service.bootstrap, [topic])
     service.relay(Lane.BULK)
@@ -151,7 +161,9 @@ async def test_reports_keep_their_order(service: Bench) -> None:
             await outbox.report_many(conn, topic.name, events, source="marketing")
     await eventually(lambda: _no_reports(service), "reports are left")
     raw = await read_log(service.bootstrap, topic)
-    assert [e.event.campaign for e in raw] == sent
+    came = [e.event.campaign for e in raw]
+    assert list(dict.fromkeys(came)) == sent
+    assert (len(came) > len(sent)) == faulty
 
 
 async def _no_reports(service: Bench) -> bool:
