@@ -27,7 +27,7 @@ def slow_relay(then: Callable[[Any, Any, Any], Any] | None = None) -> None:
             await asyncio.sleep(1.5)
         return found, last, count
 
-    marks.fetch = planted
+    marks.fetch = planted  # type: ignore[assignment]
 
 
 def deleted_before_the_answer() -> None:
