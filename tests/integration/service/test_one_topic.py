@@ -42,7 +42,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Bench]:
 async def _topics(service: Bench, name: str, *, one: bool) -> None:
     """A family with topics that compact at once: a pair, or with the bug planted a single one."""
     express = next(iter(t for t in service.topics.values() if t.name == service.family.express))
-    made = [replace(express, name=f"{name}.{t}", config={**express.config, **COMPACTS_AT_ONCE}) for t in ("a", "b")]
+    made = [
+        replace(express, name=f"{name}.{t}", config={**express.config, **COMPACTS_AT_ONCE})
+        for t in ("a", "b")
+    ]
     await kafka.create_topics(service.bootstrap, made)
     first, second = made
     service.family = replace(service.family, express=first.name, bulk=first.name if one else second.name)
@@ -63,7 +66,9 @@ def slow_bulk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("one", [False, True], ids=["pair", "one topic, planted"])
-async def test_the_newest_is_left_after_compaction(service: Bench, slow_bulk: Callable[[], None], one: bool) -> None:
+async def test_the_newest_is_left_after_compaction(
+    service: Bench, slow_bulk: Callable[[], None], one: bool
+) -> None:
     await _topics(service, "compacted", one=one)
     banned = key()
     await service.publish(banned, "1", express=False)
