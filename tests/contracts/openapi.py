@@ -1,0 +1,58 @@
+"""The HTTP descriptions of the three services, as their applications give them.
+
+python -m tests.contracts.openapi      writes docs/contract/openapi-<service>.json anew
+"""
+
+import importlib
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+from deploy.local.paths import ROOT
+from kielto.group import load
+from kielto.service.auth import Verifier
+from kielto.service.composition import Platform
+from kielto.service.freshness import InputFreshness
+from kielto.service.http import Health, create_app
+from kielto.service.keys import Keys
+from kielto.service.postgres import Pool
+from kielto.service.settings import ServiceSettings
+
+SERVICES = ("customers", "consents", "marketing")
+FOLDER = ROOT / "docs/contract"
+
+
+def describe(name: str) -> dict[str, Any]:
+    """OpenAPI 3.1 of one service. Nothing is connected: only the routes are built."""
+    nothing = cast(Any, SimpleNamespace())
+    platform = Platform(
+        settings=cast(ServiceSettings, nothing),
+        group=load(ROOT / "group.yaml"),
+        keys=cast(Keys, nothing),
+        pool=cast(Pool, nothing),
+        verifier=cast(Verifier, nothing),
+        inputs=cast(InputFreshness, nothing),
+    )
+    service = importlib.import_module(f"services.{name}.app").build(platform)
+    app = create_app(
+        name,
+        service.routers,
+        pool=platform.pool,
+        verifier=platform.verifier,
+        health=Health(),
+        streamed=service.streamed,
+    )
+    return app.openapi()
+
+
+def text(name: str) -> str:
+    return json.dumps(describe(name), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    for name in SERVICES:
+        (FOLDER / f"openapi-{name}.json").write_text(text(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
