@@ -25,7 +25,8 @@ COALESCE_SHUT_SECONDS = 0.5
 """While the gate is shut: a backfill would be acknowledged thousands of times."""
 PROGRESS_SECONDS = 5.0
 """Positions that only beats have moved are told so often."""
-EXCEPTIONS = 300
+LISTED = 300
+"""So many exceptions fit into a message."""
 RETRY_SECONDS = 0.5
 
 
@@ -43,9 +44,9 @@ def acknowledgement(sender: Sender, committed: Committed) -> Acknowledgement:
     """What the store holds. An exception too many to list holds its partition's position back to it."""
     flaws = sorted(committed.flaws, key=lambda told: told[1][:3])
     positions = dict(committed.positions)
-    for _, flaw in flaws[EXCEPTIONS:]:
-        place = flaw.lane, flaw.partition
-        positions[place] = min(positions.get(place, flaw.offset), flaw.offset)
+    unlisted = [((flaw.lane, flaw.partition), flaw.offset) for _, flaw in flaws[LISTED:]]
+    for place, offset in [*unlisted, *committed.held_back.items()]:
+        positions[place] = min(positions.get(place, offset), offset)
     return Acknowledgement(
         subscriber=sender.subscriber,
         instance=sender.instance,
@@ -68,7 +69,7 @@ def acknowledgement(sender: Sender, committed: Committed) -> Acknowledgement:
                 version=None if flaw.version is None else str(flaw.version),
                 reason=flaw.reason,
             )
-            for key, flaw in flaws[:EXCEPTIONS]
+            for key, flaw in flaws[:LISTED]
         ),
         claimed_at=datetime.now(UTC),
     )

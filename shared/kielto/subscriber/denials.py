@@ -15,6 +15,7 @@ from kielto.events.messages import Decision
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import Purpose, Reach
 from kielto.kafka import partition_of
+from kielto.subscriber.content import ident
 
 PARTNER_PURPOSES = frozenset((Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE))
 
@@ -49,6 +50,12 @@ class Denial:
         self.sent = where
         self.waits = {partition_of(key.encode(), PARTITIONS)} if key else set(range(PARTITIONS))
 
+    @property
+    def about(self) -> Iterable[object]:
+        """The ident of the customer, or the hashes of the number or address."""
+        key = self.decision.subject.id
+        return self.hashes if key is None else (ident(key),)
+
     def covers(self, purpose: str, partner: str | None, channel: str) -> bool:
         """Whether it may deny this. Wide where the decision leaves it open: the group's answer will say
         exactly.
@@ -73,13 +80,21 @@ class Denials:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._all: dict[UUID, Denial] = {}
+        self._about: dict[object, dict[UUID, Denial]] = {}
+        """By a customer's ident, or by a hash."""
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     def add(self, denial: Denial) -> None:
         """Only a *no* denies: a consent or a lifting has to come back from the group first."""
         if denial.decision.act.restricts:
             self._all[denial.decision.id] = denial
+            for about in denial.about:
+                self._about.setdefault(about, {})[denial.decision.id] = denial
 
     def sent(self, decision: UUID, where: Sent | None) -> None:
+        """The broker has it there; None: it has to be sent again."""
         if denial := self._all.get(decision):
             denial.sent_to(where)
 
@@ -88,21 +103,30 @@ class Denials:
         end.
         """
         marks = {mark.topic_id: mark.offsets for mark in taken if mark.topic == self._topic}
-        ended = [denial.decision.id for denial in self._all.values() if _passed(denial, partition, marks)]
-        for ident in ended:
-            del self._all[ident]
-        return ended
+        ended = [denial for denial in self._all.values() if _passed(denial, partition, marks)]
+        for denial in ended:
+            del self._all[denial.decision.id]
+            for about in denial.about:
+                self._about[about].pop(denial.decision.id, None)
+                if not self._about[about]:
+                    del self._about[about]
+        return [denial.decision.id for denial in ended]
 
-    def covering(self, purpose: str, partner: str | None, channel: str) -> list[Denial]:
-        return [d for d in self._all.values() if d.covers(purpose, partner, channel)] if self._all else []
+    def deny(self, about: Iterable[object], purpose: str, partner: str | None, channel: str) -> bool:
+        """Whether any of these idents and hashes is denied."""
+        return any(
+            denial.covers(purpose, partner, channel)
+            for one in about
+            if one in self._about
+            for denial in self._about[one].values()
+        )
 
 
 def _passed(denial: Denial, partition: int, marks: dict[UUID, tuple[int, ...]]) -> bool:
     """Notes that the partition has shown a beat past the decision; True when none is left to wait for."""
     sent = denial.sent
-    if (
-        sent is not None
-        and dict(enumerate(marks.get(sent.topic_id, ()))).get(sent.partition, 0) > sent.offset
-    ):
-        denial.waits.discard(partition)
+    if sent is not None and sent.topic_id in marks:
+        offsets = marks[sent.topic_id]
+        if sent.partition < len(offsets) and offsets[sent.partition] > sent.offset:
+            denial.waits.discard(partition)
     return not denial.waits

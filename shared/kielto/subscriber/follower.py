@@ -18,7 +18,7 @@ from kielto.subscriber.content import Content, ident
 from kielto.subscriber.decode import Item
 from kielto.subscriber.freshness import BeatNumber, Freshness
 from kielto.subscriber.image import Image
-from kielto.subscriber.state import Delta, Flaw, Snapshot, State
+from kielto.subscriber.state import EXCEPTIONS, Delta, Flaw, Snapshot, State
 
 Batch = Sequence[tuple[int, int, Item]]
 """(partition, offset, record) of one lane, in order within each partition."""
@@ -124,7 +124,7 @@ class Follower:
         if self._durable:
             self._touch(content.key, content.value if changed else None)
         if self.state.exceptions:
-            self.state.exceptions.pop(content.key, None)
+            self._readable_again(content.key)
 
     def _other(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
         match item:
@@ -153,12 +153,24 @@ class Follower:
         elif version < image.version(row):
             return  # what is held is newer
         if version > image.version(row):
-            image.raise_version(row, version)  # what it listed stays listed, and denied
-            image.unreadable[row] = 1
+            image.raise_version(row, version)
+            image.spoil(row)
         if image.unreadable[row]:  # else it is held already: read from the other topic, or before
-            self.state.exceptions[item.key] = flaw
+            self._except(item.key, flaw)
         image.see(row, lane, offset)
         self._touch(item.key)
+
+    def _except(self, key: str, flaw: Flaw) -> None:
+        state, place = self.state, (flaw.lane, flaw.partition)
+        if key in state.exceptions or len(state.exceptions) < EXCEPTIONS:
+            state.exceptions[key] = flaw
+        else:
+            state.held_back[place] = min(state.held_back.get(place, flaw.offset), flaw.offset)
+
+    def _readable_again(self, key: str) -> None:
+        self.state.exceptions.pop(key, None)
+        if self.state.held_back and self.image.count_unreadable <= len(self.state.exceptions):
+            self.state.held_back.clear()
 
     def _touch(self, key: str, value: bytes | None = None) -> None:
         if self._durable and (value is not None or key not in self._delta.rows):

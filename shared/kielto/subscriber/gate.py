@@ -4,14 +4,14 @@ given.
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from kielto.events.digests import InvalidContactPoint, digest_of, point_of
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import CHANNELS_OF, PointKind, Purpose
-from kielto.subscriber.content import Shape, Terms, hash64
-from kielto.subscriber.denials import Denial, Denials
+from kielto.subscriber.content import Shape, Terms, hash64, ident
+from kielto.subscriber.denials import Denials
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.freshness import clock
 from kielto.subscriber.questions import Answer, Question, Reason
@@ -92,8 +92,9 @@ class Gate:
         partitions = {self._follower.image.partition[row] for row in asked.rows}
         if reason := self._shut(range(PARTITIONS) if asked.whole or not partitions else partitions):
             return Answer(False, reason)
-        denials = self._denials.covering(terms[0], terms[1], question.channel)
-        if any(self._is_denied(denial, question, asked) for denial in denials):
+        if len(self._denials) and self._denials.deny(
+            self._about(question, asked), *terms[:2], question.channel
+        ):
             return Answer(False, Reason.DENIED, "a decision was given here")
         if not asked.rows:
             return Answer(False, Reason.UNKNOWN)
@@ -145,15 +146,17 @@ class Gate:
             raise InvalidContactPoint(f"{channel}: the address is a point, 64 hexadecimal digits")
         return frozenset((hash64(address),))
 
-    def _is_denied(self, denial: Denial, question: Question, asked: _Asked) -> bool:
+    def _about(self, question: Question, asked: _Asked) -> Iterator[object]:
         """Wide: a decision about a number or address denies whoever has it, until the group says whom it
         binds.
         """
-        image, key = self._follower.image, denial.decision.subject.id
-        if key is not None:
-            return key == question.customer or image.find(key) in asked.rows
-        held = (hash_ for row in asked.rows for hash_ in image.hashes(row))
-        return not denial.hashes.isdisjoint(asked.hashes) or not denial.hashes.isdisjoint(held)
+        image = self._follower.image
+        yield from asked.hashes
+        if question.customer is not None:
+            yield ident(question.customer)
+        for row in asked.rows:
+            yield image.ident(row)
+            yield from image.hashes(row)
 
     def _refusal(self, row: int, slots: list[int], terms: Terms, question: Question) -> str | None:
         """Why this customer's record does not permit it, or None when it does."""

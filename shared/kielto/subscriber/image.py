@@ -25,6 +25,7 @@ class Image:
         self._shape, self._first = array("I"), array("I")
         self.partition = array("H")
         self.unreadable = bytearray()
+        self.count_unreadable = 0
         self.until: dict[int, float] = {}
         self._hashes = array("Q")
         self._ids, self._points = Index(), Index()
@@ -49,6 +50,9 @@ class Image:
         """(row, slot) wherever a customer number or point with this hash is held."""
         rows = set(self._points.candidates(hash_))
         return [(row, slot) for row in rows for slot, held in enumerate(self.hashes(row)) if held == hash_]
+
+    def ident(self, row: int) -> tuple[int, int]:
+        return self._hi[row], self._lo[row]
 
     def shape(self, row: int) -> Shape:
         return self.shapes[self._shape[row]]
@@ -79,7 +83,7 @@ class Image:
         self._shape.append(0)
         self._first.append(0)
         self.partition.append(partition)
-        self.unreadable.append(content is None)
+        self.unreadable.append(0)
         if self._ids.room <= 0:
             self._ids.rebuild(zip(self._hi, range(row), strict=False), row)
         self._ids.add(ident[0], row)
@@ -88,6 +92,8 @@ class Image:
             if content.until is not None:
                 self.until[row] = content.until
             self._list(row, (), content.hashes)
+        else:
+            self.spoil(row)
         return row
 
     def raise_version(self, row: int, version: Version) -> None:
@@ -110,8 +116,14 @@ class Image:
         else:
             self._bulk = empty
 
+    def spoil(self, row: int) -> None:
+        """Its version cannot be read: what it lists stays, and is denied."""
+        self.count_unreadable += not self.unreadable[row]
+        self.unreadable[row] = 1
+
     def put(self, row: int, content: Content) -> None:
         """Replace what the row lists."""
+        self.count_unreadable -= self.unreadable[row]
         self.unreadable[row] = 0
         self.until.pop(row, None)
         if content.until is not None:

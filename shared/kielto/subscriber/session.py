@@ -26,11 +26,13 @@ class Committed:
     positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
     flaws: tuple[tuple[str | None, Flaw], ...] = ()
     """Exceptions with their keys, and unreadable keys."""
+    held_back: dict[tuple[Lane, int], int] = field(default_factory=dict)
+    """Not beyond these."""
 
     @classmethod
     def of(cls, mark: Mark, state: State) -> "Committed":
         flaws = [*state.exceptions.items(), *((None, flaw) for flaw in state.shut.values())]
-        return cls(mark, dict(state.topics), dict(state.positions), tuple(flaws))
+        return cls(mark, dict(state.topics), dict(state.positions), tuple(flaws), dict(state.held_back))
 
 
 class Session:

@@ -68,6 +68,10 @@ class Spool:
         """Those that the broker does not have yet, in order."""
         return self._read("WHERE topic_id IS NULL ORDER BY seq LIMIT ?", limit)
 
+    def sent_elsewhere(self, topic: UUID) -> list[Spooled]:
+        """Those that the broker put in another topic than this, by its id."""
+        return self._read("WHERE topic_id <> ? ORDER BY seq", str(topic))
+
     def all(self) -> list[Spooled]:
         return self._read("ORDER BY seq")
 

@@ -8,6 +8,8 @@ from kielto.events.control import Beat
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 
+EXCEPTIONS = 1000
+
 
 class Snapshot(NamedTuple):
     """A complete backfill. Ordered by (epoch, generation)."""
@@ -48,7 +50,11 @@ class State:
     floors: dict[int, tuple[int, int]] = field(default_factory=dict)
     """A topic was recreated: only a snapshot newer than this one proves completeness of the new one."""
     exceptions: dict[str, Flaw] = field(default_factory=dict)
-    """By key."""
+    """By key; at most EXCEPTIONS."""
+    held_back: dict[tuple[Lane, int], int] = field(default_factory=dict)
+    """The least offset, by partition, of unreadable records that are too many to list: nothing from there
+    on is acknowledged. Their keys are denied all the same.
+    """
     shut: dict[tuple[Lane, int, int], Flaw] = field(default_factory=dict)
     """Unreadable keys that are not yet voided, by (lane, partition, offset)."""
     voids: set[tuple[UUID, int, int]] = field(default_factory=set)

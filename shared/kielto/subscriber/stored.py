@@ -30,6 +30,7 @@ def state_text(state: State) -> str:
             "snapshots": {str(p): list(s) for p, s in state.snapshots.items()},
             "floors": {str(p): list(f) for p, f in state.floors.items()},
             "exceptions": {key: _flaw(flaw) for key, flaw in state.exceptions.items()},
+            "held_back": [[lane, partition, at] for (lane, partition), at in state.held_back.items()],
             "shut": [_flaw(flaw) for flaw in state.shut.values()],
             "voids": sorted([str(topic), partition, offset] for topic, partition, offset in state.voids),
         }
@@ -50,6 +51,7 @@ def read_state(positions: str, rest: str) -> State:
         snapshots={int(p): Snapshot(*s) for p, s in told["snapshots"].items()},
         floors={int(p): (f[0], f[1]) for p, f in told["floors"].items()},
         exceptions={key: _read_flaw(f) for key, f in told["exceptions"].items()},
+        held_back={(Lane(lane), partition): at for lane, partition, at in told["held_back"]},
         shut={(f.lane, f.partition, f.offset): f for f in shut},
         voids={(UUID(topic), partition, offset) for topic, partition, offset in told["voids"]},
     )
@@ -80,7 +82,8 @@ def load(image: Image, decoder: Decoder, rows: Iterable[StoredRow]) -> None:
             with contextlib.suppress(ValidationError):
                 content = decoder.stored(stored.key, version, stored.value)
         row = image.add(ident(stored.key), stored.partition, version, content)
-        image.unreadable[row] |= stored.unreadable
+        if stored.unreadable:
+            image.spoil(row)
         for lane, offset in ((Lane.EXPRESS, stored.express), (Lane.BULK, stored.bulk)):
             if offset != NEVER:
                 image.see(row, lane, offset)

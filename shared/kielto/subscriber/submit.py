@@ -107,10 +107,9 @@ class Submitting:
         """Those sent to a topic that is gone before the group took them in. Its own ids make a repeat
         harmless.
         """
-        for spooled in await asyncio.to_thread(self._spool.all):
-            if spooled.sent is not None and spooled.sent.topic_id != topic_id:
-                await asyncio.to_thread(self._spool.sent, spooled.decision, None)
-                self._denials.sent(spooled.decision.id, None)
+        for spooled in await asyncio.to_thread(self._spool.sent_elsewhere, topic_id):
+            await asyncio.to_thread(self._spool.sent, spooled.decision, None)
+            self._denials.sent(spooled.decision.id, None)
 
     async def _topic_id(self, producer: Any) -> UUID:
         telling = Telling(log)

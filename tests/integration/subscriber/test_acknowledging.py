@@ -9,7 +9,7 @@ from kielto.events.messages import Acknowledgement
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
-from kielto.subscriber.acks import EXCEPTIONS, Sender, acknowledgement
+from kielto.subscriber.acks import LISTED, Sender, acknowledgement
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.session import Committed, Session
 from kielto.subscriber.state import Delta, Flaw
@@ -142,9 +142,7 @@ async def test_planted_acknowledging_before_the_commit_is_seen(
 
 @pytest.fixture
 def many() -> Committed:
-    flaws = tuple(
-        (f"{i:064x}", Flaw(Lane.BULK, 0, 10 + i, Version(1, i), "why")) for i in range(EXCEPTIONS + 5)
-    )
+    flaws = tuple((f"{i:064x}", Flaw(Lane.BULK, 0, 10 + i, Version(1, i), "why")) for i in range(LISTED + 5))
     topics = {lane: UUID(int=i) for i, lane in enumerate(Lane)}
     positions = {(lane, 0): 1000 for lane in Lane}
     return Committed(Mark(UUID(int=7), 3), topics, positions, flaws[::-1])
@@ -153,8 +151,8 @@ def many() -> Committed:
 def test_what_does_not_fit_into_the_exceptions_is_not_claimed(many: Committed) -> None:
     sender = Sender("company.a", "crm", UUID(int=1), "t", {lane: f"topic-{lane}" for lane in Lane})
     ack = acknowledgement(sender, many)
-    assert [e.offset for e in ack.exceptions] == [10 + i for i in range(EXCEPTIONS)]
+    assert [e.offset for e in ack.exceptions] == [10 + i for i in range(LISTED)]
     assert {p.topic: p.offset for p in ack.positions} == {
-        "topic-bulk": 10 + EXCEPTIONS,
+        "topic-bulk": 10 + LISTED,
         "topic-express": 1000,
     }

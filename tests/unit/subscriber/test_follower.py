@@ -141,3 +141,20 @@ def test_an_older_snapshot_read_again_is_no_news() -> None:
     script = Script()
     script.bulk(snapshot(5, 6, generation=2), snapshot(7, 8, generation=1))
     assert script.follower.state.snapshots[0] == Snapshot(1, 2, 5, 6)
+
+
+def test_unreadable_records_too_many_to_list_hold_back_what_is_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kielto.subscriber.follower.EXCEPTIONS", 2)
+    script = Script()
+    for name in "abcd":
+        script.spoiled(Lane.BULK, permissions(name, "1.1", MAIL))
+    state = script.follower.state
+    assert set(state.exceptions) == {hexes("a"), hexes("b")}
+    assert state.held_back == {(Lane.BULK, 0): 2}
+    assert all(script.allowed(name) == set() for name in "abcd")
+    for name in "cda":
+        script.bulk(permissions(name, "1.1", MAIL))
+    assert state.held_back == {}
+    assert set(state.exceptions) == {hexes("b")}

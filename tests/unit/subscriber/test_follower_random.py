@@ -166,6 +166,9 @@ class Run:
                 and any(r.version >= held and not got <= channels_of(name, r.version) for r in read)
             ):
                 self.problems.append(f"{name}: permits {got}, which a version that it has read denies")
+        image = self.script.follower.image
+        if image.count_unreadable != sum(image.unreadable):
+            self.problems.append("unreadable records are miscounted")
         shut = self.script.follower.gate(0, 0.0) == "partition-shut"
         if shut != self.reference.shut(self.topics):
             self.problems.append(f"the partition is shut: {shut}")

@@ -13,6 +13,7 @@ from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.subscriber.content import ident
 from kielto.subscriber.denials import Denial, Denials, Sent
 from kielto.subscriber.gate import UNTIL_MARGIN_SECONDS, Gate, Party
 from kielto.subscriber.questions import Answer, Question, Reason
@@ -316,7 +317,8 @@ def test_a_denial_by_id_ends_at_a_beat_past_it_in_the_customers_partition() -> N
     ):
         assert denials.beat(partition, mark) == []
     assert denials.beat(own, taken(0, 0, 8)) == [denial.decision.id]
-    assert denials.covering("own_marketing", None, "email") == []
+    assert len(denials) == 0
+    assert not denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
 
 
 def test_a_denial_by_address_ends_when_every_partition_is_past_it() -> None:

@@ -29,6 +29,7 @@ states = st.builds(
     snapshots=st.dictionaries(small, st.builds(Snapshot, small, small, small, small)),
     floors=st.dictionaries(small, st.tuples(small, small)),
     exceptions=st.dictionaries(st.sampled_from([hexes("a"), hexes("b")]), flaws),
+    held_back=st.dictionaries(st.tuples(lanes, small), small),
     shut=st.lists(flaws, max_size=3).map(lambda fs: {(f.lane, f.partition, f.offset): f for f in fs}),
     voids=st.sets(st.tuples(ids, small, small), max_size=3),
 )
