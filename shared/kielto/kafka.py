@@ -35,6 +35,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from kielto import lenient
 from kielto.events.topics import Topic
 
 __all__ = [
@@ -52,6 +53,8 @@ __all__ = [
     "topic_ids",
     "verify_topics",
 ]
+
+lenient.install()
 
 DOWN = (
     KafkaConnectionError,
@@ -114,7 +117,9 @@ async def abort(producer: Any) -> None:
 
 
 async def close(client: Any) -> None:
-    """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were ours."""
+    """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were
+    ours.
+    """
     stopping = asyncio.ensure_future(client.stop())
     await asyncio.wait([stopping])
     if not stopping.cancelled():

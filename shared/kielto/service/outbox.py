@@ -134,12 +134,14 @@ async def report_many(
 # CONFLICT).
 _PUBLISH = """
 WITH new AS (
-    SELECT c.family, c.key, e.epoch, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
-    FROM epoch e, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
+    SELECT c.family, c.key, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
         AS c (family, key, status, body, restrictions, decision, lane)
+    WHERE EXISTS (SELECT FROM epoch)
 ), kept AS (
     INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
-    SELECT family, key, epoch, 1, status, body, restrictions, decision FROM new ORDER BY family, key
+    SELECT family, key, (SELECT epoch FROM epoch), 1, status, body, restrictions, decision
+    FROM new ORDER BY family, key
     ON CONFLICT (family, key) DO UPDATE SET
         epoch = excluded.epoch, n = r.n + 1, status = excluded.status, body = excluded.body,
         restrictions = excluded.restrictions, decision = excluded.decision, changed_at = now()

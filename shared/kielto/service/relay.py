@@ -31,6 +31,12 @@ _LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
 _STANDBY_SECONDS = 0.5
 _BACKOFF = (0.1, 5.0)
 
+# What a crash of the server loses from here on is sent again: no need to wait for its disk. And always the
+# plan by the indexes, made once: marks are a queue, so what the statistics say of it is never true for long.
+_SESSION = """
+SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"""
+
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
@@ -107,8 +113,7 @@ class Relay:
             snapshots = Snapshots(settings.bootstrap, families)
             pace = Pace(settings.bulk_rate)
             lane = BulkLane(conn, producer, families, ids, pace, snapshots, settings.open_record)
-        # What a crash of the server loses from here on is sent again: no need to wait for its disk.
-        await conn.execute("SET synchronous_commit = off")
+        await conn.execute(_SESSION)
         self._leads(True)
         await lane.run(self._stopping)
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka.producer import message_accumulator
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
@@ -281,6 +283,37 @@ async def test_kafka_and_topics_may_come_later(service: Bench) -> None:
     assert not task.done()
     running.stop()
     await asyncio.wait_for(task, 10)
+
+
+class Ill(str):
+    """A header's name whose bytes are no UTF-8."""
+
+    def encode(self, *_: Any) -> bytes:
+        return b"\xff\xfe"
+
+
+async def test_a_headers_name_that_is_no_text_stops_nobody(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a batch: aiokafka alone would raise at it for ever."""
+    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+    beside = [key()]
+    beside += [_in_partition_of(beside[0]) for _ in range(4)]
+    async with producing(inbox.bench) as producer:
+        batch = producer.create_batch()
+        for place, k in enumerate(beside):
+            encoded = envelope.encode(Permissions(version="1.1", subject=k), key=k, source="consents")
+            extra = [(Ill("x"), b"1")] if place in (1, 3) else []
+            batch.append(
+                timestamp=None, key=encoded.key, value=encoded.value, headers=[*encoded.headers, *extra]
+            )
+        partition = kafka.partition_of(beside[0].encode(), 6)
+        await (await producer.send_batch(batch, inbox.topic.name, partition=partition))
+    monkeypatch.undo()
+    await send(inbox.bench, inbox.topic.name, *(last := [key() for _ in range(8)]))
+    async with inbox.running():
+        await eventually(lambda: inbox.has_seen(*beside, *last), "what is behind it waits")
+    assert len(await inbox.seen()) == 13
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,21 @@ async def test_kafka_down_at_the_start(own: Bench, kafka: Kafka) -> None:
     assert {e.key for e in await own.log()} >= set(keys)
 
 
+async def test_a_leader_that_waits_for_kafka_notices_that_it_leads_no_more(own: Bench, kafka: Kafka) -> None:
+    relay = own.relay()
+    await eventually(lambda: relay.leads, "nobody leads")
+    await asyncio.to_thread(kafka.stop)
+    await own.publish(key())
+    await asyncio.sleep(0.5)  # it has sent, and waits
+    await own.pool.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name LIKE '%relay express%' AND datname = current_database()"
+    )
+    await eventually(
+        lambda: not relay.leads, "it would send when the broker is back, beside the next leader", 3
+    )
+
+
 async def test_kafka_killed_in_the_middle(own: Bench, kafka: Kafka) -> None:
     own.relay()
     keys = [key() for _ in range(5)]

@@ -1,7 +1,8 @@
-"""Why a state travels on a pair of topics: what is left in the log itself after compaction, with nobody repairing.
+"""Why a state travels on a pair of topics: what is left in the log itself after compaction, with nobody
+repairing.
 
-A bulk relay rests between reading a permit and sending it; meanwhile a ban goes by express. On one compacted topic the
-permit comes last and compaction swallows the ban. On a pair the ban stays.
+A bulk relay rests between reading a permit and sending it; meanwhile a ban goes by express. On one compacted
+topic the permit comes last and compaction swallows the ban. On a pair the ban stays.
 """
 
 import asyncio
