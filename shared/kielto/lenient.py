@@ -2,9 +2,8 @@
 
 aiokafka 0.14 decodes header names strictly while it hands out records: such a record raises at every attempt,
 so nobody ever gets past it, and anyone who may write to a topic could stop its readers. `install()` has such
-a batch read again with the bytes escaped (`\\xff`); the record is then handed out like any other. Part of the
-adapter
-`kielto.kafka`, which installs it.
+a batch read again; the record is then handed out with that header's name escaped and its value null, which
+`kielto.events.envelope` refuses like any null header. Part of the adapter `kielto.kafka`, which installs it.
 """
 
 # ruff: noqa: SLF001 - there is no public way to a record that cannot be decoded
@@ -14,6 +13,8 @@ from typing import Any
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+_ESCAPED = "\\x"
 
 
 def install() -> None:
@@ -65,7 +66,9 @@ class _Batch:
         batch = _DefaultRecordBatchPy(bytes(batches._next_slice))
         iter(batch)  # uncompresses
         batch._buffer = _Buffer(batch._buffer)
-        yield from batch
+        for record in batch:
+            record.headers[:] = [(n, None if _ESCAPED in n else value) for n, value in record.headers]
+            yield record
 
 
 class _Buffer(bytearray):

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
+
 from kielto.events import envelope
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Record
@@ -52,6 +54,9 @@ class Intake:
                         await self._subscription.handler.handle(conn, read, meta)
             except Permanent as error:
                 await self._refuse(record, meta, _refused(read, error))
+            except asyncpg.DataError:  # as a NUL in a text: no later attempt stores it
+                why = Permanent("value: cannot be stored by the database")
+                await self._refuse(record, meta, _refused(read, why))
 
     async def take_batch(self, records: Sequence[Any]) -> None:
         """Messages of one partition in one transaction. Raises whatever is transient."""
@@ -71,7 +76,7 @@ class Intake:
                 for record, read in reads:
                     if isinstance(read, Unreadable):
                         await self._quarantine(conn, record, self._meta(record), read)
-        except Permanent:
+        except (Permanent, asyncpg.DataError):
             for record in records:  # one of them: the others must not go with it
                 await self.take(record)
 

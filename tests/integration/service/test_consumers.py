@@ -313,7 +313,9 @@ async def test_a_headers_name_that_is_no_text_stops_nobody(
     await send(inbox.bench, inbox.topic.name, *(last := [key() for _ in range(8)]))
     async with inbox.running():
         await eventually(lambda: inbox.has_seen(*beside, *last), "what is behind it waits")
-    assert len(await inbox.seen()) == 13
+    seen = dict(await inbox.seen())
+    assert [seen[k] for k in beside] == ["1.1", "denied", "1.1", "denied", "1.1"]
+    assert await _quarantined(inbox.bench, 2)
 
 
 @pytest.mark.parametrize(
