@@ -1,12 +1,11 @@
-"""For systems outside: follow a party's permissions, ask before each send, take bans in, prove what was
-applied.
+"""For systems outside: follow a party's permissions, ask before each send, take bans in, prove what was applied.
 
-async with Subscriber(subscriber=..., party=..., bootstrap=..., point_keys=..., store=MemoryStore()) as
-kielto: await kielto.ready() if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL,
-address="aino@example.com")): ...  # send, now
+    async with Subscriber(subscriber=..., party=..., bootstrap=..., point_keys=..., store=MemoryStore()) as kielto:
+        await kielto.ready()
+        if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL, address="aino@example.com")):
+            ...  # send, now
 
-Needs aiokafka, pydantic, phonenumbers and email-validator; `PostgresStore` also asyncpg
-(`kielto[postgres]`).
+Needs aiokafka, pydantic, phonenumbers and email-validator; `PostgresStore` also asyncpg (`kielto[postgres]`).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
@@ -167,15 +168,24 @@ def _in_partition_of(k: str) -> str:
     return next(other for other in iter(key, None) if _same(other, k))
 
 
-async def test_permanent_failures_go_to_quarantine_and_deny_their_key(inbox: Inbox) -> None:
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (Permanent("subject: is nobody of ours"), "subject: is nobody of ours"),
+        (asyncpg.DataError("invalid byte sequence"), "value: cannot be stored by the database"),
+    ],
+)
+async def test_permanent_failures_go_to_quarantine_and_deny_their_key(
+    inbox: Inbox, failure: Exception, reason: str
+) -> None:
     bad, good = key(), key()
-    inbox.projection.fail[bad] = Permanent("subject: is nobody of ours")
+    inbox.projection.fail[bad] = failure
     await send(inbox.bench, inbox.topic.name, bad, good, version="3.4")
     async with inbox.running():
         await eventually(lambda: inbox.has_seen(bad, good), "not handled")
     assert dict(await inbox.seen()) == {bad: "denied", good: "3.4"}
     kept = await quarantine.listed(inbox.bench.pool)
-    assert [k.reason for k in kept] == ["subject: is nobody of ours"]
+    assert [k.reason for k in kept] == [reason]
     inbox.projection.fail.clear()
     await inbox.bench.pool.execute("DELETE FROM seen")
     topics = {inbox.topic.name: inbox.topic}
