@@ -95,7 +95,7 @@ def _bytes(text: str | None) -> bytes | None:
 _PUT = """
 INSERT INTO quarantine
     (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless)
-VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10)
 ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING"""
 
 _LIST = """

@@ -30,6 +30,7 @@ _AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
 _RETRY_SECONDS = 0.5
 _MISMATCHES = 5  # a broker that is just starting may not know its topics yet
 _GRACE_SECONDS = 10.0
+_SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
 Result = TypeVar("Result")
 
 
@@ -132,8 +133,9 @@ class Running:
         """Begin again, later each time, whatever it raises: the rest of the service goes on. Ends with
         `stop`.
         """
-        seconds = _RETRY_SECONDS
+        seconds, clock = _RETRY_SECONDS, asyncio.get_running_loop().time
         while not self._stop.is_set():
+            began = clock()
             try:
                 await work()
                 await self._stop.wait()
@@ -141,6 +143,8 @@ class Running:
                 log.exception(
                     "begins again", work=getattr(work, "__qualname__", ""), error=type(error).__name__
                 )
+                if clock() - began > _SETTLED_SECONDS:
+                    seconds = _RETRY_SECONDS
                 await asyncio.sleep(seconds)
                 seconds = min(seconds * 2, 30.0)
 

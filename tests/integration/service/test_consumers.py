@@ -203,6 +203,7 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
         (readable.key, readable.value, [*readable.headers, ("x", None)]),
         (readable.key, readable.value, [*readable.headers, ("x", b"\xff\xfe")]),
         (readable.key, readable.value, []),
+        (readable.key, b"\x00", [*readable.headers, ("nul\x00", b"\x00")]),
         (b"not a key", readable.value, [*readable.headers]),
         (b"\xff\xff", readable.value, [*readable.headers]),
         (readable.key, b"x" * 300_000, [*readable.headers]),
@@ -217,7 +218,7 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
     kept = await inbox.bench.pool.fetch("SELECT reason, keyless, key, headers FROM quarantine ORDER BY id")
     assert len(kept) == len(poison)
     denied = [version for k, version in await inbox.seen() if k == readable.key.decode()]
-    assert denied == ["denied"] * 5, "every one with a key and a version denies it"
+    assert denied == ["denied"] * 6, "every one with a key and a version denies it"
     assert sum(row["keyless"] for row in kept) == 3
 
 

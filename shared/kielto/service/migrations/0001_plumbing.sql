@@ -93,7 +93,7 @@ CREATE TABLE quarantine (
     "offset" bigint NOT NULL,
     timestamp_ms bigint NOT NULL,
     key bytea,
-    headers jsonb NOT NULL,
+    headers json NOT NULL, -- not jsonb: a header's name may hold a NUL
     value bytea,
     reason text NOT NULL,
     keyless boolean NOT NULL,
