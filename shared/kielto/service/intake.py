@@ -7,18 +7,20 @@ try again.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 from uuid import UUID
 
 import asyncpg
 
-from kielto.events import envelope
+from kielto.events import control, envelope
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Record
 from kielto.events.topics import Topic
 from kielto.service import quarantine, telemetry
 from kielto.service.inbox import BatchHandler, Meta, Permanent, Subscription
 from kielto.service.postgres import Conn, Pool, transaction
+
+_CONTROL = (control.Beat, control.SnapshotComplete, control.Void)
 
 
 async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str, int], int]:
@@ -45,8 +47,8 @@ class Intake:
         meta, read = self._meta(record), self._read(record)
         if isinstance(read, Unreadable):
             await self._refuse(record, meta, read)
-        elif not isinstance(read, Read) or read.key.startswith("!"):
-            await _moved(self._pool, meta)  # a tombstone or a control record: no news to a projection
+        elif not _is_news(read):
+            await _moved(self._pool, meta)
         else:
             try:
                 async with transaction(self._pool) as conn:
@@ -66,11 +68,7 @@ class Intake:
                 before = await _batch_moved(conn, self._meta(records[0]), self._meta(records[-1]))
                 fresh = [r for r in records if before is None or r.offset >= before]
                 reads = [(record, self._read(record)) for record in fresh]
-                good = [
-                    (read, self._meta(record))
-                    for record, read in reads
-                    if isinstance(read, Read) and not read.key.startswith("!")
-                ]
+                good = [(read, self._meta(record)) for record, read in reads if _is_news(read)]
                 if good:
                     await handler.handle_batch(conn, good)
                 for record, read in reads:
@@ -97,6 +95,11 @@ class Intake:
 
     def _meta(self, record: Any) -> Meta:
         return Meta(record.topic, self.topic_id, record.partition, record.offset, record.timestamp)
+
+
+def _is_news(read: object) -> TypeGuard[Read]:
+    """Neither a tombstone nor a control record. By its type: a report's key may begin with `!` too."""
+    return isinstance(read, Read) and not isinstance(read.event, _CONTROL)
 
 
 def _refused(read: Read, error: Permanent) -> Unreadable:

@@ -4,7 +4,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -232,12 +234,19 @@ async def test_null_keys_and_values_of_a_report_topic(service: Bench) -> None:
     )
     await kafka.create_topics(service.bootstrap, [topic])
     headers = envelope.headers(Report.type_name(), key="any", source="company.t")
+    report = Report(
+        id=uuid4(), what="delivery", campaign=uuid4(), subject=key(), channel="email", at=datetime.now(UTC)
+    )
     inbox = Inbox(service, topic, batch=False)
     async with producing(service) as producer:
+        for control in (b"!beat", b"!x"):
+            content = report.model_dump_json().encode()
+            await producer.send_and_wait(topic.name, content, control, headers=headers)
         for k, value in ((None, b"{}"), (b"k", None), (b"k", b"{}")):
             await producer.send_and_wait(topic.name, value, k, headers=headers)
     async with inbox.running():
         await eventually(lambda: _quarantined(service, 3), "passed over")
+        await eventually(lambda: inbox.has_seen("!beat", "!x"), "passed over as if they were control records")
     rows = await service.pool.fetch("SELECT keyless FROM quarantine")
     assert not any(row["keyless"] for row in rows), "no key to deny in a topic without state"
 
