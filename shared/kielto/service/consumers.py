@@ -5,7 +5,6 @@ only shares out partitions. Nothing is ever committed to Kafka, so nothing can b
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH, _BATCH_WAIT_MS = 500, 50
 _RETRY_SECONDS = 1.0
+_STOP_SECONDS = 3.0
 
 
 class UnsafeSubscriber(Exception):
@@ -59,17 +59,26 @@ class Consumers:
         self._stopping.set()
 
     async def run(self) -> None:
+        working, told = asyncio.create_task(self._work()), asyncio.create_task(self._stopping.wait())
         try:
-            while self._readers and not self._stopping.is_set():
-                try:
-                    await self._start_and_watch()
-                except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
-                    log.warning("consumers begin again", error=type(error).__name__, rule=_rule(error))
-                await kafka.close(self._broker)  # waits for what is in hand
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), _RETRY_SECONDS)
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working  # raises what ended it
         finally:
+            told.cancel()
+            working.cancel()
+            # What is in hand is finished; a broker that is away is not waited for, as when leaving the group.
+            closing = asyncio.create_task(kafka.close(self._broker))
+            await asyncio.wait({working, closing}, timeout=_STOP_SECONDS)
+
+    async def _work(self) -> None:
+        while self._readers:
+            try:
+                await self._start_and_watch()
+            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
+                log.warning("consumers begin again", error=type(error).__name__, rule=_rule(error))
             await kafka.close(self._broker)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _start_and_watch(self) -> None:
         client = kafka.consumer(self._bootstrap)
@@ -79,7 +88,7 @@ class Consumers:
             for topic, reader in self._readers.items():
                 await reader.prepare(ids[topic])
             await self._broker.start()
-            await Watch(self._pool, client, self._readers, ids).run(self._stopping)
+            await Watch(self._pool, client, self._readers, ids).run()
         finally:
             await kafka.close(client)
 

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 _LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
 _STANDBY_SECONDS = 0.5
+_STOP_SECONDS = 2.0
 _BACKOFF = (0.1, 5.0)
 
 # What a crash of the server loses from here on is sent again: no need to wait for its disk. And always the
@@ -96,7 +97,7 @@ class Relay:
             ids = await kafka.topic_ids(producer, topics)
             if missing := sorted(set(topics) - set(ids)):
                 raise Stopped(f"topics are missing: {', '.join(missing)}")
-            await _while_connected(conn, self._work(conn, producer, ids))
+            await _while_connected(conn, self._work(conn, producer, ids), self._stopping)
         finally:
             await kafka.abort(producer)
 
@@ -132,8 +133,10 @@ async def _new_term(conn: Leader) -> tuple[int, int]:
     return row["epoch"], row["term"]
 
 
-async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None]) -> None:
-    """Give up the work as soon as the connection is lost, even while the broker keeps it waiting."""
+async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
+    """Give up the work as soon as the connection is lost, even while the broker keeps it waiting; and soon
+    after it was told to stop.
+    """
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def ended(_: object) -> None:
@@ -141,13 +144,17 @@ async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None]) -> Non
             lost.set_result(None)
 
     conn.add_termination_listener(ended)
-    task = asyncio.create_task(work)
+    task, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {task, lost, told}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if told.done() and not lost.done():
+            await asyncio.wait({task, lost}, timeout=_STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Stopped("the connection to PostgreSQL was lost")
+            raise Stopped("the connection to PostgreSQL was lost" if lost.done() else "told to stop")
         await task
     finally:
+        told.cancel()
         task.cancel()
         await asyncio.wait({task})
 

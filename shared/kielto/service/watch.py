@@ -6,7 +6,6 @@ name.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -49,12 +48,10 @@ class Watch:
         self._pool, self._client, self._readers, self._ids = pool, client, readers, ids
         self._moved: dict[str, tuple[int, float]] = {}
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Until stopping. Raises Restart."""
+    async def run(self) -> None:
+        """Raises Restart."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _SECONDS)
-                return
+            await asyncio.sleep(_SECONDS)
             try:
                 await self._look()
             except (*kafka.DOWN, *postgres.AWAY) as error:

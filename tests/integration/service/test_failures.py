@@ -174,6 +174,18 @@ async def test_a_leader_that_waits_for_kafka_notices_that_it_leads_no_more(own: 
     )
 
 
+async def test_a_leader_that_waits_for_kafka_can_be_stopped(own: Bench, kafka: Kafka) -> None:
+    relay = own.relay()
+    await eventually(lambda: relay.leads, "nobody leads")
+    await asyncio.to_thread(kafka.stop)
+    await own.publish(key())
+    await asyncio.sleep(0.5)
+    relay.stop()
+    ((_, task),) = own.relays
+    await asyncio.wait_for(asyncio.shield(task), 5)
+    assert await own.marks() == 1
+
+
 async def test_kafka_killed_in_the_middle(own: Bench, kafka: Kafka) -> None:
     own.relay()
     keys = [key() for _ in range(5)]
