@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 _LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
 _STANDBY_SECONDS = 0.5
 _STOP_SECONDS = 2.0
-_BACKOFF = (0.1, 5.0)
+_BACKOFF = (0.1, 2.0)
 
 # What a crash of the server loses from here on is sent again: no need to wait for its disk. And always the
 # plan by the indexes, made once: marks are a queue, so what the statistics say of it is never true for long.

@@ -122,6 +122,17 @@ async def test_a_new_key_is_fetched_but_not_at_every_request(
     assert (await verifier.verify(token())).subject == "someone", "an issuer that is away ends nothing"
 
 
+async def test_a_token_ends_at_its_time_also_when_it_was_seen_before(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = token(exp=int(time.time()) + 30)
+    assert await verifier.verify(seen) == await verifier.verify(seen)
+    later = time.time() + 45
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Problem):
+        await verifier.verify(seen)
+
+
 async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     verifier = Verifier(str(path), ISSUER, AUDIENCE)
