@@ -6,7 +6,7 @@ checked strictly: of somebody known, not from the future, and what it lifts bear
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -149,14 +149,22 @@ def _decision(context: Context, command: Command) -> Decision:
         channels=scope.channels,
         by=command.by,
         route=command.route,
-        said_at=command.said_at,
+        said_at=_storable(command.said_at, command.received_at),
         received_at=command.received_at,
-        effective_from=min(command.said_at, command.received_at),
+        effective_from=min(_storable(command.said_at, command.received_at), command.received_at),
         product_groups=frozenset(command.product_groups),
     )
 
 
 _NOBODY = UUID(int=0)
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST_AHEAD = timedelta(days=366)
+
+
+def _storable(said_at: datetime, received_at: datetime) -> datetime:
+    """A clock may be as wrong as it likes, and a *no* holds: the edges of the calendar leave it in another time zone
+    (`0001-01-01T00:00+02:00`), and no database stores them."""
+    return min(max(said_at, _EARLIEST), received_at + _LATEST_AHEAD)
 
 
 def _subject(subject: Subject, found: State) -> CustomerSubject | NumberSubject | PointSubject:

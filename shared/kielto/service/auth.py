@@ -84,7 +84,7 @@ class Verifier:
         async with self._fetching:
             if self._known(key_id) or time.monotonic() - self._fetched < _REFETCH_SECONDS:
                 if self._keys is None:
-                    raise _unauthorised("the issuer's keys cannot be had")
+                    raise _issuer_away()
                 return self._keys
             self._fetched = time.monotonic()
             try:
@@ -92,7 +92,7 @@ class Verifier:
             except (OSError, httpx.HTTPError, JoseError, ValueError):
                 if self._keys is None:
                     self._fetched = float("-inf")  # nothing to serve until then, so try at the next request
-                    raise _unauthorised("the issuer's keys cannot be had") from None
+                    raise _issuer_away() from None
             return self._keys
 
     def _known(self, key_id: str | None) -> bool:
@@ -154,6 +154,13 @@ def _key_id(token: str) -> str | None:
 
 def _rule(error: Exception) -> str:
     return getattr(error, "error", "") or type(error).__name__
+
+
+def _issuer_away() -> Problem:
+    """Not 401, which callers take as final: a good token is refused because we lag."""
+    return Problem(
+        503, "issuer-unavailable", "The issuer's keys cannot be had.", headers={"Retry-After": "2"}
+    )
 
 
 def _unauthorised(detail: str) -> Problem:

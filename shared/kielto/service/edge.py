@@ -17,6 +17,7 @@ from kielto.service.problems import Problem
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body; more is answered 413. Streamed paths are exempt: they read line by line."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -43,7 +44,10 @@ class Edge:
                 await self._handle(scope, exchange, send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            telemetry.requests.labels(scope["method"], route, exchange.status or 500).observe(
+            method = (
+                scope["method"] if scope["method"] in _METHODS else "other"
+            )  # a label is never the caller's
+            telemetry.requests.labels(method, route, exchange.status or 500).observe(
                 time.perf_counter() - began
             )
 

@@ -59,7 +59,9 @@ async def claimed(request: Request) -> Claim | None:
     caller = await identify(request)
     asked = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     asked.update(await request.body())
-    claim = Claim(hashlib.sha256(caller.subject.encode()).digest(), key, asked.digest())
+    # One person may act for two companies: what one was answered is not the other's.
+    whose = hashlib.sha256(f"{caller.company or ''}\n{caller.subject}".encode())
+    claim = Claim(whose.digest(), key, asked.digest())
     request.state.claim = claim
     return claim
 

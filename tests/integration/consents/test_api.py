@@ -112,6 +112,16 @@ async def test_a_no_for_an_unknown_person_with_a_clock_ahead(
     assert "1234567" not in stored
 
 
+@pytest.mark.parametrize("said_at", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
+async def test_a_clock_at_the_edge_of_the_calendar_refuses_no_ban(
+    http: httpx.AsyncClient, world: World, said_at: str
+) -> None:
+    """In UTC both lie outside the calendar; the first is what some systems send for an empty date."""
+    receipt = await ban(http, {"kind": "phone", "value": "040 1234567"}, said_at=said_at)
+    assert receipt["status"] == "pending"
+    assert receipt["effective_from"] <= receipt["received_at"]
+
+
 async def test_one_spelling_finds_another(http: httpx.AsyncClient, world: World) -> None:
     who = Someone(phone="+358401234567")
     await world.know(who)

@@ -56,7 +56,7 @@ async def test_a_good_token(verifier: Verifier) -> None:
         {"aud": None},
         {"exp": int(time.time()) - 60},
         {"exp": None},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": int(time.time()) + 86_400},  # made when tests are collected, which may be long before
         {"sub": None},
         {"sub": 7},
         {"roles": "desk"},
@@ -138,7 +138,7 @@ async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
     verifier = Verifier(str(path), ISSUER, AUDIENCE)
     with pytest.raises(Problem) as refused:
         await verifier.verify(token())
-    assert refused.value.status == 401
+    assert (refused.value.status, refused.value.slug) == (503, "issuer-unavailable"), "not the caller's fault"
     jwks(path, KEY)
     assert (await verifier.verify(token())).subject == "someone", "as soon as there is one"
 
