@@ -138,6 +138,7 @@ def _decision(context: Context, command: Command) -> Decision:
         command.purposes,
         command.channels,
     )
+    said_at = _storable(command.said_at, command.received_at)
     return Decision(
         id=command.id,
         subject=CustomerSubject(_NOBODY),
@@ -149,9 +150,9 @@ def _decision(context: Context, command: Command) -> Decision:
         channels=scope.channels,
         by=command.by,
         route=command.route,
-        said_at=_storable(command.said_at, command.received_at),
+        said_at=said_at,
         received_at=command.received_at,
-        effective_from=min(_storable(command.said_at, command.received_at), command.received_at),
+        effective_from=min(said_at, command.received_at),
         product_groups=frozenset(command.product_groups),
     )
 

@@ -81,10 +81,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     async def take(self, records: Sequence[Any]) -> None:
         """Take in what was polled, each partition by itself. Raises Transient for those that failed."""
         failures: list[tuple[TopicPartition, int, BaseException]] = []
-        for place, part in groupby(
-            records, key=lambda record: TopicPartition(record.topic, record.partition)
-        ):
-            batch = list(part)
+        for place, batch in by_partition(records):
             try:
                 if self._batch:
                     await self._intake.take_batch(batch)

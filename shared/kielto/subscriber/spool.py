@@ -134,9 +134,6 @@ class Spool:
         ]
 
 
-_NOTE_MARK = "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-
-
 def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
     db.execute("PRAGMA journal_mode = WAL")
