@@ -39,6 +39,7 @@ _REFUSALS = (
     KeysError,
     MigrationError,
     UnsafeSubscriber,
+    kafka.SecurityError,
     kafka.TopicMismatch,
 )
 
@@ -57,6 +58,7 @@ def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None =
 
 async def _main(name: str, directory: Path, build: Build, arguments: list[str]) -> int:
     settings = ServiceSettings()
+    _ = settings.security  # refused before anything is waited for
     logs.configure(settings.log_level, name)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,11 +73,11 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             keys=Keys.load(settings.keys_file),
             pool=pool,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience),
-            inputs=InputFreshness(settings.kafka_bootstrap, pool),
+            inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
         )
         service = build(platform)
         if arguments:
-            return await commands.run(arguments, pool, platform.group, service.subscriptions)
+            return await commands.run(arguments, pool, platform.group, service)
         return await Running(name, platform, service, stop).run()
     finally:
         pool.terminate()

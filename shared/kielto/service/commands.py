@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from kielto.group import Group
 from kielto.service import quarantine
-from kielto.service.inbox import Permanent, Subscription
+from kielto.service.composition import Service
+from kielto.service.inbox import Permanent
 from kielto.service.postgres import Pool
 
 USAGE = "usage: migrate | quarantine list | quarantine replay ID | quarantine discard ID"
 
 
-async def run(
-    arguments: Sequence[str], pool: Pool, group: Group, subscriptions: Sequence[Subscription]
-) -> int:
+async def run(arguments: Sequence[str], pool: Pool, group: Group, service: Service) -> int:
     """The exit status: 0 done, 1 could not be done, 2 wrong usage."""
     match arguments:
         case ["quarantine", "list"]:
@@ -23,7 +22,7 @@ async def run(
         case ["quarantine", "replay", ident] if ident.isdigit():
             topics = {topic.name: topic for topic in group.topics()}
             try:
-                await quarantine.replay(pool, int(ident), topics, subscriptions)
+                await quarantine.replay(pool, int(ident), topics, service.subscriptions)
             except (LookupError, Permanent) as error:
                 print(f"not replayed: {error}")
                 return 1
@@ -33,5 +32,7 @@ async def run(
             found = await quarantine.discard(pool, int(ident))
             print("discarded" if found else "not found")
             return 0 if found else 1
-    print(USAGE)
+        case [name, *rest] if name in service.commands:
+            return await service.commands[name](rest)
+    print(" | ".join([USAGE, *service.commands]))
     return 2

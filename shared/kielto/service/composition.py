@@ -43,6 +43,8 @@ class Service:
     """Beats are withheld while it says False."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
+    commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
+    """By their first word, beside those of every service: given the other words, returns the exit status."""
 
 
 Build = Callable[[Platform], Service]
