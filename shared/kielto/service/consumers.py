@@ -13,6 +13,7 @@ import structlog
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from kielto import kafka
 from kielto.events.topics import Topic
@@ -46,12 +47,14 @@ class Consumers:
         pool: Pool,
         topics: Mapping[str, Topic],
         subscriptions: Sequence[Subscription],
+        *,
+        security: kafka.Security = kafka.CLEAR,
     ) -> None:
-        self._bootstrap, self._pool = bootstrap, pool
+        self._bootstrap, self._pool, self._security = bootstrap, pool, security
         self._readers = {
             s.topic: Reader(pool, Intake(pool, topics[s.topic], s), batch=s.batch) for s in subscriptions
         }
-        self._broker = _broker(service, bootstrap, self._readers, subscriptions)
+        self._broker = _broker(service, bootstrap, security, self._readers, subscriptions)
         check(self._broker)
         self._stopping = asyncio.Event()
 
@@ -81,7 +84,7 @@ class Consumers:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _start_and_watch(self) -> None:
-        client = kafka.consumer(self._bootstrap)
+        client = kafka.consumer(self._bootstrap, security=self._security)
         try:
             await client.start()
             ids = await topic_ids(client, self._readers)
@@ -94,7 +97,11 @@ class Consumers:
 
 
 def _broker(
-    service: str, bootstrap: str, readers: Mapping[str, Reader], subscriptions: Sequence[Subscription]
+    service: str,
+    bootstrap: str,
+    security: kafka.Security,
+    readers: Mapping[str, Reader],
+    subscriptions: Sequence[Subscription],
 ) -> KafkaBroker:
     """FastStream logs nothing itself: it would log the messages' place with every one, and errors with
     content.
@@ -102,6 +109,7 @@ def _broker(
     broker = KafkaBroker(
         bootstrap,
         client_id=f"kielto-{service}",
+        security=_wire(security),
         consumer_only=True,
         allow_auto_create_topics=False,
         request_timeout_ms=10_000,
@@ -130,6 +138,21 @@ def _broker(
         )
         reader.subscriber(_handler(reader))
     return broker
+
+
+def _wire(security: kafka.Security) -> BaseSecurity:
+    """The same in FastStream's words."""
+    if not security.sasl:
+        return BaseSecurity(ssl_context=security.context, use_ssl=security.tls)
+    return _SASL[security.mechanism](
+        username=security.username or "",
+        password=security.password or "",
+        ssl_context=security.context,
+        use_ssl=security.tls,
+    )
+
+
+_SASL = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 
 def _handler(reader: Reader) -> Any:

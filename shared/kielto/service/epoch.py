@@ -13,7 +13,7 @@ from kielto.events import control, envelope
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Record
 from kielto.events.topics import PARTITIONS, Family
-from kielto.kafka import TopicPartition
+from kielto.kafka import CLEAR, Security, TopicPartition
 from kielto.service import postgres
 from kielto.service.beats import everywhere
 from kielto.service.delivery import Stopped, deliver
@@ -34,7 +34,7 @@ async def current(conn: "Conn | Pool") -> int:
     return int(epoch)
 
 
-async def claim(dsn: str, bootstrap: str, families: Sequence[Family]) -> int:
+async def claim(dsn: str, bootstrap: str, families: Sequence[Family], *, security: Security = CLEAR) -> int:
     """The epoch. Without one: claim one above every epoch seen in our own restrictions topics.
 
     The claim is a beat (epoch, term 1, n 0) acknowledged in every partition before it is committed, so that
@@ -48,21 +48,21 @@ async def claim(dsn: str, bootstrap: str, families: Sequence[Family]) -> int:
         except NotClaimed:
             pass
         pairs = [family for family in families if family.express]
-        epoch = 1 + await _highest(bootstrap, pairs) if pairs else 1
-        await _announce(bootstrap, pairs, epoch)
+        epoch = 1 + await _highest(bootstrap, security, pairs) if pairs else 1
+        await _announce(bootstrap, security, pairs, epoch)
         await conn.execute("INSERT INTO epoch (epoch, term) VALUES ($1, 1)", epoch)
         return epoch
     finally:
         conn.terminate()
 
 
-async def _highest(bootstrap: str, families: Sequence[Family]) -> int:
+async def _highest(bootstrap: str, security: Security, families: Sequence[Family]) -> int:
     """The highest epoch in any record or beat of these families' restrictions topics; 0 when there is
     none.
     """
     carried = {family.express: (family.record, control.Beat) for family in families}
     highest = 0
-    consumer = kafka.consumer(bootstrap)
+    consumer = kafka.consumer(bootstrap, security=security)
     try:
         await consumer.start()
         places = [TopicPartition(topic, p) for topic in carried for p in range(PARTITIONS)]
@@ -93,11 +93,11 @@ def _epoch_of(read: Any) -> int:
     return 0
 
 
-async def _announce(bootstrap: str, families: Sequence[Family], epoch: int) -> None:
+async def _announce(bootstrap: str, security: Security, families: Sequence[Family], epoch: int) -> None:
     if not families:
         return
     beat = control.Beat(epoch=epoch, term=1, n=0, generation=1, at=datetime.now(UTC))
-    producer = kafka.producer(bootstrap)
+    producer = kafka.producer(bootstrap, security=security)
     try:
         await producer.start()
         async with asyncio.timeout(30):

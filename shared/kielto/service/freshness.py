@@ -33,8 +33,8 @@ class InputFreshness:
     beats.
     """
 
-    def __init__(self, bootstrap: str, pool: Pool) -> None:
-        self._bootstrap, self._pool = bootstrap, pool
+    def __init__(self, bootstrap: str, pool: Pool, *, security: kafka.Security = kafka.CLEAR) -> None:
+        self._bootstrap, self._pool, self._security = bootstrap, pool, security
         self._views: dict[tuple[str, int], Freshness] = {}
         self._applied: dict[tuple[str, int], list[tuple[int, BeatNumber]]] = {}
         self._ids: dict[str, UUID] = {}
@@ -57,7 +57,7 @@ class InputFreshness:
         """Watch these topics until cancelled."""
         self._carries = {topic.name: topic.carries for topic in topics}
         while topics:
-            consumer = kafka.consumer(self._bootstrap)
+            consumer = kafka.consumer(self._bootstrap, security=self._security)
             try:
                 await consumer.start()
                 await self._begin(consumer)

@@ -48,6 +48,7 @@ class RelaySettings:
     beats: BeatPlan
     bulk_rate: int = 20_000
     open_record: OpenRecord = as_kept
+    security: kafka.Security = kafka.CLEAR
 
 
 class Relay:
@@ -90,7 +91,7 @@ class Relay:
             conn.terminate()  # the server lets go of the lock as soon as it sees this
 
     async def _lead(self, conn: Leader) -> None:
-        producer = kafka.producer(self._settings.bootstrap)
+        producer = kafka.producer(self._settings.bootstrap, security=self._settings.security)
         try:
             await producer.start()
             topics = sorted({family.topic(self._lane) for family in self._settings.families})
@@ -111,7 +112,7 @@ class Relay:
                 conn, producer, families, ids, beats, settings.open_record
             )
         else:
-            snapshots = Snapshots(settings.bootstrap, families)
+            snapshots = Snapshots(settings.bootstrap, families, security=settings.security)
             pace = Pace(settings.bulk_rate)
             lane = BulkLane(conn, producer, families, ids, pace, snapshots, settings.open_record)
         await conn.execute(_SESSION)

@@ -42,7 +42,12 @@ class Running:
         self._topics = {topic.name: topic for topic in platform.group.topics()}
         settings = platform.settings
         self._consumers = Consumers(
-            name, settings.kafka_bootstrap, platform.pool, self._topics, service.subscriptions
+            name,
+            settings.kafka_bootstrap,
+            platform.pool,
+            self._topics,
+            service.subscriptions,
+            security=settings.security,
         )
         plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate)
         relaying = RelaySettings(
@@ -53,6 +58,7 @@ class Running:
             plan,
             settings.bulk_rate,
             platform.keys.open_record,
+            settings.security,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._server = self._make_server()
@@ -85,7 +91,9 @@ class Running:
         if not self._health.claimed:
             families = self._service.families
             await self._patiently(
-                lambda: epoch.claim(settings.postgres_dsn, settings.kafka_bootstrap, families)
+                lambda: epoch.claim(
+                    settings.postgres_dsn, settings.kafka_bootstrap, families, security=settings.security
+                )
             )
             self._health.claimed = True
         await self._patiently(lambda: snapshots.request_first(pool, self._service.families))
@@ -100,10 +108,11 @@ class Running:
         """Raises TopicMismatch; waits as long as Kafka is away."""
         used = {s.topic for s in self._service.subscriptions}
         topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
-        bootstrap = self._platform.settings.kafka_bootstrap
+        settings = self._platform.settings
+        bootstrap, security = settings.kafka_bootstrap, settings.security
         for attempt in range(_MISMATCHES):
             try:
-                await self._patiently(lambda: kafka.verify_topics(bootstrap, topics))
+                await self._patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
             except kafka.TopicMismatch:
                 if attempt == _MISMATCHES - 1:
                     raise

@@ -3,11 +3,14 @@ root.
 """
 
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from kielto.kafka import Security, SecurityError
 
 
 class Role(StrEnum):
@@ -18,13 +21,50 @@ class Role(StrEnum):
     RELAY = "relay"
 
 
-class ServiceSettings(BaseSettings):
-    """Raises pydantic's ValidationError naming the missing or wrong variable; values are never repeated."""
+class KafkaSettings(BaseSettings):
+    """Where Kafka is and how it is reached; in clear by default, which is for loopback only."""
 
     model_config = SettingsConfigDict(env_prefix="KIELTO_", extra="ignore", hide_input_in_errors=True)
 
-    postgres_dsn: str = Field(repr=False)
     kafka_bootstrap: str
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password_file: Path | None = Field(default=None, description="Instead of the password.")
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+
+    @cached_property
+    def security(self) -> Security:
+        """Raises SecurityError naming the rule that is broken, or the file that cannot be used."""
+        return Security(
+            protocol=self.kafka_security_protocol,
+            mechanism=self.kafka_sasl_mechanism,
+            username=self.kafka_sasl_username,
+            password=self._password(),
+            ca_file=self.kafka_ca_file,
+            cert_file=self.kafka_cert_file,
+            key_file=self.kafka_key_file,
+        )
+
+    def _password(self) -> str | None:
+        if self.kafka_sasl_password is not None:
+            return self.kafka_sasl_password.get_secret_value()
+        if self.kafka_sasl_password_file is None:
+            return None
+        try:
+            return self.kafka_sasl_password_file.read_text("utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            name = self.kafka_sasl_password_file
+            raise SecurityError(f"{name}: cannot be read: {type(error).__name__}") from None
+
+
+class ServiceSettings(KafkaSettings):
+    """Raises pydantic's ValidationError naming the missing or wrong variable; values are never repeated."""
+
+    postgres_dsn: str = Field(repr=False, description="With TLS: `…?sslmode=verify-full&sslrootcert=…`.")
     group_file: Path
     keys_file: Path
     http_host: str = "127.0.0.1"

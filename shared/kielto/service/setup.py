@@ -1,8 +1,8 @@
 """Creates what is missing of the group's topics: `python -m kielto.service.setup`. Changes nothing that is
 there.
 
-Settings: KIELTO_GROUP_FILE, KIELTO_KAFKA_BOOTSTRAP, KIELTO_KAFKA_REPLICAS (default 1). Services only verify
-the topics, and refuse to start on a difference.
+Settings: KIELTO_GROUP_FILE, KIELTO_KAFKA_REPLICAS (default 1), and Kafka's as the services have them.
+Services only verify the topics, and refuse to start on a difference.
 """
 
 import asyncio
@@ -10,25 +10,24 @@ import sys
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kielto import group, kafka
+from kielto.service.settings import KafkaSettings
 
 
-class SetupSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="KIELTO_", extra="ignore", hide_input_in_errors=True)
-
+class SetupSettings(KafkaSettings):
     group_file: Path
-    kafka_bootstrap: str
     kafka_replicas: int = 1
 
 
-async def set_up(bootstrap: str, topics: group.Group, replicas: int = 1) -> list[str]:
+async def set_up(
+    bootstrap: str, topics: group.Group, replicas: int = 1, *, security: kafka.Security = kafka.CLEAR
+) -> list[str]:
     """The names of the topics created; all topics are then as the group says. Raises TopicMismatch or one of
     DOWN.
     """
-    created = await kafka.create_topics(bootstrap, topics.topics(), replicas)
-    await kafka.verify_topics(bootstrap, topics.topics())
+    created = await kafka.create_topics(bootstrap, topics.topics(), replicas, security=security)
+    await kafka.verify_topics(bootstrap, topics.topics(), security=security)
     return created
 
 
@@ -36,9 +35,20 @@ def main() -> int:
     try:
         settings = SetupSettings()
         created = asyncio.run(
-            set_up(settings.kafka_bootstrap, group.load(settings.group_file), settings.kafka_replicas)
+            set_up(
+                settings.kafka_bootstrap,
+                group.load(settings.group_file),
+                settings.kafka_replicas,
+                security=settings.security,
+            )
         )
-    except (ValidationError, group.GroupError, kafka.TopicMismatch, *kafka.DOWN) as error:
+    except (
+        ValidationError,
+        group.GroupError,
+        kafka.TopicMismatch,
+        kafka.SecurityError,
+        *kafka.DOWN,
+    ) as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
     print(f"set-up: {len(created)} topics created")

@@ -32,8 +32,14 @@ async def request_first(conn: "Conn | Pool", families: Sequence[Family]) -> None
 class Snapshots:
     """What the bulk lane does for backfills."""
 
-    def __init__(self, bootstrap: str, families: Mapping[str, Family]) -> None:
-        self._bootstrap, self._families = bootstrap, families
+    def __init__(
+        self,
+        bootstrap: str,
+        families: Mapping[str, Family],
+        *,
+        security: kafka.Security = kafka.CLEAR,
+    ) -> None:
+        self._bootstrap, self._families, self._security = bootstrap, families, security
 
     async def advance(self, conn: Leader, producer: Any) -> bool:
         """One step of one backfill; False when there is nothing to do but wait. Raises Stopped."""
@@ -51,7 +57,7 @@ class Snapshots:
         return True
 
     async def _end_offsets(self, family: Family) -> dict[str, list[int]]:
-        consumer = kafka.consumer(self._bootstrap)
+        consumer = kafka.consumer(self._bootstrap, security=self._security)
         try:
             await consumer.start()
             topics = {"restrictions": family.express or family.bulk, "bulk": family.bulk}

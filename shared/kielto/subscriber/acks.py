@@ -88,7 +88,10 @@ class Acknowledger:
         verify: Callable[[Any], Awaitable[None]],
         noted: Callable[[Mark], None],
         is_open: Callable[[], bool],
+        *,
+        security: kafka.Security = kafka.CLEAR,
     ) -> None:
+        self._security = security
         self._bootstrap, self._sender = bootstrap, sender
         self._committed, self._verify, self._noted, self._is_open = committed, verify, noted, is_open
         self._news = asyncio.Event()
@@ -103,7 +106,7 @@ class Acknowledger:
     async def run(self) -> None:
         telling = Telling(log)
         while True:
-            producer = kafka.producer(self._bootstrap)
+            producer = kafka.producer(self._bootstrap, security=self._security)
             try:
                 await producer.start()
                 while True:

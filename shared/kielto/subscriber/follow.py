@@ -38,8 +38,10 @@ class Following:
     out.
     """
 
-    def __init__(self, bootstrap: str, family: Family, session: Session) -> None:
-        self._bootstrap, self._session = bootstrap, session
+    def __init__(
+        self, bootstrap: str, family: Family, session: Session, *, security: kafka.Security = kafka.CLEAR
+    ) -> None:
+        self._bootstrap, self._session, self._security = bootstrap, session, security
         self.topics = {lane: family.topic(lane) for lane in Lane}
 
     async def run(self) -> None:
@@ -53,7 +55,7 @@ class Following:
         while True:
             began = clock()
             try:
-                async with _started(kafka.consumer(self._bootstrap)) as client:
+                async with _started(kafka.consumer(self._bootstrap, security=self._security)) as client:
                     await self.verify(client)
                     await work(client)
             except _FAULTS as error:

@@ -11,6 +11,7 @@ from uuid import UUID
 from kielto import kafka
 from kielto.events.envelope import encode
 from kielto.events.messages import Decision
+from kielto.events.words import Reach
 from kielto.subscriber.denials import Denial, Denials, Sent
 from kielto.subscriber.gate import Party
 from kielto.subscriber.spool import Spool, Spooled
@@ -26,7 +27,17 @@ _FAULTS = (*kafka.DOWN, kafka.KafkaError, sqlite3.Error)
 class Submitting:
     """`topic`: the party's decisions topic."""
 
-    def __init__(self, bootstrap: str, party: Party, topic: str, spool: Spool, denials: Denials) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        party: Party,
+        topic: str,
+        spool: Spool,
+        denials: Denials,
+        *,
+        security: kafka.Security = kafka.CLEAR,
+    ) -> None:
+        self._security = security
         self._bootstrap, self._party, self._topic = bootstrap, party, topic
         self._spool, self._denials = spool, denials
         self._waiting = asyncio.Event()
@@ -38,13 +49,28 @@ class Submitting:
             self._denials.add(self._denial(spooled.decision, spooled.sent))
 
     async def submit(self, key: str, decision: Decision, traceparent: str | None) -> None:
-        """Denied when called, durable when it returns. Raises TooLarge, and sqlite3.Error when the disk
-        refuses: the denial holds all the same until the next start.
+        """Denied when called, durable when it returns. Raises ValueError (TooLarge is one) for what is not
+        taken and denies nothing, and sqlite3.Error when the disk refuses: the denial holds all the same until
+        the next start.
         """
+        self._must_be_sayable(decision)
         encode(decision, key=key, source=self._party.name)
         self._denials.add(self._denial(decision, None))
-        await asyncio.to_thread(self._spool.add, key, decision, traceparent)
+        try:
+            await asyncio.to_thread(self._spool.add, key, decision, traceparent)
+        except ValueError:
+            self._denials.drop(decision.id)
+            raise
         self._waiting.set()
+
+    def _must_be_sayable(self, decision: Decision) -> None:
+        """Raises ValueError: here somebody can still be asked what was meant."""
+        decision.must_make_sense()
+        if not self._party.name.startswith("company."):
+            if decision.subject.number is not None:
+                raise ValueError("number: is a company's customer number")
+            if decision.reach is Reach.COMPANY:
+                raise ValueError("reach: a partner's desk does not name a company")
 
     def _denial(self, decision: Decision, sent: Sent | None) -> Denial:
         said = decision.subject.number or decision.subject.point
@@ -53,7 +79,7 @@ class Submitting:
     async def run(self) -> None:
         telling = Telling(log)
         while True:
-            producer = kafka.producer(self._bootstrap)
+            producer = kafka.producer(self._bootstrap, security=self._security)
             try:
                 await producer.start()
                 while True:

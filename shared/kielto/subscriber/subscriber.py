@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from kielto.events.topics import acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.kafka import CLEAR, Security
 from kielto.subscriber.acks import Acknowledger, Sender
 from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
@@ -37,7 +38,7 @@ class Subscriber:
     `PostgresStore`, one for each instance. `spool`: a file on a disk that lasts, needed for `submit` and
     good for proof. `stale_seconds`: the gate shuts when the view is older; at least three beats. `country`
     (ISO 3166 alpha-2) reads phone numbers without a country code. `instance`: this installation's id; kept
-    in the spool by default.
+    in the spool by default. `security`: TLS and SASL, where the brokers ask for them.
 
     Use it as an asynchronous context manager. It starts at once, whether Kafka and the store are there or
     not; until it has read everything, and whenever it is not sure that it has, `may` says no.
@@ -55,7 +56,9 @@ class Subscriber:
         stale_seconds: float = 30.0,
         country: str = "FI",
         instance: UUID | None = None,
+        security: Security = CLEAR,
     ) -> None:
+        self._security = security
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
         self._whose = Party(party, dict(point_keys), country)
@@ -74,7 +77,9 @@ class Subscriber:
             self._spool = await asyncio.to_thread(Spool, self._spool_path)
             self._instance = self._instance or await asyncio.to_thread(self._spool.instance)
             topic = decisions(self.party)
-            self._submitting = Submitting(self._bootstrap, self._whose, topic, self._spool, self._denials)
+            self._submitting = Submitting(
+                self._bootstrap, self._whose, topic, self._spool, self._denials, security=self._security
+            )
             await self._submitting.load()
             self._start(self._submitting.run())
         self._instance = self._instance or uuid4()
@@ -189,7 +194,7 @@ class Subscriber:
 
     async def _one_session(self) -> None:
         session = await Session.load(self._store, self.party, self._stale_seconds, self._spool)
-        following = Following(self._bootstrap, permissions_of(self.party), session)
+        following = Following(self._bootstrap, permissions_of(self.party), session, security=self._security)
         assert self._instance is not None
         sender = Sender(self.party, self.subscriber, self._instance, acks(self.party), following.topics)
         acknowledger = Acknowledger(
@@ -199,6 +204,7 @@ class Subscriber:
             following.verify,
             self._note,
             lambda: self.shut() is None,
+            security=self._security,
         )
         session.on_commit = lambda delta: self._committed(delta, acknowledger)
         self._session, self._gate = session, Gate(self._whose, session.follower, self._denials)

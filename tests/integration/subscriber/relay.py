@@ -54,7 +54,7 @@ class Relay:
         await kafka.create_topics(self.bootstrap, [t for t in own if not names or t.name in names])
 
     async def recreate(self, *names: str) -> None:
-        admin = await kafka._admin(self.bootstrap)
+        admin = await kafka.topics._admin(self.bootstrap, kafka.CLEAR)
         try:
             await admin.delete_topics(list(names))
             while set(names) & set(await admin.list_topics()):  # noqa: ASYNC110 - only the broker can tell

@@ -3,7 +3,7 @@
 aiokafka 0.14 decodes header names strictly while it hands out records: such a record raises at every attempt,
 so nobody ever gets past it, and anyone who may write to a topic could stop its readers. `install()` has such
 a batch read again; the record is then handed out with that header's name escaped and its value null, which
-`kielto.events.envelope` refuses like any null header. Part of the adapter `kielto.kafka`, which installs it.
+`kielto.events.envelope` refuses like any null header. Part of the adapter, whose clients install it.
 """
 
 # ruff: noqa: SLF001 - there is no public way to a record that cannot be decoded

@@ -1,0 +1,93 @@
+"""Producers and consumers with our settings, how they are ended, and which of their errors mean that the broker is
+away.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
+
+from kielto.kafka import lenient
+from kielto.kafka.security import CLEAR, Security
+
+lenient.install()
+
+DOWN = (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    asyncio.TimeoutError,
+    OSError,
+)
+"""The broker is away or slow: try again. Everything else is a fault of ours or of its settings."""
+
+
+def producer(
+    bootstrap: str, *, security: Security = CLEAR, linger_ms: int = 0, batch_bytes: int = 131_072
+) -> Any:
+    """An AIOKafkaProducer that neither doubles nor reorders: idempotent, acks from all in-sync replicas."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=linger_ms,
+        max_batch_size=batch_bytes,
+        max_request_size=4 * 1024 * 1024,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=100,
+        metadata_max_age_ms=30_000,
+        **security.arguments(),
+    )
+
+
+def consumer(bootstrap: str, *, security: Security = CLEAR, group: str | None = None, **settings: Any) -> Any:
+    """An AIOKafkaConsumer that loses nothing by default: earliest, no automatic commits, read_uncommitted."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_uncommitted",
+        metadata_max_age_ms=30_000,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=100,
+        fetch_max_bytes=16 * 1024 * 1024,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        **security.arguments(),
+        **settings,
+    )
+
+
+async def abort(producer: Any) -> None:
+    """Close a producer at once. `stop()` would first send what waits, and wait for a broker that is away.
+
+    What waits may be older than what another producer has sent by now, so it must not go out any more.
+    """
+    producer._closed = True  # noqa: SLF001 - or its destructor complains
+    for step in (producer._sender.close, producer.client.close):  # noqa: SLF001 - there is no public way
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(step(), 1)
+
+
+async def close(client: Any) -> None:
+    """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were
+    ours.
+    """
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait([stopping])
+    if not stopping.cancelled():
+        stopping.result()
+
+
+async def end_offsets(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """The next offset to be written in each partition, as of after this call began. Raises one of DOWN."""
+    return dict(await client.end_offsets(list(partitions)))
