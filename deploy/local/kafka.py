@@ -23,6 +23,8 @@ class Kafka:
         self.directory = directory
         self.port, self.controller_port = ports.free_port(), ports.free_port()
         self.bootstrap = f"{ports.LOOPBACK}:{self.port}"
+        self.doors: dict[int, int] = {}
+        """Further ports, filled before the start: each with the port that its clients are told (a proxy's)."""
         self.version = ""
         self._settings, self._jvm = {**kafka_files.SETTINGS, **(settings or {})}, jvm
         self._process: Process | None = None
@@ -41,7 +43,9 @@ class Kafka:
         data = self.directory / "data"
         files.make_once(data, lambda folder: _fill(folder, kafka_files.template(classpath)))
         properties = self.directory / "server.properties"
-        kafka_files.write_properties(properties, self._settings, data, self.port, self.controller_port)
+        kafka_files.write_properties(
+            properties, self._settings, data, self.port, self.controller_port, self.doors
+        )
         jvm = [f"-XX:AOTCache={start_cache(classpath)}"] if self._jvm is None else self._jvm
         self._process = Process(
             "Kafka",

