@@ -3,7 +3,7 @@
     main("consents", Path(__file__).parent / "migrations", build)         # services/<name>/__main__.py
 
 Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `migrate` the database and end;
-`quarantine list`, `quarantine replay ID`, `quarantine discard ID`.
+`quarantine list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from kielto.service.auth import Verifier
 from kielto.service.composition import Build, Platform, Service
 from kielto.service.consumers import UnsafeSubscriber
 from kielto.service.freshness import InputFreshness
+from kielto.service.front import AWAY, Front
 from kielto.service.keys import Keys, KeysError
 from kielto.service.migrations import MigrationError
 from kielto.service.running import Running
@@ -63,10 +64,12 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if not await _migrated(settings.postgres_dsn, directory, stop) or arguments == ["migrate"]:
-        return 0
-    pool = await postgres.open_pool(settings.postgres_dsn, name=name)
+    front = None if arguments else Front(settings.http_host, settings.http_port)
+    pool: postgres.Pool | None = None
     try:
+        pool = await _database(settings.postgres_dsn, name, directory, stop, front)
+        if pool is None or arguments == ["migrate"]:
+            return 0
         platform = Platform(
             settings=settings,
             group=groups.load(settings.group_file, settings.beat_seconds),
@@ -78,21 +81,27 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
         service = build(platform)
         if arguments:
             return await commands.run(arguments, pool, platform.group, service)
-        return await Running(name, platform, service, stop).run()
+        assert front is not None
+        return await Running(name, platform, service, stop, front).run()
     finally:
-        pool.terminate()
+        if front is not None:
+            await front.end()
+        if pool is not None:
+            pool.terminate()
 
 
-async def _migrated(dsn: str, directory: Path, stop: asyncio.Event) -> bool:
-    """Waits for the database as long as it is away; False when told to stop meanwhile."""
+async def _database(
+    dsn: str, name: str, directory: Path, stop: asyncio.Event, front: Front | None
+) -> "postgres.Pool | None":
+    """Migrated. Waits for the database as long as it is away; None when told to stop meanwhile."""
     while not stop.is_set():
         try:
-            done = await migrations.migrate(dsn, directory)
+            if done := await migrations.migrate(dsn, directory):
+                log.info("migrated", migrations=done)
+            return await postgres.open_pool(dsn, name=name)
         except postgres.AWAY as error:
             log.warning("database away", error=type(error).__name__)
+            if front is not None:
+                front.reason = AWAY
             await asyncio.sleep(0.5)
-        else:
-            if done:
-                log.info("migrated", migrations=done)
-            return True
-    return False
+    return None

@@ -1,18 +1,53 @@
-"""The commands of a service's process: its quarantine."""
+"""The commands of a service's process: its quarantine, its backfills, and what the service brings itself."""
 
+import asyncio
 from collections.abc import Sequence
 
-from kielto.group import Group
-from kielto.service import quarantine
-from kielto.service.composition import Service
-from kielto.service.inbox import Permanent
-from kielto.service.postgres import Pool
+import asyncpg
 
-USAGE = "usage: migrate | quarantine list | quarantine replay ID | quarantine discard ID"
+from kielto.group import Group
+from kielto.service import postgres, quarantine, snapshots
+from kielto.service.composition import Service
+from kielto.service.epoch import NotClaimed
+from kielto.service.inbox import Permanent
+from kielto.service.logs import where
+from kielto.service.postgres import Pool, transaction
+
+USAGE = (
+    "usage: migrate | quarantine list | quarantine replay ID | quarantine discard ID"
+    " | snapshot FAMILY|--all [--wait]"
+)
+_LOOK_SECONDS = 1.0
 
 
 async def run(arguments: Sequence[str], pool: Pool, group: Group, service: Service) -> int:
-    """The exit status: 0 done, 1 could not be done, 2 wrong usage."""
+    """The exit status: 0 done, 1 could not be done, 2 wrong usage. Of errors only the kind is printed: a text
+    of the database's may quote what it was given.
+    """
+    try:
+        return await _run(arguments, pool, group, service)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a screen
+        print(f"not done: {_why(error)}")
+        return 1
+
+
+def _why(error: Exception) -> str:
+    """What happened and what to do."""
+    kind = type(error).__name__
+    if isinstance(error, Permanent):
+        return error.reason
+    if isinstance(error, quarantine.Absent):
+        return str(error)
+    if isinstance(error, NotClaimed):
+        return "no epoch was claimed yet: let the service start with Kafka once"
+    if isinstance(error, postgres.AWAY):
+        return f"{kind}: the database is away or busy; nothing was changed: try again"
+    if isinstance(error, asyncpg.DataError):
+        return f"{kind}: the database can never store this; discard it"
+    return f"{kind} at {where(error)}; nothing was changed: try again, and if it stays, mend the cause first"
+
+
+async def _run(arguments: Sequence[str], pool: Pool, group: Group, service: Service) -> int:
     match arguments:
         case ["quarantine", "list"]:
             for kept in await quarantine.listed(pool):
@@ -21,18 +56,36 @@ async def run(arguments: Sequence[str], pool: Pool, group: Group, service: Servi
             return 0
         case ["quarantine", "replay", ident] if ident.isdigit():
             topics = {topic.name: topic for topic in group.topics()}
-            try:
-                await quarantine.replay(pool, int(ident), topics, service.subscriptions)
-            except (LookupError, Permanent) as error:
-                print(f"not replayed: {error}")
-                return 1
+            await quarantine.replay(pool, int(ident), topics, service.subscriptions)
             print("replayed")
             return 0
         case ["quarantine", "discard", ident] if ident.isdigit():
             found = await quarantine.discard(pool, int(ident))
             print("discarded" if found else "not found")
             return 0 if found else 1
+        case ["snapshot", which, *rest] if rest in ([], ["--wait"]):
+            return await _snapshot(pool, service, which, wait=bool(rest))
         case [name, *rest] if name in service.commands:
             return await service.commands[name](rest)
     print(" | ".join([USAGE, *service.commands]))
     return 2
+
+
+async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> int:
+    """Ask for a backfill; the bulk relay, in whatever process, does the work."""
+    own = sorted(family.name for family in service.families)
+    if which != "--all" and which not in own:
+        print(f"not a family of this service; those are: {', '.join(own)}")
+        return 1
+    wanted = own if which == "--all" else [which]
+    async with transaction(pool) as conn:
+        asked = {name: await snapshots.request(conn, name) for name in wanted}
+    for name, generation in asked.items():
+        print(f"{name}\tgeneration {generation}\trequested")
+    while wait and asked:
+        for step in await snapshots.progress(pool, asked):
+            print(f"{step.family}\tgeneration {step.generation}\t{step.words}", flush=True)
+            if step.finished:
+                del asked[step.family]
+        await asyncio.sleep(_LOOK_SECONDS if asked else 0)
+    return 0

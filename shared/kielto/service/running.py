@@ -5,12 +5,11 @@ Kafka is there and its topics are as the group says; a difference ends the proce
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
-import uvicorn
+from fastapi import FastAPI
 
 from kielto import kafka
 from kielto.events import control
@@ -20,6 +19,7 @@ from kielto.service.beats import BeatPlan
 from kielto.service.composition import Platform, Service
 from kielto.service.consumers import Consumers
 from kielto.service.delivery import Stopped
+from kielto.service.front import GRACE_SECONDS, Front
 from kielto.service.http import Health, create_app
 from kielto.service.relay import Relay, RelaySettings
 from kielto.service.settings import Role
@@ -29,13 +29,14 @@ log = structlog.get_logger(__name__)
 _AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
 _RETRY_SECONDS = 0.5
 _MISMATCHES = 5  # a broker that is just starting may not know its topics yet
-_GRACE_SECONDS = 10.0
 _SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
 Result = TypeVar("Result")
 
 
 class Running:
-    def __init__(self, name: str, platform: Platform, service: Service, stop: asyncio.Event) -> None:
+    def __init__(
+        self, name: str, platform: Platform, service: Service, stop: asyncio.Event, front: Front
+    ) -> None:
         self._name, self._platform, self._service, self._stop = name, platform, service, stop
         self._health = Health()
         self._roles = platform.settings.roles
@@ -61,12 +62,13 @@ class Running:
             settings.security,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
-        self._server = self._make_server()
+        self._front = front
 
     async def run(self) -> int:
         """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
         stopped = asyncio.create_task(self._stop.wait())
-        graceful = [asyncio.create_task(work) for work in self._graceful()]
+        self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
+        graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
         others = [
             asyncio.create_task(self._for_ever(work))
             for work in (*self._service.background, self._watch_inputs, self._housekeeping)
@@ -76,10 +78,6 @@ class Running:
         for task in done:
             await task  # raises what ended it
         return 0 if stopped in done else 1
-
-    def _graceful(self) -> Iterator[Coroutine[Any, Any, None]]:
-        yield self._server.serve()  # whatever the roles: an operator asks each process how it is
-        yield self._with_kafka()
 
     async def _with_kafka(self) -> None:
         """What needs Kafka: topics as they must be, an epoch at the very first start, then everything
@@ -163,18 +161,18 @@ class Running:
         self._stop.set()
         for task in others:
             task.cancel()
-        self._server.should_exit = True
+        self._front.stop()
         self._consumers.stop()
         for relay in self._relays:
             relay.stop()
-        await asyncio.wait(graceful, timeout=_GRACE_SECONDS)
+        await asyncio.wait(graceful, timeout=GRACE_SECONDS)
         for task in graceful:
             task.cancel()
-        await asyncio.wait([*graceful, *others], timeout=_GRACE_SECONDS)
+        await asyncio.wait([*graceful, *others], timeout=GRACE_SECONDS)
 
-    def _make_server(self) -> "_Server":
+    def _app(self) -> FastAPI:
         platform, service = self._platform, self._service
-        app = create_app(
+        return create_app(
             self._name,
             service.routers if Role.API in self._roles else (),
             pool=platform.pool,
@@ -182,26 +180,6 @@ class Running:
             health=self._health,
             streamed=service.streamed,
         )
-        return _Server(
-            uvicorn.Config(
-                app,
-                host=platform.settings.http_host,
-                port=platform.settings.http_port,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=int(_GRACE_SECONDS),
-            )
-        )
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _has_epoch(pool: postgres.Pool) -> bool:

@@ -7,12 +7,13 @@ follower last saw below both offsets was not named again, and is swept.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family
 from kielto.service.delivery import Message, Stopped, deliver
+from kielto.service.epoch import NotClaimed
 from kielto.service.marks import Leader
 from kielto.service.postgres import Conn, Pool
 
@@ -20,8 +21,34 @@ _CHUNK = 2000
 
 
 async def request(conn: Conn, family: str) -> int:
-    """Ask for a backfill; returns its generation. From now on gates stay shut until it is complete."""
-    return int(await conn.fetchval(_REQUEST, family))
+    """Ask for a backfill; returns its generation. From now on gates stay shut until it is complete. Raises
+    NotClaimed.
+    """
+    generation = await conn.fetchval(_REQUEST, family)
+    if generation is None:
+        raise NotClaimed
+    return int(generation)
+
+
+class Progress(NamedTuple):
+    family: str
+    generation: int
+    words: str
+    finished: bool
+
+
+async def progress(pool: Pool, generations: Mapping[str, int]) -> list[Progress]:
+    """How far these backfills are; one that a newer one has replaced is finished by that."""
+    rows = await pool.fetch(_PROGRESS, list(generations), list(generations.values()))
+    return [Progress(row["family"], row["generation"], _words(row), row["finished"]) for row in rows]
+
+
+def _words(row: Any) -> str:
+    if row["finished"]:
+        return "finished"
+    if not row["complete"]:
+        return "waits for the relay" if row["begin"] is None else f"{row['marks']} marked so far"
+    return f"{row['marks']} left to publish"
 
 
 async def request_first(conn: "Conn | Pool", families: Sequence[Family]) -> None:
@@ -111,6 +138,15 @@ WHERE finished_at IS NULL AND family = ANY($1::text[])
     AND NOT (complete AND EXISTS (
         SELECT FROM marks m WHERE m.family = s.family AND m.generation = s.generation))
 ORDER BY requested_at LIMIT 1"""
+
+# `marks` of a newer generation are the same records' own, so a replaced backfill ends with the newer one.
+_PROGRESS = """
+SELECT s.family, s.generation, s.begin, s.complete,
+    (SELECT count(*) FROM marks m WHERE m.family = s.family AND m.generation = s.generation) AS marks,
+    EXISTS (SELECT FROM snapshots t
+        WHERE t.family = s.family AND t.generation >= s.generation AND t.finished_at IS NOT NULL) AS finished
+FROM snapshots s JOIN unnest($1::text[], $2::integer[]) AS w (family, generation) USING (family, generation)
+ORDER BY s.family"""
 
 _BEGIN = "UPDATE snapshots SET begin = $3::jsonb WHERE family = $1 AND generation = $2"
 

@@ -1,0 +1,72 @@
+"""The process's HTTP server, from its first moment on: before there is a database it says that it lives, and why it is
+not ready.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kielto.service.edge import respond
+from kielto.service.problems import Problem
+
+GRACE_SECONDS = 10.0
+_AGAIN = {"Retry-After": "1"}
+MIGRATING = Problem(503, "starting", "The database is being migrated.", headers=_AGAIN)
+AWAY = Problem(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
+
+
+class Front:
+    """Answers /livez by itself and everything else with `reason`, until it is given the service's application."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.reason = MIGRATING
+        self._app: ASGIApp | None = None
+        self._server = _Server(
+            uvicorn.Config(
+                self,
+                host=host,
+                port=port,
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=int(GRACE_SECONDS),
+            )
+        )
+        self.serving = asyncio.create_task(self._server.serve())
+        """Ends some time after `stop()`, when what is in hand has been answered."""
+
+    def give(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+    async def end(self) -> None:
+        """Returns when the port is free."""
+        self.stop()
+        await asyncio.wait({self.serving}, timeout=GRACE_SECONDS)
+        self.serving.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            raise RuntimeError("only HTTP is served")
+        elif scope["path"] == "/livez":
+            await JSONResponse({"status": "ok"})(scope, receive, send)
+        else:
+            await respond(self.reason, scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
