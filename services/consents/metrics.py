@@ -5,6 +5,11 @@ from prometheus_client import Counter, Gauge, Histogram
 decisions_taken = Counter(
     "kielto_decisions_total", "Decisions taken, by act and whether they wait.", ["act", "state"]
 )
+decisions_widened = Counter(
+    "kielto_decisions_widened_total",
+    "Of those, a *no* from the party's topic that was taken for the widest that it may mean.",
+    ["party"],
+)
 applied_seconds = Histogram(
     "kielto_decision_applied_seconds",
     "From a decision's receipt to the broker's time of the first acknowledgement that covers it.",

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import structlog
+
 from kielto.events.envelope import Read
 from kielto.events.messages import Acknowledgement, Decision, MarketingEvent
 from kielto.events.records import Customer
@@ -25,8 +27,10 @@ from services.consents.use_cases.context import (
     number_subject,
     point_subject,
 )
-from services.consents.use_cases.decide import Command, Forbidden, decide
+from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide
 from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
+
+log = structlog.get_logger(__name__)
 
 NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
 """Of the ids of decisions that came on a party's topic: uuid5(NAMESPACE, "<party>/<the party's id>")."""
@@ -121,11 +125,22 @@ class Decisions(Stateless):
         try:
             outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
         except DecisionError as error:
-            raise Permanent(f"{error.field}: {error.rule}") from None
+            raise Permanent(f"{error.field}: {error.rule}", holds=said.act.restricts) from None
         except Forbidden as error:
-            raise Permanent(error.rule) from None
+            raise Permanent(error.rule, holds=said.act.restricts) from None
         if outcome is not None:
-            metrics.taken(outcome.decision.act, pending=outcome.pending)
+            self._tell(outcome, said)
+
+    def _tell(self, outcome: Outcome, said: Decision) -> None:
+        decision = outcome.decision
+        metrics.taken(decision.act, pending=outcome.pending)
+        if decision.widened:
+            metrics.decisions_widened.labels(self._party).inc()
+            log.warning(
+                "a no was widened", party=self._party, decision=str(decision.id), broken=decision.widened
+            )
+        if decision.id != decision_id(self._party, said.id):
+            log.warning("another no under an id that was used", party=self._party, decision=str(decision.id))
 
     def _command(self, said: Decision, received_at: datetime) -> Command:
         reach, own = said.reach, said.act.restricts is False
@@ -148,6 +163,7 @@ class Decisions(Stateless):
             evidence=said.evidence,
             party=self._party,
             by_topic=True,
+            content=self._context.keys.blind_index("decision", said.content()),
         )
 
     def _subject(self, said: Decision) -> Subject:
@@ -156,10 +172,10 @@ class Decisions(Stateless):
             return id_subject(self._party, subject.id)
         if subject.number is not None:
             if self._company is None:
-                raise Permanent("subject.number: is a company's customer number")
+                raise Permanent("subject.number: is a company's customer number", holds=said.act.restricts)
             return number_subject(keys, self._company, bytes.fromhex(subject.number))
         if subject.point is None or subject.point_kind not in (PointKind.EMAIL, PointKind.PHONE):
-            raise Permanent("subject.point_kind: is email or phone")
+            raise Permanent("subject.point_kind: is email or phone", holds=said.act.restricts)
         return point_subject(keys, subject.point_kind, bytes.fromhex(subject.point))
 
     def _lift(self, text: str) -> UUID | str:

@@ -1,5 +1,6 @@
 """What a desk sends, and a decision as it is shown."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
@@ -176,21 +177,29 @@ class ShownDecision(BaseModel):
     purposes: list[Purpose]
     channels: list[Channel]
     product_groups: list[str]
-    lifts: list[UUID]
+    lifts: list[str] = Field(description="By id, or the company's reference.")
     by: Actor
     route: Route
+    widened: list[str] = Field(
+        description="A no from a company's topic that could not be understood as it was given is taken for the widest "
+        "that it may mean: the rules that it broke."
+    )
     said_at: datetime
     received_at: datetime
     effective_from: datetime
-    status: str = Field(description="`pending` while it bears on nobody known.")
+    status: str = Field(
+        description="`pending` while it bears on nobody known; to a company, on none of its own customers."
+    )
     brought_by: str | None = Field(description="`company.<id>`, `partner.<id>`; null: ourselves.")
     recorded_by: str | None
     evidence: str | None
 
     @classmethod
-    def of(cls, row: asyncpg.Record, evidence: str | None) -> "ShownDecision":
+    def of(cls, row: asyncpg.Record, evidence: str | None, name: Callable[[UUID], str]) -> "ShownDecision":
+        """`name`: as whoever asks knows a decision."""
+        shown = {field: row[field] for field in cls.model_fields if field in row.keys()}  # noqa: SIM118 - of a record
         return cls(
-            **{name: row[name] for name in cls.model_fields if name in row.keys()},  # noqa: SIM118 - of a record
+            **shown | {"lifts": [name(lifted) for lifted in row["lifts"]]},
             customer=UUID(row["ref"][2:]) if row["ref"].startswith("c:") else None,
             status="in_force" if row["bound"] else "pending",
             brought_by=row["party"],

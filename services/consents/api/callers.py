@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends
 
@@ -10,6 +11,7 @@ from kielto.service.auth import Caller, require
 from kielto.service.idempotency import Claim, claimed
 from kielto.service.problems import FieldError, Problem
 from services.consents.model.check import DecisionError
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Forbidden
 from services.consents.use_cases.explain import UnknownCustomer
 from services.consents.use_cases.locate import UnknownDecision
@@ -21,6 +23,12 @@ Key = Annotated[Claim | None, Depends(claimed)]
 
 def party(caller: Caller) -> str | None:
     return f"company.{caller.company}" if caller.company else None
+
+
+def named(context: Context, caller: Caller, decision: UUID) -> str:
+    """To whom it is shown decides: a company knows a decision by its own reference."""
+    whose = party(caller)
+    return context.keys.pairwise(whose, decision) if whose else str(decision)
 
 
 def invalid(field: str, rule: str) -> Problem:

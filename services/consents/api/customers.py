@@ -45,6 +45,9 @@ class DecisionBody(BaseModel):
     reach: Reach
     said_at: datetime
     received_at: datetime
+    widened: list[str] = Field(
+        description="Rules that it broke; it was taken for the widest that it may mean."
+    )
 
 
 class PermissionsBody(BaseModel):
@@ -123,6 +126,7 @@ class _Shown:
             reach=decision.reach,
             said_at=decision.said_at,
             received_at=decision.received_at,
+            widened=list(decision.widened),
         )
 
     def verdict(self, verdict: Verdict) -> VerdictBody:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from kielto.service.postgres import Conn, Pool
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
-from services.consents.api.callers import Desk, Key, Reader, answered, party
+from services.consents.api.callers import Desk, Key, Reader, answered, named, party
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Outcome, receive
 from services.consents.use_cases.locate import Location, Stage, locate
@@ -48,7 +48,12 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def post(
         given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)], caller: Desk, key: Key
     ) -> Response:
-        """Record a decision. 201 means: committed. A *no* is taken for anybody, known or not."""
+        """Record a decision. 201 means: committed. A *no* is taken for anybody, known or not.
+
+        To a company's token somebody whom nobody knows and another company's customer are the same: a *no* about
+        either, by a customer's id too, is kept, answered `pending`, and binds whoever it names, now or later; a *yes*
+        about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
+        """
         command = given.command(context, caller)
         taken: list[Outcome] = []
 
@@ -69,7 +74,8 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def get(ident: UUID, caller: Reader) -> ShownDecision:
         """A decision as it was given; a company's token reads what it brought itself."""
         with answered():
-            return ShownDecision.of(*await read_decision(pool, context, ident, party(caller)))
+            row, evidence = await read_decision(pool, context, ident, party(caller))
+        return ShownDecision.of(row, evidence, lambda decision: named(context, caller, decision))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
     async def whereabouts(ident: UUID, caller: Reader) -> WhereaboutsBody:

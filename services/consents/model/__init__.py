@@ -6,6 +6,7 @@
     hearing.py    which decisions bear on a person, and in whose voice they speak
     evaluate.py   the permission at every cell, each answer with the rule that decided
     views.py      what follows from the answers: a partner's view, restrictions in force, the express lane
+    widen.py      a no that cannot be understood, taken for the widest that it may mean
     check.py      whether a decision can be taken at all
 
 Nothing here orders decisions by a clock or by arrival; see docs/decisions/0010-permission-model.md.

@@ -3,11 +3,9 @@
 Unknown customers, numbers, points and restrictions not yet seen are no errors: they wait.
 """
 
-from kielto.events.words import Act, Purpose, Reach
+from kielto.events.words import PARTNERS_PURPOSES, Act, Reach
 from services.consents.model.decisions import Actor, Decision, NumberSubject, PointSubject
 from services.consents.model.facts import GroupFacts
-
-PARTNERS_PURPOSES = frozenset({Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE})
 
 
 class DecisionError(ValueError):

@@ -84,6 +84,8 @@ class Decision:
     lifts: frozenset[UUID] = frozenset()
     product_groups: frozenset[str] = frozenset()
     points: frozenset[PointName] = frozenset()
+    widened: tuple[str, ...] = ()
+    """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
 
     @property
     def is_no(self) -> bool:

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kielto.events.words import Act, Channel, Purpose, Reach
-from services.consents.model.check import PARTNERS_PURPOSES, DecisionError
+from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Purpose, Reach
+from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Route
 from services.consents.model.rules import Rules
 

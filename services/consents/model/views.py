@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 from uuid import UUID
 
-from kielto.events.words import Act, Channel, Mode, Purpose, Reach
-from services.consents.model.check import PARTNERS_PURPOSES
+from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Mode, Purpose, Reach
 from services.consents.model.coverage import both
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Person

@@ -33,6 +33,8 @@ class Stored:
     recorded_by: str | None
     evidence: tuple[bytes, bytes] | None = None
     """Wrapped key and encrypted text."""
+    content: bytes | None = None
+    """Tells apart what came under one id of the party's own."""
 
 
 class BearsOn(NamedTuple):
@@ -47,8 +49,8 @@ class BearsOn(NamedTuple):
 _ADD = """
 WITH said AS (
     INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
-        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $26, $27)
 ), proven AS (
     INSERT INTO evidence (decision, key, text) SELECT $1, $20::bytea, $21::bytea WHERE $20::bytea IS NOT NULL
 )
@@ -61,7 +63,11 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigi
 ON CONFLICT DO NOTHING"""
 
 _GET = """
-SELECT d.*, EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id) AS bound, e.key, e.text
+SELECT d.*, e.key, e.text, EXISTS (
+    SELECT FROM decision_records r WHERE r.decision = d.id AND ($2::text IS NULL OR EXISTS (
+        SELECT FROM customer_refs c
+        WHERE c.customer = CASE WHEN r.family = 'consents' THEN r.key::uuid END AND c.ref LIKE 'i:' || $2 || ':%'))
+) AS bound
 FROM decisions d LEFT JOIN evidence e ON e.decision = d.id
 WHERE d.id = $1"""
 
@@ -97,6 +103,8 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
         [b.key for b in bears_on],
         [b.version.epoch for b in bears_on],
         [b.version.n for b in bears_on],
+        d.widened,
+        stored.content,
     )
 
 
@@ -113,9 +121,10 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn]) -> None:
         )
 
 
-async def get(conn: Conn, ident: UUID) -> asyncpg.Record | None:
-    """The row of `decisions`, with `bound` (it bears on somebody known) and the evidence's `key` and `text`."""
-    return await conn.fetchrow(_GET, ident)
+async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | None:
+    """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
+    customer of the party."""
+    return await conn.fetchrow(_GET, ident, party)
 
 
 def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:
@@ -136,6 +145,7 @@ def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:
         effective_from=_time(row["effective_from"]),
         lifts=frozenset(map(_uuid, row["lifts"])),
         product_groups=frozenset(row["product_groups"]),
+        widened=tuple(row["widened"]),
     )
 
 

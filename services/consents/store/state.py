@@ -40,8 +40,8 @@ class State:
     disclosed: dict[UUID, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     """(company, partner) of each disclosure."""
     published: dict[tuple[str, str], Published] = field(default_factory=dict)
-    repeated: bool = False
-    """The decision that was asked about is stored already."""
+    repeated: dict[UUID, bytes | None] = field(default_factory=dict)
+    """Of the decisions that were asked about, those that are stored already, with their `content`."""
 
 
 _LOAD = f"""
@@ -63,7 +63,7 @@ WITH RECURSIVE seed (id) AS (
 )
 SELECT
     (SELECT epoch FROM epoch) AS epoch,
-    EXISTS (SELECT FROM decisions WHERE id = $3) AS repeated,
+    (SELECT json_object_agg(id, encode(content, 'hex')) FROM decisions WHERE id = ANY ($3)) AS repeated,
     array(SELECT id FROM hit) AS hit,
     (SELECT json_agg(json_build_array(id, unreadable, body))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
@@ -78,17 +78,20 @@ SELECT
 
 
 async def load(
-    conn: Conn, customers: Collection[UUID], *, ref: str | None = None, decision: UUID | None = None
+    conn: Conn, customers: Collection[UUID], *, ref: str | None = None, decisions: Collection[UUID] = ()
 ) -> State:
     """What is known of these customers, of those whom `ref` names, and of everyone concerned with them.
 
     Raises NotClaimed before the epoch exists.
     """
-    row = await conn.fetchrow(_LOAD, customers, ref, decision)
+    row = await conn.fetchrow(_LOAD, customers, ref, decisions)
     assert row is not None  # the statement selects one row
     if row["epoch"] is None:
         raise NotClaimed
-    state = State(tuple(row["hit"]), repeated=row["repeated"])
+    state = State(tuple(row["hit"]))
+    if row["repeated"]:
+        stored: dict[str, str | None] = orjson.loads(row["repeated"])
+        state.repeated = {UUID(i): bytes.fromhex(text) if text else None for i, text in stored.items()}
     for text, unreadable, body in _json(row["customers"]):
         ident = UUID(text)
         state.customers[ident] = customer_of(ident, body)

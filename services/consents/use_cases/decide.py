@@ -1,14 +1,17 @@
 """Take a decision: one transaction from the lock to the marks of every record that changes.
 
-A *no* is never refused because we lag: one for somebody unknown is stored and binds them when they come. A *yes* is
-checked strictly: of somebody known, not from the future, and what it lifts bears on them.
+A *no* is never refused because we lag: one for somebody unknown is stored and binds them when they come. One that came
+on a topic is not refused at all: nobody can be asked what was meant, so it is taken for the widest that it may mean. A
+*yes* is checked strictly: of somebody whom the party knows, not from the future, and what it lifts bears on them.
+
+A party's token must not tell a stranger from another company's customer: nothing here answers differently for the two.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.postgres import Conn, Pool, transaction
@@ -22,6 +25,7 @@ from services.consents.model.decisions import (
     Route,
 )
 from services.consents.model.expand import expand
+from services.consents.model.widen import widen
 from services.consents.store import decisions, locks, state
 from services.consents.store.decisions import Stored
 from services.consents.store.state import State
@@ -67,6 +71,8 @@ class Command:
     party: str | None = None
     by_topic: bool = False
     """It came on the party's topic, where a *yes* may overtake what it lifts."""
+    content: bytes | None = None
+    """Of what was said, where the id is not ours: a keyed hash, by which two decisions of one id are told apart."""
     recorded_by: str | None = None
 
 
@@ -79,6 +85,10 @@ class Outcome(NamedTuple):
     def pending(self) -> bool:
         """It is about nobody whom we know yet."""
         return not self.judged
+
+    def pending_for(self, party: str | None) -> bool:
+        """It is about none of the party's own customers; None is ourselves."""
+        return not any(w.family == party for w in self.written) if party else self.pending
 
 
 Finish = Callable[[Conn, Outcome], Awaitable[bytes]]
@@ -98,25 +108,30 @@ async def receive(pool: Pool, context: Context, command: Command, finish: Finish
 
 
 async def decide(conn: Conn, context: Context, command: Command) -> Outcome | None:
-    """Decide in the caller's transaction; None when the id is known already.
+    """Decide in the caller's transaction; None when it was taken already.
 
-    Raises DecisionError, Forbidden, NotClaimed, and Moved: then roll back and begin again.
+    Another *no* under an id that was used is a decision of its own, under an id that follows from both; a *yes* there
+    is refused. Raises DecisionError, Forbidden, NotClaimed, and Moved: then roll back and begin again.
     """
     subject = command.subject
     decision = _decision(context, command)
     _may(command, decision)
     locked = await locks.for_decision(conn, subject.ref, subject.customer)
     seed = [subject.customer] if subject.customer else []
-    found = await state.load(conn, seed, ref=subject.ref, decision=command.id)
+    other = uuid5(command.id, (command.content or b"").hex())
+    found = await state.load(conn, seed, ref=subject.ref, decisions=(command.id, other))
     if found.repeated:
-        return None
+        if found.repeated.get(command.id) in (None, command.content) or other in found.repeated:
+            return None
+        if not decision.is_no:
+            raise DecisionError("id", "is not that of a decision which says something else")
+        command, decision = replace(command, id=other), replace(decision, id=other)
     locks.must_cover(locked, found.hit)
-    _must_be_own(command, found)
+    if not decision.is_no:
+        _check_yes(context, command, decision, found)
     decision = replace(
         decision, subject=_subject(subject, found), lifts=_cited(context, command, decision.is_no, found)
     )
-    if not decision.is_no:
-        _check_yes(context, decision, found)
     check(decision, context.facts)
     for customer in found.hit:
         found.decisions[customer].append(decision)
@@ -138,6 +153,9 @@ def _decision(context: Context, command: Command) -> Decision:
         command.purposes,
         command.channels,
     )
+    broken: tuple[str, ...] = ()
+    if command.by_topic and command.act.restricts:
+        scope, broken = widen(scope, context.facts)
     said_at = _storable(command.said_at, command.received_at)
     return Decision(
         id=command.id,
@@ -154,6 +172,7 @@ def _decision(context: Context, command: Command) -> Decision:
         received_at=command.received_at,
         effective_from=min(said_at, command.received_at),
         product_groups=frozenset(command.product_groups),
+        widened=broken,
     )
 
 
@@ -199,13 +218,6 @@ def _may(command: Command, decision: Decision) -> None:
         raise Forbidden("reach: stays within the company that acts, but for a no by the person")
 
 
-def _must_be_own(command: Command, found: State) -> None:
-    """Somebody unknown cannot be told from another's customer; a *no* for them harms nobody."""
-    customer = command.subject.customer
-    if command.party and customer in found.customers and command.party not in found.keys[customer]:
-        raise Forbidden("subject: is a customer of the company that acts")
-
-
 def _cited(context: Context, command: Command, is_no: bool, found: State) -> frozenset[UUID]:
     """The restrictions that a *yes* cites. One that came by the party's topic may have overtaken what it lifts: the
     party's own ids are taken as they are."""
@@ -222,9 +234,12 @@ def _cited(context: Context, command: Command, is_no: bool, found: State) -> fro
     return frozenset(cited)
 
 
-def _check_yes(context: Context, decision: Decision, found: State) -> None:
-    if found.customers.keys().isdisjoint(found.hit):
-        raise DecisionError("subject", "is known to us, for a yes")
+def _check_yes(context: Context, command: Command, decision: Decision, found: State) -> None:
+    """First of all whether we, or the party, know anybody whom it is about: what follows may depend on them."""
+    known = (c for c in found.hit if c in found.customers)
+    if not any(command.party is None or command.party in found.keys[c] for c in known):
+        whose = "known to us" if command.party is None else "a customer of the company that acts"
+        raise DecisionError("subject", f"is {whose}, for a yes")
     if decision.said_at > decision.received_at + AHEAD:
         raise DecisionError("said_at", "is not in the future, for a yes")
     companies = (c for c in context.group.companies if decision.company in (None, c.id))
@@ -238,4 +253,6 @@ def _stored(context: Context, command: Command, decision: Decision) -> Stored:
         key, wrapped = context.keys.new_data_key(command.id)
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
     subject = command.subject
-    return Stored(decision, subject.ref, subject.kind, command.party, command.recorded_by, evidence)
+    return Stored(
+        decision, subject.ref, subject.kind, command.party, command.recorded_by, evidence, command.content
+    )

@@ -15,7 +15,7 @@ async def read_decision(
 ) -> tuple[asyncpg.Record, str | None]:
     """The row of `decisions` and its evidence in clear. Raises UnknownDecision."""
     async with pool.acquire() as conn:
-        row = await decisions.get(conn, ident)
+        row = await decisions.get(conn, ident, party)
     if row is None or party not in (None, row["party"]):
         raise UnknownDecision
     evidence = None

@@ -39,7 +39,10 @@ class Affected(BaseModel):
 class Receipt(BaseModel):
     decision: UUID
     reference: str | None = Field(description="The calling company's own reference of the decision.")
-    status: str = Field(description="`in_force`, or `pending` while it is about nobody whom we know.")
+    status: str = Field(
+        description="`in_force`, or `pending` while it is about nobody whom we know; to a company, about none of its "
+        "own customers."
+    )
     received_at: datetime
     effective_from: datetime
     binds: Binds
@@ -57,7 +60,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None) -> Receipt:
     return Receipt(
         decision=decision.id,
         reference=context.keys.pairwise(party, decision.id) if party else None,
-        status="pending" if outcome.pending else "in_force",
+        status="pending" if outcome.pending_for(party) else "in_force",
         received_at=decision.received_at,
         effective_from=decision.effective_from,
         binds=Binds(
@@ -79,9 +82,11 @@ def receipt(context: Context, outcome: Outcome, company: str | None) -> Receipt:
 
 
 def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUID]:
+    """Of a shared address only those which bind a customer of the party's own."""
+    shown = [w.judged for w in outcome.written if w.family == party] if party else outcome.judged
     return {
         said.id
-        for judged in outcome.judged
+        for judged in shown
         for said in judged.decisions
         if said.id in judged.restrictions and speaks_of(said, party or CONSENTS.name, context.facts)
     }

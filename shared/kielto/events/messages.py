@@ -1,5 +1,7 @@
 """Messages that are not state, kept for days: decisions, acknowledgements, audiences, reports, changes."""
 
+import hashlib
+import json
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -7,7 +9,7 @@ from pydantic import Field, model_validator
 
 from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText
 from kielto.events.records import AllowedPoint
-from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
+from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
 
 
 class DecisionSubject(Part):
@@ -49,6 +51,62 @@ class Decision(Event):
     route: str = Field(default="self_service", max_length=40)
     said_at: Moment
     evidence: str | None = Field(default=None, max_length=2000)
+
+    def must_make_sense(self) -> None:
+        """Raises ValueError naming field and rule, for whoever writes it: fields that do not go together.
+
+        No reader refuses a *no* for this: it holds for more than was said, rather than for nothing. So these
+        rules are none of the model's own.
+        """
+        if broken := next((rule for holds, rule in self._rules() if not holds), None):
+            raise ValueError(broken)
+
+    def content(self) -> str:
+        """SHA-256 of what was said, in hex: two messages of one id that differ here are two decisions.
+
+        Not of when it was said, nor of the evidence: whoever repeats a call may give them anew.
+        """
+        said = {
+            "act": self.act,
+            "subject": self.subject.model_dump(mode="json"),
+            "reach": self.reach,
+            "partner": self.partner,
+            "purposes": sorted(self.purposes),
+            "channels": sorted(self.channels),
+            "lifts": [] if self.act.restricts else sorted(self.lifts),
+            "by": self.by,
+            "route": self.route,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        """Whether each holds, in the order in which they are told."""
+        no, consent = self.act.restricts, self.act is Act.CONSENT
+        reach = self.reach or (Reach.PARTNER if self.partner else None)
+        if reach is None and self.act is Act.OPT_OUT:
+            reach = Reach.PARTNERS
+        one, about = reach is Reach.PARTNER, frozenset(self.purposes)
+        some = one or reach is Reach.PARTNERS
+        point = self.subject.point_kind in (None, PointKind.EMAIL, PointKind.PHONE)
+        named = about.isdisjoint(PARTNERS_PURPOSES) or one
+        return [
+            (point, "subject.point_kind: is email or phone"),
+            (one == (self.partner is not None), "partner: is named when the reach is partner, and only then"),
+            (
+                not (some and about and about.isdisjoint(PARTNERS_PURPOSES)),
+                "purposes: has partner_marketing or disclosure when the reach is a partner",
+            ),
+            (not (no and self.lifts), "lifts: only a consent or a lifting lifts anything"),
+            (no or self.by == "person", "by: only the person says yes"),
+            (no or reach is not Reach.GROUP, "reach: a yes stays within the company"),
+            (not consent or bool(about), "purposes: a consent names its purposes"),
+            (not consent or bool(self.channels), "channels: a consent names its channels"),
+            (
+                not consent or named,
+                "partner: a consent to partners' marketing or disclosure names the partner",
+            ),
+            (self.act is not Act.LIFTING or bool(self.lifts), "lifts: a lifting cites what it lifts"),
+        ]
 
 
 class Position(Part):

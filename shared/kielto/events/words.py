@@ -40,6 +40,10 @@ class Purpose(StrEnum):
     DISCLOSURE = "disclosure"
 
 
+PARTNERS_PURPOSES = frozenset({Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE})
+"""Where a partner's part in it is what is said no or yes to."""
+
+
 class Channel(StrEnum):
     EMAIL = "email"
     SMS = "sms"

@@ -98,7 +98,7 @@ def everywhere(family: Family, beat: control.Beat) -> list[Message]:
 
 def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:
     """By topic. Partitions of which nothing was taken in yet are at 0; positions of an older topic id are
-    dropped.
+    dropped. None is above a message in quarantine that may take a permission away.
     """
     taken: dict[str, control.Taken] = {}
     for row in rows:
@@ -117,8 +117,12 @@ def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:
 _LOOK = """
 SELECT
     (SELECT coalesce(json_agg(t), '[]') FROM (
-        SELECT topic, topic_id, json_agg(json_build_array(partition, "offset")) AS offsets
-        FROM positions WHERE topic = ANY($1::text[]) GROUP BY topic, topic_id
+        SELECT p.topic, p.topic_id, json_agg(json_build_array(p.partition, least(p."offset", (
+            SELECT min(q."offset") FROM quarantine q
+            WHERE (q.topic, q.topic_id, q.partition) = (p.topic, p.topic_id, p.partition)
+            AND q.state = 'open' AND q.holds
+        )))) AS offsets
+        FROM positions p WHERE p.topic = ANY($1::text[]) GROUP BY p.topic, p.topic_id
     ) t) AS taken,
     (SELECT coalesce(json_object_agg(family, generation), '{}') FROM (
         SELECT family, max(generation) AS generation FROM snapshots GROUP BY family

@@ -14,12 +14,13 @@ from kielto.service.postgres import Conn
 
 class Permanent(Exception):
     """Raised by a handler: this message can never be taken in. `reason` names the rule and nothing of the
-    content.
+    content. `holds`: it may take a permission away, so beats do not say that the topic was taken in past it
+    until it is replayed or discarded; False for what certainly takes none.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, holds: bool = True) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.holds = reason, holds
 
 
 @dataclass(frozen=True, slots=True)

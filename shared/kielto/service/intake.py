@@ -55,7 +55,7 @@ class Intake:
                     if await _moved(conn, meta):
                         await self._subscription.handler.handle(conn, read, meta)
             except Permanent as error:
-                await self._refuse(record, meta, _refused(read, error))
+                await self._refuse(record, meta, _refused(read, error), holds=error.holds)
             except asyncpg.DataError:  # as a NUL in a text: no later attempt stores it
                 why = Permanent("value: cannot be stored by the database")
                 await self._refuse(record, meta, _refused(read, why))
@@ -78,14 +78,17 @@ class Intake:
             for record in records:  # one of them: the others must not go with it
                 await self.take(record)
 
-    async def _refuse(self, record: Any, meta: Meta, why: Unreadable) -> None:
+    async def _refuse(self, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True) -> None:
         async with transaction(self._pool) as conn:
             if await _moved(conn, meta):
-                await self._quarantine(conn, record, meta, why)
+                await self._quarantine(conn, record, meta, why, holds=holds)
 
-    async def _quarantine(self, conn: Conn, record: Any, meta: Meta, why: Unreadable) -> None:
+    async def _quarantine(
+        self, conn: Conn, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True
+    ) -> None:
+        """What cannot be read may be anything, so it holds."""
         keyless = self._has_state and why.key is None
-        await quarantine.put(conn, record, meta, why.reason, keyless=keyless)
+        await quarantine.put(conn, record, meta, why.reason, keyless=keyless, holds=holds)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
         telemetry.quarantined.labels(self._topic.name).inc()

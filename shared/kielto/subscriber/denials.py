@@ -13,11 +13,11 @@ from uuid import UUID
 from kielto.events.control import Taken
 from kielto.events.messages import Decision
 from kielto.events.topics import PARTITIONS
-from kielto.events.words import Purpose, Reach
+from kielto.events.words import PARTNERS_PURPOSES, Reach
 from kielto.kafka import partition_of
 from kielto.subscriber.content import ident
 
-PARTNER_PURPOSES = frozenset((Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE))
+OTHER_CONTENT = "id: is that of a decision which says something else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Denial:
             return False
         match said.reach:
             case Reach.PARTNER:
-                return said.partner == partner or (partner is None and purpose in PARTNER_PURPOSES)
+                return said.partner == partner or (partner is None and purpose in PARTNERS_PURPOSES)
             case Reach.PARTNERS:
-                return partner is not None or purpose in PARTNER_PURPOSES
+                return partner is not None or purpose in PARTNERS_PURPOSES
             case _:
                 return True
 
@@ -87,7 +87,15 @@ class Denials:
         return len(self._all)
 
     def add(self, denial: Denial) -> None:
-        """Only a *no* denies: a consent or a lifting has to come back from the group first."""
+        """Only a *no* denies: a consent or a lifting has to come back from the group first.
+
+        Raises ValueError when another decision of the same id denies already: that one stays.
+        """
+        same = self._all.get(denial.decision.id)
+        if same is not None:
+            if same.decision.content() != denial.decision.content():
+                raise ValueError(OTHER_CONTENT)
+            return
         if denial.decision.act.restricts:
             self._all[denial.decision.id] = denial
             for about in denial.about:
@@ -105,12 +113,16 @@ class Denials:
         marks = {mark.topic_id: mark.offsets for mark in taken if mark.topic == self._topic}
         ended = [denial for denial in self._all.values() if _passed(denial, partition, marks)]
         for denial in ended:
-            del self._all[denial.decision.id]
+            self.drop(denial.decision.id)
+        return [denial.decision.id for denial in ended]
+
+    def drop(self, decision: UUID) -> None:
+        """It denies no more."""
+        if denial := self._all.pop(decision, None):
             for about in denial.about:
-                self._about[about].pop(denial.decision.id, None)
+                self._about[about].pop(decision, None)
                 if not self._about[about]:
                     del self._about[about]
-        return [denial.decision.id for denial in ended]
 
     def deny(self, about: Iterable[object], purpose: str, partner: str | None, channel: str) -> bool:
         """Whether any of these idents and hashes is denied."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from kielto.events.messages import Decision
-from kielto.subscriber.denials import Sent
+from kielto.subscriber.denials import OTHER_CONTENT, Sent
 from kielto.subscriber.store import Mark
 
 _LAYOUT = """
@@ -55,14 +55,15 @@ class Spool:
         _sync_directory(path.parent)
 
     def add(self, key: str, decision: Decision, traceparent: str | None) -> None:
-        """The same decision twice is one."""
-        self._run(
-            "INSERT INTO decisions (id, key, decision, traceparent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            str(decision.id),
-            key,
-            decision.model_dump_json(exclude_defaults=True),
-            traceparent,
-        )
+        """The same decision twice is one. Raises ValueError when its id is that of another one."""
+        row = (str(decision.id), key, decision.model_dump_json(exclude_defaults=True), traceparent)
+        insert = "INSERT INTO decisions (id, key, decision, traceparent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        with self._lock:
+            if self._db.execute(insert, row).rowcount:
+                return
+            (held,) = self._db.execute("SELECT decision FROM decisions WHERE id = ?", row[:1]).fetchone()
+        if Decision.model_validate_json(held).content() != decision.content():
+            raise ValueError(OTHER_CONTENT)
 
     def waiting(self, limit: int = 100) -> list[Spooled]:
         """Those that the broker does not have yet, in order."""

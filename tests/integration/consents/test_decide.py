@@ -1,14 +1,18 @@
 """What a decision does to the records: for people, numbers and addresses, known and unknown."""
 
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4, uuid5
 
 import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor
+from services.consents.use_cases import decide as deciding
 from services.consents.use_cases.context import id_subject
 from services.consents.use_cases.decide import Forbidden
+from services.consents.use_cases.explain import explain
 from tests.integration.consents.world import Someone, World
 
 
@@ -161,8 +165,10 @@ async def test_a_yes_for_somebody_unknown_is_refused(world: World) -> None:
 async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World) -> None:
     who = Someone(("sahko",))
     await world.know(who)
-    with pytest.raises(Forbidden, match="subject"):
-        await world.decide(world.by_id(who), party="company.kauppa")
+    yes = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
+    for subject in (world.by_id(who), world.by_phone(who.phone)):
+        with pytest.raises(DecisionError, match="subject"):
+            await world.decide(subject, Act.CONSENT, party="company.kauppa", channels=(Channel.SMS,), **yes)
     with pytest.raises(Forbidden, match="subject"):
         await world.decide(world.by_number(who, "sahko"), party="company.kauppa")
     with pytest.raises(Forbidden, match="reach"):
@@ -172,8 +178,6 @@ async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World)
 
 
 async def test_what_is_repeated_changes_nothing(world: World) -> None:
-    from services.consents.use_cases import decide as deciding
-
     who = Someone()
     await world.know(who)
     command = world.command(world.by_id(who))
@@ -181,3 +185,60 @@ async def test_what_is_repeated_changes_nothing(world: World) -> None:
         async with world.pool.acquire() as conn, conn.transaction():
             assert (await deciding.decide(conn, world.context, command) is not None) is expected
     assert await world.version(who) == 2
+
+
+async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    given: dict[str, Any] = {"party": "company.kauppa", "reach": Reach.PARTNER, "partner": "nobody"}
+    with pytest.raises(DecisionError, match="partner"):  # a desk can be asked back
+        await world.decide(world.by_id(who), **given)
+    outcome = await world.decide(world.by_id(who), by_topic=True, **given)
+    assert outcome.decision.reach is Reach.PARTNERS
+    row = await world.pool.fetchrow("SELECT * FROM decisions WHERE id = $1", outcome.decision.id)
+    assert row is not None
+    assert (row["reach"], row["partner"], row["widened"]) == (
+        "partners", None, ["partner: is a partner of the group"],
+    )  # fmt: skip
+    assert await world.restrictions(who) == {outcome.decision.id}
+    again = await explain(world.pool, world.context, who.id, "kauppa")
+    assert again.decisions[outcome.decision.id].widened == outcome.decision.widened
+
+
+async def test_another_no_under_a_used_id_is_one_of_its_own(world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    ident = uuid4()
+
+    async def come(content: bytes, act: Act = Act.BAN, **given: Any) -> bool:
+        command = world.command(
+            world.by_id(who), act, id=ident, party="company.kauppa", by_topic=True, content=content, **given
+        )
+        async with world.pool.acquire() as conn, conn.transaction():
+            return await deciding.decide(conn, world.context, command) is not None
+
+    assert await come(b"one", channels=(Channel.SMS,))
+    assert await world.allowed(who) == {"phone", "post"}
+    for expected in (True, False):
+        assert await come(b"other", evidence="his own words") is expected
+        assert not await come(b"one", channels=(Channel.SMS,))
+    assert await world.allowed(who) == set()
+    assert await world.restrictions(who) == {ident, uuid5(ident, b"other".hex())}
+    with pytest.raises(DecisionError, match=r"^id: "):
+        await come(b"a yes", Act.LIFTING, reach=Reach.COMPANY, company="kauppa", lifts=(ident,))
+    assert len(await world.restrictions(who)) == 2
+
+
+async def test_a_lifting_is_not_judged_by_its_date(world: World) -> None:
+    """What it cites shows that the ban was known to whoever gave it; a date shows nothing."""
+    who = Someone()
+    await world.know(who)
+    now = datetime.now(UTC)
+    ban = (await world.decide(world.by_id(who), said_at=now)).decision.id
+    await world.decide(world.by_id(who), Act.LIFTING, lifts=(ban,), said_at=now - timedelta(days=400))
+    assert await world.restrictions(who) == set()
+    assert await world.allowed(who) == {"phone", "post"}
+    later = (await world.decide(world.by_id(who), said_at=now - timedelta(days=800))).decision.id
+    assert await world.restrictions(who) == {later}, "a ban from before the lifting is not lifted by it"
+    with pytest.raises(DecisionError, match="lifts"):  # one that is not held yet cannot be cited at a desk
+        await world.decide(world.by_id(who), Act.LIFTING, lifts=(uuid4(),), said_at=now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import httpx
 import pytest
@@ -238,14 +238,23 @@ async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play
         (await play.said(mine, Act.CONSENT, reach=Reach.GROUP, **yes), "reach"),
         (await play.said(mine, Act.CONSENT, by="staff", **yes), "by"),
         (await play.said(mine, Act.LIFTING, lifts=("f" * 64,)), "lifts"),
-        (await play.said(mine, reach=Reach.PARTNER, partner="nobody"), "partner"),
         (await play.said(DecisionSubject(id="f" * 64), Act.CONSENT, **yes), "subject"),
     ]
     message = envelope.encode(expected[0][0], key=str(uuid4()), source="company.kauppa")
     await play.others.write_raw(DECISIONS, message.key, b"{", message.headers)
     await play.others.write_raw(DECISIONS, message.key, message.value, [("ce_type", None)])
-    ban = await play.said(mine)
-    await until(lambda: play.taken(ban))
+    await play.said(mine, reach=Reach.PARTNER, partner="nobody")
+    ban = await play.said(mine, Act.OPT_OUT, purposes=(Purpose.OWN_MARKETING,))
+    again = await play.said(mine, id=ban.id, purposes=(Purpose.RESEARCH,))
+    own = uuid5(
+        decision_id("company.kauppa", ban.id), play.world.keys.blind_index("decision", again.content()).hex()
+    )
+
+    async def all_taken() -> bool:
+        return len(await play.world.restrictions(who)) == 3
+
+    await until(all_taken)
+    assert {own, decision_id("company.kauppa", ban.id)} < await play.world.restrictions(who)
 
     async def all_aside() -> bool:
         return len(await play.quarantined()) == before + len(expected) + 2
@@ -255,6 +264,8 @@ async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play
     for _, named in expected:
         assert any(reason.startswith(f"{named}:") for reason in reasons), (named, reasons)
     assert await play.world.allowed(who) == set()
+    held = [r["holds"] for r in await play.world.pool.fetch("SELECT holds FROM quarantine ORDER BY id")]
+    assert sum(held[before:]) == 2, "only what cannot be read at all may be a no"
 
 
 async def test_a_topic_that_is_read_again_changes_nothing(play: Play) -> None:
@@ -314,6 +325,7 @@ async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: Play) 
     claimed = len(await beats())
     await asyncio.sleep(4 * BEAT_SECONDS)
     assert len(await beats()) == claimed, "nobody knows whether a death or a merge was missed"
+    await play.world.pool.execute("UPDATE quarantine SET state = 'discarded'")
     async with play.others.customers_beat(term=1):
         ban = await play.said(DecisionSubject(id="e" * 64))
         await until(lambda: play.taken(ban))
@@ -324,6 +336,20 @@ async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: Play) 
             return len(found) > claimed and bool(found[-1].taken) and sum(found[-1].taken[0].offsets) == end
 
         await until(told)
+        message = envelope.encode(ban, key="e" * 64, source="company.kauppa")
+        await play.others.write_raw(DECISIONS, message.key, b"{", message.headers)
+        last = ban.model_copy(update={"id": uuid4()})  # behind it, in the same partition
+        await play.others.write(DECISIONS, "company.kauppa", ("e" * 64, last))
+        await until(lambda: play.taken(last))
+
+        async def held() -> bool:
+            return sum((await beats())[-1].taken[0].offsets) == end
+
+        await asyncio.sleep(4 * BEAT_SECONDS)
+        assert await held(), "what cannot be read may be a no"
+        await play.world.pool.execute("UPDATE quarantine SET state = 'discarded'")
+        end += 2
+        await until(held)
     assert (await beats())[-1].taken[0].topic == DECISIONS
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kielto.events import control
 from kielto.events.topics import PARTITIONS, Lane
-from kielto.service import delivery, express, marks, snapshots
+from kielto.service import delivery, express, marks, quarantine, snapshots
 from kielto.service.beats import Beats
 from kielto.service.delivery import Delivered, Message
 from tests.integration.service.support import BEAT, Bench, eventually, key
@@ -131,3 +131,34 @@ async def test_beats_carry_what_was_taken_in_and_the_generation(service: Bench) 
     _, _, beat = (await service.beats())[0]
     assert beat.generation == 2, "from the request on gates stay shut"
     assert beat.taken == (control.Taken(topic=topic, topic_id=ident, offsets=(17, 0, 0, 0, 3, 0)),)
+
+
+async def test_what_may_be_a_no_is_not_taken_in_while_it_is_in_quarantine(service: Bench) -> None:
+    topic, ident, old = "company.a.decisions.v1", UUID(int=5), UUID(int=4)
+    await service.pool.execute(
+        "INSERT INTO positions VALUES ($1, 0, $2, 17), ($1, 1, $2, 8), ($1, 4, $2, 3)", topic, ident
+    )
+
+    async def aside(partition: int, offset: int, *, holds: bool, topic_id: UUID = ident) -> None:
+        await service.pool.execute(
+            """INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, headers, reason, keyless,
+            holds) VALUES ($1, $2, $3, $4, 0, '[]', 'x', false, $5)""",
+            topic, topic_id, partition, offset, holds,
+        )  # fmt: skip
+
+    await aside(0, 12, holds=True)
+    await aside(0, 14, holds=True)
+    await aside(1, 2, holds=False)
+    await aside(4, 1, holds=True, topic_id=old)
+    service.relay(Lane.EXPRESS, taken={service.family.name: [topic]})
+
+    async def told(*offsets: int) -> bool:
+        beats = [beat for _, _, beat in await service.beats()]
+        return bool(beats) and beats[-1].taken[0].offsets == offsets
+
+    await eventually(lambda: told(12, 8, 0, 0, 3, 0), "a no in quarantine is passed over")
+    rows = await quarantine.listed(service.pool)
+    assert await quarantine.discard(service.pool, next(row.id for row in rows if row.offset == 12))
+    await eventually(lambda: told(14, 8, 0, 0, 3, 0), "it does not move on")
+    assert await quarantine.discard(service.pool, next(row.id for row in rows if row.offset == 14))
+    await eventually(lambda: told(17, 8, 0, 0, 3, 0), "it does not move on")

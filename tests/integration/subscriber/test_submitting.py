@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,9 @@ async def test_a_denial_survives_a_restart_and_a_yes_denies_nothing(relay: Relay
     async with follow() as kielto:
         await open_with(kielto, relay, "a", "b")
         no = await kielto.submit(Act.BAN, customer=hexes("a"))
-        yes = await kielto.submit(Act.CONSENT, customer=hexes("b"))
+        yes = await kielto.submit(
+            Act.CONSENT, customer=hexes("b"), purposes=["own_marketing"], channels=["email"]
+        )
         assert kielto.may(by_id("b"))
         assert await sent(relay, 2) == [str(no), str(yes)]
     async with follow(store=MemoryStore()) as kielto:
@@ -70,6 +73,41 @@ async def test_the_same_decision_twice_is_one(relay: Relay, follow: Follow) -> N
         ident = await kielto.submit("ban", number="123")
         assert await kielto.submit("ban", number="123", ident=ident) == ident
         assert await sent(relay, 1) == [str(ident)]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"reach": "partner"}, "partner"),
+        ({"reach": "group", "partner": "matkat"}, "partner"),
+        ({"reach": "partners", "purposes": ["own_marketing"]}, "purposes"),
+        ({"act": "opt_out", "purposes": ["own_marketing"]}, "purposes"),
+        ({"lifts": ["x"]}, "lifts"),
+        ({"act": "lifting"}, "lifts"),
+    ],
+)
+async def test_what_does_not_go_together_is_asked_back(
+    relay: Relay, follow: Follow, given: dict[str, Any], field: str
+) -> None:
+    """Nothing is denied, nothing is on its way: whoever is at the desk says it again."""
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a")
+        with pytest.raises(ValueError, match=f"^{field}: "):
+            await kielto.submit(**{"act": "ban", "customer": hexes("a")} | given)
+        assert kielto.may(by_id("a"))
+        after = await kielto.submit("ban", number="1")
+        assert await sent(relay, 1) == [str(after)]
+
+
+async def test_an_id_that_says_something_else(relay: Relay, follow: Follow) -> None:
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a", "b")
+        no = await kielto.submit("ban", customer=hexes("a"))
+        with pytest.raises(ValueError, match=r"^id: "):
+            await kielto.submit("opt_out", customer=hexes("b"), ident=no)
+        assert kielto.may(by_id("a")).detail == SUBMITTED
+        assert kielto.may(by_id("b"))
+        assert await sent(relay, 1) == [str(no)]
 
 
 async def test_one_sent_to_a_topic_that_is_gone_is_sent_again(

@@ -337,3 +337,15 @@ def test_sent_again_is_waited_for_again() -> None:
         denials.beat(partition, taken(1))
     denials.sent(denial.decision.id, Sent(UUID(int=6), 0, 4))
     assert denials.beat(PARTITIONS - 1, taken(5, ident=6)) == []
+
+
+def test_a_repeated_decision_keeps_its_place_and_another_of_its_id_is_refused() -> None:
+    denials, denial = Denials(TOPIC), decided(key=hexes("aino"))
+    denials.add(denial)
+    denials.sent(denial.decision.id, Sent(UUID(int=5), 2, 7))
+    denials.add(replace(denial, sent=None))
+    for act in (Act.OPT_OUT, Act.LIFTING):
+        with pytest.raises(ValueError, match=r"^id: "):
+            denials.add(replace(denial, decision=denial.decision.model_copy(update={"act": act})))
+    assert denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
+    assert denials.beat(next(iter(denial.waits)), taken(0, 0, 8)) == [denial.decision.id]

@@ -48,6 +48,16 @@ def test_decisions_stay_in_order_until_they_are_sent_and_forgotten(path: Path) -
     assert [s.decision for s in spool.all()] == [second]
 
 
+def test_an_id_is_of_one_decision(path: Path) -> None:
+    first, spool = decision("a"), Spool(path)
+    spool.add("k", first, None)
+    spool.add("k", first.model_copy(update={"evidence": "told again"}), None)
+    for other in ({"act": Act.OPT_OUT}, {"act": Act.CONSENT}, {"subject": DecisionSubject(id=hexes("b"))}):
+        with pytest.raises(ValueError, match=r"^id: "):
+            spool.add("k", first.model_copy(update=other), None)
+    assert [s.decision for s in spool.all()] == [first]
+
+
 def test_it_is_for_its_owner_alone_and_synced(path: Path) -> None:
     spool = Spool(path)
     assert path.stat().st_mode & 0o077 == 0

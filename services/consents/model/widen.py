@@ -1,0 +1,40 @@
+"""A *no* that came where nobody can be asked back, and whose fields do not go together: the widest that it may mean.
+
+To refuse it would end its denial at the desk that took it, and the person's word would be lost.
+"""
+
+from dataclasses import replace
+
+from kielto.events.words import PARTNERS_PURPOSES, Purpose, Reach
+from services.consents.model.expand import Scope
+from services.consents.model.facts import GroupFacts
+
+NOT_A_PARTNER = "partner: is a partner of the group"
+PARTNER_WITHOUT = "partner: is named when the reach is partner, and only then"
+COMPANY_WITHOUT = "company: is named when the reach is company"
+NOT_OF_PARTNERS = "purposes: has partner_marketing or disclosure when the reach is a partner"
+
+
+def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
+    """What is taken, and the rules that the given scope broke; none, and it is taken as it is.
+
+    No partner or an unknown one: all partners. A partner, and a reach of which it is no part; a company that is not
+    told: the whole group. A partner's reach, and none of its purposes: own and partners' marketing alike.
+    """
+    broken: list[str] = []
+    if scope.partner is not None and scope.reach is not Reach.PARTNER:
+        broken.append(PARTNER_WITHOUT)
+        wide = Reach.PARTNERS if scope.reach is Reach.PARTNERS else Reach.GROUP
+        scope = replace(scope, reach=wide, company=None, partner=None)
+    if scope.reach is Reach.PARTNER and scope.partner not in group.partners:
+        broken.append(PARTNER_WITHOUT if scope.partner is None else NOT_A_PARTNER)
+        scope = replace(scope, reach=Reach.PARTNERS, partner=None)
+    if scope.reach is Reach.COMPANY and scope.company is None:
+        broken.append(COMPANY_WITHOUT)
+        scope = replace(scope, reach=Reach.GROUP)
+    of_partners = scope.reach in (Reach.PARTNER, Reach.PARTNERS)
+    if of_partners and scope.purposes and scope.purposes.isdisjoint(PARTNERS_PURPOSES):
+        broken.append(NOT_OF_PARTNERS)
+        both = scope.purposes | PARTNERS_PURPOSES | {Purpose.OWN_MARKETING}
+        scope = replace(scope, reach=Reach.GROUP, company=None, partner=None, purposes=both)
+    return scope, tuple(broken)

@@ -1,0 +1,122 @@
+"""A no on a topic is always taken: as it was given when it can be understood, else for the widest that it may mean."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kielto.events.messages import Decision, DecisionSubject
+from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Purpose, Reach
+from kielto.group import Company, Controller, Group, Partner
+from kielto.service.keys import KeyFile, Keys
+from services.consents.model import decisions as model
+from services.consents.model.check import check
+from services.consents.subscribers import Decisions
+from services.consents.use_cases import decide as deciding
+from services.consents.use_cases.context import Context
+from tests.unit.events.strategies import events
+
+GROUP = Group(
+    revision=1,
+    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    companies=(
+        Company(id="kauppa", name="Kauppa", product_groups=("food",)),
+        Company(id="sahko", name="Sahko", product_groups=("food",)),
+    ),
+    partners=(Partner(id="matkat", name="Matkat", of=("kauppa",)),),
+    subscribers=(),
+)
+KEYS = Keys(
+    KeyFile(
+        digest_key=secrets.token_hex(64),
+        master_key=secrets.token_hex(32),
+        index_key=secrets.token_hex(32),
+        id_keys={party: secrets.token_hex(32) for party in GROUP.parties},
+        point_keys={party: {1: secrets.token_hex(32)} for party in GROUP.parties},
+    )
+)
+CONTEXT = Context.of(GROUP, KEYS)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+OWN = Purpose.OWN_MARKETING
+KNOWN = st.sampled_from(["matkat", "nobody", None])
+
+
+def understood(said: Decision, party: str) -> model.Decision:
+    """As far as it is understood without the register; raises what would refuse it."""
+    command = Decisions(CONTEXT, party)._command(said, NOW)
+    decision = deciding._decision(CONTEXT, command)
+    deciding._may(command, decision)
+    check(decision, CONTEXT.facts)
+    return decision
+
+
+@given(
+    events(Decision), st.sampled_from(GROUP.parties), KNOWN, st.sampled_from([a for a in Act if a.restricts])
+)
+def test_a_no_is_never_refused(said: Decision, party: str, partner: str | None, act: Act) -> None:
+    said = said.model_copy(update={"act": act, "partner": partner, "subject": DecisionSubject(id="a" * 64)})
+    decision = understood(said, party)
+    sound = _sensible(said) and partner != "nobody" and (party[0] == "c" or said.reach is not Reach.COMPANY)
+    assert bool(decision.widened) is not sound
+    assert not said.purposes or decision.purposes >= set(said.purposes)
+    assert not said.channels or decision.channels == set(said.channels)
+    if said.partner == "matkat" and decision.purposes & PARTNERS_PURPOSES:
+        assert decision.reaches("kauppa", "matkat")
+
+
+def _sensible(said: Decision) -> bool:
+    """What it claims to lift is passed over."""
+    try:
+        said.model_copy(update={"lifts": ()}).must_make_sense()
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("given_", "wanted"),
+    [
+        (
+            {"reach": Reach.PARTNER, "partner": "nobody"},
+            (Reach.PARTNERS, None, {"partner_marketing", "disclosure"}),
+        ),
+        ({"reach": Reach.PARTNER}, (Reach.PARTNERS, None, {"partner_marketing", "disclosure"})),
+        ({"reach": Reach.PARTNERS, "partner": "matkat"}, (Reach.PARTNERS, None, None)),
+        ({"reach": Reach.GROUP, "partner": "matkat"}, (Reach.GROUP, None, None)),
+        ({"reach": Reach.COMPANY, "partner": "matkat"}, (Reach.GROUP, None, None)),
+        (
+            {"reach": Reach.PARTNERS, "purposes": (OWN,)},
+            (Reach.GROUP, None, {"own_marketing", "partner_marketing", "disclosure"}),
+        ),
+        (
+            {"partner": "nobody", "purposes": (OWN,)},
+            (Reach.GROUP, None, {"own_marketing", "partner_marketing", "disclosure"}),
+        ),
+        (
+            {"act": Act.OPT_OUT, "purposes": (OWN,)},
+            (Reach.GROUP, None, {"own_marketing", "partner_marketing", "disclosure"}),
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_widened(
+    given_: dict[str, Any], wanted: tuple[Reach, str | None, set[str] | None]
+) -> None:
+    fields = {"id": uuid4(), "subject": DecisionSubject(id="a" * 64), "act": Act.BAN, "said_at": NOW}
+    decision = understood(Decision(**(fields | given_)), "company.kauppa")
+    reach, partner, purposes = wanted
+    assert (decision.reach, decision.company, decision.partner) == (reach, None, partner)
+    assert purposes is None or decision.purposes == purposes
+    assert decision.channels == set(Channel)
+    assert decision.widened
+
+
+def test_a_company_that_a_partner_does_not_tell_is_every_company() -> None:
+    said = Decision(
+        id=uuid4(), subject=DecisionSubject(id="a" * 64), act=Act.BAN, said_at=NOW, reach=Reach.COMPANY
+    )
+    decision = understood(said, "partner.matkat")
+    assert (decision.reach, len(decision.widened)) == (Reach.GROUP, 1)
