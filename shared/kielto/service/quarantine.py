@@ -17,6 +17,10 @@ from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn, Pool, transaction
 
 
+class Absent(Exception):
+    """There is no such open message here, or nobody reads its topic."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One row, without its content."""
@@ -30,8 +34,8 @@ class Kept:
     at: datetime
 
 
-async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool, holds: bool) -> None:
-    """Keep the message; once, however often it comes. `holds`: see Permanent."""
+async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool) -> None:
+    """Keep the message; once, however often it comes."""
     headers = [(name, _text(value)) for name, value in record.headers]
     await conn.execute(
         _PUT,
@@ -45,7 +49,6 @@ async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool
         record.value,
         reason,
         keyless,
-        holds,
     )
 
 
@@ -64,16 +67,16 @@ async def replay(
 ) -> None:
     """Hand the message to its handler again; closed only when that succeeds. The position is not touched.
 
-    Raises LookupError when there is no such open row or nobody reads its topic, Permanent when it still
+    Raises Absent when there is no such open row or nobody reads its topic, Permanent when it still
     cannot be taken in.
     """
     async with transaction(pool) as conn:
         row = await conn.fetchrow(_OPEN, ident)
         if row is None:
-            raise LookupError(f"{ident}: no such open message")
+            raise Absent(f"{ident}: no such open message")
         handler = next((s.handler for s in subscriptions if s.topic == row["topic"]), None)
         if handler is None:
-            raise LookupError(f"{row['topic']}: is not read by this service")
+            raise Absent(f"{row['topic']}: is not read by this service")
         headers = [(name, _bytes(value)) for name, value in orjson.loads(row["headers"])]
         read = envelope.read(topics[row["topic"]].carries, row["key"], row["value"], headers)
         if not isinstance(read, envelope.Read):
@@ -95,8 +98,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 _PUT = """
 INSERT INTO quarantine
-    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless, holds)
-VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10, $11)
+    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10)
 ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING"""
 
 _LIST = """
