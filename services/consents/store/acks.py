@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
+
+import asyncpg
 
 from kielto.events.messages import Acknowledgement, Position
 from kielto.service.postgres import Conn
 
-# An acknowledgement that comes late, or again, moves nothing back. Only advances are kept as proof.
+# An instance's acknowledgements come in the order of its partition of the log, whatever their times say: so the last
+# one names its store, and one that was emptied takes its proof back. Positions never go back within a store; only
+# their advances are kept as proof.
 _TAKE_IN = """
 WITH alive AS (
-    INSERT INTO instances AS i (subscriber, instance, generation, seen_at) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (subscriber, instance) DO UPDATE SET generation = excluded.generation, seen_at = excluded.seen_at
-    WHERE i.seen_at <= excluded.seen_at
+    INSERT INTO instances AS i (subscriber, instance, generation, seen_at, since) VALUES ($1, $2, $3, $4, $4)
+    ON CONFLICT (subscriber, instance) DO UPDATE SET
+        generation = excluded.generation,
+        seen_at = excluded.seen_at,
+        since = CASE WHEN excluded.seen_at - i.seen_at > make_interval(secs => $14)
+            THEN excluded.seen_at ELSE i.since END
+), begun AS (
+    INSERT INTO stores (subscriber, generation, since) VALUES ($1, $3, $4) ON CONFLICT DO NOTHING
 ), moved AS (
     INSERT INTO ack_positions AS p (subscriber, generation, topic, topic_id, partition, upto)
     SELECT $1, $3, topic, topic_id, partition, upto
@@ -34,19 +44,35 @@ WITH alive AS (
     SELECT $1, $2, * FROM unnest($9::text[], $10::integer[], $11::bigint[], $12::text[], $13::text[])
     ON CONFLICT DO NOTHING
 )
-SELECT DISTINCT d.id, d.received_at
-FROM moved m
+SELECT DISTINCT d.id, coalesce(r.since, d.received_at) AS since
+FROM stores s
+CROSS JOIN moved m
 JOIN publications p ON p.topic_id = m.topic_id AND p.partition = m.partition
     AND p."offset" >= m.before AND p."offset" < m.upto
-JOIN decision_records r ON r.family = p.family AND r.key = p.key AND r.epoch = p.epoch AND r.n = p.n
-JOIN decisions d ON d.id = r.decision"""
+JOIN decision_records r ON r.family = p.family AND r.key = p.key AND (r.epoch, r.n) <= (p.epoch, p.n)
+JOIN decisions d ON d.id = r.decision
+WHERE s.subscriber = $1 AND s.generation = $3 AND coalesce(r.since, d.received_at) >= s.since
+    AND NOT EXISTS (
+        SELECT FROM publications q
+        WHERE q.family = p.family AND q.key = p.key AND (q.epoch, q.n) >= (r.epoch, r.n) AND q.at < p.at)"""
+
+_END = """
+WITH unreadable AS (DELETE FROM ack_exceptions WHERE subscriber = $1 AND instance = $2)
+DELETE FROM instances WHERE subscriber = $1 AND instance = $2 RETURNING 1"""
 
 
 async def take_in(
-    conn: Conn, acknowledgement: Acknowledgement, positions: Sequence[Position], appended_at: datetime
+    conn: Conn,
+    acknowledgement: Acknowledgement,
+    positions: Sequence[Position],
+    appended_at: datetime,
+    life_seconds: float,
 ) -> list[datetime]:
-    """Keep what it says at the time when the broker appended it. Returns when each decision was received whose
-    record it is the first of its store to cover."""
+    """Keep what it says at the time when the broker appended it; a silence of more than `life_seconds` has then ended.
+
+    Returns since when there was each decision, younger than the store, of which this acknowledgement is the first of
+    the store to cover the first record published.
+    """
     ack, except_for = acknowledgement, acknowledgement.exceptions
     rows = await conn.fetch(
         _TAKE_IN,
@@ -63,5 +89,20 @@ async def take_in(
         [e.offset for e in except_for],
         [e.key for e in except_for],
         [e.reason for e in except_for],
+        life_seconds,
     )
-    return [row["received_at"] for row in rows]
+    return [row["since"] for row in rows]
+
+
+async def end(conn: Conn, subscriber: str, instance: UUID) -> bool:
+    """The instance is gone for good; False when there was none. If it speaks again after all, it is back."""
+    return await conn.fetchval(_END, subscriber, instance) is not None
+
+
+async def instances(conn: Conn, subscribers: Sequence[str]) -> list[asyncpg.Record]:
+    """`subscriber, instance, generation, seen_at` of each, the latest first."""
+    return await conn.fetch(
+        "SELECT subscriber, instance, generation, seen_at FROM instances WHERE subscriber = ANY($1::text[])"
+        " ORDER BY subscriber, seen_at DESC",
+        subscribers,
+    )

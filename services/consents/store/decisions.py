@@ -58,8 +58,8 @@ INSERT INTO decision_records (decision, family, key, epoch, n)
 SELECT $1, * FROM unnest($22::text[], $23::text[], $24::integer[], $25::bigint[])"""
 
 _BEAR = """
-INSERT INTO decision_records (decision, family, key, epoch, n)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[])
+INSERT INTO decision_records (decision, family, key, epoch, n, since)
+SELECT *, $6 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[])
 ON CONFLICT DO NOTHING"""
 
 _GET = """
@@ -108,8 +108,8 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
     )
 
 
-async def bear(conn: Conn, bears_on: Sequence[BearsOn]) -> None:
-    """Decisions that came to bear on records later; one that is noted keeps its first version."""
+async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime) -> None:
+    """Decisions that came to bear on records only now; one that is noted keeps its first version."""
     if bears_on:
         await conn.execute(
             _BEAR,
@@ -118,6 +118,7 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn]) -> None:
             [b.key for b in bears_on],
             [b.version.epoch for b in bears_on],
             [b.version.n for b in bears_on],
+            since,
         )
 
 

@@ -1,105 +1,157 @@
 """Where decisions are: decision -> records -> positions in the log -> acknowledgements. All derived, nothing written.
 
-Parameters `subscribers`, `parties`, `seconds` are parallel: each subscriber, its party, and after how many seconds
-without an acknowledgement an instance of it counts as gone.
+A store (the contents that one or several instances of a subscriber write, by their generation) holds a version of a
+record once it applied the first position, on either topic, of that version or a later one. Times: acknowledgements
+have the broker's append time; decisions that of their receipt, by our clock or, from a topic, by the broker's.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
+from kielto.events.topics import PARTITIONS
 from kielto.group import Subscriber
 from kielto.service.postgres import Conn
+from kielto.subscriber.acks import progress_seconds
 
-# The instances that count: those that acknowledged lately; when there are none, the last one that did.
+# The instances that count: all but those that are silent while another of the subscriber was heard for a whole life of
+# theirs. Only the broker's times are compared: no clock of ours can end an instance, nor an outage of the broker.
 _LIVE = """
 subscriber (id, party, seconds) AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::float8[])
 ), live AS MATERIALIZED (
-    SELECT DISTINCT s.id AS subscriber, s.party, i.generation
-    FROM subscriber s CROSS JOIN LATERAL (
-        SELECT generation, seen_at, max(seen_at) OVER () AS newest FROM instances WHERE subscriber = s.id
-    ) i
-    WHERE i.seen_at > $4::timestamptz - make_interval(secs => s.seconds) OR i.seen_at = i.newest
+    SELECT s.id AS subscriber, s.party, i.instance, i.generation
+    FROM subscriber s JOIN instances i ON i.subscriber = s.id
+    WHERE NOT EXISTS (
+        SELECT FROM instances o
+        WHERE o.subscriber = s.id AND o.seen_at - greatest(o.since, i.seen_at) > make_interval(secs => s.seconds))
+), store AS MATERIALIZED (
+    SELECT DISTINCT subscriber, party, generation FROM live
+), flaw AS MATERIALIZED (
+    SELECT l.subscriber, l.generation, e.topic, e.partition, e."offset", e.key
+    FROM live l JOIN ack_exceptions e USING (subscriber, instance)
 )"""
 
-# A store holds a version of a record once it applied the first position, on either topic, of that version or a later.
+# Of a store `s` and a record's position `p`: an exception counts against its key, wherever that stands; one whose key
+# nobody can read, against everything at or above it in its partition.
+_FLAWED = """EXISTS (
+    SELECT FROM flaw f WHERE f.subscriber = s.subscriber AND f.generation = s.generation AND (
+        f.key = p.key
+        OR f.key IS NULL AND f.topic = p.topic AND f.partition = p.partition AND p."offset" >= f."offset"))"""
+
 _WHEREABOUTS = f"""
-WITH {_LIVE}, record AS (
-    SELECT family, key, epoch, n FROM decision_records WHERE decision = $5
+WITH {_LIVE}, record AS MATERIALIZED (
+    SELECT decision, family, key, epoch, n, since FROM decision_records WHERE decision = ANY($4::uuid[])
 ), place AS MATERIALIZED (
-    SELECT DISTINCT ON (r.family, r.key, p.topic) r.family, r.key, p.topic_id, p.partition, p."offset", p.at
+    SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic)
+        r.decision, r.family, r.key, p.topic, p.topic_id, p.partition, p."offset"
     FROM record r JOIN publications p ON p.family = r.family AND p.key = r.key AND (p.epoch, p.n) >= (r.epoch, r.n)
-    ORDER BY r.family, r.key, p.topic, p.at, p."offset"
-), held AS (
-    SELECT l.subscriber, l.generation, r.key, (
+    ORDER BY r.decision, r.family, r.key, p.topic, p.at, p."offset"
+), held AS MATERIALIZED (
+    SELECT r.decision, s.subscriber, r.key, (
         SELECT min(a.appended_at)
         FROM place p CROSS JOIN LATERAL (
             SELECT appended_at FROM acks a
-            WHERE a.topic_id = p.topic_id AND a.partition = p.partition AND a.subscriber = l.subscriber
-                AND a.generation = l.generation AND a.upto > p."offset"
+            WHERE a.topic_id = p.topic_id AND a.partition = p.partition AND a.subscriber = s.subscriber
+                AND a.generation = s.generation AND a.upto > p."offset"
             ORDER BY a.upto LIMIT 1
         ) a
-        WHERE p.family = r.family AND p.key = r.key AND NOT EXISTS (
-            SELECT FROM ack_exceptions e JOIN instances i USING (subscriber, instance)
-            WHERE e.subscriber = l.subscriber AND i.generation = l.generation AND e.key = r.key)
+        WHERE p.decision = r.decision AND p.family = r.family AND p.key = r.key AND NOT {_FLAWED}
     ) AS at
-    FROM record r JOIN live l ON l.party = r.family
+    FROM record r JOIN store s ON s.party = r.family
+), applied AS (
+    SELECT decision, subscriber, key, bool_and(at IS NOT NULL) AS everywhere, max(at) AS at
+    FROM held GROUP BY decision, subscriber, key
+), party AS (
+    SELECT decision, family, min(since) AS since, count(*) AS records, count(*) FILTER (WHERE EXISTS (
+        SELECT FROM place p WHERE p.decision = r.decision AND p.family = r.family AND p.key = r.key)) AS published
+    FROM record r GROUP BY decision, family
 )
-SELECT s.id AS subscriber,
-    (SELECT count(*) FROM record r WHERE r.family = s.party) AS records,
-    (SELECT count(*) FROM record r WHERE r.family = s.party
-        AND EXISTS (SELECT FROM place p WHERE p.family = r.family AND p.key = r.key)) AS published,
-    (SELECT count(*) FROM (
-        SELECT FROM held h WHERE h.subscriber = s.id GROUP BY h.key HAVING bool_and(h.at IS NOT NULL)) x) AS applied,
-    (SELECT max(h.at) FROM held h WHERE h.subscriber = s.id) AS applied_at
-FROM subscriber s
-WHERE EXISTS (SELECT FROM record r WHERE r.family = s.party)
-ORDER BY s.id"""  # noqa: S608 - constants of ours
+SELECT f.decision, s.id AS subscriber, coalesce(f.since, d.received_at) AS since, f.records, f.published,
+    count(*) FILTER (WHERE a.everywhere) AS applied, max(a.at) AS applied_at
+FROM party f JOIN decisions d ON d.id = f.decision JOIN subscriber s ON s.party = f.family
+LEFT JOIN applied a ON a.decision = f.decision AND a.subscriber = s.id
+GROUP BY f.decision, s.id, f.since, d.received_at, f.records, f.published
+ORDER BY f.decision, s.id"""  # noqa: S608 - constants of ours
 
-# By partition the least that the live stores have come to. A partition of which one says nothing: nothing of it.
-_REACHED = """
-reached AS MATERIALIZED (
-    SELECT l.subscriber, l.party, k.topic_id, k.partition, min(coalesce(p.upto, 0)) AS upto
-    FROM live l
-    JOIN (SELECT DISTINCT subscriber, topic_id, partition FROM ack_positions) k USING (subscriber)
-    LEFT JOIN ack_positions p ON p.subscriber = l.subscriber AND p.generation = l.generation
-        AND p.topic_id = k.topic_id AND p.partition = k.partition
-    GROUP BY l.subscriber, l.party, k.topic_id, k.partition
-)"""
+# What one subscriber lacks, found from the other end: records that stand past what its stores have come to, or that a
+# store could not read, or that are still in the outbox. All else is held, and not looked at. Of each such record the
+# version that every store holds (`low`; 0 for none); what is above it is lacking.
+_LACKING = f"""
+WITH RECURSIVE {_LIVE}, known AS (
+    (SELECT topic_id FROM publications ORDER BY topic_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.topic_id FROM publications p WHERE p.topic_id > k.topic_id ORDER BY p.topic_id LIMIT 1)
+    FROM known k WHERE k.topic_id IS NOT NULL
+), topic AS MATERIALIZED ( -- of each name the one that is written now: topics may have been made anew
+    SELECT DISTINCT ON (f.topic) f.topic, k.topic_id
+    FROM known k
+    CROSS JOIN LATERAL (SELECT family, topic FROM publications p WHERE p.topic_id = k.topic_id LIMIT 1) f
+    CROSS JOIN LATERAL (
+        SELECT max(e.at) AS at FROM generate_series(0, $4 - 1) part CROSS JOIN LATERAL (
+            SELECT p.at FROM publications p WHERE p.topic_id = k.topic_id AND p.partition = part
+            ORDER BY p."offset" DESC LIMIT 1) e
+    ) newest
+    WHERE f.family IN (SELECT party FROM subscriber)
+    ORDER BY f.topic, newest.at DESC
+), reached AS MATERIALIZED (
+    SELECT t.topic_id, part AS partition, least(
+        coalesce((
+            SELECT min(coalesce(a.upto, 0)) FROM store s LEFT JOIN ack_positions a
+                ON a.subscriber = s.subscriber AND a.generation = s.generation
+                AND a.topic_id = t.topic_id AND a.partition = part), 0),
+        (SELECT min(f."offset") FROM flaw f WHERE f.key IS NULL AND f.topic = t.topic AND f.partition = part)
+    ) AS upto
+    FROM topic t CROSS JOIN generate_series(0, $4 - 1) part
+), suspect AS MATERIALIZED (
+    SELECT p.key FROM reached r JOIN publications p
+        ON p.topic_id = r.topic_id AND p.partition = r.partition AND p."offset" >= r.upto
+    UNION SELECT f.key FROM flaw f WHERE f.key IS NOT NULL
+    UNION SELECT m.key FROM marks m JOIN subscriber b ON b.party = m.family WHERE m.generation IS NULL
+), low AS MATERIALIZED (
+    SELECT DISTINCT ON (k.key) b.party AS family, k.key, coalesce(h.epoch, 0) AS epoch, coalesce(h.n, 0) AS n
+    FROM suspect k CROSS JOIN subscriber b LEFT JOIN store s ON true LEFT JOIN LATERAL (
+        SELECT p.epoch, p.n
+        FROM publications p JOIN ack_positions a
+            ON a.subscriber = s.subscriber AND a.generation = s.generation
+            AND a.topic_id = p.topic_id AND a.partition = p.partition AND a.upto > p."offset"
+        WHERE p.family = b.party AND p.key = k.key AND NOT {_FLAWED}
+        ORDER BY p.epoch DESC, p.n DESC LIMIT 1
+    ) h ON true
+    ORDER BY k.key, coalesce(h.epoch, 0), coalesce(h.n, 0)
+), lacking AS (
+    SELECT d.id AS decision, d.received_at, d.party, min(coalesce(r.since, d.received_at)) AS since
+    FROM low l
+    JOIN decision_records r ON r.family = l.family AND r.key = l.key AND (r.epoch, r.n) > (l.epoch, l.n)
+    JOIN decisions d ON d.id = r.decision
+    GROUP BY d.id
+)"""  # noqa: S608 - constants of ours
 
-_SUBSCRIBERS = f"""
-WITH {_LIVE}, {_REACHED}, missing AS MATERIALIZED (
-    SELECT r.subscriber, p.family, p.key, p.epoch, p.n, p.at
-    FROM reached r JOIN publications p
-        ON p.topic_id = r.topic_id AND p.partition = r.partition AND p."offset" >= r.upto AND p.family = r.party
-), waiting AS (
-    SELECT m.subscriber, d.decision, d.family, d.key FROM missing m
-    JOIN decision_records d ON d.family = m.family AND d.key = m.key AND (d.epoch, d.n) = (m.epoch, m.n)
-    UNION
-    SELECT s.id, d.decision, d.family, d.key FROM marks k JOIN subscriber s ON s.party = k.family
-    JOIN records r ON r.family = k.family AND r.key = k.key
-    JOIN decision_records d ON d.family = k.family AND d.key = k.key AND (d.epoch, d.n) = (r.epoch, r.n)
-    WHERE k.lane = 'express' AND k.created_at < $4
-)
-SELECT s.id AS subscriber,
-    (SELECT max(seen_at) FROM instances i WHERE i.subscriber = s.id) AS seen_at,
-    (SELECT count(*) FROM live l WHERE l.subscriber = s.id) AS stores,
-    (SELECT count(*) FROM ack_exceptions e WHERE e.subscriber = s.id) AS exceptions,
-    (SELECT min(m.at) FROM missing m WHERE m.subscriber = s.id) AS missing_since,
-    (SELECT count(DISTINCT w.decision) FROM waiting w JOIN decisions d ON d.id = w.decision
-        WHERE w.subscriber = s.id AND d.received_at < $4::timestamptz - make_interval(secs => o.deadline)) AS overdue
-FROM subscriber s JOIN unnest($1::text[], $5::float8[]) AS o (id, deadline) USING (id)
-ORDER BY s.id"""  # noqa: S608 - constants of ours
+_STATE = f"""{_LACKING}
+SELECT b.id AS subscriber,
+    (SELECT max(seen_at) FROM instances i WHERE i.subscriber = b.id) AS seen_at,
+    (SELECT count(*) FROM store) AS stores,
+    (SELECT count(*) FROM (SELECT DISTINCT topic, partition, "offset" FROM flaw) f) AS exceptions,
+    (SELECT min(p.at) FROM low l
+        JOIN publications p ON p.family = l.family AND p.key = l.key AND (p.epoch, p.n) > (l.epoch, l.n)
+    ) AS missing_since,
+    (SELECT count(*) FROM lacking WHERE since < $5) AS overdue
+FROM subscriber b"""  # noqa: S608
+
+_OVERDUE = f"""{_LACKING}
+SELECT decision, party, received_at, since FROM lacking
+WHERE since < $5 AND (received_at, decision) > ($6::timestamptz, $7::uuid)
+ORDER BY received_at, decision LIMIT $8"""  # noqa: S608
 
 
 class Whereabouts(NamedTuple):
-    """Of one decision at one subscriber: records that show it, those published, those applied by every live store."""
+    """Of one decision at one subscriber: since when its party has records that show it, how many, those published,
+    those applied by every live store."""
 
+    decision: UUID
     subscriber: str
+    since: datetime
     records: int
     published: int
     applied: int
@@ -118,23 +170,29 @@ class SubscriberState(NamedTuple):
 
 
 async def whereabouts(
-    conn: Conn, decision: UUID, subscribers: Sequence[Subscriber], now: datetime
+    conn: Conn, asked: Sequence[UUID], subscribers: Sequence[Subscriber]
 ) -> list[Whereabouts]:
-    """Only subscribers whose party has a record that shows the decision."""
-    rows = await conn.fetch(_WHEREABOUTS, *_parameters(subscribers), now, decision)
+    """Of each decision, only subscribers whose party has a record that shows it."""
+    rows = await conn.fetch(_WHEREABOUTS, *_parameters(subscribers), asked)
     return [Whereabouts(*row) for row in rows]
 
 
-async def states(conn: Conn, subscribers: Sequence[Subscriber], now: datetime) -> list[SubscriberState]:
-    rows: list[asyncpg.Record] = await conn.fetch(
-        _SUBSCRIBERS, *_parameters(subscribers), now, [s.deadline_seconds for s in subscribers]
-    )
-    return [SubscriberState(*row) for row in rows]
+async def state(conn: Conn, subscriber: Subscriber, now: datetime) -> SubscriberState:
+    """How it stands. Costs what it lacks, not what there is (docs/decisions/0015-whereabouts.md)."""
+    row = await conn.fetchrow(_STATE, *_parameters([subscriber]), PARTITIONS, _due(subscriber, now))
+    assert row is not None  # the statement selects one row
+    return SubscriberState(*row)
+
+
+def _due(subscriber: Subscriber, now: datetime) -> datetime:
+    """What it lacks since before then is overdue."""
+    return now - timedelta(seconds=subscriber.deadline_seconds)
 
 
 def _parameters(subscribers: Sequence[Subscriber]) -> tuple[list[str], list[str], list[float]]:
-    return (
-        [s.id for s in subscribers],
-        [s.party for s in subscribers],
-        [s.stale_seconds for s in subscribers],
-    )
+    return [s.id for s in subscribers], [s.party for s in subscribers], [life_seconds(s) for s in subscribers]
+
+
+def life_seconds(subscriber: Subscriber) -> float:
+    """An instance that is silent for longer than this, while others of the subscriber speak, is gone."""
+    return subscriber.stale_seconds + progress_seconds(subscriber.stale_seconds)

@@ -7,6 +7,7 @@ from kielto.events.topics import Lane, permissions_of
 from kielto.service.postgres import Conn
 from services.consents import metrics
 from services.consents.store import acks
+from services.consents.store.proof import life_seconds
 from services.consents.use_cases.context import Context
 
 
@@ -21,11 +22,14 @@ async def acknowledge(
 
     Raises UnknownSubscriber.
     """
-    if ack.subscriber not in (s.id for s in context.group.subscribers_of(party)):
+    subscriber = next((s for s in context.group.subscribers_of(party) if s.id == ack.subscriber), None)
+    if subscriber is None:
         raise UnknownSubscriber
     family = permissions_of(party)
     pair = {family.topic(lane) for lane in Lane}
     positions = {(p.topic_id, p.partition): p for p in ack.positions if p.topic in pair}
-    for received_at in await acks.take_in(conn, ack, list(positions.values()), appended_at):
-        seconds = (appended_at - received_at).total_seconds()
-        metrics.applied_seconds.labels(ack.subscriber).observe(max(0.0, seconds))
+    life = life_seconds(subscriber)
+    for since in await acks.take_in(conn, ack, list(positions.values()), appended_at, life):
+        metrics.applied_seconds.labels(ack.subscriber).observe(
+            max(0.0, (appended_at - since).total_seconds())
+        )

@@ -49,8 +49,9 @@ async def _again(conn: Conn, context: Context, locked: Locked) -> None:
     found = await state.load(conn, locked.customers)
     locks.must_cover(locked, found.hit)
     judged = list(judge(context, found))
-    written = await republish(conn, context, found, judged, datetime.now(UTC))
+    now = datetime.now(UTC)
+    written = await republish(conn, context, found, judged, now)
     bears_on = [
         row for w in written for said in w.judged.decisions for row in bearing([w], said, context.facts)
     ]
-    await decisions.bear(conn, bears_on)
+    await decisions.bear(conn, bears_on, now)

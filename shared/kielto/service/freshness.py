@@ -6,6 +6,7 @@ positions in the database: which process took the messages in does not matter.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from kielto.events.topics import PARTITIONS, Topic
 from kielto.kafka import TopicPartition
 from kielto.service import intake, postgres
 from kielto.service.postgres import Pool
-from kielto.subscriber.freshness import BeatNumber, Freshness, clock
+from kielto.subscriber.freshness import PROBES_KEPT, BeatNumber, Freshness, clock
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,9 @@ class InputFreshness:
     def __init__(self, bootstrap: str, pool: Pool, *, security: kafka.Security = kafka.CLEAR) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
         self._views: dict[tuple[str, int], Freshness] = {}
-        self._applied: dict[tuple[str, int], list[tuple[int, BeatNumber]]] = {}
+        self._waiting: dict[tuple[str, int], deque[tuple[int, BeatNumber]]] = {}
+        """Beats that were read and are not taken in. While a partition stands still, the oldest are forgotten: they
+        could only show what is long stale."""
         self._ids: dict[str, UUID] = {}
         self._carries: dict[str, tuple[type[Event], ...]] = {}
         self._shut: set[tuple[str, int]] = set()
@@ -76,7 +79,7 @@ class InputFreshness:
         for place, end in (await kafka.end_offsets(consumer, places)).items():
             consumer.seek(place, end)
         self._views = {(place.topic, place.partition): Freshness() for place in places}
-        self._applied = {view: [] for view in self._views}
+        self._waiting = {view: deque(maxlen=PROBES_KEPT) for view in self._views}
 
     async def _watch(self, consumer: Any) -> None:
         """Until a topic was made anew."""
@@ -90,12 +93,12 @@ class InputFreshness:
         for place, end in (await kafka.end_offsets(consumer, places)).items():
             self._views[place.topic, place.partition].probe(asked_at, end)
         for place, records in (await consumer.getmany(timeout_ms=int(_LOOK_SECONDS * 1000))).items():
-            self._applied[place.topic, place.partition] += [b for r in records if (b := self._beat(r))]
+            self._waiting[place.topic, place.partition] += [b for r in records if (b := self._beat(r))]
         positions = await intake.positions(self._pool, self._ids)
         self._shut = {(topic, p) for topic, p in await self._pool.fetch(_SHUT, list(self._ids))}
-        for view, beats in self._applied.items():
+        for view, beats in self._waiting.items():
             while beats and beats[0][0] < positions.get(view, 0):
-                offset, number = beats.pop(0)
+                offset, number = beats.popleft()
                 self._views[view].beat(number, offset)
 
     def _beat(self, record: Any) -> tuple[int, BeatNumber] | None:

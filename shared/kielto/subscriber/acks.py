@@ -24,10 +24,15 @@ COALESCE_SECONDS = 0.05
 COALESCE_SHUT_SECONDS = 0.5
 """While the gate is shut: a backfill would be acknowledged thousands of times."""
 PROGRESS_SECONDS = 5.0
-"""Positions that only beats have moved are told so often."""
+"""Who has nothing new to tell says at least so often that it lives."""
 LISTED = 300
 """So many exceptions fit into a message."""
 RETRY_SECONDS = 0.5
+
+
+def progress_seconds(stale_seconds: float) -> float:
+    """Three times before anybody who judges by `stale_seconds` could take it for gone."""
+    return min(PROGRESS_SECONDS, stale_seconds / 3)
 
 
 class Sender(NamedTuple):
@@ -88,15 +93,16 @@ class Acknowledger:
         verify: Callable[[Any], Awaitable[None]],
         noted: Callable[[Mark], None],
         is_open: Callable[[], bool],
+        stale_seconds: float,
         *,
         security: kafka.Security = kafka.CLEAR,
     ) -> None:
         self._security = security
+        self._progress_seconds = progress_seconds(stale_seconds)
         self._bootstrap, self._sender = bootstrap, sender
         self._committed, self._verify, self._noted, self._is_open = committed, verify, noted, is_open
         self._news = asyncio.Event()
         self._news.set()  # the first one after a start says where the store is
-        self._last: Committed | None = None
 
     def committed(self, news: bool) -> None:
         """The store has committed; `news`: something besides beats."""
@@ -122,7 +128,7 @@ class Acknowledger:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(PROGRESS_SECONDS):
+            async with asyncio.timeout(self._progress_seconds):
                 await self._news.wait()
         except TimeoutError:
             pass
@@ -133,8 +139,6 @@ class Acknowledger:
         await self._verify(producer)  # a position in a topic that is gone would prove what was never read
         if not committed.positions or committed.topics != self._committed().topics:
             return
-        if self._last is not None and committed.positions == self._last.positions:
-            return
         await asyncio.to_thread(self._noted, committed.mark)
         message = encode(
             acknowledgement(self._sender, committed),
@@ -144,4 +148,3 @@ class Acknowledger:
         await producer.send_and_wait(
             self._sender.topic, message.value, key=message.key, headers=message.headers
         )
-        self._last = committed

@@ -204,6 +204,7 @@ class Subscriber:
             following.verify,
             self._note,
             lambda: self.shut() is None,
+            self._stale_seconds,
             security=self._security,
         )
         session.on_commit = lambda delta: self._committed(delta, acknowledger)

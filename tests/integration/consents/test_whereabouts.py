@@ -1,6 +1,7 @@
 """Where a decision is, from what was published and acknowledged: over instances, stores, lanes and exceptions."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,12 +10,16 @@ from kielto.events.messages import Acknowledgement, Position, StoreException
 from kielto.events.topics import Lane, permissions_of
 from kielto.events.words import Channel, Reach
 from kielto.service.postgres import transaction
+from services.consents.store import acks
+from services.consents.store.proof import SubscriberState
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
 from services.consents.use_cases.locate import Location, Stage, UnknownDecision, locate, subscribers
 from tests.integration.consents.world import Someone, World
 
 PARTY = "company.kauppa"
 IDS = {lane: uuid4() for lane in Lane}
+LIFE = 35
+"""Seconds of silence, while others speak, after which an instance of `stale_seconds` 30 is gone."""
 
 
 class Log:
@@ -50,14 +55,20 @@ class Log:
         at: datetime | None = None,
         instance: UUID | None = None,
         unreadable: Someone | None = None,
+        keyless: int | None = None,
     ) -> None:
+        """`keyless`: the offset of a record whose key cannot be read."""
         topic = permissions_of(PARTY).topic(lane)
         exceptions: tuple[StoreException, ...] = ()
         if unreadable is not None:
             key = self.world.key(PARTY, unreadable)
             exceptions = (
-                StoreException(topic=topic, partition=0, offset=upto - 1, key=key, reason="value: JSON"),
+                StoreException(
+                    topic=topic, partition=0, offset=max(upto - 1, 0), key=key, reason="value: JSON"
+                ),
             )
+        if keyless is not None:
+            exceptions += (StoreException(topic=topic, partition=0, offset=keyless, reason="key: an id"),)
         ack = Acknowledgement(
             subscriber=subscriber,
             instance=instance or store,
@@ -119,14 +130,62 @@ async def test_the_slowest_live_store_counts(world: World, log: Log) -> None:
     assert where.applied_at == now + timedelta(seconds=2)
 
 
-async def test_an_instance_that_is_gone_counts_no_more_but_the_last_one_does(world: World, log: Log) -> None:
+async def test_an_instance_that_is_gone_counts_no_more(world: World, log: Log) -> None:
     who, gone, live = Someone(), uuid4(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
     offset = await log.publish(who)
-    await log.acknowledge(gone, offset, at=datetime.now(UTC) - timedelta(seconds=40))
+    now = datetime.now(UTC)
+    await log.acknowledge(gone, offset, at=now, unreadable=who)
+    await log.acknowledge(live, offset + 1, at=now)
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+    for seconds in range(5, 31, 5):
+        await log.acknowledge(live, offset + 1, at=now + timedelta(seconds=seconds))
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY, "it may only be slow to speak"
+    assert (await standing(world)).exceptions == 1
+    await log.acknowledge(live, offset + 1, at=now + timedelta(seconds=LIFE + 1))
+    assert (await log.where(ban)).stage is Stage.APPLIED
+    state = await standing(world)
+    assert (state.stores, state.exceptions) == (1, 0)
+    await log.acknowledge(gone, offset, at=now + timedelta(seconds=LIFE + 2), unreadable=who)
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY, "it lives after all"
+
+
+async def test_after_an_outage_the_first_to_speak_does_not_speak_for_the_others(
+    world: World, log: Log
+) -> None:
+    who, fast, slow = Someone(), uuid4(), uuid4()
+    await world.know(who)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    offset = await log.publish(who)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    for store in (fast, slow):
+        await log.acknowledge(store, offset, at=long_ago)
+    await log.acknowledge(fast, offset + 1)
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+
+
+async def test_a_subscriber_that_is_down_is_late_not_without_proof(world: World, log: Log) -> None:
+    who, store = Someone(), uuid4()
+    await world.know(who)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    offset = await log.publish(who)
+    await log.acknowledge(store, offset + 1, at=datetime.now(UTC) - timedelta(days=3))
+    assert (await log.where(ban)).stage in (Stage.APPLIED, Stage.HELD)
+    assert (await standing(world)).stores == 1
+
+
+async def test_an_instance_ends_by_command(world: World, log: Log) -> None:
+    who, gone, live = Someone(), uuid4(), uuid4()
+    await world.know(who)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    offset = await log.publish(who)
+    await log.acknowledge(gone, offset)
     await log.acknowledge(live, offset + 1)
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+    async with transaction(world.pool) as conn:
+        assert await acks.end(conn, "kauppa-crm", gone)
+        assert not await acks.end(conn, "kauppa-mail", live)
     assert (await log.where(ban)).stage is Stage.APPLIED
 
 
@@ -182,24 +241,108 @@ async def test_only_those_to_whom_it_means_something(world: World, log: Log) -> 
         await locate(world.pool, world.context, ban, PARTY)
 
 
+async def standing(world: World, subscriber: str = "kauppa-crm") -> SubscriberState:
+    found = await subscribers(world.pool, world.context, None)
+    return next(state for s, state in found if s.id == subscriber)
+
+
+async def overdue(world: World, subscriber: str = "kauppa-crm") -> int:
+    return (await standing(world, subscriber)).overdue
+
+
+async def long_ago(world: World, who: Someone, **given: Any) -> UUID:
+    """A ban that should be everywhere by now."""
+    received_at = datetime.now(UTC) - timedelta(seconds=61)
+    return (await world.decide(world.by_id(who), received_at=received_at, **given)).decision.id
+
+
 async def test_how_the_subscribers_stand(world: World, log: Log) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await log.acknowledge(store, 0)
-    long_ago = datetime.now(UTC) - timedelta(seconds=61)
-    await world.decide(world.by_id(who), received_at=long_ago)
+    await long_ago(world, who)
 
-    async def standing() -> tuple[int, bool, int]:
-        state = {s.id: state for s, state in await subscribers(world.pool, world.context, None)}["kauppa-crm"]
+    async def stands() -> tuple[int, bool, int]:
+        state = await standing(world)
         return state.stores, state.missing_since is not None, state.overdue
 
-    assert await standing() == (1, False, 1), "still in the outbox"
+    assert await stands() == (1, False, 1), "still in the outbox"
     offset = await log.publish(who)
-    assert await standing() == (1, True, 1)
+    assert await stands() == (1, True, 1)
     await log.acknowledge(store, offset + 1)
-    assert await standing() == (1, False, 0)
-    never = {s.id: state for s, state in await subscribers(world.pool, world.context, None)}["kauppa-mail"]
-    assert (never.stores, never.seen_at) == (0, None)
+    assert await stands() == (1, False, 0)
+    never = await standing(world, "kauppa-mail")
+    assert (never.stores, never.seen_at, never.overdue) == (0, None, 1), "never seen is late as well"
+
+
+async def test_a_partition_that_was_never_acknowledged_is_missing(world: World, log: Log) -> None:
+    who, store = Someone(), uuid4()
+    await world.know(who)
+    await long_ago(world, who)
+    offset = await log.publish(who)
+    await log.acknowledge(store, 100, lane=Lane.BULK)
+    assert await overdue(world) == 1
+    await log.acknowledge(store, offset + 1)
+    assert await overdue(world) == 0
+
+
+async def test_an_unreadable_key_counts_against_its_whole_partition(world: World, log: Log) -> None:
+    before, behind, store = Someone(), Someone(), uuid4()
+    await world.know(before, behind)
+    bans = [await long_ago(world, who) for who in (before, behind)]
+    await log.publish(before)
+    poison = log.ends[Lane.EXPRESS]
+    log.ends[Lane.EXPRESS] += 1
+    offset = await log.publish(behind)
+    await log.acknowledge(store, offset + 1, keyless=poison)
+    assert [(await log.where(ban)).applied for ban in bans] == [1, 0]
+    assert await overdue(world) == 1
+    await log.acknowledge(store, offset + 1)
+    assert [(await log.where(ban)).applied for ban in bans] == [1, 1]
+    assert await overdue(world) == 0
+
+
+async def test_an_unreadable_record_is_overdue_until_it_is_read(world: World, log: Log) -> None:
+    who, store = Someone(), uuid4()
+    await world.know(who)
+    await long_ago(world, who)
+    offset = await log.publish(who)
+    await log.acknowledge(store, offset + 1, unreadable=who)
+    assert await overdue(world) == 1
+    await log.acknowledge(store, offset + 1)
+    assert await overdue(world) == 0
+
+
+async def test_what_two_decisions_made_is_published_once_and_both_are_missed(world: World, log: Log) -> None:
+    who, store = Someone(), uuid4()
+    await world.know(who)
+    await log.acknowledge(store, 0)
+    for channels in ((Channel.PHONE,), (Channel.EMAIL,)):
+        await long_ago(world, who, channels=channels)
+    await log.publish(who)
+    assert await overdue(world) == 2
+
+
+async def test_what_is_published_again_was_held_before(world: World, log: Log) -> None:
+    who, store = Someone(), uuid4()
+    await world.know(who)
+    await long_ago(world, who)
+    offset = await log.publish(who)
+    await log.acknowledge(store, offset + 1)
+    await log.publish(who, Lane.BULK)
+    state = await standing(world)
+    assert (state.overdue, state.missing_since) == (0, None)
+
+
+async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(world: World, log: Log) -> None:
+    who = Someone()
+    ban = await world.decide(world.by_id(who), received_at=datetime.now(UTC) - timedelta(days=30))
+    await world.know(who)
+    assert (await log.where(ban.decision.id)).stage is Stage.UNPUBLISHED
+    assert await overdue(world) == 0
+    await world.pool.execute("UPDATE decision_records SET since = since - interval '61 seconds'")
+    assert (await log.where(ban.decision.id)).stage is Stage.OVERDUE
+    assert await overdue(world) == 1
 
 
 async def test_a_subscriber_of_another_party_says_nothing_here(world: World, log: Log) -> None:
