@@ -34,8 +34,8 @@ class Kept:
     at: datetime
 
 
-async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool) -> None:
-    """Keep the message; once, however often it comes."""
+async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool, holds: bool) -> None:
+    """Keep the message; once, however often it comes. `holds`: see Permanent."""
     headers = [(name, _text(value)) for name, value in record.headers]
     await conn.execute(
         _PUT,
@@ -49,6 +49,7 @@ async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool
         record.value,
         reason,
         keyless,
+        holds,
     )
 
 
@@ -98,8 +99,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 _PUT = """
 INSERT INTO quarantine
-    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless)
-VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10)
+    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless, holds)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10, $11)
 ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING"""
 
 _LIST = """
