@@ -3,13 +3,15 @@
     main("consents", Path(__file__).parent / "migrations", build)         # services/<name>/__main__.py
 
 Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `migrate` the database and end;
-`quarantine list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`.
+`quarantine list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`;
+`audit`, `void TOPIC PARTITION OFFSET`.
 """
 
 import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 
 from kielto import group as groups
 from kielto import kafka
-from kielto.service import commands, logs, migrations, postgres
+from kielto.service import audit_report, commands, logs, migrations, postgres
 from kielto.service.auth import Verifier
 from kielto.service.composition import Build, Platform, Service
 from kielto.service.consumers import UnsafeSubscriber
@@ -80,6 +82,8 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
         )
         service = build(platform)
         if arguments:
+            audit = audit_report.commands(settings, pool, service.families)
+            service = replace(service, commands={**service.commands, **audit})
             return await commands.run(arguments, pool, platform.group, service)
         assert front is not None
         return await Running(name, platform, service, stop, front).run()

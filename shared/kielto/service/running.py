@@ -15,6 +15,7 @@ from kielto import kafka
 from kielto.events import control
 from kielto.events.topics import Lane
 from kielto.service import epoch, idempotency, postgres, snapshots
+from kielto.service.auditor import Auditor
 from kielto.service.beats import BeatPlan
 from kielto.service.composition import Platform, Service
 from kielto.service.consumers import Consumers
@@ -62,6 +63,13 @@ class Running:
             settings.security,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
+        self._auditor = Auditor(
+            name,
+            settings.postgres_dsn,
+            settings.kafka_bootstrap,
+            service.families,
+            security=settings.security,
+        )
         self._front = front
 
     async def run(self) -> int:
@@ -100,6 +108,8 @@ class Running:
             work.append(self._consumers.run)
         if Role.RELAY in self._roles:
             work += [relay.run for relay in self._relays]
+            if settings.auditor:
+                work.append(lambda: self._auditor.run(self._stop))
         await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
 
     async def _verify(self) -> None:

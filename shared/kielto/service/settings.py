@@ -77,6 +77,8 @@ class ServiceSettings(KafkaSettings):
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
     bulk_rate: int = Field(default=20_000, gt=0, description="Records per second on the bulk lane, at most.")
 
+    auditor: bool = Field(default=True, description="`off` only where faults must not be repaired: in tests.")
+
     @field_validator("roles", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

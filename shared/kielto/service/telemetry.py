@@ -59,6 +59,14 @@ requests = Histogram(
 )
 oldest_mark = Gauge("kielto_oldest_mark_seconds", "Age of the oldest unpublished mark.", ["lane"])
 oldest_report = Gauge("kielto_oldest_report_seconds", "Age of the oldest unpublished report.")
+audit_findings = Counter(
+    "kielto_audit_findings_total", "What the auditor found wrong in our topics.", ["kind"]
+)
+audit_open = Gauge("kielto_audit_open", "Findings that are not repaired yet.")
+audit_lag = Gauge("kielto_audit_lag", "Records of our own topics that are not audited yet.")
+audit_lag_seconds = Gauge(
+    "kielto_audit_lag_seconds", "Since when some record of our own topics is not audited."
+)
 open_quarantine = Gauge("kielto_quarantine_open", "Messages in quarantine.")
 
 

@@ -1,0 +1,185 @@
+"""What the auditor makes of what it reads back of our own topics. Pure: no Kafka, no database.
+
+A record is held against the highest version of its key that was read before on that topic, and against the row
+in `records`: that is committed before anything of it is published, so the log can never be ahead of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kielto.events import control, envelope
+from kielto.events.envelope import Read, Tombstone, Unreadable
+from kielto.events.records import Record
+from kielto.events.topics import PARTITIONS, Family
+from kielto.events.versions import Version
+from kielto.events.words import Status
+from kielto.kafka import partition_of
+
+
+class Kind(StrEnum):
+    REGRESSION = "regression"
+    """Lower than what stands before it: a zombie's. Compaction would keep it and swallow the right one."""
+    AHEAD = "ahead"
+    """Higher than the database holds: it was restored or forked, or somebody else writes. Not repaired here."""
+    LATE_EPOCH = "late-epoch"
+    """Of an earlier epoch than what stands before it."""
+    VANISHED = "vanished"
+    """Acknowledged, and not there."""
+    FOREIGN = "foreign"
+    """No writer of ours makes such a record."""
+
+
+class Place(NamedTuple):
+    family: Family
+    topic: str
+    topic_id: UUID
+    partition: int
+    offset: int
+
+
+class Finding(NamedTuple):
+    """Repaired when `key` is read back at `version` or higher, at offset `after` or behind it."""
+
+    kind: Kind
+    place: Place
+    reason: str
+    key: str | None = None
+    version: Version = Version(0, 0)
+    after: int = 0
+
+
+class Row(NamedTuple):
+    """What `records` holds of a key."""
+
+    version: Version
+    status: str
+
+
+class Item(NamedTuple):
+    place: Place
+    read: Any
+    """Of `envelope.read`."""
+
+    @property
+    def key(self) -> str | None:
+        """Of a record of ours, readable or not."""
+        match self.read:
+            case Read(event=Record()) | Unreadable() | Tombstone():
+                key: str | None = self.read.key
+                return None if key is None or key.startswith("!") else key
+        return None
+
+
+Keys = tuple[UUID, str]
+"""Topic id and key."""
+
+
+@dataclass
+class Known:
+    """What was known before a batch; `examine` brings it forward."""
+
+    epoch: int
+    """The database's own."""
+    rows: dict[tuple[str, str], Row]
+    """By family name and key."""
+    highest: dict[Keys, Version]
+    epochs: dict[tuple[str, int], int]
+    """By topic and partition the highest epoch that stands in it, at most our own."""
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    noted: dict[Keys, tuple[Place, Version]] = field(default_factory=dict)
+    """What this batch has changed of `highest`."""
+
+
+def read(family: Family, record: Any) -> Any:
+    return envelope.read(
+        (family.record, control.Beat, control.Void, control.SnapshotComplete),
+        record.key,
+        record.value,
+        record.headers,
+    )
+
+
+def examine(items: Iterable[Item], known: Known) -> list[Finding]:
+    """The findings in a batch, each partition in order."""
+    findings: list[Finding] = []
+    for item in items:
+        findings += _examine(item, known)
+        known.positions[item.place.topic, item.place.partition] = item.place.offset + 1
+    return findings
+
+
+def _examine(item: Item, known: Known) -> Sequence[Finding]:
+    place = item.place
+    match item.read:
+        case Read(event=Record() as record):
+            return _record(place, item.read.key, record.at_version, known)
+        case Unreadable(key=key, version=version) if key is not None and version is not None:
+            row = known.rows.get((place.family.name, key))
+            foreign = Finding(Kind.FOREIGN, place, item.read.reason, key, version, place.offset + 1)
+            return [foreign, *_ahead(place, key, version, row, known)]
+        case Unreadable():
+            return [Finding(Kind.FOREIGN, place, item.read.reason)]
+        case Tombstone(key=key) if not key.startswith("!"):
+            return _tombstone(place, key, known.rows.get((place.family.name, key)))
+        case Read(event=control.Beat() | control.SnapshotComplete() as said):
+            return _epoch(place, said.epoch, known)
+    return ()
+
+
+def _record(place: Place, key: str, version: Version, known: Known) -> Sequence[Finding]:
+    row = known.rows.get((place.family.name, key))
+    right = partition_of(key.encode(), PARTITIONS)
+    if place.partition != right:
+        after = known.positions.get((place.topic, right), 0)
+        needed = row.version if row else version
+        why = "partition: is not that of its key"
+        return [
+            Finding(Kind.FOREIGN, place, why, key, needed, after),
+            *_ahead(place, key, version, row, known),
+        ]
+    if ahead := _ahead(place, key, version, row, known):
+        return ahead
+    highest = known.highest.get((place.topic_id, key), Version(0, 0))
+    epoch = known.epochs.get((place.topic, place.partition), 0)
+    if version < highest:
+        return [
+            Finding(
+                Kind.REGRESSION, place, f"{version} stands behind {highest}", key, highest, place.offset + 1
+            )
+        ]
+    if version.epoch < epoch and (row is None or version < row.version):
+        needed = row.version if row else Version(epoch, 0)
+        why = f"{version} stands behind epoch {epoch}"
+        return [Finding(Kind.LATE_EPOCH, place, why, key, needed, place.offset + 1)]
+    _epoch(place, version.epoch, known)
+    if row is not None:
+        known.highest[place.topic_id, key] = version
+        known.noted[place.topic_id, key] = place, version
+    return ()
+
+
+def _ahead(place: Place, key: str, version: Version, row: Row | None, known: Known) -> list[Finding]:
+    """A key without a row and of an earlier epoch was another database's: the first backfill sweeps it."""
+    if version <= row.version if row else version.epoch < known.epoch:
+        return []
+    why = f"{version} is above {row.version}" if row else f"{version} of a key that is not in the database"
+    return [Finding(Kind.AHEAD, place, why, key, version, place.offset + 1)]
+
+
+def _tombstone(place: Place, key: str, row: Row | None) -> Sequence[Finding]:
+    """Only an erased record has one, and only on its bulk topic."""
+    if row is None or (row.status == Status.ERASED and place.topic == place.family.bulk):
+        return ()
+    why = "tombstone: the record is not erased" if row.status != Status.ERASED else "tombstone: on this topic"
+    return [Finding(Kind.FOREIGN, place, why, key, row.version, place.offset + 1)]
+
+
+def _epoch(place: Place, epoch: int, known: Known) -> Sequence[Finding]:
+    at = (place.topic, place.partition)
+    known.epochs[at] = max(known.epochs.get(at, 0), min(epoch, known.epoch))
+    if epoch <= known.epoch:
+        return ()
+    return [Finding(Kind.AHEAD, place, f"epoch {epoch} is not ours", version=Version(epoch, 0))]
