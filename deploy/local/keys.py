@@ -22,6 +22,7 @@ def make(group: Group, folder: Path) -> Path:
     keys.setdefault("digest_key", secrets.token_hex(64))
     keys.setdefault("master_key", secrets.token_hex(32))
     keys.setdefault("index_key", secrets.token_hex(32))
+    keys.setdefault("seal_key", secrets.token_hex(32))
     for party in group.parties:
         keys.setdefault("id_keys", {}).setdefault(party, secrets.token_hex(32))
         keys.setdefault("point_keys", {}).setdefault(party, {"1": secrets.token_hex(32)})

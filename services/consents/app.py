@@ -2,13 +2,16 @@
 
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
-from services.consents.api import customers
+from kielto.service.settings import Role
+from services.consents.api import customers, proofs
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
+from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
 from services.consents.subscribers import subscriptions
 from services.consents.use_cases import locate
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.seal import seal_for_ever
 
 
 def build(platform: Platform) -> Service:
@@ -16,11 +19,16 @@ def build(platform: Platform) -> Service:
     context = Context.of(group, platform.keys)
     # As patient as the least patient subscriber: its bound for a restricting fact is then twice its own N.
     patience = min((s.stale_seconds for s in group.subscribers), default=3 * group.beat_seconds)
-    stale = ConsentsSettings().inputs_stale_seconds or patience
+    settings = ConsentsSettings()
+    stale = settings.inputs_stale_seconds or patience
     inputs = [CUSTOMERS.express] if CUSTOMERS.express else []
 
     async def watch() -> None:
         await locate.watch(platform.pool, context)
+
+    async def seal() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await seal_for_ever(platform.pool, context, settings.seal_seconds)
 
     return Service(
         families=(CONSENTS, *(permissions_of(party) for party in group.parties)),
@@ -28,9 +36,11 @@ def build(platform: Platform) -> Service:
             decisions_api.router(platform.pool, context),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
+            proofs.router(platform.pool, context, settings.seal_seconds),
         ],
         subscriptions=subscriptions(context),
         taken={party: (decisions(party),) for party in group.parties},
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
-        background=[watch],
+        background=[watch, seal],
+        commands={"seals": Seals(platform.pool, context)},
     )

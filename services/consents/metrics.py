@@ -27,6 +27,11 @@ decisions_overdue = Gauge(
     ["subscriber"],
 )
 
+sealed_decisions = Counter(
+    "kielto_sealed_decisions_total", "Decisions added to the signed log by this process."
+)
+unsealed_decisions = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
+
 
 def taken(act: str, *, pending: bool) -> None:
     """Count a decision once it is committed, or as good as."""

@@ -15,3 +15,6 @@ class ConsentsSettings(BaseSettings):
         description="Beats are withheld while what we know of customers is older; "
         "if not given, the least `stale_seconds` of the group.",
     )
+    seal_seconds: float = Field(
+        default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
+    )

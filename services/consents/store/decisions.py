@@ -1,5 +1,6 @@
 """Decisions as they are stored and as the model sees them; evidence; which records a decision bears on."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
+from services.consents.model.statement import commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,16 @@ _ADD = """
 WITH said AS (
     INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
         product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $26, $27)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 ), proven AS (
-    INSERT INTO evidence (decision, key, text) SELECT $1, $20::bytea, $21::bytea WHERE $20::bytea IS NOT NULL
+    INSERT INTO evidence (decision, key, text) SELECT $1, $22::bytea, $23::bytea WHERE $22::bytea IS NOT NULL
+), salted AS (
+    INSERT INTO salts (decision, salt) VALUES ($1, $28)
+), to_be_sealed AS (
+    INSERT INTO unsealed (decision, commitment) VALUES ($1, $29)
 )
 INSERT INTO decision_records (decision, family, key, epoch, n)
-SELECT $1, * FROM unnest($22::text[], $23::text[], $24::integer[], $25::bigint[])"""
+SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[])"""
 
 _BEAR = """
 INSERT INTO decision_records (decision, family, key, epoch, n, since)
@@ -73,38 +79,23 @@ WHERE d.id = $1"""
 
 
 async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
-    """Store a decision, its evidence, and the records that it bears on. Raises UniqueViolationError for a known id."""
-    d = stored.decision
+    """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
+
+    Raises UniqueViolationError for a known id.
+    """
     key, text = stored.evidence or (None, None)
+    row, salt = _row(stored), secrets.token_bytes(32)
     await conn.execute(
         _ADD,
-        d.id,
-        stored.ref,
-        stored.subject_kind,
-        d.subject.company if isinstance(d.subject, NumberSubject) else None,
-        d.act,
-        d.reach,
-        d.company,
-        d.partner,
-        sorted(d.purposes),
-        sorted(d.channels),
-        sorted(d.product_groups),
-        sorted(d.lifts),
-        d.by,
-        d.route,
-        d.said_at,
-        d.received_at,
-        d.effective_from,
-        stored.party,
-        stored.recorded_by,
+        *row.values(),
         key,
         text,
         [b.family for b in bears_on],
         [b.key for b in bears_on],
         [b.version.epoch for b in bears_on],
         [b.version.n for b in bears_on],
-        d.widened,
-        stored.content,
+        salt,
+        commit(row, salt),
     )
 
 
@@ -126,6 +117,34 @@ async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | No
     """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
     customer of the party."""
     return await conn.fetchrow(_GET, ident, party)
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    """In the order of `_ADD`, and with the names of the columns."""
+    d = stored.decision
+    return {
+        "id": d.id,
+        "ref": stored.ref,
+        "subject_kind": stored.subject_kind,
+        "subject_company": d.subject.company if isinstance(d.subject, NumberSubject) else None,
+        "act": d.act,
+        "reach": d.reach,
+        "company": d.company,
+        "partner": d.partner,
+        "purposes": sorted(d.purposes),
+        "channels": sorted(d.channels),
+        "product_groups": sorted(d.product_groups),
+        "lifts": sorted(d.lifts),
+        "by": d.by,
+        "route": d.route,
+        "said_at": d.said_at,
+        "received_at": d.received_at,
+        "effective_from": d.effective_from,
+        "party": stored.party,
+        "recorded_by": stored.recorded_by,
+        "widened": d.widened,
+        "content": stored.content,
+    }
 
 
 def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:

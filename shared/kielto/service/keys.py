@@ -2,7 +2,8 @@
 indexes.
 
 The keys file is JSON, each key in hex: `digest_key` (64 bytes, AES-SIV), `master_key` and `index_key` (32),
-`id_keys` by party (32), `point_keys` by party and generation (32).
+`id_keys` by party (32), `point_keys` by party and generation (32); `seal_key` (32, an Ed25519 seed) for whoever
+signs the log of decisions.
 """
 
 import base64
@@ -19,8 +20,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from joserfc.jwk import OKPKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kielto import seals
 from kielto.events import digests
 
 SEALED = "sealed"
@@ -56,6 +59,7 @@ class KeyFile(BaseModel):
     index_key: Hex32
     id_keys: dict[str, Hex32]
     point_keys: dict[str, dict[int, Hex32]] = Field(default_factory=dict)
+    seal_key: Hex32 | None = None
 
 
 class DataKey:
@@ -131,6 +135,13 @@ class Keys:
     def generations(self, party: str) -> tuple[int, ...]:
         """Generations of the party's point key, oldest first."""
         return tuple(sorted(self._points[party]))
+
+    @cached_property
+    def seal_key(self) -> OKPKey:
+        """Raises KeysError: files from before there were seals have none, and serve for everything else."""
+        if self._file.seal_key is None:
+            raise KeysError('the keys file: seal_key is missing: add "seal_key": 32 random bytes in hex')
+        return seals.signing_key(bytes.fromhex(self._file.seal_key))
 
     def new_data_key(self, person: UUID) -> tuple[DataKey, bytes]:
         """A fresh data key and its wrapped form, to be stored with the person."""

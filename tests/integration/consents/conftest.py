@@ -57,6 +57,7 @@ def keys() -> Keys:
             index_key=secrets.token_hex(32),
             id_keys={party: secrets.token_hex(32) for party in GROUP.parties},
             point_keys={party: {1: secrets.token_hex(32)} for party in GROUP.parties},
+            seal_key=secrets.token_hex(32),
         )
     )
 

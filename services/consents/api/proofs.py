@@ -1,0 +1,83 @@
+"""The signed proof document of a decision, and the public keys by which anybody can verify it."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel
+
+from kielto import seals
+from kielto.proof import Proof
+from kielto.service.keys import KeysError
+from kielto.service.postgres import Pool
+from kielto.service.problems import Problem
+from services.consents.api.callers import Reader, answered, party
+from services.consents.api.page import CONTENT_SECURITY_POLICY, page
+from services.consents.store.seals import keys as used_keys
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.prove import Altered, Erased, NotSealed, prove
+
+
+class KeySetBody(BaseModel):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
+
+
+Format = Annotated[Literal["json", "html"] | None, Query(description="Else as the Accept header asks.")]
+_BOTH: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The document, signed."}
+}
+
+
+def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
+    routes = APIRouter(prefix="/consents", tags=["proof"])
+
+    @routes.get("/decisions/{ident}/proof", response_model=Proof, responses=_BOTH)
+    async def proof(
+        ident: UUID,
+        caller: Reader,
+        format: Format = None,  # noqa: A002 - its name in the URL
+        accept: Annotated[str, Header()] = "",
+    ) -> Response:
+        """What was said, when each system had it, and that it stands in the signed log: a document that
+        `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
+        the decision's batch is sealed."""
+        try:
+            with answered():
+                found = await prove(pool, context, ident, party(caller))
+        except NotSealed:
+            again = {"Retry-After": str(max(1, round(seal_seconds)))}
+            raise Problem(409, "not-sealed", "The decision is not sealed yet.", headers=again) from None
+        except Erased:
+            raise Problem(410, "erased", "What would prove the decision was erased.") from None
+        except Altered:
+            detail = "See the runbook, `seals verify`."
+            raise Problem(409, "seal-broken", "The decision is not what was sealed.", detail) from None
+        except KeysError:
+            raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None
+        kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if (format or ("html" if _prefers_html(accept) else "json")) == "html":
+            headers = {**kept_nowhere, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
+            return Response(page(found), headers=headers, media_type="text/html")
+        return Response(orjson.dumps(found), headers=kept_nowhere, media_type="application/json")
+
+    @routes.get("/proof-keys", response_model=KeySetBody)
+    async def proof_keys() -> KeySetBody:
+        """Every public key by which heads and documents were ever signed. Needs no token. Compare them once with what
+        the data protection officer holds: keys had together with a document prove nothing."""
+        async with pool.acquire() as conn:
+            found = await used_keys(conn)
+        try:
+            now = seals.public_key(context.keys.seal_key)
+        except KeysError:
+            return KeySetBody(keys=found)
+        return KeySetBody(keys=found if now in found else [*found, now])
+
+    return routes
+
+
+def _prefers_html(accept: str) -> bool:
+    """A browser names text/html and not JSON."""
+    return "text/html" in accept and "application/json" not in accept

@@ -1,0 +1,53 @@
+"""What is sealed of a decision: all that was said, and who brought it. Of whom it speaks and what it lifts stands there
+under the salt, so that a proof shows nobody another's ids; of the evidence nothing, so that free text stays erasable.
+
+Computed from a row of `decisions`, when it is stored and whenever it is checked. A sealed form never changes: another
+one would be `v` 2.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from kielto.seals import blinded, commitment
+
+
+class Row(Protocol):
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def statement(row: Row, salt: bytes) -> dict[str, Any]:
+    """Plain JSON."""
+    return {
+        "v": 1,
+        "id": str(row["id"]),
+        "subject": blinded(salt, row["ref"]),
+        "subject_kind": row["subject_kind"],
+        "subject_company": row["subject_company"],
+        "act": row["act"],
+        "reach": row["reach"],
+        "company": row["company"],
+        "partner": row["partner"],
+        "purposes": sorted(row["purposes"]),
+        "channels": sorted(row["channels"]),
+        "product_groups": sorted(row["product_groups"]),
+        "lifts": sorted(blinded(salt, str(lift)) for lift in row["lifts"]),
+        "by": row["by"],
+        "route": row["route"],
+        "said_at": instant(row["said_at"]),
+        "received_at": instant(row["received_at"]),
+        "effective_from": instant(row["effective_from"]),
+        "party": row["party"],
+        "recorded_by": row["recorded_by"],
+        "widened": list(row["widened"]),
+        "content": None if row["content"] is None else blinded(salt, row["content"].hex()),
+    }
+
+
+def commit(row: Row, salt: bytes) -> bytes:
+    """The 32 bytes that go into the log."""
+    return commitment(salt, statement(row, salt))
+
+
+def instant(at: datetime) -> str:
+    """Always in UTC and with microseconds, so that one moment has one form."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

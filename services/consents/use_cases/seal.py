@@ -1,0 +1,114 @@
+"""Seal what was decided: a batch of new leaves and a signed head of the tree, all in one transaction.
+
+Killed anywhere, nothing of a batch is there. Several processes may try: one at a time seals, by a lock that ends with
+the transaction.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+from joserfc.jwk import OKPKey
+
+from kielto import merkle, seals
+from kielto.merkle import Tree
+from kielto.seals import Head, Refused
+from kielto.service.keys import KeysError
+from kielto.service.postgres import Conn, Pool, transaction
+from services.consents import metrics
+from services.consents.model.statement import commit, instant
+from services.consents.store import seals as store
+from services.consents.store.seals import Waiting
+from services.consents.use_cases.context import Context
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 5000
+_LOG_AGAIN_SECONDS = 60.0
+
+
+class Broken(Exception):
+    """The log is not what was signed: nothing more is sealed until it is looked at (`seals verify`)."""
+
+
+async def seal_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+    while True:
+        try:
+            key = context.keys.seal_key
+        except KeysError as error:
+            log.warning("decisions are not sealed", error=str(error))
+            metrics.unsealed_decisions.set(await _count(pool))
+            await asyncio.sleep(_LOG_AGAIN_SECONDS)
+            continue
+        while await seal(pool, key) == _BATCH:
+            pass
+        metrics.unsealed_decisions.set(await _count(pool))
+        await asyncio.sleep(seconds)
+
+
+async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
+    """Seal the next batch; how many decisions it has: 0 when there are none, or another process is sealing.
+
+    Raises Broken.
+    """
+    async with transaction(pool) as conn:
+        if not await store.alone(conn):
+            return 0
+        taken = await store.waiting(conn, limit)
+        if not taken:
+            return 0
+        await store.note_key(conn, key.thumbprint(), seals.public_key(key))
+        last, tree = await _log(conn)
+        entries = await _committed(conn, taken)
+        if not entries:
+            return 0
+        completed = []
+        for _, commitment in entries:
+            completed += tree.append(merkle.leaf_hash(commitment))
+        head = Head(
+            batch=last.batch + 1,
+            size=tree.size,
+            root=tree.root().hex(),
+            previous_size=last.size,
+            previous_root=last.root,
+            epoch=await conn.fetchval("SELECT epoch FROM epoch") or 0,
+            signed_at=instant(datetime.now(UTC)),
+        )
+        signed = seals.sign(head._asdict(), key, seals.HEAD)
+        await store.append(conn, last.size, entries, completed, (head.batch, head.size, signed))
+    metrics.sealed_decisions.inc(len(entries))
+    return len(entries)
+
+
+async def _log(conn: Conn) -> tuple[Head, Tree]:
+    """The last head, and the tree as it stands, which must be what that head says."""
+    token = await store.last_head(conn)
+    if token is None:
+        return Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, ""), Tree()
+    try:
+        head = seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
+        tree = Tree(head.size, await store.edge(conn, head.size))
+    except (Refused, LookupError) as error:
+        raise Broken(str(error)) from None
+    if tree.root().hex() != head.root:
+        raise Broken(f"the tree of {head.size} leaves is not what was signed")
+    return head, tree
+
+
+async def _committed(conn: Conn, taken: list[Waiting]) -> list[tuple[Waiting, bytes]]:
+    """With their commitments; those of decisions from before there were seals are made now. One that is gone goes on
+    waiting, for `seals verify` to find."""
+    rows = await store.rows_of(conn, [entry.decision for entry in taken if entry.commitment is None])
+    entries = []
+    for entry in taken:
+        if entry.commitment is not None:
+            entries.append((entry, entry.commitment))
+        elif entry.decision in rows:
+            row = rows[entry.decision]
+            entries.append((entry, commit(row, row["salt"])))
+    return entries
+
+
+async def _count(pool: Pool) -> int:
+    async with pool.acquire() as conn:
+        return await store.count_waiting(conn)

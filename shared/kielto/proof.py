@@ -1,0 +1,165 @@
+"""The signed proof document of one decision, and its verification by anybody who has the public keys.
+
+python -m kielto.proof verify FILE --jwks FILE      0: it holds; 1: it does not, and why; 2: wrong usage
+
+Needs no database and no network. The keys are those of `GET /consents/proof-keys`, had from somebody whom the
+reader trusts: keys that come with a document prove nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from kielto import merkle, seals
+from kielto.seals import Head, Keys, Refused
+
+_MAX_BYTES = 8 * 1024 * 1024
+
+Result = TypeVar("Result")
+Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Subject(_Part):
+    """Whom it is about, as the reader of the document may know them; null where only a hash is kept."""
+
+    kind: str
+    customer: str | None
+
+
+class Place(_Part):
+    """Where a record that shows the decision stands in the log of messages."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    version: str
+    published_at: Instant
+
+
+class System(_Part):
+    """One subscriber. `applied_at` is the broker's time of the acknowledgement that covers every record."""
+
+    subscriber: str
+    name: str
+    party: str
+    stage: str
+    records: int
+    applied: int
+    applied_at: Instant | None
+    deadline: Instant
+
+
+class Document(_Part):
+    """`decision` is what was sealed; whom it names, and what it lifts, as HMAC-SHA256(salt, text).
+
+    The commitment is SHA-256(salt ‖ RFC 8785 of `decision`), the leaf SHA-256(0 ‖ commitment) (RFC 9162).
+    """
+
+    kind: Annotated[str, StringConstraints(pattern="^kielto-proof/1$")]
+    made_at: Instant
+    made_for: str = Field(description="`group`, or the company whose part this is.")
+    decision: dict[str, Any]
+    in_words: str
+    subject: Subject
+    lifts: list[str] = Field(description="By id, or by the company's own references.")
+    salt: Hex32
+    leaf: int
+    inclusion: list[Hex32] = Field(max_length=64)
+    head: str = Field(description="The signed tree head (JWS).")
+    systems: list[System]
+    places: list[Place] = Field(description="The first positions, at most 100.")
+    places_in_all: int
+
+
+class Proof(_Part):
+    """`signature` is a JWS with detached payload: the RFC 8785 form of `document`."""
+
+    document: Document
+    signature: str
+
+
+def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
+    """What holds. Raises Refused, with what does not."""
+    if len(text) > _MAX_BYTES:
+        raise Refused("the document: is too long")
+    try:
+        given = seals.parse(text)
+        proof = Proof.model_validate(given)
+    except ValidationError as error:
+        raise Refused(f"the document: {_first(error)}") from None
+    except (ValueError, RecursionError):
+        raise Refused("the document: is not JSON with one meaning") from None
+    document = given["document"]
+    _of("the document", lambda: _signed(document, proof.signature, keys))
+    head = _of("the tree head", lambda: seals.read_head(proof.document.head, keys))
+    _sealed(document, proof.document, head)
+    return proof.document, head
+
+
+def _of(name: str, work: Callable[[], Result]) -> Result:
+    """Says of which part something was refused."""
+    try:
+        return work()
+    except Refused as error:
+        raise Refused(f"{name}: {error}") from None
+
+
+def _signed(document: object, signature: str, keys: Keys) -> None:
+    seals.opened(seals.attached(signature, document), keys, seals.PROOF)
+
+
+def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
+    salt, said = bytes.fromhex(document.salt), raw["decision"]
+    leaf = merkle.leaf_hash(seals.commitment(salt, said))
+    path = [bytes.fromhex(hash_) for hash_ in document.inclusion]
+    if not merkle.included(leaf, document.leaf, head.size, path, bytes.fromhex(head.root)):
+        raise Refused("the decision: is not the one that was sealed at this leaf")
+    customer = document.subject.customer
+    if customer is not None and seals.blinded(salt, f"c:{customer}") != said.get("subject"):
+        raise Refused("subject: is not whom the sealed decision is about")
+    lifted = sorted(seals.blinded(salt, lift) for lift in document.lifts)
+    if document.made_for == "group" and lifted != said.get("lifts"):
+        raise Refused("lifts: are not what the sealed decision lifts")
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kielto.proof")
+    verb = parser.add_subparsers(required=True).add_parser("verify", help="check a proof document")
+    verb.add_argument("file", type=Path)
+    verb.add_argument("--jwks", type=Path, required=True, help="the public keys that you trust")
+    options = parser.parse_args(arguments)
+    try:
+        keys = seals.key_set(seals.parse(options.jwks.read_bytes()))
+        document, head = verify(options.file.read_bytes(), keys)
+    except OSError as error:
+        print(f"cannot be read: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:  # Refused is one
+        print(f"does not hold: {error}", file=sys.stderr)
+        return 1
+    said = document.decision
+    print(f"holds: decision {said.get('id')}: {document.in_words}")
+    print(f"  received {said.get('received_at')}, sealed as leaf {document.leaf} by {head.signed_at}")
+    for system in document.systems:
+        since = f" since {system.applied_at}" if system.applied_at else f", due {system.deadline}"
+        print(f"  {system.subscriber} ({system.party}): {system.stage}{since}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

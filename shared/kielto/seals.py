@@ -1,0 +1,178 @@
+"""Signed things of the log of decisions: canonical JSON, commitments, tree heads, signatures.
+
+Signatures are JSON Web Signatures (RFC 7515) by Ed25519 (RFC 8037, RFC 9864). A key's id is its RFC 7638
+thumbprint. Needs joserfc: `pip install kielto[proof]`.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+HEAD = "kielto-head"
+PROOF = "kielto-proof"
+"""`typ` of each signature, so that none can stand for another."""
+
+_ALGORITHM = "Ed25519"
+_SAFE_INTEGER = 2**53
+Keys = Mapping[str, OKPKey]
+"""Public keys by id."""
+
+
+class Refused(ValueError):
+    """It proves nothing; says which part, and what is wrong with it."""
+
+
+class Head(NamedTuple):
+    """What was signed of the tree when its `batch` had been added. Roots are hex, times ISO 8601 in UTC."""
+
+    batch: int
+    size: int
+    root: str
+    previous_size: int
+    previous_root: str
+    epoch: int
+    signed_at: str
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 for what we sign: no floats, integers within 2 ** 53, names in ASCII. Raises ValueError."""
+    _check(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def parse(text: bytes | str) -> Any:
+    """JSON that has one meaning only: no name twice, no floats. Raises ValueError."""
+    return json.loads(text, object_pairs_hook=_pairs, parse_float=_refuse, parse_constant=_refuse)
+
+
+def commitment(salt: bytes, said: Mapping[str, Any]) -> bytes:
+    """SHA-256 of a random salt and what was said: without the salt it says nothing about anybody."""
+    return hashlib.sha256(salt + canonical(said)).digest()
+
+
+def blinded(salt: bytes, text: str) -> str:
+    """Stands for a text that not everybody may see: who knows both can see that they belong together."""
+    return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
+
+
+def signing_key(seed: bytes) -> OKPKey:
+    """The key pair of 32 secret bytes (RFC 8032)."""
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _encode(public), "d": _encode(seed)})
+    key.ensure_kid()
+    return key
+
+
+def public_key(key: OKPKey) -> dict[str, Any]:
+    """Its public half as a JWK (RFC 7517)."""
+    return {**key.as_dict(private=False), "kid": key.thumbprint(), "alg": _ALGORITHM, "use": "sig"}
+
+
+def key_set(jwks: object) -> Keys:
+    """The Ed25519 keys of a JWKS, each by the thumbprint that is computed of it. Raises Refused."""
+    try:
+        found = [OKPKey.import_key(key) for key in _listed(jwks) if key.get("crv") == "Ed25519"]
+    except (JoseError, AttributeError, TypeError, ValueError):
+        raise Refused("keys: are not a JSON Web Key Set") from None
+    return {key.thumbprint(): key for key in found}
+
+
+def sign(payload: object, key: OKPKey, typ: str) -> str:
+    """A JWS in compact form over the payload's canonical JSON."""
+    header = {"alg": _ALGORITHM, "kid": key.thumbprint(), "typ": typ}
+    return jws.serialize_compact(header, canonical(payload), key, algorithms=[_ALGORITHM])
+
+
+def opened(token: str, keys: Keys, typ: str) -> Any:
+    """The payload of a JWS of that kind under one of the keys. Raises Refused."""
+    try:
+        header = jws.extract_compact(token.encode()).headers()
+        key = keys.get(header.get("kid", ""))
+        if key is None:
+            raise Refused("is signed by a key that is not among those trusted")
+        if header.get("typ") != typ:
+            raise Refused(f"is no {typ}")
+        return parse(jws.deserialize_compact(token, key, algorithms=[_ALGORITHM]).payload)
+    except Refused:
+        raise
+    except (JoseError, ValueError, TypeError, AttributeError):
+        raise Refused("its signature is not right") from None
+
+
+def detached(token: str) -> str:
+    """Without its payload, which stands elsewhere (RFC 7515, appendix F)."""
+    header, _, signature = token.split(".")
+    return f"{header}..{signature}"
+
+
+def attached(token: str, payload: object) -> str:
+    """With its payload again. Raises Refused."""
+    parts = token.split(".")
+    if len(parts) != 3 or parts[1]:
+        raise Refused("its signature is not right")
+    try:
+        return f"{parts[0]}.{_encode(canonical(payload))}.{parts[2]}"
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def read_head(token: str, keys: Keys) -> Head:
+    """Raises Refused."""
+    given = opened(token, keys, HEAD)
+    try:
+        head = Head(**given)
+        bytes.fromhex(head.root), bytes.fromhex(head.previous_root)
+    except (TypeError, ValueError):
+        raise Refused("is no tree head") from None
+    numbers = (head.batch, head.size, head.previous_size, head.epoch)
+    if not all(type(n) is int and n >= 0 for n in numbers):
+        raise Refused("is no tree head")
+    return head
+
+
+def _listed(jwks: object) -> Iterable[dict[str, Any]]:
+    if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
+        raise TypeError
+    return list(jwks["keys"])
+
+
+def _check(value: object) -> None:
+    match value:
+        case None | bool() | str():
+            return
+        case int() if abs(value) < _SAFE_INTEGER:
+            return
+        case list() | tuple():
+            for item in value:
+                _check(item)
+        case dict():
+            for name, item in value.items():
+                if not isinstance(name, str) or not name.isascii():
+                    raise ValueError("names are text in ASCII")
+                _check(item)
+        case _:
+            raise ValueError(f"cannot be signed: {type(value).__name__}")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError("a number is no integer")
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

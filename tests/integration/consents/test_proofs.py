@@ -1,0 +1,202 @@
+"""Proof documents over HTTP: complete, verifiable without us, no more than the caller may see, and no other's."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from kielto import proof, seals
+from kielto.events.topics import Lane, permissions_of
+from kielto.service.http import Health, create_app
+from kielto.service.keys import Keys
+from kielto.service.postgres import Pool, transaction
+from services.consents.api import decisions, proofs
+from services.consents.store import seals as store
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.seal import seal
+from tests.integration.consents.test_api import Tokens, as_, ban, problem
+from tests.integration.consents.test_whereabouts import IDS, Log
+from tests.integration.consents.world import Someone, World
+
+
+@pytest.fixture
+async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    routers = [decisions.router(pool, context), proofs.router(pool, context, 5)]
+    app = create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://test", headers=as_("dpo")
+    ) as client:
+        yield client
+
+
+async def keys_of(http: httpx.AsyncClient) -> seals.Keys:
+    return seals.key_set((await http.get("/consents/proof-keys", headers={"Authorization": ""})).json())
+
+
+async def sealed_ban(
+    http: httpx.AsyncClient, world: World, who: Someone, token: str = "desk", **given: Any
+) -> str:
+    receipt = await ban(http, {"customer": str(who.id)}, token, **given)
+    await seal(world.pool, world.keys.seal_key)
+    return str(receipt["decision"])
+
+
+async def test_a_document_says_what_was_said_and_who_had_it_when(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    who, log, crm = Someone(("kauppa", "sahko")), Log(world), uuid4()
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    first = await ban(http, {"customer": str(who.id)}, "desk", evidence="Said no", route="phone")
+    path = f"/consents/decisions/{first['decision']}/proof"
+    early = await http.get(path)
+    assert problem(early)[:2] == (409, "not-sealed")
+    assert int(early.headers["Retry-After"]) == 5
+    offset = await log.publish(who)
+    applied_at = datetime.now(UTC)
+    await log.acknowledge(crm, offset + 1, at=applied_at)
+    for _ in range(5):
+        await world.decide(world.by_id(Someone()))
+    await seal(world.pool, world.keys.seal_key, limit=4)
+    await seal(world.pool, world.keys.seal_key)
+
+    answer = await http.get(path)
+    assert answer.status_code == 200, answer.text
+    document, head = proof.verify(answer.content, await keys_of(http))
+    assert head.size == 6
+    assert document.decision["act"] == "ban"
+    assert document.subject.customer == str(who.id)
+    assert document.in_words.startswith("No more direct marketing")
+    systems = {s.subscriber: s for s in document.systems}
+    assert systems["kauppa-crm"].stage == "applied"
+    assert systems["kauppa-crm"].applied_at == applied_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert systems["sahko-crm"].applied_at is None
+    place = document.places[0]
+    assert (place.topic, place.topic_id) == (
+        permissions_of("company.kauppa").topic(Lane.EXPRESS),
+        str(IDS[Lane.EXPRESS]),
+    )
+    assert (place.partition, place.offset, place.version) == (0, offset, "1.2")
+    assert "Said no" not in answer.text
+
+
+async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone(("kauppa", "sahko"))
+    await world.know(who)
+    cited = await sealed_ban(http, world, who, "desk@kauppa", reach="company", company="kauppa")
+    lifting = await http.post(
+        "/consents/decisions",
+        json={
+            "subject": {"customer": str(who.id)},
+            "act": "lifting",
+            "reach": "company",
+            "company": "kauppa",
+            "lifts": [world.keys.pairwise("company.kauppa", UUID(cited))],
+        },
+        headers=as_("desk@kauppa"),
+    )
+    assert lifting.status_code == 201, lifting.text
+    await seal(world.pool, world.keys.seal_key)
+    path = f"/consents/decisions/{lifting.json()['decision']}/proof"
+    answer = await http.get(path, headers=as_("dpo@kauppa"))
+    document, _ = proof.verify(answer.content, await keys_of(http))
+    assert document.made_for == "company.kauppa"
+    assert {s.party for s in document.systems} == {"company.kauppa"}
+    assert document.lifts == [world.keys.pairwise("company.kauppa", UUID(cited))]
+    assert cited not in answer.text
+    assert "sahko" not in answer.text
+    assert problem(await http.get(path, headers=as_("dpo@sahko")))[:2] == (404, "unknown-decision")
+    of_all, _ = proof.verify((await http.get(path)).content, await keys_of(http))
+    assert of_all.lifts == [cited]
+
+
+async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world: World) -> None:
+    receipt = await ban(http, {"kind": "email", "value": "nobody@example.com"}, "desk")
+    await seal(world.pool, world.keys.seal_key)
+    answer = await http.get(f"/consents/decisions/{receipt['decision']}/proof")
+    ref = await world.pool.fetchval("SELECT ref FROM decisions")
+    document, _ = proof.verify(answer.content, await keys_of(http))
+    assert document.subject.customer is None
+    assert ref[2:] not in answer.text
+    assert "example.com" not in answer.text
+    assert document.decision["subject"] == seals.blinded(bytes.fromhex(document.salt), ref)
+
+
+async def test_a_page_to_print(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    ident = await sealed_ban(http, world, who)
+    await world.pool.execute("UPDATE decisions SET recorded_by = '<script>x</script>'")
+    assert problem(await http.get(f"/consents/decisions/{ident}/proof"))[:2] == (409, "seal-broken")
+    await world.pool.execute("UPDATE decisions SET recorded_by = 'someone'")
+    path = f"/consents/decisions/{ident}/proof"
+    for asked in (
+        {"params": {"format": "html"}},
+        {"headers": {**as_("dpo"), "Accept": "text/html,*/*;q=0.8"}},
+    ):
+        answer = await http.get(path, **asked)  # type: ignore[arg-type]
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "No more direct marketing" in answer.text
+        assert str(who.id) in answer.text
+        assert "http" not in answer.text
+    browser = {**as_("dpo"), "Accept": "text/html"}
+    assert (await http.get(path, params={"format": "json"}, headers=browser)).json()["signature"]
+
+
+async def test_what_is_not_to_be_had(
+    http: httpx.AsyncClient, world: World, pool: Pool, context: Context
+) -> None:
+    path = f"/consents/decisions/{uuid4()}/proof"
+    assert problem(await http.get(path))[:2] == (404, "unknown-decision")
+    assert problem(await http.get(path, headers=as_("campaigns")))[:2] == (403, "missing-role")
+    ident = await sealed_ban(http, world, Someone())
+    async with transaction(pool) as conn:
+        await store.erase(conn, UUID(ident), "asked for", datetime.now(UTC))
+    assert problem(await http.get(f"/consents/decisions/{ident}/proof"))[:2] == (410, "erased")
+    old = Context.of(context.group, Keys(context.keys._file.model_copy(update={"seal_key": None})))
+    app = create_app(
+        "consents", [proofs.router(pool, old, 5)], pool=pool, verifier=Tokens(), health=Health(claimed=True)
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.get(path, headers=as_("dpo"))
+        assert problem(answer)[:2] == (503, "no-seal-key")
+        assert len((await client.get("/consents/proof-keys")).json()["keys"]) == 1, "the old ones stay"
+
+
+async def test_the_verifier_needs_a_file_and_keys_alone(
+    http: httpx.AsyncClient, world: World, tmp_path: Path
+) -> None:
+    ident = await sealed_ban(http, world, Someone())
+    file, jwks, others = tmp_path / "proof.json", tmp_path / "keys.json", tmp_path / "others.json"
+    answer = (await http.get(f"/consents/decisions/{ident}/proof")).json()
+    file.write_text(json.dumps(answer, indent=4))
+    jwks.write_bytes((await http.get("/consents/proof-keys")).content)
+    others.write_text(json.dumps({"keys": [seals.public_key(seals.signing_key(b"x" * 32))]}))
+
+    async def run(keys: Path) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "kielto.proof", "verify", str(file), "--jwks", str(keys)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PYTHONPATH": str(Path(proof.__file__).parents[1])},
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    code, said = await run(jwks)
+    assert code == 0, said
+    assert f"holds: decision {ident}: No more direct marketing" in said
+    assert (await run(others))[0] == 1
+    answer["document"]["in_words"] = "Nothing was said."
+    file.write_text(json.dumps(answer))
+    code, said = await run(jwks)
+    assert (code, said) == (1, "does not hold: the document: its signature is not right\n")
