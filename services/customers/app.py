@@ -3,12 +3,15 @@
 from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
+from kielto.service import tombstones
 from kielto.service.app import Platform, Service
+from kielto.service.settings import Role
 from services.customers.api import customers, imports
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
 from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import Context
+from services.customers.use_cases.erase import Erase
 
 
 def build(platform: Platform) -> Service:
@@ -24,10 +27,17 @@ def build(platform: Platform) -> Service:
     async def coming_of_age() -> None:
         await every_day(context)
 
-    companies = (customers_of(f"company.{c}") for c in platform.group.company_ids)
+    families = (CUSTOMERS, *(customers_of(f"company.{c}") for c in platform.group.company_ids))
+    patience = max((s.deadline_seconds for s in platform.group.subscribers), default=0.0)
+
+    async def bury() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await tombstones.write_for_ever(platform.pool, dict.fromkeys(families, patience))
+
     return Service(
-        families=(CUSTOMERS, *companies),
+        families=families,
         routers=[imports.router(context), customers.router(context)],
         streamed=[imports.PATH],
-        background=[coming_of_age],
+        background=[coming_of_age, bury],
+        commands={"erase": Erase(context)},
     )

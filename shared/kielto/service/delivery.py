@@ -5,8 +5,11 @@ counts as sent, so that order holds when it is sent again.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from kielto import kafka
 
 ANSWER_SECONDS = 120.0
 """A broker that is away is waited for; only a client that never answers is given up after this time."""
@@ -16,7 +19,8 @@ class Message(NamedTuple):
     topic: str
     partition: int
     key: bytes
-    value: bytes
+    value: bytes | None
+    """None is a tombstone."""
     headers: list[tuple[str, bytes]]
 
 
@@ -24,7 +28,9 @@ class Delivered(NamedTuple):
     offsets: list[int | None]
     """By message: its offset, or None when it was not acknowledged: it may stand in the log or not."""
     error: BaseException | None
-    """Why there is a None."""
+    """Why there is a None, when it is not that the topic refuses."""
+    refused: Mapping[str, BaseException] = MappingProxyType({})
+    """By topic: why it will not take a record, however often it is sent (`kafka.REFUSED`). The others went on."""
 
 
 class NoAnswer(Exception):
@@ -47,13 +53,28 @@ class _Batch:
 async def deliver(producer: Any, messages: Sequence[Message]) -> Delivered:
     """Send in the given order for each partition. Never raises but when it is cancelled."""
     partitions = _batches(producer, messages)
-    error = await _submit(producer, partitions)
-    answers = [b.answer for batches in partitions.values() for b in batches if b.answer is not None]
-    if answers:
-        waiting = asyncio.FIRST_EXCEPTION if error is None else asyncio.FIRST_COMPLETED
-        timeout = ANSWER_SECONDS if error is None else 0
-        await asyncio.wait(answers, timeout=timeout, return_when=waiting)
-    return _collect(len(messages), partitions, error)
+    refused: dict[str, BaseException] = {}
+    error = await _submit(producer, partitions, refused)
+    if error is None:
+        await _answers(partitions, refused)
+    return _collect(len(messages), partitions, error, refused)
+
+
+async def _answers(
+    partitions: dict[tuple[str, int], list[_Batch]], refused: dict[str, BaseException]
+) -> None:
+    """Wait for all, or for the first that fails where its topic does not refuse."""
+    left = {
+        b.answer: topic for (topic, _), batches in partitions.items() for b in batches if b.answer is not None
+    }
+    until = asyncio.get_running_loop().time() + ANSWER_SECONDS
+    while left:
+        timeout = until - asyncio.get_running_loop().time()
+        done, _ = await asyncio.wait(left, timeout=timeout, return_when=asyncio.FIRST_EXCEPTION)
+        failures = [(left.pop(a), a.exception() if not a.cancelled() else NoAnswer()) for a in done]
+        refused |= {topic: f for topic, f in failures if isinstance(f, kafka.REFUSED)}
+        if not done or any(f is not None and topic not in refused for topic, f in failures):
+            return
 
 
 def _batches(producer: Any, messages: Sequence[Message]) -> dict[tuple[str, int], list[_Batch]]:
@@ -75,16 +96,20 @@ def _append(batch: _Batch, message: Message) -> bool:
     return appended is not None
 
 
-async def _submit(producer: Any, partitions: dict[tuple[str, int], list[_Batch]]) -> BaseException | None:
+async def _submit(
+    producer: Any, partitions: dict[tuple[str, int], list[_Batch]], refused: dict[str, BaseException]
+) -> BaseException | None:
     """All first batches, then all second ones: a second batch waits until the first has left."""
     depth = max((len(batches) for batches in partitions.values()), default=0)
     for level in range(depth):
         for (topic, partition), batches in partitions.items():
-            if level < len(batches):
+            if level < len(batches) and topic not in refused:
                 try:
                     batch = batches[level]
                     batch.answer = await producer.send_batch(batch.builder, topic, partition=partition)
                     batch.answer.add_done_callback(_seen)
+                except kafka.REFUSED as error:
+                    refused[topic] = error
                 except Exception as error:  # noqa: BLE001 - whatever it is, the lane stops here
                     return error
     return None
@@ -97,18 +122,22 @@ def _seen(answer: "asyncio.Future[Any]") -> None:
 
 
 def _collect(
-    count: int, partitions: dict[tuple[str, int], list[_Batch]], error: BaseException | None
+    count: int,
+    partitions: dict[tuple[str, int], list[_Batch]],
+    error: BaseException | None,
+    refused: dict[str, BaseException],
 ) -> Delivered:
     offsets: list[int | None] = [None] * count
-    for batches in partitions.values():
+    for (topic, _), batches in partitions.items():
         for batch in batches:
             base, failure = _answer(batch)
             if base is None:
-                error = error or failure
+                if topic not in refused:  # there what follows a refusal fails too
+                    error = error or failure
                 break
             for place, index in enumerate(batch.indexes):
                 offsets[index] = base + place
-    return Delivered(offsets, error)
+    return Delivered(offsets, error, refused)
 
 
 def _answer(batch: _Batch) -> tuple[int | None, BaseException | None]:

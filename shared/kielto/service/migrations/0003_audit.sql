@@ -73,4 +73,5 @@ CREATE TABLE tombstones (
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (family, key)
 );
+CREATE INDEX records_erased ON records (family, key) WHERE status = 'erased';
 ALTER TABLE reports ALTER COLUMN value DROP NOT NULL;

@@ -1,0 +1,62 @@
+"""Erasing a customer: nothing personal is left in any table, and `erased` is published everywhere."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from kielto.events.records import CompanyCustomer, Customer
+from services.customers.store.erasing import Organisation
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.erase import Erase, erase
+from services.customers.use_cases.read import Unknown, read
+from tests.integration.customers.conftest import Register
+from tests.integration.customers.test_register import AINO, CODE, ident
+
+TABLES = ("customers", "points", "identifiers", "customerships")
+
+
+async def test_nothing_is_left_but_that_they_are_erased(context: Context, people: Register) -> None:
+    other, aino = await people.put(
+        people.entry(name="Other", customerships=[{"company": "sahko", "number": "1"}]),
+        people.entry(**AINO, identity_code=CODE),
+    )
+    await people.lanes()
+    await erase(context, ident(aino))
+    with pytest.raises(Unknown):
+        await read(context, ident(aino), None)
+    for table in TABLES:
+        column = "id" if table == "customers" else "customer"
+        left = await context.pool.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = $1", aino.id)
+        assert left == 0, table
+    record = await people.record(ident(aino))
+    assert record.pop("n") == 2
+    assert record == {"subject": str(aino.id), "status": "erased"}
+    (own,) = (await people.published("company.kauppa.customers")).values()
+    assert own.pop("n") == 2
+    assert own == {"subject": context.keys.pairwise("company.kauppa", ident(aino)), "status": "erased"}
+    Customer.model_validate({**record, "version": "1.2"})
+    CompanyCustomer.model_validate({**own, "version": "1.2"})
+    assert sorted(await people.lanes()) == [("company.kauppa.customers", "bulk"), ("customers", "express")]
+    assert (await people.record(ident(other)))["n"] == 1
+    (again,) = await people.put(people.entry(**AINO))
+    assert again.id != aino.id  # whoever comes back is somebody new
+
+
+async def test_refused(context: Context, people: Register, capsys: pytest.CaptureFixture[str]) -> None:
+    (firm,) = await people.put(
+        people.entry(name="Firm", recipient="legal", customerships=[{"company": "kauppa", "number": "9"}])
+    )
+    await people.put(
+        people.entry(name="Contact", recipient="contact", organisation={"company": "kauppa", "number": "9"})
+    )
+    await people.lanes()
+    with pytest.raises(Organisation):
+        await erase(context, ident(firm))
+    with pytest.raises(Unknown):
+        await erase(context, UUID(int=1))
+    command = Erase(context)
+    assert [await command([str(uuid4())]), await command([str(firm.id)]), await command(["x"])] == [1, 1, 2]
+    assert await people.lanes() == []
+    (one,) = await people.put(people.entry(name="One"))
+    assert await command([str(one.id)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "erased"
