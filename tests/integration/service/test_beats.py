@@ -64,7 +64,7 @@ async def test_a_number_is_not_followed_after_an_unknown_answer(
     async def deliver(producer: object, messages: list[Message]) -> Delivered:
         delivered = await delivery.deliver(producer, messages)
         if messages and messages[0].key == control.BEAT.encode() and not lost:
-            beat = control.Beat.model_validate_json(messages[0].value)
+            beat = control.Beat.model_validate_json(messages[0].value or b"")
             if beat.n == 3:
                 lost.append((beat.term, beat.n))
                 return Delivered([None] * len(messages), TimeoutError())
