@@ -17,12 +17,15 @@ from kielto.subscriber.store import Store, StoreError
 from kielto.subscriber.subscriber import Subscriber
 
 if TYPE_CHECKING:
+    from kielto.subscriber.clear import Clearance, Cleared
     from kielto.subscriber.postgres import PostgresStore
 
 __all__ = [
     "Act",
     "Answer",
     "Channel",
+    "Clearance",
+    "Cleared",
     "MemoryStore",
     "Mode",
     "PostgresStore",
@@ -41,4 +44,8 @@ def __getattr__(name: str) -> Any:
         from kielto.subscriber.postgres import PostgresStore
 
         return PostgresStore
+    if name in ("Clearance", "Cleared"):  # they alone need httpx
+        from kielto.subscriber import clear
+
+        return getattr(clear, name)
     raise AttributeError(name)

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
+import numpy as np
+
 from kielto.events.control import Beat, SnapshotComplete, Void
 from kielto.events.envelope import Unreadable
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
+from kielto.subscriber.blocks import Block
+from kielto.subscriber.columns import Many
 from kielto.subscriber.content import Content, ident
 from kielto.subscriber.decode import Item
 from kielto.subscriber.freshness import BeatNumber, Freshness
@@ -99,8 +103,11 @@ class Follower:
             if offset >= ends.get(partition, 0):
                 ends[partition] = offset + 1
         for partition, end in ends.items():
-            place = (lane, partition)
-            self.state.positions[place] = max(self.state.positions.get(place, 0), end)
+            self._read_to(lane, partition, end)
+
+    def _read_to(self, lane: Lane, partition: int, end: int) -> None:
+        place = (lane, partition)
+        self.state.positions[place] = max(self.state.positions.get(place, 0), end)
 
     def _record(self, lane: Lane, partition: int, offset: int, content: Content) -> None:
         image, version = self.image, content.version
@@ -125,6 +132,46 @@ class Follower:
             self._touch(content.key, content.value if changed else None)
         if self.state.exceptions:
             self._readable_again(content.key)
+
+    def read_block(self, lane: Lane, block: Block) -> None:
+        """As `read`, for readable records in any order of offsets: each rule here holds whichever comes
+        first.
+        """
+        image = self.image
+        rows = image.find_many(block.hi, block.lo)
+        singly = _twice(block.hi)
+        new, held = (rows < 0) & ~singly, np.flatnonzero((rows >= 0) & ~singly)
+        if new.any():
+            added = block.chosen(new)
+            image.add_many(added, lane)
+            self._news(added.keys, added.values)
+        if len(held):
+            self._held(lane, block, rows, held, singly)
+        for at in sorted(np.flatnonzero(singly).tolist(), key=block.offsets.item):
+            self._record(lane, int(block.partitions[at]), int(block.offsets[at]), block.content(at))
+        for partition in np.unique(block.partitions).tolist():
+            self._read_to(lane, partition, int(block.offsets[block.partitions == partition].max()) + 1)
+
+    def _held(self, lane: Lane, block: Block, rows: Many, held: Many, singly: Many) -> None:
+        """Records of known customers: what is the same is seen again, what is newer is left to be read
+        `singly`.
+        """
+        image, known = self.image, rows[held]
+        epochs, ns = image.versions_of(known)
+        same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
+        newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
+        newer |= same & image.unreadable_of(known)
+        singly[held[newer]] = True
+        again = held[same & ~newer]
+        image.see_many(rows[again], lane, block.offsets[again])
+        if len(again):
+            self._news([block.keys[at] for at in again.tolist()], None)
+
+    def _news(self, keys: Sequence[bytes], values: Sequence[bytes] | None) -> None:
+        self._delta.news = True
+        if self._durable:
+            for at, key in enumerate(keys):
+                self._touch(key.decode(), values[at] if values else None)
 
     def _other(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
         match item:
@@ -224,6 +271,10 @@ class Follower:
             return Shut.STARTING
         return Shut.STALE if age > self.stale_seconds else None
 
+    def age(self, partition: int, now: float) -> float:
+        """Seconds that the view of a partition may be old; infinite before anything is known."""
+        return self._freshness[partition].age(now)
+
     def swept(self, row: int) -> bool:
         """Whether the row's version was last seen before the complete snapshot began, on both lanes:
         denied.
@@ -238,3 +289,12 @@ class Follower:
     def version(self, key: str) -> Version | None:
         row = self.image.find(key)
         return None if row is None else self.image.version(row)
+
+
+def _twice(hashes: Many) -> Many:
+    """Whether the same stands elsewhere too."""
+    order = np.argsort(hashes)
+    same = hashes[order][1:] == hashes[order][:-1]
+    twice = np.zeros(len(hashes), bool)
+    twice[order[1:][same]] = twice[order[:-1][same]] = True
+    return twice

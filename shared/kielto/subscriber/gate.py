@@ -72,6 +72,15 @@ class Gate:
         """Why the gate is not open for everyone, or None."""
         return self._shut(range(PARTITIONS))
 
+    def partitions(self) -> list[tuple[Reason | None, float]]:
+        """Of each partition: why its gate is shut, or None; and the age of its view in seconds."""
+        now = self._now()
+        shut = [self._follower.gate(partition, now) for partition in range(PARTITIONS)]
+        return [
+            (Reason(reason) if reason else None, self._follower.age(partition, now))
+            for partition, reason in enumerate(shut)
+        ]
+
     def _shut(self, partitions: "range | set[int]") -> Reason | None:
         now = self._now()
         for partition in partitions:

@@ -17,6 +17,10 @@ class Reason(StrEnum):
     DENIED = "denied"
     BAD_QUESTION = "bad-question"
     ALLOWED = "allowed"
+    NOT_CLEARED = "not-cleared"
+    """No clearance was got: it was not asked for, refused, or its answer was lost."""
+    CLEARANCE_OVER = "clearance-over"
+    """It has run out: ask for another one."""
 
 
 @dataclass(frozen=True, slots=True)

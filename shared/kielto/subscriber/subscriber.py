@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
-from kielto.events.topics import acks, decisions, permissions_of
+from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber.acks import Acknowledger, Sender
@@ -23,6 +24,9 @@ from kielto.subscriber.spool import Spool
 from kielto.subscriber.state import Delta
 from kielto.subscriber.store import Mark, Store, StoreError, StoreLost
 from kielto.subscriber.submit import Submitting
+
+if TYPE_CHECKING:
+    from kielto.subscriber.clear import Clearance, Cleared
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
@@ -57,12 +61,16 @@ class Subscriber:
         country: str = "FI",
         instance: UUID | None = None,
         security: Security = CLEAR,
+        clearance: "Clearance | None" = None,
     ) -> None:
         self._security = security
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
         self._whose = Party(party, dict(point_keys), country)
         self._instance, self._spool_path = instance, spool
+        self._clearance = clearance
+        self.answers: Counter[Reason] = Counter()
+        """How often `may` gave each reason."""
         self._spool: Spool | None = None
         self._denials = Denials(decisions(party))
         self._submitting: Submitting | None = None
@@ -94,6 +102,8 @@ class Subscriber:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
+        if self._clearance is not None:
+            await self._clearance.close()
         if self._spool is not None:
             self._spool.close()
 
@@ -101,11 +111,28 @@ class Subscriber:
 
     def may(self, question: Question) -> Answer:
         """Whether one may be marketed to, now. Never raises; ask directly before handing a message over."""
-        return Answer(False, Reason.STARTING) if self._gate is None else self._gate.may(question)
+        answer = Answer(False, Reason.STARTING) if self._gate is None else self._gate.may(question)
+        self.answers[answer.reason] += 1
+        return answer
 
     def may_all(self, questions: Iterable[Question]) -> list[Answer]:
         """`may` for each, in order."""
         return [self.may(question) for question in questions]
+
+    async def clear(self, questions: Iterable[Question], *, campaign: str) -> "Cleared":
+        """Ask the group itself about those whom the gate lets through; ask `Cleared.may` at each hand-over.
+
+        For senders that may not be late by even N: what is cleared is true at the primary, recorded there,
+        and runs out within seconds of asking. Raises ValueError when there is no `clearance` to ask.
+        """
+        if self._clearance is None:
+            raise ValueError("clearance: clear needs to know where to ask")
+        return await self._clearance.clear(self.may, questions, campaign)
+
+    def partitions(self) -> list[tuple[Reason | None, float]]:
+        """Of each partition: why its gate is shut, or None; and how old its view may be, in seconds."""
+        starting = [(Reason.STARTING, float("inf"))] * PARTITIONS
+        return [*starting] if self._gate is None else self._gate.partitions()
 
     def shut(self) -> Reason | None:
         """Why the gate is shut for at least some, or None."""

@@ -1,0 +1,298 @@
+"""Clear a campaign's recipients before each is handed over, and look up what was cleared."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from kielto.events.base import Hash, Ident
+from kielto.events.digests import InvalidContactPoint, digest_of
+from kielto.events.words import CHANNELS_OF, Channel, Mode, PointKind, Purpose
+from kielto.service.auth import Caller, require
+from kielto.service.postgres import Pool
+from kielto.service.problems import FieldError, Problem
+from kielto.subscriber.questions import Question, Reason
+from services.consents.api.callers import invalid
+from services.consents.store.clearances import Asked, NotPrimary
+from services.consents.use_cases.clear import Overdue, Wanted, clear, refuse_overdue
+from services.consents.use_cases.cleared import Shown, cleared
+from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
+
+RECIPIENTS = 10_000
+_ERRORS = 20
+_INLINE = 100
+_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
+
+Sender = Annotated[Caller, Depends(require("campaigns", "desk"))]
+Inquirer = Annotated[Caller, Depends(require("campaigns", "desk", "dpo", "operator"))]
+Campaign = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
+
+
+class GivenRecipient(BaseModel):
+    """As the subscribers' gate is asked: `customer` (the company's id) or `number`, and the very `address` to be used.
+
+    An address alone means everybody of the company who has it; each has to permit it. For channels whose addresses
+    have no normal form (post, door) the address is the point itself and needs `customer` or `number`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer: Hash | None = None
+    number: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    address: Annotated[str, StringConstraints(min_length=1, max_length=320)] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "GivenRecipient":
+        if self.customer is not None and self.number is not None:
+            raise ValueError("customer, number: one of them at most")
+        if self.customer is None and self.number is None and self.address is None:
+            raise ValueError("customer, number or address: one at least")
+        return self
+
+
+class GivenClearance(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    campaign: Campaign
+    purpose: Purpose
+    channel: Channel
+    partner: Ident | None = None
+    mode: Mode | None = None
+    product_group: Ident | None = None
+    recipients: list[GivenRecipient] = Field(min_length=1, max_length=RECIPIENTS)
+
+    @model_validator(mode="after")
+    def _partners(self) -> "GivenClearance":
+        named = (self.partner is not None, self.mode is not None)
+        if named != (self.purpose is Purpose.PARTNER_MARKETING,) * 2:
+            raise ValueError("partner, mode: both for partners' marketing, else none")
+        return self
+
+
+class ResultBody(BaseModel):
+    allowed: bool
+    reason: Reason = Field(description="`allowed`; `denied`; `unknown`: no customer of the company's.")
+
+
+class ClearanceBody(BaseModel):
+    id: UUID
+    valid_seconds: float = Field(description="Counted from when the request was SENT, by the sender's clock.")
+    results: list[ResultBody] = Field(description="In the order of the recipients.")
+
+
+class GivenSearch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    company: Ident | None = Field(default=None, description="If not the token's own.")
+    campaign: Campaign
+    channel: Channel
+    at: AwareDatetime
+    recipient: GivenRecipient
+
+
+class EvidenceBody(BaseModel):
+    family: str
+    key: str
+    version: str
+    decisions: list[str] = Field(
+        description="Ids, or the company's references, that the record showed at this version."
+    )
+
+
+class ShownBody(BaseModel):
+    clearance: UUID
+    asked_by: str
+    purpose: Purpose
+    channel: Channel
+    partner: str | None
+    mode: Mode | None
+    product_group: str | None
+    at: datetime
+    valid_until: datetime
+    allowed: bool
+    reason: Reason
+    record: EvidenceBody | None
+
+
+class FoundBody(BaseModel):
+    allowed: bool = Field(description="A clearance that was valid at the time allowed it.")
+    clearances: list[ShownBody]
+
+
+class Terms(NamedTuple):
+    """What the operator sets."""
+
+    valid_seconds: float = 10
+    refuses_overdue: bool = False
+
+
+def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
+    routes = APIRouter(prefix="/consents/clearances", tags=["clearances"])
+
+    @routes.post("", response_model=ClearanceBody)
+    async def post(given: GivenClearance, caller: Sender) -> Response:
+        """Whom the campaign may reach now; recorded before it is answered. Ask directly before handing over.
+
+        There is no Idempotency-Key: an answer given again would be older than it says. Asking again is harmless.
+        """
+        company = _own(caller)
+        asked = _asked(given, company, caller)
+        wanted = await _in_thread(given, context, company)
+        with _answered():
+            if terms.refuses_overdue:
+                await refuse_overdue(pool, context, company)
+            found = await clear(pool, context, asked, wanted, terms.valid_seconds)
+        body = {
+            "id": found.id,
+            "valid_seconds": terms.valid_seconds,
+            "results": [{"allowed": r.reason is Reason.ALLOWED, "reason": r.reason} for r in found.results],
+        }
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    @routes.post("/search", response_model=FoundBody)
+    async def search(given: GivenSearch, caller: Inquirer) -> FoundBody:
+        """Was the campaign allowed to reach this recipient at that time, and on what record?
+
+        A POST, so that no address stands in a URL.
+        """
+        company = given.company or caller.company
+        if company is None or company not in context.group.company_ids:
+            raise invalid("company", "is a company of the group")
+        caller.must_act_for(company)
+        try:
+            refs, _ = _named(given.recipient, given.channel, context, company)
+        except _Refused as refused:
+            raise invalid(f"recipient.{refused.field}", refused.rule) from None
+        found = await cleared(pool, company, given.campaign, given.at, refs)
+        shown = [_shown(one, context, caller) for one in found]
+        return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
+
+    return routes
+
+
+def _own(caller: Caller) -> str:
+    if caller.company is None:
+        raise Problem(
+            403, "company-needed", "A clearance is for the company of the token; this one has none."
+        )
+    return caller.company
+
+
+def _asked(given: GivenClearance, company: str, caller: Caller) -> Asked:
+    return Asked(
+        company,
+        given.campaign,
+        given.purpose,
+        given.channel,
+        given.partner,
+        given.mode,
+        given.product_group,
+        caller.subject,
+    )
+
+
+async def _in_thread(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
+    if len(given.recipients) <= _INLINE:
+        return _wanted(given, context, company)
+    return await asyncio.to_thread(_wanted, given, context, company)
+
+
+def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
+    """Raises Problem 422 that names the first recipients of whom nothing can be asked."""
+    wanted: list[Wanted] = []
+    errors: list[FieldError] = []
+    for index, one in enumerate(given.recipients):
+        try:
+            refs, digest = _named(one, given.channel, context, company)
+        except _Refused as refused:
+            errors.append(FieldError(f"recipients.{index}.{refused.field}", refused.rule))
+            if len(errors) == _ERRORS:
+                break
+            continue
+        question = Question(
+            given.purpose,
+            given.channel,
+            customer=one.customer,
+            number=one.number,
+            address=one.address,
+            product_group=given.product_group,
+            partner=given.partner,
+            mode=given.mode,
+        )
+        wanted.append(Wanted(refs[0], question, digest))
+    if errors:
+        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+    return wanted
+
+
+class _Refused(Exception):
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(field)
+        self.field, self.rule = field, rule
+
+
+def _named(
+    one: GivenRecipient, channel: Channel, context: Context, company: str
+) -> tuple[list[str], bytes | None]:
+    """What names the recipient, the nearest first, and the digest of the address. Raises _Refused."""
+    refs: list[str] = []
+    if one.customer is not None:
+        refs.append(id_ref(f"company.{company}", one.customer))
+    if one.number is not None:
+        number = _digest("number", PointKind.NUMBER, f"{company}:{one.number}", "FI")
+        refs.append(number_subject(context.keys, company, number).ref)
+    if one.address is None:
+        return refs, None
+    kind = _KIND_OF.get(channel)
+    if kind not in (PointKind.EMAIL, PointKind.PHONE):
+        if not refs:
+            raise _Refused("address", "needs customer or number beside it on this channel")
+        if len(one.address) != 64 or not set(one.address) <= set("0123456789abcdef"):
+            raise _Refused("address", "is the point itself on this channel, 64 hexadecimal digits")
+        return refs, None
+    digest = _digest("address", kind, one.address, context.group.company(company).country)
+    return [*refs, point_subject(context.keys, kind, digest).ref], digest
+
+
+def _digest(field: str, kind: PointKind, value: str, country: str) -> bytes:
+    try:
+        return digest_of(kind, value, country)
+    except InvalidContactPoint as error:
+        raise _Refused(field, str(error).partition(": ")[2]) from None
+
+
+def _shown(one: Shown, context: Context, caller: Caller) -> ShownBody:
+    record = None
+    if one.record is not None:
+        party = f"company.{caller.company}" if caller.company else None
+        decisions = sorted(context.keys.pairwise(party, i) if party else str(i) for i in one.record.decisions)
+        record = EvidenceBody(**one.record._asdict() | {"decisions": decisions})
+    return ShownBody(
+        **{name: value for name, value in one.asked._asdict().items() if name in ShownBody.model_fields},
+        clearance=one.id,
+        at=one.at,
+        valid_until=one.valid_until,
+        allowed=one.reason is Reason.ALLOWED,
+        reason=one.reason,
+        record=record,
+    )
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except Overdue:
+        raise Problem(
+            409, "subscriber-overdue", "A subscriber of the company has not applied decisions in time."
+        ) from None
+    except NotPrimary:
+        raise Problem(
+            503, "not-primary", "This database follows another one.", headers={"Retry-After": "1"}
+        ) from None

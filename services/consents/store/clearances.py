@@ -1,0 +1,203 @@
+"""Clearances: the locks, what is read under them, and the compact record of what was answered.
+
+Shared locks: clearances do not keep each other waiting, a decision waits for them and they for it, since a decision's
+lock (store/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind sorted.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from struct import Struct
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.versions import Version
+from kielto.service.epoch import NotClaimed
+from kielto.service.postgres import Conn
+from kielto.subscriber.questions import Reason
+from services.consents.store.locks import Moved
+
+_ENTRY = Struct(">8s8sBIQ")
+"""Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n."""
+_NOBODY = bytes(8)
+LONGEST_SECONDS = 300
+"""No clearance is valid for longer, so the record of one is found by its time alone."""
+_REASONS = {1: Reason.ALLOWED, 2: Reason.DENIED, 3: Reason.UNKNOWN}
+_CODES = {reason: code for code, reason in _REASONS.items()}
+
+
+class NotPrimary(Exception):
+    """This server follows another one: what it knows may be old."""
+
+
+class Holder(NamedTuple):
+    """The record of a customer of the company, as it is now."""
+
+    key: str
+    version: Version
+    body: str
+
+
+class Found(NamedTuple):
+    """By ref that was asked about. `elsewhere`: refs that name customers of other companies only."""
+
+    holders: dict[str, list[Holder]]
+    elsewhere: set[str]
+
+
+class Result(NamedTuple):
+    """`holder`: whose record decided; None: nobody's."""
+
+    ref: str
+    reason: Reason
+    holder: Holder | None
+
+
+class Asked(NamedTuple):
+    company: str
+    campaign: str
+    purpose: str
+    channel: str
+    partner: str | None
+    mode: str | None
+    product_group: str | None
+    asked_by: str
+
+
+class Entry(NamedTuple):
+    """One recipient of a clearance that was recorded. `key`: the beginning of the record's key, or None."""
+
+    clearance: asyncpg.Record
+    reason: Reason
+    key: str | None
+    version: Version
+
+
+_LOCK = """
+SELECT ref FROM subjects
+WHERE ref = ANY (array(SELECT 'c:' || customer FROM customer_refs WHERE ref = ANY ($1::text[])))
+ORDER BY ref FOR SHARE"""
+
+_LOCK_POINTS = """
+INSERT INTO subjects (ref) SELECT ref FROM unnest($1::text[]) AS r (ref) ORDER BY ref COLLATE "C"
+ON CONFLICT (ref) DO UPDATE SET ref = excluded.ref WHERE false"""
+
+_LOAD = """
+SELECT a.ref, c.customer, k.key, r.epoch, r.n, r.body
+FROM unnest($1::text[]) AS a (ref)
+CROSS JOIN LATERAL (SELECT customer FROM customer_refs x WHERE x.ref = a.ref OFFSET 0) AS c
+LEFT JOIN LATERAL (
+    SELECT substr(x.ref, length($2) + 1) AS key FROM customer_refs x
+    WHERE x.customer = c.customer AND starts_with(x.ref, $2) OFFSET 0
+) AS k ON true
+LEFT JOIN LATERAL (
+    SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
+) AS r ON true"""
+
+_SAID = "SELECT * FROM decisions WHERE ref = ANY ($1::text[])"
+
+_ADD = """
+INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
+    at, valid_until, recipients)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + make_interval(secs => $10), $11
+FROM clock_timestamp() AS t
+RETURNING (SELECT epoch FROM epoch) AS epoch, CASE
+    WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
+END"""
+
+_AT = """
+SELECT * FROM clearances WHERE company = $1 AND campaign = $2 AND at <= $3 AND valid_until >= $3
+    AND at >= $3 - interval '5 minutes'
+ORDER BY at"""
+
+_RECORD = """
+SELECT r.key, array(SELECT d.decision FROM decision_records d
+    WHERE d.family = r.family AND d.key = r.key AND (d.epoch, d.n) <= ($3::integer, $4::bigint)) AS decisions
+FROM records r WHERE r.family = $1 AND r.key >= $2 AND r.key <= $2 || repeat('f', 48)
+    AND starts_with(r.key, $2)"""
+
+_KEYS = """
+SELECT DISTINCT substr(i.ref, length($2) + 1) AS key FROM customer_refs r JOIN customer_refs i USING (customer)
+WHERE r.ref = ANY ($1::text[]) AND starts_with(i.ref, $2)"""
+
+
+async def lock(conn: Conn, refs: Sequence[str]) -> set[str]:
+    """Keep decisions about those whom these refs name out; the refs that are locked."""
+    return {row["ref"] for row in await conn.fetch(_LOCK, refs)}
+
+
+async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
+    """Keep decisions about addresses that nobody known has out, and others' clearances of them."""
+    await conn.execute(_LOCK_POINTS, refs)
+
+
+async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) -> Found:
+    """Whom the refs name and what the company's records say, in one statement after the lock. Raises Moved."""
+    family = f"company.{company}"
+    found = Found({}, set())
+    for ref, customer, key, epoch, n, body in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
+        if f"c:{customer}" not in locked:
+            raise Moved
+        if body is None:
+            found.elsewhere.add(ref)
+        else:
+            found.holders.setdefault(ref, []).append(Holder(key, Version(epoch, n), body))
+    return found
+
+
+async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
+    """Decisions that were given for these very refs."""
+    return await conn.fetch(_SAID, refs)
+
+
+async def add(conn: Conn, ident: UUID, asked: Asked, valid_seconds: float, results: Sequence[Result]) -> None:
+    """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
+    disk, this one does. Raises NotClaimed.
+    """
+    epoch = await conn.fetchval(_ADD, ident, *asked, valid_seconds, b"".join(map(_packed, results)))
+    if epoch is None:
+        raise NotClaimed
+
+
+async def at(conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str]) -> list[Entry]:
+    """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
+    then."""
+    prefix = f"i:company.{company}:"
+    keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix)}
+    asked = {_hash(ref) for ref in refs}
+    return [
+        entry
+        for row in await conn.fetch(_AT, company, campaign, when)
+        for entry in _matching(row, asked, keys)
+    ]
+
+
+async def record(conn: Conn, family: str, entry: Entry) -> tuple[str, list[UUID]]:
+    """The key of an entry's record, and the decisions that its version showed."""
+    assert entry.key is not None
+    row = await conn.fetchrow(_RECORD, family, entry.key, *entry.version)
+    return (row["key"], row["decisions"]) if row else (entry.key, [])
+
+
+async def forget(conn: Any, before: datetime) -> None:
+    await conn.execute("DELETE FROM clearances WHERE at < $1", before)
+
+
+def _hash(ref: str) -> bytes:
+    """Refs hold sealed digests and keyed hashes, so nobody finds an address by trying."""
+    return hashlib.sha256(ref.encode()).digest()[:8]
+
+
+def _packed(result: Result) -> bytes:
+    holder = result.holder
+    key = bytes.fromhex(holder.key)[:8] if holder else _NOBODY
+    epoch, n = holder.version if holder else (0, 0)
+    return _ENTRY.pack(_hash(result.ref), key, _CODES[result.reason], epoch, n)
+
+
+def _matching(row: asyncpg.Record, asked: set[bytes], keys: set[bytes]) -> Iterator[Entry]:
+    for ref, key, code, epoch, n in _ENTRY.iter_unpack(row["recipients"]):
+        if ref in asked or key in keys:
+            yield Entry(row, _REASONS[code], None if key == _NOBODY else key.hex(), Version(epoch, n))

@@ -1,0 +1,362 @@
+"""Clearances over HTTP: who may be reached, on what record, and what is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service.http import Health, create_app
+from kielto.service.postgres import Pool, open_pool, transaction
+from kielto.subscriber import Answer, Clearance, Question, Reason
+from services.consents.api import clearances
+from services.consents.api.clearances import Terms
+from services.consents.model.rules import Rules
+from services.consents.model.rules_file import Judgement
+from services.consents.store import clearances as store
+from services.consents.use_cases import decide as deciding
+from services.consents.use_cases.context import Context
+from tests.integration.consents.test_api import Tokens, as_, problem
+from tests.integration.consents.world import Someone, World
+
+Client = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+async def client(pool: Pool, context: Context) -> AsyncIterator[Client]:
+    """Of a campaign system of kauppa."""
+    opened: list[httpx.AsyncClient] = []
+
+    def make(terms: Terms | None = None, pool: Pool = pool, context: Context = context) -> httpx.AsyncClient:
+        routers = [clearances.router(pool, context, terms or Terms())]
+        app = create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True))
+        transport = httpx.ASGITransport(app)
+        opened.append(
+            httpx.AsyncClient(transport=transport, base_url="http://test", headers=as_("campaigns@kauppa"))
+        )
+        return opened[-1]
+
+    yield make
+    for http in opened:
+        await http.aclose()
+
+
+@pytest.fixture
+def http(client: Client) -> httpx.AsyncClient:
+    return client()
+
+
+def asked(*recipients: dict[str, str], channel: str = "phone", **given: Any) -> dict[str, Any]:
+    about = {"campaign": "spring", "purpose": "own_marketing", "channel": channel}
+    return about | given | {"recipients": list(recipients)}
+
+
+async def reasons(http: httpx.AsyncClient, *recipients: dict[str, str], **given: Any) -> list[str]:
+    answer = await http.post("/consents/clearances", json=asked(*recipients, **given))
+    assert answer.status_code == 200, answer.text
+    results = answer.json()["results"]
+    assert [r["allowed"] for r in results] == [r["reason"] == "allowed" for r in results]
+    return [r["reason"] for r in results]
+
+
+def consent(**given: Any) -> dict[str, Any]:
+    said = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
+    return said | {"channels": (Channel.EMAIL,)} | given
+
+
+async def test_everybody_is_asked_for_by_each_of_their_names(http: httpx.AsyncClient, world: World) -> None:
+    who, sister, banned = Someone(), Someone(("sahko",)), Someone()
+    await world.know(who, sister, banned)
+    await world.decide(world.by_id(banned))
+    key = world.key("company.kauppa", who)
+    number = who.number("kauppa").partition(":")[2]
+    assert (
+        await reasons(
+            http,
+            {"customer": key},
+            {"number": number},
+            {"address": who.phone},
+            {"customer": key, "address": who.phone},
+            {"number": number, "address": who.phone},
+            {"customer": key, "address": banned.phone},
+            {"address": banned.phone},
+            {"address": sister.phone},
+            {"number": sister.number("sahko").partition(":")[2]},
+            {"customer": world.key("company.sahko", sister)},
+            {"address": "+358401112229"},
+            {"customer": "0" * 64},
+        )
+        == ["allowed"] * 5 + ["denied"] * 2 + ["unknown"] * 5
+    )
+
+
+async def test_a_channel_a_product_group_and_a_partner_count_as_they_do_at_the_gate(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    who = Someone()
+    await world.know(who)
+    given = {"customer": world.key("company.kauppa", who)}
+    assert await reasons(http, given, channel="email") == ["denied"]
+    await world.decide(world.by_id(who), Act.CONSENT, **consent(product_groups=("groceries",)))
+    assert await reasons(http, given, channel="email") == ["denied"]
+    assert await reasons(http, given, channel="email", product_group="household") == ["denied"]
+    assert await reasons(http, given, channel="email", product_group="groceries") == ["allowed"]
+    assert await reasons(
+        http, given | {"address": who.email}, channel="email", product_group="groceries"
+    ) == ["allowed"]
+    ours = {"purpose": "partner_marketing", "partner": "matkat", "mode": "we_send"}
+    assert await reasons(http, given, **ours) == ["allowed"]
+    await world.decide(world.by_id(who), Act.OPT_OUT)
+    assert await reasons(http, given, **ours) == ["denied"]
+    post = {"address": world.keys.pairwise("company.kauppa", who.post)}
+    assert await reasons(http, given | post, channel="post") == ["allowed"]
+
+
+async def test_each_who_has_an_address_has_to_permit_it(http: httpx.AsyncClient, world: World) -> None:
+    """Also one whose record lists nothing at all there: that is what a ban looks like."""
+    one, other = Someone(phone="+358401112223"), Someone(phone="+358401112223")
+    await world.know(one, other)
+    await world.decide(world.by_id(other))
+    assert await reasons(http, {"address": one.phone}) == ["denied"]
+    assert await reasons(http, {"customer": world.key("company.kauppa", one), "address": one.phone}) == [
+        "allowed"
+    ]
+
+
+async def test_strangers_where_prospects_may_be_marketed_to(
+    client: Client, world: World, context: Context
+) -> None:
+    rules = Rules.shipped({Judgement.MARKETING_TO_PROSPECTS: True})
+    http = client(context=Context.of(context.group, context.keys, rules))
+    sister = Someone(("sahko",))
+    await world.know(sister)
+    banned, free = "+358401110001", "+358401110002"
+    await world.decide(world.by_phone(banned))
+    people = [{"address": banned}, {"address": free}, {"address": sister.phone}, {"number": "none"}]
+    assert await reasons(http, *people) == ["unknown", "allowed", "unknown", "unknown"]
+    assert await reasons(http, *people, channel="sms") == ["unknown"] * 4
+    assert await reasons(client(), *people) == ["unknown"] * 4
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        (asked({}), ["recipients.0"]),
+        (asked({"customer": "x"}), ["recipients.0.customer"]),
+        (asked({"customer": "0" * 64, "number": "1"}), ["recipients.0"]),
+        (asked({"address": "+358401112223"}, {"address": "12"}), ["recipients.1.address"]),
+        (asked({"number": " "}), ["recipients.0.number"]),
+        (asked({"address": "Kotikatu 1"}, channel="post"), ["recipients.0.address"]),
+        (asked({"number": "1", "address": "Kotikatu 1"}, channel="post"), ["recipients.0.address"]),
+        (asked({"number": "1"}, campaign="with space"), ["campaign"]),
+        (asked({"number": "1"}, partner="matkat"), [""]),
+        (asked({"number": "1"}, purpose="partner_marketing"), [""]),
+        (asked(), ["recipients"]),
+        (asked(*[{"number": "1"}] * 10_001), ["recipients"]),
+    ],
+)
+async def test_a_broken_rule_is_named_and_nothing_is_recorded(
+    http: httpx.AsyncClient, pool: Pool, given: dict[str, Any], fields: list[str]
+) -> None:
+    answer = await http.post("/consents/clearances", json=given)
+    status, slug, named = problem(answer)
+    assert (status, slug) == (422, "invalid-request")
+    assert [n.removeprefix("body") for n in named] == fields
+    assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
+
+
+async def test_only_a_campaign_system_or_a_desk_of_the_company(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    given = asked({"customer": world.key("company.kauppa", who)})
+    refusals: list[tuple[str, tuple[int, str, list[str]]]] = [
+        ("campaigns", (403, "company-needed", [])),
+        ("register@kauppa", (403, "missing-role", [])),
+        ("bad@kauppa", (401, "unauthorised", [])),
+    ]
+    for token, expected in refusals:
+        answer = await http.post("/consents/clearances", json=given, headers=as_(token))
+        assert problem(answer) == expected
+    answer = await http.post("/consents/clearances", json=given, headers=as_("campaigns@sahko"))
+    assert answer.json()["results"] == [{"allowed": False, "reason": "unknown"}]
+
+
+async def test_an_answer_is_never_given_again(http: httpx.AsyncClient, world: World) -> None:
+    """The same Idempotency-Key: an older answer would be valid for longer than it says."""
+    who = Someone()
+    await world.know(who)
+    given = asked({"customer": world.key("company.kauppa", who)})
+    headers = {"Idempotency-Key": "one"}
+    first = await http.post("/consents/clearances", json=given, headers=headers)
+    await world.decide(world.by_id(who))
+    second = await http.post("/consents/clearances", json=given, headers=headers)
+    assert [a.json()["results"][0]["allowed"] for a in (first, second)] == [True, False]
+
+
+async def found(http: httpx.AsyncClient, recipient: dict[str, str], **given: Any) -> dict[str, Any]:
+    body = {"campaign": "spring", "channel": "phone", "at": datetime.now(UTC).isoformat()} | given
+    answer = await http.post("/consents/clearances/search", json=body | {"recipient": recipient})
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+async def test_what_was_cleared_is_found_by_every_name(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    who, other = Someone(), Someone()
+    await world.know(who, other)
+    lifted = await world.decide(world.by_id(who), channels=(Channel.EMAIL,))
+    key = world.key("company.kauppa", who)
+    await reasons(http, {"customer": key}, {"customer": world.key("company.kauppa", other)})
+    number = who.number("kauppa").partition(":")[2]
+    at = datetime.now(UTC)
+    for name in ({"customer": key}, {"number": number}, {"address": who.phone}):
+        shown = await found(http, name)
+        assert shown["allowed"]
+        (one,) = shown["clearances"]
+        assert one["record"] == {
+            "family": "company.kauppa",
+            "key": key,
+            "version": f"1.{await world.version(who)}",
+            "decisions": [world.keys.pairwise("company.kauppa", lifted.decision.id)],
+        }
+    await world.decide(world.by_id(who))
+    assert (await found(http, {"customer": key}, at=at.isoformat()))["allowed"]
+    for miss in (
+        {"at": (at - timedelta(seconds=5)).isoformat()},
+        {"at": (at + timedelta(seconds=20)).isoformat()},
+        {"campaign": "summer"},
+    ):
+        assert await found(http, {"customer": key}, **miss) == {"allowed": False, "clearances": []}
+    size = await pool.fetchval("SELECT octet_length(recipients) / 2 FROM clearances")
+    assert size <= 40
+
+
+async def test_the_library_asks_for_those_whom_the_gate_lets_through(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    who, banned, kept = Someone(), Someone(), Someone()
+    await world.know(who, banned, kept)
+    await world.decide(world.by_id(banned))
+
+    async def token() -> str:
+        return "campaigns@kauppa"
+
+    def may(question: Question) -> Answer:
+        if question.address == kept.phone:
+            return Answer(False, Reason.STALE)
+        return Answer(True, Reason.ALLOWED)
+
+    questions = [Question(Purpose.OWN_MARKETING, Channel.PHONE, address=x.phone) for x in (who, banned, kept)]
+    cleared = await Clearance("http://test", token, client=http).clear(may, questions, "spring")
+    assert [cleared.may(q).reason for q in questions] == [Reason.ALLOWED, Reason.DENIED, Reason.STALE]
+    assert await pool.fetchval("SELECT octet_length(recipients) FROM clearances") == 2 * 29
+    assert cleared.clearance(questions[0]) == await pool.fetchval("SELECT id FROM clearances")
+
+
+async def test_who_may_look_up(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    await reasons(http, {"address": who.phone})
+    body = {
+        "campaign": "spring",
+        "channel": "phone",
+        "at": datetime.now(UTC).isoformat(),
+        "recipient": {"address": who.phone},
+    }
+    search = "/consents/clearances/search"
+    assert (await http.post(search, json=body, headers=as_("dpo@kauppa"))).json()["allowed"]
+    whole = {**body, "company": "kauppa"}
+    assert (await http.post(search, json=whole, headers=as_("dpo"))).json()["allowed"]
+    assert problem(await http.post(search, json=body, headers=as_("dpo"))) == (
+        422,
+        "invalid-request",
+        ["company"],
+    )
+    refused = await http.post(search, json=whole, headers=as_("dpo@sahko"))
+    assert problem(refused) == (403, "foreign-company", [])
+
+
+async def test_a_company_with_an_overdue_subscriber_is_refused_if_the_operator_says_so(
+    client: Client, world: World, pool: Pool
+) -> None:
+    who = Someone()
+    await world.know(who)
+    past = datetime.now(UTC) - timedelta(hours=1)
+    await world.decide(world.by_id(who), received_at=past, said_at=past)
+    await pool.execute("UPDATE marks SET created_at = now() - interval '1 hour'")
+    given = asked({"customer": world.key("company.kauppa", who)})
+    strict = client(Terms(refuses_overdue=True))
+    answer = await strict.post("/consents/clearances", json=given)
+    assert problem(answer) == (409, "subscriber-overdue", [])
+    assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
+    assert (await client().post("/consents/clearances", json=given)).status_code == 200
+
+
+async def test_a_server_that_only_follows_answers_nothing(
+    client: Client, dsn: str, pool: Pool, world: World
+) -> None:
+    who = Someone()
+    await world.know(who)
+    mark = "&" if "?" in dsn else "?"
+    following = await open_pool(f"{dsn}{mark}options=-cdefault_transaction_read_only%3Don", name="test")
+    try:
+        http = client(pool=following)
+        given = asked({"customer": world.key("company.kauppa", who)})
+        assert problem(await http.post("/consents/clearances", json=given)) == (503, "not-primary", [])
+    finally:
+        await following.close()
+
+
+@pytest.mark.parametrize(
+    ("set_to", "committed_with"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")]
+)
+async def test_the_commit_waits_for_the_disk(pool: Pool, set_to: str, committed_with: str) -> None:
+    asked = store.Asked("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
+    async with transaction(pool) as conn:
+        await conn.execute(f"SET LOCAL synchronous_commit = {set_to}")
+        await store.add(conn, uuid4(), asked, 10, [store.Result("p:x", Reason.UNKNOWN, None)])
+        assert await conn.fetchval("SHOW synchronous_commit") == committed_with
+
+
+async def test_before_the_epoch_nothing_is_cleared(http: httpx.AsyncClient, pool: Pool) -> None:
+    await pool.execute("DELETE FROM epoch")
+    answer = await http.post("/consents/clearances", json=asked({"number": "1"}))
+    assert problem(answer) == (503, "epoch-not-claimed", [])
+    assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
+
+
+async def test_clearances_do_not_wait_for_each_other_and_decisions_do(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    who = Someone()
+    await world.know(who)
+    key = world.key("company.kauppa", who)
+    ref = f"i:company.kauppa:{key}"
+    async with transaction(pool) as conn:
+        assert await store.lock(conn, [ref]) == {f"c:{who.id}"}
+        assert await reasons(http, {"customer": key}) == ["allowed"]
+        ban = asyncio.create_task(world.decide(world.by_id(who)))
+        done, _ = await asyncio.wait([ban], timeout=0.3)
+        assert not done
+    await ban
+    async with transaction(pool) as conn:
+        lifting = world.command(world.by_id(who), id=uuid4())
+        await deciding.decide(conn, world.context, lifting)
+        waiting = asyncio.create_task(reasons(http, {"customer": key}))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    assert await waiting == ["denied"]
+
+
+async def test_old_clearances_are_forgotten(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+    await reasons(http, {"customer": "0" * 64})
+    await store.forget(pool, datetime.now(UTC) - timedelta(days=1))
+    assert await pool.fetchval("SELECT count(*) FROM clearances") == 1
+    await store.forget(pool, datetime.now(UTC) + timedelta(minutes=1))
+    assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
