@@ -20,7 +20,8 @@ class Taken(Event):
 
 
 class Beat(Event):
-    """Heartbeat n of a leader's term, written by the relay to every partition of a restrictions topic.
+    """Heartbeat n of a leader's term, written by the relay to every partition of a restrictions topic; on a bulk
+    topic n is 0 and nothing is vouched for: it only keeps compaction going.
 
     Everything committed before the follower's last look without n-1 stands before n
     (see `kielto.subscriber.freshness`).
@@ -31,7 +32,8 @@ class Beat(Event):
     term: int = Field(ge=1)
     n: int = Field(ge=0)
     generation: int = Field(
-        ge=0, description="The newest finished snapshot generation; an older one keeps a gate shut."
+        ge=0,
+        description="The newest snapshot generation that was asked for; a gate is shut until it is complete.",
     )
     taken: tuple[Taken, ...] = ()
     at: Moment

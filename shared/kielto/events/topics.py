@@ -53,6 +53,11 @@ class Topic:
     config: dict[str, str] = field(hash=False)
     partitions: int = PARTITIONS
 
+    @property
+    def vouches(self) -> bool:
+        """Whether its beats make a reader fresh: those of the bulk topics only keep compaction going."""
+        return self.name.endswith(".restrictions.v1")
+
 
 CUSTOMERS = Family("customers", "customers", Customer, "customers.state.v1", "customers.restrictions.v1")
 CONSENTS = Family(
@@ -120,7 +125,7 @@ def _retained(milliseconds: int) -> dict[str, str]:
 def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
     """Every topic of the group. `parties` are `company.<id>` and `partner.<id>`, in any order."""
     express: tuple[type[Event], ...] = (control.Beat, control.Void)
-    bulk: tuple[type[Event], ...] = (control.SnapshotComplete,)
+    bulk: tuple[type[Event], ...] = (control.SnapshotComplete, control.Beat)
     parties = sorted(parties)
     readers = {"customers": ("consents", "marketing"), "consents": ("marketing", "customers")}
     for family in families(parties):

@@ -7,7 +7,7 @@
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from kielto.kafka.clients import DOWN, abort, close, consumer, end_offsets, producer
+from kielto.kafka.clients import DOWN, REFUSED, abort, close, consumer, end_offsets, producer
 from kielto.kafka.metadata import topic_ids
 from kielto.kafka.partitions import partition_of
 from kielto.kafka.security import CLEAR, Security, SecurityError
@@ -16,6 +16,7 @@ from kielto.kafka.topics import TopicMismatch, create_topics, verify_topics
 __all__ = [
     "CLEAR",
     "DOWN",
+    "REFUSED",
     "ConsumerRebalanceListener",
     "KafkaError",
     "Security",

@@ -9,10 +9,16 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    InvalidTimestampError,
+    InvalidTopicError,
     KafkaConnectionError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     NodeNotReadyError,
+    PolicyViolationError,
+    RecordListTooLargeError,
     RequestTimedOutError,
+    TopicAuthorizationFailedError,
 )
 
 from kielto.kafka import lenient
@@ -29,6 +35,17 @@ DOWN = (
     OSError,
 )
 """The broker is away or slow: try again. Everything else is a fault of ours or of its settings."""
+
+
+REFUSED = (
+    InvalidTimestampError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+"""The topic will not take this record, however often it is sent: too large, not ours to write. The others may."""
 
 
 def producer(

@@ -9,13 +9,13 @@ for.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from kielto.events import control, envelope
-from kielto.events.topics import PARTITIONS, Family
+from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.delivery import Message
 from kielto.service.marks import Leader
 
@@ -67,10 +67,13 @@ class Beats:
         assert row is not None
         return Look(_taken(json.loads(row["taken"])), json.loads(row["generations"]))
 
-    def messages(self, look: Look) -> list[Message]:
-        """Beat n+1 for all partitions. Call `acknowledged` when each of them was."""
+    def messages(self, look: Look, going: Container[str]) -> list[Message]:
+        """Beat n+1 for all partitions of the families in `going`: the others have marks that cannot be
+        published. Call `acknowledged` when each was.
+        """
         at = datetime.now(UTC)
-        return [message for family in self._families for message in self._beat(family, look, at)]
+        families = [family for family in self._families if family.name in going]
+        return [message for family in families for message in self._beat(family, look, at)]
 
     def acknowledged(self) -> None:
         self._n += 1
@@ -89,11 +92,10 @@ class Beats:
         return everywhere(family, beat)
 
 
-def everywhere(family: Family, beat: control.Beat) -> list[Message]:
-    """The same beat for each partition of the family's restrictions topic."""
-    assert family.express
+def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) -> list[Message]:
+    """The same beat for each partition of the family's topic of the lane."""
     encoded = envelope.encode(beat, key=control.BEAT, source=family.writer)
-    return [Message(family.express, partition, *encoded) for partition in range(PARTITIONS)]
+    return [Message(family.topic(lane), partition, *encoded) for partition in range(PARTITIONS)]
 
 
 def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:

@@ -4,20 +4,26 @@ late.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from kielto.events import control
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
 from kielto.service import marks, outbox
+from kielto.service.beats import everywhere
 from kielto.service.delivery import Delivered, Message, Stopped, deliver
 from kielto.service.marks import Leader, OpenRecord
+from kielto.service.refused import Refusals
 from kielto.service.snapshots import Snapshots
 
 LIMIT = 1000
+BEATS_APART, BEAT_AT_LEAST = 6, 3600.0
+"""The bulk topics' beats: every so many of the others, and each hour at least (max.compaction.lag is days)."""
 IDLE_SECONDS = 0.25
 _AT_ONCE = 100  # records built before the event loop goes round: about a millisecond
 _SWEEP_SECONDS = 1.0
@@ -55,7 +61,12 @@ class BulkLane:
         pace: Pace,
         snapshots: Snapshots,
         open_record: OpenRecord,
+        refusals: Refusals,
+        beat_seconds: float,
     ) -> None:
+        self._refusals = refusals
+        self._beat_seconds = min(beat_seconds * BEATS_APART, BEAT_AT_LEAST)
+        self._next_beat = time.monotonic() + self._beat_seconds
         self._open_record = open_record
         self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
         self._families, self._ids = families, topic_ids
@@ -68,7 +79,8 @@ class BulkLane:
         while not stopping.is_set():
             self._wake.clear()
             sent = await self._marks() + await self._reports()
-            busy = await self._snapshots.advance(self._conn, self._producer)
+            busy = await self._snapshots.advance(self._conn, self._producer, self._refusals)
+            await self._beat()
             if sent:
                 self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_AGE) > _LATE_SECONDS)
                 await self._pace.spend(sent)
@@ -87,8 +99,8 @@ class BulkLane:
         now = time.monotonic()
         if now >= self._next_sweep:
             self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
-        found, self._after, count = await marks.fetch(
-            self._conn, Lane.BULK, self._families, self._after, LIMIT
+        found, self._after, _ = await marks.fetch(
+            self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
         )
         messages: list[Message] = []
         for start in range(0, len(found), _AT_ONCE):
@@ -101,13 +113,14 @@ class BulkLane:
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:
             await marks.published(self._conn, Lane.BULK, done, self._ids)
-        return _whole(delivered, count)
+        topics = (marked.family.topic(Lane.BULK) for marked in found)
+        return await self._whole(delivered, topics, len(done))
 
     async def _reports(self) -> int:
         """Plain rows in the order of their ids. Few wait at a time, so they are always read from the
         first.
         """
-        rows = await self._conn.fetch(_REPORTS, LIMIT)
+        rows = await self._conn.fetch(_REPORTS, LIMIT, self._refusals.waiting())
         messages = [
             Message(
                 row["topic"],
@@ -122,16 +135,35 @@ class BulkLane:
         sent = [row["id"] for row, offset in zip(rows, delivered.offsets, strict=True) if offset is not None]
         if sent:
             await self._conn.execute("DELETE FROM reports WHERE id = ANY($1::bigint[])", sent)
-        return _whole(delivered, len(rows))
+        return await self._whole(delivered, (message.topic for message in messages), len(sent))
+
+    async def _beat(self) -> None:
+        """To every bulk partition too, so that old versions and tombstones there are compacted away in time
+        even where nobody else writes. It vouches for nothing: n is 0, and freshness is read from the
+        restrictions topics alone.
+        """
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + self._beat_seconds
+        row = await self._conn.fetchrow("SELECT epoch, term FROM epoch")
+        if row is None:
+            return
+        beat = control.Beat(epoch=row["epoch"], term=row["term"], n=0, generation=0, at=datetime.now(UTC))
+        going = self._refusals.going(self._families, Lane.BULK).values()
+        messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
+        await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)
+
+    async def _whole(self, delivered: Delivered, topics: Iterable[str], sent: int) -> int:
+        """How many were sent. Raises Stopped when some were not, other than by a topic's refusal."""
+        if delivered.error:
+            raise Stopped from delivered.error
+        await self._refusals.note(topics, delivered.refused)
+        return sent
 
 
-def _whole(delivered: Delivered, count: int) -> int:
-    if delivered.error:
-        raise Stopped from delivered.error
-    return count
-
-
-_REPORTS = "SELECT id, topic, key, value, headers FROM reports ORDER BY id LIMIT $1"
+_REPORTS = (
+    "SELECT id, topic, key, value, headers FROM reports WHERE topic <> ALL($2::text[]) ORDER BY id LIMIT $1"
+)
 
 _EXPRESS_AGE = """
 SELECT coalesce(extract(epoch FROM clock_timestamp() - (

@@ -11,6 +11,7 @@ from kielto.service import marks, outbox
 from kielto.service.beats import Beats
 from kielto.service.delivery import Message, Stopped, deliver
 from kielto.service.marks import Leader, Marked, OpenRecord
+from kielto.service.refused import Refusals
 
 LIMIT = 500
 LOOK_SECONDS = 0.25
@@ -30,7 +31,9 @@ class ExpressLane:
         topic_ids: Mapping[str, UUID],
         beats: Beats,
         open_record: OpenRecord,
+        refusals: Refusals,
     ) -> None:
+        self._refusals = refusals
         self._open_record = open_record
         self._conn, self._producer, self._beats = conn, producer, beats
         self._families, self._ids = families, topic_ids
@@ -65,7 +68,7 @@ class ExpressLane:
     async def _new(self) -> None:
         """Marks behind the last one seen: the way of nearly every ban."""
         found, self._after, count = await marks.fetch(
-            self._conn, Lane.EXPRESS, self._families, self._after, LIMIT
+            self._conn, Lane.EXPRESS, self._going(), self._after, LIMIT
         )
         await self._publish(found)
         if count == LIMIT:
@@ -81,13 +84,13 @@ class ExpressLane:
         while True:
             await self._delete()  # or what is published would be found again
             look = await self._beats.look(self._conn) if due else None  # before the marks
-            found, last, count = await marks.fetch(self._conn, Lane.EXPRESS, self._families, 0, LIMIT)
+            found, last, count = await marks.fetch(self._conn, Lane.EXPRESS, self._going(), 0, LIMIT)
             await self._publish(found)
             self._after = max(self._after, last)
             if count < LIMIT:
                 break
         if look is not None:
-            await self._send(self._beats.messages(look))
+            await self._send(self._beats.messages(look, self._going()))
             self._beats.acknowledged()
         self._next_look = time.monotonic() + LOOK_SECONDS
 
@@ -105,11 +108,18 @@ class ExpressLane:
         if delivered.error:
             await self._delete()
             raise Stopped from delivered.error
+        topics = (marked.family.topic(Lane.EXPRESS) for marked in found)
+        await self._refusals.note(topics, delivered.refused)
+
+    def _going(self) -> dict[str, Family]:
+        """Those whose topic refuses nothing just now: the others' marks wait, and no beat vouches for them."""
+        return self._refusals.going(self._families, Lane.EXPRESS)
 
     async def _send(self, messages: Sequence[Message]) -> None:
         delivered = await deliver(self._producer, messages)
         if delivered.error:
             raise Stopped from delivered.error
+        await self._refusals.note((message.topic for message in messages), delivered.refused)
 
     async def _delete(self) -> None:
         """Only what the broker has acknowledged, and exactly the marks that were read."""

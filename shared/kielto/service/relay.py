@@ -23,6 +23,7 @@ from kielto.service.bulk import BulkLane, Pace
 from kielto.service.delivery import Stopped
 from kielto.service.express import ExpressLane
 from kielto.service.marks import Leader, OpenRecord, as_kept
+from kielto.service.refused import Producers, Refusals
 from kielto.service.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
@@ -92,29 +93,41 @@ class Relay:
 
     async def _lead(self, conn: Leader) -> None:
         producer = kafka.producer(self._settings.bootstrap, security=self._settings.security)
+        producers = Producers(producer, self._settings.bootstrap, self._settings.security)
         try:
             await producer.start()
             topics = sorted({family.topic(self._lane) for family in self._settings.families})
             ids = await kafka.topic_ids(producer, topics)
             if missing := sorted(set(topics) - set(ids)):
                 raise Stopped(f"topics are missing: {', '.join(missing)}")
-            await _while_connected(conn, self._work(conn, producer, ids), self._stopping)
+            await _while_connected(conn, self._work(conn, producers, ids), self._stopping)
         finally:
             await kafka.abort(producer)
+            await producers.abort()
 
-    async def _work(self, conn: Leader, producer: Any, ids: Mapping[str, UUID]) -> None:
-        settings = self._settings
+    async def _work(self, conn: Leader, producer: Producers, ids: Mapping[str, UUID]) -> None:
+        settings, refusals = self._settings, Refusals(producer)
         families = {family.name: family for family in settings.families}
         if self._lane is Lane.EXPRESS:
             epoch, term = await _new_term(conn)
             beats = Beats(settings.beats, settings.families, epoch, term)
             lane: ExpressLane | BulkLane = ExpressLane(
-                conn, producer, families, ids, beats, settings.open_record
+                conn, producer, families, ids, beats, settings.open_record, refusals
             )
         else:
             snapshots = Snapshots(settings.bootstrap, families, security=settings.security)
             pace = Pace(settings.bulk_rate)
-            lane = BulkLane(conn, producer, families, ids, pace, snapshots, settings.open_record)
+            lane = BulkLane(
+                conn,
+                producer,
+                families,
+                ids,
+                pace,
+                snapshots,
+                settings.open_record,
+                refusals,
+                settings.beats.seconds,
+            )
         await conn.execute(_SESSION)
         self._leads(True)
         await lane.run(self._stopping)

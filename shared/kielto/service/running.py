@@ -12,7 +12,6 @@ import structlog
 from fastapi import FastAPI
 
 from kielto import kafka
-from kielto.events import control
 from kielto.events.topics import Lane
 from kielto.service import epoch, idempotency, postgres, snapshots
 from kielto.service.auditor import Auditor
@@ -130,7 +129,7 @@ class Running:
 
     async def _watch_inputs(self) -> None:
         read = [self._topics[s.topic] for s in self._service.subscriptions]
-        await self._platform.inputs.run([topic for topic in read if control.Beat in topic.carries])
+        await self._platform.inputs.run([topic for topic in read if topic.vouches])
 
     async def _housekeeping(self) -> None:
         while True:

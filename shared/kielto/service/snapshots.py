@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from kielto import kafka
 from kielto.events import control, envelope
-from kielto.events.topics import PARTITIONS, Family
+from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.delivery import Message, Stopped, deliver
 from kielto.service.epoch import NotClaimed
 from kielto.service.marks import Leader
 from kielto.service.postgres import Conn, Pool
+from kielto.service.refused import Refusals
 
 _CHUNK = 2000
 
@@ -68,9 +69,9 @@ class Snapshots:
     ) -> None:
         self._bootstrap, self._families, self._security = bootstrap, families, security
 
-    async def advance(self, conn: Leader, producer: Any) -> bool:
+    async def advance(self, conn: Leader, producer: Any, refusals: Refusals) -> bool:
         """One step of one backfill; False when there is nothing to do but wait. Raises Stopped."""
-        row = await conn.fetchrow(_NEXT, list(self._families))
+        row = await conn.fetchrow(_NEXT, list(refusals.going(self._families, Lane.BULK)))
         if row is None:
             return False
         family, generation = self._families[row["family"]], row["generation"]
@@ -80,7 +81,7 @@ class Snapshots:
         elif not row["complete"]:
             await conn.execute(_ENUMERATE, family.name, generation, row["enumerated"] or "", _CHUNK)
         else:
-            await self._finish(conn, producer, family, generation, json.loads(row["begin"]))
+            await self._finish(conn, producer, refusals, family, generation, json.loads(row["begin"]))
         return True
 
     async def _end_offsets(self, family: Family) -> dict[str, list[int]]:
@@ -98,7 +99,13 @@ class Snapshots:
             await kafka.close(consumer)
 
     async def _finish(
-        self, conn: Leader, producer: Any, family: Family, generation: int, begin: dict[str, list[int]]
+        self,
+        conn: Leader,
+        producer: Any,
+        refusals: Refusals,
+        family: Family,
+        generation: int,
+        begin: dict[str, list[int]],
     ) -> None:
         row = await conn.fetchrow(_COUNT, family.name)
         assert row is not None
@@ -116,7 +123,9 @@ class Snapshots:
         delivered = await deliver(producer, messages)
         if delivered.error:
             raise Stopped from delivered.error
-        await conn.execute(_FINISHED, family.name, generation)
+        await refusals.note([family.bulk], delivered.refused)
+        if not delivered.refused:
+            await conn.execute(_FINISHED, family.name, generation)
 
 
 _REQUEST = """

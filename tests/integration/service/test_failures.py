@@ -203,7 +203,7 @@ async def test_kafka_killed_in_the_middle(own: Bench, kafka: Kafka) -> None:
         assert versions[-1] == "1.12"
 
 
-async def test_a_refused_record_stops_the_lane_until_it_is_mended(
+async def test_a_refused_record_stops_its_topic_until_it_is_mended(
     own: Bench,
 ) -> None:
     """The broker itself refuses one record (too large for its topic): nothing overtakes it, nothing is

@@ -15,7 +15,7 @@ from kielto.events.topics import CUSTOMERS, Lane, permissions_of
 from kielto.events.words import Status
 from kielto.kafka import partition_of
 from kielto.service import marks, telemetry
-from kielto.service.delivery import Message, deliver
+from kielto.service.delivery import Delivered, Message, deliver
 from kielto.service.marks import Marked
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -139,4 +139,4 @@ async def test_nothing_behind_a_failure_counts_in_its_partition(fate: Any) -> No
 
 
 async def test_nothing_is_nothing() -> None:
-    assert await deliver(Producer({}), []) == ([], None)
+    assert await deliver(Producer({}), []) == Delivered([], None)
