@@ -1,17 +1,23 @@
 """The composition root of consents."""
 
+from collections.abc import Sequence
+
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
 from kielto.service.settings import Role
-from services.consents.api import customers, proofs
+from services.consents.api import customers, proof_live, proof_queries, proofs
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
 from services.consents.subscribers import subscriptions
 from services.consents.use_cases import locate
+from services.consents.use_cases.bury import bury_for_ever
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.live import Live
+from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.seal import seal_for_ever
+from services.consents.use_cases.subscribers import command as subscribers_command
 
 
 def build(platform: Platform) -> Service:
@@ -30,17 +36,31 @@ def build(platform: Platform) -> Service:
         if Role.RELAY in platform.settings.roles:
             await seal_for_ever(platform.pool, context, settings.seal_seconds)
 
+    async def bury() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await bury_for_ever(platform.pool, context)
+
+    async def prune() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await prune_for_ever(platform.pool, settings.dead_store_days)
+
+    async def command(words: Sequence[str]) -> int:
+        return await subscribers_command(platform.pool, context, words)
+
+    live = Live(platform.pool, context)
     return Service(
         families=(CONSENTS, *(permissions_of(party) for party in group.parties)),
         routers=[
             decisions_api.router(platform.pool, context),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
+            proof_queries.router(platform.pool, context),
+            proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
         subscriptions=subscriptions(context),
         taken={party: (decisions(party),) for party in group.parties},
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
-        background=[watch, seal],
-        commands={"seals": Seals(platform.pool, context)},
+        background=[watch, seal, bury, prune, live.run],
+        commands={"seals": Seals(platform.pool, context), "subscribers": command},
     )

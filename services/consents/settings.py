@@ -15,6 +15,11 @@ class ConsentsSettings(BaseSettings):
         description="Beats are withheld while what we know of customers is older; "
         "if not given, the least `stale_seconds` of the group.",
     )
+    dead_store_days: int = Field(
+        default=400,
+        gt=0,
+        description="For so long is kept when a store that is gone had applied what it had: proof of the past.",
+    )
     seal_seconds: float = Field(
         default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
     )

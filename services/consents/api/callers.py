@@ -1,4 +1,5 @@
-"""Who may do what: `desk` records decisions; `desk`, `dpo`, `operator` read. A company's token sees its own."""
+"""Who may do what: `desk` records decisions; `desk`, `dpo`, `operator` read; `dpo`, `operator` see
+who is late. A company's token sees its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from services.consents.use_cases.locate import UnknownDecision
 
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
+Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
 Key = Annotated[Claim | None, Depends(claimed)]
 
 

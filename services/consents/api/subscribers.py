@@ -5,8 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from kielto.group import Subscriber
 from kielto.service.postgres import Pool
 from services.consents.api.callers import Reader, party
+from services.consents.store.proof import SubscriberState
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.locate import late_seconds, subscribers
 
@@ -24,6 +26,20 @@ class SubscriberBody(BaseModel):
     exceptions: int = Field(description="Records that a store of it could not read.")
     overdue: int = Field(description="Decisions that it has not applied by its deadline.")
 
+    @classmethod
+    def of(cls, subscriber: Subscriber, state: SubscriberState) -> "SubscriberBody":
+        return cls(
+            id=subscriber.id,
+            party=subscriber.party,
+            name=subscriber.name,
+            deadline_seconds=subscriber.deadline_seconds,
+            seen_at=state.seen_at,
+            stores=state.stores,
+            late_seconds=late_seconds(state),
+            exceptions=state.exceptions,
+            overdue=state.overdue,
+        )
+
 
 class SubscribersBody(BaseModel):
     subscribers: list[SubscriberBody]
@@ -36,21 +52,6 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def get(caller: Reader) -> SubscribersBody:
         """All of the group, or the company's own for a company's token."""
         found = await subscribers(pool, context, party(caller))
-        return SubscribersBody(
-            subscribers=[
-                SubscriberBody(
-                    id=subscriber.id,
-                    party=subscriber.party,
-                    name=subscriber.name,
-                    deadline_seconds=subscriber.deadline_seconds,
-                    seen_at=state.seen_at,
-                    stores=state.stores,
-                    late_seconds=late_seconds(state),
-                    exceptions=state.exceptions,
-                    overdue=state.overdue,
-                )
-                for subscriber, state in found
-            ]
-        )
+        return SubscribersBody(subscribers=[SubscriberBody.of(*one) for one in found])
 
     return routes

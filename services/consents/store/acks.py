@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
 from kielto.events.messages import Acknowledgement, Position
 from kielto.service.postgres import Conn
 
@@ -97,12 +95,3 @@ async def take_in(
 async def end(conn: Conn, subscriber: str, instance: UUID) -> bool:
     """The instance is gone for good; False when there was none. If it speaks again after all, it is back."""
     return await conn.fetchval(_END, subscriber, instance) is not None
-
-
-async def instances(conn: Conn, subscribers: Sequence[str]) -> list[asyncpg.Record]:
-    """`subscriber, instance, generation, seen_at` of each, the latest first."""
-    return await conn.fetch(
-        "SELECT subscriber, instance, generation, seen_at FROM instances WHERE subscriber = ANY($1::text[])"
-        " ORDER BY subscriber, seen_at DESC",
-        subscribers,
-    )

@@ -15,6 +15,8 @@ from kielto.group import Subscriber
 from kielto.service.postgres import Conn
 from kielto.subscriber.acks import progress_seconds
 
+BEHIND = 10_000
+
 # The instances that count: all but those that are silent while another of the subscriber was heard for a whole life of
 # theirs. Only the broker's times are compared: no clock of ours can end an instance, nor an outage of the broker.
 _LIVE = """
@@ -44,10 +46,10 @@ _WHEREABOUTS = f"""
 WITH {_LIVE}, record AS MATERIALIZED (
     SELECT decision, family, key, epoch, n, since FROM decision_records WHERE decision = ANY($4::uuid[])
 ), place AS MATERIALIZED (
-    SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic)
+    SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic_id)
         r.decision, r.family, r.key, p.topic, p.topic_id, p.partition, p."offset"
     FROM record r JOIN publications p ON p.family = r.family AND p.key = r.key AND (p.epoch, p.n) >= (r.epoch, r.n)
-    ORDER BY r.decision, r.family, r.key, p.topic, p.at, p."offset"
+    ORDER BY r.decision, r.family, r.key, p.topic_id, p.at, p."offset"
 ), held AS MATERIALIZED (
     SELECT r.decision, s.subscriber, r.key, (
         SELECT min(a.appended_at)
@@ -145,6 +147,30 @@ WHERE since < $5 AND (received_at, decision) > ($6::timestamptz, $7::uuid)
 ORDER BY received_at, decision LIMIT $8"""  # noqa: S608
 
 
+_INSTANCES = f"""
+WITH {_LIVE}
+SELECT i.subscriber, i.instance, i.generation, i.seen_at, EXISTS (
+    SELECT FROM live l WHERE l.subscriber = i.subscriber AND l.instance = i.instance) AS live
+FROM instances i JOIN subscriber s ON s.id = i.subscriber
+ORDER BY i.subscriber, i.seen_at DESC, i.instance LIMIT 1000"""  # noqa: S608
+
+_PARTITIONS = f"""{_LACKING}
+SELECT t.topic, r.partition, r.upto AS applied, coalesce(last."offset" + 1, 0) AS published,
+    (SELECT count(*) FROM (SELECT FROM publications p
+        WHERE p.topic_id = r.topic_id AND p.partition = r.partition AND p."offset" >= r.upto
+        LIMIT {BEHIND}) b) AS behind,
+    first.at AS behind_since
+FROM reached r JOIN topic t USING (topic_id)
+LEFT JOIN LATERAL (
+    SELECT p."offset" FROM publications p WHERE p.topic_id = r.topic_id AND p.partition = r.partition
+    ORDER BY p."offset" DESC LIMIT 1) last ON true
+LEFT JOIN LATERAL (
+    SELECT p.at FROM publications p
+    WHERE p.topic_id = r.topic_id AND p.partition = r.partition AND p."offset" >= r.upto
+    ORDER BY p."offset" LIMIT 1) first ON true
+ORDER BY t.topic, r.partition"""  # noqa: S608
+
+
 class Whereabouts(NamedTuple):
     """Of one decision at one subscriber: since when its party has records that show it, how many, those published,
     those applied by every live store."""
@@ -169,6 +195,45 @@ class SubscriberState(NamedTuple):
     overdue: int
 
 
+class Receipt(NamedTuple):
+    """`party`: who brought the decision; None: ourselves."""
+
+    decision: UUID
+    party: str | None
+    received_at: datetime
+
+
+class Overdue(NamedTuple):
+    """What a subscriber has lacked since then. `party`: who brought the decision; None: ourselves."""
+
+    decision: UUID
+    party: str | None
+    received_at: datetime
+    since: datetime
+
+
+class Instance(NamedTuple):
+    """`generation`: the identity of its store's contents. `seen_at`: the broker's time of its last acknowledgement."""
+
+    subscriber: str
+    instance: UUID
+    generation: UUID
+    seen_at: datetime
+    live: bool
+
+
+class Partition(NamedTuple):
+    """`applied`: the next offset to apply of the slowest live store. `behind`: records published past it, at most
+    `BEHIND`; the oldest of them went out at `behind_since`."""
+
+    topic: str
+    partition: int
+    applied: int
+    published: int
+    behind: int
+    behind_since: datetime | None
+
+
 async def whereabouts(
     conn: Conn, asked: Sequence[UUID], subscribers: Sequence[Subscriber]
 ) -> list[Whereabouts]:
@@ -182,6 +247,34 @@ async def state(conn: Conn, subscriber: Subscriber, now: datetime) -> Subscriber
     row = await conn.fetchrow(_STATE, *_parameters([subscriber]), PARTITIONS, _due(subscriber, now))
     assert row is not None  # the statement selects one row
     return SubscriberState(*row)
+
+
+async def receipts(conn: Conn, decisions: Sequence[UUID]) -> list[Receipt]:
+    rows = await conn.fetch(
+        "SELECT id, party, received_at FROM decisions WHERE id = ANY($1::uuid[]) ORDER BY received_at",
+        decisions,
+    )
+    return [Receipt(*row) for row in rows]
+
+
+async def overdue(
+    conn: Conn, subscriber: Subscriber, now: datetime, after: tuple[datetime, UUID], limit: int
+) -> list[Overdue]:
+    """What it lacks past its deadline, the oldest receipts first, after the given receipt and decision."""
+    due = _due(subscriber, now)
+    rows = await conn.fetch(_OVERDUE, *_parameters([subscriber]), PARTITIONS, due, *after, limit)
+    return [Overdue(*row) for row in rows]
+
+
+async def instances(conn: Conn, subscribers: Sequence[Subscriber]) -> list[Instance]:
+    """Of each subscriber, the latest first."""
+    return [Instance(*row) for row in await conn.fetch(_INSTANCES, *_parameters(subscribers))]
+
+
+async def partitions(conn: Conn, subscriber: Subscriber) -> list[Partition]:
+    """How far it is, in each partition of its party's topics that anything was published in."""
+    rows = await conn.fetch(_PARTITIONS, *_parameters([subscriber]), PARTITIONS)
+    return [Partition(*row) for row in rows]
 
 
 def _due(subscriber: Subscriber, now: datetime) -> datetime:

@@ -47,7 +47,7 @@ async def locate(pool: Pool, context: Context, decision: UUID, party: str | None
     now = datetime.now(UTC)
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
     async with pool.acquire() as conn:
-        row = await decisions.get(conn, decision)
+        row = await decisions.get(conn, decision, party)
         if row is None or party not in (None, row["party"]):
             raise UnknownDecision
         found = await proof.whereabouts(conn, [decision], asked)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from kielto.service.postgres import Pool, transaction
-from services.consents.store import acks
+from services.consents.store import acks, proof
 from services.consents.use_cases.context import Context
 
 _USAGE = "usage: subscribers list | subscribers end SUBSCRIBER INSTANCE"
@@ -15,9 +15,9 @@ async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
     match words:
         case ["list"]:
             async with pool.acquire() as conn:
-                for row in await acks.instances(conn, [s.id for s in context.group.subscribers]):
-                    last = f"{row['seen_at']:%Y-%m-%dT%H:%M:%SZ}"
-                    print(f"{row['subscriber']}\t{row['instance']}\t{row['generation']}\t{last}")
+                for one in await proof.instances(conn, context.group.subscribers):
+                    state = "live" if one.live else "gone"
+                    print(f"{one.subscriber}\t{one.instance}\t{state}\t{one.seen_at:%Y-%m-%dT%H:%M:%SZ}")
             return 0
         case ["end", subscriber, instance]:
             try:

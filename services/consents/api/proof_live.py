@@ -1,0 +1,80 @@
+"""Decisions on their way, as Server-Sent Events (WHATWG HTML, section 9.2)."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from kielto.service.problems import Problem
+from services.consents.api.callers import Prover, party
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.live import Live, State, Told, TooMany, Watcher
+
+STREAM_SECONDS = 900.0
+"""Then it is asked for anew, with a token that still holds."""
+
+
+class ToldBody(BaseModel):
+    state: State
+    decision: UUID | None = Field(
+        description="For a company's token only of decisions that it brought itself."
+    )
+    reference: str | None = Field(description="The calling company's own reference of the decision.")
+    subscriber: str | None
+    at: datetime | None = Field(
+        description="accepted: of the receipt, by our clock or the broker's; else the broker's, of the acknowledgement."
+    )
+
+
+def router(live: Live, context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/consents/proof", tags=["proof"])
+
+    async def watching(
+        caller: Prover, last_event_id: Annotated[str | None, Header(max_length=60)] = None
+    ) -> AsyncIterator[tuple[Watcher, str | None]]:
+        try:
+            with live.watch(party(caller), last_event_id) as watcher:
+                yield watcher, party(caller)
+        except TooMany:
+            raise Problem(
+                503, "too-many-watchers", "As many watch as may.", headers={"Retry-After": "30"}
+            ) from None
+
+    @routes.get("/live", response_class=EventSourceResponse)
+    async def get(
+        watching: Annotated[tuple[Watcher, str | None], Depends(watching)],
+    ) -> AsyncIterator[ServerSentEvent]:
+        """From now on: one event when a decision is accepted, applied at a subscriber, and complete.
+
+        Begins anew after 15 minutes, or when the reader is too slow; with the `Last-Event-ID` what was missed is told,
+        or a `gap`: then ask for what is overdue.
+        """
+        watcher, whose = watching
+        until = time.monotonic() + STREAM_SECONDS
+        yield ServerSentEvent(comment="watching", retry=1000)
+        while (left := until - time.monotonic()) > 0:
+            try:
+                told = await watcher.next(left)
+            except TimeoutError:
+                return
+            if told is None:
+                return
+            yield ServerSentEvent(event=told.state, id=live.ident(told), data=_body(context, told, whose))
+
+    return routes
+
+
+def _body(context: Context, told: Told, party: str | None) -> ToldBody:
+    gap = told.state is State.GAP
+    return ToldBody(
+        state=told.state,
+        decision=None if gap else told.decision,
+        reference=context.keys.pairwise(party, told.decision) if party and not gap else None,
+        subscriber=told.subscriber,
+        at=told.at,
+    )

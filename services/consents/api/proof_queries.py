@@ -1,0 +1,232 @@
+"""Who is late with what, for a data protection officer or an operator; a company's token sees its own."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from kielto.service.postgres import Pool
+from kielto.service.problems import Problem
+from services.consents.api.callers import Prover, invalid, party
+from services.consents.api.subscribers import SubscriberBody
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.overdue import (
+    FIRST,
+    After,
+    Late,
+    Standing,
+    UnknownSubscriber,
+    Week,
+    late,
+    standing,
+    travel,
+)
+
+_WEEKS = 12
+
+
+class InstanceBody(BaseModel):
+    instance: UUID
+    store: UUID = Field(
+        description="Identity of its store's contents: another one after it was emptied or restored."
+    )
+    seen_at: datetime = Field(description="When the broker appended its last acknowledgement.")
+    live: bool = Field(description="Only live instances count.")
+
+
+class PartitionBody(BaseModel):
+    topic: str
+    partition: int
+    applied: int = Field(description="The next offset to apply of its slowest live store.")
+    published: int = Field(description="The offset behind the last record of ours.")
+    behind: int = Field(description="Records published past `applied`; 10000: at least so many.")
+    behind_since: datetime | None = Field(
+        description="When the first of them went out, by the primary's clock."
+    )
+
+
+class StandingBody(SubscriberBody):
+    instances: list[InstanceBody]
+    partitions: list[PartitionBody]
+
+    @classmethod
+    def of_standing(cls, found: Standing) -> "StandingBody":
+        instances = [
+            InstanceBody(instance=i.instance, store=i.generation, seen_at=i.seen_at, live=i.live)
+            for i in found.instances
+        ]
+        partitions = [PartitionBody(**p._asdict()) for p in found.partitions]
+        known = SubscriberBody.of(found.subscriber, found.state).model_dump()
+        return cls(**known, instances=instances, partitions=partitions)
+
+
+class LateAt(BaseModel):
+    subscriber: str
+    party: str
+    since: datetime = Field(
+        description="When the deadline began to run: the receipt, or a fact that came later."
+    )
+    overdue_seconds: float = Field(description="How long ago the deadline ended, by our clock.")
+
+
+class LateBody(BaseModel):
+    decision: UUID | None = Field(
+        description="For a company's token only of decisions that it brought itself."
+    )
+    reference: str | None = Field(description="The calling company's own reference of the decision.")
+    received_at: datetime = Field(description="By our clock; of a decision from a topic, the broker's.")
+    missing_at: list[LateAt]
+
+
+class OverdueBody(BaseModel):
+    decisions: list[LateBody] = Field(description="The oldest receipts first.")
+    next: str | None = Field(description="`after` of the next page; null: this was the last.")
+
+
+class TravelBody(BaseModel):
+    """Seconds from receipt (our clock, or the broker's) to the broker's time of the acknowledgement."""
+
+    week: str = Field(examples=["2026-W47"])
+    party: str
+    subscriber: str | None = Field(description="null: all subscribers of the party together.")
+    decisions: int = Field(description="Decisions times subscribers that were measured.")
+    one_in: int = Field(description="1: all decisions of the week; k: every k-th, by a hash of its id.")
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class PropagationBody(BaseModel):
+    weeks: list[TravelBody]
+
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Decisions in a page.")]
+Behind = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
+AWeek = Annotated[
+    str | None, Query(pattern=r"^[0-9]{4}-W[0-9]{2}$", description="An ISO week (UTC), as 2026-W47.")
+]
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/consents", tags=["proof"])
+
+    @routes.get("/subscribers/{ident}", response_model=StandingBody)
+    async def one(ident: str, caller: Prover) -> StandingBody:
+        """How far it is in each partition, which instances it has, and how late it is."""
+        try:
+            return StandingBody.of_standing(await standing(pool, context, ident, party(caller)))
+        except UnknownSubscriber:
+            raise _unknown() from None
+
+    @routes.get("/subscribers/{ident}/overdue", response_model=OverdueBody)
+    async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
+        """What it has not applied by its deadline, the oldest first."""
+        try:
+            found = await late(pool, context, party(caller), ident, _after(context, after), limit)
+        except UnknownSubscriber:
+            raise _unknown() from None
+        return _overdue(context, found, party(caller), limit)
+
+    @routes.get("/proof/overdue", response_model=OverdueBody)
+    async def overdue(caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
+        """Every decision that some subscriber has not applied by its deadline, the oldest first."""
+        found = await late(pool, context, party(caller), None, _after(context, after), limit)
+        return _overdue(context, found, party(caller), limit)
+
+    @routes.get("/proof/propagation", response_model=PropagationBody)
+    async def propagation(
+        caller: Prover, first: AWeek = None, last: AWeek = None, company: str | None = None
+    ) -> PropagationBody:
+        """How long decisions took to every subscriber, by week and party: this week's, or those of up to 12 weeks."""
+        if company:
+            caller.must_act_for(company)
+        asked = f"company.{company}" if company else party(caller)
+        if asked not in (None, *context.group.parties):
+            raise invalid("company", "is a company of the group")
+        rows = await travel(pool, context, asked, _weeks(first, last))
+        return PropagationBody(
+            weeks=[
+                TravelBody(
+                    week=str(week),
+                    **row._asdict(),
+                    **dict(zip(("p50", "p95", "p99", "max"), row.seconds, strict=True)),
+                )
+                for week, row in rows
+            ]
+        )
+
+    return routes
+
+
+def _overdue(context: Context, found: list[Late], party: str | None, limit: int) -> OverdueBody:
+    now = datetime.now(UTC)
+    bodies = [
+        LateBody(
+            decision=one.decision if party in (None, one.party) else None,
+            reference=context.keys.pairwise(party, one.decision) if party else None,
+            received_at=one.received_at,
+            missing_at=[
+                LateAt(
+                    subscriber=s.id,
+                    party=s.party,
+                    since=o.since,
+                    overdue_seconds=(now - o.since).total_seconds() - s.deadline_seconds,
+                )
+                for s, o in one.at
+            ],
+        )
+        for one in found
+    ]
+    return OverdueBody(decisions=bodies, next=_place(context, found[-1]) if len(found) == limit else None)
+
+
+def _weeks(first: str | None, last: str | None) -> list[Week]:
+    this = Week.of(datetime.now(UTC))
+    end = _week("last", last) if last else _week("first", first) if first else this
+    begin = _week("first", first) if first else end
+    weeks = (end.begin - begin.begin) // timedelta(days=7) + 1
+    if not 1 <= weeks <= _WEEKS:
+        raise invalid("last", f"is not before first, and at most {_WEEKS} weeks with it")
+    return [Week.of(begin.begin + timedelta(days=7 * n)) for n in range(weeks)]
+
+
+def _week(field: str, text: str) -> Week:
+    week = Week(int(text[:4]), int(text[6:]))
+    try:
+        if not 2000 <= week.begin.year <= 2200:
+            raise ValueError
+    except ValueError:
+        raise invalid(field, "is a week of its year, of 2000 to 2200") from None
+    return week
+
+
+_TAG = b"overdue."
+
+
+def _place(context: Context, last: Late) -> str:
+    """Sealed: it names a decision, which need not be the caller's."""
+    micros = (last.received_at - _EPOCH) // timedelta(microseconds=1)
+    return context.keys.seal(micros.to_bytes(8, signed=True) + last.decision.bytes + _TAG)
+
+
+def _after(context: Context, text: str | None) -> After:
+    if text is None:
+        return FIRST
+    try:
+        opened = context.keys.open(text)
+        if opened[24:] != _TAG:
+            raise ValueError
+    except ValueError:
+        raise invalid("after", "is the next of a page before") from None
+    micros = int.from_bytes(opened[:8], signed=True)
+    return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _unknown() -> Problem:
+    return Problem(404, "unknown-subscriber", "There is no such subscriber.")
