@@ -1,0 +1,179 @@
+"""./kielto test faults: break everything around the product on a schedule, and see whether a promise breaks too.
+
+Each seed runs fault -> heal -> quiesce -> check on real Kafka and PostgreSQL with every process killable. A failing
+seed is run again with --scenario N --seed S.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import machine
+from tests.faults.picture import draw
+from tests.faults.run import Options, Outcome, Run, Skipped
+from tests.faults.schedule import SCENARIOS, Scenario
+from tests.faults.world import STALE_SECONDS
+
+FULL_BEAT_STALE = 30.0
+
+
+def main(arguments: list[str]) -> int:
+    given = _parser().parse_args(arguments)
+    numbers = given.scenario or sorted(SCENARIOS)
+    seeds = tuple(given.seed or range(1, given.seeds + 1))
+    options = Options(seeds, given.decisions, given.factor)
+    console = Console(width=max(Console().width, 110))
+    console.print(
+        f"scenarios {numbers}, seeds {list(seeds)}, {given.decisions} decisions a seed; a gate's N is "
+        f"{STALE_SECONDS:g} s (scaled by {STALE_SECONDS / FULL_BEAT_STALE:g}), long absences by {given.factor:g}"
+    )
+    folder = Path(tempfile.mkdtemp(prefix="kielto-faults-"))
+    if given.pictures:
+        given.pictures.mkdir(parents=True, exist_ok=True)
+    outcomes: list[Outcome] = []
+    skipped: dict[int, str] = {}
+    try:
+        for number in numbers:
+            try:
+                outcomes += asyncio.run(
+                    _scenario(SCENARIOS[number], options, folder, given.pictures, console)
+                )
+            except Skipped as why:
+                skipped[number] = str(why)
+                console.print(f"scenario {number} SKIPPED: {why}")
+    finally:
+        if given.history:
+            given.history.mkdir(parents=True, exist_ok=True)
+            for file in folder.glob("*.jsonl"):
+                shutil.copy(file, given.history)
+        shutil.rmtree(folder, ignore_errors=True)
+    _table(outcomes, console)
+    if given.json:
+        given.json.write_text(
+            json.dumps(_report(outcomes, skipped, given), indent=2) + "\n", encoding="utf-8"
+        )
+    good = bool(outcomes) and all(o.verdict.good for o in outcomes)
+    console.print("every promise held" if good else "A PROMISE WAS BROKEN")
+    return 0 if good else 1
+
+
+async def _scenario(
+    scenario: Scenario, options: Options, folder: Path, pictures: Path | None, console: Console
+) -> list[Outcome]:
+    console.rule(f"scenario {scenario.number}: {scenario.title}")
+    outcomes = []
+    async for outcome in Run(scenario, options, folder).seeds():
+        outcomes.append(outcome)
+        for fault in outcome.faults:
+            console.print(f"  {fault}", style="dim", highlight=False)
+        console.print(_line(outcome), highlight=False)
+        for found in _found(outcome)[:10]:
+            console.print(f"    {found}", style="red", highlight=False)
+        if pictures is not None:
+            title = f"scenario {scenario.number}, seed {outcome.seed}: {scenario.title}"
+            draw(outcome.events, title, pictures / f"faults-{scenario.number}-{outcome.seed}.svg")
+    return outcomes
+
+
+def _line(outcome: Outcome) -> str:
+    v = outcome.verdict
+    return (
+        f"seed {outcome.seed}: {'held  ' if v.good else 'BROKEN'} {v.acknowledged} acknowledged, {v.refused} refused, "
+        f"{v.unknown} unknown; lost {len(v.lost)}, unequal {len(v.unequal)}; asked {v.asked}, late yes {len(v.late)}, "
+        f"after the bound {len(v.breached)}, longest yes {v.longest_yes:.2f} s; at rest after {v.quiet_seconds:.1f} s; "
+        f"{outcome.seconds:.0f} s in all"
+    )
+
+
+def _found(outcome: Outcome) -> list[str]:
+    v = outcome.verdict
+    return [*v.lost, *v.unequal, *v.late, *v.breached, *v.other]
+
+
+def _table(outcomes: list[Outcome], console: Console) -> None:
+    table = Table(title="by scenario")
+    for column in (
+        "scenario",
+        "seeds",
+        "acknowledged",
+        "lost",
+        "unequal",
+        "late yes",
+        "after bound",
+        "longest yes s",
+    ):
+        table.add_column(column, justify="left" if column == "scenario" else "right")
+    for number in sorted({o.scenario.number for o in outcomes}):
+        of = [o for o in outcomes if o.scenario.number == number]
+        verdicts = [o.verdict for o in of]
+        table.add_row(
+            f"{number} {of[0].scenario.title}",
+            str(len(of)),
+            str(sum(v.acknowledged for v in verdicts)),
+            str(sum(len(v.lost) for v in verdicts)),
+            str(sum(len(v.unequal) for v in verdicts)),
+            str(sum(len(v.late) for v in verdicts)),
+            str(sum(len(v.breached) for v in verdicts)),
+            f"{max(v.longest_yes for v in verdicts):.2f}",
+        )
+    console.print(table)
+
+
+def _report(outcomes: list[Outcome], skipped: dict[int, str], given: argparse.Namespace) -> dict[str, object]:
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine.describe(),
+        "stale_seconds": STALE_SECONDS,
+        "factor": given.factor,
+        "skipped": skipped,
+        "seeds": [
+            {
+                "scenario": o.scenario.number,
+                "seed": o.seed,
+                "faults": [str(f) for f in o.faults],
+                "good": o.verdict.good,
+                "acknowledged": o.verdict.acknowledged,
+                "refused": o.verdict.refused,
+                "unknown": o.verdict.unknown,
+                "lost": len(o.verdict.lost),
+                "unequal": len(o.verdict.unequal),
+                "late": len(o.verdict.late),
+                "breached": len(o.verdict.breached),
+                "asked": o.verdict.asked,
+                "longest_yes_seconds": round(o.verdict.longest_yes, 3),
+                "quiet_seconds": round(o.verdict.quiet_seconds, 2),
+                "seconds": round(o.seconds, 1),
+                "found": _found(o)[:20],
+            }
+            for o in outcomes
+        ],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./kielto test faults", description=__doc__)
+    parser.add_argument(
+        "--scenario", type=int, action="append", choices=sorted(SCENARIOS), help="repeatable; all"
+    )
+    parser.add_argument("--seed", type=int, action="append", help="repeatable; instead of --seeds")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds 1 to N of each scenario (default 20)")
+    parser.add_argument("--decisions", type=int, default=210, help="in each seed (default 210)")
+    parser.add_argument(
+        "--factor", type=float, default=1 / 60, help="scales long absences (default 1/60; 1 is full)"
+    )
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a timeline of each seed, as SVG")
+    parser.add_argument("--history", type=Path, metavar="FOLDER", help="keep the histories, as JSON lines")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all verdicts there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""One scenario on a world of its own: its seeds one after another, each fault -> heal -> quiesce -> check."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from deploy.local.stack import Stack
+from kielto.events.topics import Lane, families
+from tests.e2e import log
+from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal
+from tests.faults.history import History
+from tests.faults.inject import Injector
+from tests.faults.load import MIXED, NO_PER_SEED, Load
+from tests.faults.schedule import Fault, Scenario
+from tests.faults.verdict import Verdict, judge
+from tests.faults.world import STALE_SECONDS, SmallDisk, World
+
+COMPACTS = {"segment.ms": "1000", "min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000"}
+AFTER_SECONDS = STALE_SECONDS + 1.0
+"""Senders ask on for so long after the world is whole, so that the bound is seen to hold to its end."""
+
+
+class Skipped(Exception):
+    """The scenario cannot be run here; says why."""
+
+
+@dataclass(slots=True)
+class Options:
+    seeds: tuple[int, ...]
+    decisions: int = 210
+    factor: float = 1 / 60
+    bugs: Mapping[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of one seed; `events` is its part of the history."""
+
+    scenario: Scenario
+    seed: int
+    faults: list[Fault]
+    verdict: Verdict
+    events: list[dict[str, object]]
+    seconds: float
+
+
+class Run:
+    """A world for one scenario; `seeds()` yields the outcome of each."""
+
+    def __init__(self, scenario: Scenario, options: Options, folder: Path) -> None:
+        self._scenario, self._options, self._folder = scenario, options, folder
+        self.history = History(folder / f"scenario-{scenario.number}.jsonl")
+
+    async def seeds(self) -> AsyncIterator[Outcome]:
+        async with self._world() as (world, injector):
+            customers = MIXED + NO_PER_SEED * len(self._options.seeds)
+            load = Load(world, customers, self.history)
+            await load.bring_customers()
+            if self._scenario.compacting:
+                await _compact_at_once(world)
+            for place, seed in enumerate(self._options.seeds):
+                outcome = await self._one(world, injector, load, seed, MIXED + NO_PER_SEED * place)
+                if seed == self._options.seeds[-1] and self._leaves_its_log:
+                    outcome.verdict.other += await _the_log_must_be_right(world)
+                yield outcome
+
+    @property
+    def _leaves_its_log(self) -> bool:
+        """Nobody repairs, and nothing is compacted away."""
+        return not (self._scenario.auditor or self._scenario.compacting)
+
+    async def _one(self, world: World, injector: Injector, load: Load, seed: int, first: int) -> Outcome:
+        history, scenario, options = self.history, self._scenario, self._options
+        faults = scenario.expand(seed, world.names, options.factor)
+        steps = load.expand(seed, first, options.decisions, scenario.contended)
+        phase = scenario.phase(options.factor)
+        over, began, place = asyncio.Event(), time.monotonic(), len(history.events)
+        people = range(first, first + NO_PER_SEED)
+        async with asyncio.TaskGroup() as tasks:
+            for follower in world.stores:
+                tasks.create_task(load.ask_on(follower, people, over))
+            history.add("phase", name="fault", seed=seed)
+            clients = 64 if scenario.contended else 16
+            giving = tasks.create_task(load.give(steps, per_second=len(steps) / phase, clients=clients))
+            await injector.run(faults)
+            history.add("phase", name="heal")
+            await injector.heal()
+            await giving
+            history.add("phase", name="quiesce")
+            healed = time.monotonic()
+            await settle(world, load, world.stores, seconds=90)
+            quiet = time.monotonic() - healed
+            await asyncio.sleep(max(0.0, AFTER_SECONDS - quiet))
+            over.set()
+        history.add("phase", name="check")
+        events = history.events[place:]
+        verdict = judge(events, STALE_SECONDS)
+        verdict.quiet_seconds = quiet
+        verdict.lost = await acknowledged_are_kept(world, load)
+        verdict.unequal = await stores_equal(world, world.stores)
+        return Outcome(scenario, seed, faults, verdict, events, time.monotonic() - began)
+
+    @asynccontextmanager
+    async def _world(self) -> AsyncIterator[tuple[World, Injector]]:
+        disk = _disk(self._scenario, self._folder)
+        if disk is not None:
+            await asyncio.to_thread(disk.mount)
+        stack = Stack((disk.folder if disk else self._folder) / f"stack-{self._scenario.number}")
+        folder = self._folder / f"world-{self._scenario.number}"
+        world = World(stack, folder, self._scenario, self._options.bugs)
+        try:
+            await world.open_doors()
+            await asyncio.to_thread(stack.start)
+            await asyncio.to_thread(world.start)
+            yield world, Injector(world, self.history, disk)
+        finally:
+            await asyncio.to_thread(world.stop)
+            for process in world.extra.values():
+                await asyncio.to_thread(process.stop)
+            await world.close()
+            await asyncio.to_thread(stack.stop)
+            if disk is not None:
+                await asyncio.to_thread(disk.unmount)
+            self.history.close()
+
+
+def _disk(scenario: Scenario, folder: Path) -> SmallDisk | None:
+    if not scenario.small_disk:
+        return None
+    if os.geteuid() != 0:
+        raise Skipped("a disk that can be filled is a file system of its own, which only root can mount")
+    return SmallDisk(Path(tempfile.mkdtemp(prefix="kielto-disk-", dir=folder)))
+
+
+async def _compact_at_once(world: World) -> None:
+    """The state topics' segments roll and are cleaned within seconds: a week's compaction in a moment."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.stack.kafka.bootstrap)
+    await admin.start()
+    try:
+        config = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", **COMPACTS}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name, config) for name in _state_topics(world)]
+        await admin.alter_configs(resources)
+    finally:
+        await admin.close()
+
+
+async def _the_log_must_be_right(world: World) -> list[str]:
+    """Nobody repaired anything in this world: the last record of each key must be its highest."""
+    return log.regressions(await log.versions(world.stack.kafka.bootstrap, _state_topics(world)))
+
+
+def _state_topics(world: World) -> list[str]:
+    return sorted({family.topic(lane) for family in families(world.group.parties) for lane in Lane})

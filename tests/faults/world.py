@@ -1,0 +1,124 @@
+"""The product under test: a cluster whose processes take orders, come by doors, and may stand on a small disk."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from deploy.local import ports
+from deploy.local.paths import ROOT
+from deploy.local.processes import Process
+from deploy.local.services import Services
+from deploy.local.stack import Stack
+from tests.e2e.cluster import RELAYS, Cluster
+from tests.faults.proxy import Door
+from tests.faults.schedule import Names, Scenario
+
+STALE_SECONDS = 3.0
+BEAT_SECONDS = 0.5
+DISK_MIB = 900
+EXTRA = ("consents-extra-0", "consents-extra-1")
+"""Consumers of consents that join and leave; not started with the rest."""
+
+
+class World(Cluster):
+    """`doors` by who comes through them: `consents` (its relays and consumers) and `followers`."""
+
+    def __init__(
+        self, stack: Stack, folder: Path, scenario: Scenario, bugs: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(stack, folder, bugs)
+        folder.mkdir(parents=True, exist_ok=True)
+        group = folder / "group.yaml"
+        group.write_text(_impatient((ROOT / "group.yaml").read_text(encoding="utf-8")), encoding="utf-8")
+        self.services = Services(stack, folder, beat_seconds=BEAT_SECONDS, group_file=group)
+        self.group, self.ports = self.services.group, dict(self.services.ports)
+        self.scenario = scenario
+        self.doors = {name: Door(name) for name in ("consents", "followers")} if scenario.doors else {}
+        stack.kafka.doors = {door.behind: door.port for door in self.doors.values()}
+        self.extra: dict[str, Process] = {}
+
+    @property
+    def names(self) -> Names:
+        return Names(("customers", "consents", "marketing", *RELAYS), tuple(self.stores))
+
+    async def open_doors(self) -> None:
+        for door in self.doors.values():
+            await door.open()
+
+    async def close(self) -> None:
+        for door in self.doors.values():
+            await door.close()
+        await self.http.aclose()
+
+    def start(self) -> None:
+        super().start()
+        for name in EXTRA:
+            own = {"KIELTO_ROLES": "consumers", "KIELTO_HTTP_PORT": str(ports.free_port())}
+            environment = {**self.services.environment("consents"), **own}
+            command = [sys.executable, "-m", "services.consents"]
+            self.extra[name] = Process(name, command, self.folder / f"{name}.log", environment=environment)
+
+    def order(self, name: str, **what: object) -> None:
+        """What the process does to itself in its next life. A date stays, a point does not."""
+        file = self._orders(name)
+        before = json.loads(file.read_text()) if file.exists() else {}
+        kept = {"days": before["days"]} if "days" in before else {}
+        file.write_text(json.dumps({**kept, **what}))
+
+    def _orders(self, name: str) -> Path:
+        return self.folder / f"{name}.orders.json"
+
+    def _add(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+        if door := self._door(name):
+            environment = {**environment, "KIELTO_KAFKA_BOOTSTRAP": door.bootstrap}
+        environment = {**environment, "KIELTO_AUDITOR": "on" if self.scenario.auditor else "off"}
+        if bug := self.bugs.get(name):
+            command = ["tests.e2e.planted", bug, *command]
+        command = ["tests.faults.hooks", str(self._orders(name)), *command]
+        log = self.folder / f"{name}.log"
+        self.processes[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
+
+    def _door(self, name: str) -> Door | None:
+        kind = "followers" if name in self.stores else "consents" if name.startswith("consents") else ""
+        return self.doors.get(kind)
+
+
+def _impatient(text: str) -> str:
+    """The shipped group, with a gate that shuts sooner, so that its bound is seen within a test."""
+    group = yaml.safe_load(text)
+    group["beat_seconds"] = BEAT_SECONDS
+    for subscriber in group["subscribers"]:
+        subscriber["stale_seconds"] = STALE_SECONDS
+        subscriber["deadline_seconds"] = 20
+    return yaml.safe_dump(group, allow_unicode=True)
+
+
+class SmallDisk:
+    """A file system of its own for the servers' data, which can be filled. Needs root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._filler = folder, folder / "filler"
+
+    def mount(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = ["-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs"]
+        subprocess.run(["mount", *options, str(self.folder)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "-l", str(self.folder)], check=False)
+
+    def fill(self) -> None:
+        block = bytes(1024 * 1024)
+        try:
+            with self._filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(block)
+        except OSError:
+            pass
+
+    def free(self) -> None:
+        self._filler.unlink(missing_ok=True)
