@@ -138,9 +138,12 @@ def test_secrets_are_named_and_never_given() -> None:
         assert settings_of(name)["KIELTO_POSTGRES_DSN"] is None
         (dsn,) = [e for e in container["env"] if e["name"] == "KIELTO_POSTGRES_DSN"]
         assert dsn["valueFrom"]["secretKeyRef"] == {"name": name, "key": "postgres-dsn"}
-        (keys,) = [v["secret"] for v in pods()[name]["volumes"] if "secret" in v]
-        assert keys["secretName"] == name
-    assert all(value for value in settings_of("setup").values()), "set-up needs no secret"
+        held = {v["name"]: v["secret"]["secretName"] for v in pods()[name]["volumes"] if "secret" in v}
+        assert held == {"keys": name, "kafka": "kafka-ca"}
+    login = {"KIELTO_KAFKA_SASL_USERNAME", "KIELTO_KAFKA_SASL_PASSWORD"}
+    for name in (*SERVICES, "setup"):
+        assert login <= {variable for variable, value in settings_of(name).items() if value is None}
+    assert {v for v, value in settings_of("setup").items() if value is None} == login, "set-up needs no other"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,8 @@ def test_the_environment_is_what_the_process_reads(
     known = {f"KIELTO_{field.upper()}" for m in (ServiceSettings, SetupSettings) for field in m.model_fields}
     assert set(settings_of(name)) <= known
     mounts = {m["mountPath"] for m in pods()[name]["containers"][0]["volumeMounts"]}
-    for field in {"group_file", "keys_file"} & set(type(settings).model_fields):
+    assert settings_of(name)["KIELTO_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
+    for field in {"group_file", "keys_file", "kafka_ca_file"} & set(type(settings).model_fields):
         assert str(Path(getattr(settings, field)).parent) in mounts
 
 
