@@ -6,6 +6,7 @@ from deploy.local import files, jars, kafka_files, ports
 from deploy.local.paths import HOME
 from deploy.local.processes import Process, ProcessFailed
 from deploy.local.progress import say
+from deploy.local.running import Running
 
 
 class Kafka:
@@ -84,28 +85,13 @@ class Kafka:
             return 0
 
 
-class RunningKafka(Kafka):
+class RunningKafka(Running, Kafka):
     """A broker that runs already, by its bootstrap servers."""
 
-    managed = False
+    setting = "KIELTO_KAFKA"
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self.version = ""
-        self._process = None
-
-    @property
-    def process(self) -> Process:
-        raise ProcessFailed("KIELTO_KAFKA is not ours to start or stop")
-
-    def begin(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        self.process.stop()
 
 
 def start_cache(classpath: list[Path]) -> Path:

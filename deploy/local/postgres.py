@@ -7,6 +7,7 @@ import psutil
 
 from deploy.local import account, databases, files, ports, postgres_files
 from deploy.local.processes import Process, ProcessFailed
+from deploy.local.running import Running
 
 SETTINGS = {
     "max_connections": "200",
@@ -109,28 +110,13 @@ class Postgres:
         return len(lines) > 7 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
 
-class RunningPostgres(Postgres):
+class RunningPostgres(Running, Postgres):
     """A server that runs already, by the DSN of a user that may create databases and roles."""
 
-    managed = False
+    setting = "KIELTO_POSTGRES"
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self.version = ""
-        self._process = None
-
-    @property
-    def process(self) -> Process:
-        raise ProcessFailed("KIELTO_POSTGRES is not ours to start or stop")
-
-    def begin(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        self.process.stop()
 
     def dsn(self, database: str = "postgres") -> str:
         return databases.with_database(self._dsn, database)

@@ -85,8 +85,6 @@ class Services:
     def environment(self, name: str) -> dict[str, str]:
         """The whole environment of a service's process."""
         own = {
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
-            "PYTHONSAFEPATH": "1",  # and not the folder it is started from
             "KIELTO_POSTGRES_DSN": self.dsns[name],
             "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
             "KIELTO_GROUP_FILE": str(self.group_file),
@@ -99,7 +97,28 @@ class Services:
         }
         if self.beat_seconds is not None:
             own["KIELTO_BEAT_SECONDS"] = str(self.beat_seconds)
-        return {key: value for key, value in os.environ.items() if not key.startswith("KIELTO_")} | own
+        return environment_of(own)
+
+    def receiver(
+        self, name: str, port: int, *, store: str | None = None, module: str = "deploy.local.demo.receiver"
+    ) -> tuple[list[str], dict[str, str]]:
+        """What is run with `python -m`, and its whole environment, for one of the group's subscriber systems.
+
+        `store`: the DSN of its own database; in memory otherwise.
+        """
+        (party,) = {s.party for s in self.group.subscribers if s.id == name}
+        command = [module, name, "--port", str(port)]
+        command += ["--keys", str(keys.party_file(self.keys_folder, party))]
+        command += ["--spool", str(self.folder / f"{name}.spool")]
+        if store is not None:
+            command += ["--store", store]
+        own = {
+            "KIELTO_GROUP_FILE": str(self.group_file),
+            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
+        }
+        if self.beat_seconds is not None:
+            own["KIELTO_BEAT_SECONDS"] = str(self.beat_seconds)
+        return command, environment_of(own)
 
     def _run_setup(self) -> None:
         environment = self.environment(next(iter(self._modules)))
@@ -114,6 +133,16 @@ class Services:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def environment_of(own: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a process of ours: this one's, but of KIELTO_ settings only its `own`."""
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("KIELTO_")},
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
+        "PYTHONSAFEPATH": "1",  # and not the folder it is started from
+        **own,
+    }
 
 
 def answers(port: int, path: str) -> bool:

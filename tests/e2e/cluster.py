@@ -5,7 +5,6 @@ The relays of consents run apart from its API, twice, so that one is killed whil
 
 import asyncio
 import functools
-import os
 import random
 import sys
 from collections.abc import Mapping
@@ -15,8 +14,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local import keys, ports, token
-from deploy.local.paths import ROOT
+from deploy.local import ports, token
 from deploy.local.processes import Process
 from deploy.local.services import Services, answers
 from deploy.local.stack import Stack
@@ -52,7 +50,7 @@ class Cluster:
             own = {"KIELTO_ROLES": "relay", "KIELTO_HTTP_PORT": str(self.ports[relay])}
             self._add(relay, ["services.consents"], {**consents, **own})
         for subscriber in self.group.subscribers:
-            self._add_follower(subscriber.id, subscriber.party)
+            self._add_follower(subscriber.id)
         for process in self.processes.values():
             process.start()
         for name in self.processes:
@@ -64,20 +62,10 @@ class Cluster:
         log = self.folder / f"{name}.log"
         self.processes[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
 
-    def _add_follower(self, name: str, party: str) -> None:
+    def _add_follower(self, name: str) -> None:
         self.ports[name] = ports.free_port()
         self.stores[name] = self.stack.postgres.create_database("e2e_" + name.replace("-", "_"))
-        command = ["deploy.local.demo.receiver", name, "--port", str(self.ports[name])]
-        command += ["--keys", str(keys.party_file(self.services.keys_folder, party))]
-        command += ["--spool", str(self.folder / f"{name}.spool"), "--store", self.stores[name]]
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("KIELTO_")},
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
-            "KIELTO_GROUP_FILE": str(self.services.group_file),
-            "KIELTO_BEAT_SECONDS": str(BEAT_SECONDS),
-            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
-        }
-        self._add(name, command, environment)
+        self._add(name, *self.services.receiver(name, self.ports[name], store=self.stores[name]))
 
     def wait(self, name: str) -> None:
         path = "/gate" if name in self.stores else "/readyz"

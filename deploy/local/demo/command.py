@@ -13,8 +13,8 @@ from rich.live import Live
 from deploy.local import jars
 from deploy.local.demo import steps
 from deploy.local.demo.people import PRODUCT_GROUP, Person, chinook, foodmart
+from deploy.local.demo.register import Register
 from deploy.local.demo.results import Results, Step
-from deploy.local.demo.steps import Register
 from deploy.local.demo.world import World
 from deploy.local.paths import HOME
 from deploy.local.progress import say

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -13,8 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local import keys, ports, token
-from deploy.local.paths import ROOT
+from deploy.local import ports, token
 from deploy.local.processes import Process
 from deploy.local.services import Services, answers
 from deploy.local.stack import Stack
@@ -60,7 +58,7 @@ class World:
         for process in self.services.processes.values():
             process.start()
         for subscriber in self.services.group.subscribers:
-            self._prepare_receiver(subscriber.id, subscriber.party)
+            self._prepare_receiver(subscriber.id)
             self.receivers[subscriber.id].start()
         for name in self.services.processes:
             self.services.wait(name)
@@ -75,25 +73,16 @@ class World:
         self.services.stop()
         self.stack.stop()
 
-    def _prepare_receiver(self, name: str, party: str) -> None:
+    def _prepare_receiver(self, name: str) -> None:
         self.ports[name] = ports.free_port()
-        campaign = name == CAMPAIGNS
-        module = "deploy.local.demo.campaigns" if campaign else "deploy.local.demo.receiver"
-        command = [sys.executable, "-m", module, name, "--port", str(self.ports[name])]
-        command += ["--keys", str(keys.party_file(self.services.keys_folder, party))]
-        command += ["--spool", str(self.folder / f"{name}.spool")]
-        if campaign:
+        own_database = name in IN_POSTGRES
+        store = self.stack.postgres.create_database(name.replace("-", "_")) if own_database else None
+        module = f"deploy.local.demo.{'campaigns' if name == CAMPAIGNS else 'receiver'}"
+        command, environment = self.services.receiver(name, self.ports[name], store=store, module=module)
+        if name == CAMPAIGNS:
             command += ["--bootstrap", self.stack.kafka.bootstrap]
-        if name in IN_POSTGRES:
-            command += ["--store", self.stack.postgres.create_database(name.replace("-", "_"))]
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("KIELTO_")},
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}",
-            "KIELTO_GROUP_FILE": str(self.services.group_file),
-            "KIELTO_BEAT_SECONDS": str(BEAT_SECONDS),
-            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
-        }
-        self.receivers[name] = Process(name, command, self.folder / f"{name}.log", environment=environment)
+        log = self.folder / f"{name}.log"
+        self.receivers[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
 
     def restart(self, name: str) -> None:
         """Start a receiver that was killed; returns when it answers."""

@@ -1,0 +1,61 @@
+"""Bans in the middle of a campaign."""
+
+import asyncio
+from typing import Any
+
+from deploy.local.demo.people import PRODUCT_GROUP
+from deploy.local.demo.register import Register
+from deploy.local.demo.results import Step
+from deploy.local.demo.steps.common import NO, OWN, give, launched, note, own_phone
+from deploy.local.demo.world import CAMPAIGNS, World
+
+
+async def campaign(world: World, step: Step, register: Register, count: int) -> None:
+    """A text-message campaign of kauppa; recipients ban it half way; none of them gets one more message."""
+    drafted = await world.call("POST", "/marketing/campaigns", {
+        "company": "kauppa", "name": "Week's offers", "purpose": OWN, "channel": "sms",
+        "product_group": PRODUCT_GROUP["kauppa"],
+    })  # fmt: skip
+    ident = drafted["id"]
+    await world.call("POST", f"/marketing/campaigns/{ident}/launch")
+    addressed = (await launched(world, ident))["addressed"]
+    queue = await _until(world, lambda q: len(q["waiting"]) >= addressed)
+    await world.ask(CAMPAIGNS, "/pause/false")
+    await _until(world, lambda q: q["sent"] >= addressed // 4)
+    mine = {
+        world.ident("company.kauppa", register.ids[n]): n
+        for n in register.of("kauppa")
+        if n not in register.used
+    }
+    waiting = (await world.ask(CAMPAIGNS, "/queue"))["waiting"]
+    chosen = [subject for subject in waiting[len(waiting) // 2 :] if subject in mine][:count]
+    register.used.update(mine[subject] for subject in chosen)
+    accepted: dict[str, float] = {}
+    for subject in chosen:
+        customer = register.ids[mine[subject]]
+        watch = asyncio.create_task(world.watch(CAMPAIGNS, own_phone(world, CAMPAIGNS, customer), *NO))
+        await asyncio.sleep(0.005)
+        _, accepted[subject] = await give(world, step, {"subject": {"customer": str(customer)}, "act": "ban"})
+        note(step, accepted[subject], [CAMPAIGNS], [await watch])
+    queue = await _until(world, lambda q: not q["waiting"])
+    sent = [(s, at) for c, s, at in await world.ask(CAMPAIGNS, "/sent") if c == ident]
+    step.sent_after_ban = sum(1 for s, at in sent if s in accepted and at > accepted[s])
+    got = {s for s, _ in sent}
+    stopped = [s for s in chosen if s not in got]
+    counts = await launched(world, ident)
+    step.ok = len(chosen) == count and len(stopped) == count and step.lost == 0 and step.sent_after_ban == 0
+    step.shown = (
+        f"{addressed} addressed, {len(sent)} sent, {len(stopped)} of {count} stopped in mid-campaign "
+        f"({counts['recalled']} recalled), {step.sent_after_ban} sent after the ban"
+    )
+    step.ok = step.ok and len(sent) + sum(queue["refused"].values()) == addressed
+
+
+async def _until(world: World, done: Any, seconds: float = 120.0) -> dict[str, Any]:
+    """The campaign system's queue once `done(queue)`; raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            queue: dict[str, Any] = await world.ask(CAMPAIGNS, "/queue")
+            if done(queue):
+                return queue
+            await asyncio.sleep(0.1)

@@ -1,0 +1,69 @@
+"""What the steps share: giving a decision, asking the receivers, noting when each store said no."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID, uuid4
+
+from deploy.local.demo.people import PRODUCT_GROUP, Person
+from deploy.local.demo.register import Register
+from deploy.local.demo.results import Step
+from deploy.local.demo.world import World
+
+ALLOWED, DENIED = "allowed", "denied"
+NO = (DENIED,)
+OWN, PARTNERS = "own_marketing", "partner_marketing"
+
+
+def receivers_of(world: World, person: Person) -> list[str]:
+    """The receivers whose company knows the person."""
+    return [r for r, party in world.parties.items() if party.partition(".")[2] in person.companies]
+
+
+def own_phone(world: World, receiver: str, customer: UUID) -> dict[str, Any]:
+    """May the receiver's company call or text the customer with its own products?"""
+    company = world.parties[receiver].partition(".")[2]
+    ident = world.ident(world.parties[receiver], customer)
+    return {"purpose": OWN, "channel": "sms", "customer": ident, "product_group": PRODUCT_GROUP[company]}
+
+
+async def give(world: World, step: Step, decision: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """POST a decision; the receipt, and when it was in our hands."""
+    receipt = await world.call(
+        "POST", "/consents/decisions", decision, headers={"Idempotency-Key": str(uuid4())}
+    )
+    step.decisions += 1
+    return receipt, time.time()
+
+
+def note(step: Step, accepted: float, receivers: Iterable[str], seen: Iterable[dict[str, Any]]) -> bool:
+    good = True
+    for receiver, answer in zip(receivers, seen, strict=True):
+        if answer["at"] is None:
+            step.lost += 1
+            good = False
+        else:
+            step.took(receiver, max(0.0, answer["at"] - accepted))
+    return good
+
+
+async def until_allowed(world: World, register: Register, numbers: Iterable[str]) -> None:
+    """The receivers have heard of these people, and their gates are open."""
+    watches = [
+        world.watch(r, own_phone(world, r, register.ids[n]), ALLOWED)
+        for n in numbers
+        for r in receivers_of(world, register.people[n])
+    ]
+    for answer in await asyncio.gather(*watches):
+        if answer["at"] is None:
+            raise RuntimeError(f"a receiver does not permit what it should: {answer['reason']}")
+
+
+async def launched(world: World, ident: str) -> dict[str, Any]:
+    """The campaign once its audience, or its disclosures, are complete."""
+    while True:
+        found = await world.call("GET", f"/marketing/campaigns/{ident}")
+        if found["state"] == "launched":
+            return found
+        await asyncio.sleep(0.05)

@@ -1,0 +1,62 @@
+"""A subscriber that is killed, and a broker that is away."""
+
+import asyncio
+import time
+
+from deploy.local.demo.register import Register
+from deploy.local.demo.results import Step
+from deploy.local.demo.steps.common import (
+    ALLOWED,
+    DENIED,
+    NO,
+    give,
+    note,
+    own_phone,
+    receivers_of,
+    until_allowed,
+)
+from deploy.local.demo.world import World
+
+
+async def killed(world: World, step: Step, register: Register, count: int) -> None:
+    """SIGKILL a subscriber, give bans meanwhile, start it again: it catches up from its own store."""
+    name = "sahko-crm"
+    numbers = register.pick("sahko", count)
+    await until_allowed(world, register, numbers)
+    world.receivers[name].kill()
+    for number in numbers:
+        await give(world, step, {"subject": {"customer": str(register.ids[number])}, "act": "ban"})
+    began = time.time()
+    await asyncio.to_thread(world.restart, name)
+    questions = [own_phone(world, name, register.ids[n]) for n in numbers]
+    answers = await asyncio.gather(*(world.watch(name, q, DENIED, ALLOWED) for q in questions))
+    good = note(step, began, [name] * count, answers) and all(a["reason"] == DENIED for a in answers)
+    step.ok = good
+    caught_up = max(a["at"] or 0 for a in answers) - began
+    step.shown = f"{count} bans while it was dead; all held {caught_up:.1f} s after its start"
+
+
+async def without_kafka(world: World, step: Step, register: Register, count: int) -> None:
+    """Bans while Kafka is down: accepted all the same, delivered when it is back."""
+    numbers = register.pick("kauppa", count)
+    await until_allowed(world, register, numbers)
+    await asyncio.to_thread(world.stack.kafka.kill)
+    slowest = 0.0
+    for number in numbers:
+        began = time.time()
+        _, accepted = await give(
+            world, step, {"subject": {"customer": str(register.ids[number])}, "act": "ban"}
+        )
+        slowest = max(slowest, accepted - began)
+    await asyncio.to_thread(world.stack.kafka.start)
+    back = time.time()
+    pairs = [
+        (r, own_phone(world, r, register.ids[n]))
+        for n in numbers
+        for r in receivers_of(world, register.people[n])
+    ]
+    answers = await asyncio.gather(*(world.watch(r, q, *NO) for r, q in pairs))
+    step.ok = note(step, back, [r for r, _ in pairs], answers)
+    step.shown = (
+        f"{count} bans accepted within {slowest * 1000:.0f} ms each while Kafka was down, all delivered after"
+    )
