@@ -15,6 +15,8 @@ from tests.e2e.workload import COMPANIES, PARTNER, Step
 GROUPS = {"kauppa": "groceries", "liittyma": "mobile", "sahko": "electricity"}
 IDENTITY_CODE = "131052-308T"
 """The example of the Digital and Population Data Services Agency; nobody's."""
+METHOD = "PLANTED-SALAISUUS"
+"""Of a request: a caller may put anything there, and a metric's label is read by many."""
 
 
 class Driver:
@@ -31,7 +33,7 @@ class Driver:
 
     @property
     def planted(self) -> list[str]:
-        return [IDENTITY_CODE, *(self.email(n) for n in range(5)), *(self.phone(n) for n in range(5))]
+        return [IDENTITY_CODE, METHOD, *(self.email(n) for n in range(5)), *(self.phone(n) for n in range(5))]
 
     def email(self, n: int) -> str:
         return f"Planted.Person{n}@salaisuus.example.com"
@@ -205,6 +207,7 @@ class Driver:
         found: list[Finding] = []
         for name in ("customers", "consents", "marketing"):
             url = f"http://{ports.LOOPBACK}:{self.cluster.ports[name]}/metrics"
+            await self.cluster.http.request(METHOD, url)
             text = (await self.cluster.http.get(url)).content
             assert b"kielto_" in text
             found += search(f"metrics of {name}", text, self.planted)

@@ -90,7 +90,7 @@ async def two(service: Bench, monkeypatch: pytest.MonkeyPatch) -> Two:
 
 
 def counted(topic: str) -> float:
-    return refused.refused.labels(topic, "MessageSizeTooLargeError")._value.get()
+    return float(refused.refused.labels(topic, "MessageSizeTooLargeError")._value.get())
 
 
 @pytest.mark.parametrize("lane", list(Lane))

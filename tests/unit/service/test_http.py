@@ -10,6 +10,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
+from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from kielto.service import logs
@@ -179,3 +180,11 @@ def test_logs_name_errors_and_never_quote_them(monkeypatch: pytest.MonkeyPatch) 
     assert (lines[0]["exception"], lines[0]["place"], lines[0]["service"]) == ("ValueError", 3, "test")
     assert "test_http.py" in lines[1]["at"]
     assert "example.com" not in out.getvalue()
+
+
+async def test_a_method_that_nobody_knows_is_no_label(client: httpx.AsyncClient) -> None:
+    answered = await client.request("Planted.Person", "/test/things")
+    assert answered.status_code == 405
+    labels = generate_latest().decode()
+    assert 'kielto_http_request_seconds_count{method="other"' in labels
+    assert "planted.person" not in labels.lower()
