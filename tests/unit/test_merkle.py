@@ -183,7 +183,11 @@ def test_inclusion_is_proven_of_that_leaf_alone(size: int, data: st.DataObject) 
     assert not merkle.included(leaves[index], other, size, path, root)
     assert not merkle.included(merkle.leaf_hash(b"else"), index, size, path, root)
     assert not merkle.included(leaves[index], index, size, [*path, root], root)
-    assert not path or not merkle.included(leaves[index], index, size, path[:-1], root)
+    if path:
+        assert not merkle.included(leaves[index], index, size, path[:-1], root)
+        beside = merkle.inclusion(index, size)[-1]
+        half = by_definition(leaves[beside.end :] if beside.begin == 0 else leaves[: beside.begin])
+        assert not merkle.included(leaves[index], index, size, path[:-1], half), "of half the tree only"
 
 
 @given(sizes, st.data())

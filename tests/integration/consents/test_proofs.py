@@ -117,6 +117,20 @@ async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World
     assert of_all.lifts == [cited]
 
 
+async def test_a_company_is_not_told_where_others_have_it(http: httpx.AsyncClient, world: World) -> None:
+    who, log = Someone(("kauppa", "sahko")), Log(world)
+    await world.know(who)
+    ident = await sealed_ban(http, world, who, "desk@kauppa")
+    for party in ("company.kauppa", "company.sahko"):
+        await log.publish(who, party=party)
+    path = f"/consents/decisions/{ident}/proof"
+    for token, count in (("dpo@kauppa", 1), ("dpo", 2)):
+        answer = await http.get(path, headers=as_(token))
+        document, _ = proof.verify(answer.content, await keys_of(http))
+        assert (len(document.places), document.places_in_all) == (count, count)
+        assert ("sahko" in answer.text) == (count == 2)
+
+
 async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world: World) -> None:
     receipt = await ban(http, {"kind": "email", "value": "nobody@example.com"}, "desk")
     await seal(world.pool, world.keys.seal_key)
