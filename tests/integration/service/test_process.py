@@ -203,10 +203,10 @@ async def test_the_very_first_start_without_kafka_refuses_writes(ground: Service
 async def _serves(services: Services) -> bool:
     try:
         async with httpx.AsyncClient() as client:
-            await client.get(f"{services.url('customers')}/people/{uuid4()}")
+            answer = await client.get(f"{services.url('customers')}/people/{uuid4()}")
     except httpx.TransportError:
         return False
-    return True
+    return answer.status_code == 404  # 503 says that the process starts
 
 
 async def test_a_graceful_stop_is_quick_and_ends_well(services: Services) -> None:
