@@ -1,11 +1,14 @@
 """consents as a process, on real PostgreSQL and Kafka; customers, marketing and the companies are played here."""
 
 import asyncio
+import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4, uuid5
@@ -17,6 +20,7 @@ from deploy.local import token
 from deploy.local.kafka import Kafka
 from deploy.local.services import Services
 from deploy.local.stack import Stack
+from kielto import proof, seals
 from kielto.events import control, envelope
 from kielto.events.digests import digest_of
 from kielto.events.messages import Acknowledgement, Decision, DecisionSubject, MarketingEvent, Position
@@ -185,6 +189,38 @@ async def test_the_way_of_a_ban(play: Play) -> None:
         for s in (await play.call("GET", path.replace(receipt["decision"], again["decision"])))["subscribers"]
     }
     assert found["kauppa-crm"]["stage"] == "held", "it changed nothing that the store did not hold"
+
+
+async def test_the_log_of_decisions_is_sealed_and_checked(play: Play, tmp_path: Path) -> None:
+    who = Someone()
+    await play.introduce(who)
+    receipt = await play.ban(who)
+
+    async def sealed() -> bool:
+        return bool(await play.world.pool.fetchval("SELECT NOT EXISTS (SELECT FROM unsealed)"))
+
+    await until(sealed)
+    found = await play.call("GET", f"/decisions/{receipt['decision']}/proof")
+    keys = seals.key_set(await play.call("GET", "/proof-keys"))
+    document, head = proof.verify(json.dumps(found), keys)
+    assert document.leaf < head.size
+    assert head.epoch >= 1
+
+    async def run(*words: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.consents", "seals", *words),
+            stdout=asyncio.subprocess.PIPE,
+            env=play.services.environment("consents"),
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    anchor = tmp_path / "head.json"
+    code, said = await run("head")
+    assert code == 0
+    anchor.write_text(said)
+    code, said = await run("verify", "--anchor", str(anchor))
+    assert (code, said.rstrip().endswith("all of it holds")) == (0, True), said
 
 
 async def test_decisions_of_a_company(play: Play) -> None:
