@@ -1,11 +1,11 @@
 """The composition root of consents."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
 from kielto.service.settings import Role
-from services.consents.api import customers, proof_live, proof_queries, proofs
+from services.consents.api import clearances, customers, proof_live, proof_queries, proofs
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
@@ -13,11 +13,14 @@ from services.consents.settings import ConsentsSettings
 from services.consents.subscribers import subscriptions
 from services.consents.use_cases import locate
 from services.consents.use_cases.bury import bury_for_ever
+from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.seal import seal_for_ever
 from services.consents.use_cases.subscribers import command as subscribers_command
+
+Work = Callable[[], Awaitable[None]]
 
 
 def build(platform: Platform) -> Service:
@@ -32,26 +35,22 @@ def build(platform: Platform) -> Service:
     async def watch() -> None:
         await locate.watch(platform.pool, context)
 
-    async def seal() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await seal_for_ever(platform.pool, context, settings.seal_seconds)
-
-    async def bury() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await bury_for_ever(platform.pool, context)
-
-    async def prune() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await prune_for_ever(platform.pool, settings.dead_store_days)
-
     async def command(words: Sequence[str]) -> int:
         return await subscribers_command(platform.pool, context, words)
 
+    lasting = (
+        lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
+        lambda: bury_for_ever(platform.pool, context),
+        lambda: prune_for_ever(platform.pool, settings.dead_store_days),
+        lambda: forget_for_ever(platform.pool, settings.clearance_days),
+    )
     live = Live(platform.pool, context)
+    terms = clearances.Terms(settings.clearance_seconds, settings.clearance_refuses_overdue)
     return Service(
         families=(CONSENTS, *(permissions_of(party) for party in group.parties)),
         routers=[
-            decisions_api.router(platform.pool, context),
+            decisions_api.router(platform.pool, context, settings.clearance_seconds),
+            clearances.router(platform.pool, context, terms),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
             proof_queries.router(platform.pool, context),
@@ -61,6 +60,16 @@ def build(platform: Platform) -> Service:
         subscriptions=subscriptions(context),
         taken={party: (decisions(party),) for party in group.parties},
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
-        background=[watch, seal, bury, prune, live.run],
+        background=[watch, *(_of_relays(platform, work) for work in lasting), live.run],
         commands={"seals": Seals(platform.pool, context), "subscribers": command},
     )
+
+
+def _of_relays(platform: Platform, work: Work) -> Work:
+    """Work for the processes that relay: it is enough that one does it."""
+
+    async def run() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await work()
+
+    return run

@@ -3,6 +3,9 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.consents.store.clearances import LONGEST_SECONDS
+from services.consents.use_cases.clear import CLEAR_SECONDS
+
 
 class ConsentsSettings(BaseSettings):
     model_config = SettingsConfigDict(
@@ -22,4 +25,19 @@ class ConsentsSettings(BaseSettings):
     )
     seal_seconds: float = Field(
         default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
+    )
+    clearance_seconds: float = Field(
+        default=CLEAR_SECONDS,
+        gt=0,
+        le=LONGEST_SECONDS,
+        description="For which a clearance is valid, counted from when it was asked for.",
+    )
+    clearance_refuses_overdue: bool = Field(
+        default=False,
+        description="Clear nobody for a company while a subscriber of it has not applied decisions by its deadline.",
+    )
+    clearance_days: int = Field(
+        default=3653,
+        gt=0,
+        description="For so long is kept what was cleared: as long as a fine may follow (1050/2018 section 24).",
     )

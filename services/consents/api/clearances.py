@@ -20,7 +20,7 @@ from kielto.service.problems import FieldError, Problem
 from kielto.subscriber.questions import Question, Reason
 from services.consents.api.callers import invalid
 from services.consents.store.clearances import Asked, NotPrimary
-from services.consents.use_cases.clear import Overdue, Wanted, clear, refuse_overdue
+from services.consents.use_cases.clear import CLEAR_SECONDS, Overdue, Wanted, clear, refuse_overdue
 from services.consents.use_cases.cleared import Shown, cleared
 from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
 
@@ -128,7 +128,7 @@ class FoundBody(BaseModel):
 class Terms(NamedTuple):
     """What the operator sets."""
 
-    valid_seconds: float = 10
+    valid_seconds: float = CLEAR_SECONDS
     refuses_overdue: bool = False
 
 

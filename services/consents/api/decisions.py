@@ -1,6 +1,6 @@
 """Record decisions and read them; where each one is."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from kielto.service.postgres import Conn, Pool
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
 from services.consents.api.callers import Desk, Key, Reader, answered, named, party
+from services.consents.use_cases.clear import CLEAR_SECONDS
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Outcome, receive
 from services.consents.use_cases.locate import Location, Stage, locate
@@ -41,7 +42,7 @@ class WhereaboutsBody(BaseModel):
     subscribers: list[LocationBody]
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -> APIRouter:
     routes = APIRouter(prefix="/consents/decisions", tags=["decisions"])
 
     @routes.post("", status_code=201, response_model=Receipt)
@@ -55,18 +56,21 @@ def router(pool: Pool, context: Context) -> APIRouter:
         about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
         """
         command = given.command(context, caller)
-        taken: list[Outcome] = []
+        taken: list[tuple[Outcome, Receipt]] = []
 
         async def finish(conn: Conn, outcome: Outcome) -> bytes:
-            taken.append(outcome)
-            body = receipt(context, outcome, caller.company).model_dump_json().encode()
+            shown = receipt(context, outcome, caller.company, clear_seconds)
+            taken.append((outcome, shown))
+            body = shown.model_dump_json().encode()
             if key is not None:
                 await key.keep(conn, 201, body)
             return body
 
         with answered():
-            body = await receive(pool, context, command, finish)
-        metrics.taken(command.act, pending=taken[-1].pending)
+            await receive(pool, context, command, finish)
+        outcome, shown = taken[-1]
+        body = shown.once_committed(datetime.now(UTC)).model_dump_json()
+        metrics.taken(command.act, pending=outcome.pending)
         headers = {"Location": f"/consents/decisions/{command.id}"}
         return Response(body, 201, headers, media_type="application/json")
 

@@ -8,14 +8,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from kielto.events.versions import Version
 from kielto.service.epoch import NotClaimed
-from kielto.service.postgres import Conn
+from kielto.service.postgres import Conn, Pool
 from kielto.subscriber.questions import Reason
 from services.consents.store.locks import Moved
 
@@ -181,7 +181,7 @@ async def record(conn: Conn, family: str, entry: Entry) -> tuple[str, list[UUID]
     return (row["key"], row["decisions"]) if row else (entry.key, [])
 
 
-async def forget(conn: Any, before: datetime) -> None:
+async def forget(conn: "Conn | Pool", before: datetime) -> None:
     await conn.execute("DELETE FROM clearances WHERE at < $1", before)
 
 

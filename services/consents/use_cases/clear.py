@@ -6,6 +6,7 @@ What is allowed is what the company's own records say, asked by the very code of
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -32,10 +33,13 @@ from services.consents.store.locks import Moved
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.locate import subscribers
 
+CLEAR_SECONDS = 10.0
+"""For which a clearance is valid, if the operator sets nothing else."""
 _ATTEMPTS = 20
 _INLINE = 100
 """Up to so many recipients are judged at once; more in a thread, so that others are answered meanwhile."""
 _NOBODY = UUID(int=0)
+_FORGET_SECONDS = 3600.0
 
 
 class Overdue(Exception):
@@ -75,6 +79,13 @@ async def refuse_overdue(pool: Pool, context: Context, company: str) -> None:
     found = await subscribers(pool, context, f"company.{company}")
     if any(state.overdue for _, state in found):
         raise Overdue
+
+
+async def forget_for_ever(pool: Pool, days: int) -> None:
+    """Deletes records of clearances that are older, for ever."""
+    while True:
+        await clearances.forget(pool, datetime.now(UTC) - timedelta(days=days))
+        await asyncio.sleep(_FORGET_SECONDS)
 
 
 async def _clear(

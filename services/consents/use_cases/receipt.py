@@ -1,6 +1,6 @@
 """What the desk gets for a decision: proof that it is taken, what was understood, and what it did."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -50,10 +50,26 @@ class Receipt(BaseModel):
     remaining_restrictions: list[str] = Field(
         description="After a consent or a lifting: restrictions that still bind, by id or the company's reference."
     )
+    clear_seconds: float | None = Field(
+        description="Of a no: so long after this answer arrives, by whatever clock, every clearance that was given "
+        "before it has run out. Letters, dialler lists and uploads have a point of no return of their own instead."
+    )
+    clear_by: datetime | None = Field(
+        default=None,
+        description="The same by the clock of `received_at`. Null in an answer that is given again: it has passed, or "
+        "`clear_seconds` says.",
+    )
+
+    def once_committed(self, now: datetime) -> "Receipt":
+        """With the bound. A clearance that allows was read before this was committed, and so asked for before: it runs
+        out `clear_seconds` after it was asked for. Only a time after the commit is late enough to count from."""
+        if self.clear_seconds is None:
+            return self
+        return self.model_copy(update={"clear_by": now + timedelta(seconds=self.clear_seconds)})
 
 
-def receipt(context: Context, outcome: Outcome, company: str | None) -> Receipt:
-    """`company`: the caller's, who is told of its own records alone."""
+def receipt(context: Context, outcome: Outcome, company: str | None, clear_seconds: float) -> Receipt:
+    """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
     decision, party = outcome.decision, f"company.{company}" if company else None
     written = [w for w in outcome.written if party in (None, w.family)]
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
@@ -78,6 +94,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None) -> Receipt:
         remaining_restrictions=sorted(
             context.keys.pairwise(party, r) if party else str(r) for r in remaining
         ),
+        clear_seconds=clear_seconds if decision.is_no else None,
     )
 
 

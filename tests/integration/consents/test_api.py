@@ -1,5 +1,6 @@
 """Decisions over HTTP: what is answered, to whom, and what is refused without changing anything."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,32 @@ async def ban(
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+async def test_a_receipt_of_a_no_says_by_when_every_clearance_has_run_out(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    who = Someone()
+    await world.know(who)
+    body = {"subject": {"customer": str(who.id)}, "act": "ban"}
+    headers = {"Idempotency-Key": "one"}
+    async with world.pool.acquire() as holder, holder.transaction():
+        await holder.execute(
+            "SELECT FROM subjects WHERE ref = $1 FOR SHARE", f"c:{who.id}"
+        )  # as a clearance does
+        asking = asyncio.create_task(http.post("/consents/decisions", json=body, headers=headers))
+        await asyncio.sleep(0.5)
+        before = datetime.now(UTC)
+    first = (await asking).json()
+    assert first["clear_seconds"] == 10
+    bound = datetime.fromisoformat(first["clear_by"])
+    assert before <= bound - timedelta(seconds=10) <= datetime.now(UTC), "counted from after the commit"
+    assert bound > datetime.fromisoformat(first["received_at"]) + timedelta(seconds=10.5)
+
+    again = (await http.post("/consents/decisions", json=body, headers=headers)).json()
+    assert again == first | {"clear_by": None}
+    lifting = await ban(http, {"customer": str(who.id)}, act="lifting", lifts=[first["decision"]])
+    assert lifting["clear_seconds"] is lifting["clear_by"] is None
 
 
 async def test_a_receipt_says_what_was_understood_and_done(http: httpx.AsyncClient, world: World) -> None:
