@@ -22,6 +22,7 @@ PROOF = "kielto-proof"
 
 _ALGORITHM = "Ed25519"
 _SAFE_INTEGER = 2**53
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 Keys = Mapping[str, OKPKey]
 """Public keys by id."""
 
@@ -45,8 +46,7 @@ class Head(NamedTuple):
 def canonical(value: object) -> bytes:
     """RFC 8785 for what we sign: no floats, integers within 2 ** 53, names in ASCII. Raises ValueError."""
     _check(value)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def parse(text: bytes | str) -> Any:
@@ -61,7 +61,7 @@ def commitment(salt: bytes, said: Mapping[str, Any]) -> bytes:
 
 def blinded(salt: bytes, text: str) -> str:
     """Stands for a text that not everybody may see: who knows both can see that they belong together."""
-    return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(salt, text.encode(), "sha256").hex()
 
 
 def signing_key(seed: bytes) -> OKPKey:
@@ -146,21 +146,18 @@ def _listed(jwks: object) -> Iterable[dict[str, Any]]:
 
 
 def _check(value: object) -> None:
-    match value:
-        case None | bool() | str():
-            return
-        case int() if abs(value) < _SAFE_INTEGER:
-            return
-        case list() | tuple():
-            for item in value:
-                _check(item)
-        case dict():
-            for name, item in value.items():
-                if not isinstance(name, str) or not name.isascii():
-                    raise ValueError("names are text in ASCII")
-                _check(item)
-        case _:
-            raise ValueError(f"cannot be signed: {type(value).__name__}")
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str) or not name.isascii():
+                raise ValueError("names are text in ASCII")
+            _check(item)
+    elif not isinstance(value, int) or abs(value) >= _SAFE_INTEGER:
+        raise ValueError(f"cannot be signed: {type(value).__name__}")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

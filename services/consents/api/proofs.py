@@ -39,7 +39,7 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         ident: UUID,
         caller: Reader,
         format: Format = None,  # noqa: A002 - its name in the URL
-        accept: Annotated[str, Header()] = "",
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
         """What was said, when each system had it, and that it stands in the signed log: a document that
         `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until

@@ -50,4 +50,4 @@ def commit(row: Row, salt: bytes) -> bytes:
 
 def instant(at: datetime) -> str:
     """Always in UTC and with microseconds, so that one moment has one form."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

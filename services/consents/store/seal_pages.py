@@ -10,6 +10,8 @@ from kielto.merkle import Node
 from kielto.service.postgres import Conn
 
 _PAGE = 5000
+_SECONDS = 1800.0
+"""What looks at everything at once takes its time."""
 
 
 class Signed(NamedTuple):
@@ -35,7 +37,7 @@ async def heads(conn: Conn) -> AsyncIterator[Signed]:
 
 
 async def count(conn: Conn) -> int:
-    return int(await conn.fetchval("SELECT count(*) FROM leaves"))
+    return int(await conn.fetchval("SELECT count(*) FROM leaves", timeout=_SECONDS))
 
 
 async def nodes(conn: Conn, wanted: Sequence[Node]) -> dict[Node, bytes]:
@@ -44,18 +46,18 @@ async def nodes(conn: Conn, wanted: Sequence[Node]) -> dict[Node, bytes]:
 
 
 async def count_nodes(conn: Conn) -> int:
-    return int(await conn.fetchval("SELECT count(*) FROM tree_nodes"))
+    return int(await conn.fetchval("SELECT count(*) FROM tree_nodes", timeout=_SECONDS))
 
 
 async def waiting(conn: Conn) -> list[asyncpg.Record]:
     """As `leaves`, of what waits to be sealed."""
-    rows: list[asyncpg.Record] = await conn.fetch(_WAITING)
+    rows: list[asyncpg.Record] = await conn.fetch(_WAITING, timeout=_SECONDS)
     return rows
 
 
 async def outside(conn: Conn) -> list[UUID]:
     """Decisions that are neither sealed nor waiting."""
-    return [row["id"] for row in await conn.fetch(_OUTSIDE)]
+    return [row["id"] for row in await conn.fetch(_OUTSIDE, timeout=_SECONDS)]
 
 
 _OF = """

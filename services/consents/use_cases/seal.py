@@ -32,12 +32,13 @@ class Broken(Exception):
 
 
 async def seal_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+    """Raises Broken, among others: then begin again."""
     while True:
+        metrics.unsealed_decisions.set(await _count(pool))  # before anything can go wrong
         try:
             key = context.keys.seal_key
         except KeysError as error:
             log.warning("decisions are not sealed", error=str(error))
-            metrics.unsealed_decisions.set(await _count(pool))
             await asyncio.sleep(_LOG_AGAIN_SECONDS)
             continue
         while await seal(pool, key) == _BATCH:
