@@ -24,7 +24,10 @@ class SubscriberBody(BaseModel):
         description="Age of the oldest record that it lacks; 0: none, -1: never seen."
     )
     exceptions: int = Field(description="Records that a store of it could not read.")
-    overdue: int = Field(description="Decisions that it has not applied by its deadline.")
+    overdue: int = Field(
+        description="Decisions that it has not applied by its deadline, of the oldest 5000 records that it lacks "
+        "in each partition."
+    )
 
     @classmethod
     def of(cls, subscriber: Subscriber, state: SubscriberState) -> "SubscriberBody":
