@@ -82,7 +82,10 @@ class LateBody(BaseModel):
 
 class OverdueBody(BaseModel):
     decisions: list[LateBody] = Field(description="The oldest receipts first.")
-    next: str | None = Field(description="`after` of the next page; null: this was the last.")
+    next: str | None = Field(
+        description="`after` of the next page; null: this was the last, of the oldest 5000 records that each "
+        "subscriber lacks in each partition."
+    )
 
 
 class TravelBody(BaseModel):

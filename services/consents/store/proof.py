@@ -17,7 +17,7 @@ from kielto.subscriber.acks import progress_seconds
 
 BEHIND = 10_000
 COUNTED = 5_000
-"""Records that a subscriber lacks, so many in a partition and the oldest of them, are looked at for its state."""
+"""Records that a subscriber lacks, so many in a partition and the oldest of them, are looked at."""
 
 # The instances that count: all but those that are silent while another of the subscriber was heard for a whole life of
 # theirs. Only the broker's times are compared: no clock of ours can end an instance, nor an outage of the broker.
@@ -270,10 +270,10 @@ async def overdue(
 ) -> list[Overdue]:
     """What it lacks past its deadline, the oldest receipts first, after the given receipt and decision.
 
-    Each page costs what `state` does, without its bound.
+    Each page costs what `state` does, and has the same bound.
     """
     due = _due(subscriber, now)
-    rows = await conn.fetch(_OVERDUE, *_parameters([subscriber]), PARTITIONS, None, due, *after, limit)
+    rows = await conn.fetch(_OVERDUE, *_parameters([subscriber]), PARTITIONS, COUNTED, due, *after, limit)
     return [Overdue(*row) for row in rows]
 
 
