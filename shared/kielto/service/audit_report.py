@@ -16,6 +16,8 @@ from kielto.service.settings import ServiceSettings
 
 Command: TypeAlias = Callable[[Sequence[str]], Awaitable[int]]
 
+_RATE = 20_000
+
 # Tables of the session's own under the same names, which hide the auditor's: the pass begins from nothing and disturbs
 # nobody, while its findings and repairs are kept where all are.
 _OWN_TABLES = """
@@ -53,7 +55,7 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
     try:
         await conn.execute(_OWN_TABLES)
         await consumer.start()
-        await _whole_pass(Audit(conn, consumer, families), conn, consumer)
+        await _whole_pass(Audit(conn, consumer, families, rate=_RATE), conn, consumer)
         rows = await audit_store.list_open(conn)
     finally:
         conn.terminate()
@@ -67,10 +69,11 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
 
 async def _whole_pass(pass_: Audit, conn: audit_store.Conn, consumer: Any) -> None:
     walk = await pass_.begin()
-    while behind := await pass_.look():
-        _progress(f"{behind} records to be read")
-        for _ in range(20):
-            await pass_.take()
+    await pass_.look()  # what was deleted below the begin of a partition will not come
+    ends = await pass_.ends()
+    while left := pass_.left(ends):
+        _progress(f"{left} records to be read")
+        await pass_.take()
     while not walk.whole or walk.waits:
         _progress("comparing with the database")
         await walk.step(conn, consumer, pass_.positions)

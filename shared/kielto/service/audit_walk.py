@@ -105,6 +105,7 @@ _CHUNK = """
 SELECT family, key FROM records WHERE family = ANY($1::text[]) AND (family, key) > ($2, $3)
 ORDER BY family, key LIMIT $4"""
 
+# By single look-ups: as an anti join it was planned over the whole of `audit`, for each chunk anew.
 # Not during a backfill: an epoch raises every row before it is marked. Not what is buried: nothing of it is left. Not
 # what stands in the log at a version above the database's: republishing would only put something lower behind it.
 _MISSING = """
@@ -116,9 +117,9 @@ WITH topic (family, topic_id, lane) AS MATERIALIZED (
     JOIN records r ON r.family = k.family AND r.key = k.key
 ), missing AS MATERIALIZED (
     SELECT family, key, NULL AS lane, epoch, n FROM asked r
-    WHERE NOT EXISTS (
-        SELECT FROM topic t JOIN audit a ON a.topic_id = t.topic_id AND a.key = r.key
-        WHERE t.family = r.family AND (a.epoch, a.n) >= (r.epoch, r.n))
+    WHERE NOT coalesce((
+        SELECT bool_or((a.epoch, a.n) >= (r.epoch, r.n))
+        FROM topic t JOIN audit a ON a.topic_id = t.topic_id AND a.key = r.key WHERE t.family = r.family), false)
     UNION ALL
     SELECT r.family, r.key, t.lane, p.epoch, p.n
     FROM asked r JOIN topic t ON t.family = r.family CROSS JOIN LATERAL (
@@ -126,9 +127,8 @@ WITH topic (family, topic_id, lane) AS MATERIALIZED (
         WHERE p.family = r.family AND p.key = r.key AND p.topic_id = t.topic_id
         ORDER BY p.epoch DESC, p.n DESC LIMIT 1
     ) p
-    WHERE NOT EXISTS (
-        SELECT FROM audit a
-        WHERE a.topic_id = t.topic_id AND a.key = r.key AND (a.epoch, a.n) >= (p.epoch, p.n))
+    WHERE NOT coalesce((
+        SELECT (a.epoch, a.n) >= (p.epoch, p.n) FROM audit a WHERE a.topic_id = t.topic_id AND a.key = r.key), false)
 )
 SELECT DISTINCT ON (family, key) * FROM missing m
 WHERE (m.lane IS NOT NULL OR NOT EXISTS (SELECT FROM marks k WHERE k.family = m.family AND k.key = m.key))

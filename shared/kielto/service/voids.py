@@ -61,7 +61,7 @@ async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Famil
         event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
         encoded = envelope.encode(event, key=event.key(), source=family.writer)
         delivered = await deliver(producer, [Message(family.express, row["partition"], *encoded)])
-        if delivered.error:
+        if None in delivered.offsets:
             raise Stopped from delivered.error
     await conn.execute(_PUBLISHED, row["id"])
 
