@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
@@ -92,7 +92,7 @@ class GivenSearch(BaseModel):
     company: Ident | None = Field(default=None, description="If not the token's own.")
     campaign: Campaign
     channel: Channel
-    at: AwareDatetime
+    at: AwareDatetime = Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
     recipient: GivenRecipient
 
 

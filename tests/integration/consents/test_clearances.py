@@ -1,6 +1,7 @@
 """Clearances over HTTP: who may be reached, on what record, and what is refused."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -169,6 +170,26 @@ async def test_a_broken_rule_is_named_and_nothing_is_recorded(
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"at": "0001-01-01T00:00:00+02:00"},
+        {"at": "9999-12-31T23:59:59-02:00"},
+        {"at": "2026-01-01T00:00:00"},
+        {"recipient": {"number": "\ud800"}},
+        {"recipient": {"address": "\x00"}},
+        {"recipient": {}},
+    ],
+)
+async def test_a_search_that_cannot_be_made(http: httpx.AsyncClient, given: dict[str, Any]) -> None:
+    known = {"at": "2026-01-01T00:00:00Z", "recipient": {"number": "1"}}
+    body = json.dumps({"campaign": "spring", "channel": "phone"} | known | given)
+    headers = {"content-type": "application/json"}
+    answer = await http.post("/consents/clearances/search", content=body, headers=headers)
+    status, slug, (field,) = problem(answer)
+    assert (status, slug, field.partition(".")[0]) == (422, "invalid-request", next(iter(given)))
+
+
 async def test_only_a_campaign_system_or_a_desk_of_the_company(http: httpx.AsyncClient, world: World) -> None:
     who = Someone()
     await world.know(who)
@@ -226,7 +247,9 @@ async def test_what_was_cleared_is_found_by_every_name(
             "decisions": [world.keys.pairwise("company.kauppa", lifted.decision.id)],
         }
     await world.decide(world.by_id(who))
-    assert (await found(http, {"customer": key}, at=at.isoformat()))["allowed"]
+    assert await found(http, {"customer": key}, at=at.isoformat()) == shown, (
+        "what was said later is not in it"
+    )
     for miss in (
         {"at": (at - timedelta(seconds=5)).isoformat()},
         {"at": (at + timedelta(seconds=20)).isoformat()},
