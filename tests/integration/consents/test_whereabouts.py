@@ -14,6 +14,7 @@ from services.consents.store import acks
 from services.consents.store.proof import SubscriberState
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
 from services.consents.use_cases.locate import Location, Stage, UnknownDecision, locate, subscribers
+from services.consents.use_cases.subscribers import command
 from tests.integration.consents.world import Someone, World
 
 PARTY = "company.kauppa"
@@ -198,6 +199,22 @@ async def test_a_store_that_was_emptied_takes_its_proof_back(world: World, log: 
     assert (await log.where(ban)).stage is Stage.APPLIED
     await log.acknowledge(uuid4(), 0, instance=instance)
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+
+
+async def test_the_commands(world: World, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    store = uuid4()
+    await log.acknowledge(store, 1)
+
+    async def run(*words: str) -> tuple[int, str]:
+        code = await command(world.pool, world.context, words)
+        return code, capsys.readouterr().out
+
+    code, out = await run("list")
+    assert (code, out.split("\t")[:3]) == (0, ["kauppa-crm", str(store), "live"])
+    assert (await run("end", "kauppa-crm", "x"))[0] == 2
+    assert await run("end", "kauppa-crm", str(uuid4())) == (1, "not found\n")
+    assert await run("end", "kauppa-crm", str(store)) == (0, "ended\n")
+    assert await run("list") == (0, "")
 
 
 async def test_either_lane_will_do_and_a_later_version_too(world: World, log: Log) -> None:

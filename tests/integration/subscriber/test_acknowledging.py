@@ -9,7 +9,7 @@ from kielto.events.messages import Acknowledgement
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
-from kielto.subscriber.acks import LISTED, Sender, acknowledgement
+from kielto.subscriber.acks import LISTED, Sender, acknowledgement, progress_seconds
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.session import Committed, Session
 from kielto.subscriber.state import Delta, Flaw
@@ -71,6 +71,24 @@ async def test_progress_by_beats_alone_is_told_seldom(
         before = len(await relay.acknowledged())
         await asyncio.sleep(3.2)
         assert 2 <= len(await relay.acknowledged()) - before <= 4
+
+
+async def test_who_lives_says_so_though_nothing_moves(
+    relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kielto.subscriber.acks.PROGRESS_SECONDS", 0.5)
+    async with follow() as kielto:
+        await open_with(kielto, relay, "a")
+        relay.beating.clear()
+        await asyncio.sleep(1.0)
+        before = len(await relay.acknowledged())
+        await asyncio.sleep(2.2)
+        assert len(await relay.acknowledged()) - before >= 2
+
+
+@pytest.mark.parametrize(("stale", "progress"), [(30.0, 5.0), (15.0, 5.0), (3.0, 1.0)])
+def test_it_speaks_three_times_within_what_others_judge_it_by(stale: float, progress: float) -> None:
+    assert progress_seconds(stale) == progress
 
 
 async def test_exceptions_are_told_until_they_are_read(relay: Relay, follow: Follow) -> None:
