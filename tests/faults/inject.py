@@ -72,7 +72,9 @@ class Injector:
             while process.running and self._history.now() < end:  # noqa: ASYNC110 - a process has no event
                 await asyncio.sleep(0.05)
             self._world.order(fault.whom)
-            self._history.add("ended", whom=fault.whom, point=fault.more["point"], reached=not process.running)
+            self._history.add(
+                "ended", whom=fault.whom, point=fault.more["point"], reached=not process.running
+            )
             await self._again(fault.whom)  # one that was not reached must not be, later on
 
     async def redate(self, fault: Fault) -> None:

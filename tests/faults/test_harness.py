@@ -1,0 +1,84 @@
+"""The harness itself: the same seed gives the same run, and a verdict finds what is planted in a history."""
+
+from typing import Any
+
+import pytest
+
+from tests.faults.load import MIXED, NO_PER_SEED, Load
+from tests.faults.schedule import SCENARIOS, Names
+from tests.faults.verdict import judge
+
+NAMES = Names(
+    ("customers", "consents", "marketing", "consents-relay-1", "consents-relay-2"),
+    ("a-crm", "b-crm", "c-crm"),
+)
+BOUND = 3.0
+
+
+@pytest.mark.parametrize("number", sorted(SCENARIOS))
+def test_a_seed_is_a_schedule(number: int) -> None:
+    scenario = SCENARIOS[number]
+    once, again, other = (scenario.expand(seed, NAMES, 1 / 60) for seed in (7, 7, 8))
+    assert once == again
+    assert once != other
+    assert all(0 <= fault.at <= scenario.phase(1 / 60) for fault in once)
+
+
+def test_every_scenario_of_operations_but_the_last_two_is_there() -> None:
+    assert sorted(SCENARIOS) == list(range(1, 14))
+
+
+def test_a_load_lifts_only_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Load.expand(object.__new__(Load), 3, MIXED, 210, contended=False)
+    assert len(steps) == 210
+    assert len({step.ident for step in steps}) == 210
+    for place, step in enumerate(steps):
+        for lifted in step.lifts:
+            assert lifted < place
+            assert steps[lifted].customer == step.customer
+            assert steps[lifted].body["act"] not in ("consent", "lifting")
+    once = [step.customer for step in steps if step.customer >= MIXED]
+    assert sorted(once) == list(range(MIXED, MIXED + NO_PER_SEED))
+
+
+def ok(t: float, customer: int = 200, via: str = "http") -> dict[str, Any]:
+    return {"t": t, "what": "ok", "n": 1, "via": via, "customer": customer, "once": True}
+
+
+def may(asked: float, *, allowed: bool, who: str = "kauppa-crm", reason: str = "denied") -> dict[str, Any]:
+    told = "allowed" if allowed else reason
+    return {
+        "t": asked + 0.01,
+        "what": "may",
+        "who": who,
+        "customer": 200,
+        "asked": asked,
+        "allowed": allowed,
+        "reason": told,
+    }
+
+
+def test_a_good_history() -> None:
+    found = judge([may(1, allowed=True), ok(2), may(4.9, allowed=True), may(5.1, allowed=False)], BOUND)
+    assert found.good
+    assert (found.acknowledged, found.asked, found.allowed) == (1, 3, 2)
+    assert found.longest_yes == pytest.approx(2.9)
+
+
+def test_a_yes_after_the_bound_is_found() -> None:
+    assert judge([ok(2), may(5.1, allowed=True)], BOUND).breached
+
+
+def test_a_company_is_bound_by_its_own_desk_at_once() -> None:
+    assert judge([ok(2, via="kauppa"), may(2.1, allowed=True)], BOUND).breached
+    assert not judge([ok(2, via="kauppa"), may(2.1, allowed=True, who="sahko-crm")], BOUND).breached
+
+
+def test_a_yes_after_a_no_was_seen_is_found() -> None:
+    found = judge([may(1, allowed=True), ok(2), may(3, allowed=False), may(4, allowed=True)], BOUND)
+    assert found.late
+    assert not found.breached
+
+
+def test_a_shut_gate_is_no_answer() -> None:
+    assert judge([may(1, allowed=False, reason="stale"), may(2, allowed=True), ok(3)], BOUND).good
