@@ -47,6 +47,8 @@ class Intake:
         meta, read = self._meta(record), self._read(record)
         if isinstance(read, Unreadable):
             await self._refuse(record, meta, read)
+        elif isinstance(read, Read) and isinstance(read.event, control.Void):
+            await self._void(read.event, meta)
         elif not _is_news(read):
             await _moved(self._pool, meta)
         else:
@@ -77,6 +79,12 @@ class Intake:
         except (Permanent, asyncpg.DataError):
             for record in records:  # one of them: the others must not go with it
                 await self.take(record)
+
+    async def _void(self, void: control.Void, meta: Meta) -> None:
+        """They stand on restrictions topics, which are read one by one."""
+        async with transaction(self._pool) as conn:
+            if await _moved(conn, meta):
+                await quarantine.voided(conn, void.topic_id, void.partition, void.offset)
 
     async def _refuse(self, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True) -> None:
         async with transaction(self._pool) as conn:

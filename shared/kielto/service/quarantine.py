@@ -53,6 +53,11 @@ async def put(conn: Conn, record: Any, meta: Meta, reason: str, *, keyless: bool
     )
 
 
+async def voided(conn: Conn, topic_id: UUID, partition: int, offset: int) -> None:
+    """Its writer has published again whatever that record, whose key nobody can read, may have hidden."""
+    await conn.execute(_VOIDED, topic_id, partition, offset)
+
+
 async def listed(pool: Pool, state: str = "open") -> list[Kept]:
     rows = await pool.fetch(_LIST, state)
     return [Kept(**row) for row in rows]
@@ -99,13 +104,22 @@ def _bytes(text: str | None) -> bytes | None:
 
 _PUT = """
 INSERT INTO quarantine
-    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless, holds)
-VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8, $9, $10, $11)
+    (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value, reason, keyless, holds, state)
+SELECT $1::text, $2::uuid, $3::integer, $4::bigint, $5, $6, $7::json, $8, $9, $10, $11,
+    CASE WHEN EXISTS (SELECT FROM voided WHERE topic_id = $2 AND partition = $3 AND "offset" = $4)
+        THEN 'discarded' ELSE 'open' END
 ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING"""
 
 _LIST = """
 SELECT id, topic, partition, "offset", reason, state, at FROM quarantine WHERE state = $1 ORDER BY id"""
 
 _OPEN = "SELECT * FROM quarantine WHERE id = $1 AND state = 'open' FOR UPDATE"
+
+_VOIDED = """
+WITH remembered AS (
+    INSERT INTO voided (topic_id, partition, "offset") VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+)
+UPDATE quarantine SET state = 'discarded'
+WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND keyless AND state = 'open'"""
 
 _CLOSE = "UPDATE quarantine SET state = $2 WHERE id = $1 AND state = 'open' RETURNING 1"

@@ -68,7 +68,7 @@ async def write(
     return count
 
 
-# Published: no mark of it waits. Where positions are kept, its own must be among them.
+# Published: no mark of it waits.
 _WAITING = """
 SELECT r.key, coalesce(p.at, r.changed_at), p.topic_id, p.partition, p."offset"
 FROM records r LEFT JOIN LATERAL (
@@ -79,7 +79,6 @@ FROM records r LEFT JOIN LATERAL (
 WHERE r.family = $1 AND r.status = 'erased' AND r.key > $3
     AND NOT EXISTS (SELECT FROM tombstones t WHERE t.family = r.family AND t.key = r.key)
     AND NOT EXISTS (SELECT FROM marks m WHERE m.family = r.family AND m.key = r.key)
-    AND (p.at IS NOT NULL OR strpos(r.family, '.') = 0)
 ORDER BY r.key LIMIT $4"""
 
 _WRITE = """
