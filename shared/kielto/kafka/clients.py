@@ -77,10 +77,8 @@ def consumer(bootstrap: str, *, security: Security = CLEAR, group: str | None = 
         metadata_max_age_ms=30_000,
         request_timeout_ms=10_000,
         retry_backoff_ms=100,
-        fetch_max_bytes=16 * 1024 * 1024,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
+        **{"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | settings,
         **security.arguments(),
-        **settings,
     )
 
 

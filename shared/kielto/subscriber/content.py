@@ -39,7 +39,7 @@ class Content(NamedTuple):
 
     key: str
     ident: tuple[int, int]
-    """The first 128 bits of the key."""
+    """The first 96 bits of the key."""
     version: Version
     shape: int
     hashes: tuple[int, ...]
@@ -99,8 +99,8 @@ def _add(terms: dict[Terms, Groups], allow: Allow) -> None:
 
 
 def ident(key: str) -> tuple[int, int]:
-    """128 bits of a customer's id, 64 hex digits."""
-    return int(key[:16], 16), int(key[16:32], 16)
+    """96 bits of a customer's id, 64 hex digits: 64 and 32."""
+    return int(key[:16], 16), int(key[16:24], 16)
 
 
 def hash64(text: str) -> int:

@@ -6,6 +6,7 @@ fits one seen before is taken apart without JSON or pydantic. Whatever is unusua
 way; a test holds the two equal.
 """
 
+import contextlib
 import re
 import secrets
 from binascii import Error as NoHex
@@ -15,11 +16,14 @@ from datetime import datetime
 from struct import Struct
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, SnapshotComplete, Void
 from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
+from kielto.subscriber.blocks import Plane
 from kielto.subscriber.content import Content, Shapes
 
 Item = Content | Beat | SnapshotComplete | Void | Tombstone | Unreadable | Unknown
@@ -33,6 +37,7 @@ KEPT = 4096
 _HEAD = re.compile(rb'\{"version":"[^"\\]*",(?:"changed_at":"[^"\\]*",)?"subject":"[^"\\]*"')
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HASH = re.compile(rb'"([0-9a-f]{64})"')
+_HEAD_PARTS = '{"version":"","changed_at":"","subject":"'
 _TYPE = Permissions.type_name().encode()
 
 
@@ -44,7 +49,9 @@ class _Template(NamedTuple):
     """For each hash, which is the first that is the same."""
     distinct: int
     slots: Struct
-    """Of key and hashes as bytes: the key's first 128 bits, and 64 bits of each slot of the shape."""
+    """Of key and hashes as bytes: the key's first 96 bits, and 64 bits of each slot of the shape."""
+    places: tuple[int, ...]
+    """Which of the hashes are the slots of the shape."""
     shape: int
 
 
@@ -92,7 +99,7 @@ class Decoder:
         return None
 
     def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:
-        known = self._versions.get(version) or self._version(version)
+        known = self.version(version)
         at = self._after_head(key, version, value)
         if known is None or at == 0 or len(key) != 64 or len(value) > MAX_BYTES:
             return None
@@ -108,6 +115,21 @@ class Decoder:
                 except NoHex:
                     return None
                 return Content(key.decode(), (hi, lo), known, template.shape, tuple(slots), None, value)
+        return None
+
+    def plane(self, key: bytes, version: bytes, value: bytes) -> Plane | None:
+        """How to take many apart that differ from this one as records of one template do; None: not at all."""
+        if self._known(key, version, value) is None:  # a first one teaches its template, if it is one
+            with contextlib.suppress(ValidationError):
+                self._long(Permissions.model_validate_json(value), value)
+        at = self._after_head(key, version, value)
+        for template in self._templates.get(len(value) - at, ()) if at else ():
+            parts = template.parts.unpack_from(value, at)
+            if parts[::2] == template.texts and _same(parts[1::2], template):
+                key_at = at - 1 - len(key)
+                time = key_at - len(_HEAD_PARTS) - len(version) if b'"changed_at"' in value[:key_at] else 0
+                sizes = len(version), time, key_at
+                return Plane(value, sizes, template.texts, template.equal, template.places, template.shape)
         return None
 
     def _after_head(self, key: bytes, version: bytes, value: bytes) -> int:
@@ -130,7 +152,9 @@ class Decoder:
             self._remember(value[head.end() :], content.shape)
         return content
 
-    def _version(self, text: bytes) -> Version | None:
+    def version(self, text: bytes) -> Version | None:
+        if text in self._versions:
+            return self._versions[text]
         try:
             version = Version.parse(text.decode("ascii"))
         except ValueError:
@@ -181,8 +205,9 @@ class Decoder:
             return None  # a field given twice, a point that is no hash, an order of its own
         edges = [b'"' * bool(i) + text + b'"' * (i < len(hashes)) for i, text in enumerate(parts[::2])]
         sizes = "64s".join(f"{len(text)}s" for text in edges)
-        layout = ">QQ16x" + "".join("Q24x" if place in places else "32x" for place in range(len(hashes)))
-        return _Template(Struct(sizes), tuple(edges), equal, len(set(hashes)), Struct(layout), shape)
+        layout = ">QI20x" + "".join("Q24x" if place in places else "32x" for place in range(len(hashes)))
+        slots_of = Struct(layout)
+        return _Template(Struct(sizes), tuple(edges), equal, len(set(hashes)), slots_of, tuple(places), shape)
 
 
 def _same(hashes: tuple[bytes, ...], template: _Template) -> bool:

@@ -17,7 +17,6 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.subscriber.decode import CONTROL
-from kielto.subscriber.follower import Batch
 from kielto.subscriber.freshness import clock
 from kielto.subscriber.session import Session
 from kielto.subscriber.telling import Telling
@@ -26,7 +25,11 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 """How long a fetch waits when nothing comes; it returns as soon as something does."""
 RETRY_SECONDS = (0.1, 2.0)
-PORTION, PORTION_SHUT = 250, 2000
+FETCHED = 2000
+"""Records taken from the client at once: unpacked, each holds some two thousand bytes."""
+FETCHES = {"fetch_max_bytes": 2 * 1024 * 1024, "max_partition_fetch_bytes": 1024 * 1024}
+"""What the client holds at most, as it came, several times over; no message is larger than a quarter of it."""
+PORTION, PORTION_SHUT = 250, FETCHED
 """Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
 long.
 """
@@ -89,20 +92,29 @@ class Following:
         for place in places:  # nothing may be awaited between assignment and seek
             consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
         while self._session.follower.state.topics[lane] == topic:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS)
-            records = [record for batch in fetched.values() for record in batch]
+            records = await self._fetch(consumer)
             while records and await self._take(lane, topic, records, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
+
+    async def _fetch(self, consumer: Any) -> list[Any]:
+        """What is there; while the gate is shut, as much as is taken in at once."""
+        records: list[Any] = []
+        while fetched := await consumer.getmany(
+            timeout_ms=0 if records else POLL_MS, max_records=FETCHED - len(records)
+        ):
+            records += [record for batch in fetched.values() for record in batch]
+            if len(records) >= FETCHED or self._is_open():
+                break
+        return records
 
     async def _take(self, lane: Lane, topic: UUID, records: list[Any], client: Any) -> bool:
         """Decode, apply and commit a first portion of `records`, and take it away from them."""
         size = PORTION if self._is_open() else PORTION_SHUT
         portion, records[:size] = records[:size], []
-        read = self._session.decoder.read
-        batch: Batch = [(r.partition, r.offset, read(r.key, r.value, r.headers)) for r in portion]
+        block, batch = self._session.tables.read(portion)
         if any(isinstance(item, CONTROL) for _, _, item in batch):
             await self.verify(client)  # what opens a gate must come from the topics that are followed
-        return await self._session.apply(lane, topic, batch)
+        return await self._session.apply(lane, topic, batch, block)
 
     def _is_open(self) -> bool:
         now = clock()

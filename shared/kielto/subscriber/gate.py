@@ -5,11 +5,16 @@ given.
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
+
+import numpy as np
 
 from kielto.events.digests import InvalidContactPoint, digest_of, point_of
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import CHANNELS_OF, PointKind, Purpose
+from kielto.subscriber import batch
+from kielto.subscriber.columns import Many
 from kielto.subscriber.content import Shape, Terms, hash64, ident
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.follower import Follower
@@ -112,6 +117,33 @@ class Gate:
                 return Answer(False, Reason.DENIED, refusal)
         return Answer(True, Reason.ALLOWED)
 
+    def may_customers(self, question: Question, customers: bytes) -> Many:
+        """`may` of the question for each customer, by ids of 32 bytes; codes are places in `batch.CODES`.
+        Raises ValueError.
+        """
+        if any(given is not None for given in (question.customer, question.number, question.address)):
+            raise ValueError("customer, number, address: none of them, the customers are given apart")
+        terms = self._terms(question)
+        if isinstance(terms, Answer):
+            raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
+        image, now = self._follower.image, self._now()
+        shut = [self._follower.gate(partition, now) for partition in range(PARTITIONS)]
+        ended = [row for row in list(image.until) if self._has_ended(row)]
+        permits = batch.permits(list(image.shapes), question.channel, terms, question.product_group)
+        reasons = [None if reason is None else Reason(reason) for reason in shut]
+        codes = batch.codes(self._follower, reasons, permits, np.array(ended, np.int64), customers)
+        if len(self._denials):
+            self._deny_here(question, customers, codes)
+        return codes
+
+    def _deny_here(self, question: Question, customers: bytes, codes: Many) -> None:
+        """Decisions that were given here are few, but each may be about anyone: ask `may` where it could
+        matter.
+        """
+        for at in np.flatnonzero(np.isin(codes, _OPEN)).tolist():
+            one = replace(question, customer=customers[32 * at : 32 * at + 32].hex())
+            codes[at] = batch.CODES.index(self.may(one).reason)
+
     def _terms(self, question: Question) -> Terms | Answer:
         partner, mode = question.partner, question.mode
         if question.purpose == Purpose.PARTNER_MARKETING:
@@ -167,6 +199,11 @@ class Gate:
             yield image.ident(row)
             yield from image.hashes(row)
 
+    def _has_ended(self, row: int) -> bool:
+        until = self._follower.image.until.get(row)
+        now = max(self._today(), self._follower.latest_beat)
+        return until is not None and now >= until - UNTIL_MARGIN_SECONDS
+
     def _refusal(self, row: int, slots: list[int], terms: Terms, question: Question) -> str | None:
         """Why this customer's record does not permit it, or None when it does."""
         image = self._follower.image
@@ -174,11 +211,7 @@ class Gate:
             return "the record cannot be read"
         if self._follower.swept(row):
             return "the register no longer names the customer"
-        until = image.until.get(row)
-        if (
-            until is not None
-            and max(self._today(), self._follower.latest_beat) >= until - UNTIL_MARGIN_SECONDS
-        ):
+        if self._has_ended(row):
             return "the permission has ended"
         shape = image.shape(row)
         allowed = [
@@ -192,6 +225,7 @@ class Gate:
         return None
 
 
+_OPEN = [batch.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]
 _NOTHING: frozenset[str] = frozenset(("",))
 _NO_SLOT = -1
 """The customer does not have the address."""

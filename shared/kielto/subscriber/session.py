@@ -8,11 +8,13 @@ from uuid import UUID
 
 from kielto.events.topics import Lane
 from kielto.subscriber import stored
+from kielto.subscriber.blocks import Block
 from kielto.subscriber.decode import Decoder
 from kielto.subscriber.follower import Batch, Follower
 from kielto.subscriber.spool import Spool
 from kielto.subscriber.state import Delta, Flaw, State
 from kielto.subscriber.store import Mark, Store
+from kielto.subscriber.tables import Tables
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class Session:
     """`on_commit` is called after each commit, with what it held."""
 
     def __init__(self, store: Store, follower: Follower, decoder: Decoder, mark: Mark) -> None:
-        self.follower, self.decoder = follower, decoder
+        self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)
         self.on_commit: Callable[[Delta], None] = lambda _: None
         self._store = store
@@ -58,13 +60,15 @@ class Session:
             await asyncio.sleep(0)
         return cls(store, follower, decoder, mark)
 
-    async def apply(self, lane: Lane, topic: UUID, batch: Batch) -> bool:
+    async def apply(self, lane: Lane, topic: UUID, batch: Batch, block: Block | None = None) -> bool:
         """Apply and commit records of a topic's incarnation. False: it is no longer the one that is
         followed.
         """
         async with self._lock:
             if self.follower.state.topics.get(lane) != topic:
                 return False
+            if block is not None:
+                self.follower.read_block(lane, block)
             self.follower.read(lane, batch)
             await self._commit()
             return True

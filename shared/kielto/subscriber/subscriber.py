@@ -14,6 +14,7 @@ from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber.acks import Acknowledger, Sender
+from kielto.subscriber.batch import CODES
 from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.follow import Following
@@ -133,6 +134,14 @@ class Subscriber:
         """Of each partition: why its gate is shut, or None; and how old its view may be, in seconds."""
         starting = [(Reason.STARTING, float("inf"))] * PARTITIONS
         return [*starting] if self._gate is None else self._gate.partitions()
+
+    def may_customers(self, question: Question, customers: bytes) -> list[Reason]:
+        """`may` of one question, without customer, number and address, for each of many customers: their ids
+        in order, 32 bytes each. Asked of very many at once it is a hundred times faster. Raises ValueError.
+        """
+        if self._gate is None:
+            return [Reason.STARTING] * (len(customers) // 32)
+        return [CODES[code] for code in self._gate.may_customers(question, customers).tolist()]
 
     def shut(self) -> Reason | None:
         """Why the gate is shut for at least some, or None."""

@@ -13,6 +13,7 @@ from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.subscriber.batch import CODES
 from kielto.subscriber.content import ident
 from kielto.subscriber.denials import Denial, Denials, Sent
 from kielto.subscriber.gate import UNTIL_MARGIN_SECONDS, Gate, Party
@@ -349,3 +350,70 @@ def test_a_repeated_decision_keeps_its_place_and_another_of_its_id_is_refused() 
             denials.add(replace(denial, decision=denial.decision.model_copy(update={"act": act})))
     assert denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
     assert denials.beat(next(iter(denial.waits)), taken(0, 0, 8)) == [denial.decision.id]
+
+
+ASKED = [
+    Question(Purpose.OWN_MARKETING, Channel.EMAIL),
+    Question(Purpose.OWN_MARKETING, Channel.SMS, product_group="mobile"),
+    Question(Purpose.OWN_MARKETING, Channel.PHONE),
+    Question(Purpose.PARTNER_MARKETING, Channel.EMAIL, partner="matkat", mode=Mode.WE_SEND),
+]
+MANY = [f"c{i}" for i in range(12)]
+
+
+def crowd() -> World:
+    """Each kind of customer: allowed, limited, ended, erased, unreadable, swept, in a partition that is shut."""
+    world = World()
+    limited = Allow(purpose="own_marketing", product_groups=("mobile",))
+    past = NOW + timedelta(seconds=UNTIL_MARGIN_SECONDS - 1)
+    world.script.bulk(
+        permissions("c0", "1.1", ("m0", "email"), ("t0", "sms")),
+        permissions("c1", "1.1", ("m1", "email"), ("n1", "email", WE_SEND)),
+        permissions("c2", "1.1", ("t2", "sms", limited), ("m2", "email", limited)),
+        permissions("c3", "1.1", ("m3", "email"), valid_until=past),
+        permissions("c4", "1.1", ("m4", "email"), valid_until=past + timedelta(days=1)),
+        permissions("c5", "1.1"),
+    )
+    world.script.spoiled(Lane.BULK, permissions("c6", "1.1", ("m6", "email")))
+    world.script.bulk(permissions("c7", "1.1", ("m7", "email")), partition=1)
+    world.script.bulk(snapshot(0, 10**6, generation=2), partition=1)
+    world.script.express(permissions("c8", "1.1", ("m8", "email"), ("n8", "email")), partition=2)
+    return world
+
+
+def differences(world: World) -> list[object]:
+    ids = b"".join(bytes.fromhex(hexes(name)) for name in MANY)
+    found: list[object] = []
+    for question in ASKED:
+        codes = world.gate.may_customers(question, ids).tolist()
+        singly = [world.gate.may(replace(question, customer=hexes(name))).reason for name in MANY]
+        found += [
+            (question, n, CODES[c], s) for n, c, s in zip(MANY, codes, singly, strict=True) if CODES[c] != s
+        ]
+    return found
+
+
+def test_many_customers_are_answered_as_each_is() -> None:
+    world = crowd()
+    assert differences(world) == []
+    codes = world.gate.may_customers(ASKED[0], bytes.fromhex(hexes("c0") + hexes("c6") + hexes("nobody")))
+    assert [CODES[code] for code in codes] == [Reason.ALLOWED, Reason.DENIED, Reason.UNKNOWN]
+    world.denials.add(decided(key=hexes("c0")))
+    assert differences(world) == []
+    world.script.raw(Lane.BULK, 0, b"\xff", b"{}", [])
+    assert differences(world) == []
+    world.now = 20.0
+    assert differences(world) == []
+
+
+@pytest.mark.parametrize("changes", [{"customer": hexes("c0")}, {"number": "1"}, {"address": "a@b.fi"}])
+def test_a_question_about_many_names_nobody(changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="none of them"):
+        crowd().gate.may_customers(replace(ASKED[0], **changes), b"")
+
+
+def test_ids_of_many_have_32_bytes_each() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        crowd().gate.may_customers(ASKED[0], b"x" * 33)
+    with pytest.raises(ValueError, match="needs both"):
+        crowd().gate.may_customers(Question(Purpose.PARTNER_MARKETING, Channel.EMAIL), b"")

@@ -1,0 +1,85 @@
+"""Growing columns of numbers, each in memory of its own.
+
+Anonymous memory maps: what a column leaves behind when it grows goes back to the system. In the heap of malloc
+the holes of grown columns take as much again as the columns. Cells reserved and never written cost nothing.
+"""
+
+import mmap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Many = npt.NDArray[Any]
+Rows = Many | slice
+_WIDER = {"B": "H", "H": "I", "I": "Q"}
+_FIRST = 1 << 12
+
+
+def memory(kind: str, cells: int) -> "memoryview[int]":
+    """So many zeros."""
+    size = np.dtype(kind).itemsize * cells
+    return memoryview(mmap.mmap(-1, size)).cast("B").cast(kind)  # type: ignore[call-overload, no-any-return]
+
+
+class Column:
+    """`kind`: B, H, I or Q, of 1, 2, 4 or 8 bytes; it becomes wider when a number asks for it."""
+
+    __slots__ = ("_size", "cells", "kind")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._size = 0
+        self.cells = memory(kind, _FIRST)
+        """More than are in use. Another object after the column has grown."""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, row: int) -> int:
+        return self.cells[row]
+
+    def __setitem__(self, row: int, value: int) -> None:
+        while value >> 8 * self.cells.itemsize:
+            self._move(_WIDER[self.kind], len(self.cells))
+        self.cells[row] = value
+
+    def __iter__(self) -> Any:
+        return iter(self.cells[: self._size])
+
+    @property
+    def nbytes(self) -> int:
+        return self._size * self.cells.itemsize
+
+    def view(self) -> Many:
+        """What is there now; not what comes later."""
+        return np.frombuffer(self.cells, self.kind, self._size)
+
+    def append(self, value: int) -> None:
+        self._reserve(1)
+        self._size += 1
+        self[self._size - 1] = value
+
+    def extend(self, values: Many) -> None:
+        self._reserve(len(values))
+        self.widen(values)
+        np.frombuffer(self.cells, self.kind)[self._size : self._size + len(values)] = values
+        self._size += len(values)
+
+    def widen(self, values: Many) -> None:
+        """Make it wide enough for all of them."""
+        while len(values) and int(values.max()) >> 8 * self.cells.itemsize:
+            self._move(_WIDER[self.kind], len(self.cells))
+
+    def clear(self, size: int) -> None:
+        """So many zeros, in place of all."""
+        self.cells, self._size = memory(self.kind, max(size, _FIRST)), size
+
+    def _reserve(self, count: int) -> None:
+        if self._size + count > len(self.cells):
+            self._move(self.kind, (self._size + count) * 3 // 2)
+
+    def _move(self, kind: str, cells: int) -> None:
+        moved = memory(kind, cells)
+        np.frombuffer(moved, kind)[: self._size] = self.view()
+        self.kind, self.cells = kind, moved

@@ -1,0 +1,142 @@
+"""Portions of many records, and single ones between them, against a plain dictionary of what a follower must
+hold.
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from kielto.events.topics import Lane
+from kielto.events.versions import Version
+from kielto.subscriber import tables
+from kielto.subscriber.content import hash64
+from kielto.subscriber.decode import Decoder
+from kielto.subscriber.follower import Follower
+from kielto.subscriber.tables import Tables
+from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
+from tests.unit.subscriber.test_tables import Record
+
+NAMES = [f"c{i}" for i in range(7)]
+CHANNELS = ("email", "sms", "phone", "post")
+names = st.sampled_from(NAMES)
+versions = st.builds(Version, st.integers(1, 2), st.sampled_from([1, 2, 3, 2**16, 2**40]))
+lanes = st.sampled_from(list(Lane))
+
+
+def points_of(name: str, version: Version) -> list[tuple[str, str]]:
+    """A version has one content. Points are shared, appear and go."""
+    mask = sum(map(ord, name)) + version.n % 97 + version.epoch
+    return [(f"p{(mask + at) % 5}", CHANNELS[at]) for at in range(mask % 4)]
+
+
+@dataclass
+class Held:
+    version: Version
+    readable: bool
+    seen: dict[Lane, int] = field(default_factory=dict)
+    listed: Version | None = None
+    """Whose points stand in the row: an unreadable version leaves those of the one before."""
+
+
+class Portions(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.follower = Follower(3.0, durable=True)
+        self.follower.verify_topics(TOPICS)
+        self.tables = Tables(Decoder(self.follower.image.shapes))
+        self.expected: dict[str, Held] = {}
+        self.stored: dict[str, bytes | None] = {}
+        self.next = dict.fromkeys(Lane, 0)
+
+    @rule(lane=lanes, records=st.lists(st.tuples(names, versions), min_size=1, max_size=12))
+    def portion(self, lane: Lane, records: list[tuple[str, Version]]) -> None:
+        portion = []
+        for name, version in records:
+            told = message(permissions(name, str(version), *points_of(name, version)))
+            portion.append(Record(0, self.next[lane], *told))
+            self.next[lane] += 1
+            self.hold(name, version, lane, portion[-1].offset)
+        block, items = self.tables.read(portion)
+        if block is not None:
+            self.follower.read_block(lane, block)
+        self.follower.read(lane, items)
+        self.commit()
+
+    def hold(self, name: str, version: Version, lane: Lane, offset: int) -> None:
+        held = self.expected.get(name)
+        if held is None or version > held.version:
+            held = self.expected[name] = Held(version, True, {}, version)
+        elif version < held.version:
+            return
+        held.readable, held.listed = True, version
+        held.seen[lane] = offset
+
+    @rule(lane=lanes, name=names, version=versions)
+    def spoiled(self, lane: Lane, name: str, version: Version) -> None:
+        _, _, headers = message(permissions(name, str(version)))
+        offset, self.next[lane] = self.next[lane], self.next[lane] + 1
+        item = Decoder(self.follower.image.shapes).read(hexes(name).encode(), b"{", headers)
+        self.follower.read(lane, [(0, offset, item)])
+        self.commit()
+        held = self.expected.get(name)
+        if held is None or version > held.version:
+            held = self.expected[name] = Held(version, False, {}, held.listed if held else None)
+        if version == held.version:
+            held.seen[lane] = offset
+
+    @rule(lane=lanes)
+    def recreated(self, lane: Lane) -> None:
+        self.follower.image.forget_offsets(lane)
+        for held in self.expected.values():
+            held.seen.pop(lane, None)
+
+    def commit(self) -> None:
+        rows = self.follower.take().rows
+        self.stored |= {key: value for key, value in rows.items() if value is not None}
+
+    @invariant()
+    def the_same(self) -> None:
+        image = self.follower.image
+        assert len(image) == len(self.expected)
+        for name, held in self.expected.items():
+            row = image.find(hexes(name))
+            assert row is not None
+            assert image.version(row) == held.version
+            assert bool(image.unreadable[row]) != held.readable
+            assert {lane: image.seen(row, lane) for lane in Lane} == {
+                lane: held.seen.get(lane, -1) for lane in Lane
+            }
+            listed = points_of(name, held.listed) if held.listed else []
+            assert set(image.hashes(row)) == {hash64(hexes(p)) for p, _ in listed}
+            if held.readable:
+                assert {(c, hash64(hexes(p))) for p, c in listed} == {
+                    (channel, hash_)
+                    for point, hash_ in zip(image.shape(row).points, image.hashes(row), strict=True)
+                    for channel in point
+                }
+                version = f'"version":"{held.version}"'.encode()
+                assert version in (self.stored[hexes(name)] or b"")
+        assert image.count_unreadable == sum(not held.readable for held in self.expected.values())
+
+    @rule(point=st.integers(0, 4))
+    def asked(self, point: int) -> None:
+        """Brings the index of points up to date, at any moment."""
+        image = self.follower.image
+        holding = {row for row, _ in image.holders(hash64(hexes(f"p{point}")))}
+        assert holding == {
+            image.find(hexes(name))
+            for name, held in self.expected.items()
+            if held.listed and any(p == f"p{point}" for p, _ in points_of(name, held.listed))
+        }
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FEW", 1)
+
+
+class TestPortions(Portions.TestCase):  # type: ignore[misc, valid-type]
+    settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
