@@ -196,10 +196,10 @@ async def _faststream_outbox(stack: Stack) -> float:
     dsn, family = _database(stack), await _family(stack)
     metadata = MetaData()
     table = make_outbox_table(metadata, table_name="outbox")
-    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"))
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"), pool_size=25)
     outbox = OutboxBroker(engine, outbox_table=table, logger=None)
     broker = KafkaBroker(stack.kafka.bootstrap, logger=None)
-    publisher = broker.publisher(family.bulk)
+    publisher = broker.publisher(family.bulk, key=b"0" * 64)  # a compacted topic takes no null keys
 
     @publisher
     @outbox.subscriber("relay", max_workers=20, fetch_batch_size=500)

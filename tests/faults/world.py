@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import time_machine
 import yaml
 
-from deploy.local import ports
+from deploy.local import ports, token
 from deploy.local.paths import ROOT
 from deploy.local.processes import Process
 from deploy.local.services import Services
@@ -37,6 +39,8 @@ class World(Cluster):
         self.services = Services(stack, folder, beat_seconds=BEAT_SECONDS, group_file=group)
         self.group, self.ports = self.services.group, dict(self.services.ports)
         self.scenario = scenario
+        if scenario.own_days:
+            self.token = _token_for_days()
         self.doors = {name: Door(name) for name in ("consents", "followers")} if scenario.doors else {}
         stack.kafka.doors = {door.behind: door.port for door in self.doors.values()}
         self.extra: dict[str, Process] = {}
@@ -85,6 +89,12 @@ class World(Cluster):
     def _door(self, name: str) -> Door | None:
         kind = "followers" if name in self.stores else "consents" if name.startswith("consents") else ""
         return self.doors.get(kind)
+
+
+def _token_for_days() -> str:
+    """One that is neither too old nor too new on any process's day."""
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=4)):
+        return token.issue(token.ROLES, subject="faults", seconds=8 * 86_400)
 
 
 def _impatient(text: str) -> str:
