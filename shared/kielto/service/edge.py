@@ -15,7 +15,10 @@ from kielto.service import telemetry
 from kielto.service.problems import Problem
 
 MAX_BODY = 2 * 1024 * 1024
-"""Bytes of a request's body, room for a clearance of 10,000; more is answered 413. Streamed paths are exempt: they read line by line."""
+"""Bytes of a request's body, room for a clearance of 10,000; more is answered 413.
+
+Streamed paths are exempt: they read line by line.
+"""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = ("GET", "HEAD", "OPTIONS")
