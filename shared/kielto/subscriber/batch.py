@@ -11,8 +11,8 @@ from kielto.subscriber.questions import Reason
 CODES = tuple(Reason)
 """An answer is the place of its reason here."""
 _CODE = {reason: np.uint8(at) for at, reason in enumerate(CODES)}
-_CHUNK = 1 << 16
-"""Ids looked up at once, so that what is made on the way stays in the processor's cache."""
+_SHARE = 4
+"""From one in so many of all customers on, sorting is faster than looking each up."""
 
 
 def idents(customers: bytes) -> tuple[Many, Many]:
@@ -32,12 +32,9 @@ def codes(
     hi, lo = idents(customers)
     everyone = next((reason for reason in shut if reason), None)
     by_row = np.append(_by_row(follower, shut, permits, ended), _CODE[everyone or Reason.UNKNOWN])
-    answers = np.empty(len(hi), np.uint8)
-    for start in range(0, len(hi), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        answers[part] = by_row[
-            follower.image.find_many(hi[part], lo[part])
-        ]  # -1, the last, is for the unknown
+    image = follower.image
+    find = image.find_very_many if len(hi) * _SHARE > len(image) else image.find_many
+    answers: Many = by_row[find(hi, lo)]  # -1, the last, is for the unknown
     return answers
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 """How long a fetch waits when nothing comes; it returns as soon as something does."""
 RETRY_SECONDS = (0.1, 2.0)
-FETCHED = 2000
+FETCHED = 4000
 """Records taken from the client at once: unpacked, each holds some two thousand bytes."""
 FETCHES = {"fetch_max_bytes": 2 * 1024 * 1024, "max_partition_fetch_bytes": 1024 * 1024}
 """What the client holds at most, as it came, several times over; no message is larger than a quarter of it."""

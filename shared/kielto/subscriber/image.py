@@ -75,6 +75,21 @@ class Image:
         his, los = self._hi.view(), self._lo.view()
         return self._ids.find_many(hi, lambda at, rows: (his[rows] == hi[at]) & (los[rows] == lo[at]))
 
+    def find_very_many(self, hi: Many, lo: Many) -> Many:
+        """As `find_many`, faster when about as many are asked for as there are: both are sorted and merged."""
+        if not len(self):
+            return np.full(len(hi), -1, np.int64)
+        order, asked = np.argsort(self._hi.view()), np.argsort(hi)
+        own, others = self._hi.view()[order], hi[asked]
+        at = np.minimum(np.searchsorted(own, others), len(own) - 1)
+        rows, same = order[at], own[at] == others
+        found = same & (self._lo.view()[rows] == lo[asked])
+        result = np.full(len(hi), -1, np.int64)
+        result[asked[found]] = rows[found]
+        rest = asked[same & ~found]  # the first parts of two ids are the same
+        result[rest] = self.find_many(hi[rest], lo[rest])
+        return result
+
     def holders(self, hash_: int) -> list[tuple[int, int]]:
         """(row, slot) wherever a customer number or point with this hash is held."""
         self._list_all()

@@ -1,5 +1,6 @@
 """The columns and indexes against plain dictionaries."""
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -113,3 +114,15 @@ def test_a_shape_is_kept_once() -> None:
     for i in range(100):
         put(image, content(image, f"c{i}", "1.1", f"p{i}"))
     assert len(image.shapes) == 2
+
+
+def test_very_many_are_found_as_each_is() -> None:
+    image = Image()
+    assert image.find_very_many(np.array([1], np.uint64), np.array([2], np.uint32)).tolist() == [-1]
+    known = [(hi, lo) for hi in (0, 5, 2**64 - 1) for lo in (1, 2, 3)]  # ids whose first parts are the same
+    for each in known:
+        put(image, content(image, "x", "1.1", "p")._replace(ident=each))
+    asked = [*reversed(known), (5, 4), (6, 1), known[0]]
+    hi, lo = np.array([h for h, _ in asked], np.uint64), np.array([low for _, low in asked], np.uint32)
+    expected = [-1 if (row := image.row(each)) is None else row for each in asked]
+    assert image.find_very_many(hi, lo).tolist() == expected == image.find_many(hi, lo).tolist()
