@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench import machine
 
-NAMES = ("start", "bootstrap", "check")
+NAMES = ("start", "propagation", "relay", "bootstrap", "check")
 
 
 def main(arguments: list[str]) -> int:
