@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import configuration, settings
 
+from deploy.local import account
 from deploy.local.kafka import Kafka
 from deploy.local.paths import HOME
 from deploy.local.stack import Stack
@@ -18,10 +19,31 @@ settings.load_profile("kielto")
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def enterable(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Where PostgreSQL runs as another account, that account may pass through pytest's closed folders."""
+    if account.choose().ids is None:
+        return lambda folder: folder
+
+    def enter(folder: Path) -> Path:
+        folder.chmod(0o711)
+        return folder
+
+    base = enter(tmp_path_factory.getbasetemp())
+    if base.parent.name.startswith("pytest-of-"):  # else --basetemp was given: what is above is not ours
+        enter(base.parent)
+    return enter
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, enterable: Callable[[Path], Path]) -> Path:
+    return enterable(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, enterable: Callable[[Path], Path]) -> Iterator[Stack]:
     """PostgreSQL and Kafka or the running ones of KIELTO_POSTGRES, KIELTO_KAFKA; shared, so never stopped."""
     # Nothing here outlives the session, so nothing has to survive a power cut.
-    with Stack(tmp_path_factory.mktemp("stack"), postgres={"fsync": "off"}) as stack:
+    with Stack(enterable(tmp_path_factory.mktemp("stack")), postgres={"fsync": "off"}) as stack:
         yield stack
 
 

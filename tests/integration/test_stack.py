@@ -112,7 +112,9 @@ def test_kafka_listens_on_loopback_only(kafka: Kafka) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become someone else")
 def test_an_account_that_cannot_reach_the_programs_is_told_so(tmp_path: Path) -> None:
-    program = tmp_path / "program"  # pytest's folders are closed to others
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     with pytest.raises(LocalError, match="may not enter"):
