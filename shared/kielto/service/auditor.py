@@ -16,7 +16,7 @@ import structlog
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
-from kielto.service import audit_store, postgres, telemetry, voids
+from kielto.service import audit_store, epoch, postgres, telemetry, voids
 from kielto.service.audit_rules import Finding, Item, Kind, Place, examine, read
 from kielto.service.audit_store import Audited, Conn
 from kielto.service.audit_walk import Walk
@@ -82,6 +82,7 @@ class Auditor:
         try:
             while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - only the database can tell
                 await asyncio.sleep(_STANDBY_SECONDS)
+            await epoch.until_checked(conn)  # what it has read is not read again when a new epoch begins
             await conn.execute(_SESSION)
             await self._lead(conn)
         finally:
@@ -128,6 +129,7 @@ class Audit:
             records = await self.take()
             now = time.monotonic()
             if now >= next_look:
+                await epoch.must_be_checked(self._conn)
                 behind, next_look = await self.look(), now + _LOOK_SECONDS
                 telemetry.audit_open.set(await audit_store.count_open(self._conn))
                 if behind == 0:

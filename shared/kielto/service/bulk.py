@@ -14,7 +14,7 @@ import orjson
 from kielto.events import control
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
-from kielto.service import marks, outbox
+from kielto.service import epoch, marks, outbox
 from kielto.service.beats import everywhere
 from kielto.service.delivery import Delivered, Message, Stopped, deliver
 from kielto.service.marks import Leader, OpenRecord
@@ -78,6 +78,7 @@ class BulkLane:
         await self._conn.add_listener(outbox.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
+            await epoch.must_be_checked(self._conn)
             sent = await self._marks() + await self._reports()
             busy = await self._snapshots.advance(self._conn, self._producer, self._refusals)
             await self._beat()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from kielto.group import Group
-from kielto.service import postgres, quarantine, snapshots
+from kielto.service import epoch, postgres, quarantine, snapshots
 from kielto.service.composition import Service
 from kielto.service.epoch import NotClaimed
 from kielto.service.inbox import Permanent
@@ -15,7 +15,7 @@ from kielto.service.postgres import Pool, transaction
 
 USAGE = (
     "usage: migrate | quarantine list | quarantine replay ID | quarantine discard ID"
-    " | snapshot FAMILY|--all [--wait]"
+    " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
 )
 _LOOK_SECONDS = 1.0
 
@@ -39,7 +39,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, quarantine.Absent):
         return str(error)
     if isinstance(error, NotClaimed):
-        return "no epoch was claimed yet: let the service start with Kafka once"
+        return "no epoch is open: let the service run with Kafka until one is (`epoch` shows it)"
     if isinstance(error, postgres.AWAY):
         return f"{kind}: the database is away or busy; nothing was changed: try again"
     if isinstance(error, asyncpg.DataError):
@@ -65,6 +65,10 @@ async def _run(arguments: Sequence[str], pool: Pool, group: Group, service: Serv
             return 0 if found else 1
         case ["snapshot", which, *rest] if rest in ([], ["--wait"]):
             return await _snapshot(pool, service, which, wait=bool(rest))
+        case ["epoch"]:
+            return await _show_epoch(pool)
+        case ["epoch", "begin", *rest] if not rest or (len(rest) == 2 and rest[0] == "--why"):
+            return await _begin_epoch(pool, rest[1] if rest else "by command")
         case [name, *rest] if name in service.commands:
             return await service.commands[name](rest)
     print(" | ".join([USAGE, *service.commands]))
@@ -89,3 +93,33 @@ async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> 
                 del asked[step.family]
         await asyncio.sleep(_LOOK_SECONDS if asked else 0)
     return 0
+
+
+async def _show_epoch(pool: Pool) -> int:
+    row = await pool.fetchrow(_EPOCH)
+    if row is None:
+        raise NotClaimed
+    print(f"epoch {row['epoch']}\tbegun {row['begun_at']:%Y-%m-%dT%H:%M:%SZ}\t{row['why']}\t{row['state']}")
+    return 0
+
+
+async def _begin_epoch(pool: Pool, why: str) -> int:
+    """Decisions are refused until it is open; the leader of the express lane, in whatever process, does the work."""
+    before = await epoch.end(pool, why)
+    if before is None:
+        raise NotClaimed
+    print(f"epoch {before}\tended", flush=True)
+    await epoch.until_checked(pool)
+    print(f"epoch {await epoch.claimed(pool)}\topen; gates stay shut until its backfills are complete")
+    return 0
+
+
+_EPOCH = """
+SELECT e.epoch, e.begun_at, e.why, CASE
+    WHEN c.checked THEN 'open'
+    WHEN c.epoch IS NOT NULL THEN 'open, not yet held against our own topics since the server started'
+    WHEN e.ending IS NOT NULL THEN 'a new one is to begin: ' || e.ending
+    WHEN NOT e.open AND e.timeline = kielto_timeline() THEN 'inputs and our own topics are being taken in'
+    ELSE 'a new one is to begin: another server'
+END AS state
+FROM epoch e LEFT JOIN current_epoch c ON true"""

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from kielto.events.topics import Family
 from kielto.group import Group
 from kielto.service.auth import Verifier
+from kielto.service.epochs import TakeIn
 from kielto.service.freshness import InputFreshness
 from kielto.service.inbox import Subscription
 from kielto.service.keys import Keys
@@ -41,6 +42,8 @@ class Service:
     """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
     beat_gate: Callable[[], bool] = lambda: True
     """Beats are withheld while it says False."""
+    take_in: TakeIn | None = None
+    """What a restored database takes back out of the service's own topics."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 
 from kielto import kafka
 from kielto.events.topics import Topic
-from kielto.service import postgres
+from kielto.service import intake, postgres
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
 from kielto.service.postgres import Pool
@@ -88,10 +88,11 @@ class Consumers:
         try:
             await client.start()
             ids = await topic_ids(client, self._readers)
+            life = await intake.life(self._pool)
             for topic, reader in self._readers.items():
-                await reader.prepare(ids[topic])
+                await reader.prepare(ids[topic], life)
             await self._broker.start()
-            await Watch(self._pool, client, self._readers, ids).run()
+            await Watch(self._pool, client, self._readers, ids, life).run()
         finally:
             await kafka.close(client)
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.topics import Family, Lane
-from kielto.service import marks, outbox
+from kielto.service import epoch, marks, outbox
 from kielto.service.beats import Beats
 from kielto.service.delivery import Message, Stopped, deliver
 from kielto.service.marks import Leader, Marked, OpenRecord
@@ -80,6 +80,7 @@ class ExpressLane:
         """All marks there are, also those that committed late; then, if it is time, the beat that vouches for
         them.
         """
+        await epoch.must_be_checked(self._conn)
         due = self._beats.due()
         while True:
             await self._delete()  # or what is published would be found again

@@ -7,6 +7,7 @@ try again.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeGuard, cast
 from uuid import UUID
 
@@ -33,6 +34,16 @@ async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str
     }
 
 
+async def life(pool: Pool) -> datetime:
+    """What positions belong to: from one start of the server to the next. After it they may be those of a backup."""
+    started: datetime = await pool.fetchval(_LIFE)
+    return started
+
+
+class AnotherLife(Exception):
+    """The server was started anew since the positions were loaded: read on from where they are now."""
+
+
 class Intake:
     def __init__(self, pool: Pool, topic: Topic, subscription: Subscription) -> None:
         self._pool, self._topic, self._subscription = pool, topic, subscription
@@ -40,6 +51,8 @@ class Intake:
         self.topic = topic.name
         self.topic_id = UUID(int=0)
         """Set before anything is read."""
+        self.life: datetime | None = None
+        """Of the positions that were sought; None: of any."""
 
     async def take(self, record: Any) -> None:
         """One message. Raises whatever is transient."""
@@ -50,11 +63,11 @@ class Intake:
         elif isinstance(read, Read) and isinstance(read.event, control.Void):
             await self._void(read.event, meta)
         elif not _is_news(read):
-            await _moved(self._pool, meta)
+            await self._moved(self._pool, meta)
         else:
             try:
                 async with transaction(self._pool) as conn:
-                    if await _moved(conn, meta):
+                    if await self._moved(conn, meta):
                         await self._subscription.handler.handle(conn, read, meta)
             except Permanent as error:
                 await self._refuse(record, meta, _refused(read, error), holds=error.holds)
@@ -67,7 +80,7 @@ class Intake:
         handler = cast(BatchHandler, self._subscription.handler)
         try:
             async with transaction(self._pool) as conn:
-                before = await _batch_moved(conn, self._meta(records[0]), self._meta(records[-1]))
+                before = await self._batch_moved(conn, self._meta(records[0]), self._meta(records[-1]))
                 fresh = [r for r in records if before is None or r.offset >= before]
                 reads = [(record, self._read(record)) for record in fresh]
                 good = [(read, self._meta(record)) for record, read in reads if _is_news(read)]
@@ -83,12 +96,12 @@ class Intake:
     async def _void(self, void: control.Void, meta: Meta) -> None:
         """They stand on restrictions topics, which are read one by one."""
         async with transaction(self._pool) as conn:
-            if await _moved(conn, meta):
+            if await self._moved(conn, meta):
                 await quarantine.voided(conn, void.topic_id, void.partition, void.offset)
 
     async def _refuse(self, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True) -> None:
         async with transaction(self._pool) as conn:
-            if await _moved(conn, meta):
+            if await self._moved(conn, meta):
                 await self._quarantine(conn, record, meta, why, holds=holds)
 
     async def _quarantine(
@@ -100,6 +113,22 @@ class Intake:
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
         telemetry.quarantined.labels(self._topic.name).inc()
+
+    async def _moved(self, conn: "Conn | Pool", meta: Meta) -> bool:
+        """Move the position behind this message; False when it was there already. Raises AnotherLife."""
+        place = (meta.topic, meta.partition, meta.topic_id, meta.offset + 1)
+        if await conn.fetchval(_MOVE, *place, self.life) is not None:
+            return True
+        if self.life is not None and await conn.fetchval(_LIFE) != self.life:
+            raise AnotherLife
+        return False
+
+    async def _batch_moved(self, conn: Conn, first: Meta, last: Meta) -> int | None:
+        """Move the position behind a batch; returns where it was. Everything below that was taken in before."""
+        before = await conn.fetchval(_LOCK, first.topic, first.partition, first.topic_id)
+        if not await self._moved(conn, last):
+            return last.offset + 1
+        return None if before is None else int(before)
 
     def _read(self, record: Any) -> envelope.Read | envelope.Tombstone | Unreadable | envelope.Unknown:
         return envelope.read(self._topic.carries, record.key, record.value, record.headers)
@@ -125,26 +154,17 @@ def _traceparent(record: Any) -> str | None:
     return None
 
 
-async def _moved(conn: "Conn | Pool", meta: Meta) -> bool:
-    """Move the position behind this message; False when it was there already."""
-    place = (meta.topic, meta.partition, meta.topic_id, meta.offset + 1)
-    return await conn.fetchval(_MOVE, *place) is not None
-
-
-async def _batch_moved(conn: Conn, first: Meta, last: Meta) -> int | None:
-    """Move the position behind a batch; returns where it was. Everything below that was taken in before."""
-    before = await conn.fetchval(_LOCK, first.topic, first.partition, first.topic_id)
-    if not await _moved(conn, last):
-        return last.offset + 1
-    return None if before is None else int(before)
-
-
 _POSITIONS = 'SELECT topic, partition, topic_id, "offset" FROM positions WHERE topic = ANY($1::text[])'
 
+_LIFE = "SELECT pg_postmaster_start_time()"
+
+# A restored database's positions are behind what a running consumer has read: it must not go on from there. What is
+# taken in may be committed before the epoch is open, which it is not before all is taken in (`epochs.py`).
 _MOVE = """
-INSERT INTO positions AS p (topic, partition, topic_id, "offset") VALUES ($1, $2, $3, $4)
+INSERT INTO positions AS p (topic, partition, topic_id, "offset")
+SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = coalesce($5::timestamptz, pg_postmaster_start_time())
 ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, "offset" = excluded."offset"
 WHERE p.topic_id <> excluded.topic_id OR p."offset" < excluded."offset"
-RETURNING 1"""
+RETURNING set_config('kielto.taking_in', 'on', true)"""
 
 _LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND topic_id = $3 FOR UPDATE'

@@ -74,6 +74,8 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
         [_lane(change).value for change in changes],
         traceparent,
     )
+    if not rows:
+        raise epoch.NotClaimed
     versions = {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
     if same := [key for key in keys if key not in versions]:
         versions |= await _present(conn, same)
@@ -95,8 +97,6 @@ def _lane(change: Change) -> Lane:
 async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
     """The versions of unchanged records; their rows are locked by now, so this is not overtaken."""
     rows = await conn.fetch(_PRESENT, [family for family, _ in keys], [key for _, key in keys])
-    if not rows:
-        await epoch.current(conn)  # without an epoch nothing was stored
     return {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
 
 
@@ -131,19 +131,20 @@ async def report_many(
 
 
 # A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
-# CONFLICT).
+# CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
+# without a key when nothing differs; none means that no epoch is open.
 _PUBLISH = """
 WITH new AS (
     SELECT c.family, c.key, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
         AS c (family, key, status, body, restrictions, decision, lane)
-    WHERE EXISTS (SELECT FROM epoch)
+    WHERE EXISTS (SELECT FROM current_epoch)
 ), kept AS (
     INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
-    SELECT family, key, (SELECT epoch FROM epoch), 1, status, body, restrictions, decision
+    SELECT family, key, (SELECT epoch FROM current_epoch), 1, status, body, restrictions, decision
     FROM new ORDER BY family, key
     ON CONFLICT (family, key) DO UPDATE SET
-        epoch = excluded.epoch, n = r.n + 1, status = excluded.status, body = excluded.body,
+        epoch = greatest(r.epoch, excluded.epoch), n = r.n + 1, status = excluded.status, body = excluded.body,
         restrictions = excluded.restrictions, decision = excluded.decision, changed_at = now()
     WHERE r.status <> excluded.status OR r.restrictions <> excluded.restrictions
         OR r.body::jsonb - '{changed_at,decision}'::text[]
@@ -154,9 +155,9 @@ WITH new AS (
     SELECT lane, family, key, $8::text FROM kept JOIN new USING (family, key)
     RETURNING lane
 )
-SELECT family, key, epoch, n,
+SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,
     (SELECT pg_notify('kielto_express', '')::text FROM marked WHERE lane = 'express' LIMIT 1) AS notified
-FROM kept"""
+FROM current_epoch c LEFT JOIN kept k ON true"""
 
 _PRESENT = """
 SELECT r.family, r.key, r.epoch, r.n

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import structlog
 from kielto import kafka
 from kielto.kafka import TopicPartition
 from kielto.service import intake, telemetry
+from kielto.service.epoch import NotClaimed
 from kielto.service.intake import Intake
 from kielto.service.logs import where
 from kielto.service.postgres import Pool
@@ -62,9 +64,9 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     def retrying(self) -> bool:
         return bool(self._attempts)
 
-    async def prepare(self, topic_id: UUID) -> None:
-        """Load the positions; before every start. Raises one of AWAY."""
-        self._intake.topic_id = topic_id
+    async def prepare(self, topic_id: UUID, life: datetime) -> None:
+        """Load the positions of this life of the server (`intake.life`); before every start. Raises one of AWAY."""
+        self._intake.topic_id, self._intake.life = topic_id, life
         self._positions = await intake.positions(self._pool, {self.topic: topic_id})
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
@@ -98,6 +100,8 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         for place, offset, error in transient.failures:
             attempt = self._attempts[place] = self._attempts.get(place, 0) + 1
             seconds = min(_BACKOFF[0] * 2 ** min(attempt - 1, 10), _BACKOFF[1])
+            if isinstance(error, NotClaimed):
+                seconds = _BACKOFF[0]  # a new epoch waits for what is read here
             telemetry.retries.labels(self.topic).inc()
             log.warning(
                 "not taken in, will be tried again",

@@ -17,10 +17,11 @@ import structlog
 
 from kielto import kafka
 from kielto.events.topics import Family, Lane
-from kielto.service import postgres, telemetry
+from kielto.service import epoch, postgres, telemetry
 from kielto.service.beats import BeatPlan, Beats
 from kielto.service.bulk import BulkLane, Pace
 from kielto.service.delivery import Stopped
+from kielto.service.epochs import Epochs
 from kielto.service.express import ExpressLane
 from kielto.service.marks import Leader, OpenRecord, as_kept
 from kielto.service.refused import Producers, Refusals
@@ -50,6 +51,8 @@ class RelaySettings:
     bulk_rate: int = 20_000
     open_record: OpenRecord = as_kept
     security: kafka.Security = kafka.CLEAR
+    epochs: Epochs | None = None
+    """Without: the epoch is never looked at."""
 
 
 class Relay:
@@ -109,12 +112,15 @@ class Relay:
         settings, refusals = self._settings, Refusals(producer)
         families = {family.name: family for family in settings.families}
         if self._lane is Lane.EXPRESS:
-            epoch, term = await _new_term(conn)
-            beats = Beats(settings.beats, settings.families, epoch, term)
+            if settings.epochs is not None:
+                await settings.epochs.ensure(conn)
+            number, term = await _new_term(conn)
+            beats = Beats(settings.beats, settings.families, number, term)
             lane: ExpressLane | BulkLane = ExpressLane(
                 conn, producer, families, ids, beats, settings.open_record, refusals
             )
         else:
+            await epoch.until_checked(conn)
             snapshots = Snapshots(settings.bootstrap, families, security=settings.security)
             pace = Pace(settings.bulk_rate)
             lane = BulkLane(
@@ -138,12 +144,13 @@ class Relay:
 
 
 async def _new_term(conn: Leader) -> tuple[int, int]:
-    """Epoch and term of this leadership; no term is ever used twice. Raises Stopped before an epoch was
-    claimed.
-    """
-    row = await conn.fetchrow("UPDATE epoch SET term = term + 1 RETURNING epoch, term")
+    """Epoch and term of this leadership; no term is ever used twice. Raises Stopped when no epoch is open."""
+    row = await conn.fetchrow(
+        "UPDATE epoch SET term = term + 1 WHERE EXISTS (SELECT FROM current_epoch WHERE checked)"
+        " RETURNING epoch, term"
+    )
     if row is None:
-        raise Stopped("no epoch was claimed yet")
+        raise Stopped("the epoch is not open")
     return row["epoch"], row["term"]
 
 

@@ -19,6 +19,7 @@ from kielto.service.beats import BeatPlan
 from kielto.service.composition import Platform, Service
 from kielto.service.consumers import Consumers
 from kielto.service.delivery import Stopped
+from kielto.service.epochs import Epochs
 from kielto.service.front import GRACE_SECONDS, Front
 from kielto.service.http import Health, create_app
 from kielto.service.relay import Relay, RelaySettings
@@ -51,6 +52,14 @@ class Running:
             security=settings.security,
         )
         plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate)
+        epochs = Epochs(
+            settings.kafka_bootstrap,
+            platform.pool,
+            service.families,
+            [s.topic for s in service.subscriptions],
+            service.take_in,
+            settings.security,
+        )
         relaying = RelaySettings(
             name,
             settings.postgres_dsn,
@@ -60,6 +69,7 @@ class Running:
             settings.bulk_rate,
             platform.keys.open_record,
             settings.security,
+            epochs,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._auditor = Auditor(
@@ -192,8 +202,4 @@ class Running:
 
 
 async def _has_epoch(pool: postgres.Pool) -> bool:
-    try:
-        await epoch.current(pool)
-    except epoch.NotClaimed:
-        return False
-    return True
+    return await epoch.claimed(pool) is not None

@@ -67,6 +67,8 @@ audit_lag = Gauge("kielto_audit_lag", "Records of our own topics that are not au
 audit_lag_seconds = Gauge(
     "kielto_audit_lag_seconds", "Since when some record of our own topics is not audited."
 )
+epoch = Gauge("kielto_epoch", "The epoch that was begun last.")
+epoch_open = Gauge("kielto_epoch_open", "1 while decisions are taken, relayed and cleared in it.")
 open_quarantine = Gauge("kielto_quarantine_open", "Messages in quarantine.")
 
 
@@ -81,6 +83,8 @@ async def observe(pool: Pool) -> None:
     oldest_mark.labels("bulk").set(row["bulk"])
     oldest_report.set(row["reports"])
     open_quarantine.set(row["quarantine"])
+    epoch.set(row["epoch"] or 0)
+    epoch_open.set(row["epoch_open"])
 
 
 _OBSERVE = """
@@ -91,4 +95,6 @@ SELECT
         SELECT created_at FROM marks WHERE lane = 'bulk' ORDER BY id LIMIT 1)), 0)::float8 AS bulk,
     coalesce(extract(epoch FROM clock_timestamp() - (
         SELECT created_at FROM reports ORDER BY id LIMIT 1)), 0)::float8 AS reports,
-    (SELECT count(*) FROM quarantine WHERE state = 'open') AS quarantine"""
+    (SELECT count(*) FROM quarantine WHERE state = 'open') AS quarantine,
+    (SELECT epoch FROM epoch) AS epoch,
+    EXISTS (SELECT FROM current_epoch WHERE checked) AS epoch_open"""

@@ -1,4 +1,4 @@
-"""Watching the consumers: a topic that was made anew, a consumer that hangs, how far behind each is.
+"""Watching the consumers: a topic or a database that was made anew, a consumer that hangs, how far behind each is.
 
 Sources: a consumer whose group permission was lost stays dead after its return although its task is alive and
 a ping succeeds, and a topic that was deleted and created again has its offsets begin at 0 under the same
@@ -8,6 +8,7 @@ name.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from kielto.service.reader import Reader
 log = structlog.get_logger(__name__)
 
 _SECONDS = 5.0
+_LIFE_SECONDS = 0.5
 _STUCK_SECONDS = 60.0
 
 
@@ -43,17 +45,28 @@ class Watch:
     """`client` is a started consumer without a group."""
 
     def __init__(
-        self, pool: Pool, client: Any, readers: Mapping[str, Reader], ids: Mapping[str, UUID]
+        self,
+        pool: Pool,
+        client: Any,
+        readers: Mapping[str, Reader],
+        ids: Mapping[str, UUID],
+        life: datetime,
     ) -> None:
         self._pool, self._client, self._readers, self._ids = pool, client, readers, ids
+        self._life = life
         self._moved: dict[str, tuple[int, float]] = {}
 
     async def run(self) -> None:
         """Raises Restart."""
+        next_look = time.monotonic() + _SECONDS
         while True:
-            await asyncio.sleep(_SECONDS)
+            await asyncio.sleep(_LIFE_SECONDS)
             try:
-                await self._look()
+                if await intake.life(self._pool) != self._life:
+                    raise Restart("the database's server was started anew")
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + _SECONDS
+                    await self._look()
             except (*kafka.DOWN, *postgres.AWAY) as error:
                 log.info("consumers not watched", error=type(error).__name__)
 

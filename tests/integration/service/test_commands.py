@@ -144,5 +144,5 @@ async def test_a_backfill_of_anothers_family_or_before_an_epoch_is_refused(
     assert await run(service, writing, "snapshot", "--all", "--now") == 2
     await service.pool.execute("DELETE FROM epoch")
     assert await run(service, writing, "snapshot", "--all") == 1
-    assert "no epoch was claimed yet" in capsys.readouterr().out
+    assert "no epoch is open" in capsys.readouterr().out
     assert await service.pool.fetchval("SELECT count(*) FROM snapshots") == 0
