@@ -1,9 +1,10 @@
 """The composition root of consents."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
+from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
 from services.consents.api import clearances, customers, proof_live, proof_queries, proofs
 from services.consents.api import decisions as decisions_api
@@ -19,6 +20,7 @@ from services.consents.use_cases.live import Live
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.seal import seal_for_ever
 from services.consents.use_cases.subscribers import command as subscribers_command
+from services.consents.use_cases.take_back import Kept, keep, take_back
 
 Work = Callable[[], Awaitable[None]]
 
@@ -34,6 +36,9 @@ def build(platform: Platform) -> Service:
 
     async def watch() -> None:
         await locate.watch(platform.pool, context)
+
+    async def restore(kept: Mapping[str, Kept], epoch: int) -> None:
+        await take_back(platform.pool, context, kept, epoch)
 
     async def command(words: Sequence[str]) -> int:
         return await subscribers_command(platform.pool, context, words)
@@ -59,6 +64,7 @@ def build(platform: Platform) -> Service:
         ],
         subscriptions=subscriptions(context),
         taken={party: (decisions(party),) for party in group.parties},
+        take_in=TakeIn(CONSENTS, keep, restore),
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
         background=[watch, *(_of_relays(platform, work) for work in lasting), live.run],
         commands={"seals": Seals(platform.pool, context), "subscribers": command},

@@ -1,10 +1,12 @@
 """The composition root of customers."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service import tombstones
 from kielto.service.app import Platform, Service
+from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
 from services.customers.api import customers, imports
 from services.customers.model.draft import Terms
@@ -12,6 +14,7 @@ from services.customers.settings import CustomersSettings
 from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import Erase
+from services.customers.use_cases.erase_again import erase_again, keep
 
 
 def build(platform: Platform) -> Service:
@@ -34,10 +37,14 @@ def build(platform: Platform) -> Service:
         if Role.RELAY in platform.settings.roles:
             await tombstones.write_for_ever(platform.pool, dict.fromkeys(families, patience))
 
+    async def again(kept: Mapping[str, bool], epoch: int) -> None:
+        await erase_again(context, kept, epoch)
+
     return Service(
         families=families,
         routers=[imports.router(context), customers.router(context)],
         streamed=[imports.PATH],
         background=[coming_of_age, bury],
+        take_in=TakeIn(CUSTOMERS, keep, again),
         commands={"erase": Erase(context)},
     )

@@ -45,6 +45,7 @@ class DecisionBody(BaseModel):
     reach: Reach
     said_at: datetime
     received_at: datetime
+    restored: bool = Field(description="Only the record that listed it is left of it, after a restore.")
     widened: list[str] = Field(
         description="Rules that it broke; it was taken for the widest that it may mean."
     )
@@ -126,6 +127,7 @@ class _Shown:
             reach=decision.reach,
             said_at=decision.said_at,
             received_at=decision.received_at,
+            restored=decision.spared is not None,
             widened=list(decision.widened),
         )
 

@@ -60,7 +60,13 @@ def denies(no: Heard, cell: Cell) -> bool:
         and (no.at is None or cell.point in no.at)
         and (not decision.purposes or not decision.purposes.isdisjoint(purposes_of(cell)))
         and decision.reaches(cell.company, cell.partner)
+        and spared(decision, cell) is not None
     )
+
+
+def spared(no: Decision, cell: Cell) -> Groups:
+    """For which groups a restored *no* denies nothing: those that the record which listed it allowed."""
+    return no.spared.get(cell, NO_GROUPS) if no.spared is not None else NO_GROUPS
 
 
 def covers(yes: Heard, cell: Cell, purpose: Purpose) -> bool:
@@ -82,6 +88,7 @@ def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
     lifted_by: list[UUID] = []
     for no, cited_by in restrictions:
         lifted, by = _lifted(no, cited_by, cell) if cited_by else (NO_GROUPS, ())
+        lifted = either((lifted, spared(no.decision, cell)))
         groups = both(groups, lifted)
         lifted_by += by
         if lifted is not None:

@@ -1,12 +1,14 @@
 """What someone said about marketing: append-only, and never ordered by the times that it carries."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.facts import Point
+from services.consents.model.ruling import Cell, Groups
 
 
 class Actor(StrEnum):
@@ -84,6 +86,8 @@ class Decision:
     lifts: frozenset[UUID] = frozenset()
     product_groups: frozenset[str] = frozenset()
     points: frozenset[PointName] = frozenset()
+    spared: Mapping[Cell, Groups] | None = field(default=None, compare=False)
+    """Of a *no* of which only the record that listed it is left: what that record allowed all the same."""
     widened: tuple[str, ...] = ()
     """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
 

@@ -103,7 +103,7 @@ INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, 
     at, valid_until, recipients)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + make_interval(secs => $10), $11
 FROM clock_timestamp() AS t
-RETURNING (SELECT epoch FROM epoch) AS epoch, CASE
+RETURNING (SELECT epoch FROM current_epoch WHERE checked) AS epoch, CASE
     WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
 END"""
 

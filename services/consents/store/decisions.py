@@ -22,6 +22,7 @@ from services.consents.model.decisions import (
     Subject,
 )
 from services.consents.model.statement import commit
+from services.consents.store.restored import spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,11 @@ def _row(stored: Stored) -> dict[str, Any]:
     }
 
 
-def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:
-    """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer."""
+def decision_of(row: Mapping[str, Any], customer: UUID, allowed: Any = None) -> Decision:
+    """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer.
+
+    `allowed`: of one that was restored (`store/restored.py`).
+    """
     return Decision(
         id=_uuid(row["id"]),
         subject=_subject(row, customer),
@@ -166,6 +170,7 @@ def decision_of(row: Mapping[str, Any], customer: UUID) -> Decision:
         lifts=frozenset(map(_uuid, row["lifts"])),
         product_groups=frozenset(row["product_groups"]),
         widened=tuple(row["widened"]),
+        spared=None if allowed is None else spared(allowed),
     )
 
 

@@ -62,13 +62,18 @@ WITH RECURSIVE seed (id) AS (
     FROM named WHERE ref LIKE 'i:%' AND customer IN (SELECT id FROM hit)
 )
 SELECT
-    (SELECT epoch FROM epoch) AS epoch,
+    (SELECT epoch FROM current_epoch) AS epoch,
     (SELECT json_object_agg(id, encode(content, 'hex')) FROM decisions WHERE id = ANY ($3)) AS repeated,
     array(SELECT id FROM hit) AS hit,
     (SELECT json_agg(json_build_array(id, unreadable, body))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
-    (SELECT json_agg(json_build_array(n.customer, row_to_json(d))) FROM named n JOIN decisions d USING (ref)
-        WHERE d.ref = ANY (array(SELECT ref FROM named))) AS decisions,
+    (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed)) FROM (
+        SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed FROM named n JOIN decisions d USING (ref)
+        WHERE d.ref = ANY (array(SELECT ref FROM named))
+        UNION ALL
+        SELECT t.customer, row_to_json(d), t.allowed FROM restored t JOIN decisions d ON d.id = t.decision
+        WHERE t.customer = ANY (array(SELECT id FROM context))
+    ) s) AS decisions,
     (SELECT json_agg(json_build_array(customer, company, partner))
         FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,
     (SELECT json_agg(json_build_array(k.customer, k.family, k.key, r.epoch, r.n, r.body))
@@ -97,8 +102,8 @@ async def load(
         state.customers[ident] = customer_of(ident, body)
         if unreadable:
             state.unreadable.add(ident)
-    for text, fields in _json(row["decisions"]):
-        state.decisions[UUID(text)].append(decision_of(fields, UUID(text)))
+    for text, fields, allowed in _json(row["decisions"]):
+        state.decisions[UUID(text)].append(decision_of(fields, UUID(text), allowed))
     for text, company, partner in _json(row["disclosures"]):
         state.disclosed[UUID(text)].add((company, partner))
     for text, family, key, epoch, n, body in _json(row["records"]):

@@ -53,8 +53,9 @@ async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
     Raises Broken.
     """
     async with transaction(pool) as conn:
-        if not await store.alone(conn):
-            return 0
+        number = await conn.fetchval("SELECT epoch FROM current_epoch WHERE checked")
+        if number is None or not await store.alone(conn):
+            return 0  # in a restored database no head is signed under the number of the epoch that it lost
         taken = await store.waiting(conn, limit)
         if not taken:
             return 0
@@ -72,7 +73,7 @@ async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
             root=tree.root().hex(),
             previous_size=last.size,
             previous_root=last.root,
-            epoch=await conn.fetchval("SELECT epoch FROM epoch") or 0,
+            epoch=number,
             signed_at=instant(datetime.now(UTC)),
         )
         signed = seals.sign(head._asdict(), key, seals.HEAD)

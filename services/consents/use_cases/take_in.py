@@ -28,24 +28,25 @@ async def take_in_customers(conn: Conn, context: Context, rows: Sequence[Custome
         refs=[ref for row in rows for ref in row.refs],
     )
     if await customers.put(conn, rows):
-        await _again(conn, context, locked)
+        await compute_anew(conn, context, locked)
 
 
 async def deny_customer(conn: Conn, context: Context, customer: UUID, version: Version) -> None:
     """The record of this version cannot be read: nothing is allowed until the same or a higher one is."""
     locked = await locks.for_facts(conn, [customer])
     if await customers.deny(conn, customer, version):
-        await _again(conn, context, locked)
+        await compute_anew(conn, context, locked)
 
 
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
     """From the first disclosure on the partner has a record of the customer. Raises Moved."""
     locked = await locks.for_facts(conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures])
     if await customers.disclose(conn, disclosures):
-        await _again(conn, context, locked)
+        await compute_anew(conn, context, locked)
 
 
-async def _again(conn: Conn, context: Context, locked: Locked) -> None:
+async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
+    """The records of everyone concerned, and what each decision bears on. Raises Moved."""
     found = await state.load(conn, locked.customers)
     locks.must_cover(locked, found.hit)
     judged = list(judge(context, found))

@@ -24,12 +24,17 @@ async def erase(context: Context, ident: UUID) -> None:
     """Raises Unknown, erasing.Organisation, NotClaimed."""
 
     async def work(conn: Conn) -> None:
-        companies = await erasing.erase(conn, ident)
-        if companies is None:
-            raise Unknown
-        await publish(conn, _changes(context, ident, companies), traceparent=telemetry.current())
+        await erase_in(conn, context, ident)
 
     await in_transaction(context.pool, work)
+
+
+async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
+    """The same in the caller's transaction."""
+    companies = await erasing.erase(conn, ident)
+    if companies is None:
+        raise Unknown
+    await publish(conn, _changes(context, ident, companies), traceparent=telemetry.current())
 
 
 def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:

@@ -1,0 +1,179 @@
+"""After a restore: what our own topics list and the database lacks denies again, and proof is asked anew."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from kielto.events.envelope import Read, Unreadable
+from kielto.events.records import Customer, CustomerPermissions
+from kielto.events.versions import Version
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service import epoch
+from kielto.service.postgres import Pool
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.explain import explain
+from services.consents.use_cases.take_back import keep, take_back
+from tests.integration.consents.world import Someone, World
+
+EVERYTHING = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
+
+
+async def listed(world: World, *people: Someone) -> dict[str, Any]:
+    """What the topic holds of them, as it is read back."""
+    found = {}
+    for who in people:
+        body = await world.body(who, "consents")
+        assert body is not None
+        record = CustomerPermissions.model_validate({"version": "1.9", **body})
+        found[str(who.id)] = keep(Read(str(who.id), record))
+    return {key: kept for key, kept in found.items() if kept is not None}
+
+
+async def restored(world: World, *people: Someone) -> None:
+    """The database is as it was before anybody said anything; a new epoch has begun and is not open."""
+    tables = "evidence, decision_records, decisions, restored, salts, unsealed"
+    await world.pool.execute(f"TRUNCATE {tables}")
+    await world.pool.execute("DELETE FROM records")
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("UPDATE customers SET n = 0, epoch = 0")
+    for who in people:
+        who.n = 0
+    await world.know(*people)
+    await world.pool.execute("UPDATE epoch SET epoch = 2, open = false")
+    await world.pool.execute("UPDATE records SET epoch = 2")
+    await world.lanes()
+
+
+async def opened(world: World) -> None:
+    await world.pool.execute("UPDATE epoch SET open = true")
+
+
+async def test_a_ban_that_the_database_lacks_denies_again(world: World, context: Context, pool: Pool) -> None:
+    who = Someone()
+    await world.know(who)
+    before = await world.allowed(who)
+    ban = await world.decide(world.by_id(who), channels=(Channel.PHONE,), reach=Reach.GROUP)
+    denied = await world.allowed(who)
+    assert denied < before
+    kept = await listed(world, who)
+    await restored(world, who)
+    assert await world.allowed(who) == before
+    for _ in range(2):  # begun again, after a crash
+        await take_back(pool, context, kept, 2)
+    assert await world.allowed(who) == denied
+    assert await world.restrictions(who) == {ban.decision.id}
+    assert await world.lanes() == ["express", "express"]
+    await opened(world)
+    found = await explain(pool, context, who.id, None)
+    (said,) = found.decisions.values()
+    assert said.id == ban.decision.id
+    assert said.spared is not None
+    assert any(v.ruling.decisions == (said.id,) for v in found.verdicts if v.cell.channel is Channel.PHONE)
+    assert await world.stale() == []
+
+
+async def test_a_lifting_that_cites_it_ends_it_where_it_covers(
+    world: World, context: Context, pool: Pool
+) -> None:
+    who = Someone()
+    await world.know(who)
+    before = await world.allowed(who)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    kept = await listed(world, who)
+    await restored(world, who)
+    await take_back(pool, context, kept, 2)
+    await opened(world)
+    assert await world.allowed(who) < before
+    post = {**EVERYTHING, "channels": (Channel.POST,)}
+    await world.decide(world.by_id(who), Act.LIFTING, lifts=(ban,), **post)
+    assert Channel.POST in await world.allowed(who)
+    assert await world.allowed(who) < before
+    assert await world.restrictions(who) == {ban}
+    await world.decide(world.by_id(who), Act.LIFTING, lifts=(ban,), **EVERYTHING)
+    assert await world.allowed(who) == before
+    assert await world.restrictions(who) == set()
+
+
+async def test_what_denied_then_besides_it_does_not_allow_when_that_is_lifted(
+    world: World, context: Context, pool: Pool
+) -> None:
+    """Two bans were in force; the database has the first alone, which is then lifted."""
+    who = Someone()
+    await world.know(who)
+    first = (await world.decide(world.by_id(who))).decision.id
+    await world.decide(world.by_id(who))
+    kept = await listed(world, who)
+    await restored(world, who)
+    await opened(world)
+    await world.decide(world.by_id(who), id=first)
+    denied = await world.allowed(who)
+    await world.pool.execute("UPDATE epoch SET open = false")
+    await take_back(pool, context, kept, 2)
+    await opened(world)
+    await world.decide(world.by_id(who), Act.LIFTING, lifts=(first,), **EVERYTHING)
+    assert await world.allowed(who) == denied
+
+
+async def test_one_that_several_share_denies_each(world: World, context: Context, pool: Pool) -> None:
+    one = Someone()
+    other = Someone(phone=one.phone)
+    await world.know(one, other)
+    before = await world.allowed(one), await world.allowed(other)
+    await world.decide(world.by_phone(one.phone))
+    denied = await world.allowed(one), await world.allowed(other)
+    assert denied[0] < before[0]
+    assert denied[1] < before[1]
+    kept = await listed(world, one, other)
+    await restored(world, one, other)
+    first = dict(list(kept.items())[:1])
+    await take_back(pool, context, first, 2)  # killed between two of them
+    await take_back(pool, context, kept, 2)
+    assert (await world.allowed(one), await world.allowed(other)) == denied
+
+
+async def test_somebody_unknown_is_denied_when_they_come(world: World, context: Context, pool: Pool) -> None:
+    who = Someone()
+    await world.know(who)
+    await world.decide(world.by_id(who))
+    denied = await world.allowed(who)
+    kept = await listed(world, who)
+    await restored(world)
+    await pool.execute("DELETE FROM customer_refs")
+    await pool.execute("DELETE FROM customers")
+    await pool.execute("DELETE FROM records")
+    await take_back(pool, context, kept, 2)
+    await opened(world)
+    who.n = 0
+    await world.know(who)
+    assert await world.allowed(who) == denied
+
+
+async def test_a_record_that_nobody_can_read_denies_everything(
+    world: World, context: Context, pool: Pool
+) -> None:
+    who = Someone()
+    await world.know(who)
+    kept = keep(Unreadable("value: JSON", str(who.id), Version(1, 4)))
+    assert kept is not None
+    await pool.execute("UPDATE epoch SET epoch = 2, open = false")
+    await take_back(pool, context, {str(who.id): kept}, 2)
+    assert await world.allowed(who) == set()
+
+
+def test_what_lists_nothing_is_not_kept() -> None:
+    none = CustomerPermissions(version="1.1", subject=uuid4(), changed_at=datetime.now(UTC))
+    assert keep(Read(str(none.subject), none)) is None
+    assert keep(Read("x", Customer(version="1.1", subject=UUID(int=1)))) is None
+    assert keep(Unreadable("key: is no id of this topic")) is None
+
+
+async def test_proof_is_asked_anew(world: World, context: Context, pool: Pool) -> None:
+    """Publications of an earlier epoch prove nothing in this one."""
+    who = Someone()
+    await world.know(who)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    await pool.execute("UPDATE epoch SET epoch = 2, open = false")
+    await take_back(pool, context, {}, 2)
+    rows = await pool.fetch("SELECT epoch FROM decision_records WHERE decision = $1", ban)
+    assert {row["epoch"] for row in rows} == {2}
+    assert await epoch.claimed(pool) == 2
