@@ -91,12 +91,23 @@ def default_acknowledgement() -> None:
     Reader.back_off = lambda self, transient: None  # type: ignore[method-assign]
 
 
+def no_epoch() -> None:
+    """A restored database goes on in the epoch of its backup."""
+    from kielto.service.epochs import Epochs
+
+    async def planted(self: Epochs, conn: Any) -> None:
+        await conn.execute("UPDATE epoch SET started = pg_postmaster_start_time()")
+
+    Epochs.ensure = planted  # type: ignore[method-assign]
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "slow-bulk": slow_bulk,
     "slow-relay": slow_relay,
     "deleted-before-the-answer": deleted_before_the_answer,
     "no-version-guard": no_version_guard,
     "default-acknowledgement": default_acknowledgement,
+    "no-epoch": no_epoch,
 }
 
 
