@@ -11,7 +11,7 @@ from deploy.local.prepare import prepare
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes pytest, whose the options and paths are, or the fault harness."""
+    """Becomes pytest (options and paths are pytest's), or the fault harness."""
     prepare()
     os.chdir(ROOT)
     what = ["tests.faults.command", *arguments[1:]] if arguments[:1] == ["faults"] else ["pytest", *arguments]
