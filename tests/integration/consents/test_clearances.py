@@ -355,6 +355,18 @@ async def test_before_the_epoch_nothing_is_cleared(http: httpx.AsyncClient, pool
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
 
 
+async def test_before_a_restored_database_is_held_against_the_topics_nothing_is_cleared(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    """A mere restart looks the same as long as Kafka is away: decisions go on, clearances do not."""
+    who = Someone()
+    await world.know(who)
+    await pool.execute("UPDATE epoch SET started = started - interval '1 hour'")
+    await world.decide(world.by_id(who))
+    answer = await http.post("/consents/clearances", json=asked({"number": "1"}))
+    assert problem(answer) == (503, "epoch-not-claimed", [])
+
+
 async def test_clearances_do_not_wait_for_each_other_and_decisions_do(
     http: httpx.AsyncClient, world: World, pool: Pool
 ) -> None:

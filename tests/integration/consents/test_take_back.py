@@ -8,11 +8,12 @@ from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
-from kielto.service import epoch
 from kielto.service.postgres import Pool
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.explain import explain
+from services.consents.use_cases.locate import Stage
 from services.consents.use_cases.take_back import keep, take_back
+from tests.integration.consents.test_whereabouts import Log
 from tests.integration.consents.world import Someone, World
 
 EVERYTHING = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
@@ -114,6 +115,26 @@ async def test_what_denied_then_besides_it_does_not_allow_when_that_is_lifted(
     assert await world.allowed(who) == denied
 
 
+async def test_what_the_record_allowed_for_some_product_groups_stays_allowed_for_those(
+    world: World, context: Context, pool: Pool
+) -> None:
+    own = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
+    email = {**own, "channels": (Channel.EMAIL,)}
+    who = Someone()
+    await world.know(who)
+    await world.decide(world.by_id(who), Act.CONSENT, product_groups=("groceries",), **email)
+    await world.decide(world.by_id(who), channels=(Channel.PHONE,), reach=Reach.GROUP)
+    kept = await listed(world, who)
+    await restored(world, who)
+    await take_back(pool, context, kept, 2)
+    await opened(world)
+    await world.decide(world.by_id(who), Act.CONSENT, product_groups=("groceries", "household"), **email)
+    body = await world.body(who)
+    assert body is not None
+    (at,) = [at for at in body["points"] if at["channel"] == Channel.EMAIL]
+    assert [allow["product_groups"] for allow in at["allow"]] == [["groceries"]]
+
+
 async def test_one_that_several_share_denies_each(world: World, context: Context, pool: Pool) -> None:
     one = Someone()
     other = Someone(phone=one.phone)
@@ -168,12 +189,17 @@ def test_what_lists_nothing_is_not_kept() -> None:
 
 
 async def test_proof_is_asked_anew(world: World, context: Context, pool: Pool) -> None:
-    """Publications of an earlier epoch prove nothing in this one."""
-    who = Someone()
+    """What was published and acknowledged in an earlier epoch proves nothing in this one."""
+    log, who, crm = Log(world), Someone(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
+    await log.acknowledge(crm, await log.publish(who) + 1)
+    assert (await log.where(ban)).stage is Stage.APPLIED
     await pool.execute("UPDATE epoch SET epoch = 2, open = false")
     await take_back(pool, context, {}, 2)
-    rows = await pool.fetch("SELECT epoch FROM decision_records WHERE decision = $1", ban)
-    assert {row["epoch"] for row in rows} == {2}
-    assert await epoch.claimed(pool) == 2
+    await pool.execute("UPDATE records SET epoch = 2")
+    assert (await log.where(ban)).stage is Stage.UNPUBLISHED
+    offset = await log.publish(who)
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+    await log.acknowledge(crm, offset + 1)
+    assert (await log.where(ban)).stage is Stage.APPLIED

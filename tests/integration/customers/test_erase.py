@@ -4,10 +4,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
+from kielto.events.words import Status
 from services.customers.store.erasing import Organisation
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import Erase, erase
+from services.customers.use_cases.erase_again import erase_again, keep
 from services.customers.use_cases.read import Unknown, read
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_register import AINO, CODE, ident
@@ -40,6 +43,27 @@ async def test_nothing_is_left_but_that_they_are_erased(context: Context, people
     assert (await people.record(ident(other)))["n"] == 1
     (again,) = await people.put(people.entry(**AINO))
     assert again.id != aino.id  # whoever comes back is somebody new
+
+
+async def test_who_was_erased_since_the_backup_is_erased_again(context: Context, people: Register) -> None:
+    """The topics say so. Unknown ones came after the backup; an organisation goes after its contact persons."""
+    firm, aino = await people.put(
+        people.entry(name="Firm", recipient="legal", customerships=[{"company": "kauppa", "number": "9"}]),
+        people.entry(**AINO),
+    )
+    (contact,) = await people.put(
+        people.entry(name="Contact", recipient="contact", organisation={"company": "kauppa", "number": "9"})
+    )
+    gone = [str(ident(x)) for x in (firm, aino, contact)] + [str(uuid4())]
+    records = [Customer(version="1.9", subject=UUID(x), status=Status.ERASED) for x in gone]
+    kept = {str(r.subject): keep(Read(str(r.subject), r)) for r in records}
+    assert keep(Read(gone[0], Customer(version="1.9", subject=UUID(gone[0])))) is None
+    await context.pool.execute("UPDATE epoch SET epoch = 2, open = false")
+    for _ in range(2):
+        await erase_again(context, {k: True for k, found in kept.items() if found}, 2)
+    for one in (firm, aino, contact):
+        assert (await people.record(ident(one)))["status"] == "erased"
+    assert await context.pool.fetchval("SELECT count(*) FROM customers") == 0
 
 
 async def test_refused(context: Context, people: Register, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +12,9 @@ from deploy.local.stack import Stack
 from kielto import kafka
 from kielto.events.control import Beat, SnapshotComplete
 from kielto.events.topics import Lane
-from kielto.service import epoch, epochs, intake, own_topics, snapshots
+from kielto.service import commands, epoch, epochs, intake, own_topics, snapshots, telemetry
 from kielto.service.beats import everywhere
+from kielto.service.composition import Service
 from kielto.service.epochs import Epochs, TakeIn
 from kielto.service.relay import Relay
 from tests.integration.service.auditing import auditing, caught_up, findings, write
@@ -149,6 +150,54 @@ async def test_only_what_the_auditor_has_not_read_is_looked_at(
     await service.pool.execute(ANOTHER_SERVER)
     assert await ensure(service) == 1
     assert k in {entry.key for entry in looked}
+
+
+async def test_the_auditor_reads_nothing_before_the_look(service: Bench) -> None:
+    """Or it would move its positions past what is ahead of the database."""
+    k = key()
+    await service.publish(k)
+    await write(service, Lane.BULK, k, "1.2")
+    await service.pool.execute(ANOTHER_SERVER)
+    async with auditing(service):
+        await asyncio.sleep(2)
+        assert await service.pool.fetchval("SELECT count(*) FROM audit_positions") == 0
+        assert await ensure(service) == 2
+        await caught_up(service)
+    assert {kind for kind, _, _ in await findings(service)} <= {"vanished"}
+
+
+async def test_a_row_never_goes_back_to_an_epoch_that_ended(service: Bench) -> None:
+    """Whoever looked before the new one began may write behind it."""
+    k = key()
+    await service.publish(k)
+    await service.pool.execute("UPDATE records SET epoch = 2")
+    assert await service.publish(k, "1") == "2.2"
+
+
+async def test_shown_and_begun_by_command(service: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    async def shown() -> str:
+        assert await commands.run(["epoch"], service.pool, group, writing) == 0
+        return capsys.readouterr().out
+
+    writing, group = Service(families=(service.family,)), cast(Any, None)
+    assert (await shown()).strip().endswith("open")
+    await service.pool.execute(ANOTHER_SERVER)
+    assert "not yet held against our own topics" in await shown()
+    await service.pool.execute("UPDATE epoch SET timeline = '00000000', system = 7")
+    assert "another server" in await shown()
+    for lane in Lane:
+        relay(service, lane)
+    await asyncio.wait_for(epoch.until_checked(service.pool), 15)
+    begin = ["epoch", "begin", "--why", "a dump was restored"]
+    assert await asyncio.wait_for(commands.run(begin, service.pool, group, writing), 20) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.split(";")[0] for line in said] == ["epoch 2\tended", "epoch 3\topen"]
+    assert "epoch 3" in (text := await shown())
+    assert "a dump was restored" in text
+    await telemetry.observe(service.pool)
+    assert telemetry.epoch._value.get() == 3
+    assert telemetry.epoch_open._value.get() == 1
+    assert await commands.run(["epoch", "begin", "--now"], service.pool, group, writing) == 2
 
 
 async def test_nothing_is_relayed_or_beaten_before_the_look(
