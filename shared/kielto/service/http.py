@@ -58,18 +58,24 @@ def create_app(
     answer_errors(app)
     app.add_middleware(Edge, health=health, streamed=frozenset(streamed))
     describe = app.openapi
-    app.openapi = lambda: _as_3_1(describe())  # type: ignore[method-assign]
+    app.openapi = lambda: _mended(describe())  # type: ignore[method-assign]
     return app
 
 
-def _as_3_1(document: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI describes a stream of events by `itemSchema`, a word of OpenAPI 3.2, in a document of 3.1."""
+def _mended(document: dict[str, Any]) -> dict[str, Any]:
+    """What FastAPI says otherwise than it is: problems are `application/problem+json`, also those of a body that
+    breaks a rule; a stream of events is described in words of OpenAPI 3.1 (`itemSchema` is one of 3.2)."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     for operations in document["paths"].values():
         for operation in operations.values():
-            for response in operation["responses"].values():
+            for status, response in operation["responses"].items():
+                if status == "default" or status.startswith(("4", "5")):
+                    response["content"] = problem
                 for content in response.get("content", {}).values():
                     if content.pop("itemSchema", None):
-                        content["schema"] = {"type": "string"}
+                        content.clear()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
     return document
 
 
