@@ -6,7 +6,7 @@ from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
-from services.consents.api import clearances, customers, proof_live, proof_queries, proofs
+from services.consents.api import clearances, customers, proof_live, proof_queries, proofs, reconciliation
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
@@ -18,6 +18,8 @@ from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live
 from services.consents.use_cases.prune import prune_for_ever
+from services.consents.use_cases.reconcile import reconcile_for_ever
+from services.consents.use_cases.reconcile_command import command as reconcile_command
 from services.consents.use_cases.seal import seal_for_ever
 from services.consents.use_cases.subscribers import command as subscribers_command
 from services.consents.use_cases.take_back import Kept, keep, take_back
@@ -43,8 +45,12 @@ def build(platform: Platform) -> Service:
     async def command(words: Sequence[str]) -> int:
         return await subscribers_command(platform.pool, context, words)
 
+    async def reconcile(words: Sequence[str]) -> int:
+        return await reconcile_command(platform.pool, context, words)
+
     lasting = (
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
+        lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
         lambda: bury_for_ever(platform.pool, context),
         lambda: prune_for_ever(platform.pool, settings.dead_store_days),
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
@@ -58,6 +64,7 @@ def build(platform: Platform) -> Service:
             clearances.router(platform.pool, context, terms),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
+            reconciliation.router(platform.pool, context),
             proof_queries.router(platform.pool, context),
             proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),
@@ -67,7 +74,11 @@ def build(platform: Platform) -> Service:
         take_in=TakeIn(CONSENTS, keep, restore),
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
         background=[watch, *(_of_relays(platform, work) for work in lasting), live.run],
-        commands={"seals": Seals(platform.pool, context), "subscribers": command},
+        commands={
+            "seals": Seals(platform.pool, context),
+            "subscribers": command,
+            "reconcile": reconcile,
+        },
     )
 
 

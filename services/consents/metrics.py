@@ -27,6 +27,12 @@ decisions_overdue = Gauge(
     ["subscriber"],
 )
 
+reconciliation_differences = Gauge(
+    "kielto_reconciliation_differences",
+    "Records that a store of the subscriber holds otherwise than we published them, and that stand.",
+    ["subscriber"],
+)
+
 sealed_decisions = Counter(
     "kielto_sealed_decisions_total", "Decisions added to the signed log by this process."
 )

@@ -26,6 +26,11 @@ class ConsentsSettings(BaseSettings):
     seal_seconds: float = Field(
         default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
     )
+    reconcile_seconds: float = Field(
+        default=3600,
+        gt=0,
+        description="How often each subscriber is asked for digests of what its store holds, at a time of its own.",
+    )
     clearance_seconds: float = Field(
         default=CLEAR_SECONDS,
         gt=0,

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import structlog
 
 from kielto.events.envelope import Read
-from kielto.events.messages import Acknowledgement, Decision, MarketingEvent
+from kielto.events.messages import Acknowledgement, Decision, MarketingEvent, StoreDigest, StoreListing
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions
 from kielto.events.versions import Version
@@ -18,6 +18,7 @@ from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.store.customers import Disclosure
+from services.consents.use_cases import reconcile
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
 from services.consents.use_cases.context import (
     Context,
@@ -104,11 +105,14 @@ class Acknowledgements(Stateless):
         self._context, self._party = context, party
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
-        if isinstance(ack := read.event, Acknowledgement):
-            try:
-                await acknowledge(conn, self._context, self._party, ack, _appended(meta))
-            except UnknownSubscriber:
-                raise Permanent("subscriber: is a subscriber of the party") from None
+        try:
+            match read.event:
+                case Acknowledgement() as ack:
+                    await acknowledge(conn, self._context, self._party, ack, _appended(meta))
+                case StoreDigest() | StoreListing() as told:
+                    await reconcile.keep(conn, self._context, self._party, told, _appended(meta))
+        except UnknownSubscriber:
+            raise Permanent("subscriber: is a subscriber of the party") from None
 
 
 class Decisions(Stateless):

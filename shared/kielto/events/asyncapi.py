@@ -107,6 +107,8 @@ def _message(model: type[Event], example: Event) -> dict[str, Any]:
 def _key(model: type[Event]) -> dict[str, Any]:
     if model is control.Void:
         return {"type": "string", "pattern": rf"^!void\.{_UUID}\.[0-9]+\.[0-9]+$"}
+    if model is control.Reconcile:
+        return {"type": "string", "pattern": r"^!reconcile\.[a-z][a-z0-9-]{0,39}$"}
     if model in (control.Beat, control.SnapshotComplete):
         return {"type": "string", "const": f"!{model.kind}"}
     if issubclass(model, Record):

@@ -5,9 +5,12 @@ from uuid import UUID
 
 from pydantic import Field
 
-from kielto.events.base import Event, Moment
+from kielto.events.base import Event, Ident, Moment
 
-BEAT, SNAPSHOT, VOID, TAKEN = "!beat", "!snapshot", "!void", "!taken"
+BEAT, SNAPSHOT, VOID, TAKEN, RECONCILE = "!beat", "!snapshot", "!void", "!taken", "!reconcile"
+
+BUCKETS = 1024
+"""Of a reconciliation: by the first ten bits of the key."""
 
 
 class Taken(Event):
@@ -60,3 +63,21 @@ class Void(Event):
 
     def key(self) -> str:
         return f"{VOID}.{self.topic_id}.{self.partition}.{self.offset}"
+
+
+class Reconcile(Event):
+    """A subscriber is asked what its store holds: a `StoreDigest`, or a `StoreListing` of some buckets.
+
+    A reader that does not know the kind skips it, and nobody who is not asked answers. The newest question to
+    a subscriber stands in the log for ever; answering it again does no harm.
+    """
+
+    kind: ClassVar[str] = "reconcile"
+    subscriber: Ident
+    ask: UUID
+    buckets: tuple[int, ...] = Field(
+        default=(), max_length=64, description="List these (0 to 1023); none: digests of all."
+    )
+
+    def key(self) -> str:
+        return f"{RECONCILE}.{self.subscriber}"

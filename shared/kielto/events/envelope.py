@@ -193,6 +193,7 @@ def _control(
         control.BEAT: control.Beat,
         control.SNAPSHOT: control.SnapshotComplete,
         control.VOID: control.Void,
+        control.RECONCILE: control.Reconcile,
     }
     model: type[Event] | None = kinds.get(key.split(".", 1)[0])
     if model is None or model not in carries:
@@ -202,7 +203,8 @@ def _control(
     result = _event([model], value, texts)
     if isinstance(result, str):
         return Unknown(key)
-    expected = result.key() if isinstance(result, control.Void) else key.split(".", 1)[0]
+    named = isinstance(result, control.Void | control.Reconcile)
+    expected = result.key() if named else key.split(".", 1)[0]  # type: ignore[attr-defined]
     return _read(key, result, texts) if key == expected else Unknown(key)
 
 

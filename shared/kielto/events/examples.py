@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from kielto.events.base import Event
-from kielto.events.control import Beat, SnapshotComplete, Taken, Void
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Taken, Void
 from kielto.events.messages import (
     Acknowledgement,
     Audience,
@@ -14,7 +14,9 @@ from kielto.events.messages import (
     MarketingEvent,
     Position,
     Report,
+    StoreDigest,
     StoreException,
+    StoreListing,
 )
 from kielto.events.records import (
     Allow,
@@ -133,6 +135,30 @@ EXAMPLES: tuple[Event, ...] = (
             ),
         ),
         claimed_at=_AT,
+    ),
+    Reconcile(subscriber="kauppa-crm", ask=_DECISION, buckets=(645,)),
+    StoreDigest(
+        subscriber="kauppa-crm",
+        instance=UUID("0190a0b0-6666-4000-8000-000000000006"),
+        generation=UUID("0190a0b0-7777-4000-8000-000000000007"),
+        ask=_DECISION,
+        content=True,
+        positions=(
+            Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
+        ),
+        digests="0" * 16384,
+    ),
+    StoreListing(
+        subscriber="kauppa-crm",
+        instance=UUID("0190a0b0-6666-4000-8000-000000000006"),
+        generation=UUID("0190a0b0-7777-4000-8000-000000000007"),
+        ask=_DECISION,
+        content=True,
+        positions=(
+            Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
+        ),
+        bucket=645,
+        rows=(f"{_ID} 1.7 00112233445566ff",),
     ),
     Audience(
         campaign=_CAMPAIGN,

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText
+from kielto.events.control import BUCKETS
 from kielto.events.records import AllowedPoint
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
 
@@ -142,6 +143,58 @@ class Acknowledgement(Event):
     exceptions: tuple[StoreException, ...] = Field(default=(), max_length=1000)
     claimed_at: Moment = Field(
         description="The subscriber's own clock: a claim. Proof uses the broker's append time."
+    )
+
+
+class StoreDigest(Event):
+    """What a store holds, as a digest for each bucket of keys: the answer to `!reconcile`. Topic
+    `company.<id>.acks`.
+
+    A record's hash is the first 8 bytes of SHA-256 of `<first 24 digits of the key> <epoch>.<n>`, `u` if it is
+    held as unreadable, a blank, and (with `content`) the record's value as it came. A bucket's digest is the
+    sum of its records' hashes modulo 2^64; its number is the first ten bits of the key.
+    """
+
+    kind: ClassVar[str] = "store-digest"
+    subscriber: Ident
+    instance: UUID
+    generation: UUID
+    ask: UUID
+    content: bool = Field(description="Whether the store keeps the records' bytes, and they are hashed.")
+    positions: tuple[Position, ...] = Field(
+        max_length=200, description="All below them was applied when the digests were begun."
+    )
+    digests: str = Field(
+        pattern=r"^[0-9a-f]*$",
+        min_length=16 * BUCKETS,
+        max_length=16 * BUCKETS,
+        description="16 hexadecimal digits for each of the 1024 buckets.",
+    )
+
+
+HeldRow = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{24,64} -?[0-9]+\.-?[0-9]+u? [0-9a-f]{16}$", max_length=200)
+]
+
+
+class StoreListing(Event):
+    """All that a store holds of a range of keys, in answer to `!reconcile`. Topic `company.<id>.acks`."""
+
+    kind: ClassVar[str] = "store-listing"
+    subscriber: Ident
+    instance: UUID
+    generation: UUID
+    ask: UUID
+    content: bool
+    positions: tuple[Position, ...] = Field(max_length=200)
+    bucket: int = Field(ge=0, lt=BUCKETS)
+    after: str = Field(default="", pattern=r"^[0-9a-f]{0,24}$", description="Keys above this one,")
+    upto: str = Field(
+        default="", pattern=r"^[0-9a-f]{0,24}$", description="and not above this one; empty: to the end."
+    )
+    rows: tuple[HeldRow, ...] = Field(
+        max_length=1000,
+        description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, by key.",
     )
 
 

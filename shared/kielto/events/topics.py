@@ -11,7 +11,16 @@ from enum import StrEnum
 
 from kielto.events import control
 from kielto.events.base import Event
-from kielto.events.messages import Acknowledgement, Audience, Change, Decision, MarketingEvent, Report
+from kielto.events.messages import (
+    Acknowledgement,
+    Audience,
+    Change,
+    Decision,
+    MarketingEvent,
+    Report,
+    StoreDigest,
+    StoreListing,
+)
 from kielto.events.records import CompanyCustomer, Customer, CustomerPermissions, Permissions
 
 PARTITIONS = 6
@@ -124,7 +133,7 @@ def _retained(milliseconds: int) -> dict[str, str]:
 
 def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
     """Every topic of the group. `parties` are `company.<id>` and `partner.<id>`, in any order."""
-    express: tuple[type[Event], ...] = (control.Beat, control.Void)
+    express: tuple[type[Event], ...] = (control.Beat, control.Void, control.Reconcile)
     bulk: tuple[type[Event], ...] = (control.SnapshotComplete, control.Beat)
     parties = sorted(parties)
     readers = {"customers": ("consents", "marketing"), "consents": ("marketing", "customers")}
@@ -139,6 +148,7 @@ def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
     for party in parties:
         yield Topic(audiences(party), "marketing", (party,), (Audience,), _retained(7 * DAY_MS))
         yield Topic(decisions(party), party, ("consents",), (Decision,), _retained(RETAINED_MS))
-        yield Topic(acks(party), party, ("consents",), (Acknowledgement,), _retained(RETAINED_MS))
+        said = (Acknowledgement, StoreDigest, StoreListing)
+        yield Topic(acks(party), party, ("consents",), said, _retained(RETAINED_MS))
         yield Topic(changes(party), party, ("customers",), (Change,), _retained(RETAINED_MS))
         yield Topic(reports(party), party, ("marketing",), (Report,), _retained(RETAINED_MS))

@@ -94,6 +94,14 @@ def _lane(change: Change) -> Lane:
     return Lane.EXPRESS if change.express and not change.family.endswith(".customers") else Lane.BULK
 
 
+async def renew(conn: Conn, family: str, above: Sequence[tuple[str, int]]) -> None:
+    """Give each of these records a version above the number `n`, unchanged otherwise, and mark it on the
+    express lane: whoever holds anything else under that key takes it for news.
+    """
+    keys, numbers = [key for key, _ in above], [n for _, n in above]
+    await conn.execute(_RENEW, family, keys, numbers)
+
+
 async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
     """The versions of unchanged records; their rows are locked by now, so this is not overtaken."""
     rows = await conn.fetch(_PRESENT, [family for family, _ in keys], [key for _, key in keys])
@@ -162,6 +170,19 @@ FROM current_epoch c LEFT JOIN kept k ON true"""
 _PRESENT = """
 SELECT r.family, r.key, r.epoch, r.n
 FROM unnest($1::text[], $2::text[]) AS c (family, key) JOIN records r USING (family, key)"""
+
+_RENEW = """
+WITH wanted AS (
+    SELECT key, n FROM unnest($2::text[], $3::bigint[]) AS w (key, n)
+), held AS (
+    SELECT r.key FROM records r JOIN wanted w USING (key) WHERE r.family = $1 ORDER BY r.key FOR UPDATE OF r
+), raised AS (
+    UPDATE records r SET n = greatest(r.n, w.n) + 1 FROM wanted w JOIN held h USING (key)
+    WHERE r.family = $1 AND r.key = w.key RETURNING r.key
+), marked AS (
+    INSERT INTO marks (lane, family, key) SELECT 'express', $1, key FROM raised RETURNING lane
+)
+SELECT pg_notify('kielto_express', '') FROM marked LIMIT 1"""
 
 _REPORT = """
 WITH queued AS (

@@ -19,16 +19,16 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from kielto.events.base import MAX_BYTES, Event
-from kielto.events.control import Beat, SnapshotComplete, Void
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.subscriber.blocks import Plane
 from kielto.subscriber.content import Content, Shapes
 
-Item = Content | Beat | SnapshotComplete | Void | Tombstone | Unreadable | Unknown
+Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unreadable | Unknown
 CONTROL = (Beat, SnapshotComplete, Void)
-CARRIES: tuple[type[Event], ...] = (Permissions, Beat, SnapshotComplete, Void)
+CARRIES: tuple[type[Event], ...] = (Permissions, Beat, SnapshotComplete, Void, Reconcile)
 KEPT = 4096
 """Templates, versions and times remembered, of each so many."""
 
@@ -75,6 +75,8 @@ class Decoder:
         if isinstance(item.event, Permissions):
             assert value is not None
             return self._long(item.event, value)
+        if isinstance(item.event, Reconcile):
+            return item.event
         return item.event if isinstance(item.event, CONTROL) else Unknown(item.key)
 
     def stored(self, key: str, version: Version, value: bytes) -> Content:

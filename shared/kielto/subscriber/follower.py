@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from kielto.events.control import Beat, SnapshotComplete, Void
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Unreadable
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
@@ -179,6 +179,8 @@ class Follower:
                 self._unreadable(lane, partition, offset, item)
             case Beat() if lane is Lane.EXPRESS:
                 self._delta.beats.append((partition, offset, item))
+            case Reconcile() if lane is Lane.EXPRESS:
+                self._delta.asked.append(item)
             case Void() if lane is Lane.EXPRESS:
                 self._void(item)
             case SnapshotComplete() if lane is Lane.BULK:

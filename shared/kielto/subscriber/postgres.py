@@ -7,6 +7,7 @@ tells whether it is there.
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -72,6 +73,20 @@ class PostgresStore:
             cursor = await self._connection.cursor(self._sql(_ROWS))
             while portion := await cursor.fetch(PORTION):
                 yield [StoredRow(*row) for row in portion]
+
+    @contextlib.asynccontextmanager
+    async def beside(self) -> AsyncIterator[tuple[Any, str]]:
+        """A connection that sees one state of the store and changes nothing, and the schema's name; the
+        following goes on meanwhile.
+        """
+        connection = await asyncpg.connect(
+            self._dsn, timeout=10, command_timeout=600, server_settings=_SETTINGS
+        )
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection, self._schema
+        finally:
+            await connection.close(timeout=2)
 
     async def renew(self) -> Mark:
         generation = uuid4()

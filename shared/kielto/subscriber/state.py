@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.events.control import Beat
+from kielto.events.control import Beat, Reconcile
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 
@@ -71,5 +71,7 @@ class Delta:
     """Lanes whose topic was recreated: before `rows`, all rows forget where they were seen there."""
     beats: list[tuple[int, int, Beat]] = field(default_factory=list)
     """(partition, offset, beat), in order."""
+    asked: list[Reconcile] = field(default_factory=list)
+    """Questions to subscribers of the party about what their stores hold."""
     news: bool = False
     """Something besides positions and beats."""

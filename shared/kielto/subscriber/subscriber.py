@@ -17,6 +17,7 @@ from kielto.subscriber.acks import Acknowledger, Sender
 from kielto.subscriber.batch import CODES
 from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
+from kielto.subscriber.digests import Digests
 from kielto.subscriber.follow import Following
 from kielto.subscriber.gate import Gate, Party
 from kielto.subscriber.questions import Answer, Question, Reason
@@ -243,12 +244,21 @@ class Subscriber:
             self._stale_seconds,
             security=self._security,
         )
-        session.on_commit = lambda delta: self._committed(delta, acknowledger)
+        digests = Digests(
+            self._bootstrap, sender, self._store, session, following.verify, security=self._security
+        )
+
+        def committed(delta: Delta) -> None:
+            self._committed(delta, acknowledger)
+            digests.asked(delta.asked)
+
+        session.on_commit = committed
         self._session, self._gate = session, Gate(self._whose, session.follower, self._denials)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(following.run())
                 tasks.create_task(acknowledger.run())
+                tasks.create_task(digests.run())
         finally:
             self._gate = None
 

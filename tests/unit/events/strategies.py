@@ -83,6 +83,9 @@ def _text(metadata: list[Any]) -> st.SearchStrategy[str]:
     pattern = next((part.pattern for part in metadata if getattr(part, "pattern", None)), None)
     if pattern == PATTERN:
         return VERSIONS
+    least = max((getattr(part, "min_length", None) or 0 for part in metadata), default=0)
+    if least > 1000:  # digests: longer than what a pattern can be drawn to
+        return st.integers(0, 15).map(lambda digit: f"{digit:x}" * least)
     if pattern:
         return st.from_regex(pattern.replace("$", r"\Z"))
     return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

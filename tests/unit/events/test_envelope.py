@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
-from kielto.events.control import Beat, SnapshotComplete, Void
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Read, Tombstone, Unknown, Unreadable, encode, read
 from kielto.events.messages import Change
 from kielto.events.records import Allow, AllowedPoint, CustomerPermissions, Permissions, Record
@@ -30,7 +30,7 @@ TOPIC_ID = UUID("0190a0b0-0000-7000-8000-000000000001")
 
 def key_of(event: Event) -> str:
     match event:
-        case Void():
+        case Void() | Reconcile():
             return event.key()
         case Beat() | SnapshotComplete():
             return f"!{event.kind}"

@@ -1,0 +1,94 @@
+"""What differs between a store and what we have published. Pure; a key is known by its first 24 digits."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from kielto.events.versions import Version
+
+MODULUS = 1 << 64
+SHORT = 24
+FARTHEST = 1_000_000
+"""So far above ours a store's number may be for us to go above it: one from outside must not use up all."""
+
+
+class Compared(NamedTuple):
+    agree: tuple[int, ...]
+    differ: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+
+class Held(NamedTuple):
+    key: str
+    version: str
+    """`<epoch>.<n>`, with `u` when it is held as unreadable."""
+    hash: str
+
+    def is_of(self) -> Version | None:
+        """None: it is none that we ever gave."""
+        return _version(self.version)
+
+
+class Difference(NamedTuple):
+    key: str
+    kind: str
+    """missing, extra, older, newer, unreadable, or content: the same version, but not what we wrote."""
+    theirs: str | None
+    ours: str | None
+
+
+def compare(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[int]) -> Compared:
+    """By bucket. One that holds a record which is `moving` is not judged: the store may have either version."""
+    agree: list[int] = []
+    differ: list[int] = []
+    for bucket, digest in enumerate(theirs):
+        if bucket not in moving:
+            (agree if ours.get(bucket, 0) % MODULUS == digest else differ).append(bucket)
+    return Compared(tuple(agree), tuple(differ), tuple(sorted(moving)))
+
+
+def differences(ours: Sequence[Held], theirs: Sequence[Held], moving: Collection[str]) -> list[Difference]:
+    """Of a range of keys. `moving`: first digits of keys that are not judged."""
+    mine, held = {h.key[:SHORT]: h for h in ours}, {h.key[:SHORT]: h for h in theirs}
+    found = []
+    for short in sorted((mine.keys() | held.keys()) - set(moving)):
+        a, b = mine.get(short), held.get(short)
+        if a is None or b is None or a.hash != b.hash or a.version != b.version:
+            found.append(_difference(a, b))
+    return found
+
+
+def _difference(ours: Held | None, theirs: Held | None) -> Difference:
+    if ours is None:
+        assert theirs is not None
+        return Difference(theirs.key, "extra", theirs.version, None)
+    if theirs is None:
+        return Difference(ours.key, "missing", None, ours.version)
+    held, right = theirs.is_of(), ours.is_of()
+    assert right is not None
+    if theirs.version.endswith("u"):
+        kind = "unreadable"
+    elif held == right:
+        kind = "content"
+    else:
+        kind = "older" if held is None or held < right else "newer"
+    return Difference(ours.key, kind, theirs.version, ours.version)
+
+
+def above(difference: Difference, epoch: int) -> int | None:
+    """The number that our next version has to exceed; None: no version of this epoch is news to that store."""
+    theirs = _version(difference.theirs or "")
+    if theirs is None:
+        return 0
+    ours = Version.parse(difference.ours) if difference.ours else Version(epoch, 0)
+    if theirs.epoch < ours.epoch:
+        return 0
+    if theirs.epoch > ours.epoch or theirs.n > ours.n + FARTHEST:
+        return None
+    return theirs.n
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version.parse(text.removesuffix("u"))
+    except ValueError:
+        return None

@@ -1,0 +1,164 @@
+"""Ask subscribers what their stores hold, compare it with what we have published, name what differs, and repair it.
+
+Asked for digests, then, of buckets that differ, for all their rows: what differs in both answers is a difference.
+Each answer is judged in one transaction, with the repair that follows from it; a kill means that it is judged again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from kielto.events.control import BUCKETS, Reconcile
+from kielto.events.messages import StoreDigest, StoreListing
+from kielto.events.records import Permissions
+from kielto.events.topics import PARTITIONS, Lane, permissions_of
+from kielto.events.words import Status
+from kielto.group import Subscriber
+from kielto.service import epoch, outbox
+from kielto.service.outbox import Change
+from kielto.service.postgres import AWAY, Conn, Pool, transaction
+from services.consents import metrics
+from services.consents.model.reconcile import Difference, Held, above, compare, differences
+from services.consents.store import reconciliation as store
+from services.consents.use_cases.acknowledge import UnknownSubscriber
+from services.consents.use_cases.context import Context
+
+LOOK_SECONDS = 1.0
+FOLLOW_UP_SECONDS = 60.0
+"""While a difference stands, a subscriber is asked again so often."""
+ROWS = 20_000
+"""About so many are asked for at once; buckets behind them come with the next question."""
+ASKED_AT_ONCE = 64
+DAYS = 90
+
+
+async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -> UUID:
+    """Queue the question on the party's restrictions topic."""
+    question = Reconcile(subscriber=subscriber.id, ask=uuid4(), buckets=tuple(buckets))
+    await store.ask(conn, question.ask, subscriber.id, buckets)
+    topic = permissions_of(subscriber.party).topic(Lane.EXPRESS)
+    await outbox.report(conn, topic, question.key(), question, source="consents")
+    return question.ask
+
+
+async def keep(
+    conn: Conn, context: Context, party: str, message: StoreDigest | StoreListing, appended_at: datetime
+) -> None:
+    """An answer, to be judged soon. Raises UnknownSubscriber."""
+    if all(s.id != message.subscriber for s in context.group.subscribers_of(party)):
+        raise UnknownSubscriber
+    part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
+    await store.keep(conn, message, part, appended_at)
+
+
+async def reconcile_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+    while True:
+        try:
+            while await judge_one(pool, context):
+                pass
+            await ask_due(pool, context, seconds)
+        except AWAY:
+            pass  # until it is back nothing can be repaired either
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def ask_due(pool: Pool, context: Context, seconds: float) -> None:
+    by_name = {s.id: s for s in context.group.subscribers}
+    async with transaction(pool) as conn:
+        if not await conn.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended('reconcile', 0))"):
+            return
+        await store.gone(conn)
+        for name in await store.due(conn, list(by_name), seconds, FOLLOW_UP_SECONDS):
+            await ask(conn, by_name[name])
+            await store.forget(conn, DAYS)
+    for name, count in (await store.standing(pool, list(by_name))).items():
+        metrics.reconciliation_differences.labels(name).set(count)
+
+
+async def judge_one(pool: Pool, context: Context) -> bool:
+    """Whether there was an answer that nobody had judged."""
+    async with transaction(pool) as conn:
+        answer = await store.waiting(conn)
+        if answer is None:
+            return False
+        subscriber = next((s for s in context.group.subscribers if s.id == answer.subscriber), None)
+        if subscriber is None:
+            found = (0, 0, 0)  # it has left the group meanwhile
+        elif answer.kind == "digest":
+            found = await _digest(conn, subscriber, answer, StoreDigest.model_validate_json(answer.message))
+        else:
+            found = await _listing(conn, subscriber, answer, StoreListing.model_validate_json(answer.message))
+        await store.judged(conn, answer, found)
+        return True
+
+
+async def _digest(
+    conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreDigest
+) -> tuple[int, int, int]:
+    ours = await store.ours(conn, subscriber.party, said.content, said.positions)
+    theirs = [int(said.digests[at : at + 16], 16) for at in range(0, len(said.digests), 16)]
+    moving = range(BUCKETS) if _incomplete(subscriber, said) else ours.moving
+    found = compare(ours.digests, theirs, frozenset(moving))
+    await store.agreed_buckets(conn, answer, found.agree)
+    asked: list[int] = []
+    left = ROWS
+    for bucket in found.differ[:ASKED_AT_ONCE]:
+        left -= ours.counts.get(bucket, 0)
+        if left < 0 and asked:
+            break
+        asked.append(bucket)
+    if asked:
+        await ask(conn, subscriber, asked)
+    return len(found.agree) + len(found.differ), len(found.left_out), len(found.differ)
+
+
+async def _listing(
+    conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreListing
+) -> tuple[int, int, int]:
+    low, high = f"{said.bucket << 2:03x}", "g"
+    if said.upto:
+        high = f"{said.upto}g"  # above every key that begins with it
+    elif said.bucket + 1 < BUCKETS:
+        high = f"{(said.bucket + 1) << 2:03x}"
+    if _incomplete(subscriber, said):
+        return 0, len(said.rows), 0
+    ours, moving = await store.range_of_ours(
+        conn, subscriber.party, said.content, said.positions, low, said.after, high
+    )
+    theirs = [Held(*row.split(" ")) for row in said.rows]
+    found = differences(ours, theirs, moving)
+    await repair(conn, subscriber.party, answer, found)
+    but = [d.key[:24] for d in found] + sorted(moving)
+    await store.agreed(conn, answer, low, said.after, high, but)
+    return len(ours), len(moving), len(found)
+
+
+def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> bool:
+    """Whether the store has read nothing yet of some partition of the two topics."""
+    family = permissions_of(subscriber.party)
+    named = {(position.topic, position.partition) for position in said.positions}
+    return not named >= {(family.topic(lane), partition) for lane in Lane for partition in range(PARTITIONS)}
+
+
+async def repair(conn: Conn, family: str, answer: store.Answer, found: Sequence[Difference]) -> None:
+    """Name them, and give each record a version that is news to the store, on the express lane. What nobody here
+    knows is published as erased, so that it denies.
+    """
+    now = await epoch.current(conn)
+    numbers = [_number(difference, now) for difference in found]
+    changes = [
+        Change(family, d.key, Permissions(subject=d.key, version="0.0", status=Status.ERASED), express=True)
+        for d, number in zip(found, numbers, strict=True)
+        if d.ours is None and number is not None
+    ]
+    await outbox.publish(conn, changes)
+    raised = [(d.key, number) for d, number in zip(found, numbers, strict=True) if number is not None]
+    await outbox.renew(conn, family, raised)
+    await store.note(conn, answer, found, [number is not None for number in numbers])
+
+
+def _number(difference: Difference, now: int) -> int | None:
+    if difference.ours is None and len(difference.key) < 64:
+        return None  # a store in memory tells no more of a key
+    return above(difference, now)
