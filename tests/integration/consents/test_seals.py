@@ -287,6 +287,7 @@ async def test_decisions_from_before_there_were_seals(
         old,
     )
     await migrate(dsn, MIGRATIONS)
+    await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
     assert await seal(pool, KEY) == 5
     report = await checked(pool)
     assert report.findings == []
