@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -85,19 +85,23 @@ class ExpressLane:
         while True:
             await self._delete()  # or what is published would be found again
             look = await self._beats.look(self._conn) if due else None  # before the marks
-            found, last, count = await marks.fetch(self._conn, Lane.EXPRESS, self._going(), 0, LIMIT)
-            await self._publish(found)
+            going = self._going()
+            found, last, count = await marks.fetch(self._conn, Lane.EXPRESS, going, 0, LIMIT)
+            refused = await self._publish(found)
             self._after = max(self._after, last)
             if count < LIMIT:
                 break
         if look is not None:
-            await self._send(self._beats.messages(look, self._going()))
+            # Of those looked at just now, whatever the time is: a topic whose wait is over meanwhile was not.
+            clear = {name for name, family in going.items() if family.topic(Lane.EXPRESS) not in refused}
+            await self._send(self._beats.messages(look, clear))
             self._beats.acknowledged()
         self._next_look = time.monotonic() + LOOK_SECONDS
 
-    async def _publish(self, found: Sequence[Marked]) -> None:
+    async def _publish(self, found: Sequence[Marked]) -> Container[str]:
+        """The topics that refused a record for good: of what is marked there, some is not published."""
         if not found:
-            return
+            return ()
         delivered = await deliver(
             self._producer, [marks.message(marked, Lane.EXPRESS, self._open_record) for marked in found]
         )
@@ -111,6 +115,7 @@ class ExpressLane:
             raise Stopped from delivered.error
         topics = (marked.family.topic(Lane.EXPRESS) for marked in found)
         await self._refusals.note(topics, delivered.refused)
+        return delivered.refused
 
     def _going(self) -> dict[str, Family]:
         """Those whose topic refuses nothing just now: the others' marks wait, and no beat vouches for them."""

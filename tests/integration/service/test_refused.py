@@ -19,7 +19,7 @@ from kielto.events.messages import Audience
 from kielto.events.records import Permissions
 from kielto.events.topics import Family, Lane, Topic, _retained, all_topics, permissions_of
 from kielto.events.words import Channel, Purpose
-from kielto.service import outbox, postgres, refused
+from kielto.service import marks, outbox, postgres, refused
 from kielto.service.outbox import Change
 from kielto.service.relay import Relay
 from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
@@ -111,6 +111,29 @@ async def test_the_other_topics_records_go_on_and_the_refused_one_is_tried_again
         await two.bench.no_marks()
     assert (await two.versions(two.first, lane, large))[-1] == "1.1"
     assert await two.has(two.first, lane, waits)
+
+
+async def test_no_beat_vouches_for_a_topic_whose_wait_ends_while_others_are_published(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is which topics were looked at, not which may be tried again by the time of the beat."""
+    monkeypatch.setattr(refused, "BACKOFF", (0.05, 0.05))
+    fetch = marks.fetch
+
+    async def slow(*args: Any) -> Any:
+        found = await fetch(*args)
+        await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(marks, "fetch", slow)
+    async with two.relaying(Lane.EXPRESS):
+        await eventually(lambda: two.beaten(two.first, 0), "no beats")
+        await two.put(two.first, key(), *LARGE, express=True)
+        topic = two.first.topic(Lane.EXPRESS)
+        await eventually(lambda: counted(topic) >= 1, "not refused")
+        before, others = await two.beats(two.first), len(await two.beats(two.second))
+        await eventually(lambda: two.beaten(two.second, others + 8), "the others stopped to beat")
+        assert await two.beats(two.first) == before, "a beat says that nothing waits"
 
 
 async def test_no_beat_vouches_for_the_refused_topic_and_the_others_beat_on(two: Two) -> None:

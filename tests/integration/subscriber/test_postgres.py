@@ -16,6 +16,7 @@ import pytest
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber import PostgresStore, Reason, StoreError, Subscriber
+from kielto.subscriber.blocks import Block
 from kielto.subscriber.session import Session
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
@@ -97,9 +98,12 @@ async def test_a_restart_goes_on_where_it_was(
     read: list[tuple[Lane, int, int]] = []
     apply = Session.apply
 
-    async def watch(self: Session, lane: Lane, topic: Any, batch: Any) -> bool:
+    async def watch(self: Session, lane: Lane, topic: Any, batch: Any, block: Block | None = None) -> bool:
         read.extend((lane, partition, offset) for partition, offset, _ in batch)
-        return await apply(self, lane, topic, batch)
+        if block is not None:
+            places = zip(block.partitions.tolist(), block.offsets.tolist(), strict=True)
+            read.extend((lane, partition, offset) for partition, offset in places)
+        return await apply(self, lane, topic, batch, block)
 
     monkeypatch.setattr(Session, "apply", watch)
     async with follow(store=PostgresStore(dsn)) as kielto:
