@@ -6,7 +6,15 @@ from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
-from services.consents.api import clearances, customers, proof_live, proof_queries, proofs, reconciliation
+from services.consents.api import (
+    breaches,
+    clearances,
+    customers,
+    proof_live,
+    proof_queries,
+    proofs,
+    reconciliation,
+)
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
@@ -16,6 +24,7 @@ from services.consents.use_cases import locate
 from services.consents.use_cases.bury import bury_for_ever
 from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.detect import detect_for_ever
 from services.consents.use_cases.live import Live
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.reconcile import reconcile_for_ever
@@ -51,6 +60,7 @@ def build(platform: Platform) -> Service:
     lasting = (
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
+        lambda: detect_for_ever(platform.pool, context),
         lambda: bury_for_ever(platform.pool, context),
         lambda: prune_for_ever(platform.pool, settings.dead_store_days),
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
@@ -65,6 +75,7 @@ def build(platform: Platform) -> Service:
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
             reconciliation.router(platform.pool, context),
+            breaches.router(platform.pool, context),
             proof_queries.router(platform.pool, context),
             proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),

@@ -27,6 +27,15 @@ decisions_overdue = Gauge(
     ["subscriber"],
 )
 
+deliveries_judged = Counter(
+    "kielto_deliveries_judged_total",
+    "Reported deliveries held against permissions, by what was found.",
+    ["found"],
+)
+send_after_ban_open = Gauge(
+    "kielto_send_after_ban_open",
+    "Deliveries sent after a ban and its bound that nobody has explained or closed.",
+)
 reconciliation_differences = Gauge(
     "kielto_reconciliation_differences",
     "Records that a store of the subscriber holds otherwise than we published them, and that stand.",

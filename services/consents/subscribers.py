@@ -1,6 +1,6 @@
 """Kafka in: translate, one call. What each topic's messages mean here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -17,6 +17,7 @@ from kielto.service.postgres import Conn
 from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
+from services.consents.store import deliveries
 from services.consents.store.customers import Disclosure
 from services.consents.use_cases import reconcile
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
@@ -74,7 +75,7 @@ class Stateless:
 
 
 class MarketingEvents(Stateless):
-    """Disclosures to partners; deliveries and responses are not for us."""
+    """Disclosures to partners, and deliveries, which are held against permissions; responses are not for us."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -91,6 +92,7 @@ class MarketingEvents(Stateless):
         ]
         if rows:
             await take_in_disclosures(conn, self._context, rows)
+        await deliveries.keep(conn, [_delivery(event, meta) for event, meta in delivered(items)])
 
     def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
         party = f"partner.{partner}"
@@ -188,6 +190,29 @@ class Decisions(Stateless):
             return decision_id(self._party, UUID(text))
         except ValueError:
             return text
+
+
+def delivered(items: Sequence[tuple[Read, Meta]]) -> Iterator[tuple[MarketingEvent, Meta]]:
+    for read, meta in items:
+        if isinstance(event := read.event, MarketingEvent) and event.what == "delivery" and event.channel:
+            yield event, meta
+
+
+def _delivery(event: MarketingEvent, meta: Meta) -> deliveries.Delivery:
+    """It was sent when the sender says, but no later than it was told; marketing of old did not say when that was."""
+    assert event.channel is not None
+    told = min(event.reported_at or _appended(meta), _appended(meta))
+    return deliveries.Delivery(
+        id=event.id,
+        customer=event.customer,
+        company=event.company,
+        partner=event.partner,
+        campaign=event.campaign,
+        channel=event.channel,
+        purpose=event.purpose,
+        claimed_at=event.at,
+        reported_at=told,
+    )
 
 
 def decision_id(party: str, ident: UUID) -> UUID:

@@ -76,9 +76,8 @@ class Reports:
         self._party = party
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
-        del meta
         assert isinstance(read.event, Report)  # the topic carries nothing else
-        await take_report(conn, self._party, read.event)
+        await take_report(conn, self._party, read.event, _published(meta))
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         """A report is no state: one that cannot be read denies nothing, and waits in quarantine."""

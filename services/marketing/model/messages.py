@@ -64,7 +64,9 @@ def disclosure(campaign: UUID, aim: Aim, customer: UUID, at: datetime) -> Market
     )
 
 
-def reported(report: Report, party: str, aim: Aim, customer: UUID) -> MarketingEvent:
+def reported(
+    report: Report, party: str, aim: Aim, customer: UUID, reported_at: datetime | None = None
+) -> MarketingEvent:
     """A party's report in our own words. Report ids are unique only within their party."""
     return MarketingEvent(
         id=uuid5(REPORTS, f"{party}/{report.id}"),
@@ -74,5 +76,7 @@ def reported(report: Report, party: str, aim: Aim, customer: UUID) -> MarketingE
         partner=aim.partner,
         campaign=report.campaign,
         channel=report.channel,
+        purpose=aim.purpose,
         at=report.at,
+        reported_at=reported_at,
     )

@@ -1,6 +1,7 @@
 """A party reports a delivery or a response: stored once, and told to our own services."""
 
 import re
+from datetime import datetime
 
 import asyncpg
 
@@ -15,7 +16,7 @@ from services.marketing.store import campaigns, deliveries, recipients
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-async def take_report(conn: Conn, party: str, report: Report) -> None:
+async def take_report(conn: Conn, party: str, report: Report, reported_at: datetime | None = None) -> None:
     """Raises Permanent when it is about a campaign or a person that the party was never told to address."""
     if report.point is not None and not _HASH.fullmatch(report.point):
         raise Permanent("point: is no hash of an address")
@@ -32,7 +33,7 @@ async def take_report(conn: Conn, party: str, report: Report) -> None:
     ):  # a moment out of the calendar; an outsider's message must not be tried for ever
         raise Permanent("report: holds what cannot be stored") from None
     if new:
-        event = reported(report, party, campaign.aim, customer)
+        event = reported(report, party, campaign.aim, customer, reported_at)
         await outbox.report(
             conn,
             topics.MARKETING_EVENTS,

@@ -225,7 +225,11 @@ class MarketingEvent(Event):
     partner: Ident | None = None
     campaign: UUID | None = None
     channel: Channel | None = None
+    purpose: Purpose | None = None
     at: Moment
+    reported_at: Moment | None = Field(
+        default=None, description="When the broker appended the party's report: it was sent by then."
+    )
 
 
 class Report(Event):

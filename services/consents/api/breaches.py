@@ -1,0 +1,101 @@
+"""Cases of what was sent after a ban: a data protection officer looks at them and says why."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.service.auth import Caller, require
+from kielto.service.postgres import Pool
+from kielto.service.problems import Problem
+from services.consents.api.callers import Prover, named, party
+from services.consents.store import deliveries
+from services.consents.use_cases.context import Context
+
+Officer = Annotated[Caller, Depends(require("dpo"))]
+State = Literal["open", "explained", "closed"]
+_MOST = 1000
+_ABSENT = Problem(404, "unknown-breach", "There is no such case.")
+
+
+class WhereBody(BaseModel):
+    decision: str
+    subscriber: str
+    applied_at: datetime | None
+    applied: bool = Field(description="Whether every live store of it had the decision when it was sent.")
+
+
+class BreachBody(BaseModel):
+    id: UUID = Field(description="The delivery's.")
+    company: str
+    partner: str | None
+    campaign: UUID | None
+    customer: str = Field(description="A company's token sees its own id of the customer.")
+    channel: str
+    purpose: str | None
+    claimed_at: datetime = Field(description="When it was sent, by the sender's clock.")
+    reported_at: datetime = Field(description="When the broker had the report: it was sent by then.")
+    bound_seconds: float = Field(description="So long after a ban the sender may go on.")
+    decisions: list[str]
+    subscribers: list[WhereBody]
+    clearance: UUID | None
+    state: State
+    note: str | None
+    opened_at: datetime
+    changed_at: datetime | None
+
+
+class BreachesBody(BaseModel):
+    breaches: list[BreachBody] = Field(description="The oldest first; at most 1000.")
+
+
+class SettleBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    state: Literal["explained", "closed"]
+    note: Annotated[
+        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+    ] = Field(description="Why; nothing about the person.")
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/consents/breaches", tags=["proof"])
+
+    def shown(row: asyncpg.Record, caller: Caller) -> BreachBody:
+        whose = party(caller)
+        fields = {name: row[name] for name in BreachBody.model_fields}
+        where: list[dict[str, Any]] = orjson.loads(row["subscribers"])
+        fields |= {
+            "customer": context.keys.pairwise(whose, row["customer"]) if whose else str(row["customer"]),
+            "decisions": [named(context, caller, decision) for decision in row["decisions"]],
+            "subscribers": [w | {"decision": named(context, caller, UUID(w["decision"]))} for w in where],
+        }
+        return BreachBody.model_validate(fields)
+
+    async def one(ident: UUID, caller: Caller) -> BreachBody:
+        rows = await deliveries.cases(pool, caller.company, None, 1, ident)
+        if not rows:
+            raise _ABSENT
+        return shown(rows[0], caller)
+
+    @routes.get("", response_model=BreachesBody)
+    async def get(caller: Prover, state: Annotated[State | None, Query()] = None) -> BreachesBody:
+        """All of the group, or the company's own for a company's token."""
+        rows = await deliveries.cases(pool, caller.company, state, _MOST)
+        return BreachesBody(breaches=[shown(row, caller) for row in rows])
+
+    @routes.get("/{ident}", response_model=BreachBody)
+    async def show(ident: UUID, caller: Prover) -> BreachBody:
+        return await one(ident, caller)
+
+    @routes.post("/{ident}/close", response_model=BreachBody)
+    async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
+        """Explained: it was no breach after all. Closed: it was, and is dealt with."""
+        if not await deliveries.settle(pool, ident, caller.company, body.state, body.note, caller.subject):
+            raise _ABSENT
+        return await one(ident, caller)
+
+    return routes

@@ -1,0 +1,121 @@
+"""Reported deliveries, and the cases of those that were sent after a ban."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from kielto.events.words import Channel, Purpose
+from kielto.service.postgres import Conn, Pool
+
+
+class Delivery(NamedTuple):
+    """`sent_at`: the sender's claim, but no later than the report was there."""
+
+    id: UUID
+    customer: UUID
+    company: str
+    partner: str | None
+    campaign: UUID | None
+    channel: Channel
+    purpose: Purpose | None
+    claimed_at: datetime
+    reported_at: datetime
+
+    @property
+    def sent_at(self) -> datetime:
+        return min(self.claimed_at, self.reported_at)
+
+
+class Evidence(NamedTuple):
+    bound_seconds: float
+    decisions: Sequence[UUID]
+    subscribers: Sequence[dict[str, Any]]
+    clearance: UUID | None
+
+
+async def keep(conn: Conn, deliveries: Sequence[Delivery]) -> None:
+    """One that came before is passed over."""
+    if deliveries:
+        await conn.execute(_KEEP, *map(list, zip(*deliveries, strict=True)))
+
+
+async def to_judge(conn: "Conn | Pool", limit: int) -> list[tuple[Delivery, int]]:
+    """With the round that they are in."""
+    rows = await conn.fetch(_TO_JUDGE, limit)
+    return [(_delivery(row), row["round"]) for row in rows]
+
+
+async def judged(conn: Conn, delivery: Delivery, round_: int, found: str) -> bool:
+    """False: a decision came meanwhile, so it is to be judged again."""
+    return await conn.fetchval(_JUDGED, delivery.id, round_, found) is not None
+
+
+async def later(conn: "Conn | Pool", delivery: Delivery, seconds: float) -> None:
+    await conn.execute(_LATER, delivery.id, seconds)
+
+
+async def open_case(conn: Conn, delivery: Delivery, evidence: Evidence) -> None:
+    """Or bring what is known of it up to date: a case never goes by itself."""
+    subscribers = orjson.dumps(evidence.subscribers).decode()
+    args = (evidence.bound_seconds, list(evidence.decisions), subscribers, evidence.clearance)
+    await conn.execute(_OPEN, *delivery, *args)
+
+
+async def cases(
+    conn: "Conn | Pool", company: str | None, state: str | None, limit: int, ident: UUID | None = None
+) -> list[asyncpg.Record]:
+    """The oldest first; of one company, or of all."""
+    return await conn.fetch(_CASES, company, state, limit, ident)
+
+
+async def settle(
+    conn: "Conn | Pool", ident: UUID, company: str | None, state: str, note: str, by: str
+) -> bool:
+    return await conn.fetchval(_SETTLE, ident, company, state, note, by) is not None
+
+
+async def open_cases(conn: "Conn | Pool") -> int:
+    return int(await conn.fetchval("SELECT count(*) FROM breaches WHERE state = 'open'"))
+
+
+async def forget(conn: "Conn | Pool", age: timedelta) -> None:
+    await conn.execute("DELETE FROM deliveries WHERE kept_at < clock_timestamp() - $1::interval", age)
+
+
+def _delivery(row: asyncpg.Record) -> Delivery:
+    given = {name: row[name] for name in Delivery._fields}
+    purpose = Purpose(row["purpose"]) if row["purpose"] else None
+    return Delivery(**(given | {"channel": Channel(row["channel"]), "purpose": purpose}))
+
+
+_KEEP = """
+INSERT INTO deliveries (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[],
+    $8::timestamptz[], $9::timestamptz[])
+ON CONFLICT DO NOTHING"""
+
+_TO_JUDGE = """
+SELECT * FROM deliveries WHERE found IS NULL AND look_at <= clock_timestamp() ORDER BY look_at LIMIT $1"""
+
+_JUDGED = "UPDATE deliveries SET found = $3 WHERE id = $1 AND round = $2 AND found IS NULL RETURNING 1"
+
+_LATER = "UPDATE deliveries SET look_at = clock_timestamp() + make_interval(secs => $2) WHERE id = $1"
+
+_OPEN = """
+INSERT INTO breaches (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at,
+    bound_seconds, decisions, subscribers, clearance)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13)
+ON CONFLICT (id) DO UPDATE SET decisions = excluded.decisions, subscribers = excluded.subscribers"""
+
+_CASES = """
+SELECT * FROM breaches
+WHERE ($1::text IS NULL OR company = $1) AND ($2::text IS NULL OR state = $2) AND ($4::uuid IS NULL OR id = $4)
+ORDER BY opened_at, id LIMIT $3"""
+
+_SETTLE = """
+UPDATE breaches SET state = $3, note = $4, changed_by = $5, changed_at = clock_timestamp()
+WHERE id = $1 AND ($2::text IS NULL OR company = $2) RETURNING 1"""

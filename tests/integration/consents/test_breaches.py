@@ -1,0 +1,224 @@
+"""What was sent after a ban and its bound opens a case; nothing else does. In whatever order it is told."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from kielto.events.envelope import Read
+from kielto.events.messages import MarketingEvent
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service.http import Health, create_app
+from kielto.service.inbox import Meta
+from kielto.service.postgres import Pool, transaction
+from kielto.subscriber.questions import Reason
+from services.consents.api import breaches
+from services.consents.store import clearances, deliveries
+from services.consents.store.clearances import Asked, Result
+from services.consents.subscribers import MarketingEvents
+from services.consents.use_cases import detect
+from services.consents.use_cases.context import Context, id_ref
+from tests.integration.consents.test_api import Tokens, as_
+from tests.integration.consents.world import Someone, World
+
+NOW = datetime.now(UTC)
+BOUND = 30  # the group's stale_seconds
+CAMPAIGN = uuid4()
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+async def tell(
+    pool: Pool, context: Context, who: Someone, claimed: datetime, told: datetime, **given: Any
+) -> UUID:
+    """marketing passes a report on, twice, and it is judged."""
+    event = MarketingEvent(
+        **(
+            {
+                "id": uuid4(),
+                "what": "delivery",
+                "customer": who.id,
+                "company": "kauppa",
+                "campaign": CAMPAIGN,
+                "channel": Channel.PHONE,
+                "purpose": Purpose.OWN_MARKETING,
+                "at": claimed,
+                "reported_at": told,
+            }
+            | given
+        )
+    )
+    meta = Meta("marketing.events.v1", uuid4(), 0, 0, int(NOW.timestamp() * 1000))
+    for _ in range(2):
+        async with transaction(pool) as conn:
+            await MarketingEvents(context).handle_batch(conn, [(Read(str(who.id), event), meta)] * 2)
+    await detect.detect(pool, context)
+    return event.id
+
+
+async def found(pool: Pool, ident: UUID) -> str | None:
+    text: str | None = await pool.fetchval("SELECT found FROM deliveries WHERE id = $1", ident)
+    return text
+
+
+async def opened(pool: Pool) -> set[UUID]:
+    return {row["id"] for row in await pool.fetch("SELECT id FROM breaches")}
+
+
+@pytest.fixture
+async def who(world: World) -> Someone:
+    someone = Someone(("kauppa",))
+    await world.know(someone)
+    return someone
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told", "what"),
+    [
+        (50, 49, "after_ban"),
+        (71, 70, "within_bound"),
+        (101, 90, "not_banned"),
+        (101, 40, "claimed_before"),
+        (-500, 40, "after_ban"),
+        (-500, 101, "not_banned"),  # a clock that runs ahead: it was sent by the time it was told
+    ],
+)
+async def test_a_sending_is_held_against_the_ban_before_it(
+    world: World, pool: Pool, context: Context, who: Someone, claimed: float, told: float, what: str
+) -> None:
+    outcome = await world.decide(world.by_id(who), received_at=ago(100))
+    ident = await tell(pool, context, who, ago(claimed), ago(told))
+
+    assert await found(pool, ident) == what
+    assert await opened(pool) == ({ident} if what == "after_ban" else set())
+    if what == "after_ban":
+        row = await pool.fetchrow("SELECT * FROM breaches")
+        assert row is not None
+        assert (row["decisions"], row["bound_seconds"]) == ([outcome.decision.id], BOUND)
+        assert (row["claimed_at"], row["reported_at"]) == (ago(claimed), ago(told))
+        assert '"kauppa-crm"' in row["subscribers"]
+        assert '"applied": true' not in row["subscribers"]
+
+
+async def test_a_ban_of_something_else_is_none(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), channels=(Channel.POST,), received_at=ago(100))
+    assert await found(pool, await tell(pool, context, who, ago(50), ago(49))) == "not_banned"
+
+
+async def test_lifted_and_banned_again_within_the_bound(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    ban = await world.decide(world.by_id(who), channels=(Channel.PHONE,), received_at=ago(300))
+    await world.decide(
+        world.by_id(who),
+        Act.CONSENT,
+        reach=Reach.COMPANY,
+        company="kauppa",
+        purposes=(Purpose.OWN_MARKETING,),
+        channels=(Channel.PHONE,),
+        lifts=(ban.decision.id,),
+        received_at=ago(200),
+    )
+    assert await found(pool, await tell(pool, context, who, ago(150), ago(149))) == "not_banned"
+    assert await found(pool, await tell(pool, context, who, ago(250), ago(249))) == "after_ban"
+
+
+async def test_a_ban_that_reaches_us_after_the_report(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    before = await tell(pool, context, who, ago(150), ago(149))
+    assert await found(pool, ident) == "not_banned"
+
+    await world.decide(world.by_phone(who.phone), received_at=ago(100))  # it lay in the company's topic
+    await detect.detect(pool, context)
+    assert await found(pool, ident) == "after_ban"
+    assert await opened(pool) == {ident}
+    assert await found(pool, before) == "not_banned"
+
+
+async def test_somebody_whom_we_come_to_know_later(world: World, pool: Pool, context: Context) -> None:
+    late = Someone(("kauppa",))
+    await world.decide(world.by_id(late), received_at=ago(100))
+    ident = await tell(pool, context, late, ago(50), ago(49))
+    assert await found(pool, ident) is None
+
+    await world.know(late)
+    await pool.execute("UPDATE deliveries SET look_at = clock_timestamp()")  # an hour later
+    await detect.detect(pool, context)
+    assert await found(pool, ident) == "after_ban"
+
+
+async def test_a_clearance_that_was_valid_is_the_bound(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    ref = id_ref("company.kauppa", world.key("company.kauppa", who))
+    asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
+    async with transaction(pool) as conn:
+        await clearances.add(conn, uuid4(), asked, 60, [Result(ref, Reason.ALLOWED, None)])
+        await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(101), ago(41))
+    assert await found(pool, await tell(pool, context, who, ago(45), ago(44))) == "within_bound"
+    assert await found(pool, await tell(pool, context, who, ago(40), ago(39))) == "after_ban"
+
+
+async def test_a_decision_that_comes_while_it_is_judged(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    await pool.execute("UPDATE deliveries SET found = NULL")
+    [(delivery, round_)] = await deliveries.to_judge(pool, 10)
+    await world.decide(world.by_id(who), received_at=ago(100))
+    async with transaction(pool) as conn:
+        assert not await deliveries.judged(conn, delivery, round_, "not_banned")
+    await detect.detect(pool, context)
+    assert await found(pool, ident) == "after_ban"
+
+
+@pytest.fixture
+async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(
+        "consents",
+        [breaches.router(pool, context)],
+        pool=pool,
+        verifier=Tokens(),
+        health=Health(claimed=True),
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+async def test_an_officer_looks_at_a_case_and_closes_it(
+    world: World, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    everything, own, other = as_("dpo"), as_("dpo@kauppa"), as_("dpo@sahko")
+    path = "/consents/breaches"
+
+    shown = (await http.get(path, headers=everything)).json()["breaches"]
+    assert [(b["id"], b["customer"], b["state"]) for b in shown] == [(str(ident), str(who.id), "open")]
+    [mine] = (await http.get(path, headers=own)).json()["breaches"]
+    assert mine["customer"] == world.key("company.kauppa", who)
+    assert (await http.get(path, headers=other)).json()["breaches"] == []
+    assert (await http.get(f"{path}/{ident}", headers=other)).status_code == 404
+
+    why = {"state": "explained", "note": "a test call"}
+    assert (await http.post(f"{path}/{ident}/close", json=why, headers=other)).status_code == 404
+    assert (await http.post(f"{path}/{ident}/close", json=why, headers=as_("operator"))).status_code == 403
+    assert (await http.post(f"{path}/{ident}/close", json=why | {"note": ""}, headers=own)).status_code == 422
+    done = await http.post(f"{path}/{ident}/close", json=why, headers=own)
+    assert (done.status_code, done.json()["state"], done.json()["note"]) == (200, "explained", "a test call")
+    assert (await http.get(path, headers=everything, params={"state": "open"})).json()["breaches"] == []
+
+    await tell(pool, context, who, ago(50), ago(49), id=ident)
+    await pool.execute("UPDATE deliveries SET found = NULL")
+    await detect.detect(pool, context)
+    assert (await http.get(f"{path}/{ident}", headers=everything)).json()["state"] == "explained"
