@@ -172,7 +172,7 @@ WITH moving AS MATERIALIZED (
         left(key, 24) || ' ' || epoch || '.' || n || ' '
         || CASE WHEN $2 THEN '{"version":"' || epoch || '.' || n || '",' || substr(body::text, 2) ELSE '' END,
         'UTF8')), 1, 8) AS hash
-    FROM records WHERE family = $1 AND key ~ '^[0-9a-f]{64}$'
+    FROM records WHERE family = $1
 )"""
 
 _SUMS = (
@@ -189,7 +189,7 @@ _RANGE = (
     _MOVING
     + """
 SELECT h.key, h.version, h.hash, m.key IS NOT NULL AS moving FROM held h LEFT JOIN moving m USING (key)
-WHERE h.key COLLATE "C" >= $6 AND left(h.key, 24) COLLATE "C" > $7 AND h.key COLLATE "C" < $8
+WHERE h.key >= $6 AND left(h.key, 24) > $7 AND h.key < $8
 ORDER BY h.key"""
 )
 

@@ -256,4 +256,4 @@ SELECT ('x' || substr(id, 1, 3))::bit(12)::integer >> 2,
     sum(('x' || encode(hash, 'hex'))::bit(64)::bigint)
 FROM ({hashed}) AS h GROUP BY 1"""
 
-_ROWS = '{hashed} AND id COLLATE "C" >= $1 AND id COLLATE "C" < $2'
+_ROWS = "{hashed} AND id >= $1 AND id < $2"
