@@ -142,14 +142,16 @@ async def report_many(
 # CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
 # without a key when nothing differs; none means that no epoch is open.
 _PUBLISH = """
-WITH new AS (
+WITH current AS MATERIALIZED (
+    SELECT epoch FROM current_epoch
+), new AS (
     SELECT c.family, c.key, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
         AS c (family, key, status, body, restrictions, decision, lane)
-    WHERE EXISTS (SELECT FROM current_epoch)
+    WHERE EXISTS (SELECT FROM current)
 ), kept AS (
     INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
-    SELECT family, key, (SELECT epoch FROM current_epoch), 1, status, body, restrictions, decision
+    SELECT family, key, (SELECT epoch FROM current), 1, status, body, restrictions, decision
     FROM new ORDER BY family, key
     ON CONFLICT (family, key) DO UPDATE SET
         epoch = greatest(r.epoch, excluded.epoch), n = r.n + 1, status = excluded.status, body = excluded.body,
@@ -165,7 +167,7 @@ WITH new AS (
 )
 SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,
     (SELECT pg_notify('kielto_express', '')::text FROM marked WHERE lane = 'express' LIMIT 1) AS notified
-FROM current_epoch c LEFT JOIN kept k ON true"""
+FROM current c LEFT JOIN kept k ON true"""
 
 _PRESENT = """
 SELECT r.family, r.key, r.epoch, r.n
