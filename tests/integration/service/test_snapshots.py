@@ -44,8 +44,7 @@ async def test_a_backfill_names_every_record_between_its_begin_and_its_end(
     named = {
         e.key
         for e in entries
-        if not e.key.startswith("!")
-        and ends[e.partition][1].begin_bulk <= e.offset < ends[e.partition][0]
+        if not e.key.startswith("!") and ends[e.partition][1].begin_bulk <= e.offset < ends[e.partition][0]
     }
     assert named == set(keys)
     assert {event.count for _, event in ends.values()} == {50}
