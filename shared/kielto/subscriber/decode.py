@@ -23,6 +23,7 @@ from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
+from kielto.events.words import Status
 from kielto.subscriber.blocks import Plane
 from kielto.subscriber.content import Content, Shapes
 
@@ -150,7 +151,7 @@ class Decoder:
     def _long(self, event: Permissions, value: bytes) -> Content:
         content = self.shapes.content(event, value)
         head = _HEAD.match(value)
-        if head is not None and event.valid_until is None:
+        if head is not None and event.valid_until is None and event.status is not Status.ERASED:
             self._remember(value[head.end() :], content.shape)
         return content
 
@@ -196,10 +197,12 @@ class Decoder:
         again = Permissions.model_validate_json(
             b'{"version":"7.7","subject":"%b"' % subject.encode() + marked
         )
-        slots = [slot.encode() for slot in self.shapes.of(again)[1]]
+        number, listed = self.shapes.of(again)
+        slots = [slot.encode() for slot in listed]
         places = [marks.index(slot) if slot in marks else -1 for slot in slots]
         if (
             again.version != "7.7"
+            or number != shape
             or again.subject != subject
             or places != sorted(set(places))
             or -1 in places

@@ -107,14 +107,12 @@ class Denials:
             denial.sent_to(where)
 
     def beat(self, partition: int, taken: Iterable[Taken]) -> list[UUID]:
-        """A beat was read in this partition of the restrictions topic. Returns the decisions whose denials
-        end.
+        """A beat was read in this partition of the restrictions topic. Returns the decisions whose denials may
+        end: the caller forgets them in the spool, and then drops them here. The other way round, one that is
+        given again in between would deny for ever.
         """
         marks = {mark.topic_id: mark.offsets for mark in taken if mark.topic == self._topic}
-        ended = [denial for denial in self._all.values() if _passed(denial, partition, marks)]
-        for denial in ended:
-            self.drop(denial.decision.id)
-        return [denial.decision.id for denial in ended]
+        return [d.decision.id for d in self._all.values() if _passed(d, partition, marks)]
 
     def drop(self, decision: UUID) -> None:
         """It denies no more."""

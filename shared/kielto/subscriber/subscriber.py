@@ -269,9 +269,15 @@ class Subscriber:
     def _committed(self, delta: Delta, acknowledger: Acknowledger) -> None:
         acknowledger.committed(delta.news)
         for partition, _, beat in delta.beats:
-            ended = self._denials.beat(partition, beat.taken)
-            if ended and self._spool is not None:
-                self._start(asyncio.to_thread(self._spool.forget, ended))
+            if ended := self._denials.beat(partition, beat.taken):
+                self._start(self._end_denials(ended))
+
+    async def _end_denials(self, ended: list[UUID]) -> None:
+        """In the spool first: a disk that fails leaves them denied, until a later beat."""
+        if self._spool is not None:
+            await asyncio.to_thread(self._spool.forget, ended)
+        for decision in ended:
+            self._denials.drop(decision)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -318,6 +318,10 @@ def test_a_denial_by_id_ends_at_a_beat_past_it_in_the_customers_partition() -> N
     ):
         assert denials.beat(partition, mark) == []
     assert denials.beat(own, taken(0, 0, 8)) == [denial.decision.id]
+    assert denials.deny([ident(hexes("aino"))], "own_marketing", None, "email"), (
+        "not before the spool has forgotten it"
+    )
+    denials.drop(denial.decision.id)
     assert len(denials) == 0
     assert not denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
 

@@ -28,7 +28,8 @@ async def campaign(world: World, step: Step, register: Register, count: int) -> 
         if n not in register.used
     }
     waiting = (await world.ask(CAMPAIGNS, "/queue"))["waiting"]
-    chosen = [subject for subject in waiting[len(waiting) // 2 :] if subject in mine][:count]
+    # The last in the queue: their messages are seconds away, however slow the machine is just now.
+    chosen = [subject for subject in reversed(waiting) if subject in mine][:count]
     register.used.update(mine[subject] for subject in chosen)
     accepted: dict[str, float] = {}
     for subject in chosen:
