@@ -50,12 +50,16 @@ CREATE INDEX breaches_open ON breaches (opened_at, id) WHERE state = 'open';
 CREATE INDEX breaches_company ON breaches (company, opened_at);
 
 -- A ban may reach us after the report of what was sent after it was accepted: then what was found is looked at anew.
-CREATE FUNCTION look_again() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The decision's own transaction only notes itself: nothing about deliveries may hold up or refuse a no.
+CREATE TABLE heard (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ref          text COLLATE "C" NOT NULL,
+    subject_kind text NOT NULL,
+    received_at  timestamptz NOT NULL
+);
+CREATE FUNCTION note_heard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE deliveries SET found = NULL, round = round + 1, look_at = clock_timestamp()
-    WHERE reported_at >= NEW.received_at AND customer IN (
-        SELECT customer FROM customer_refs WHERE ref = NEW.ref
-        UNION ALL SELECT CASE WHEN NEW.subject_kind = 'customer' THEN substr(NEW.ref, 3)::uuid END);
+    INSERT INTO heard (ref, subject_kind, received_at) VALUES (NEW.ref, NEW.subject_kind, NEW.received_at);
     RETURN NULL;
 END $$;
-CREATE TRIGGER decisions_look_again AFTER INSERT ON decisions FOR EACH ROW EXECUTE FUNCTION look_again();
+CREATE TRIGGER decisions_note_heard AFTER INSERT ON decisions FOR EACH ROW EXECUTE FUNCTION note_heard();

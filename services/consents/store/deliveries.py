@@ -43,6 +43,11 @@ async def keep(conn: Conn, deliveries: Sequence[Delivery]) -> None:
         await conn.execute(_KEEP, *map(list, zip(*deliveries, strict=True)))
 
 
+async def hear(conn: "Conn | Pool") -> None:
+    """What was found of those about whom decisions came in since is to be looked at anew."""
+    await conn.execute(_HEAR)
+
+
 async def to_judge(conn: "Conn | Pool", limit: int) -> list[tuple[Delivery, int]]:
     """With the round that they are in."""
     rows = await conn.fetch(_TO_JUDGE, limit)
@@ -97,6 +102,17 @@ INSERT INTO deliveries (id, customer, company, partner, campaign, channel, purpo
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[],
     $8::timestamptz[], $9::timestamptz[])
 ON CONFLICT DO NOTHING"""
+
+_HEAR = """
+WITH new AS (
+    DELETE FROM heard RETURNING ref, subject_kind, received_at
+), whom (customer, received_at) AS (
+    SELECT r.customer, new.received_at FROM new JOIN customer_refs r USING (ref)
+    UNION ALL
+    SELECT substr(ref, 3)::uuid, received_at FROM new WHERE subject_kind = 'customer'
+)
+UPDATE deliveries d SET found = NULL, round = d.round + 1, look_at = clock_timestamp()
+FROM whom w WHERE d.customer = w.customer AND d.reported_at >= w.received_at"""
 
 _TO_JUDGE = """
 SELECT * FROM deliveries WHERE found IS NULL AND look_at <= clock_timestamp() ORDER BY look_at LIMIT $1"""

@@ -42,6 +42,7 @@ async def detect_for_ever(pool: Pool, context: Context) -> None:
 
 async def detect(pool: Pool, context: Context) -> int:
     """How many were looked at."""
+    await deliveries.hear(pool)
     found = await deliveries.to_judge(pool, _AT_ONCE)
     for delivery, round_ in found:
         async with transaction(pool) as conn:

@@ -176,6 +176,7 @@ async def test_a_decision_that_comes_while_it_is_judged(
     await pool.execute("UPDATE deliveries SET found = NULL")
     [(delivery, round_)] = await deliveries.to_judge(pool, 10)
     await world.decide(world.by_id(who), received_at=ago(100))
+    await deliveries.hear(pool)
     async with transaction(pool) as conn:
         assert not await deliveries.judged(conn, delivery, round_, "not_banned")
     await detect.detect(pool, context)
