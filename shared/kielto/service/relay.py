@@ -8,7 +8,7 @@ what was sent and not deleted is sent again, with the same version or a higher o
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,8 @@ _LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
 _STANDBY_SECONDS = 0.5
 _STOP_SECONDS = 2.0
 _BACKOFF = (0.1, 2.0)
+MISSING_SECONDS = 30.0
+"""A leadership that found topics missing ends after this time, and the next one looks again."""
 
 # What a crash of the server loses from here on is sent again: no need to wait for its disk. And always the
 # plan by the indexes, made once: marks are a queue, so what the statistics say of it is never true for long.
@@ -99,23 +101,32 @@ class Relay:
         producers = Producers(producer, self._settings.bootstrap, self._settings.security)
         try:
             await producer.start()
-            topics = sorted({family.topic(self._lane) for family in self._settings.families})
-            ids = await kafka.topic_ids(producer, topics)
-            if missing := sorted(set(topics) - set(ids)):
+            topics = {
+                family.name: {family.topic(lane) for lane in Lane} for family in self._settings.families
+            }
+            ids = await kafka.topic_ids(producer, sorted(set().union(*topics.values())))
+            families = tuple(f for f in self._settings.families if topics[f.name] <= ids.keys())
+            missing = sorted(set().union(*topics.values()) - ids.keys())
+            if missing and not families:
                 raise Stopped(f"topics are missing: {', '.join(missing)}")
-            await _while_connected(conn, self._work(conn, producers, ids), self._stopping)
+            if missing:
+                log.error("topics are missing: their records wait, the others go on", topics=missing)
+            async with asyncio.timeout(MISSING_SECONDS if missing else None):
+                await _while_connected(conn, self._work(conn, producers, ids, families), self._stopping)
         finally:
             await kafka.abort(producer)
             await producers.abort()
 
-    async def _work(self, conn: Leader, producer: Producers, ids: Mapping[str, UUID]) -> None:
+    async def _work(
+        self, conn: Leader, producer: Producers, ids: Mapping[str, UUID], present: Sequence[Family]
+    ) -> None:
         settings, refusals = self._settings, Refusals(producer)
-        families = {family.name: family for family in settings.families}
+        families = {family.name: family for family in present}
         if self._lane is Lane.EXPRESS:
             if settings.epochs is not None:
                 await settings.epochs.ensure(conn)
             number, term = await _new_term(conn)
-            beats = Beats(settings.beats, settings.families, number, term)
+            beats = Beats(settings.beats, present, number, term)
             lane: ExpressLane | BulkLane = ExpressLane(
                 conn, producer, families, ids, beats, settings.open_record, refusals
             )

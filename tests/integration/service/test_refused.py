@@ -19,7 +19,7 @@ from kielto.events.messages import Audience
 from kielto.events.records import Permissions
 from kielto.events.topics import Family, Lane, Topic, _retained, all_topics, permissions_of
 from kielto.events.words import Channel, Purpose
-from kielto.service import marks, outbox, postgres, refused
+from kielto.service import marks, outbox, postgres, refused, relay
 from kielto.service.outbox import Change
 from kielto.service.relay import Relay
 from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
@@ -208,3 +208,27 @@ async def test_a_refused_report_does_not_hold_up_those_of_other_topics(two: Two)
 
 async def _is(two: Two, query: str, *arguments: str) -> bool:
     return bool(await two.bench.pool.fetchval(query, *arguments))
+
+
+async def test_a_topic_that_is_gone_holds_up_nobody_else(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another company's ban goes on; the gone one's waits, unvouched for, until its topic is made again."""
+    monkeypatch.setattr(relay, "MISSING_SECONDS", 2.0)
+    for lane in Lane:
+        await limit(two.bench.bootstrap, two.first.topic(lane), 500_000)
+    waits, goes = key(), key()
+    async with two.relaying(Lane.EXPRESS):
+        await eventually(lambda: two.beaten(two.second, 0), "no beats")
+        admin: Any = AIOKafkaAdminClient(bootstrap_servers=two.bench.bootstrap)
+        await admin.start()
+        await admin.delete_topics([two.second.topic(Lane.EXPRESS)])
+        await admin.close()
+        await two.put(two.second, waits, express=True)
+        await two.put(two.first, goes, express=True)
+        await eventually(
+            lambda: two.has(two.first, Lane.EXPRESS, goes), "one topic stops the lane", seconds=60
+        )
+        assert await two.bench.marks() >= 1
+        await kafka.create_topics(two.bench.bootstrap, [two.topics[two.second.topic(Lane.EXPRESS)]])
+        await eventually(
+            lambda: two.has(two.second, Lane.EXPRESS, waits), "its record waits for ever", seconds=60
+        )
