@@ -25,7 +25,7 @@ from kielto.service.auth import Verifier
 from kielto.service.composition import Build, Platform, Service
 from kielto.service.consumers import UnsafeSubscriber
 from kielto.service.freshness import InputFreshness
-from kielto.service.front import AWAY, Front
+from kielto.service.front import AWAY, CannotListen, Front
 from kielto.service.keys import Keys, KeysError
 from kielto.service.migrations import MigrationError
 from kielto.service.running import Running
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 _REFUSALS = (
+    CannotListen,
     ValidationError,
     groups.GroupError,
     KeysError,

@@ -4,6 +4,7 @@ not ready.
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import uvicorn
@@ -19,17 +20,29 @@ MIGRATING = Problem(503, "starting", "The database is being migrated.", headers=
 AWAY = Problem(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
 
 
+class CannotListen(Exception):
+    """The address is taken, or not ours."""
+
+
 class Front:
-    """Answers /livez by itself and everything else with `reason`, until it is given the service's application."""
+    """Answers /livez by itself and everything else with `reason`, until it is given the service's application.
+
+    Raises CannotListen.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.reason = MIGRATING
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listening = socket.create_server((host, port), family=family, backlog=2048)
+        except OSError as error:
+            raise CannotListen(
+                f"KIELTO_HTTP_PORT: cannot listen on {host}:{port} ({error.strerror})"
+            ) from None
         self._app: ASGIApp | None = None
         self._server = _Server(
             uvicorn.Config(
                 self,
-                host=host,
-                port=port,
                 interface="asgi3",
                 log_config=None,
                 access_log=False,
@@ -38,7 +51,7 @@ class Front:
                 timeout_graceful_shutdown=int(GRACE_SECONDS),
             )
         )
-        self.serving = asyncio.create_task(self._server.serve())
+        self.serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         """Ends some time after `stop()`, when what is in hand has been answered."""
 
     def give(self, app: ASGIApp) -> None:

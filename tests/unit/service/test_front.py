@@ -1,0 +1,13 @@
+"""A port that is taken is said in a line, before anything else is begun."""
+
+import socket
+
+import pytest
+
+from kielto.service.front import CannotListen, Front
+
+
+async def test_a_port_that_is_taken() -> None:
+    said = r"^KIELTO_HTTP_PORT: cannot listen on 127\.0\.0\.1:\d+ \("
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotListen, match=said):
+        Front("127.0.0.1", taken.getsockname()[1])
