@@ -1,10 +1,13 @@
 """`./kielto <command>`: passes the rest of the command line on to the command's own module."""
 
+import fcntl
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
 
+from deploy.local.paths import HOME
 from deploy.local.progress import LocalError, say
 
 COMMANDS = {
@@ -26,6 +29,7 @@ def main(arguments: list[str]) -> int:
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    _hold_environment()
     try:
         result = importlib.import_module(COMMANDS[name][0]).main(rest)
     except KeyboardInterrupt:
@@ -41,6 +45,14 @@ def usage() -> str:
     lines = ["usage: ./kielto COMMAND [OPTIONS]", ""]
     lines += [f"  {name:<6} {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join([*lines, "", "./kielto COMMAND --help tells a command's options."])
+
+
+def _hold_environment() -> None:
+    """Nobody makes the environment anew under this process, nor under what it becomes by exec (environment.py)."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    lock = os.open(HOME / "environment.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    os.set_inheritable(lock, True)
+    fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 
 def main(requirements: Path, venv: Path) -> int:
     venv.parent.mkdir(parents=True, exist_ok=True)
     with open(venv.parent / "environment.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: the second finds it made
+        lock_alone(lock)  # two first starts at once: the second finds it made
         stamp, wanted = venv / "stamp", requirements.read_bytes()
         if stamp.exists() and stamp.read_bytes() == wanted and (venv / "bin" / "python").exists():
             return 0
@@ -25,6 +26,17 @@ def main(requirements: Path, venv: Path) -> int:
             return 1
         stamp.write_bytes(wanted)
     return 0
+
+
+def lock_alone(lock: IO[str]) -> None:
+    """Every command holds this lock together with the others (`deploy.local`) for as long as it runs."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(
+            "the requirements have changed; waiting for the commands that still run here to end (stop ./kielto up)"
+        )
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def make(venv: Path) -> bool:

@@ -1,0 +1,25 @@
+"""The environment is made anew only when no command uses it."""
+
+import fcntl
+import threading
+from pathlib import Path
+
+import pytest
+
+from deploy.local import environment
+
+
+def test_who_makes_it_waits_for_the_commands_that_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "environment.lock"
+    with file.open("w") as running, file.open("w") as making:
+        fcntl.flock(running, fcntl.LOCK_SH)
+        waiting = threading.Thread(target=environment.lock_alone, args=(making,), daemon=True)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive(), "it is made under a command that runs"
+        fcntl.flock(running, fcntl.LOCK_UN)
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert "waiting for the commands that still run" in capsys.readouterr().err
