@@ -1,6 +1,7 @@
 """The real servers that integration and end-to-end tests use: one stack a session, one database a test."""
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ configuration.set_hypothesis_home_dir(HOME / "hypothesis")
 # A busy machine makes single examples slow; pytest's own time limit bounds each test.
 settings.register_profile("kielto", deadline=None, print_blob=True)
 settings.load_profile("kielto")
+# A shell ignores Ctrl-C for what it runs in the background, and so would every child that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
