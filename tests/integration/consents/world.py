@@ -124,8 +124,12 @@ class World:
         return found[-1]
 
     def command(self, subject: Subject, act: Act = Act.BAN, **given: Any) -> Command:
-        now = datetime.now(UTC)
-        defaults: dict[str, Any] = {"id": uuid4(), "received_at": now, "said_at": now - timedelta(minutes=1)}
+        received_at = given.get("received_at", datetime.now(UTC))
+        defaults: dict[str, Any] = {
+            "id": uuid4(),
+            "received_at": received_at,
+            "said_at": received_at - timedelta(minutes=1),
+        }
         return Command(subject=subject, act=act, **(defaults | given))
 
     def by_id(self, who: Someone) -> Subject:
