@@ -12,7 +12,6 @@ import sys
 from deploy.local.paths import ROOT
 from deploy.local.prepare import prepare
 
-
 _ALL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 

@@ -17,8 +17,8 @@ from deploy.local.stack import Stack
 
 EXAMPLES = os.environ.get("KIELTO_SCHEMATHESIS_EXAMPLES", "5")
 APART = {
-    "/customers/imports": "JSON Lines are no media type that Schemathesis has; tests/integration/customers/test_import",
-    "/consents/proof/live": "a stream that goes on for a quarter of an hour; tests/integration/consents/test_proof_queries",
+    "/customers/imports": "JSON Lines are no media type of Schemathesis; customers/test_import.py",
+    "/consents/proof/live": "a stream of a quarter of an hour; consents/test_proof_queries.py",
 }
 """Paths that it does not call, why, and where they are tested instead."""
 CHECKS = (
