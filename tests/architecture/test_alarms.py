@@ -1,0 +1,54 @@
+"""The alarms of deploy/alarms.yaml name metrics that a service shows, with labels that these have, and a heading of the
+runbook that says what to do.
+"""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+import kielto.service.refused
+import kielto.service.telemetry
+import services.consents.metrics
+import services.customers.metrics
+import services.marketing.metrics
+from deploy.local.paths import ROOT
+
+SHOWN = (  # importing them declares their metrics
+    kielto.service.refused,
+    kielto.service.telemetry,
+    services.consents.metrics,
+    services.customers.metrics,
+    services.marketing.metrics,
+)
+OF_THE_SCRAPE = {"service", "job", "instance"}
+RULES = yaml.safe_load((ROOT / "deploy" / "alarms.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+HEADINGS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def labels_of(metric: str) -> set[str] | None:
+    """None when nobody shows it."""
+    collector: Any = REGISTRY._names_to_collectors.get(metric)
+    return None if collector is None else set(collector._labelnames)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_an_alarm_can_ring_and_says_what_to_do(rule: dict[str, Any]) -> None:
+    metrics = set(re.findall(r"\bkielto_\w+", rule["expr"]))
+    assert metrics
+    shown: set[str] = set(OF_THE_SCRAPE)
+    for metric in metrics:
+        labels = labels_of(metric)
+        assert labels is not None, f"{metric}: no service shows it"
+        shown |= labels
+    asked = {name for by in re.findall(r"by \(([^)]*)\)", rule["expr"]) for name in by.split(", ")}
+    assert asked | set(re.findall(r"(\w+)=", rule["expr"])) <= shown
+    assert rule["annotations"]["runbook"] in HEADINGS
+    assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_a_metric_that_nobody_shows_is_found() -> None:
+    assert labels_of("kielto_no_such_thing") is None
+    assert labels_of("kielto_oldest_mark_seconds") == {"lane"}
