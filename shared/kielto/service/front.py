@@ -15,6 +15,8 @@ from kielto.service.edge import respond
 from kielto.service.problems import Problem
 
 GRACE_SECONDS = 10.0
+_IDLE_SECONDS = 75
+"""Longer than proxies keep an idle connection (mostly 60 s): who sends on it must not meet our closing it."""
 _AGAIN = {"Retry-After": "1"}
 MIGRATING = Problem(503, "starting", "The database is being migrated.", headers=_AGAIN)
 AWAY = Problem(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
@@ -48,6 +50,7 @@ class Front:
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=int(GRACE_SECONDS),
             )
         )
