@@ -25,6 +25,7 @@ from kielto.subscriber.denials import Denials
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.gate import Gate, Party
 from kielto.subscriber.questions import Reason
+from kielto.subscriber.state import Snapshot
 from kielto.subscriber.tables import Tables
 from tests.bench import customers
 from tests.bench.redis_server import Redis, available
@@ -77,6 +78,8 @@ def _fill(count: int) -> Follower:
                 records.clear()
         if number % 100_000 == 99_999:
             print(f"{number + 1:,} customers in memory", file=sys.stderr, flush=True)
+    snapshot = Snapshot(1, 1, begin_express=0, begin_bulk=0)
+    follower.state.snapshots.update(dict.fromkeys(range(PARTITIONS), snapshot))  # a sweep is looked for
     follower.image.holders(0)  # the index of points too
     return follower
 

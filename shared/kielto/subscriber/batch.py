@@ -6,61 +6,74 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.subscriber.columns import Many
 from kielto.subscriber.content import Shape, Terms
 from kielto.subscriber.follower import Follower
+from kielto.subscriber.kinds import Table
 from kielto.subscriber.questions import Reason
 
 CODES = tuple(Reason)
 """An answer is the place of its reason here."""
 _CODE = {reason: np.uint8(at) for at, reason in enumerate(CODES)}
-_SHARE = 4
-"""From one in so many of all customers on, sorting is faster than looking each up."""
+_ALLOWED = _CODE[Reason.ALLOWED]
+_IDS, _ROWS = 1 << 17, 1 << 14
+"""So many at once, that what is made of them on the way stays small."""
 
 
-def idents(customers: bytes) -> tuple[Many, Many]:
-    """The parts of ids of 32 bytes each that the store keeps. Raises ValueError."""
-    if len(customers) % 32:
-        raise ValueError("customers: each id has 32 bytes")
-    table = np.frombuffer(customers, ">u8").reshape(-1, 4)
-    return table[:, 0].astype(np.uint64), (table[:, 1] >> np.uint64(32)).astype(np.uint32)
+def idents(customers: bytes | memoryview) -> tuple[Many, Many]:
+    """The parts of ids of 32 bytes each that the store keeps."""
+    hi = np.frombuffer(customers, ">u8").reshape(-1, 4)[:, 0]
+    lo = np.frombuffer(customers, ">u4").reshape(-1, 8)[:, 2]
+    return hi.astype(np.uint64), lo.astype(np.uint32)
 
 
 def codes(
     follower: Follower, shut: list[Reason | None], permits: Many, ended: Many, customers: bytes
 ) -> Many:
     """`shut`: why the gate of each partition is, or None. `permits`: by the number of the shape; `ended`:
-    rows whose permission has.
+    rows whose permission has. Raises ValueError.
     """
-    hi, lo = idents(customers)
+    if len(customers) % 32:
+        raise ValueError("customers: each id has 32 bytes")
     everyone = next((reason for reason in shut if reason), None)
     by_row = np.append(_by_row(follower, shut, permits, ended), _CODE[everyone or Reason.UNKNOWN])
-    image = follower.image
-    find = image.find_very_many if len(hi) * _SHARE > len(image) else image.find_many
-    answers: Many = by_row[find(hi, lo)]  # -1, the last, is for the unknown
+    ids, answers = memoryview(customers), np.empty(len(customers) // 32, np.uint8)
+    for start in range(0, len(answers), _IDS):
+        stop = min(start + _IDS, len(answers))
+        rows = follower.image.find_many(*idents(ids[32 * start : 32 * stop]))
+        answers[start:stop] = by_row[rows]  # -1, the last, is for the unknown
     return answers
 
 
 def _by_row(follower: Follower, shut: list[Reason | None], permits: Many, ended: Many) -> Many:
-    image, every = follower.image, slice(None)
-    partitions = image.partitions_of(every)
-    says = permits[image.shapes_of(every)] & ~image.unreadable_of(every) & ~_swept(follower, partitions)
-    says[ended] = False
-    answers = np.where(says, _CODE[Reason.ALLOWED], _CODE[Reason.DENIED])
-    for partition, reason in enumerate(shut):
-        if reason is not None:
-            answers[partitions == partition] = _CODE[reason]
+    image, answers = follower.image, np.empty(len(follower.image), np.uint8)
+    of_kind = _by_kind(image.kinds.table, shut, permits)
+    begins = _begins(follower, image.kinds.table.partitions)
+    for start in range(0, len(image), _ROWS):
+        stop = min(start + _ROWS, len(image))
+        kinds = image.kinds_of(start, stop).astype(np.int64)
+        says = of_kind[kinds]
+        late = (says == _ALLOWED) & (image.seen_from(start, stop, Lane.BULK) <= begins[Lane.BULK][kinds])
+        rows = np.flatnonzero(late)
+        swept = image.seen_of(rows + start, Lane.EXPRESS) <= begins[Lane.EXPRESS][kinds[rows]]
+        says[rows[swept]] = _CODE[Reason.DENIED]
+        answers[start:stop] = says
+    answers[ended[answers[ended] == _ALLOWED]] = _CODE[Reason.DENIED]
     return answers
 
 
-def _swept(follower: Follower, partitions: Many) -> Many:
-    """As `Follower.swept` for every row."""
-    swept = np.ones(len(partitions), bool)
-    begins = np.zeros((len(Lane), PARTITIONS), np.uint64)
+def _by_kind(kinds: Table, shut: list[Reason | None], permits: Many) -> Many:
+    answers = np.where(permits[kinds.shapes] & ~kinds.unreadable, _ALLOWED, _CODE[Reason.DENIED])
+    for partition, reason in enumerate(shut):
+        if reason is not None:
+            answers[kinds.partitions == partition] = _CODE[reason]
+    return answers
+
+
+def _begins(follower: Follower, partitions: Many) -> dict[Lane, Many]:
+    """Where the complete snapshot began, for each of the kinds: as `Follower.swept`; -1 where there is none."""
+    begins = {lane: np.full(PARTITIONS, -1, np.int64) for lane in Lane}
     for partition, snapshot in follower.state.snapshots.items():
-        begins[:, partition] = snapshot.begin_express, snapshot.begin_bulk
-    for begin, lane in zip(begins, (Lane.EXPRESS, Lane.BULK), strict=True):
-        swept &= follower.image.seen_of(slice(None), lane) <= begin[partitions]
-    has = np.array([p in follower.state.snapshots for p in range(PARTITIONS)])
-    swept &= has[partitions]
-    return swept
+        begins[Lane.EXPRESS][partition] = snapshot.begin_express
+        begins[Lane.BULK][partition] = snapshot.begin_bulk
+    return {lane: begin[partitions] for lane, begin in begins.items()}
 
 
 def permits(shapes: list[Shape], channel: str, terms: Terms, product_group: str | None) -> Many:

@@ -75,6 +75,10 @@ class Column:
         """So many zeros, in place of all."""
         self.cells, self._size = memory(self.kind, max(size, _FIRST)), size
 
+    def put(self, rows: Many, values: Many) -> None:
+        self.widen(values)
+        np.frombuffer(self.cells, self.kind)[rows] = values
+
     def _reserve(self, count: int) -> None:
         if self._size + count > len(self.cells):
             self._move(self.kind, (self._size + count) * 3 // 2)
@@ -83,3 +87,50 @@ class Column:
         moved = memory(kind, cells)
         np.frombuffer(moved, kind)[: self._size] = self.view()
         self.kind, self.cells = kind, moved
+
+
+class Split:
+    """A column of numbers whose lower 16 bits stand apart from what is above: three bytes a number while all
+    are below 2^24.
+    """
+
+    __slots__ = ("_above", "_lower")
+
+    def __init__(self) -> None:
+        self._lower, self._above = Column("H"), Column("B")
+
+    def __getitem__(self, row: int) -> int:
+        return self._above[row] << 16 | self._lower[row]
+
+    def __setitem__(self, row: int, value: int) -> None:
+        self._lower[row], self._above[row] = value & 0xFFFF, value >> 16
+
+    @property
+    def nbytes(self) -> int:
+        return self._lower.nbytes + self._above.nbytes
+
+    def append(self, value: int) -> None:
+        self._lower.append(value & 0xFFFF)
+        self._above.append(value >> 16)
+
+    def extend(self, values: Many) -> None:
+        self._lower.extend(values & 0xFFFF)
+        self._above.extend(values >> 16)
+
+    def take(self, rows: Many) -> Many:
+        """Those of rows that there are; of others, some number."""
+        above = self._above.view().take(rows, mode="clip").astype(np.int64)
+        return (above << 16) | self._lower.view().take(rows, mode="clip")
+
+    def part(self, start: int, stop: int) -> Many:
+        return (self._above.view()[start:stop].astype(np.int64) << 16) | self._lower.view()[start:stop]
+
+    def put(self, rows: Many, values: Many) -> None:
+        self._lower.put(rows, values & 0xFFFF)
+        self._above.put(rows, values >> 16)
+
+    def clear(self, size: int) -> None:
+        """So many zeros, in place of all."""
+        self._lower, self._above = Column("H"), Column("B")
+        self._lower.clear(size)
+        self._above.clear(size)

@@ -218,7 +218,7 @@ async def sums_of_image(image: Image) -> list[int]:
     for start in range(0, len(image), _AT_ONCE):
         for row in range(start, min(start + _AT_ONCE, len(image))):
             (hi, lo), (epoch, n) = image.ident(row), image.version(row)
-            text = f"{hi:016x}{lo:08x} {epoch}.{n}{'u' if unreadable[row] else ''} "
+            text = f"{hi:016x}{lo:08x} {epoch}.{n}{'u' if unreadable(row) else ''} "
             sums[hi >> _FIRST_BITS] += int.from_bytes(sha(text.encode()).digest()[:8])
         await asyncio.sleep(0)
     return sums
@@ -231,7 +231,7 @@ async def _rows_of_image(image: Image, buckets: set[int]) -> dict[int, list[Row]
             hi, lo = image.ident(row)
             if (bucket := hi >> _FIRST_BITS) in buckets:
                 key = f"{hi:016x}{lo:08x}"
-                version = f"{image.version(row)}{'u' if image.unreadable[row] else ''}"
+                version = f"{image.version(row)}{'u' if image.unreadable(row) else ''}"
                 found[bucket].append(Row(key, version, hashed(key, version)))
         await asyncio.sleep(0)
     return found

@@ -122,7 +122,7 @@ class Follower:
             if version > held:
                 image.raise_version(row, version)
                 image.put(row, content)
-            elif image.unreadable[row]:
+            elif image.unreadable(row):
                 image.put(row, content)
             else:
                 changed = False
@@ -204,7 +204,7 @@ class Follower:
         if version > image.version(row):
             image.raise_version(row, version)
             image.spoil(row)
-        if image.unreadable[row]:  # else it is held already: read from the other topic, or before
+        if image.unreadable(row):  # else it is held already: read from the other topic, or before
             self._except(item.key, flaw)
         image.see(row, lane, offset)
         self._touch(item.key)
@@ -281,7 +281,7 @@ class Follower:
         """Whether the row's version was last seen before the complete snapshot began, on both lanes:
         denied.
         """
-        snapshot = self.state.snapshots.get(self.image.partition[row])
+        snapshot = self.state.snapshots.get(self.image.partition(row))
         return (
             snapshot is not None
             and self.image.seen(row, Lane.EXPRESS) < snapshot.begin_express

@@ -103,7 +103,7 @@ class Gate:
             return _bad(str(error))
         if asked is None:
             return _bad("customer, number or address: one at least, of the right form")
-        partitions = {self._follower.image.partition[row] for row in asked.rows}
+        partitions = {self._follower.image.partition(row) for row in asked.rows}
         if reason := self._shut(range(PARTITIONS) if asked.whole or not partitions else partitions):
             return Answer(False, reason)
         if len(self._denials) and self._denials.deny(
@@ -207,7 +207,7 @@ class Gate:
     def _refusal(self, row: int, slots: list[int], terms: Terms, question: Question) -> str | None:
         """Why this customer's record does not permit it, or None when it does."""
         image = self._follower.image
-        if image.unreadable[row]:
+        if image.unreadable(row):
             return "the record cannot be read"
         if self._follower.swept(row):
             return "the register no longer names the customer"

@@ -1,4 +1,4 @@
-"""The follower's store in memory: columns of numbers, about 75 bytes a customer with its indexes.
+"""The follower's store in memory: columns of numbers, some 64 bytes a customer with its indexes.
 
 Customers are found by the first 96 bits of their id, customer numbers and points by 64 bits of their hashes.
 All of these are HMACs. Among a million customers two ids meet with a chance of 10^-17; an address that no
@@ -13,9 +13,10 @@ import numpy as np
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber.blocks import Block
-from kielto.subscriber.columns import Column, Many, Rows
+from kielto.subscriber.columns import Column, Many, Rows, Split
 from kielto.subscriber.content import Content, Shape, Shapes, ident
 from kielto.subscriber.index import Index
+from kielto.subscriber.kinds import Kind, Kinds
 
 NEVER = -1
 _CHUNK = 1 << 16
@@ -27,15 +28,14 @@ class Image:
     def __init__(self) -> None:
         self.shapes = Shapes()
         self._hi, self._lo = Column("Q"), Column("I")
-        self._epoch, self._n = Column("B"), Column("H")
-        self._seen = {lane: Column("I") for lane in Lane}  # offset + 1 where last seen; 0: never
-        self._shape, self._first = Column("H"), Column("I")
-        self.partition = Column("B")
-        self.unreadable = Column("B")
+        self.kinds, self._kind = Kinds(), Column("H")
+        self._n = Column("B")
+        self._seen = {lane: Split() for lane in Lane}  # offset + 1 where last seen; 0: never
+        self._first = Split()
         self.count_unreadable = 0
         self.until: dict[int, float] = {}
         self._hashes = Column("Q")
-        self._ids, self._points = Index(), Index()
+        self._ids, self._points = Index(0.82), Index(0.9)
         self._listed = 0
         """Hashes of rows from here on are not in the index of points yet: nobody has asked since."""
 
@@ -45,17 +45,14 @@ class Image:
     @property
     def nbytes(self) -> int:
         """Of all columns and indexes."""
-        columns = (
-            *(self._hi, self._lo, self._epoch, self._n, self._shape, self._first, self._hashes),
-            *(self.partition, self.unreadable, *self._seen.values()),
-        )
-        return sum(column.nbytes for column in columns) + self._ids.nbytes + self._points.nbytes
+        others = self._n.nbytes + self._first.nbytes + self._hashes.nbytes
+        return self.nbytes_by_id + others + self._points.nbytes
 
     @property
     def nbytes_by_id(self) -> int:
         """Of what is read to answer by a customer's id."""
-        columns = self._hi, self._lo, self._shape, self.partition, self.unreadable, *self._seen.values()
-        return sum(column.nbytes for column in columns) + self._ids.nbytes
+        columns = sum(column.nbytes for column in (self._hi, self._lo, self._kind))
+        return columns + sum(seen.nbytes for seen in self._seen.values()) + self._ids.nbytes
 
     # -- reading
 
@@ -72,23 +69,16 @@ class Image:
 
     def find_many(self, hi: Many, lo: Many) -> Many:
         """The rows of many, -1 where there is none."""
-        his, los = self._hi.view(), self._lo.view()
-        return self._ids.find_many(hi, lambda at, rows: (his[rows] == hi[at]) & (los[rows] == lo[at]))
-
-    def find_very_many(self, hi: Many, lo: Many) -> Many:
-        """As `find_many`, faster when about as many are asked for as there are: both are sorted and merged."""
         if not len(self):
             return np.full(len(hi), -1, np.int64)
-        order, asked = np.argsort(self._hi.view()), np.argsort(hi)
-        own, others = self._hi.view()[order], hi[asked]
-        at = np.minimum(np.searchsorted(own, others), len(own) - 1)
-        rows, same = order[at], own[at] == others
-        found = same & (self._lo.view()[rows] == lo[asked])
-        result = np.full(len(hi), -1, np.int64)
-        result[asked[found]] = rows[found]
-        rest = asked[same & ~found]  # the first parts of two ids are the same
-        result[rest] = self.find_many(hi[rest], lo[rest])
-        return result
+        his, los = self._hi.view(), self._lo.view()
+
+        def is_it(at: Rows, rows: Many) -> Many:
+            same: Many = his.take(rows, mode="clip") == hi[at]
+            same &= los.take(rows, mode="clip") == lo[at]
+            return same
+
+        return self._ids.find_many(hi, is_it)
 
     def holders(self, hash_: int) -> list[tuple[int, int]]:
         """(row, slot) wherever a customer number or point with this hash is held."""
@@ -100,14 +90,23 @@ class Image:
         return self._hi[row], self._lo[row]
 
     def shape(self, row: int) -> Shape:
-        return self.shapes[self._shape[row]]
+        return self.shapes[self._kind_of(row).shape]
+
+    def partition(self, row: int) -> int:
+        return self._kind_of(row).partition
+
+    def unreadable(self, row: int) -> bool:
+        return self._kind_of(row).unreadable
+
+    def _kind_of(self, row: int) -> Kind:
+        return self.kinds[self._kind[row]]
 
     def hashes(self, row: int) -> list[int]:
         first = self._first[row]
         return self._hashes.cells[first : first + self.shape(row).size].tolist()
 
     def version(self, row: int) -> Version:
-        return Version(self._epoch[row], self._n[row])
+        return Version(self._kind_of(row).epoch, self._n[row])
 
     def seen(self, row: int, lane: Lane) -> int:
         """The offset at which the row's version was last seen on a lane, or NEVER."""
@@ -115,21 +114,21 @@ class Image:
 
     # -- reading many: copies, by row
 
-    def versions_of(self, rows: Rows) -> tuple[Many, Many]:
-        return self._epoch.view()[rows].astype(np.uint64), self._n.view()[rows].astype(np.uint64)
+    def versions_of(self, rows: Many) -> tuple[Many, Many]:
+        return self.kinds.table.epochs[self._kind.view()[rows]], self._n.view()[rows].astype(np.uint64)
 
-    def unreadable_of(self, rows: Rows) -> Many:
-        return self.unreadable.view()[rows].astype(bool)
+    def unreadable_of(self, rows: Many) -> Many:
+        return self.kinds.table.unreadable[self._kind.view()[rows]]
 
-    def partitions_of(self, rows: Rows) -> Many:
-        return self.partition.view()[rows]
+    def kinds_of(self, start: int, stop: int) -> Many:
+        return self._kind.view()[start:stop]
 
-    def shapes_of(self, rows: Rows) -> Many:
-        return self._shape.view()[rows]
+    def seen_from(self, start: int, stop: int, lane: Lane) -> Many:
+        """Offset + 1 of where each row's version was last seen on a lane, or 0."""
+        return self._seen[lane].part(start, stop)
 
-    def seen_of(self, rows: Rows, lane: Lane) -> Many:
-        """Offset + 1 of where the row's version was last seen on a lane, or 0."""
-        return self._seen[lane].view()[rows]
+    def seen_of(self, rows: Many, lane: Lane) -> Many:
+        return self._seen[lane].take(rows)
 
     # -- writing
 
@@ -138,18 +137,16 @@ class Image:
         row = len(self._hi)
         self._hi.append(ident[0])
         self._lo.append(ident[1])
-        self._epoch.append(version.epoch)
         self._n.append(version.n)
         for seen in self._seen.values():
             seen.append(0)
-        self._shape.append(0)
+        self._kind.append(
+            self.kinds.number(Kind(content.shape if content else 0, partition, version.epoch, False))
+        )
         self._first.append(0)
-        self.partition.append(partition)
-        self.unreadable.append(0)
         self._make_room(1)
         self._ids.add(ident[0], row)
         if content is not None:
-            self._shape[row] = content.shape
             if content.until is not None:
                 self.until[row] = content.until
             self._put_hashes(row, content.hashes)
@@ -164,20 +161,19 @@ class Image:
         self._hashes.extend(block.hashes)
         self._hi.extend(block.hi)
         self._lo.extend(block.lo)
-        self._epoch.extend(block.epochs)
         self._n.extend(block.ns)
-        empty = np.zeros(len(block.hi), np.uint8)
         for each in Lane:
-            self._seen[each].extend(block.offsets + 1 if each is lane else empty)
-        self._shape.extend(block.shapes)
-        self.partition.extend(block.partitions)
-        self.unreadable.extend(empty)
-        self._make_room(len(empty))
+            self._seen[each].extend((block.offsets + 1) * (each is lane))
+        self._kind.extend(self.kinds.numbers(block.shapes, block.partitions, block.epochs))
+        self._make_room(len(block.hi))
         self._ids.add_many(block.hi, np.arange(start, len(self), dtype=np.uint32))
 
     def raise_version(self, row: int, version: Version) -> None:
         """The new version has not been seen anywhere yet."""
-        self._epoch[row], self._n[row] = version
+        kind = self._kind_of(row)
+        if version.epoch != kind.epoch:
+            self._kind[row] = self.kinds.number(kind._replace(epoch=version.epoch))
+        self._n[row] = version.n
         for seen in self._seen.values():
             seen[row] = 0
 
@@ -185,8 +181,7 @@ class Image:
         self._seen[lane][row] = offset + 1
 
     def see_many(self, rows: Many, lane: Lane, offsets: Many) -> None:
-        self._seen[lane].widen(offsets + 1)
-        self._seen[lane].view()[rows] = offsets + 1
+        self._seen[lane].put(rows, offsets + 1)
 
     def forget_offsets(self, lane: Lane) -> None:
         """The lane's topic was recreated: nothing was seen there."""
@@ -194,18 +189,18 @@ class Image:
 
     def spoil(self, row: int) -> None:
         """Its version cannot be read: what it lists stays, and is denied."""
-        self.count_unreadable += not self.unreadable[row]
-        self.unreadable[row] = 1
+        kind = self._kind_of(row)
+        self.count_unreadable += not kind.unreadable
+        self._kind[row] = self.kinds.number(kind._replace(unreadable=True))
 
     def put(self, row: int, content: Content) -> None:
         """Replace what the row lists."""
-        self.count_unreadable -= self.unreadable[row]
-        self.unreadable[row] = 0
+        kind, old = self._kind_of(row), tuple(self.hashes(row))
+        self.count_unreadable -= kind.unreadable
+        self._kind[row] = self.kinds.number(kind._replace(shape=content.shape, unreadable=False))
         self.until.pop(row, None)
         if content.until is not None:
             self.until[row] = content.until
-        old = tuple(self.hashes(row))
-        self._shape[row] = content.shape
         if content.hashes == old:
             return
         if row < self._listed:
@@ -246,15 +241,16 @@ class Image:
                 for hash_, row in pairs:
                     self._points.add(hash_, row)
                 return
-        sizes = np.array([shape.size for shape in self.shapes], np.int64)
-        if self._points.room < sizes[self._shape.view()[rows.start : rows.stop]].sum():
+        of_shape = np.array([shape.size for shape in self.shapes], np.int64)
+        sizes = of_shape[self.kinds.table.shapes]  # by kind
+        if self._points.room < sizes[self.kinds_of(rows.start, rows.stop)].sum():
             rows = range(self._listed)
-            self._points.empty(int(sizes[self._shape.view()[: self._listed]].sum()))
+            self._points.empty(int(sizes[self.kinds_of(0, self._listed)].sum()))
         for start in range(rows.start, rows.stop, _CHUNK):
             self._list_chunk(np.arange(start, min(start + _CHUNK, rows.stop), dtype=np.uint32), sizes)
 
     def _list_chunk(self, rows: Many, sizes: Many) -> None:
-        counts = sizes[self.shapes_of(rows)]
+        counts = sizes[self._kind.view()[rows]]
         nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        places = np.repeat(self._first.view()[rows].astype(np.int64), counts) + nth
+        places = np.repeat(self._first.take(rows), counts) + nth
         self._points.add_many(self._hashes.view()[places], np.repeat(rows, counts))

@@ -66,9 +66,9 @@ def stored_row(image: Image, key: str, value: bytes | None) -> StoredRow:
     """The row of a key as a store keeps it; `value` None: the record in the store is still right."""
     row = image.find(key)
     assert row is not None
-    version, unreadable = image.version(row), bool(image.unreadable[row])
+    version, unreadable = image.version(row), bool(image.unreadable(row))
     lanes = image.seen(row, Lane.EXPRESS), image.seen(row, Lane.BULK)
-    return StoredRow(key, image.partition[row], version.epoch, version.n, unreadable, *lanes, value)
+    return StoredRow(key, image.partition(row), version.epoch, version.n, unreadable, *lanes, value)
 
 
 def load(image: Image, decoder: Decoder, rows: Iterable[StoredRow]) -> None:

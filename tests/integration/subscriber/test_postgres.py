@@ -54,7 +54,7 @@ def image(kielto: Subscriber) -> dict[str, Any]:
         row = session.follower.image.find(hexes(name))
         if row is not None:
             i = session.follower.image
-            found[name] = i.version(row), i.unreadable[row], session.follower.swept(row), i.hashes(row)
+            found[name] = i.version(row), i.unreadable(row), session.follower.swept(row), i.hashes(row)
     return found
 
 

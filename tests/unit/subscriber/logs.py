@@ -116,6 +116,6 @@ class Script:
         follower, row = self.follower, self.follower.image.find(hexes(name))
         if row is None:
             return None
-        if follower.image.unreadable[row] or follower.swept(row):
+        if follower.image.unreadable(row) or follower.swept(row):
             return set()
         return {c for p in follower.image.shape(row).points for c, terms in p.items() if terms}

@@ -167,7 +167,7 @@ class Run:
             ):
                 self.problems.append(f"{name}: permits {got}, which a version that it has read denies")
         image = self.script.follower.image
-        if image.count_unreadable != sum(image.unreadable):
+        if image.count_unreadable != sum(map(image.unreadable, range(len(image)))):
             self.problems.append("unreadable records are miscounted")
         shut = self.script.follower.gate(0, 0.0) == "partition-shut"
         if shut != self.reference.shut(self.topics):

@@ -379,6 +379,8 @@ def crowd() -> World:
         permissions("c5", "1.1"),
     )
     world.script.spoiled(Lane.BULK, permissions("c6", "1.1", ("m6", "email")))
+    world.script.bulk(permissions("c9", "1.1", ("m9", "email")))
+    world.script.spoiled(Lane.BULK, permissions("c9", "1.2", ("m9", "email")))
     world.script.bulk(permissions("c7", "1.1", ("m7", "email")), partition=1)
     world.script.bulk(snapshot(0, 10**6, generation=2), partition=1)
     world.script.express(permissions("c8", "1.1", ("m8", "email"), ("n8", "email")), partition=2)

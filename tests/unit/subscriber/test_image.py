@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
+from kielto.subscriber.columns import Many, Rows
 from kielto.subscriber.content import Content, hash64, ident
 from kielto.subscriber.image import NEVER, Image
 from kielto.subscriber.index import Index
@@ -45,6 +46,9 @@ class Against(RuleBasedStateMachine):
     @invariant()
     def the_same(self) -> None:
         assert len(self.image) == len(self.expected)
+        assert find_many(self.image, [ident(hexes(name)) for name in self.expected]) == list(
+            map(self.image.find, map(hexes, self.expected))
+        )
         for name, (version, points) in self.expected.items():
             row = self.image.find(hexes(name))
             assert row is not None
@@ -84,7 +88,7 @@ def _shape(image: Image) -> int:
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9), st.booleans()), max_size=300))
 def test_index_finds_what_was_added_and_not_removed(steps: list[tuple[int, int, bool]]) -> None:
-    index, expected = Index(), set[tuple[int, int]]()
+    index, expected = Index(0.9), set[tuple[int, int]]()
     for hash_, row, add in steps:
         if add and (hash_, row) not in expected:
             index.add(hash_, row)
@@ -116,13 +120,62 @@ def test_a_shape_is_kept_once() -> None:
     assert len(image.shapes) == 2
 
 
-def test_very_many_are_found_as_each_is() -> None:
+def test_many_are_found_as_each_is() -> None:
     image = Image()
-    assert image.find_very_many(np.array([1], np.uint64), np.array([2], np.uint32)).tolist() == [-1]
-    known = [(hi, lo) for hi in (0, 5, 2**64 - 1) for lo in (1, 2, 3)]  # ids whose first parts are the same
+    assert image.find_many(np.array([1], np.uint64), np.array([2], np.uint32)).tolist() == [-1]
+    known = [(hi, lo) for hi in (0, 5, 2**64 - 1) for lo in range(50)]  # many whose first parts are the same
     for each in known:
         put(image, content(image, "x", "1.1", "p")._replace(ident=each))
-    asked = [*reversed(known), (5, 4), (6, 1), known[0]]
-    hi, lo = np.array([h for h, _ in asked], np.uint64), np.array([low for _, low in asked], np.uint32)
+    asked = [*reversed(known), (5, 50), (6, 1), known[0]]
     expected = [-1 if (row := image.row(each)) is None else row for each in asked]
-    assert image.find_very_many(hi, lo).tolist() == expected == image.find_many(hi, lo).tolist()
+    assert expected == [*reversed(range(150)), -1, -1, 0]
+    assert find_many(image, asked) == expected
+
+
+def find_many(image: Image, asked: list[tuple[int, int]]) -> list[int]:
+    hi, lo = np.array([h for h, _ in asked], np.uint64), np.array([low for _, low in asked], np.uint32)
+    found: list[int] = image.find_many(hi, lo).tolist()
+    return found
+
+
+HASHES = st.builds(  # few first buckets, few tags and few ways from one bucket to the next
+    lambda upper, middle, tag: upper << 57 | middle << 30 | tag,
+    *(st.integers(0, 3), st.integers(0, 3), st.integers(0, 4)),
+)
+
+
+@given(st.lists(st.tuples(st.lists(HASHES, max_size=100), st.booleans()), max_size=6), HASHES)
+def test_index_finds_each_of_many(portions: list[tuple[list[int], bool]], other: int) -> None:
+    """Added singly or many at once: the row of each is among its candidates, and the one that is found."""
+    index, keys = Index(0.9), list[tuple[int, int]]()  # (hash, what tells it from others of this hash)
+    for portion, singly in portions:
+        rows = range(len(keys), len(keys) + len(portion))
+        keys += zip(portion, rows, strict=True)
+        if singly:
+            for hash_, row in zip(portion, rows, strict=True):
+                index.add(hash_, row)
+        else:
+            index.add_many(np.array(portion, np.uint64), np.array(rows, np.int64))
+    assert all(row in index.candidates(hash_) for hash_, row in keys)
+    asked = [*keys, (other, -1)]
+    mine = np.array([nth for _, nth in asked])
+
+    def is_it(places: Rows, rows: Many) -> Many:
+        same: Many = mine[places] == rows
+        return same
+
+    found = index.find_many(np.array([h for h, _ in asked], np.uint64), is_it).tolist()
+    assert found[:-1] == [row for _, row in keys]
+
+
+def test_thousands_are_found() -> None:
+    """Through several new tables, in portions and singly; whoever is unknown is not."""
+    image, dice = Image(), np.random.default_rng(1)
+    his, los = dice.integers(0, 2**64, 40_000, np.uint64), dice.integers(0, 2**32, 40_000, np.uint32)
+    idents = list(zip(his.tolist(), los.tolist(), strict=True))
+    one = content(image, "x", "1.1", "p")
+    for each in idents[:20_000]:
+        put(image, one._replace(ident=each))
+    again = [(hi, lo ^ 1) for hi, lo in idents[:20_000:7]]
+    assert find_many(image, idents + again) == [*range(20_000), *[-1] * (20_000 + len(again))]
+    assert all(image.row(each) is None for each in again)

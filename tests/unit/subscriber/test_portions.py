@@ -105,7 +105,7 @@ class Portions(RuleBasedStateMachine):
             row = image.find(hexes(name))
             assert row is not None
             assert image.version(row) == held.version
-            assert bool(image.unreadable[row]) != held.readable
+            assert bool(image.unreadable(row)) != held.readable
             assert {lane: image.seen(row, lane) for lane in Lane} == {
                 lane: held.seen.get(lane, -1) for lane in Lane
             }

@@ -62,7 +62,7 @@ def seen(follower: Follower) -> dict[str, Any]:
             i = follower.image
             lanes = [i.seen(row, lane) for lane in Lane]
             listed = i.hashes(row), i.shape(row).points, i.until.get(row)
-            found[name] = i.version(row), bool(i.unreadable[row]), lanes, listed
+            found[name] = i.version(row), bool(i.unreadable(row)), lanes, listed
     return found
 
 
@@ -92,7 +92,7 @@ def test_a_record_that_can_no_longer_be_read_is_denied() -> None:
     follower = Follower(3.0, durable=True)
     row = StoredRow(hexes("a"), 2, 1, 7, False, 4, 5, b'{"from": "a later version"}')
     stored.load(follower.image, Decoder(follower.image.shapes), [row])
-    assert follower.image.unreadable[0]
+    assert follower.image.unreadable(0)
     assert follower.version(hexes("a")) == Version(1, 7)
 
 
@@ -102,5 +102,5 @@ def test_an_unreadable_record_keeps_the_version_of_its_header() -> None:
     row = StoredRow(hexes("a"), 2, 1, 7, True, -1, 5, value)
     stored.load(follower.image, Decoder(follower.image.shapes), [row])
     assert follower.version(hexes("a")) == Version(1, 7)
-    assert follower.image.unreadable[0]
+    assert follower.image.unreadable(0)
     assert follower.image.hashes(0)

@@ -83,7 +83,7 @@ class Play:
             p.get("email", {}).get(("own_marketing", None, None), ())
             for p in follower.image.shape(row).points
         ]
-        good = terms == [None] and not follower.image.unreadable[row] and not follower.swept(row)
+        good = terms == [None] and not follower.image.unreadable(row) and not follower.swept(row)
         return "permitted" if good else "denied"
 
 
