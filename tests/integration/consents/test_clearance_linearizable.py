@@ -173,8 +173,11 @@ async def test_a_clearance_that_is_read_without_the_lock_is_found(
 ) -> None:
     monkeypatch.setattr(store, "_LOCK", store._LOCK.replace("FOR SHARE", ""))
     slowly(monkeypatch)
-    history = await run()
-    assert set(history.broken()) & history.people.keys()
+    for _ in range(3):  # chance decides whether a clearance and a decision meet
+        history = await run()
+        if not history.people.keys().isdisjoint(history.broken()):
+            return
+    pytest.fail("not found")
 
 
 async def test_with_the_lock_the_same_slowness_breaks_nothing(
@@ -189,7 +192,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     add = store.add
 
     async def planted(*record: Any) -> None:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
         await add(*record)
 
     monkeypatch.setattr(store, "add", planted)

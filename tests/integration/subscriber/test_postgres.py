@@ -153,13 +153,13 @@ async def killed_after(process: asyncio.subprocess.Process, seconds: float) -> N
 async def test_killed_in_the_bootstrap_and_in_the_stream(
     relay: Relay, follow: Follow, dsn: str, tmp_path: Path
 ) -> None:
-    many = [f"m{i}" for i in range(6000)]
+    many = [f"m{i}" for i in range(24_000)]
     await relay.backfill(*map(customer, NAMES), *map(customer, many))
     spool = tmp_path / "spool.sqlite"
     process = await spawn(relay, dsn, spool)
     try:
         async with asyncio.timeout(30):
-            while (part := await count(dsn)) < len(many) // 3:  # noqa: ASYNC110 - a process of its own
+            while (part := await count(dsn)) < len(many) // 6:  # noqa: ASYNC110 - a process of its own
                 await asyncio.sleep(0.01)
     finally:
         await killed_after(process, 0)
