@@ -28,6 +28,7 @@ def _row(record: Customer, keys: Keys, parties: Collection[str]) -> CustomerRow:
         organisation=record.organisation,
         body=record.model_dump_json(exclude=_KEPT, exclude_defaults=True),
         refs=tuple(dict.fromkeys(_refs(record, keys, parties))),
+        aliases=record.aliases,
     )
 
 

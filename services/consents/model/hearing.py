@@ -56,17 +56,16 @@ def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing
     yeses: list[Heard] = []
     consents: list[Heard] = []
     for decision in sorted({d.id: d for d in decisions}.values(), key=lambda d: d.id.int):
-        said = _speaker(person, decision, rules)
-        if said is None:
+        voice = _voice(person, decision, rules)
+        if voice is None:
             continue
-        voice, customer = said
         heard = Heard(decision, voice, _where(person, decision, voice))
         if decision.is_no:
             nos.append(heard)
         elif decision.is_yes:
             yeses.append(heard)
             if decision.act is Act.CONSENT and _may_grant(voice, rules):
-                consents.append(heard._replace(at=_granted_at(person, customer, heard)))
+                consents.append(heard._replace(at=_granted_at(person, heard)))
     return Hearing(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
 
 
@@ -74,26 +73,27 @@ def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
     return tuple(y for y in yeses if no.decision.id in y.decision.lifts and y.voice in LIFTED_BY[no.voice])
 
 
-def _speaker(person: Person, decision: Decision, rules: Rules) -> tuple[Voice, Customer] | None:
-    """Whose voice it is, and which of the merged customers spoke. None: it says nothing about this person."""
+def _voice(person: Person, decision: Decision, rules: Rules) -> Voice | None:
+    """Whose voice it is. None: it says nothing about this person."""
     root = person.root
-    for customer in (root, *person.members):
-        if _is_about(customer, decision):
-            return Voice.OWN, customer
+    if any(_is_about(customer, decision) for customer in (root, *person.members)):
+        return Voice.OWN
     if isinstance(decision.subject, PointSubject):
-        return (Voice.POINT, root) if any(p.ref == decision.subject.ref for p in root.points) else None
+        return Voice.POINT if any(p.ref == decision.subject.ref for p in root.points) else None
     bound = root.recipient is Recipient.CONTACT and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
-    return (Voice.EMPLOYER, root) if bound and _is_about_employer(person, decision) else None
+    return Voice.EMPLOYER if bound and _is_about_employer(person, decision) else None
 
 
-def _is_about(customer: Customer, decision: Decision) -> bool:
-    """A no binds whoever has or had the number; a yes counts only while they have it: numbers pass on."""
+def _is_about(customer: Customer, decision: Decision, *, ended: bool = False) -> bool:
+    """A no binds whoever has or had the number; a yes counts only while they have it: numbers pass on. `ended`: a yes
+    too is about whoever had it.
+    """
     match decision.subject:
         case CustomerSubject(ident):
             return ident == customer.id
         case NumberSubject(company, ref):
             had = [c for c in customer.customerships if c.ref == ref and c.company == company]
-            return any(c.active or decision.is_no for c in had)
+            return any(c.active or ended or decision.is_no for c in had)
         case PointSubject():
             return False
 
@@ -129,14 +129,18 @@ def _may_grant(voice: Voice, rules: Rules) -> bool:
     return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
 
 
-def _granted_at(person: Person, spoke: Customer, heard: Heard) -> frozenset[UUID] | None:
-    """A consent of one who was merged away counts only at points that it was about and the survivor has.
+def _granted_at(person: Person, heard: Heard) -> frozenset[UUID] | None:
+    """A consent of those merged away counts only at points that it was about and the survivor has, though the number
+    that it was given by is the survivor's by now.
 
     Else a merge would be a yes at addresses that nobody ever asked about.
     """
-    if spoke is person.root or heard.at is not None:
+    spoke = [m for m in person.members if _is_about(m, heard.decision, ended=True)]
+    if heard.at is not None or not spoke:
         return heard.at
-    return frozenset(p.id for p in person.root.points if any(_same(p, q) for q in spoke.points))
+    return frozenset(
+        p.id for p in person.root.points if all(any(_same(p, q) for q in m.points) for m in spoke)
+    )
 
 
 def _same(one: Point, other: Point) -> bool:

@@ -10,16 +10,19 @@ from kielto.events.words import PointKind, Recipient, Status
 from services.consents.model.facts import Customer, Customership, Point, Sale
 
 
-def customer_of(ident: UUID, body: Mapping[str, Any] | None) -> Customer:
-    """Without a body, of a customer of whom nothing readable ever came: no contact points, so nothing is allowed."""
+def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | None = None) -> Customer:
+    """Without a body, of a customer of whom nothing readable ever came: no contact points, so nothing is allowed.
+
+    `alias_of` may be known before the customer's own record says it.
+    """
     if body is None:
-        return Customer(ident)
-    alias, organisation = body.get("alias_of"), body.get("organisation")
+        return Customer(ident, alias_of=alias_of)
+    organisation = body.get("organisation")
     return Customer(
         id=ident,
         recipient=Recipient(body.get("recipient") or Recipient.NATURAL),
         status=Status(body.get("status", Status.LIVE)),
-        alias_of=UUID(alias) if alias else None,
+        alias_of=alias_of,
         deceased=body.get("deceased", False),
         minor=body.get("minor", False),
         safety_ban=body.get("safety_ban", False),

@@ -11,7 +11,7 @@ from kielto.service.postgres import Conn
 
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
-    """`refs`: the i:, n: and p: refs that the record gives."""
+    """`refs`: the i:, n: and p: refs that the record gives. `aliases`: who it says were merged into this customer."""
 
     id: UUID
     version: Version
@@ -19,6 +19,7 @@ class CustomerRow:
     organisation: UUID | None
     body: str
     refs: tuple[str, ...]
+    aliases: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Disclosure:
 
 
 # One that could not be read is revived by its own version. Numbers and contact points that a record no longer has name
-# the customer no longer; a party's id does for ever.
+# the customer no longer; a party's id does for ever. An alias is one for ever too: neither an older record on its way
+# nor a register that was restored parts what was merged.
 _PUT = """
 WITH new AS (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[])
@@ -43,7 +45,7 @@ WITH new AS (
     SELECT id, epoch, n, alias_of, organisation, body::json FROM new
     ON CONFLICT (id) DO UPDATE SET
         epoch = excluded.epoch, n = excluded.n, unreadable = false,
-        alias_of = excluded.alias_of, organisation = excluded.organisation, body = excluded.body
+        alias_of = coalesce(excluded.alias_of, c.alias_of), organisation = excluded.organisation, body = excluded.body
     WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
         OR (c.unreadable AND (c.epoch, c.n) = (excluded.epoch, excluded.n))
     RETURNING id
@@ -57,6 +59,12 @@ WITH new AS (
     INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM named ON CONFLICT DO NOTHING
 )
 SELECT id FROM kept"""
+
+# The survivor's record may be read before the aliases' own: it has their addresses by then, and their bans bind it.
+_JOIN = """
+INSERT INTO customers AS c (id, epoch, n, alias_of)
+SELECT * FROM (SELECT unnest($1::uuid[]), 0, 0, unnest($2::uuid[])) AS j (id, epoch, n, alias_of) ORDER BY id
+ON CONFLICT (id) DO UPDATE SET alias_of = excluded.alias_of WHERE c.alias_of IS NULL"""
 
 _DENY = """
 INSERT INTO customers AS c (id, epoch, n, unreadable) VALUES ($1, $2, $3, true)
@@ -89,7 +97,11 @@ async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
         [ref for ref, _ in named],
         [customer for _, customer in named],
     )
-    return [row["id"] for row in kept]
+    ids = {row["id"] for row in kept}
+    # A chain's first may be named by several; any of them leads to the same survivor.
+    if joined := {alias: row.id for row in rows if row.id in ids for alias in row.aliases}:
+        await conn.execute(_JOIN, list(joined), list(joined.values()))
+    return list(ids)
 
 
 async def deny(conn: Conn, customer: UUID, version: Version) -> bool:

@@ -69,12 +69,15 @@ async def for_facts(
     conn: Conn,
     customers: Collection[UUID],
     *,
-    merged_into: Collection[UUID] = (),
+    merged: Collection[UUID] = (),
     organisations: Collection[UUID] = (),
     refs: Collection[str] = (),
 ) -> Locked:
-    """Lock customers about whom something was learnt, everyone concerned, and what named or will name them."""
-    return _locked(await conn.fetchrow(_FACTS, customers, merged_into, organisations, refs))
+    """Lock customers about whom something was learnt, everyone concerned, and what named or will name them.
+
+    `merged`: whom they are merged into, or who into them.
+    """
+    return _locked(await conn.fetchrow(_FACTS, customers, merged, organisations, refs))
 
 
 def must_cover(locked: Locked, customers: Iterable[UUID]) -> None:

@@ -65,7 +65,7 @@ SELECT
     (SELECT epoch FROM current_epoch) AS epoch,
     (SELECT json_object_agg(id, encode(content, 'hex')) FROM decisions WHERE id = ANY ($3)) AS repeated,
     array(SELECT id FROM hit) AS hit,
-    (SELECT json_agg(json_build_array(id, unreadable, body))
+    (SELECT json_agg(json_build_array(id, unreadable, body, alias_of))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
     (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed)) FROM (
         SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed FROM named n JOIN decisions d USING (ref)
@@ -97,9 +97,9 @@ async def load(
     if row["repeated"]:
         stored: dict[str, str | None] = orjson.loads(row["repeated"])
         state.repeated = {UUID(i): bytes.fromhex(text) if text else None for i, text in stored.items()}
-    for text, unreadable, body in _json(row["customers"]):
+    for text, unreadable, body, alias_of in _json(row["customers"]):
         ident = UUID(text)
-        state.customers[ident] = customer_of(ident, body)
+        state.customers[ident] = customer_of(ident, body, UUID(alias_of) if alias_of else None)
         if unreadable:
             state.unreadable.add(ident)
     for text, fields, allowed in _json(row["decisions"]):

@@ -23,7 +23,7 @@ async def take_in_customers(conn: Conn, context: Context, rows: Sequence[Custome
     locked = await locks.for_facts(
         conn,
         [row.id for row in rows],
-        merged_into=[row.alias_of for row in rows if row.alias_of],
+        merged=[x for row in rows for x in (row.alias_of, *row.aliases) if x],
         organisations=[row.organisation for row in rows if row.organisation],
         refs=[ref for row in rows for ref in row.refs],
     )

@@ -121,6 +121,11 @@ class Customer(Record):
     )
     points: tuple[CustomerPoint, ...] = ()
     customerships: tuple[CustomershipOf, ...] = ()
+    aliases: tuple[UUID, ...] = Field(
+        default=(),
+        description="Ids of those who were merged into this customer: what binds them binds it, "
+        "though their own records are not read yet.",
+    )
 
 
 class NamedPoint(Part):

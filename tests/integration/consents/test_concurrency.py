@@ -123,10 +123,16 @@ async def test_two_bans_of_a_shared_address(world: World) -> None:
     assert await world.stale() == []
 
 
-async def test_a_merge_meets_a_ban_of_the_one_that_is_merged_away(world: World) -> None:
+@pytest.mark.parametrize("told_by_the_survivor", [False, True])
+async def test_a_merge_meets_a_ban_of_the_one_that_is_merged_away(
+    world: World, told_by_the_survivor: bool
+) -> None:
     survivor, merged = Someone(), Someone()
     await world.know(survivor, merged)
-    merge = facts(world, world.record(merged, alias_of=survivor.id, status="alias"))
+    if told_by_the_survivor:
+        merge = facts(world, world.record(survivor, aliases=(merged.id,)))
+    else:
+        merge = facts(world, world.record(merged, alias_of=survivor.id, status="alias"))
     ban = decision(world, world.command(world.by_id(merged)))
     assert await overlapping(world, merge, ban)
     assert await world.allowed(survivor) == await world.allowed(merged) == set()

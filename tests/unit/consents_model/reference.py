@@ -184,15 +184,23 @@ def has_consent(world: Plain, ident: str, cell: Cell, product_group: str, by_nam
 
 
 def consent_is_about_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bool:
-    """A consent about one merged away counts at the points that it names, or that this one had."""
-    if decision["points"] or is_about(decision, [survivor(world, ident)]):
+    """A consent about ones merged away counts at the points that it names, or that each of these had."""
+    if decision["points"]:
         return True
-    point = the_point(world, ident, cell)
-    speakers = [facts for facts in same_person(world, ident) if is_about(decision, [facts])]
-    return any(
-        p["id"] == point["id"] or (p["ref"] is not None and p["ref"] == point["ref"])
-        for p in speakers[0]["points"]
-    )
+    point, me, subject = the_point(world, ident, cell), survivor(world, ident), decision["subject"]
+    for facts in same_person(world, ident):
+        numbers = [(c["company"], c["ref"]) for c in facts["customerships"]]
+        named = (
+            subject.get("customer") == facts["id"]
+            or (subject.get("company"), subject.get("number")) in numbers
+        )
+        had = any(
+            p["id"] == point["id"] or (p["ref"] is not None and p["ref"] == point["ref"])
+            for p in facts["points"]
+        )
+        if facts["id"] != me["id"] and named and not had:
+            return False
+    return True
 
 
 def never(world: Plain, ident: str, cell: Cell) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.events.words import Act, Channel, Recipient, Status
+from services.consents.model.decisions import NumberSubject
 from services.consents.model.facts import Customer, Person, persons
 from tests.unit.consents_model.said import asked, consent, customer, points, rulings, say
 
@@ -80,6 +81,14 @@ class TestMerge:
         assert not asked(merged(anna, replace(same, points=())), consent(same)).allowed, "not known any more"
         assert asked(merged(anna, replace(same, points=())), consent(same, at=[b"email of anna"])).allowed
         assert asked(merged(anna, old), consent(anna)).allowed
+
+    def test_consent_by_a_number_that_moved_counts_only_at_addresses_that_it_was_about(self) -> None:
+        anna, old = customer(), customer(its_points=points(at="old"))
+        said = consent(NumberSubject("kauppa", old.customerships[0].ref))
+        kept = replace(anna, customerships=anna.customerships + old.customerships)
+        assert asked(old, said).allowed
+        assert not asked(merged(kept, old), said).allowed, "where nobody asked"
+        assert asked(merged(replace(kept, points=old.points + anna.points), old), said).allowed
 
     def test_restricting_facts_of_any_count(self) -> None:
         anna, again = customer(), customer()

@@ -102,12 +102,12 @@ def _without_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @planted(merging)
 def a_merge_forgets_what_the_absorbed_banned(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_speaker", _without_members(hearing._speaker))
+    patch.setattr(hearing, "_voice", _without_members(hearing._voice))
 
 
 @planted(reference)
 def a_merge_carries_consent_to_other_addresses(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_granted_at", lambda person, spoke, heard: heard.at)
+    patch.setattr(hearing, "_granted_at", lambda person, heard: heard.at)
 
 
 @planted(reference)
@@ -151,7 +151,7 @@ def a_new_no_replaces_the_old_one(patch: pytest.MonkeyPatch) -> None:
 def an_ended_customer_number_says_yes(patch: pytest.MonkeyPatch) -> None:
     is_about = hearing._is_about
 
-    def had(customer: Customer, decision: Decision) -> bool:
+    def had(customer: Customer, decision: Decision, **_: bool) -> bool:
         ended = replace(
             customer, customerships=tuple(replace(c, active=True) for c in customer.customerships)
         )

@@ -137,11 +137,19 @@ def alias(customer: Customer, into: UUID, bare: bool) -> Customer:
 
 
 def merge(world: World, kept: UUID, gone: UUID, moved: bool) -> World:
-    """`gone` lives on under `kept`. A customership never vanishes: it stays on the alias, or moves to the survivor."""
+    """`gone` lives on under `kept`: as the register merges, where the survivor has `moved` what the alias still shows,
+    or only the alias is known.
+    """
     survivor, leaver = world.customer(kept), world.customer(gone)
     if moved:
-        world = world.changed(replace(survivor, customerships=survivor.customerships + leaver.customerships))
-    return world.changed(alias(leaver, kept, bare=moved))
+        known = {p.id for p in survivor.points} | {p.ref for p in survivor.points if p.ref}
+        points = (p for p in leaver.points if p.id not in known and p.ref not in known)
+        survivor = replace(
+            survivor,
+            customerships=survivor.customerships + leaver.customerships,
+            points=(*survivor.points, *points),
+        )
+    return world.changed(survivor).changed(alias(leaver, kept, bare=False))
 
 
 def make_restricting_fact(rng: Random, customer: Customer) -> Customer:
