@@ -14,7 +14,8 @@ from services.customers.settings import CustomersSettings
 from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import Erase
-from services.customers.use_cases.erase_again import erase_again, keep
+from services.customers.use_cases.merge import Merge
+from services.customers.use_cases.take_back import Kept, keep, take_back
 
 
 def build(platform: Platform) -> Service:
@@ -37,8 +38,8 @@ def build(platform: Platform) -> Service:
         if Role.RELAY in platform.settings.roles:
             await tombstones.write_for_ever(platform.pool, dict.fromkeys(families, patience))
 
-    async def again(kept: Mapping[str, bool], epoch: int) -> None:
-        await erase_again(context, kept, epoch)
+    async def again(kept: Mapping[str, Kept], epoch: int) -> None:
+        await take_back(context, kept, epoch)
 
     return Service(
         families=families,
@@ -46,5 +47,5 @@ def build(platform: Platform) -> Service:
         streamed=[imports.PATH],
         background=[coming_of_age, bury],
         take_in=TakeIn(CUSTOMERS, keep, again),
-        commands={"erase": Erase(context)},
+        commands={"erase": Erase(context), "merge": Merge(context)},
     )

@@ -9,7 +9,7 @@ from kielto.events.words import PointKind, Recipient
 from services.customers.model import addresses
 from services.customers.model.customer import GROUP, Customer, Customership, Point
 from services.customers.model.given import Address
-from services.customers.store.reading import Stored
+from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases.register import Outcome
 
 
@@ -64,6 +64,9 @@ class CustomerBody(BaseModel):
     """An identity code is never shown, only whether it is known (Data Protection Act section 29)."""
 
     id: UUID
+    alias_of: UUID | None = Field(
+        default=None, description="Whom this customer was merged into; nothing else is kept of it."
+    )
     recipient: Recipient
     name: str | None = None
     language: str | None = None
@@ -82,10 +85,12 @@ class CustomerBody(BaseModel):
     )
 
     @classmethod
-    def of(cls, stored: Stored, scope: str | None) -> "CustomerBody":
+    def of(cls, stored: Stored | Alias, scope: str | None) -> "CustomerBody":
         """`scope`: the caller's company, which sees its own customerships and sales, and of a former
         customer nothing but its own numbers; None: the whole group.
         """
+        if isinstance(stored, Alias):
+            return cls(id=stored.id, alias_of=stored.survivor, recipient=stored.recipient)
         customer = stored.customer
         own = [_customership(c) for c in customer.customerships if scope in (None, c.company)]
         if scope is not None and not customer.active_in(scope):

@@ -1,4 +1,4 @@
-"""Create, read, find and change customers; end a customership."""
+"""Create, read, find, change and merge customers; end a customership."""
 
 import re
 from typing import Annotated
@@ -14,11 +14,13 @@ from services.customers.api import examples
 from services.customers.api.bodies import CustomerBody, Found, Receipt
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
 from services.customers.api.ending import End
+from services.customers.api.merging import Into
 from services.customers.model import problems
 from services.customers.model.given import GivenCustomer, Number
 from services.customers.model.reading import read_customer
-from services.customers.store.reading import Stored
+from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases import change as changing
+from services.customers.use_cases import merge as merging
 from services.customers.use_cases import read as reading
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.create import create
@@ -62,7 +64,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/{ident}", response_model=CustomerBody)
     async def get(ident: UUID, caller: Reader) -> Response:
-        """One customer; `ETag` is its revision."""
+        """One customer; `ETag` is its revision. One that was merged names the survivor in `alias_of`."""
         with answered():
             stored = await reading.read(context, ident, caller.company)
         return _answer(stored, caller.company)
@@ -97,6 +99,19 @@ def router(context: Context) -> APIRouter:
             stored = await changing.end(context, ident, company, number, ending.ended, speaker(caller))
         return _answer(stored, caller.company)
 
+    @routes.post("/{ident}/merge", response_model=CustomerBody)
+    async def merge(
+        ident: UUID, given: Annotated[Into, Body(openapi_examples=examples.MERGE)], caller: Writer
+    ) -> Response:
+        """This customer and another one turn out to be one person, or one organisation: what this one had goes to the
+        other, the survivor, which is answered; this one stays as an alias. Whatever either had banned binds both.
+        For the whole group only. Repeated, it changes nothing; it is never taken back.
+        """
+        caller.must_act_for(None)
+        with answered():
+            stored = await merging.merge(context, ident, given.into)
+        return _answer(stored, caller.company)
+
     return routes
 
 
@@ -105,7 +120,7 @@ def _receipt(outcome: Outcome) -> tuple[int, bytes]:
     return (201 if outcome.status == "created" else 200), body
 
 
-def _answer(stored: Stored, scope: str | None) -> Response:
+def _answer(stored: Stored | Alias, scope: str | None) -> Response:
     body = CustomerBody.of(stored, scope).model_dump_json()
     return Response(body, headers={"ETag": f'"{stored.revision}"'}, media_type="application/json")
 

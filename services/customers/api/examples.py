@@ -45,4 +45,10 @@ CHANGE: dict[str, Example] = {
     "death": {"summary": "A death: every marketing stops", "value": {"deceased": True}},
     "name": {"summary": "A new name", "value": {"name": "Aino Uusi"}},
 }
+MERGE: dict[str, Example] = {
+    "duplicate": {
+        "summary": "The customer of this id lives on",
+        "value": {"into": "0190a6f0-0000-7000-8000-000000000001"},
+    }
+}
 ROW = {"number": "1001", "since": "2026-03-01", **_PERSON}

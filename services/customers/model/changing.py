@@ -66,7 +66,7 @@ def apply(
         minor=is_minor(changed.get("birth_date", old.birth_date), moment.today, moment.age_of_majority),
         sources={**old.sources, **dict.fromkeys(changed, source)},
     )
-    _check(new)
+    check(new)
     return new
 
 
@@ -157,8 +157,8 @@ def _continued(old: Customership, draft: DraftCustomership, speaker: Speaker) ->
     return replace(old, since=since, ended=draft.ended)
 
 
-def _check(customer: Customer) -> None:
-    """What each kind of recipient may and must have."""
+def check(customer: Customer) -> None:
+    """What each kind of recipient may and must have. Raises Refused."""
     problems = [
         Problem(field, f"is not kept of a customer of kind {customer.recipient}")
         for field, takers in _TAKES.items()

@@ -68,7 +68,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """`identity` is the blind index of the identity code: the code itself is never opened to compare it."""
+    """`identity` is the blind index of the identity code: the code itself is never opened to compare it.
+
+    `aliases`: the ids of those who were merged into this one.
+    """
 
     id: UUID
     recipient: Recipient
@@ -85,6 +88,7 @@ class Customer:
     points: tuple[Point, ...] = ()
     customerships: tuple[Customership, ...] = ()
     sources: dict[str, Source] = field(default_factory=dict)
+    aliases: tuple[UUID, ...] = ()
 
     @property
     def companies(self) -> tuple[str, ...]:

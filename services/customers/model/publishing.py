@@ -15,7 +15,7 @@ from kielto.events.records import (
     SaleOf,
 )
 from kielto.events.records import Customer as CustomerRecord
-from kielto.events.words import PointKind
+from kielto.events.words import PointKind, Status
 from services.customers.model import addresses
 from services.customers.model.customer import Customer, Point
 
@@ -65,7 +65,22 @@ def record(customer: Customer, seal: Callable[[bytes], str]) -> CustomerRecord:
             )
             for c in sorted(customer.customerships, key=lambda c: c.canonical)
         ),
+        aliases=customer.aliases,
     )
+
+
+def alias(customer: Customer, survivor: UUID, seal: Callable[[bytes], str]) -> CustomerRecord:
+    """The last record of one merged away: as it was, so that what was said by its numbers, and agreed to at its
+    addresses, is still known to have been.
+    """
+    return record(customer, seal).model_copy(update={"status": Status.ALIAS, "alias_of": survivor})
+
+
+def alias_for(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:
+    """Its own numbers alone: by them `company` finds the survivor, whose record has them too."""
+    numbers = tuple(sorted(c.number for c in customer.customerships if c.company == company))
+    subject = keys.pairwise(f"company.{company}", customer.id)
+    return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ALIAS, numbers=numbers)
 
 
 def entitled(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:

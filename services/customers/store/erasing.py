@@ -1,33 +1,37 @@
-"""Taking a customer out of the register."""
+"""Taking a person out of the register."""
 
 from uuid import UUID
 
 import asyncpg
 
 from kielto.service.postgres import Conn
+from services.customers.store.locking import lock
 
 
 class Organisation(Exception):
     """Contact persons act for it."""
 
 
-_LOCK = "SELECT id FROM customers WHERE id = $1 FOR UPDATE"
 _TABLES = ("points", "identifiers", "customerships")
 
 
-async def erase(conn: Conn, ident: UUID) -> list[str] | None:
-    """Delete every row of theirs, and with the last the key of all that was sealed; the companies whose customer they
-    were. None: there is no such customer. Raises Organisation.
+async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
+    """Delete every row of theirs, and with the last the key of all that was sealed; by each of their ids, those merged
+    away too, the companies whose customer it was. None: there is no such customer. Raises Organisation, Taken.
     """
-    if await conn.fetchval(_LOCK, ident) is None:
+    rows = await lock(conn, [ident])
+    if ident not in rows:
         return None
-    rows = await conn.fetch(
-        "SELECT DISTINCT company FROM customerships WHERE customer = $1 ORDER BY 1", ident
+    survivor = rows[ident].alias_of or ident
+    found = await conn.fetch(
+        "SELECT DISTINCT company FROM customerships WHERE customer = $1 ORDER BY 1", survivor
     )
+    companies = {i: row.companies for i, row in rows.items() if row.alias_of == survivor}
+    companies[survivor] = tuple(row["company"] for row in found)
     for table in _TABLES:
-        await conn.execute(f"DELETE FROM {table} WHERE customer = $1", ident)  # noqa: S608 - names of ours
+        await conn.execute(f"DELETE FROM {table} WHERE customer = $1", survivor)  # noqa: S608 - names of ours
     try:
-        await conn.execute("DELETE FROM customers WHERE id = $1", ident)
+        await conn.execute("DELETE FROM customers WHERE id = ANY ($1::uuid[])", list(companies))
     except asyncpg.ForeignKeyViolationError:
         raise Organisation from None
-    return [row["company"] for row in rows]
+    return companies

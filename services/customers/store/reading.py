@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +26,16 @@ class Stored:
     key: DataKey
 
 
+class Alias(NamedTuple):
+    """What is left of a customer who was merged into another one."""
+
+    id: UUID
+    recipient: Recipient
+    survivor: UUID
+    companies: tuple[str, ...]
+    revision: int
+
+
 async def by_number(conn: Conn, canonical: Sequence[str]) -> dict[str, UUID]:
     """Customers by canonical customer number."""
     rows = await conn.fetch(
@@ -41,16 +52,30 @@ async def by_identifier(conn: Conn, blind: Sequence[bytes]) -> dict[bytes, UUID]
     return {r["blind"]: r["customer"] for r in rows}
 
 
-async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, set[str]]:
-    """Those of `ids` that are organisations, with the companies in which they are or were customers."""
+async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, set[str]]]:
+    """Those of `ids` that are organisations, or aliases of one: which, and the companies in which it is or was a
+    customer.
+    """
     rows = await conn.fetch(
         """
-        SELECT o.id, array_agg(c.company) FILTER (WHERE c.company IS NOT NULL) AS companies
-        FROM customers o LEFT JOIN customerships c ON c.customer = o.id
-        WHERE o.id = ANY ($1::uuid[]) AND o.recipient = 'legal' GROUP BY o.id""",
+        SELECT named.id AS named, o.id, array_agg(c.company) FILTER (WHERE c.company IS NOT NULL) AS companies
+        FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
+        LEFT JOIN customerships c ON c.customer = o.id
+        WHERE named.id = ANY ($1::uuid[]) AND o.recipient = 'legal' GROUP BY named.id, o.id""",
         list(set(ids)),
     )
-    return {r["id"]: set(r["companies"] or ()) for r in rows}
+    return {r["named"]: (r["id"], set(r["companies"] or ())) for r in rows}
+
+
+async def alias(conn: Conn, ident: UUID) -> Alias | None:
+    row = await conn.fetchrow(
+        "SELECT recipient, alias_of, companies, revision FROM customers WHERE id = $1 AND alias_of IS NOT NULL",
+        ident,
+    )
+    if row is None:
+        return None
+    companies = tuple(row["companies"])
+    return Alias(ident, Recipient(row["recipient"]), row["alias_of"], companies, row["revision"])
 
 
 async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
@@ -62,8 +87,8 @@ async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
 
 
 async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Stored]:
-    """Customers with their contact points and customerships; with `lock` their rows are locked, in the
-    order of ids.
+    """Customers with their contact points and customerships, no aliases; with `lock` their rows are locked, in
+    the order of ids.
     """
     wanted = list(set(ids))
     if not wanted:
@@ -73,19 +98,20 @@ async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = Fals
     points = _grouped(await conn.fetch(_POINTS, wanted))
     identifiers = _grouped(await conn.fetch(_IDENTIFIERS, wanted))
     customerships = _grouped(await conn.fetch(_CUSTOMERSHIPS, wanted))
-    return {
-        r["id"]: Stored(
-            _customer(r, data_keys[r["id"]], points[r["id"]], identifiers[r["id"]], customerships[r["id"]]),
-            r["revision"],
-            data_keys[r["id"]],
-        )
-        for r in rows
-    }
+    aliases = _grouped(await conn.fetch(_ALIASES, wanted))
+
+    def stored(row: asyncpg.Record) -> Stored:
+        ident, key = row["id"], data_keys[row["id"]]
+        customer = _customer(row, key, points[ident], identifiers[ident], customerships[ident])
+        merged = tuple(alias["id"] for alias in aliases[ident])
+        return Stored(replace(customer, aliases=merged), row["revision"], key)
+
+    return {r["id"]: stored(r) for r in rows}
 
 
 _CUSTOMERS = """
     SELECT id, recipient, data_key, profile, minor, deceased, safety_ban, organisation, sources, revision
-    FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id"""
+    FROM customers WHERE id = ANY ($1::uuid[]) AND alias_of IS NULL ORDER BY id"""
 _CUSTOMERS_LOCKED = _CUSTOMERS + " FOR NO KEY UPDATE"
 _POINTS = """
     SELECT id, customer, kind, value, role_address, sales, holders
@@ -95,6 +121,7 @@ _IDENTIFIERS = """
 _CUSTOMERSHIPS = """
     SELECT canonical, company, number, customer, since, ended
     FROM customerships WHERE customer = ANY ($1::uuid[]) ORDER BY canonical"""
+_ALIASES = "SELECT id, alias_of AS customer FROM customers WHERE alias_of = ANY ($1::uuid[]) ORDER BY id"
 
 _Rows = list[asyncpg.Record]
 

@@ -11,7 +11,7 @@ from services.customers.model.problems import Problem, Refused
 from services.customers.store import reading
 from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.read import Unknown, visible
+from services.customers.use_cases.read import Unknown, alias, visible
 from services.customers.use_cases.register import Entry, register
 
 
@@ -36,7 +36,8 @@ async def end(
     context: Context, ident: UUID, company: str, number: str | None, ended: date | None, speaker: Speaker
 ) -> Stored:
     """End the customership under the canonical `number`, or all in the company; on no revision, since an
-    end is never refused for being late. Without `ended` today; one that ended before keeps its day.
+    end is never refused for being late, and of an alias in the survivor. Without `ended` today; one that ended
+    before keeps its day.
     Raises Unknown, Refused, NotClaimed.
     """
     today = context.moment().today
@@ -44,9 +45,9 @@ async def end(
         raise Refused([Problem("ended", "is not in the future")])
 
     async def work(conn: Conn) -> Stored:
-        stored = await _locked(conn, context, ident, speaker.company)
+        stored = await _locked(conn, context, ident, speaker.company, follow=True)
         draft = Draft(customerships=_endings(stored.customer, company, number, ended or today))
-        return await _apply(conn, context, ident, draft, speaker)
+        return await _apply(conn, context, stored.customer.id, draft, speaker)
 
     return await in_transaction(context.pool, work)
 
@@ -72,8 +73,15 @@ def _endings(
     return tuple(active)
 
 
-async def _locked(conn: Conn, context: Context, ident: UUID, scope: str | None) -> Stored:
+async def _locked(
+    conn: Conn, context: Context, ident: UUID, scope: str | None, *, follow: bool = False
+) -> Stored:
+    """`follow`: of an alias the survivor; else it is refused."""
     loaded = await reading.load(conn, context.keys, [ident], lock=True)
+    if ident not in loaded and (merged := await alias(conn, ident, scope)):
+        if follow:
+            return await _locked(conn, context, merged.survivor, scope, follow=True)
+        raise Refused([Problem("customer", "was merged: change the one that it is an alias of")])
     return visible(loaded.get(ident), scope)
 
 

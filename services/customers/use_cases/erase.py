@@ -1,5 +1,5 @@
 """Erase one customer: everything that is kept of them goes, with the key that it was sealed under; `erased` is
-published everywhere, and stays.
+published everywhere, and stays. Who was merged is erased whole, by whichever of their ids they are named.
 
 What they had said to whom stays with consents, under digests: an erased person's ban binds whoever comes back.
 """
@@ -9,13 +9,13 @@ from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
-from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.events.words import Status
 from kielto.service import telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing
+from services.customers.use_cases.changes import changes_to
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown
 
@@ -30,25 +30,23 @@ async def erase(context: Context, ident: UUID) -> None:
 
 
 async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
-    """The same in the caller's transaction."""
-    companies = await erasing.erase(conn, ident)
-    if companies is None:
+    """The same in the caller's transaction. Raises writing.Taken too."""
+    erased = await erasing.erase(conn, ident)
+    if erased is None:
         raise Unknown
-    await publish(conn, _changes(context, ident, companies), traceparent=telemetry.current())
+    told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
+    await publish(conn, told, traceparent=telemetry.current())
 
 
 def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:
     """For our own services, and for each company that has a record of them."""
-    keys = context.keys
+
+    def own(company: str) -> CompanyCustomer:
+        subject = context.keys.pairwise(f"company.{company}", ident)
+        return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
+
     bare = CustomerRecord(version=UNVERSIONED, subject=ident, status=Status.ERASED)
-    changes = [Change(CUSTOMERS.name, str(ident), bare, express=True)]
-    for company in companies:
-        if company in context.terms.group.company_ids:
-            subject = keys.pairwise(f"company.{company}", ident)
-            own = CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
-            family = customers_of(f"company.{company}").name
-            changes.append(Change(family, subject, own, express=True, seal=keys.seal_record))
-    return changes
+    return changes_to(context, bare, companies, own, express=True)
 
 
 class Erase:

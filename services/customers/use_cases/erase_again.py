@@ -1,14 +1,10 @@
-"""After a restore: who was erased since the backup is erased again. The topics are the ledger: `erased` stays there."""
+"""After a restore: who was erased since the backup is erased again."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
 
-from kielto.events.envelope import Read
-from kielto.events.records import Customer
-from kielto.events.words import Status
 from kielto.service.postgres import Conn
 from services.customers.store import erasing
 from services.customers.use_cases.context import Context, in_transaction
@@ -20,15 +16,9 @@ log = structlog.get_logger(__name__)
 _TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
-def keep(read: Any) -> bool | None:
-    """True of an erased customer's record."""
-    event = read.event if isinstance(read, Read) else None
-    return True if isinstance(event, Customer) and event.status is Status.ERASED else None
-
-
-async def erase_again(context: Context, kept: Mapping[str, bool], _epoch: int) -> None:
-    """By customer id. One that is not there was erased before the backup, or came after it. May be repeated."""
-    left = [UUID(key) for key in sorted(kept)]
+async def erase_again(context: Context, customers: Iterable[UUID]) -> None:
+    """One that is not there was erased before the backup, or came after it. May be repeated."""
+    left = sorted(customers)
     while left:
         waiting = [ident for ident in left if not await _erased(context, ident)]
         if len(waiting) == len(left):

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
+from kielto.service.postgres import Conn
 from services.customers.store import reading
-from services.customers.store.reading import Stored
+from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases.context import Context
 
 
@@ -18,14 +19,25 @@ def visible(stored: Stored | None, scope: str | None) -> Stored:
     return stored
 
 
-async def read(context: Context, ident: UUID, scope: str | None) -> Stored:
+async def read(context: Context, ident: UUID, scope: str | None) -> Stored | Alias:
     """Raises Unknown."""
     async with context.pool.acquire() as conn:
-        return visible((await reading.load(conn, context.keys, [ident])).get(ident), scope)
+        stored = (await reading.load(conn, context.keys, [ident])).get(ident)
+        if stored is None and (merged := await alias(conn, ident, scope)):
+            return merged
+        return visible(stored, scope)
+
+
+async def alias(conn: Conn, ident: UUID, scope: str | None) -> Alias | None:
+    """What is left of a merged customer, where the caller may see it; None of all others."""
+    found = await reading.alias(conn, ident)
+    return found if found and (scope is None or scope in found.companies) else None
 
 
 async def find(context: Context, canonical: str) -> Stored | None:
     """The customer with this number, `<company>:<number>` in canonical form."""
     async with context.pool.acquire() as conn:
-        ident = (await reading.by_number(conn, [canonical])).get(canonical)
-        return (await reading.load(conn, context.keys, [ident]))[ident] if ident else None
+        while ident := (await reading.by_number(conn, [canonical])).get(canonical):
+            if stored := (await reading.load(conn, context.keys, [ident])).get(ident):
+                return stored
+    return None  # a number never stays with somebody who was merged or erased in between

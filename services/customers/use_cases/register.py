@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service import telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
@@ -21,7 +20,8 @@ from services.customers.model.draft import Draft, Speaker
 from services.customers.model.problems import Problem, Refused
 from services.customers.store import reading, writing
 from services.customers.store.reading import Stored
-from services.customers.store.writing import Write
+from services.customers.store.writing import Taken, Write
+from services.customers.use_cases.changes import changes
 from services.customers.use_cases.context import Context
 
 Status = Literal["created", "changed", "unchanged", "refused"]
@@ -117,6 +117,8 @@ async def _pass(conn: Conn, context: Context, moment: Moment, items: Sequence[_I
     organisations = await _organisations(conn, items)
     targets = {t for _, _, c in items for t in (c.target, *c.found) if t}
     stored = await reading.load(conn, context.keys, targets, lock=True)
+    if targets - stored.keys():
+        raise Taken  # merged into another customer, or erased, since it was found
     ids = iter(await writing.new_ids(conn, sum(1 + len(e.draft.points) for _, e, _ in items)))
 
     outcomes: dict[int, Outcome] = {}
@@ -175,7 +177,7 @@ async def _organisations(conn: Conn, items: Sequence[_Item]) -> _Organisations:
     by_number = await reading.by_number(conn, [n for n in named if isinstance(n, str)])
     ids = {n: n if isinstance(n, UUID) else by_number.get(n) for n in named if n is not None}
     known = await reading.organisations(conn, (i for i in ids.values() if i))
-    return {n: (i, known[i]) for n, i in ids.items() if i in known}
+    return {n: known[i] for n, i in ids.items() if i in known}
 
 
 def _organisation(entry: Entry, known: _Organisations) -> UUID | None:
@@ -188,18 +190,8 @@ def _organisation(entry: Entry, known: _Organisations) -> UUID | None:
 
 
 def _changes(context: Context, writes: Iterable[Write]) -> list[Change]:
-    """The record for our own services, and each company's own where the customer is or was one of its
-    customers.
-    """
-    keys = context.keys
-    changes: list[Change] = []
+    told: list[Change] = []
     for write in writes:
-        new = write.new
-        express = write.old is not None and publishing.restricts(write.old, new)
-        changes.append(Change(CUSTOMERS.name, str(new.id), publishing.record(new, keys.seal), express))
-        for company in new.companies:
-            if company in context.terms.group.company_ids:
-                entitled = publishing.entitled(new, company, keys)
-                family = customers_of(f"company.{company}").name
-                changes.append(Change(family, entitled.subject, entitled, express, seal=keys.seal_record))
-    return changes
+        express = write.old is not None and publishing.restricts(write.old, write.new)
+        told += changes(context, write.new, express=express)
+    return told

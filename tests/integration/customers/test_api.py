@@ -96,6 +96,34 @@ async def test_create_read_find_change_and_end(http: httpx.AsyncClient) -> None:
     assert again.json() == ended.json()
 
 
+async def test_merge(http: httpx.AsyncClient) -> None:
+    number = {"company": "sahko", "number": "7"}
+    duplicate = (await http.post("/customers", json={"customerships": [number]})).json()["id"]
+    survivor = (await http.post("/customers", json=AINO)).json()["id"]
+    path, into = f"/customers/{duplicate}/merge", {"into": survivor}
+    for role in ("desk", "register@kauppa"):
+        assert (await http.post(path, json=into, headers=as_(role))).status_code == 403
+    for _ in range(2):
+        merged = await http.post(path, json=into)
+        assert (merged.status_code, merged.json()["id"], merged.headers["etag"]) == (200, survivor, '"2"')
+        assert [c["company"] for c in merged.json()["customerships"]] == ["kauppa", "sahko"]
+    read = await http.get(f"/customers/{duplicate}", headers=as_("desk@sahko"))
+    assert {k: v for k, v in read.json().items() if v} == {
+        "id": duplicate, "alias_of": survivor, "recipient": "natural",
+    }  # fmt: skip
+    assert (await http.get(f"/customers/{survivor}")).json()["alias_of"] is None
+    found = await http.get("/customers", params=number)
+    assert [c["id"] for c in found.json()["items"]] == [survivor]
+    changed = await http.patch(f"/customers/{duplicate}", json={"name": "B"}, headers={"If-Match": '"2"'})
+    assert fields(changed) == ["customer"]
+    ended = await http.post(f"/customers/{duplicate}/customerships/sahko/end")
+    assert ended.json()["id"] == survivor
+    assert fields(await http.post(path, json={"into": duplicate})) == ["into"]
+    assert fields(await http.post(path, json={"into": str(uuid4())})) == ["into"]
+    unknown = await http.post(f"/customers/{uuid4()}/merge", json=into)
+    assert (unknown.status_code, problem(unknown)) == (404, "unknown-customer")
+
+
 async def test_a_change_without_or_on_an_old_revision_is_refused(http: httpx.AsyncClient) -> None:
     path = (await http.post("/customers", json=AINO)).headers["location"]
     missing = await http.patch(path, json={"name": "B"})

@@ -10,8 +10,8 @@ from kielto.events.words import Status
 from services.customers.store.erasing import Organisation
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import Erase, erase
-from services.customers.use_cases.erase_again import erase_again, keep
 from services.customers.use_cases.read import Unknown, read
+from services.customers.use_cases.take_back import keep, take_back
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_register import AINO, CODE, ident
 
@@ -60,7 +60,7 @@ async def test_who_was_erased_since_the_backup_is_erased_again(context: Context,
     assert keep(Read(gone[0], Customer(version="1.9", subject=UUID(gone[0])))) is None
     await context.pool.execute("UPDATE epoch SET epoch = 2, open = false")
     for _ in range(2):
-        await erase_again(context, {k: True for k, found in kept.items() if found}, 2)
+        await take_back(context, {k: found for k, found in kept.items() if found}, 2)
     for one in (firm, aino, contact):
         assert (await people.record(ident(one)))["status"] == "erased"
     assert await context.pool.fetchval("SELECT count(*) FROM customers") == 0

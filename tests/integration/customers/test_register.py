@@ -41,9 +41,10 @@ AINO: dict[str, Any] = {
 }
 
 
-async def stored(context: Context, outcome: Outcome) -> Stored:
-    assert outcome.id is not None
-    return await read(context, outcome.id, None)
+async def stored(context: Context, outcome: Outcome, scope: str | None = None) -> Stored:
+    found = await read(context, ident(outcome), scope)
+    assert isinstance(found, Stored)
+    return found
 
 
 def ident(outcome: Outcome) -> UUID:
@@ -219,7 +220,7 @@ async def test_a_change_needs_the_revision_that_was_read(context: Context, peopl
 
 async def test_a_company_sees_its_own_customers_only(context: Context, people: Register) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
-    assert (await read(context, ident(outcome), "kauppa")).customer.name
+    assert (await stored(context, outcome, "kauppa")).customer.name
     with pytest.raises(Unknown):
         await read(context, ident(outcome), "sahko")
     entry = people.entry("sahko", name="B")

@@ -132,6 +132,34 @@ async def test_a_customers_way_to_kafka(customers: Services, bearer: str) -> Non
             assert planted.encode().hex() not in text, place
 
 
+async def test_a_merges_way_to_kafka(customers: Services, bearer: str) -> None:
+    """Alias and survivor on express, each by its own key and version, and nothing personal kept of either."""
+    bootstrap = customers.stack.kafka.bootstrap
+    base, headers = customers.url("customers"), {"Authorization": f"Bearer {bearer}"}
+    async with httpx.AsyncClient(headers=headers, timeout=20) as http:
+        number = [{"company": "kauppa", "number": "7"}]
+        bodies: list[dict[str, Any]] = [AINO, {"name": PLANTED[0], "customerships": number}]
+        duplicate, survivor = [(await http.post(base, json=body)).json()["id"] for body in bodies]
+        merged = await http.post(f"{base}/{duplicate}/merge", json={"into": survivor})
+        assert merged.status_code == 200, merged.text
+        assert merged.json()["identity_code_known"] is True
+
+    async def told() -> Any:
+        read = await read_all(bootstrap, EXPRESS, (Customer,))
+        return {r.key: r.event for r in read if isinstance(r.event, Customer)} if len(read) > 1 else None
+
+    records = await until(told)
+    alias, kept = records[duplicate], records[survivor]
+    assert (alias.status, str(alias.alias_of), alias.version) == ("alias", survivor, "1.2")
+    assert (kept.status, [str(x) for x in kept.aliases], kept.version) == ("live", [duplicate], "1.2")
+    assert {p.id for p in kept.points} == {p.id for p in alias.points}
+    kept_there = repr(
+        [await fetch(customers, f"SELECT t::text FROM {t} t") for t in ("customers", "records")]
+    )
+    for planted in PLANTED:
+        assert planted not in kept_there + (customers.folder / "customers.log").read_text()
+
+
 async def test_rows_are_reported_while_others_are_still_sent(customers: Services, bearer: str) -> None:
     async with asyncio.timeout(60), upload(customers.ports["customers"], IMPORTS, bearer) as request:
         await request.send(ndjson([row(i) for i in range(1000)]))

@@ -35,6 +35,7 @@ def test_the_description_is_openapi_3_1() -> None:
         "/customers",
         "/customers/{ident}",
         "/customers/{ident}/customerships/{company}/end",
+        "/customers/{ident}/merge",
         "/customers/imports",
     }
 

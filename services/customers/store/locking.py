@@ -1,0 +1,49 @@
+"""Locking whole persons: a customer with those merged into it, and its contact persons."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.service.postgres import Conn
+from services.customers.store.writing import Taken
+
+
+class Row(NamedTuple):
+    alias_of: UUID | None
+    organisation: UUID | None
+    companies: tuple[str, ...]
+
+
+# Each part by its index: an OR over subqueries reads the whole table.
+_CONCERNED = """
+WITH survivor AS MATERIALIZED (
+    SELECT coalesce(alias_of, id) AS id FROM customers WHERE id = ANY ($1::uuid[])
+), person AS MATERIALIZED (
+    SELECT id FROM survivor
+    UNION
+    SELECT id FROM customers WHERE alias_of = ANY (array(SELECT id FROM survivor))
+), concerned AS (
+    SELECT id FROM person
+    UNION
+    SELECT id FROM customers WHERE organisation = ANY (array(SELECT id FROM person))
+)
+SELECT id, alias_of, organisation, companies FROM customers WHERE id = ANY (array(SELECT id FROM concerned))"""
+_LOCK = "SELECT FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
+
+
+async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Row]:
+    """The rows of these customers, of everyone merged with them, and of their contact persons, locked in the order of
+    ids. Raises Taken when somebody joined them before they were locked: begin again.
+    """
+    named = list(set(ids))
+    found = await _concerned(conn, named)
+    await conn.execute(_LOCK, list(found))
+    held = await _concerned(conn, named)
+    if held.keys() - found.keys():
+        raise Taken
+    return held
+
+
+async def _concerned(conn: Conn, ids: list[UUID]) -> dict[UUID, Row]:
+    rows = await conn.fetch(_CONCERNED, ids)
+    return {r["id"]: Row(r["alias_of"], r["organisation"], tuple(r["companies"] or ())) for r in rows}

@@ -1,0 +1,42 @@
+"""Giving the survivor of a merge what the duplicate had, and leaving of the duplicate an alias."""
+
+from kielto.service.postgres import Conn
+from services.customers.store.reading import Stored
+from services.customers.store.sealing import context
+
+_IDENTIFIERS = "SELECT blind, kind, value FROM identifiers WHERE customer = $1"
+_MOVE_IDENTIFIERS = """
+    UPDATE identifiers i SET customer = $1, value = n.value
+    FROM unnest($2::bytea[], $3::bytea[]) AS n (blind, value) WHERE i.blind = n.blind"""
+_MOVE_CUSTOMERSHIPS = "UPDATE customerships SET customer = $1 WHERE customer = $2"
+_DELETE_POINTS = "DELETE FROM points WHERE customer = $1"
+_MOVE_ALIASES = "UPDATE customers SET alias_of = $1 WHERE alias_of = $2"
+_ALIAS = """
+    UPDATE customers
+    SET alias_of = $1, companies = $3, data_key = NULL, profile = NULL, organisation = NULL, sources = '{}',
+        minor = false, revision = revision + 1, changed_at = now()
+    WHERE id = $2"""
+
+
+async def move(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
+    """All rows of the duplicate but its contact points, which are sealed anew as the survivor's by `writing`: here they
+    go. With its key goes whatever was sealed under it.
+    """
+    into, gone = survivor.customer.id, duplicate.customer
+    await _identifiers(conn, duplicate, survivor)
+    await conn.execute(_MOVE_CUSTOMERSHIPS, into, gone.id)
+    await conn.execute(_DELETE_POINTS, gone.id)
+    await conn.execute(_MOVE_ALIASES, into, gone.id)
+    await conn.execute(_ALIAS, into, gone.id, list(gone.companies))
+
+
+async def _identifiers(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
+    """Former ones too, so that the person is still found by them; bound to their new place."""
+    rows = await conn.fetch(_IDENTIFIERS, duplicate.customer.id)
+
+    def sealed(kind: str, value: bytes) -> bytes:
+        text = duplicate.key.decrypt(value, context(kind, duplicate.customer.id))
+        return survivor.key.encrypt(text, context(kind, survivor.customer.id))
+
+    blinds, values = [r["blind"] for r in rows], [sealed(r["kind"], r["value"]) for r in rows]
+    await conn.execute(_MOVE_IDENTIFIERS, survivor.customer.id, blinds, values)

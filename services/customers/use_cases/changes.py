@@ -1,0 +1,40 @@
+"""The records of one customer as they shall be from now on: for our own services, and for each company."""
+
+from collections.abc import Callable, Iterable
+
+from kielto.events.records import CompanyCustomer
+from kielto.events.records import Customer as CustomerRecord
+from kielto.events.topics import CUSTOMERS, customers_of
+from kielto.service.outbox import Change
+from services.customers.model import publishing
+from services.customers.model.customer import Customer
+from services.customers.use_cases.context import Context
+
+
+def changes(context: Context, customer: Customer, *, express: bool) -> list[Change]:
+    """Of a customer who lives on, for each company in which they are or were one."""
+
+    def own(company: str) -> CompanyCustomer:
+        return publishing.entitled(customer, company, context.keys)
+
+    record = publishing.record(customer, context.keys.seal)
+    return changes_to(context, record, customer.companies, own, express=express)
+
+
+def changes_to(
+    context: Context,
+    record: CustomerRecord,
+    companies: Iterable[str],
+    own: Callable[[str], CompanyCustomer],
+    *,
+    express: bool,
+) -> list[Change]:
+    """`own`: the record of a company, by its id."""
+    found = [Change(CUSTOMERS.name, str(record.subject), record, express)]
+    for company in companies:
+        if company in context.terms.group.company_ids:
+            theirs = own(company)
+            family = customers_of(f"company.{company}").name
+            seal = context.keys.seal_record
+            found.append(Change(family, theirs.subject, theirs, express, seal=seal))
+    return found

@@ -1,0 +1,120 @@
+"""Two customers turn out to be one person, or one organisation: what the duplicate had goes to the survivor, and the
+duplicate stays as an alias of it.
+
+It restricts: from now on whatever either of them banned binds both. No merge is taken back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from kielto.events.records import CompanyCustomer
+from kielto.service import telemetry
+from kielto.service.outbox import Change, publish
+from kielto.service.postgres import Conn
+from services.customers.model import merging, publishing
+from services.customers.model.customer import Customer
+from services.customers.model.problems import Problem, Refused
+from services.customers.store import locking, reading, writing
+from services.customers.store import merging as moving
+from services.customers.store.locking import Row
+from services.customers.store.reading import Stored
+from services.customers.store.writing import Write
+from services.customers.use_cases.changes import changes, changes_to
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.read import Unknown
+
+
+async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
+    """The survivor: of `into`, where that is an alias itself. Again, it changes nothing. Raises Unknown (there is no
+    such duplicate), Refused, NotClaimed.
+    """
+
+    async def work(conn: Conn) -> Stored:
+        return await merge_in(conn, context, duplicate, into)
+
+    return await in_transaction(context.pool, work)
+
+
+async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) -> Stored:
+    """The same in the caller's transaction. Raises writing.Taken too."""
+    rows = await locking.lock(conn, [duplicate, into])
+    survivor = _survivor(rows, duplicate, into)
+    if rows[duplicate].alias_of != survivor:
+        await _merge(conn, context, duplicate, survivor, _contacts(rows, duplicate))
+    return (await reading.load(conn, context.keys, [survivor]))[survivor]
+
+
+def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
+    if duplicate not in rows:
+        raise Unknown
+    if into not in rows:
+        raise Refused([Problem("into", "is a customer in the register")])
+    survivor, merged_into = rows[into].alias_of or into, rows[duplicate].alias_of
+    if into == duplicate or survivor == duplicate:
+        raise Refused([Problem("into", "is another customer")])
+    if merged_into not in (None, survivor):
+        raise Refused([Problem("customer", "is an alias of another customer: merge that one")])
+    return survivor
+
+
+def _contacts(rows: Mapping[UUID, Row], duplicate: UUID) -> list[UUID]:
+    """Contact persons who act for the duplicate, by whatever id of it."""
+    ids = {duplicate, *(i for i, row in rows.items() if row.alias_of == duplicate)}
+    return [i for i, row in rows.items() if row.organisation in ids]
+
+
+async def _merge(
+    conn: Conn, context: Context, duplicate: UUID, survivor: UUID, contacts: Sequence[UUID]
+) -> None:
+    found = await reading.load(conn, context.keys, [duplicate, survivor, *contacts])
+    old, gone = found[survivor], found[duplicate]
+    new = merging.merge(old.customer, gone.customer)
+    moved = [replace(found[i].customer, organisation=survivor) for i in contacts]
+    await moving.move(conn, gone, old)
+    # These went with `move`; what is left to be written are the profile, the flags and the contact points.
+    held = replace(
+        old.customer,
+        identity=new.identity,
+        business_id=new.business_id,
+        customerships=new.customerships,
+    )
+    writes = [Write(new, held, old.key)]
+    writes += [Write(c, found[c.id].customer, found[c.id].key) for c in moved]
+    await writing.store(conn, context.keys, writes)
+    told = _alias(context, gone.customer, survivor)
+    for customer in (new, *moved):
+        told += changes(context, customer, express=True)
+    await publish(conn, told, traceparent=telemetry.current())
+
+
+def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:
+    def own(company: str) -> CompanyCustomer:
+        return publishing.alias_for(gone, company, context.keys)
+
+    record = publishing.alias(gone, survivor, context.keys.seal)
+    return changes_to(context, record, gone.companies, own, express=True)
+
+
+class Merge:
+    """The command: `merge DUPLICATE SURVIVOR`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, arguments: Sequence[str]) -> int:
+        try:
+            duplicate, into = map(UUID, arguments)
+        except ValueError:
+            print("usage: merge DUPLICATE SURVIVOR (their ids)")
+            return 2
+        try:
+            survivor = await merge(self._context, duplicate, into)
+        except Unknown:
+            print("not merged: there is no such duplicate")
+            return 1
+        except Refused as refused:
+            print(f"not merged: {refused}")
+            return 1
+        print(f"merged into {survivor.customer.id}")
+        return 0
