@@ -1,7 +1,7 @@
 """The one adapter to aiokafka (untyped): everything else in this distribution sees Kafka through these names.
 
 `clients` with our settings, `security` on the wire, `topics` created and verified, `metadata` for their ids,
-`partitions` of keys, and `lenient` reading of headers that would stop a topic.
+`partitions` of keys, `lenient` reading of headers that would stop a topic, and `stopping` amid a failed fetch.
 """
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition

@@ -21,10 +21,11 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from kielto.kafka import lenient
+from kielto.kafka import lenient, stopping
 from kielto.kafka.security import CLEAR, Security
 
 lenient.install()
+stopping.install()
 
 DOWN = (
     KafkaConnectionError,

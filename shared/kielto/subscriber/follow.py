@@ -33,10 +33,6 @@ PORTION, PORTION_SHUT = 250, FETCHED
 """Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
 long.
 """
-STUCK_SECONDS = 10.0
-"""A client that hands out nothing for so long, although there is something, is given up for a new one. Seen once after
-a broker was killed and came back: no error, and no record for a minute.
-"""
 _FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
@@ -95,10 +91,8 @@ class Following:
         consumer.assign(places)
         for place in places:  # nothing may be awaited between assignment and seek
             consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
-        handing = _Handing(consumer, places)
         while self._session.follower.state.topics[lane] == topic:
             records = await self._fetch(consumer)
-            await handing.check(bool(records))
             while records and await self._take(lane, topic, records, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
 
@@ -137,27 +131,10 @@ class Following:
             await asyncio.sleep(min(1.0, follower.stale_seconds / 12))
 
 
-class _Handing:
-    """Whether a client hands out what there is. Raises TimeoutError."""
-
-    def __init__(self, consumer: Any, places: list[TopicPartition]) -> None:
-        self._consumer, self._places = consumer, places
-        self._looked, self._ends = clock(), dict[TopicPartition, int]()
-
-    async def check(self, came: bool) -> None:
-        """Call it after each fetch. What has been there for STUCK_SECONDS must have come."""
-        if came:
-            self._looked, self._ends = clock(), {}
-        elif clock() - self._looked > STUCK_SECONDS:
-            if any([await self._consumer.position(place) < end for place, end in self._ends.items()]):
-                raise TimeoutError
-            self._looked, self._ends = clock(), await kafka.end_offsets(self._consumer, self._places)
-
-
 @contextlib.asynccontextmanager
 async def _started(client: Any) -> AsyncIterator[Any]:
     try:
         await client.start()
         yield client
     finally:
-        await client.stop()
+        await kafka.close(client)
