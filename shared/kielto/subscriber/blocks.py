@@ -92,12 +92,14 @@ class Plane:
         hashes, at = [], key_at + KEY + 1
         for text in texts[:-1]:
             at += len(text)
-            hashes.append(np.arange(at, at + KEY))
+            hashes.append(slice(at, at + KEY))
             at += KEY
-        self._hashes = np.concatenate(hashes) if hashes else np.arange(0)
+        self._hashes = hashes
         digits = [i for i in range(time_at, time_at + time) if chr(value[i]).isdigit()]
         mask = np.full(len(value), 0xFF, np.uint8)
-        mask[self._version] = mask[self._key] = mask[self._hashes] = mask[digits] = 0
+        mask[digits] = 0
+        for place in (self._version, self._key, *hashes):
+            mask[place] = 0
         self._mask, self._text = mask, np.frombuffer(value, np.uint8) & mask
 
     @property
@@ -112,8 +114,10 @@ class Plane:
         rows = np.flatnonzero(fits)
         if not len(rows):
             return None
-        table = table[rows]
-        return Cut(self, rows, table[:, self._time], table[:, self._key], table[:, self._hashes])
+        if len(rows) < len(table):
+            table = table[rows]
+        hashes = [table[:, place] for place in self._hashes] or [table[:, :0]]
+        return Cut(self, rows, table[:, self._time], table[:, self._key], np.concatenate(hashes, axis=1))
 
     def slots(self, digests: Many) -> tuple[Many, Many]:
         """Of the hashes as four numbers each: the uppermost of each slot; and whether those are equal that

@@ -19,20 +19,23 @@ from kielto.kafka import TopicPartition
 from kielto.subscriber.decode import CONTROL
 from kielto.subscriber.freshness import clock
 from kielto.subscriber.session import Session
+from kielto.subscriber.tables import Seen
 from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
 """How long a fetch waits when nothing comes; it returns as soon as something does."""
 RETRY_SECONDS = (0.1, 2.0)
-FETCHED = 4000
+FETCHED = 250
 """Records taken from the client at once: unpacked, each holds some two thousand bytes."""
-FETCHES = {"fetch_max_bytes": 2 * 1024 * 1024, "max_partition_fetch_bytes": 1024 * 1024}
-"""What the client holds at most, as it came, several times over; no message is larger than a quarter of it."""
-PORTION, PORTION_SHUT = 250, FETCHED
+FETCHES: dict[str, Any] = {"fetch_max_bytes": 1024 * 1024, "max_partition_fetch_bytes": 512 * 1024}
+"""What the client holds at most, as it came, several times over; no message is above half of the smaller."""
+PORTION, PORTION_SHUT = 250, 6000
 """Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
 long.
 """
+MORE_MS, GATHER_SECONDS = 50, 0.5
+"""While the gate is shut a portion waits so long for the next fetch, and so long in all."""
 _FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
@@ -58,7 +61,8 @@ class Following:
         while True:
             began = clock()
             try:
-                async with _started(kafka.consumer(self._bootstrap, security=self._security)) as client:
+                consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES)
+                async with _started(consumer) as client:
                     await self.verify(client)
                     await work(client)
             except _FAULTS as error:
@@ -92,26 +96,28 @@ class Following:
         for place in places:  # nothing may be awaited between assignment and seek
             consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
         while self._session.follower.state.topics[lane] == topic:
-            records = await self._fetch(consumer)
-            while records and await self._take(lane, topic, records, consumer):  # noqa: ASYNC110 - not waiting
+            seen = await self._fetch(consumer)
+            while seen and await self._take(lane, topic, seen, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
 
-    async def _fetch(self, consumer: Any) -> list[Any]:
+    async def _fetch(self, consumer: Any) -> Seen:
         """What is there; while the gate is shut, as much as is taken in at once."""
-        records: list[Any] = []
+        seen, until = Seen(), float("inf")
         while fetched := await consumer.getmany(
-            timeout_ms=0 if records else POLL_MS, max_records=FETCHED - len(records)
+            timeout_ms=MORE_MS if seen else POLL_MS, max_records=min(FETCHED, PORTION_SHUT - len(seen))
         ):
-            records += [record for batch in fetched.values() for record in batch]
-            if len(records) >= FETCHED or self._is_open():
+            until = until if seen else clock() + GATHER_SECONDS
+            for records in fetched.values():
+                seen.extend(self._session.tables.see(records))
+            if len(seen) >= PORTION_SHUT or self._is_open() or clock() > until:
                 break
-        return records
+            await asyncio.sleep(0)
+        return seen
 
-    async def _take(self, lane: Lane, topic: UUID, records: list[Any], client: Any) -> bool:
-        """Decode, apply and commit a first portion of `records`, and take it away from them."""
+    async def _take(self, lane: Lane, topic: UUID, seen: Seen, client: Any) -> bool:
+        """Decode, apply and commit a first portion of `seen`, and take it away from them."""
         size = PORTION if self._is_open() else PORTION_SHUT
-        portion, records[:size] = records[:size], []
-        block, batch = self._session.tables.read(portion)
+        block, batch = self._session.tables.read_seen(seen.take(size))
         if any(isinstance(item, CONTROL) for _, _, item in batch):
             await self.verify(client)  # what opens a gate must come from the topics that are followed
         return await self._session.apply(lane, topic, batch, block)

@@ -4,14 +4,17 @@ from binascii import Error as NoHex
 from binascii import unhexlify
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kielto.events.base import MAX_BYTES
+from kielto.events.envelope import Headers
 from kielto.events.records import Permissions
+from kielto.events.versions import Version
 from kielto.subscriber.blocks import KEY, Block, Cut, Plane, real_times
 from kielto.subscriber.columns import Many
 from kielto.subscriber.decode import KEPT, Decoder, Item
@@ -19,8 +22,50 @@ from kielto.subscriber.decode import KEPT, Decoder, Item
 FEW = 16
 """So few records are read one by one."""
 _TYPE = Permissions.type_name().encode()
-_NAME, _TEXT = itemgetter(0), itemgetter(1)
+_FIELDS = attrgetter("partition", "offset", "key", "value", "headers")
 _MUST = {"ce_type": {_TYPE}, "ce_specversion": {b"1.0"}}
+_READ = ("ce_type", _TYPE), ("ce_specversion", b"1.0"), ("ce_source", b"any"), ("ce_id", b"any")
+"""What every reader asks of ordinary headers, but for the version."""
+
+
+class Said(NamedTuple):
+    """What is read of ordinary headers, one for all records that say the same."""
+
+    text: bytes
+    version: Version
+    headers: Headers
+    """The same to every reader as those that were given."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """Records of one lane in columns, without what nobody reads: a third of what the client hands out."""
+
+    partitions: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[Headers] = field(default_factory=list)
+    said: list[Said | None] = field(default_factory=list)
+    """None: what this is must be judged by itself."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def extend(self, more: "Seen") -> None:
+        for own, added in zip(self.columns, more.columns, strict=True):
+            own += added
+
+    def take(self, count: int) -> "Seen":
+        """The first so many, which are here no longer."""
+        taken = Seen(*(column[:count] for column in self.columns))
+        for column in self.columns:
+            del column[:count]
+        return taken
+
+    @property
+    def columns(self) -> tuple[list[Any], ...]:
+        return self.partitions, self.offsets, self.keys, self.values, self.headers, self.said
 
 
 class Tables:
@@ -28,75 +73,77 @@ class Tables:
         self._decoder = decoder
         self._planes: dict[tuple[int, int], list[Plane]] = defaultdict(list)  # by sizes of value and version
         self._count = 0
-        self._numbers: dict[bytes, int] = {}
-        self._versions: list[tuple[int, int]] = []
+        self._said: dict[bytes, Said | None] = {}
 
     def read(self, records: Sequence[Any]) -> tuple[Block | None, list[tuple[int, int, Item]]]:
         """Kafka's records of one lane; those that are not in the block follow as (partition, offset, item)."""
-        block, taken = None, np.zeros(len(records), bool)
-        if len(records) >= FEW:
-            self._forget()
-            texts = self._texts(records)
-            places, cuts = self._cut(records, texts)
+        return self.read_seen(self.see(records))
+
+    def see(self, records: Sequence[Any]) -> Seen:
+        """A first look, after which Kafka's own records need not be kept."""
+        fields: Any = zip(*map(_FIELDS, records), strict=True)
+        seen = Seen(*map(list, fields))
+        seen.said = [None] * len(seen)
+        alike: dict[int, list[int]] = defaultdict(list)
+        for at, (key, value, headers) in enumerate(zip(seen.keys, seen.values, seen.headers, strict=True)):
+            if key is not None and len(key) == KEY and value is not None:
+                alike[len(headers)].append(at)
+        for count, places in alike.items():
+            texts = _versions([seen.headers[at] for at in places], count) if count else ()
+            known = {text: self._of(text) for text in set(texts)}
+            for at, text in zip(places, texts, strict=False):
+                if (said := known[text]) is not None:
+                    seen.said[at], seen.headers[at] = said, said.headers
+        return seen
+
+    def _of(self, text: bytes) -> Said | None:
+        if text not in self._said:
+            if len(self._said) >= KEPT:
+                self._said.clear()
+            version = self._decoder.version(text)
+            headers = *_READ, ("ce_kieltoversion", text)
+            self._said[text] = None if version is None else Said(text, version, headers)
+        return self._said[text]
+
+    def read_seen(self, seen: Seen) -> tuple[Block | None, list[tuple[int, int, Item]]]:
+        """As `read`."""
+        block, taken = None, np.zeros(len(seen), bool)
+        if len(seen) >= FEW:
+            if self._count > KEPT:
+                self._planes.clear()
+                self._count = 0
+            places, cuts = self._cut(seen)
             if cuts:
-                right, shapes, *columns = _apart(cuts, _table([records[at].key for at in places]))
+                right, shapes, *columns = _apart(cuts, _table(_chosen(seen.keys, places)))
                 at = np.array(places)[right]
                 taken[at] = True
-                chosen = at.tolist()
-                versions = np.array(self._versions, np.uint64)[[self._numbers[texts[i]] for i in chosen]]
-                block = _block([records[i] for i in chosen], versions, shapes, *columns)
-        return block, [self._single(records[at]) for at in np.flatnonzero(~taken).tolist()]
+                block = _block(seen, at.tolist(), shapes, *columns)
+        return block, [self._single(seen, at) for at in np.flatnonzero(~taken).tolist()]
 
-    def _single(self, record: Any) -> tuple[int, int, Item]:
-        item = self._decoder.read(record.key, record.value, record.headers)
-        return record.partition, record.offset, item
+    def _single(self, seen: Seen, at: int) -> tuple[int, int, Item]:
+        item = self._decoder.read(seen.keys[at], seen.values[at], seen.headers[at])
+        return seen.partitions[at], seen.offsets[at], item
 
-    def _forget(self) -> None:
-        if self._count > KEPT:
-            self._planes.clear()
-            self._count = 0
-        if len(self._numbers) > KEPT:
-            self._numbers.clear()
-            self._versions.clear()
-
-    def _texts(self, records: Sequence[Any]) -> list[Any]:
-        """The version in the header of each ordinary record; None: what this is must be judged by itself."""
-        alike: dict[int, list[int]] = defaultdict(list)
-        texts: list[Any] = [None] * len(records)
-        for at, record in enumerate(records):
-            if record.key is not None and len(record.key) == KEY and record.value is not None:
-                alike[len(record.headers)].append(at)
-        for count, places in alike.items():
-            said = _said([records[at].headers for at in places], count) if count else ()
-            for text in set(said).difference(self._numbers):
-                if (version := self._decoder.version(text)) is not None:
-                    self._numbers[text] = len(self._versions)
-                    self._versions.append(version)
-            for at, text in zip(places, said, strict=False):
-                if text in self._numbers:
-                    texts[at] = text
-        return texts
-
-    def _cut(self, records: Sequence[Any], texts: list[Any]) -> tuple[list[int], list[Cut]]:
+    def _cut(self, seen: Seen) -> tuple[list[int], list[Cut]]:
         """Which records fit a plane, and what was cut out of them, in the same order."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for at, text in enumerate(texts):
-            if text is not None:
-                groups[len(records[at].value), len(text)].append(at)
+        for at, (value, said) in enumerate(zip(seen.values, seen.said, strict=True)):
+            if said is not None and value is not None:
+                groups[len(value), len(said.text)].append(at)
         places: list[int] = []
         cuts: list[Cut] = []
         for sizes, group in groups.items():
             if sizes[0] > MAX_BYTES:
                 continue
-            values = _table([records[at].value for at in group])
-            versions = _table([texts[at] for at in group])
-            for cut in self._cut_group(sizes, values, versions, records, group):
+            values = _table(_chosen(seen.values, group))
+            versions = _table([said.text for said in _chosen(seen.said, group)])
+            for cut in self._cut_group(sizes, values, versions, _chosen(seen.keys, group)):
                 places += [group[row] for row in cut.rows.tolist()]
                 cuts.append(cut)
         return places, cuts
 
     def _cut_group(
-        self, sizes: tuple[int, int], values: Many, versions: Many, records: Sequence[Any], group: list[int]
+        self, sizes: tuple[int, int], values: Many, versions: Many, keys: Sequence[bytes]
     ) -> Iterator[Cut]:
         planes, left, tried = self._planes[sizes], np.arange(len(values)), 0
         for nth in range(KEPT):
@@ -105,9 +152,7 @@ class Tables:
                     return
                 row = int(left[tried % len(left)])
                 tried += 1
-                plane = self._decoder.plane(
-                    records[group[row]].key, versions[row].tobytes(), records[group[row]].value
-                )
+                plane = self._decoder.plane(keys[row], versions[row].tobytes(), values[row].tobytes())
                 if plane is not None and plane.template not in [known.template for known in planes]:
                     planes.append(plane)
                     self._count += 1
@@ -131,11 +176,11 @@ def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
         right &= spelled.islower()
     except NoHex:  # nobody sends such: then all are read one by one
         digests, right = np.zeros((len(spelled) // KEY, 4), ">u8"), np.zeros(len(keys), bool)
+    right &= _real_times(cuts)
     hashes, row, place = [], 0, len(keys)
     for cut in cuts:
         count, wide = len(cut.rows), cut.hashes.shape[1] // KEY
         slots, same = cut.plane.slots(digests[place : place + count * wide].reshape(count, -1))
-        same &= real_times(cut.times)
         same &= right[row : row + count]
         right[row : row + count] = same
         hashes.append((slots if same.all() else slots[same]).ravel())
@@ -147,32 +192,48 @@ def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
     return right, shapes, sizes, own[:, 0], own[:, 1] >> 32, np.concatenate(hashes)
 
 
+def _real_times(cuts: list[Cut]) -> Many:
+    """Of all rows, in order; times of one width are looked at together."""
+    rows = np.cumsum([0, *[len(cut.rows) for cut in cuts]])
+    right = np.ones(rows[-1], bool)
+    for width in {cut.times.shape[1] for cut in cuts}:
+        alike = [at for at, cut in enumerate(cuts) if cut.times.shape[1] == width]
+        places = np.concatenate([np.arange(rows[at], rows[at + 1]) for at in alike])
+        right[places] = real_times(np.concatenate([cuts[at].times for at in alike]))
+    return right
+
+
 def _block(
-    records: list[Any], versions: Many, shapes: Many, sizes: Many, hi: Many, lo: Many, hashes: Many
+    seen: Seen, places: list[int], shapes: Many, sizes: Many, hi: Many, lo: Many, hashes: Many
 ) -> Block:
+    versions = [said.version for said in _chosen(seen.said, places)]
     return Block(
-        keys=[r.key for r in records],
-        values=[r.value for r in records],
-        partitions=np.array([r.partition for r in records], np.int64),
-        offsets=np.array([r.offset for r in records], np.int64),
+        keys=_chosen(seen.keys, places),
+        values=_chosen(seen.values, places),
+        partitions=np.array(_chosen(seen.partitions, places), np.int64),
+        offsets=np.array(_chosen(seen.offsets, places), np.int64),
         hi=hi.astype(np.uint64),
         lo=lo.astype(np.uint32),
-        epochs=versions[:, 0],
-        ns=versions[:, 1],
+        epochs=np.array([version.epoch for version in versions], np.uint64),
+        ns=np.array([version.n for version in versions], np.uint64),
         shapes=shapes,
         sizes=sizes,
         hashes=hashes,
     )
 
 
+def _chosen(column: list[Any], places: list[int]) -> list[Any]:
+    return [column[at] for at in places]
+
+
 def _table(rows: Sequence[bytes]) -> Many:
     return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
 
 
-def _said(headers: list[Any], count: int) -> Sequence[bytes]:
+def _versions(headers: list[Headers], count: int) -> Sequence[bytes]:
     """The versions, when all have the same headers and nothing is unusual about any; else nothing."""
-    all_ = list(chain.from_iterable(headers))
-    names, texts = list(map(_NAME, all_)), list(map(_TEXT, all_))
+    all_: list[Any] = list(chain.from_iterable(chain.from_iterable(headers)))
+    names, texts = all_[::2], all_[1::2]
     place = {name: at for at, name in enumerate(names[:count])}
     if names != names[:count] * len(headers) or len(place) < count:
         return ()

@@ -119,3 +119,23 @@ def test_the_short_cut_is_taken_beside_others() -> None:
     assert len(block.keys) == 9
     assert [type(item) is Content for _, _, item in items] == [False] * 4
     assert differences([*others, *alike]) == []
+
+
+def test_a_first_look_keeps_order_and_only_what_is_read() -> None:
+    ordinary = [message(permissions(f"c{n}", f"1.{1 + n % 2}", (f"m{n}", "email"))) for n in range(6)]
+    key, value, headers = message(permissions("d", "1.1"))
+    odd: list[tuple[bytes, bytes | None, Headers]]
+    odd = [message(beat(1)), (key, None, headers), (key, value, [*headers, ("more", None)])]
+    told = [ordinary[0], odd[0], *ordinary[1:4], odd[1], ordinary[4], odd[2], ordinary[5]]
+    given_ = [Record(0, at, *each) for at, each in enumerate(told)]
+    seen = Tables(Decoder(Shapes())).see(given_)
+    assert seen.offsets == list(range(len(told)))
+    assert seen.keys == [r.key for r in given_]
+    assert [seen.headers[at] is given_[at].headers for at in range(9)] == [each in odd for each in told]
+    assert len({id(kept) for kept, said in zip(seen.headers, seen.said, strict=True) if said}) == 2
+    first = seen.take(4)
+    assert [*first.offsets, *seen.offsets] == list(range(9))
+    assert (len(first), len(seen)) == (4, 5)
+    assert [len(column) for column in seen.columns] == [5] * 6
+    first.extend(seen)
+    assert first == Tables(Decoder(Shapes())).see(given_)
