@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TextIO
 
+import uvloop
+
 from kielto.subscriber import PostgresStore, Subscriber
 from kielto.subscriber.state import Delta
 from kielto.subscriber.store import StoredRow
@@ -58,4 +60,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())  # as the bare ones do

@@ -117,15 +117,16 @@ class PostgresStore:
 
     async def _write(self, delta: Delta, rows: list[StoredRow], positions: str, state: str) -> None:
         changed = None if state == self._state else state
-        async with self._connection.transaction():
-            done = await self._connection.execute(self._sql(_COUNT), *self._mark, positions, changed)
-            if done != "UPDATE 1":
-                raise StoreLost("another process has written to the store, or it was restored")
+        columns = list(zip(*rows, strict=True)) or [()] * len(StoredRow._fields)
+        # One statement is one transaction, and one round trip on the way of a ban.
+        around = self._connection.transaction() if delta.forget_offsets else contextlib.nullcontext()
+        async with around:
             for lane in delta.forget_offsets:
                 await self._connection.execute(self._sql(_FORGET[lane]))
-            for start in range(0, len(rows), PORTION):
-                columns = list(zip(*rows[start : start + PORTION], strict=True))
-                await self._connection.execute(self._sql(_UPSERT), *columns)
+            if not await self._connection.fetchval(
+                self._sql(_COMMIT), *self._mark, positions, changed, *columns
+            ):
+                raise StoreLost("another process has written to the store, or it was restored")
 
     async def _held(self) -> Mark | None:
         try:
@@ -200,21 +201,22 @@ _ROWS = "SELECT id, partition, epoch, n, unreadable, express, bulk, record FROM 
 
 _RENEW = "UPDATE {schema}.store SET generation = $1 WHERE generation = $2 AND commits = $3"
 
-_COUNT = """
-UPDATE {schema}.store SET commits = commits + 1, positions = $3, state = coalesce($4, state)
-WHERE generation = $1 AND commits = $2
-"""
-
 _FORGET = {
     Lane.EXPRESS: "UPDATE {schema}.records SET express = -1",
     Lane.BULK: "UPDATE {schema}.records SET bulk = -1",
 }
 
-_UPSERT = """
-INSERT INTO {schema}.records AS held (id, partition, epoch, n, unreadable, express, bulk, record)
-SELECT * FROM unnest($1::text[], $2::integer[], $3::integer[], $4::bigint[], $5::boolean[], $6::bigint[], $7::bigint[],
-    $8::bytea[])
-ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, epoch = excluded.epoch, n = excluded.n,
-    unreadable = excluded.unreadable, express = excluded.express, bulk = excluded.bulk,
-    record = coalesce(excluded.record, held.record)
+_COMMIT = """
+WITH counted AS (
+    UPDATE {schema}.store SET commits = commits + 1, positions = $3, state = coalesce($4, state)
+    WHERE generation = $1 AND commits = $2 RETURNING commits
+), kept AS (
+    INSERT INTO {schema}.records AS held (id, partition, epoch, n, unreadable, express, bulk, record)
+    SELECT u.* FROM counted, unnest($5::text[], $6::integer[], $7::integer[], $8::bigint[], $9::boolean[],
+        $10::bigint[], $11::bigint[], $12::bytea[]) u
+    ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, epoch = excluded.epoch, n = excluded.n,
+        unreadable = excluded.unreadable, express = excluded.express, bulk = excluded.bulk,
+        record = coalesce(excluded.record, held.record)
+)
+SELECT count(*) FROM counted
 """
