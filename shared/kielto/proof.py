@@ -1,6 +1,8 @@
-"""The signed proof document of one decision, and its verification by anybody who has the public keys.
+"""The signed proof document of one decision, the signed head of the log that it stands in, and their verification by
+anybody who has the public keys.
 
-python -m kielto.proof verify FILE --jwks FILE      0: it holds; 1: it does not, and why; 2: wrong usage
+python -m kielto.proof verify FILE --jwks FILE                  0: it holds; 1: it does not, and why; 2: wrong usage
+python -m kielto.proof extends FILE --since FILE --jwks FILE    the same: the later log begins with the earlier one
 
 Needs no database and no network. The keys are those of `GET /consents/proof-keys`, had from somebody whom the
 reader trusts: keys that come with a document prove nothing.
@@ -20,6 +22,7 @@ from kielto.seals import Head, Keys, Refused
 _MAX_BYTES = 8 * 1024 * 1024
 
 Result = TypeVar("Result")
+Part = TypeVar("Part", bound=BaseModel)
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -88,22 +91,52 @@ class Proof(_Part):
     signature: str
 
 
+class SignedHead(_Part):
+    """The newest head of the log (JWS). `consistency` proves that its tree begins with that of `since` leaves
+    (RFC 9162, 2.1.4); null and empty when nobody asked.
+    """
+
+    head: str
+    since: int | None
+    consistency: list[Hex32] = Field(max_length=64)
+
+
+def extends(earlier: bytes | str, later: bytes | str, keys: Keys) -> tuple[Head, Head]:
+    """Both heads, when the later answer proves that its log begins with the whole of the earlier one's. Raises Refused.
+
+    Whoever compares the heads they were given with those of others sees, too, that all are shown one log.
+    """
+    old = _of("the earlier head", lambda: seals.read_head(_read(earlier, SignedHead).head, keys))
+    told = _of("the later head", lambda: _read(later, SignedHead))
+    new = _of("the later head", lambda: seals.read_head(told.head, keys))
+    roots = bytes.fromhex(old.root), bytes.fromhex(new.root)
+    path = [bytes.fromhex(hash_) for hash_ in told.consistency]
+    if told.since != old.size:
+        raise Refused(f"since: is not the earlier head's size, {old.size}")
+    if not merkle.consistent(old.size, roots[0], new.size, roots[1], path):
+        raise Refused("the later log does not begin with the earlier one")
+    return old, new
+
+
 def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
     """What holds. Raises Refused, with what does not."""
-    if len(text) > _MAX_BYTES:
-        raise Refused("the document: is too long")
-    try:
-        given = seals.parse(text)
-        proof = Proof.model_validate(given)
-    except ValidationError as error:
-        raise Refused(f"the document: {_first(error)}") from None
-    except (ValueError, RecursionError):
-        raise Refused("the document: is not JSON with one meaning") from None
-    document = given["document"]
+    proof = _of("the document", lambda: _read(text, Proof))
+    document = seals.parse(text)["document"]
     _of("the document", lambda: _signed(document, proof.signature, keys))
     head = _of("the tree head", lambda: seals.read_head(proof.document.head, keys))
     _sealed(document, proof.document, head)
     return proof.document, head
+
+
+def _read(text: bytes | str, kind: type[Part]) -> Part:
+    if len(text) > _MAX_BYTES:
+        raise Refused("is too long")
+    try:
+        return kind.model_validate(seals.parse(text))
+    except ValidationError as error:
+        raise Refused(_first(error)) from None
+    except (ValueError, RecursionError):
+        raise Refused("is not JSON with one meaning") from None
 
 
 def _of(name: str, work: Callable[[], Result]) -> Result:
@@ -139,26 +172,45 @@ def _first(error: ValidationError) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kielto.proof")
-    verb = parser.add_subparsers(required=True).add_parser("verify", help="check a proof document")
-    verb.add_argument("file", type=Path)
-    verb.add_argument("--jwks", type=Path, required=True, help="the public keys that you trust")
+    verbs = parser.add_subparsers(required=True)
+    checks = verbs.add_parser("verify", help="check a proof document")
+    grows = verbs.add_parser("extends", help="check that a later head of the log begins with an earlier one")
+    for verb, tell in ((checks, _tell_document), (grows, _tell_heads)):
+        verb.add_argument("file", type=Path)
+        verb.add_argument("--jwks", type=Path, required=True, help="the public keys that you trust")
+        verb.set_defaults(tell=tell)
+    grows.add_argument("--since", type=Path, required=True, help="the earlier answer")
     options = parser.parse_args(arguments)
     try:
-        keys = seals.key_set(seals.parse(options.jwks.read_bytes()))
-        document, head = verify(options.file.read_bytes(), keys)
+        print(options.tell(options, seals.key_set(seals.parse(options.jwks.read_bytes()))))
     except OSError as error:
         print(f"cannot be read: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except ValueError as error:  # Refused is one
         print(f"does not hold: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _tell_document(options: argparse.Namespace, keys: Keys) -> str:
+    document, head = verify(options.file.read_bytes(), keys)
     said = document.decision
-    print(f"holds: decision {said.get('id')}: {document.in_words}")
-    print(f"  received {said.get('received_at')}, sealed as leaf {document.leaf} by {head.signed_at}")
+    lines = [
+        f"holds: decision {said.get('id')}: {document.in_words}",
+        f"  received {said.get('received_at')}, sealed as leaf {document.leaf} by {head.signed_at}",
+    ]
     for system in document.systems:
         since = f" since {system.applied_at}" if system.applied_at else f", due {system.deadline}"
-        print(f"  {system.subscriber} ({system.party}): {system.stage}{since}")
-    return 0
+        lines.append(f"  {system.subscriber} ({system.party}): {system.stage}{since}")
+    return "\n".join(lines)
+
+
+def _tell_heads(options: argparse.Namespace, keys: Keys) -> str:
+    old, new = extends(options.since.read_bytes(), options.file.read_bytes(), keys)
+    return (
+        f"holds: the log of {new.size} decisions, signed {new.signed_at} in epoch {new.epoch},\n"
+        f"  begins with the one of {old.size}, signed {old.signed_at} in epoch {old.epoch}"
+    )
 
 
 if __name__ == "__main__":

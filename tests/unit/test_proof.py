@@ -82,6 +82,42 @@ def flipped(text: str) -> str:
     return ("B" if text[:1] == "A" else "A") + text[1:]
 
 
+def answer(size: int, since: int | None = None, key: Any = KEY, **changes: Any) -> str:
+    """Of a log whose leaves are 0, 1, 2 and so on."""
+    leaves = [merkle.leaf_hash(bytes([n])) for n in range(size)]
+    head = HEAD._replace(size=size, root=merkle.root(leaves).hex())
+    parts = merkle.consistency(since, size) if since else []
+    path = [merkle.root(leaves[part.begin : part.end]).hex() for part in parts]
+    told = {"head": seals.sign(head._asdict(), key, seals.HEAD), "since": since, "consistency": path}
+    return json.dumps(told | changes)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9, 64, 100])
+def test_a_log_that_grew_begins_with_what_it_was(size: int) -> None:
+    for since in range(1, size + 1):
+        old, new = proof.extends(answer(since), answer(size, since), KEYS)
+        assert (old.size, new.size) == (since, size)
+
+
+def test_a_log_that_was_changed_does_not() -> None:
+    whole = answer(9, 5)
+    path = json.loads(whole)["consistency"]
+    changed = [[*path[:n], "00" * 32, *path[n + 1 :]] for n in range(len(path))]
+    for other in (*changed, path[:-1], [*path, "00" * 32], path[::-1], []):
+        with pytest.raises(Refused, match="does not begin with the earlier one"):
+            proof.extends(answer(5), answer(9, 5, consistency=other), KEYS)
+    for earlier, later, why in (
+        (answer(4), whole, "since: is not the earlier head's size, 4"),
+        (answer(5), answer(9), "since: is not the earlier head's size, 5"),
+        (answer(5, key=OTHER), whole, "the earlier head: is signed by a key"),
+        (answer(5), answer(9, 5, key=OTHER), "the later head: is signed by a key"),
+        ("{}", whole, "the earlier head: head"),
+        (answer(5), answer(9, 5, more=1), "the later head: more"),
+    ):
+        with pytest.raises(Refused, match=why):
+            proof.extends(earlier, later, KEYS)
+
+
 def test_what_the_signer_itself_cannot_claim() -> None:
     """Signed rightly, and still not what was sealed."""
     sealed = "is not the one that was sealed"

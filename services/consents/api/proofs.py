@@ -1,5 +1,7 @@
 """The signed proof document of a decision, and the public keys by which anybody can verify it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
 from kielto import seals
-from kielto.proof import Proof
+from kielto.proof import Proof, SignedHead
 from kielto.service.keys import KeysError
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
@@ -16,7 +18,7 @@ from services.consents.api.callers import Reader, answered, party
 from services.consents.api.page import CONTENT_SECURITY_POLICY, page
 from services.consents.store.seals import keys as used_keys
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.prove import Altered, Erased, NotSealed, prove
+from services.consents.use_cases.prove import Altered, Erased, NoSuchHead, NotSealed, newest_head, prove
 
 
 class KeySetBody(BaseModel):
@@ -25,6 +27,7 @@ class KeySetBody(BaseModel):
     keys: list[dict[str, Any]]
 
 
+_MOST_LEAVES = 2**53 - 1
 Format = Annotated[Literal["json", "html"] | None, Query(description="Else as the Accept header asks.")]
 _BOTH: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The document, signed."}
@@ -44,24 +47,29 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         """What was said, when each system had it, and that it stands in the signed log: a document that
         `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
         the decision's batch is sealed."""
-        try:
-            with answered():
-                found = await prove(pool, context, ident, party(caller))
-        except NotSealed:
-            again = {"Retry-After": str(max(1, round(seal_seconds)))}
-            raise Problem(409, "not-sealed", "The decision is not sealed yet.", headers=again) from None
-        except Erased:
-            raise Problem(410, "erased", "What would prove the decision was erased.") from None
-        except Altered:
-            detail = "See the runbook, `seals verify`."
-            raise Problem(409, "seal-broken", "The decision is not what was sealed.", detail) from None
-        except KeysError:
-            raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None
+        with answered(), _problems(seal_seconds):
+            found = await prove(pool, context, ident, party(caller))
         kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
         if (format or ("html" if _prefers_html(accept) else "json")) == "html":
             headers = {**kept_nowhere, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
             return Response(page(found), headers=headers, media_type="text/html")
         return Response(orjson.dumps(found), headers=kept_nowhere, media_type="application/json")
+
+    @routes.get("/proof-head", response_model=SignedHead)
+    async def proof_head(
+        caller: Reader,  # noqa: ARG001 - whoever may read
+        since: Annotated[
+            int | None, Query(ge=1, le=_MOST_LEAVES, description="Decisions in an earlier head.")
+        ] = None,
+    ) -> Response:
+        """The newest signed head of the log of all decisions, and proof that its log begins with the earlier one of
+        `since` decisions. Keep an answer, ask again later with its size: `python -m kielto.proof extends` checks that
+        nothing that stood in the log was changed or taken out, without us. A head names nobody."""
+        with _problems(seal_seconds):
+            found = await newest_head(pool, since)
+        return Response(
+            orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json"
+        )
 
     @routes.get("/proof-keys", response_model=KeySetBody)
     async def proof_keys() -> KeySetBody:
@@ -76,6 +84,24 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         return KeySetBody(keys=found if now in found else [*found, now])
 
     return routes
+
+
+@contextmanager
+def _problems(seal_seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except NotSealed:
+        again = {"Retry-After": str(max(1, round(seal_seconds)))}
+        raise Problem(409, "not-sealed", "It is not sealed yet.", headers=again) from None
+    except Erased:
+        raise Problem(410, "erased", "What would prove the decision was erased.") from None
+    except Altered:
+        detail = "See the runbook, `seals verify`."
+        raise Problem(409, "seal-broken", "It is not what was sealed.", detail) from None
+    except NoSuchHead:
+        raise Problem(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
+    except KeysError:
+        raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None
 
 
 def _prefers_html(accept: str) -> bool:

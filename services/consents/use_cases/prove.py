@@ -33,6 +33,10 @@ class Altered(Exception):
     """It is not what was sealed, or the log is not what was signed."""
 
 
+class NoSuchHead(Exception):
+    """The log has never been so long, or was before it was restored."""
+
+
 async def prove(pool: Pool, context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
     """A `kielto.proof.Proof` as plain JSON; for a party, its own part.
 
@@ -70,18 +74,43 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
     return {"document": document, "signature": seals.detached(seals.sign(document, key, seals.PROOF))}
 
 
+async def newest_head(pool: Pool, since: int | None) -> dict[str, Any]:
+    """A `kielto.proof.SignedHead` as plain JSON. Raises NotSealed, Altered, NoSuchHead."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        token, head = await _head(conn)
+        if since is None:
+            return {"head": token, "since": None, "consistency": []}
+        if since > head.size:
+            raise NoSuchHead
+        try:
+            path = await store.hashes(conn, merkle.consistency(since, head.size))
+            old = merkle.fold(await store.edge(conn, since))
+        except LookupError:
+            raise Altered from None
+    if not merkle.consistent(since, old, head.size, bytes.fromhex(head.root), path):
+        raise Altered
+    return {"head": token, "since": since, "consistency": [hash_.hex() for hash_ in path]}
+
+
+async def _head(conn: Conn) -> tuple[str, Head]:
+    if (token := await store.last_head(conn)) is None:
+        raise NotSealed
+    try:
+        return token, seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
+    except seals.Refused:
+        raise Altered from None
+
+
 async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
     """Checked before it is handed out: what does not hold is not signed."""
     if sealed.salt is None:
         raise Erased
     if sealed.leaf is None or sealed.commitment is None:
         raise NotSealed
-    keys = seals.key_set({"keys": await store.keys(conn)})
+    token, head = await _head(conn)
     try:
-        token = await store.last_head(conn) or ""
-        head: Head = seals.read_head(token, keys)
         path = await store.hashes(conn, merkle.inclusion(sealed.leaf, head.size))
-    except (seals.Refused, LookupError):
+    except LookupError:
         raise Altered from None
     leaf = merkle.leaf_hash(seals.commitment(sealed.salt, statement(sealed.row, sealed.salt)))
     if not merkle.included(leaf, sealed.leaf, head.size, path, bytes.fromhex(head.root)):

@@ -165,6 +165,31 @@ async def test_a_page_to_print(http: httpx.AsyncClient, world: World) -> None:
     assert (await http.get(path, params={"format": "json"}, headers=browser)).json()["signature"]
 
 
+async def test_a_later_head_proves_that_the_log_only_grew(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    path = "/consents/proof-head"
+    assert problem(await http.get(path))[:2] == (409, "not-sealed")
+    answers = []
+    for _ in range(3):
+        for _ in range(3):
+            await sealed_ban(http, world, Someone())
+        answers.append((await http.get(path)).content)
+    keys = await keys_of(http)
+    for size, earlier in ((3, answers[0]), (6, answers[1]), (9, answers[2])):
+        later = await http.get(path, params={"since": size}, headers=as_("desk@kauppa"))
+        assert later.status_code == 200, later.text
+        old, new = proof.extends(earlier, later.content, keys)
+        assert (old.size, new.size) == (size, 9)
+
+    assert problem(await http.get(path, params={"since": 10}))[:2] == (404, "no-such-head")
+    assert (await http.get(path, params={"since": 0})).status_code == 422
+    assert (await http.get(path, headers={"Authorization": ""})).status_code == 401
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE leaves SET commitment = sha256(commitment) WHERE index = 1")
+    assert problem(await http.get(path, params={"since": 6}))[:2] == (409, "seal-broken")
+
+
 async def test_what_is_not_to_be_had(
     http: httpx.AsyncClient, world: World, pool: Pool, context: Context
 ) -> None:
@@ -195,8 +220,8 @@ async def test_the_verifier_needs_a_file_and_keys_alone(
     jwks.write_bytes((await http.get("/consents/proof-keys")).content)
     others.write_text(json.dumps({"keys": [seals.public_key(seals.signing_key(b"x" * 32))]}))
 
-    async def run(keys: Path) -> tuple[int | None, str]:
-        command = [sys.executable, "-m", "kielto.proof", "verify", str(file), "--jwks", str(keys)]
+    async def run(keys: Path, verb: str = "verify", *more: str) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "kielto.proof", verb, str(file), "--jwks", str(keys), *more]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,
@@ -214,3 +239,13 @@ async def test_the_verifier_needs_a_file_and_keys_alone(
     file.write_text(json.dumps(answer))
     code, said = await run(jwks)
     assert (code, said) == (1, "does not hold: the document: its signature is not right\n")
+
+    earlier = tmp_path / "head.json"
+    earlier.write_bytes((await http.get("/consents/proof-head")).content)
+    file.write_bytes((await http.get("/consents/proof-head", params={"since": 1})).content)
+    code, said = await run(jwks, "extends", "--since", str(earlier))
+    assert code == 0, said
+    assert said.startswith("holds: the log of 1 decisions")
+    file.write_bytes(earlier.read_bytes())
+    code, said = await run(jwks, "extends", "--since", str(earlier))
+    assert (code, said) == (1, "does not hold: since: is not the earlier head's size, 1\n")
