@@ -13,6 +13,7 @@ from kielto.events.words import Status
 from kielto.service import outbox, telemetry
 from kielto.service.outbox import Change
 from kielto.service.postgres import Conn
+from kielto.service.turns import in_turns
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import GroupFacts
 from services.consents.model.views import takes_away
@@ -21,6 +22,9 @@ from services.consents.store.state import Published, State
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.judge import Judged
 from services.consents.use_cases.records import Records, flat
+
+AT_ONCE = 10
+"""Persons: some milliseconds."""
 
 
 class Written(NamedTuple):
@@ -45,7 +49,7 @@ async def republish(
     """The records of these persons, in every family that has or shall have one. One or two round trips."""
     changes: list[Change] = []
     written: list[tuple[Judged, UUID]] = []
-    for one in judged:
+    async for one in in_turns(judged, AT_ONCE):
         records = Records(one, context.keys, at, because)
         restrictions = tuple(sorted(one.restrictions))
         for customer in one.customers:

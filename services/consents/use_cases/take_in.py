@@ -10,12 +10,13 @@ from uuid import UUID
 
 from kielto.events.versions import Version
 from kielto.service.postgres import Conn
+from kielto.service.turns import in_turns
 from services.consents.store import customers, decisions, locks, state
 from services.consents.store.customers import CustomerRow, Disclosure
 from services.consents.store.locks import Locked
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.judge import judge
-from services.consents.use_cases.republish import bearing, republish
+from services.consents.use_cases.republish import AT_ONCE, bearing, republish
 
 
 async def take_in_customers(conn: Conn, context: Context, rows: Sequence[CustomerRow]) -> None:
@@ -49,7 +50,7 @@ async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
     """The records of everyone concerned, and what each decision bears on. Raises Moved."""
     found = await state.load(conn, locked.customers)
     locks.must_cover(locked, found.hit)
-    judged = list(judge(context, found))
+    judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
     now = datetime.now(UTC)
     written = await republish(conn, context, found, judged, now)
     bears_on = [

@@ -22,6 +22,7 @@ from kielto.service.audit_store import Audited, Conn
 from kielto.service.audit_walk import Walk
 from kielto.service.bulk import Pace
 from kielto.service.delivery import Stopped
+from kielto.service.turns import in_turns
 
 log = structlog.get_logger(__name__)
 
@@ -182,13 +183,11 @@ class Audit:
         items: list[Item] = []
         for place, records in polled.items():
             family, at = self._topics[place.topic], self.positions[place.topic, place.partition]
-            for number, record in enumerate(records):
+            async for record in in_turns(records, _AT_ONCE):
                 if record.offset < at.offset:
                     continue  # set back by the broker: examined before
                 where = Place(family, place.topic, at.topic_id, place.partition, record.offset)
                 items.append(Item(where, read(family, record)))
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
         if items:
             await self._note(items)
             self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_WAITS))

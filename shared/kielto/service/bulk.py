@@ -20,6 +20,7 @@ from kielto.service.delivery import Delivered, Message, Stopped, deliver
 from kielto.service.marks import Leader, OpenRecord
 from kielto.service.refused import Refusals
 from kielto.service.snapshots import Snapshots
+from kielto.service.turns import in_turns
 
 LIMIT = 1000
 BEATS_APART, BEAT_AT_LEAST = 6, 3600.0
@@ -103,13 +104,9 @@ class BulkLane:
         found, self._after, _ = await marks.fetch(
             self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
         )
-        messages: list[Message] = []
-        for start in range(0, len(found), _AT_ONCE):
-            messages += [
-                marks.message(marked, Lane.BULK, self._open_record)
-                for marked in found[start : start + _AT_ONCE]
-            ]
-            await asyncio.sleep(0)
+        messages = [
+            marks.message(marked, Lane.BULK, self._open_record) async for marked in in_turns(found, _AT_ONCE)
+        ]
         delivered = await deliver(self._producer, messages)
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:

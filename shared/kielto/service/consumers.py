@@ -26,7 +26,7 @@ from kielto.service.watch import Restart, Watch, topic_ids
 
 log = structlog.get_logger(__name__)
 
-_BATCH, _BATCH_WAIT_MS = 500, 50
+_BATCH, _BATCH_WAIT_MS = 200, 50
 _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 
