@@ -1,5 +1,8 @@
 """One question about very many customers, answered from the columns: what `Gate.may` says of each."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from kielto.events.topics import PARTITIONS, Lane
@@ -13,8 +16,10 @@ CODES = tuple(Reason)
 """An answer is the place of its reason here."""
 _CODE = {reason: np.uint8(at) for at, reason in enumerate(CODES)}
 _ALLOWED = _CODE[Reason.ALLOWED]
-_IDS, _ROWS = 1 << 17, 1 << 14
+_IDS, _ROWS = 1 << 18, 1 << 14
 """So many at once, that what is made of them on the way stays small."""
+_threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "kielto-batch")
+"""Looking ids up is waiting for memory, which more than one core can do at a time. Started when first used."""
 
 
 def idents(customers: bytes | memoryview) -> tuple[Many, Many]:
@@ -35,10 +40,15 @@ def codes(
     everyone = next((reason for reason in shut if reason), None)
     by_row = np.append(_by_row(follower, shut, permits, ended), _CODE[everyone or Reason.UNKNOWN])
     ids, answers = memoryview(customers), np.empty(len(customers) // 32, np.uint8)
-    for start in range(0, len(answers), _IDS):
-        stop = min(start + _IDS, len(answers))
-        rows = follower.image.find_many(*idents(ids[32 * start : 32 * stop]))
-        answers[start:stop] = by_row[rows]  # -1, the last, is for the unknown
+
+    def answer(start: int) -> None:
+        part = slice(start, min(start + _IDS, len(answers)))
+        rows = follower.image.find_many(*idents(ids[32 * part.start : 32 * part.stop]))
+        answers[part] = by_row[rows]  # -1, the last, is for the unknown
+
+    parts = range(0, len(answers), _IDS)
+    for _ in (_threads.map if len(parts) > 1 else map)(answer, parts):
+        pass
     return answers
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from kielto.subscriber.columns import Many, Rows, Split, memory
 
-_AT_ONCE = 1 << 14
-"""So many, that what is made of them on the way stays in the processor's cache."""
+_AT_ONCE = 1 << 16
+"""So many, that threads seldom meet at the interpreter, and what is made of them on the way stays small."""
 _BUCKET = 8
 """Cells: their tags are one number of 64 bits, compared at once."""
 _RUN = 16

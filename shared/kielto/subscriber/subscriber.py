@@ -142,7 +142,7 @@ class Subscriber:
         """
         if self._gate is None:
             return [Reason.STARTING] * (len(customers) // 32)
-        return [CODES[code] for code in self._gate.may_customers(question, customers).tolist()]
+        return list(map(CODES.__getitem__, self._gate.may_customers(question, customers).tolist()))
 
     def shut(self) -> Reason | None:
         """Why the gate is shut for at least some, or None."""

@@ -13,6 +13,7 @@ from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.subscriber import batch
 from kielto.subscriber.batch import CODES
 from kielto.subscriber.content import ident
 from kielto.subscriber.denials import Denial, Denials, Sent
@@ -399,7 +400,9 @@ def differences(world: World) -> list[object]:
     return found
 
 
-def test_many_customers_are_answered_as_each_is() -> None:
+@pytest.mark.parametrize("at_once", [batch._IDS, 5])
+def test_many_customers_are_answered_as_each_is(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_IDS", at_once)  # fewer than there are: by several threads
     world = crowd()
     assert differences(world) == []
     codes = world.gate.may_customers(ASKED[0], bytes.fromhex(hexes("c0") + hexes("c6") + hexes("nobody")))
