@@ -1,20 +1,24 @@
-"""`python -m services.consents seals …`: check the log of decisions, and show its newest head to keep elsewhere."""
+"""`python -m services.consents seals …`: check the log of decisions, show its newest head to keep elsewhere, end what
+can be proven of one decision.
+"""
 
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from kielto import seals
 from kielto.seals import Head, Keys, Refused
 from kielto.service.keys import KeysError
-from kielto.service.postgres import Pool
+from kielto.service.postgres import Pool, transaction
 from services.consents.store import seals as store
 from services.consents.use_cases.check_seals import Report, check
 from services.consents.use_cases.context import Context
 
-USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head"
+USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
 _SHOWN = 200
 
 
@@ -29,12 +33,14 @@ class Seals:
             match arguments:
                 case ["head"]:
                     return await self._head()
+                case ["erase", decision, why] if why.strip():
+                    return await self._erase(UUID(decision), why)
                 case ["verify", *options]:
                     given = _options(options)
                     if given is not None:
                         return await self._verify(**given)
         except (Refused, OSError, ValueError) as error:
-            print(f"cannot be checked: {error}", file=sys.stderr)
+            print(f"cannot be done: {error}", file=sys.stderr)
             return 1
         print(USAGE)
         return 2
@@ -47,6 +53,15 @@ class Seals:
             return 1
         head = seals.read_head(token, await self._keys(None))
         print(json.dumps({"head": token, **head._asdict()}, indent=1))
+        return 0
+
+    async def _erase(self, decision: UUID, why: str) -> int:
+        async with transaction(self._pool) as conn:
+            erased = await store.erase(conn, decision, why, datetime.now(UTC))
+        if not erased:
+            print("not erased: it is not sealed (yet), or was erased before", file=sys.stderr)
+            return 1
+        print("its salt is erased: the decision holds as before, nothing can be proven of it any more")
         return 0
 
     async def _verify(self, jwks: Path | None = None, anchor: Path | None = None) -> int:

@@ -120,9 +120,11 @@ async def keys(conn: Conn) -> list[dict[str, Any]]:
     return [json.loads(row["jwk"]) for row in rows]
 
 
-async def erase(conn: Conn, decision: UUID, why: str, at: datetime) -> None:
-    """Forget the salt, so that the decision's leaf says nothing any more. Whoever erases the row erases it, too."""
-    await conn.execute(_ERASE, decision, at, why)
+async def erase(conn: Conn, decision: UUID, why: str, at: datetime) -> bool:
+    """Forget the salt of a sealed decision, so that its leaf says nothing any more. Whoever erases the row erases
+    it, too. Whether there was one.
+    """
+    return await conn.fetchval(_ERASE, decision, at, why) is not None
 
 
 def _kept(node: Node) -> tuple[int, int, int]:
@@ -158,5 +160,7 @@ FROM decisions d LEFT JOIN salts s ON s.decision = d.id LEFT JOIN leaves l ON l.
 WHERE d.id = $1"""
 
 _ERASE = """
-WITH gone AS (DELETE FROM salts WHERE decision = $1)
-INSERT INTO erasures (decision, erased_at, why) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"""
+WITH gone AS (
+    DELETE FROM salts s USING leaves l WHERE s.decision = $1 AND l.decision = s.decision RETURNING s.decision
+)
+INSERT INTO erasures (decision, erased_at, why) SELECT decision, $2, $3 FROM gone RETURNING decision"""

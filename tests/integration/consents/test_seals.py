@@ -312,13 +312,28 @@ async def test_the_command(
     jwks.write_text(json.dumps({"keys": [seals.public_key(KEY)]}))
     assert await command(["verify", "--jwks", str(jwks), "--anchor", str(anchor)]) == 0
     assert "3 sealed decisions under 1 heads" in capsys.readouterr().out
+    assert await command(["erase", str(ids[0]), "ordered by the court"]) == 0
+    assert await command(["erase", str(ids[0]), "again"]) == 1
+    assert await command(["erase", "not-an-id", "a reason"]) == 1
+    [waits] = await decided(world, 1)
+    assert await command(["erase", str(waits), "not sealed yet"]) == 1
+    capsys.readouterr()
+    assert await command(["verify"]) == 0
+    assert "ordered by the court" in capsys.readouterr().out
     await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", ids[1])
     assert await command(["verify"]) == 1
     assert f"WRONG decision {ids[1]} (leaf 1)" in capsys.readouterr().out
     jwks.write_text(json.dumps({"keys": []}))
     assert await command(["verify", "--jwks", str(jwks), "--anchor", str(anchor)]) == 1
     assert "the anchor: is signed by a key" in capsys.readouterr().err
-    for wrong in (["verify", "--anchor"], ["verify", "--else", "x"], [], ["nothing"]):
+    for wrong in (
+        ["erase", str(ids[1])],
+        ["erase", str(ids[1]), " "],
+        ["verify", "--anchor"],
+        ["verify", "--else", "x"],
+        [],
+        ["nothing"],
+    ):
         assert await command(wrong) == 2
 
 
