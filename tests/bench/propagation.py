@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -50,7 +49,7 @@ async def _measure(stack: Stack, folder: Path, rounds: int) -> dict[str, float]:
     with _product(stack, folder) as product, _bare(stack, folder) as bare:
         total = BANS * (2 * rounds + 1)
         await product.prepare(total)
-        await _analyse(stack, product.dsn)
+        await _analyse(stack)
         ours: list[list[float]] = []
         floor: list[list[float]] = []
         for number in range(1, rounds + 1):
@@ -82,13 +81,15 @@ async def _measure(stack: Stack, folder: Path, rounds: int) -> dict[str, float]:
     }
 
 
-async def _analyse(stack: Stack, dsn: str) -> None:
-    """What autovacuum does within a minute: the planner knows how large the tables of consents are. The bare way's
-    plans do not depend on it.
-    """
-    connection = await asyncpg.connect(stack.postgres.dsn(urlsplit(dsn).path.removeprefix("/")))
-    await connection.execute("ANALYZE")
+async def _analyse(stack: Stack) -> None:
+    """What autovacuum does within a minute, for all databases of both ways: the planner knows how large tables are."""
+    connection = await asyncpg.connect(stack.postgres.dsn())
+    names = await connection.fetch("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")
     await connection.close()
+    for (name,) in names:
+        connection = await asyncpg.connect(stack.postgres.dsn(name))
+        await connection.execute("ANALYZE")
+        await connection.close()
 
 
 class Side:
@@ -128,7 +129,6 @@ class Product(Side):
     def __init__(self, services: Services, times: Path) -> None:
         super().__init__(times, self._ban)
         self._services, self.count = services, 0
-        self.dsn = services.dsns["consents"]
         self._http = httpx.AsyncClient(timeout=60)
         self._bearer = {"Authorization": f"Bearer {token.issue(token.ROLES, subject='bench')}"}
         self._keys = Keys.load(services.keys_folder / "services.keys.json")

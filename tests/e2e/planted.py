@@ -101,6 +101,16 @@ def no_epoch() -> None:
     Epochs.ensure = planted  # type: ignore[method-assign]
 
 
+def epoch_of_the_database() -> None:
+    """A new epoch is above that of the backup, whatever the topics hold: the same backup gives the same one twice."""
+    from kielto.service import own_topics
+
+    async def planted(*_: Any, **__: Any) -> int:
+        return 0
+
+    own_topics.highest_epoch = planted
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "slow-bulk": slow_bulk,
     "slow-relay": slow_relay,
@@ -108,6 +118,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "no-version-guard": no_version_guard,
     "default-acknowledgement": default_acknowledgement,
     "no-epoch": no_epoch,
+    "epoch-of-the-database": epoch_of_the_database,
 }
 
 

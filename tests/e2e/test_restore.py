@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CUSTOMERS = 30
 BAN: dict[str, Any] = {"act": "ban"}
 WATCHED = ("kauppa-crm", IN_MEMORY)
-NO_EPOCH = dict.fromkeys(("customers", *RELAYS), "no-epoch")
+CONSENT = {"act": "consent", "reach": "company", "purposes": ["own_marketing"], "channels": ["email"]}
 
 
 @pytest.fixture
@@ -211,9 +211,10 @@ async def _restored(cluster: RestoredCluster) -> int:
 
 class TestPlanted:
     @pytest.fixture
-    def bugs(self) -> dict[str, str]:
-        return NO_EPOCH
+    def bugs(self, request: pytest.FixtureRequest) -> dict[str, str]:
+        return dict.fromkeys(("customers", *RELAYS), request.param)
 
+    @pytest.mark.parametrize("bugs", ["no-epoch"], indirect=True)
     async def test_a_restore_without_an_epoch_is_caught(
         self, cluster: RestoredCluster, own_stack: Stack, tmp_path: Path
     ) -> None:
@@ -227,12 +228,31 @@ class TestPlanted:
         await asyncio.to_thread(put_back, own_stack.postgres, tmp_path / "backup")
         await in_epoch(cluster, 1)
         # They come to be known as somebody else says something about them: the version is used a second time.
-        consent = {"act": "consent", "reach": "company", "purposes": ["own_marketing"], "channels": ["email"]}
-        await give(driver, range(6, 10), "http", consent | {"company": "kauppa"})
+        await give(driver, range(6, 10), "http", CONSENT | {"company": "kauppa"})
         wrong = await found_wrong(cluster, driver, watch)
         await watch.stop()
         print(f"\nwithout an epoch: {len(wrong)} findings, as {wrong[:3]}")
         assert any("is lost" in line for line in wrong)
+        assert any("primary" in line for line in wrong)
+
+    @pytest.mark.parametrize("bugs", ["epoch-of-the-database"], indirect=True)
+    async def test_one_backup_that_gives_one_epoch_twice_is_caught(
+        self, cluster: RestoredCluster, own_stack: Stack, tmp_path: Path
+    ) -> None:
+        driver = Driver(cluster, CUSTOMERS)
+        await driver.bring_customers()
+        watch = Watch(cluster, driver)
+        await banned(driver, watch, cluster)
+        await asyncio.to_thread(copied, own_stack.postgres, tmp_path / "backup")
+        await in_epoch(cluster, 1)
+        for _ in range(2):
+            await banned(driver, watch, cluster)
+            await asyncio.to_thread(put_back, own_stack.postgres, tmp_path / "backup")
+            await in_epoch(cluster, 2)
+            await give(driver, range(20, 24), "http", CONSENT | {"company": "kauppa"})
+        wrong = await found_wrong(cluster, driver, watch)
+        await watch.stop()
+        print(f"\none epoch twice: {len(wrong)} findings, as {wrong[:3]}")
         assert any("primary" in line for line in wrong)
 
 
