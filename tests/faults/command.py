@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -40,14 +41,24 @@ def main(arguments: list[str]) -> int:
         given.pictures.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     skipped: dict[int, str] = {}
+
+    def write() -> None:
+        """After each seed: what stops a long run loses none of them."""
+        if given.json:
+            report = json.dumps(_report(outcomes, skipped, given), indent=2)
+            given.json.write_text(report + "\n", encoding="utf-8")
+
+    def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        write()
+
     try:
         for number in numbers:
             try:
-                outcomes += asyncio.run(
-                    _scenario(SCENARIOS[number], options, folder, given.pictures, console)
-                )
+                asyncio.run(_scenario(SCENARIOS[number], options, folder, given.pictures, console, keep))
             except Skipped as why:
                 skipped[number] = str(why)
+                write()
                 console.print(f"scenario {number} SKIPPED: {why}")
     finally:
         if given.history:
@@ -56,22 +67,22 @@ def main(arguments: list[str]) -> int:
                 shutil.copy(file, given.history)
         shutil.rmtree(folder, ignore_errors=True)
     _table(outcomes, console)
-    if given.json:
-        given.json.write_text(
-            json.dumps(_report(outcomes, skipped, given), indent=2) + "\n", encoding="utf-8"
-        )
     good = bool(outcomes) and all(o.verdict.good for o in outcomes)
     console.print("every promise held" if good else "A PROMISE WAS BROKEN")
     return 0 if good else 1
 
 
 async def _scenario(
-    scenario: Scenario, options: Options, folder: Path, pictures: Path | None, console: Console
-) -> list[Outcome]:
+    scenario: Scenario,
+    options: Options,
+    folder: Path,
+    pictures: Path | None,
+    console: Console,
+    keep: Callable[[Outcome], None],
+) -> None:
     console.rule(f"scenario {scenario.number}: {scenario.title}")
-    outcomes = []
     async for outcome in Run(scenario, options, folder).seeds():
-        outcomes.append(outcome)
+        keep(outcome)
         for fault in outcome.faults:
             console.print(f"  {fault}", style="dim", highlight=False)
         console.print(_line(outcome), highlight=False)
@@ -80,7 +91,6 @@ async def _scenario(
         if pictures is not None:
             title = f"scenario {scenario.number}, seed {outcome.seed}: {scenario.title}"
             draw(outcome.events, title, pictures / f"faults-{scenario.number}-{outcome.seed}.svg")
-    return outcomes
 
 
 def _line(outcome: Outcome) -> str:
