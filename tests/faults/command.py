@@ -20,10 +20,7 @@ from rich.table import Table
 from tests.bench import machine
 from tests.faults.picture import draw
 from tests.faults.run import Options, Outcome, Run, Skipped
-from tests.faults.schedule import SCENARIOS, Scenario
-from tests.faults.world import STALE_SECONDS
-
-FULL_BEAT_STALE = 30.0
+from tests.faults.schedule import SCENARIOS, Scenario, stale_seconds
 
 
 def main(arguments: list[str]) -> int:
@@ -33,8 +30,8 @@ def main(arguments: list[str]) -> int:
     options = Options(seeds, given.decisions, given.factor)
     console = Console(width=max(Console().width, 110))
     console.print(
-        f"scenarios {numbers}, seeds {list(seeds)}, {given.decisions} decisions a seed; a gate's N is "
-        f"{STALE_SECONDS:g} s (scaled by {STALE_SECONDS / FULL_BEAT_STALE:g}), long absences by {given.factor:g}"
+        f"scenarios {numbers}, seeds {list(seeds)}, {given.decisions} decisions a seed; times are scaled by "
+        f"{given.factor:g}, a gate's N is {stale_seconds(given.factor):g} s"
     )
     folder = Path(tempfile.mkdtemp(prefix="kielto-faults-"))
     if given.pictures:
@@ -141,7 +138,7 @@ def _report(outcomes: list[Outcome], skipped: dict[int, str], given: argparse.Na
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine.describe(),
-        "stale_seconds": STALE_SECONDS,
+        "stale_seconds": stale_seconds(given.factor),
         "factor": given.factor,
         "skipped": skipped,
         "seeds": [
@@ -177,7 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=20, help="seeds 1 to N of each scenario (default 20)")
     parser.add_argument("--decisions", type=int, default=210, help="in each seed (default 210)")
     parser.add_argument(
-        "--factor", type=float, default=1 / 60, help="scales long absences (default 1/60; 1 is full)"
+        "--factor",
+        type=float,
+        default=1 / 60,
+        help="scales N and absences (default 1/60, N 3 s; 1 is full, N 30 s)",
     )
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a timeline of each seed, as SVG")
     parser.add_argument("--history", type=Path, metavar="FOLDER", help="keep the histories, as JSON lines")

@@ -14,6 +14,16 @@ SESSION_SECONDS = 10.0
 """Of the services' consumers: a member that is silent for longer is put out of its group."""
 
 
+def stale_seconds(factor: float) -> float:
+    """A gate's N; 30 in the group as it is shipped."""
+    return max(3.0, 30.0 * factor)
+
+
+def beat_seconds(factor: float) -> float:
+    """10 in the group as it is shipped."""
+    return max(0.5, 10.0 * factor)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """From `at`, for `lasts` seconds: `action` (a method of `Injector`) to `whom`."""
@@ -170,8 +180,10 @@ class Scenario:
         return sorted(self.plan(rng, names, self.phase(factor), factor), key=lambda fault: fault.at)
 
     def phase(self, factor: float) -> float:
-        """Seconds of the fault phase; only Kafka's absence is stretched by the factor."""
-        return self.seconds + max(0.0, 600 * factor - 10) if self.plan is kafka_away else self.seconds
+        """Seconds of the fault phase: longer with N, or with Kafka's absence."""
+        if self.plan is kafka_away:
+            return self.seconds + max(0.0, 600 * factor - 10)
+        return self.seconds * stale_seconds(factor) / stale_seconds(0)
 
 
 SCENARIOS = {

@@ -17,10 +17,8 @@ from deploy.local.services import Services
 from deploy.local.stack import Stack
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.faults.proxy import Door
-from tests.faults.schedule import Names, Scenario
+from tests.faults.schedule import Names, Scenario, beat_seconds, stale_seconds
 
-STALE_SECONDS = 3.0
-BEAT_SECONDS = 0.5
 DISK_MIB = 900
 EXTRA = ("consents-extra-0", "consents-extra-1")
 """Consumers of consents that join and leave; not started with the rest."""
@@ -30,13 +28,19 @@ class World(Cluster):
     """`doors` by who comes through them: `consents` (its relays and consumers) and `followers`."""
 
     def __init__(
-        self, stack: Stack, folder: Path, scenario: Scenario, bugs: Mapping[str, str] | None = None
+        self,
+        stack: Stack,
+        folder: Path,
+        scenario: Scenario,
+        factor: float,
+        bugs: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(stack, folder, bugs)
         folder.mkdir(parents=True, exist_ok=True)
         group = folder / "group.yaml"
-        group.write_text(_impatient((ROOT / "group.yaml").read_text(encoding="utf-8")), encoding="utf-8")
-        self.services = Services(stack, folder, beat_seconds=BEAT_SECONDS, group_file=group)
+        shipped = (ROOT / "group.yaml").read_text(encoding="utf-8")
+        group.write_text(_impatient(shipped, factor), encoding="utf-8")
+        self.services = Services(stack, folder, beat_seconds=beat_seconds(factor), group_file=group)
         self.group, self.ports = self.services.group, dict(self.services.ports)
         self.scenario = scenario
         if scenario.own_days:
@@ -97,13 +101,13 @@ def _token_for_days() -> str:
         return token.issue(token.ROLES, subject="faults", seconds=8 * 86_400)
 
 
-def _impatient(text: str) -> str:
+def _impatient(text: str, factor: float) -> str:
     """The shipped group, with a gate that shuts sooner, so that its bound is seen within a test."""
     group = yaml.safe_load(text)
-    group["beat_seconds"] = BEAT_SECONDS
+    group["beat_seconds"] = beat_seconds(factor)
     for subscriber in group["subscribers"]:
-        subscriber["stale_seconds"] = STALE_SECONDS
-        subscriber["deadline_seconds"] = 20
+        subscriber["stale_seconds"] = stale_seconds(factor)
+        subscriber["deadline_seconds"] = max(20.0, subscriber["deadline_seconds"] * factor)
     return yaml.safe_dump(group, allow_unicode=True)
 
 
