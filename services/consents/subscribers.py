@@ -1,7 +1,7 @@
 """Kafka in: translate, one call. What each topic's messages mean here."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
@@ -210,9 +210,14 @@ def _delivery(event: MarketingEvent, meta: Meta) -> deliveries.Delivery:
         campaign=event.campaign,
         channel=event.channel,
         purpose=event.purpose,
-        claimed_at=event.at,
+        claimed_at=max(event.at, _EARLIEST) if event.at < told else min(event.at, told + _LATEST_AHEAD),
         reported_at=told,
     )
+
+
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST_AHEAD = timedelta(days=366)
+"""A sender's clock may be as wrong as it likes; nobody can reckon with the edges of the calendar."""
 
 
 def decision_id(party: str, ident: UUID) -> UUID:

@@ -10,6 +10,7 @@ import orjson
 
 from kielto.events.words import Channel, Purpose
 from kielto.service.postgres import Conn, Pool
+from services.consents.store.closure import HIT
 
 
 class Delivery(NamedTuple):
@@ -44,7 +45,7 @@ async def keep(conn: Conn, deliveries: Sequence[Delivery]) -> None:
 
 
 async def hear(conn: "Conn | Pool") -> None:
-    """What was found of those about whom decisions came in since is to be looked at anew."""
+    """What was found of those whom decisions bind that came in since is to be looked at anew."""
     await conn.execute(_HEAR)
 
 
@@ -103,16 +104,20 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[],
     $8::timestamptz[], $9::timestamptz[])
 ON CONFLICT DO NOTHING"""
 
-_HEAR = """
-WITH new AS (
-    DELETE FROM heard RETURNING ref, subject_kind, received_at
-), whom (customer, received_at) AS (
-    SELECT r.customer, new.received_at FROM new JOIN customer_refs r USING (ref)
-    UNION ALL
-    SELECT substr(ref, 3)::uuid, received_at FROM new WHERE subject_kind = 'customer'
-)
+# By whatever id of a person it is that the decision, or the delivery, names them. Reported since the oldest of the
+# decisions: some are looked at in vain.
+_HEAR = f"""
+WITH RECURSIVE new AS (
+    DELETE FROM heard RETURNING ref, received_at
+), seed (id) AS (
+    SELECT r.customer FROM new JOIN customer_refs r USING (ref)
+    UNION
+    SELECT substr(ref, 3)::uuid FROM new WHERE starts_with(ref, 'c:')
+    UNION
+    SELECT r.customer FROM new JOIN restored r ON new.ref = 'r:' || r.decision
+), {HIT}
 UPDATE deliveries d SET found = NULL, round = d.round + 1, look_at = clock_timestamp()
-FROM whom w WHERE d.customer = w.customer AND d.reported_at >= w.received_at"""
+WHERE d.customer = ANY (array(SELECT id FROM hit)) AND d.reported_at >= (SELECT min(received_at) FROM new)"""  # noqa: S608
 
 _TO_JUDGE = """
 SELECT * FROM deliveries WHERE found IS NULL AND look_at <= clock_timestamp() ORDER BY look_at LIMIT $1"""

@@ -6,7 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+import structlog
+
 from kielto.group import Subscriber
+from kielto.service.epoch import NotClaimed
 from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from kielto.subscriber.questions import Reason
 from services.consents import metrics
@@ -16,6 +20,8 @@ from services.consents.store import clearances, deliveries, proof, state
 from services.consents.store.deliveries import Delivery, Evidence
 from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.judge import judge as judge_people
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 3600.0
@@ -45,8 +51,14 @@ async def detect(pool: Pool, context: Context) -> int:
     await deliveries.hear(pool)
     found = await deliveries.to_judge(pool, _AT_ONCE)
     for delivery, round_ in found:
-        async with transaction(pool) as conn:
-            await _detect(conn, context, delivery, round_)
+        try:
+            async with transaction(pool) as conn:
+                await _detect(conn, context, delivery, round_)
+        except (*AWAY, NotClaimed):
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be judged must not keep the others from it
+            log.error("a delivery is not judged", delivery=str(delivery.id), error=type(error).__name__)  # noqa: TRY400
+            await deliveries.later(pool, delivery, AGAIN_SECONDS)
     return len(found)
 
 
@@ -99,11 +111,17 @@ async def _clearance(conn: Conn, context: Context, delivery: Delivery) -> tuple[
         return False, None
     ref = id_ref(party, context.keys.pairwise(party, delivery.customer))
     found = await clearances.at(conn, delivery.company, str(delivery.campaign), delivery.sent_at, [ref])
-    of_channel = [e for e in found if e.clearance["channel"] == delivery.channel]
-    if not of_channel:
+    for_it = [e for e in found if _is_for(e.clearance, delivery)]
+    if not for_it:
         return False, None
-    allowed = any(e.reason is Reason.ALLOWED for e in of_channel)
-    return allowed, of_channel[-1].clearance["id"]
+    allowed = any(e.reason is Reason.ALLOWED for e in for_it)
+    return allowed, for_it[-1].clearance["id"]
+
+
+def _is_for(clearance: asyncpg.Record, delivery: Delivery) -> bool:
+    """Of the same kind of marketing: a yes to another one excuses nothing."""
+    same = (clearance["channel"], clearance["partner"]) == (delivery.channel, delivery.partner)
+    return same and delivery.purpose in (None, clearance["purpose"])
 
 
 async def _where(

@@ -10,7 +10,7 @@ import pytest
 
 from kielto.events.envelope import Read
 from kielto.events.messages import MarketingEvent
-from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.events.words import Act, Channel, Purpose, Reach, Recipient, Status
 from kielto.service.http import Health, create_app
 from kielto.service.inbox import Meta
 from kielto.service.postgres import Pool, transaction
@@ -21,7 +21,9 @@ from services.consents.store.clearances import Asked, Result
 from services.consents.subscribers import MarketingEvents
 from services.consents.use_cases import detect
 from services.consents.use_cases.context import Context, id_ref
+from services.consents.use_cases.take_back import take_back
 from tests.integration.consents.test_api import Tokens, as_
+from tests.integration.consents.test_take_back import listed
 from tests.integration.consents.world import Someone, World
 
 NOW = datetime.now(UTC)
@@ -144,6 +146,68 @@ async def test_a_ban_that_reaches_us_after_the_report(
     assert await found(pool, before) == "not_banned"
 
 
+async def test_a_late_ban_under_another_id_of_the_person(world: World, pool: Pool, context: Context) -> None:
+    survivor, alias = Someone(), Someone()
+    await world.know(survivor, alias)
+    await world.know(survivor, aliases=(alias.id,))
+    await world.know(alias, alias_of=survivor.id, status=Status.ALIAS, points=(), customerships=())
+    told = [await tell(pool, context, who, ago(50), ago(49)) for who in (survivor, alias)]
+    assert [await found(pool, ident) for ident in told] == ["not_banned"] * 2
+
+    await world.decide(world.by_id(alias), received_at=ago(100))
+    await detect.detect(pool, context)
+    assert await opened(pool) == set(told)
+
+
+async def test_a_late_ban_of_an_organisation(world: World, pool: Pool, context: Context) -> None:
+    organisation, contact = Someone(), Someone()
+    await world.know(organisation, recipient=Recipient.LEGAL)
+    await world.know(contact, recipient=Recipient.CONTACT, organisation=organisation.id)
+    ident = await tell(pool, context, contact, ago(50), ago(49))
+    assert await found(pool, ident) == "not_banned"
+
+    await world.decide(world.by_id(organisation), received_at=ago(100))
+    await detect.detect(pool, context)
+    assert await opened(pool) == {ident}
+
+
+async def test_a_ban_that_is_taken_in_again_after_a_restore(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    kept = {key: one._replace(at=ago(100)) for key, one in (await listed(world, who)).items()}
+    await pool.execute("TRUNCATE decision_records, decisions, evidence, restored, salts, unsealed, heard")
+    await pool.execute("DELETE FROM records")
+    await world.know(who)
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    assert await found(pool, ident) == "not_banned"
+
+    await take_back(pool, context, kept, 1)
+    await detect.detect(pool, context)
+    assert await opened(pool) == {ident}
+
+
+@pytest.mark.parametrize("claimed", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_a_clock_at_the_edge_of_the_calendar_stops_nothing(
+    world: World, pool: Pool, context: Context, who: Someone, claimed: str
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    await tell(pool, context, who, datetime.fromisoformat(claimed), ago(49))
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    assert await found(pool, ident) == "after_ban"
+
+
+async def test_one_that_cannot_be_judged_keeps_no_other_waiting(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    broken = await tell(pool, context, who, ago(50), ago(49))
+    await pool.execute("UPDATE deliveries SET claimed_at = '-infinity', found = NULL, look_at = 'epoch'")
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    assert await found(pool, ident) == "after_ban"
+    assert await found(pool, broken) is None
+
+
 async def test_somebody_whom_we_come_to_know_later(world: World, pool: Pool, context: Context) -> None:
     late = Someone(("kauppa",))
     await world.decide(world.by_id(late), received_at=ago(100))
@@ -167,6 +231,20 @@ async def test_a_clearance_that_was_valid_is_the_bound(
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(101), ago(41))
     assert await found(pool, await tell(pool, context, who, ago(45), ago(44))) == "within_bound"
     assert await found(pool, await tell(pool, context, who, ago(40), ago(39))) == "after_ban"
+
+
+async def test_a_clearance_of_other_marketing_excuses_nothing(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), Act.OPT_OUT, received_at=ago(100))  # partners' marketing alone
+    ref = id_ref("company.kauppa", world.key("company.kauppa", who))
+    asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
+    async with transaction(pool) as conn:
+        await clearances.add(conn, uuid4(), asked, 60, [Result(ref, Reason.ALLOWED, None)])
+        await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))
+    given = {"purpose": Purpose.PARTNER_MARKETING, "partner": "matkat"}
+    ident = await tell(pool, context, who, ago(45), ago(44), **given)
+    assert await found(pool, ident) == "after_ban"
 
 
 async def test_a_decision_that_comes_while_it_is_judged(
