@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import asyncpg
+import structlog
+
 from kielto.events.control import BUCKETS, Reconcile
 from kielto.events.messages import StoreDigest, StoreListing
 from kielto.events.records import Permissions
@@ -23,6 +26,8 @@ from services.consents.model.reconcile import Difference, Held, above, compare, 
 from services.consents.store import reconciliation as store
 from services.consents.use_cases.acknowledge import UnknownSubscriber
 from services.consents.use_cases.context import Context
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 FOLLOW_UP_SECONDS = 60.0
@@ -85,12 +90,24 @@ async def judge_one(pool: Pool, context: Context) -> bool:
         subscriber = next((s for s in context.group.subscribers if s.id == answer.subscriber), None)
         if subscriber is None:
             found = (0, 0, 0)  # it has left the group meanwhile
-        elif answer.kind == "digest":
-            found = await _digest(conn, subscriber, answer, StoreDigest.model_validate_json(answer.message))
         else:
-            found = await _listing(conn, subscriber, answer, StoreListing.model_validate_json(answer.message))
+            found = await _judge(conn, subscriber, answer)
         await store.judged(conn, answer, found)
         return True
+
+
+async def _judge(conn: Conn, subscriber: Subscriber, answer: store.Answer) -> tuple[int, int, int]:
+    """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
+    try:
+        async with conn.transaction():
+            if answer.kind == "digest":
+                return await _digest(
+                    conn, subscriber, answer, StoreDigest.model_validate_json(answer.message)
+                )
+            return await _listing(conn, subscriber, answer, StoreListing.model_validate_json(answer.message))
+    except asyncpg.DataError:
+        log.warning("an answer that cannot be judged", subscriber=answer.subscriber, ask=str(answer.ask))
+        return 0, 0, 0
 
 
 async def _digest(
