@@ -56,6 +56,10 @@ def router(live: Live, context: Context) -> APIRouter:
         """
         watcher, whose = watching
         until = time.monotonic() + STREAM_SECONDS
+        try:
+            await watcher.begun(STREAM_SECONDS)
+        except TimeoutError:
+            return
         yield ServerSentEvent(comment="watching", retry=1000)
         while (left := until - time.monotonic()) > 0:
             try:

@@ -59,6 +59,15 @@ class Watcher:
         self._party = party
         self._queue: asyncio.Queue[Told | None] = asyncio.Queue(KEPT + 1)
         self._ended = False
+        self._begun = asyncio.Event()
+
+    async def begun(self, seconds: float) -> None:
+        """From then on nothing is missed; or it is over. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            await self._begun.wait()
+
+    def begin(self) -> None:
+        self._begun.set()
 
     async def next(self, seconds: float) -> Told | None:
         """None: it is over. Raises TimeoutError."""
@@ -78,6 +87,7 @@ class Watcher:
     def end(self) -> None:
         if not self._ended:
             self._ended = True
+            self._begun.set()
             self._queue.put_nowait(None)
 
     def _may_see(self, told: Told) -> bool:
@@ -105,6 +115,7 @@ class Live:
         self._party_of = {s.id: s.party for s in self._subscribers}
         self._watchers: set[Watcher] = set()
         self._watched = asyncio.Event()
+        self._listening = False
         self._life = uuid4().hex[:8]
         self._told: deque[Told] = deque(maxlen=KEPT)
         self._count = 0
@@ -126,6 +137,8 @@ class Live:
             watcher.tell(told)
         self._watchers.add(watcher)
         self._watched.set()
+        if self._listening:
+            watcher.begin()
         try:
             yield watcher
         finally:
@@ -161,12 +174,16 @@ class Live:
         """As long as somebody watches."""
         async with self._pool.acquire() as conn:
             await conn.add_listener("proof", self._notified)
+            self._listening = True
+            for watcher in self._watchers:
+                watcher.begin()
             try:
                 while self._watchers:
                     began = time.monotonic()
                     await self._look(conn)
                     await asyncio.sleep(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))
             finally:
+                self._listening = False
                 self._forget()
                 if not conn.is_closed():
                     await conn.remove_listener("proof", self._notified)

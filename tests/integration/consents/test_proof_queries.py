@@ -242,6 +242,23 @@ async def test_live_over_http(
     assert f"id: {live._life}-" in answer.text
 
 
+async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool, context: Context) -> None:
+    live = Live(pool, context)
+    with live.watch(None, None) as watcher:
+        with pytest.raises(TimeoutError):
+            await watcher.begun(0.2)
+        running = asyncio.create_task(live.run())
+        await watcher.begun(10)
+        said = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+        assert await pool.fetchval(said) == 1
+        with live.watch(None, None) as second:
+            await second.begun(0)
+    running.cancel()
+    await asyncio.wait([running])
+    with live.watch(None, None) as late, pytest.raises(TimeoutError):
+        await late.begun(0.2)
+
+
 async def test_watchers_are_bounded_and_let_go(
     world: World, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
