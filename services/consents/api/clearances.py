@@ -170,7 +170,7 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
         except _Refused as refused:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
         found = await cleared(pool, company, given.campaign, given.at, refs)
-        shown = [_shown(one, context, caller) for one in found]
+        shown = [_shown(one, context, caller) for one in found if one.asked.channel == given.channel]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 
     return routes

@@ -48,11 +48,12 @@ class Found(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`holder`: whose record decided; None: nobody's."""
+    """`holder`: whose record decided; None: nobody's. `others`: who has the same address and allows, too."""
 
     ref: str
     reason: Reason
     holder: Holder | None
+    others: tuple[Holder, ...] = ()
 
 
 class Asked(NamedTuple):
@@ -118,9 +119,19 @@ SELECT r.key, array(SELECT d.decision FROM decision_records d
 FROM records r WHERE r.family = $1 AND r.key >= $2 AND r.key <= $2 || repeat('f', 48)
     AND starts_with(r.key, $2)"""
 
+# Of the whole person, by whichever of their ids they are named: they may have been merged since.
 _KEYS = """
-SELECT DISTINCT substr(i.ref, length($2) + 1) AS key FROM customer_refs r JOIN customer_refs i USING (customer)
-WHERE r.ref = ANY ($1::text[]) AND starts_with(i.ref, $2)"""
+WITH RECURSIVE person (id) AS (
+    SELECT customer FROM customer_refs WHERE ref = ANY ($1::text[])
+    UNION
+    SELECT next.id FROM person CROSS JOIN LATERAL (
+        SELECT c.alias_of FROM customers c WHERE c.id = person.id AND c.alias_of IS NOT NULL
+        UNION ALL
+        SELECT c.id FROM customers c WHERE c.alias_of = person.id
+    ) AS next (id)
+)
+SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
+WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""
 
 
 async def lock(conn: Conn, refs: Sequence[str]) -> set[str]:
@@ -191,7 +202,10 @@ def _hash(ref: str) -> bytes:
 
 
 def _packed(result: Result) -> bytes:
-    holder = result.holder
+    return b"".join(_entry(result, holder) for holder in (result.holder, *result.others))
+
+
+def _entry(result: Result, holder: Holder | None) -> bytes:
     key = bytes.fromhex(holder.key)[:8] if holder else _NOBODY
     epoch, n = holder.version if holder else (0, 0)
     return _ENTRY.pack(_hash(result.ref), key, _CODES[result.reason], epoch, n)

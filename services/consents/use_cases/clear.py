@@ -155,7 +155,7 @@ class _Judge:
             reason = gate.may(_about(wanted.question, holder)).reason
             if reason is not Reason.ALLOWED:
                 return Result(wanted.ref, Reason.DENIED, holder)
-        return Result(wanted.ref, reason, held[0] if held else None)
+        return Result(wanted.ref, reason, held[0] if held else None, tuple(held[1:]))
 
 
 def _about(question: Question, holder: Holder) -> Question:

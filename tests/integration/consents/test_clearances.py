@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.events.words import Act, Channel, Purpose, Reach, Status
 from kielto.service.http import Health, create_app
 from kielto.service.postgres import Pool, open_pool, transaction
 from kielto.subscriber import Answer, Clearance, Question, Reason
@@ -259,6 +259,42 @@ async def test_what_was_cleared_is_found_by_every_name(
         assert await found(http, {"customer": key}, **miss) == {"allowed": False, "clearances": []}
     size = await pool.fetchval("SELECT octet_length(recipients) / 2 FROM clearances")
     assert size <= 40
+
+
+async def test_a_clearance_of_another_channel_is_none(http: httpx.AsyncClient, world: World) -> None:
+    who = Someone()
+    await world.know(who)
+    await world.decide(world.by_id(who), channels=(Channel.SMS,))
+    given = {"customer": world.key("company.kauppa", who)}
+    assert await reasons(http, given) == ["allowed"]
+    assert (await found(http, given))["allowed"]
+    assert await found(http, given, channel="sms") == {"allowed": False, "clearances": []}
+
+
+async def test_what_was_cleared_by_an_address_is_found_of_each_who_has_it(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    one, other = Someone(phone="+358401112223"), Someone(phone="+358401112223")
+    await world.know(one, other)
+    assert await reasons(http, {"address": one.phone}) == ["allowed"]
+    for who in (one, other):
+        shown = await found(http, {"customer": world.key("company.kauppa", who)})
+        assert shown["allowed"]
+        assert world.key("company.kauppa", who) in {c["record"]["key"] for c in shown["clearances"]}
+
+
+async def test_what_was_cleared_before_a_merge_is_found_of_the_survivor(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    survivor, alias = Someone(), Someone()
+    await world.know(survivor, alias)
+    gone = {"customer": world.key("company.kauppa", alias)}
+    assert await reasons(http, gone) == ["allowed"]
+    before = await found(http, gone)
+    await world.know(survivor, aliases=(alias.id,))
+    await world.know(alias, alias_of=survivor.id, status=Status.ALIAS, points=(), customerships=())
+    for name in (gone, {"customer": world.key("company.kauppa", survivor)}, {"address": survivor.phone}):
+        assert await found(http, name, at=before["clearances"][0]["at"]) == before
 
 
 async def test_the_library_asks_for_those_whom_the_gate_lets_through(
