@@ -5,7 +5,6 @@ can be proven of one decision.
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,10 +12,11 @@ from uuid import UUID
 from kielto import seals
 from kielto.seals import Head, Keys, Refused
 from kielto.service.keys import KeysError
-from kielto.service.postgres import Pool, transaction
+from kielto.service.postgres import Pool
 from services.consents.store import seals as store
 from services.consents.use_cases.check_seals import Report, check
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.seal import erase
 
 USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
 _SHOWN = 200
@@ -56,9 +56,7 @@ class Seals:
         return 0
 
     async def _erase(self, decision: UUID, why: str) -> int:
-        async with transaction(self._pool) as conn:
-            erased = await store.erase(conn, decision, why, datetime.now(UTC))
-        if not erased:
+        if not await erase(self._pool, self._context.keys.seal_key, decision, why):
             print("not erased: it is not sealed (yet), or was erased before", file=sys.stderr)
             return 1
         print("its salt is erased: the decision holds as before, nothing can be proven of it any more")

@@ -18,6 +18,7 @@ from joserfc.jwk import OKPKey
 
 HEAD = "kielto-head"
 PROOF = "kielto-proof"
+ERASURE = "kielto-erasure"
 """`typ` of each signature, so that none can stand for another."""
 
 _ALGORITHM = "Ed25519"

@@ -166,10 +166,10 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
             raise invalid("company", "is a company of the group")
         caller.must_act_for(company)
         try:
-            refs, _ = _named(given.recipient, given.channel, context, company)
+            refs, _, address = _named(given.recipient, given.channel, context, company)
         except _Refused as refused:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
-        found = await cleared(pool, company, given.campaign, given.at, refs)
+        found = await cleared(pool, company, given.campaign, given.at, refs, address)
         shown = [_shown(one, context, caller) for one in found if one.asked.channel == given.channel]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 
@@ -209,7 +209,7 @@ def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wante
     errors: list[FieldError] = []
     for index, one in enumerate(given.recipients):
         try:
-            refs, digest = _named(one, given.channel, context, company)
+            refs, digest, address = _named(one, given.channel, context, company)
         except _Refused as refused:
             errors.append(FieldError(f"recipients.{index}.{refused.field}", refused.rule))
             if len(errors) == _ERRORS:
@@ -225,7 +225,7 @@ def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wante
             partner=given.partner,
             mode=given.mode,
         )
-        wanted.append(Wanted(refs[0], question, digest))
+        wanted.append(Wanted(refs[0], question, digest, address))
     if errors:
         raise Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
     return wanted
@@ -239,8 +239,8 @@ class _Refused(Exception):
 
 def _named(
     one: GivenRecipient, channel: Channel, context: Context, company: str
-) -> tuple[list[str], bytes | None]:
-    """What names the recipient, the nearest first, and the digest of the address. Raises _Refused."""
+) -> tuple[list[str], bytes | None, str | None]:
+    """What names the recipient, the nearest first; the digest of the address, and its ref. Raises _Refused."""
     refs: list[str] = []
     if one.customer is not None:
         refs.append(id_ref(f"company.{company}", one.customer))
@@ -248,16 +248,17 @@ def _named(
         number = _digest("number", PointKind.NUMBER, f"{company}:{one.number}", "FI")
         refs.append(number_subject(context.keys, company, number).ref)
     if one.address is None:
-        return refs, None
+        return refs, None, None
     kind = _KIND_OF.get(channel)
     if kind not in (PointKind.EMAIL, PointKind.PHONE):
         if not refs:
             raise _Refused("address", "needs customer or number beside it on this channel")
         if len(one.address) != 64 or not set(one.address) <= set("0123456789abcdef"):
             raise _Refused("address", "is the point itself on this channel, 64 hexadecimal digits")
-        return refs, None
+        return refs, None, one.address
     digest = _digest("address", kind, one.address, context.group.company(company).country)
-    return [*refs, point_subject(context.keys, kind, digest).ref], digest
+    point = point_subject(context.keys, kind, digest).ref
+    return [*refs, point], digest, point
 
 
 def _digest(field: str, kind: PointKind, value: str, country: str) -> bytes:

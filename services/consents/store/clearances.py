@@ -19,9 +19,11 @@ from kielto.service.postgres import Conn, Pool
 from kielto.subscriber.questions import Reason
 from services.consents.store.locks import Moved
 
-_ENTRY = Struct(">8s8sBIQ")
-"""Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n."""
-_NOBODY = bytes(8)
+_ENTRY = Struct(">8s8sBIQ8s")
+"""Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n; hash of the address's
+ref, if one was asked about."""
+_FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
+_NOBODY = _NO_ADDRESS = bytes(8)
 LONGEST_SECONDS = 300
 """No clearance is valid for longer, so the record of one is found by its time alone."""
 _REASONS = {1: Reason.ALLOWED, 2: Reason.DENIED, 3: Reason.UNKNOWN}
@@ -48,12 +50,14 @@ class Found(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`holder`: whose record decided; None: nobody's. `others`: who has the same address and allows, too."""
+    """`holder`: whose record decided; None: nobody's. `others`: who has the same address and allows, too. `address`:
+    its ref, if one was asked about."""
 
     ref: str
     reason: Reason
     holder: Holder | None
     others: tuple[Holder, ...] = ()
+    address: str | None = None
 
 
 class Asked(NamedTuple):
@@ -101,8 +105,8 @@ _SAID = "SELECT * FROM decisions WHERE ref = ANY ($1::text[])"
 
 _ADD = """
 INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
-    at, valid_until, recipients)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + make_interval(secs => $10), $11
+    at, valid_until, recipients, form)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + make_interval(secs => $10), $11, 2
 FROM clock_timestamp() AS t
 RETURNING (SELECT epoch FROM current_epoch WHERE checked) AS epoch, CASE
     WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
@@ -172,16 +176,18 @@ async def add(conn: Conn, ident: UUID, asked: Asked, valid_seconds: float, resul
         raise NotClaimed
 
 
-async def at(conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str]) -> list[Entry]:
+async def at(
+    conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str], address: str | None = None
+) -> list[Entry]:
     """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
-    then."""
+    then. With the ref of an address, nothing that was asked about another one."""
     prefix = f"i:company.{company}:"
     keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix)}
     asked = {_hash(ref) for ref in refs}
     return [
         entry
         for row in await conn.fetch(_AT, company, campaign, when)
-        for entry in _matching(row, asked, keys)
+        for entry in _matching(row, asked, keys, _address(address))
     ]
 
 
@@ -208,10 +214,15 @@ def _packed(result: Result) -> bytes:
 def _entry(result: Result, holder: Holder | None) -> bytes:
     key = bytes.fromhex(holder.key)[:8] if holder else _NOBODY
     epoch, n = holder.version if holder else (0, 0)
-    return _ENTRY.pack(_hash(result.ref), key, _CODES[result.reason], epoch, n)
+    return _ENTRY.pack(_hash(result.ref), key, _CODES[result.reason], epoch, n, _address(result.address))
 
 
-def _matching(row: asyncpg.Record, asked: set[bytes], keys: set[bytes]) -> Iterator[Entry]:
-    for ref, key, code, epoch, n in _ENTRY.iter_unpack(row["recipients"]):
-        if ref in asked or key in keys:
+def _address(ref: str | None) -> bytes:
+    return _hash(ref) if ref else _NO_ADDRESS
+
+
+def _matching(row: asyncpg.Record, asked: set[bytes], keys: set[bytes], address: bytes) -> Iterator[Entry]:
+    for ref, key, code, epoch, n, *about in _FORMS[row["form"]].iter_unpack(row["recipients"]):
+        another = about and _NO_ADDRESS not in (address, about[0]) and about[0] != address
+        if (ref in asked or key in keys) and not another:
             yield Entry(row, _REASONS[code], None if key == _NOBODY else key.hex(), Version(epoch, n))

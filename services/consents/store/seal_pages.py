@@ -21,7 +21,7 @@ class Signed(NamedTuple):
 
 
 async def leaves(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
-    """`index`, `of` (whose it is) and `leaf` (its commitment), with that decision's row, `salt`, `erased_at`, `why`."""
+    """`index`, `of` (whose it is) and `leaf` (its commitment), with that decision's row, its salt, its erasure."""
     after = -1
     while rows := await conn.fetch(_LEAVES, after, _PAGE):
         yield rows
@@ -61,7 +61,7 @@ async def outside(conn: Conn) -> list[UUID]:
 
 
 _OF = """
-s.salt, e.erased_at, e.why, d.* FROM {0} l
+s.salt, e.erased_at, e.why, e.signed, d.* FROM {0} l
 LEFT JOIN salts s ON s.decision = l.decision LEFT JOIN erasures e ON e.decision = l.decision
 LEFT JOIN decisions d ON d.id = l.decision"""
 

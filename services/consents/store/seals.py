@@ -120,11 +120,11 @@ async def keys(conn: Conn) -> list[dict[str, Any]]:
     return [json.loads(row["jwk"]) for row in rows]
 
 
-async def erase(conn: Conn, decision: UUID, why: str, at: datetime) -> bool:
+async def erase(conn: Conn, decision: UUID, why: str, at: datetime, signed: str) -> bool:
     """Forget the salt of a sealed decision, so that its leaf says nothing any more. Whoever erases the row erases
     it, too. Whether there was one.
     """
-    return await conn.fetchval(_ERASE, decision, at, why) is not None
+    return await conn.fetchval(_ERASE, decision, at, why, signed) is not None
 
 
 def _kept(node: Node) -> tuple[int, int, int]:
@@ -163,4 +163,4 @@ _ERASE = """
 WITH gone AS (
     DELETE FROM salts s USING leaves l WHERE s.decision = $1 AND l.decision = s.decision RETURNING s.decision
 )
-INSERT INTO erasures (decision, erased_at, why) SELECT decision, $2, $3 FROM gone RETURNING decision"""
+INSERT INTO erasures (decision, erased_at, why, signed) SELECT decision, $2, $3, $4 FROM gone RETURNING decision"""

@@ -17,6 +17,7 @@ from kielto.service.postgres import Conn, Pool
 from services.consents.model.statement import commit
 from services.consents.store import seal_pages as pages
 from services.consents.store.seal_pages import Signed
+from services.consents.use_cases.seal import erasure
 
 _LATE = timedelta(hours=1)
 
@@ -88,13 +89,23 @@ class _Check:
 
     def _said(self, row: Any, name: str) -> None:
         if row["erased_at"] is not None and row["salt"] is None:
-            self.report.erased.append(f"{name}: erased {row['erased_at']:%Y-%m-%d %H:%M} UTC, {row['why']}")
+            self._erased(row, name)
         elif row["id"] is None:
             self.found(f"{name}: its row is gone")
         elif row["salt"] is None:
             self.found(f"{name}: its salt is gone, and no erasure is recorded")
         elif row["leaf"] is not None and commit(row, row["salt"]) != row["leaf"]:
             self.found(f"{name}: is not what was committed when it was received")
+
+    def _erased(self, row: Any, name: str) -> None:
+        try:
+            said = seals.opened(row["signed"] or "", self._keys, seals.ERASURE)
+        except Refused as error:
+            self.found(f"{name}: its erasure: {error}")
+            return
+        if said != erasure(row["of"], row["erased_at"], row["why"]):
+            self.found(f"{name}: its erasure: was signed for another one")
+        self.report.erased.append(f"{name}: erased {row['erased_at']:%Y-%m-%d %H:%M} UTC, {row['why']}")
 
     def head_is_due(self) -> bool:
         return self.signed is not None and self.tree.size >= self.signed.size

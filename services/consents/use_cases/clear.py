@@ -47,11 +47,17 @@ class Overdue(Exception):
 
 
 class Wanted(NamedTuple):
-    """A recipient: `ref` names whom the company means; `question` is the gate's. `digest`: of the address, if any."""
+    """A recipient: `ref` names whom the company means; `question` is the gate's. `digest`: of the address, if any;
+    `address`: its ref."""
 
     ref: str
     question: Question
     digest: bytes | None
+    address: str | None = None
+
+
+_OTHERS = 20
+"""Of those who have an address with somebody else, so many are recorded besides: no batch's record is too large."""
 
 
 class Cleared(NamedTuple):
@@ -154,8 +160,9 @@ class _Judge:
         for holder in held:
             reason = gate.may(_about(wanted.question, holder)).reason
             if reason is not Reason.ALLOWED:
-                return Result(wanted.ref, Reason.DENIED, holder)
-        return Result(wanted.ref, reason, held[0] if held else None, tuple(held[1:]))
+                return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
+        others = tuple(held[1 : 1 + _OTHERS])
+        return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
 
 
 def _about(question: Question, holder: Holder) -> Question:

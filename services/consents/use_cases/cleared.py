@@ -29,11 +29,14 @@ class Shown(NamedTuple):
     record: Evidence | None
 
 
-async def cleared(pool: Pool, company: str, campaign: str, at: datetime, refs: Sequence[str]) -> list[Shown]:
-    """Every clearance of the campaign that was valid at the time and answered about any of these refs."""
+async def cleared(
+    pool: Pool, company: str, campaign: str, at: datetime, refs: Sequence[str], address: str | None
+) -> list[Shown]:
+    """Every clearance of the campaign that was valid at the time and answered about any of these refs; with the ref of
+    an address, about none but that."""
     async with pool.acquire() as conn:
         shown = []
-        for entry in await clearances.at(conn, company, campaign, at, refs):
+        for entry in await clearances.at(conn, company, campaign, at, refs, address):
             record = None
             if entry.key is not None:
                 family = f"company.{company}"

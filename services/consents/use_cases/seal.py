@@ -6,6 +6,7 @@ the transaction.
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import UUID
 
 import structlog
 from joserfc.jwk import OKPKey
@@ -45,6 +46,23 @@ async def seal_for_ever(pool: Pool, context: Context, seconds: float) -> None:
             pass
         metrics.unsealed_decisions.set(await _count(pool))
         await asyncio.sleep(seconds)
+
+
+async def erase(pool: Pool, key: OKPKey, decision: UUID, why: str) -> bool:
+    """Forget the salt of a sealed decision: the decision holds as before, nothing can be proven of it any more.
+
+    Signed, since whoever can delete a row could write that it was erased. Whether there was a salt.
+    """
+    at = datetime.now(UTC)
+    signed = seals.sign(erasure(decision, at, why), key, seals.ERASURE)
+    async with transaction(pool) as conn:
+        await store.note_key(conn, key.thumbprint(), seals.public_key(key))
+        return await store.erase(conn, decision, why, at, signed)
+
+
+def erasure(decision: UUID, at: datetime, why: str) -> dict[str, str]:
+    """What is signed of an erasure."""
+    return {"decision": str(decision), "erased_at": instant(at), "why": why}
 
 
 async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:

@@ -206,6 +206,19 @@ async def test_only_a_campaign_system_or_a_desk_of_the_company(http: httpx.Async
     assert answer.json()["results"] == [{"allowed": False, "reason": "unknown"}]
 
 
+async def test_another_address_was_not_cleared(http: httpx.AsyncClient, world: World) -> None:
+    who, other = Someone(), "+358409998887"
+    await world.know(who)
+    key = world.key("company.kauppa", who)
+    assert await reasons(http, {"customer": key, "address": who.phone}) == ["allowed"]
+    assert not (await found(http, {"customer": key, "address": other}))["allowed"]
+    for name in ({"customer": key, "address": who.phone}, {"customer": key}, {"address": who.phone}):
+        assert (await found(http, name))["allowed"], name
+    assert await reasons(http, {"customer": key}, campaign="summer") == ["allowed"]
+    whole = await found(http, {"customer": key, "address": who.phone}, campaign="summer")
+    assert whole["allowed"], "every address of the channel was asked about"
+
+
 async def test_an_answer_is_never_given_again(http: httpx.AsyncClient, world: World) -> None:
     """The same Idempotency-Key: an older answer would be valid for longer than it says."""
     who = Someone()
@@ -315,7 +328,7 @@ async def test_the_library_asks_for_those_whom_the_gate_lets_through(
     questions = [Question(Purpose.OWN_MARKETING, Channel.PHONE, address=x.phone) for x in (who, banned, kept)]
     cleared = await Clearance("http://test", token, client=http).clear(may, questions, "spring")
     assert [cleared.may(q).reason for q in questions] == [Reason.ALLOWED, Reason.DENIED, Reason.STALE]
-    assert await pool.fetchval("SELECT octet_length(recipients) FROM clearances") == 2 * 29
+    assert await pool.fetchval("SELECT octet_length(recipients) FROM clearances") == 2 * 37
     assert cleared.clearance(questions[0]) == await pool.fetchval("SELECT id FROM clearances")
 
 

@@ -18,9 +18,8 @@ from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
 from kielto.service.postgres import Pool, transaction
 from services.consents.api import decisions, proofs
-from services.consents.store import seals as store
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.seal import seal
+from services.consents.use_cases.seal import erase, seal
 from tests.integration.consents.test_api import Tokens, as_, ban, problem
 from tests.integration.consents.test_whereabouts import IDS, Log
 from tests.integration.consents.world import Someone, World
@@ -197,8 +196,7 @@ async def test_what_is_not_to_be_had(
     assert problem(await http.get(path))[:2] == (404, "unknown-decision")
     assert problem(await http.get(path, headers=as_("campaigns")))[:2] == (403, "missing-role")
     ident = await sealed_ban(http, world, Someone())
-    async with transaction(pool) as conn:
-        await store.erase(conn, UUID(ident), "asked for", datetime.now(UTC))
+    assert await erase(pool, context.keys.seal_key, UUID(ident), "asked for")
     assert problem(await http.get(f"/consents/decisions/{ident}/proof"))[:2] == (410, "erased")
     old = Context.of(context.group, Keys(context.keys._file.model_copy(update={"seal_key": None})))
     app = create_app(

@@ -23,7 +23,7 @@ from services.consents.store import seals as store
 from services.consents.use_cases import decide as deciding
 from services.consents.use_cases.check_seals import Report, check
 from services.consents.use_cases.context import Context, customer_subject
-from services.consents.use_cases.seal import Broken, seal
+from services.consents.use_cases.seal import Broken, erase, seal
 from tests.integration.consents.conftest import MIGRATIONS
 from tests.integration.consents.world import Someone, World
 
@@ -211,14 +211,27 @@ async def test_nothing_is_sealed_upon_a_log_that_was_changed(
 
 async def test_an_erased_decision_is_no_error(world: World) -> None:
     ids = await sealed(world, 3, 1)
-    async with transaction(world.pool) as conn:
-        await store.erase(conn, ids[1], "ten years are over", datetime.now(UTC))
-        await conn.execute("DELETE FROM decisions WHERE id = $1", ids[1])
+    assert await erase(world.pool, KEY, ids[1], "ten years are over")
+    await world.pool.execute("DELETE FROM decisions WHERE id = $1", ids[1])
     report = await checked(world.pool)
     assert report.findings == []
     assert len(report.erased) == 1
     assert f"decision {ids[1]} (leaf 1): erased" in report.erased[0]
     assert "ten years are over" in report.erased[0]
+
+
+async def test_an_erasure_is_signed(world: World, root: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Whoever can delete what was said could say that it was erased, or for what reason."""
+    ids = await sealed(world, 3)
+    await root.execute("DELETE FROM decisions WHERE id = $1", ids[0])
+    await root.execute("DELETE FROM salts WHERE decision = $1", ids[0])
+    await root.execute("INSERT INTO erasures VALUES ($1, now(), 'asked for')", ids[0])
+    assert await erase(world.pool, KEY, ids[1], "asked for")
+    await root.execute("UPDATE erasures SET why = 'another reason' WHERE decision = $1", ids[1])
+    assert (await checked(world.pool)).findings == [
+        f"decision {ids[0]} (leaf 0): its erasure: its signature is not right",
+        f"decision {ids[1]} (leaf 1): its erasure: was signed for another one",
+    ]
 
 
 async def test_one_that_commits_late_is_sealed_in_the_next_batch(world: World) -> None:
@@ -275,7 +288,7 @@ async def test_decisions_from_before_there_were_seals(
 ) -> None:
     dsn = database("before")
     for file in MIGRATIONS.glob("*.sql"):
-        if file.name != "0004_seals.sql":
+        if "seals" not in file.name and "erasures" not in file.name:
             (tmp_path / file.name).write_text(file.read_text())
     await migrate(dsn, tmp_path)
     pool = await open_pool(dsn, name="test")
