@@ -80,7 +80,7 @@ class Process:
                 extra_groups=None if group is None else [group],
             )
 
-    def wait_until(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], seconds: float = 120.0) -> None:
         """Return once `ready()`; raises ProcessFailed when it ends before that, or after `seconds`."""
         end = time.monotonic() + seconds
         while not ready():

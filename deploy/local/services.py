@@ -68,7 +68,7 @@ class Services:
                 self.processes[name] = Process(name, command, log, environment=self.environment(name))
         self._run_setup()
 
-    def wait(self, name: str, seconds: float = 60.0) -> None:
+    def wait(self, name: str, seconds: float = 120.0) -> None:
         self.processes[name].wait_until(lambda: answers(self.ports[name], "/readyz"), seconds)
 
     def stop(self) -> None:
