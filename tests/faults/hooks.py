@@ -44,10 +44,15 @@ Around = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _commit(around: Around) -> None:
-    """The end of a transaction at the primary or in a store: API, consumers and stores alike."""
+    """The end of a transaction at the primary or in a store: API, consumers and stores alike. A store commits by
+    one statement, without a transaction around it.
+    """
     from asyncpg.transaction import Transaction
 
+    from kielto.subscriber.postgres import PostgresStore
+
     Transaction.__aexit__ = around(Transaction.__aexit__)  # type: ignore[method-assign]
+    PostgresStore._write = around(PostgresStore._write)  # type: ignore[method-assign]
 
 
 def _publish(around: Around) -> None:

@@ -130,10 +130,11 @@ class Following:
         follower = self._session.follower
         places = [TopicPartition(self.topics[Lane.EXPRESS], partition) for partition in range(PARTITIONS)]
         while True:
-            asked_at = clock()
+            asked_at, topic = clock(), follower.state.topics[Lane.EXPRESS]
             ends = await kafka.end_offsets(client, places)
             await self.verify(client)
-            follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
+            if follower.state.topics[Lane.EXPRESS] == topic:  # else these are ends of the one that is gone
+                follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
             await asyncio.sleep(min(1.0, follower.stale_seconds / 12))
 
 

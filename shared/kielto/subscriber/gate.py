@@ -163,16 +163,19 @@ class Gate:
                 if slot >= image.shape(row).numbers:
                     holders.setdefault(row, []).append(slot)
         hashes = address or frozenset()
+        numbers: frozenset[int] = frozenset()
+        if question.number is not None:
+            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.ident}:{question.number}")
+            hashes |= numbers
         if question.customer is not None:
             if not _ID.fullmatch(question.customer):
                 return None
             found = image.find(question.customer)
             rows, whole = [] if found is None else [found], found is None
         elif question.number is not None:
-            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.ident}:{question.number}")
             holding = [holder for hash_ in numbers for holder in image.holders(hash_)]
             rows = list({row for row, slot in holding if slot < image.shape(row).numbers})
-            hashes, whole = hashes | numbers, True
+            whole = True
         elif address is not None:
             return _Asked(holders, hashes, True)
         else:

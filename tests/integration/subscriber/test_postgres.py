@@ -12,12 +12,15 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber import PostgresStore, Reason, StoreError, Subscriber
 from kielto.subscriber.blocks import Block
+from kielto.subscriber.follower import Follower
 from kielto.subscriber.session import Session
+from tests.faults import hooks
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
 from tests.integration.subscriber.relay import Relay
@@ -334,3 +337,32 @@ async def test_a_wrong_password_is_said(dsn: str, follow: Follow) -> None:
 def test_a_schema_is_a_plain_name() -> None:
     with pytest.raises(StoreError, match="schema"):
         PostgresStore("", schema='a"; DROP')
+
+
+class Killed(BaseException):
+    """Instead of the end of the process."""
+
+
+@pytest.mark.parametrize(("point", "kept"), [("before-commit", 2), ("after-commit", 3)])
+async def test_the_fault_harness_ends_a_follower_at_its_commits(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, point: str, kept: int
+) -> None:
+    """Else no follower is killed between its store and its acknowledgement, and the verdict says that all held."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Transaction, "__aexit__", Transaction.__aexit__)  # both are put back in the end
+    monkeypatch.setattr(PostgresStore, "_write", PostgresStore._write)
+    monkeypatch.setattr(hooks.os, "kill", kill)
+    store = PostgresStore(dsn)
+    _, state = await store.open("company.kauppa")
+    follower = Follower(3.0, durable=True, state=state)
+    hooks.at(point, 3)
+    for _ in range(2):
+        await store.commit(follower, follower.take())
+    with pytest.raises(Killed):
+        await store.commit(follower, follower.take())
+    await store.close()
+    (row,) = await fetch(dsn, "SELECT commits FROM kielto_subscriber.store")
+    assert row["commits"] == kept

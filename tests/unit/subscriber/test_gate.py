@@ -303,6 +303,16 @@ def taken(*offsets: int, topic: str = TOPIC, ident: int = 5) -> tuple[Taken, ...
     return (Taken(topic=topic, topic_id=UUID(int=ident), offsets=offsets),)
 
 
+def test_a_ban_of_a_new_number_denies_whoever_is_asked_about_by_it_and_an_id(world: World) -> None:
+    """The register does not know yet whose the number is; the sender says whose it takes it for."""
+    both = {"customer": hexes("aino"), "number": "999"}
+    assert world.may(**both)
+    world.denials.add(decided(number="999"))
+    for who in (both, both | {"address": "aino@example.com"}, {"number": "999"}):
+        assert world.may(**who).reason is Reason.DENIED
+    assert world.may(customer=hexes("aino"))
+
+
 def test_a_denial_by_id_ends_at_a_beat_past_it_in_the_customers_partition() -> None:
     denials, denial = Denials(TOPIC), decided(key=hexes("aino"))
     (own,) = denial.waits
