@@ -37,6 +37,8 @@ SUBSCRIBERS = (
     ("sahko", "mail"),
 )
 BANS, PER_SECOND = 60, 10.0
+IMPORTED = 6_000
+"""Customers whom the import beside a round brings: each round others."""
 BEAT_SECONDS = 1.0
 
 
@@ -60,7 +62,9 @@ async def _measure(stack: Stack, folder: Path, rounds: int) -> dict[str, float]:
         rows = 0
         began = time.monotonic()
         for number in range(1, rounds + 1):
-            importing = asyncio.create_task(product.bring(product.count + 1_000_000, 6_000))
+            importing = asyncio.create_task(
+                product.bring(product.count + 1_000_000 + IMPORTED * number, IMPORTED)
+            )
             await asyncio.sleep(0.5)
             loaded.append(await product.bans())
             rows += await importing
