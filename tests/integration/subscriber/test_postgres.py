@@ -354,7 +354,7 @@ async def test_the_fault_harness_ends_a_follower_at_its_commits(
 
     monkeypatch.setattr(Transaction, "__aexit__", Transaction.__aexit__)  # both are put back in the end
     monkeypatch.setattr(PostgresStore, "_write", PostgresStore._write)
-    monkeypatch.setattr(hooks.os, "kill", kill)
+    monkeypatch.setattr(os, "kill", kill)
     store = PostgresStore(dsn)
     _, state = await store.open("company.kauppa")
     follower = Follower(3.0, durable=True, state=state)
