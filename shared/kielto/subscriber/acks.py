@@ -21,7 +21,6 @@ from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
-"""What is applied within so short a time is acknowledged together; first it is applied."""
 COALESCE_SHUT_SECONDS = 0.5
 """While the gate is shut: a backfill would be acknowledged thousands of times."""
 PROGRESS_SECONDS = 5.0
@@ -118,9 +117,8 @@ class Acknowledger:
                 await producer.start()
                 while True:
                     await self._wait()
-                    await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
-                    self._news.clear()
                     await self._send(producer)
+                    await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
             except (*kafka.DOWN, kafka.KafkaError, sqlite3.Error) as error:
                 telling.warn("not acknowledged, trying again: %s", type(error).__name__)
                 self._news.set()
@@ -134,6 +132,7 @@ class Acknowledger:
                 await self._news.wait()
         except TimeoutError:
             pass
+        self._news.clear()
 
     async def _send(self, producer: Any) -> None:
         committed = self._committed()
