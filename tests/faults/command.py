@@ -94,7 +94,8 @@ def _line(outcome: Outcome) -> str:
     v = outcome.verdict
     return (
         f"seed {outcome.seed}: {'held  ' if v.good else 'BROKEN'} {v.acknowledged} acknowledged, {v.refused} refused, "
-        f"{v.unknown} unknown; lost {len(v.lost)}, unequal {len(v.unequal)}; asked {v.asked}, late yes {len(v.late)}, "
+        f"{v.unknown} unknown; lost {len(v.lost)}, unequal {len(v.unequal)}; asked {v.asked}, "
+        f"yes {v.allowed}, late yes {len(v.late)}, "
         f"after the bound {len(v.breached)}, longest yes {v.longest_yes:.2f} s; at rest after {v.quiet_seconds:.1f} s; "
         f"{outcome.seconds:.0f} s in all"
     )
@@ -155,6 +156,7 @@ def _report(outcomes: list[Outcome], skipped: dict[int, str], given: argparse.Na
                 "late": len(o.verdict.late),
                 "breached": len(o.verdict.breached),
                 "asked": o.verdict.asked,
+                "allowed": o.verdict.allowed,
                 "longest_yes_seconds": round(o.verdict.longest_yes, 3),
                 "quiet_seconds": round(o.verdict.quiet_seconds, 2),
                 "seconds": round(o.seconds, 1),

@@ -104,9 +104,11 @@ class Injector:
 
     async def door(self, fault: Fault) -> None:
         door = self._world.doors[fault.whom]
+        before = door.swallowed
         door.turn(fault.more["mode"])
         await asyncio.sleep(fault.lasts)
         door.turn(Mode.OPEN)
+        self._history.add("door", whom=fault.whom, swallowed=door.swallowed - before)
 
     async def poison(self, fault: Fault) -> None:
         await poison.KINDS[fault.more["kind"]](self._world, random.Random(fault.at))
@@ -117,6 +119,7 @@ class Injector:
         await asyncio.sleep(fault.lasts)
         await asyncio.to_thread(self._disk.free)
         await asyncio.sleep(0.5)  # a server that met a full disk ends itself
+        self._history.add("disk", ended=[name for name in SERVERS if not self._server(name).process.running])
         await self._servers()
 
     async def empty(self, fault: Fault) -> None:

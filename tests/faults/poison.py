@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -57,15 +58,19 @@ async def oversized(world: World, rng: random.Random) -> None:
 async def older_schema(world: World, rng: random.Random) -> None:
     """A ban by a system of another release: with a field that we do not know, and without all that has a default."""
     customer = world.ident(PARTY, uuid4())
-    body = {
+    body = older_ban(customer)
+    names = headers(Decision.type_name(), key=customer, source=PARTY)
+    await _send(world, decisions(PARTY), customer.encode(), json.dumps(body).encode(), names)
+
+
+def older_ban(customer: str) -> dict[str, Any]:
+    return {
         "id": str(uuid4()),
         "act": "ban",
-        "customer": customer,
+        "subject": {"id": customer},
         "said_at": datetime.now(UTC).isoformat(),
         "from_another_release": {"nested": [1, 2, 3]},
     }
-    names = headers(Decision.type_name(), key=customer, source=PARTY)
-    await _send(world, decisions(PARTY), customer.encode(), json.dumps(body).encode(), names)
 
 
 KINDS: dict[str, Callable[[World, random.Random], Awaitable[None]]] = {

@@ -19,6 +19,7 @@ from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal
 from tests.faults.history import History
 from tests.faults.inject import Injector
 from tests.faults.load import MIXED, NO_PER_SEED, Load
+from tests.faults.met import missed
 from tests.faults.schedule import Fault, Scenario, stale_seconds
 from tests.faults.verdict import Verdict, judge
 from tests.faults.world import SmallDisk, World
@@ -83,6 +84,9 @@ class Run:
         steps = load.expand(seed, first, options.decisions, scenario.contended)
         phase, stale = scenario.phase(options.factor), stale_seconds(options.factor)
         over, began, place = asyncio.Event(), time.monotonic(), len(history.events)
+        days = [fault for fault in faults if fault.action == "redate"]
+        await injector.run(days)
+        await world.open()
         people = range(first, first + NO_PER_SEED)
         async with asyncio.TaskGroup() as tasks:
             for follower in world.stores:
@@ -90,7 +94,7 @@ class Run:
             history.add("phase", name="fault", seed=seed)
             clients = 64 if scenario.contended else 16
             giving = tasks.create_task(load.give(steps, per_second=len(steps) / phase, clients=clients))
-            await injector.run(faults)
+            await injector.run([fault for fault in faults if fault not in days])
             history.add("phase", name="heal")
             await injector.heal()
             await giving
@@ -103,6 +107,7 @@ class Run:
         history.add("phase", name="check")
         events = history.events[place:]
         verdict = judge(events, stale)
+        verdict.other += missed(scenario.number, events)
         verdict.quiet_seconds = quiet
         verdict.lost = await acknowledged_are_kept(world, load)
         verdict.unequal = await stores_equal(world, world.stores)

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from kielto.events.messages import Decision
 from tests.faults.load import MIXED, NO_PER_SEED, Load
+from tests.faults.met import missed
+from tests.faults.poison import older_ban
 from tests.faults.schedule import SCENARIOS, Names
 from tests.faults.verdict import judge
 
@@ -82,3 +85,39 @@ def test_a_yes_after_a_no_was_seen_is_found() -> None:
 
 def test_a_shut_gate_is_no_answer() -> None:
     assert judge([may(1, allowed=False, reason="stale"), may(2, allowed=True), ok(3)], BOUND).good
+
+
+MET = [may(1, allowed=True), ok(2)]
+
+
+@pytest.mark.parametrize(
+    ("number", "events", "words"),
+    [
+        (2, [ok(2)], "no gate said yes"),
+        (2, [may(1, allowed=True)], "no decision was acknowledged"),
+        (1, [*MET, {"t": 3, "what": "ended", "reached": False}], "no process ended"),
+        (4, [*MET, {"t": 9, "what": "mended", "whom": "kafka", "since": 3}], "while Kafka was away"),
+        (5, [*MET, {"t": 3, "what": "door", "swallowed": 0}], "no answer"),
+        (11, [*MET, {"t": 3, "what": "disk", "ended": []}], "no server"),
+    ],
+)
+def test_a_fault_that_met_nothing_is_found(number: int, events: list[dict[str, Any]], words: str) -> None:
+    (found,) = missed(number, events)
+    assert words in found
+
+
+def test_faults_that_were_met() -> None:
+    invoked = {"t": 4, "what": "invoke", "n": 1, "via": "http"}
+    away = {"t": 9, "what": "mended", "whom": "kafka", "since": 3}
+    assert not missed(4, [may(1, allowed=True), invoked, ok(5), away])
+    assert missed(4, [may(1, allowed=True), invoked, ok(9.1), away])
+    for number, event in (
+        (1, {"what": "ended", "reached": True}),
+        (5, {"what": "door", "swallowed": 2}),
+        (11, {"what": "disk", "ended": ["kafka"]}),
+    ):
+        assert not missed(number, [*MET, {"t": 3, **event}])
+
+
+def test_a_ban_of_another_release_can_be_read() -> None:
+    assert Decision.model_validate(older_ban("0" * 64)).subject.id == "0" * 64

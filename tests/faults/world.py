@@ -1,5 +1,6 @@
 """The product under test: a cluster whose processes take orders, come by doors, and may stand on a small disk."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -69,6 +70,16 @@ class World(Cluster):
             environment = {**self.services.environment("consents"), **own}
             command = [sys.executable, "-m", "services.consents"]
             self.extra[name] = Process(name, command, self.folder / f"{name}.log", environment=environment)
+
+    async def open(self) -> None:
+        """Every process is ready, and every gate open: else no answer could be wrong."""
+        for name in self.processes:
+            await asyncio.to_thread(self.wait, name)
+        async with asyncio.timeout(120):
+            for name in self.stores:
+                url = f"http://{ports.LOOPBACK}:{self.ports[name]}/gate"
+                while (await self.http.get(url)).json()["shut"]:  # noqa: ASYNC110 - it is asked, it does not tell
+                    await asyncio.sleep(0.1)
 
     def order(self, name: str, **what: object) -> None:
         """What the process does to itself in its next life. A date stays, a point does not."""
