@@ -58,18 +58,27 @@ def slow_bulk() -> None:
 
 def no_version_guard() -> None:
     """A subscriber keeps whatever it read last."""
-    from kielto.events.versions import Version
-    from kielto.subscriber.image import Image
+    from kielto.events.topics import Lane
+    from kielto.subscriber.content import Content
+    from kielto.subscriber.follower import Follower
 
     slow_bulk()
 
-    held = Image.version
+    def planted(self: Follower, lane: Lane, partition: int, offset: int, content: Content) -> None:
+        row = self.image.row(content.ident)
+        if row is None:
+            row = self.image.add(content.ident, partition, content.version, content)
+        self.image.raise_version(row, content.version)
+        self.image.put(row, content)
+        self.image.see(row, lane, offset)
+        self._delta.news = True
+        self._touch(content.key, content.value)
 
-    def planted(self: Image, row: int) -> Version:
-        held(self, row)
-        return Version(0, 0)
+    def singly(self: Follower, lane: Lane, block: Any, rows: Any, held: Any, one_by_one: Any) -> None:
+        one_by_one[held] = True
 
-    Image.version = planted  # type: ignore[method-assign]
+    Follower._record = planted  # type: ignore[method-assign]
+    Follower._held = singly  # type: ignore[method-assign]
 
 
 def default_acknowledgement() -> None:
