@@ -78,7 +78,7 @@ def no_version_guard() -> None:
         one_by_one[held] = True
 
     Follower._record = planted  # type: ignore[method-assign]
-    Follower._held = singly  # type: ignore[method-assign]
+    Follower._held = singly  # type: ignore[method-assign,assignment]
 
 
 def default_acknowledgement() -> None:
