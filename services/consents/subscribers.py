@@ -1,7 +1,7 @@
 """Kafka in: translate, one call. What each topic's messages mean here."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
@@ -29,7 +29,7 @@ from services.consents.use_cases.context import (
     number_subject,
     point_subject,
 )
-from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide
+from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide, storable
 from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
 
 log = structlog.get_logger(__name__)
@@ -210,14 +210,9 @@ def _delivery(event: MarketingEvent, meta: Meta) -> deliveries.Delivery:
         campaign=event.campaign,
         channel=event.channel,
         purpose=event.purpose,
-        claimed_at=max(event.at, _EARLIEST) if event.at < told else min(event.at, told + _LATEST_AHEAD),
+        claimed_at=storable(event.at, told),
         reported_at=told,
     )
-
-
-_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-_LATEST_AHEAD = timedelta(days=366)
-"""A sender's clock may be as wrong as it likes; nobody can reckon with the edges of the calendar."""
 
 
 def decision_id(party: str, ident: UUID) -> UUID:

@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterable
 
 import asyncpg
+import httpx
 
+from deploy.local import ports
 from services.consents.subscribers import decision_id
 from tests.e2e.cluster import Cluster
 from tests.e2e.compare import BACKLOG, Held, allows, differences, primary
@@ -14,6 +16,23 @@ from tests.e2e.driver import Driver
 SETTLED_SECONDS = 120.0
 STORED = "SELECT id, epoch, n, unreadable, record FROM kielto_subscriber.records"
 DECIDED = "SELECT id FROM decisions"
+
+
+async def gates_open(cluster: Cluster, followers: Iterable[str], seconds: float = 90) -> None:
+    end = asyncio.get_running_loop().time() + seconds
+    for follower in followers:
+        while shut := await gate_shut(cluster, follower):
+            assert asyncio.get_running_loop().time() < end, f"the gate of {follower} stays shut: {shut}"
+            await asyncio.sleep(0.05)
+
+
+async def gate_shut(cluster: Cluster, follower: str) -> str | None:
+    url = f"http://{ports.LOOPBACK}:{cluster.ports[follower]}/gate"
+    try:
+        shut: str | None = (await cluster.http.get(url)).json()["shut"]
+    except httpx.TransportError:  # a connection that idled until the server closed it
+        return "not answered"
+    return shut
 
 
 async def settle(

@@ -79,9 +79,6 @@ class RestoredCluster(Cluster):
         if name != IN_MEMORY:
             super().wait(name)
 
-    def gate(self, follower: str) -> str:
-        return f"http://{ports.LOOPBACK}:{self.ports[follower]}/gate"
-
     @property
     def dsn(self) -> str:
         """Of consents."""

@@ -56,28 +56,29 @@ def slow_bulk() -> None:
     Following._read = planted  # type: ignore[method-assign]
 
 
+def keep_the_last(self: Any, lane: Any, partition: int, offset: int, content: Any) -> None:
+    """In the place of `Follower._record`."""
+    row = self.image.row(content.ident)
+    if row is None:
+        row = self.image.add(content.ident, partition, content.version, content)
+    self.image.raise_version(row, content.version)
+    self.image.put(row, content)
+    self.image.see(row, lane, offset)
+    self._delta.news = True
+    self._touch(content.key, content.value)
+
+
 def no_version_guard() -> None:
     """A subscriber keeps whatever it read last."""
     from kielto.events.topics import Lane
-    from kielto.subscriber.content import Content
     from kielto.subscriber.follower import Follower
 
     slow_bulk()
 
-    def planted(self: Follower, lane: Lane, partition: int, offset: int, content: Content) -> None:
-        row = self.image.row(content.ident)
-        if row is None:
-            row = self.image.add(content.ident, partition, content.version, content)
-        self.image.raise_version(row, content.version)
-        self.image.put(row, content)
-        self.image.see(row, lane, offset)
-        self._delta.news = True
-        self._touch(content.key, content.value)
-
     def singly(self: Follower, lane: Lane, block: Any, rows: Any, held: Any, one_by_one: Any) -> None:
         one_by_one[held] = True
 
-    Follower._record = planted  # type: ignore[method-assign]
+    Follower._record = keep_the_last  # type: ignore[method-assign]
     Follower._held = singly  # type: ignore[method-assign,assignment]
 
 

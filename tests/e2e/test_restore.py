@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.stack import Stack
 from tests.e2e import databases
-from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal
+from tests.e2e.checks import acknowledged_are_kept, gate_shut, gates_open, settle, stores_equal
 from tests.e2e.cluster import RELAYS
 from tests.e2e.databases import IN_MEMORY, Door, RestoredCluster, caught_up, copied, promote, put_back
 from tests.e2e.driver import Driver
@@ -139,22 +138,6 @@ async def in_epoch(cluster: RestoredCluster, epoch: int, seconds: float = 90) ->
         raise AssertionError(f"epoch {epoch} is not open: {last}") from None
 
 
-async def gates_open(cluster: RestoredCluster, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    for follower in (*cluster.stores, IN_MEMORY):
-        while shut := await _shut(cluster, follower):
-            assert time.monotonic() < end, f"the gate of {follower} stays shut: {shut}"
-            await asyncio.sleep(0.05)
-
-
-async def _shut(cluster: RestoredCluster, follower: str) -> str | None:
-    try:
-        shut: str | None = (await cluster.http.get(cluster.gate(follower))).json()["shut"]
-    except httpx.TransportError:  # a connection that idled until the server closed it
-        return "not answered"
-    return shut
-
-
 async def found_wrong(cluster: RestoredCluster, driver: Driver, watch: Watch) -> list[str]:
     """Of all that must hold when everything has come to rest."""
     await settle(cluster, driver, cluster.stores, seconds=60)
@@ -172,7 +155,7 @@ async def banned(driver: Driver, watch: Watch, cluster: RestoredCluster) -> None
     await give(driver, range(given + 4, given + 6), "kauppa")
     await settle(cluster, driver, cluster.stores, seconds=60)
     assert not await stores_equal(cluster, cluster.stores)
-    await gates_open(cluster)
+    await gates_open(cluster, (*cluster.stores, IN_MEMORY))
     watch.banned |= set(range(given, given + 6))
 
 
@@ -199,7 +182,7 @@ async def test_one_backup_restored_twice(cluster: RestoredCluster, own_stack: St
         await asyncio.to_thread(put_back, own_stack.postgres, backup)
         began = time.monotonic()
         await in_epoch(cluster, epoch)
-        await gates_open(cluster)
+        await gates_open(cluster, (*cluster.stores, IN_MEMORY))
         print(f"\nepoch {epoch}: all gates open {time.monotonic() - began:.1f} s after the server was back")
         assert not (wrong := await found_wrong(cluster, driver, watch)), "\n".join(wrong[:20])
         for follower in WATCHED:
@@ -218,6 +201,17 @@ async def _restored(cluster: RestoredCluster) -> int:
         await connection.close()
 
 
+async def backed_up(cluster: RestoredCluster, own_stack: Stack, tmp_path: Path) -> tuple[Driver, Watch]:
+    """A register with bans, and a backup of it."""
+    driver = Driver(cluster, CUSTOMERS)
+    await driver.bring_customers()
+    watch = Watch(cluster, driver)
+    await banned(driver, watch, cluster)
+    await asyncio.to_thread(copied, own_stack.postgres, tmp_path / "backup")
+    await in_epoch(cluster, 1)
+    return driver, watch
+
+
 class TestPlanted:
     @pytest.fixture
     def bugs(self, request: pytest.FixtureRequest) -> dict[str, str]:
@@ -227,12 +221,7 @@ class TestPlanted:
     async def test_a_restore_without_an_epoch_is_caught(
         self, cluster: RestoredCluster, own_stack: Stack, tmp_path: Path
     ) -> None:
-        driver = Driver(cluster, CUSTOMERS)
-        await driver.bring_customers()
-        watch = Watch(cluster, driver)
-        await banned(driver, watch, cluster)
-        await asyncio.to_thread(copied, own_stack.postgres, tmp_path / "backup")
-        await in_epoch(cluster, 1)
+        driver, watch = await backed_up(cluster, own_stack, tmp_path)
         await banned(driver, watch, cluster)
         await asyncio.to_thread(put_back, own_stack.postgres, tmp_path / "backup")
         await in_epoch(cluster, 1)
@@ -248,12 +237,7 @@ class TestPlanted:
     async def test_one_backup_that_gives_one_epoch_twice_is_caught(
         self, cluster: RestoredCluster, own_stack: Stack, tmp_path: Path
     ) -> None:
-        driver = Driver(cluster, CUSTOMERS)
-        await driver.bring_customers()
-        watch = Watch(cluster, driver)
-        await banned(driver, watch, cluster)
-        await asyncio.to_thread(copied, own_stack.postgres, tmp_path / "backup")
-        await in_epoch(cluster, 1)
+        driver, watch = await backed_up(cluster, own_stack, tmp_path)
         for _ in range(2):
             await banned(driver, watch, cluster)
             await asyncio.to_thread(put_back, own_stack.postgres, tmp_path / "backup")
@@ -289,7 +273,7 @@ async def test_a_promotion_under_running_services(
         accepted = time.monotonic() - began
         await in_epoch(cluster, 2)
         opened = time.monotonic() - began
-        await gates_open(cluster)
+        await gates_open(cluster, (*cluster.stores, IN_MEMORY))
         print(
             f"\ndecisions accepted {accepted:.1f} s, everything published {opened:.1f} s after the primary died"
         )
@@ -307,7 +291,7 @@ async def _shut_for(cluster: RestoredCluster, follower: str) -> float:
     """Seconds from when the gate was first seen shut until it was open again."""
     shut_at = None
     while True:
-        shut = (await cluster.http.get(cluster.gate(follower))).json()["shut"]
+        shut = await gate_shut(cluster, follower)
         if shut and shut_at is None:
             shut_at = time.monotonic()
         if shut_at is not None and not shut:

@@ -16,6 +16,7 @@ from deploy.local.paths import ROOT
 from deploy.local.processes import Process
 from deploy.local.services import Services
 from deploy.local.stack import Stack
+from tests.e2e.checks import gates_open
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.faults.proxy import Door
 from tests.faults.schedule import Names, Scenario, beat_seconds, stale_seconds
@@ -75,11 +76,7 @@ class World(Cluster):
         """Every process is ready, and every gate open: else no answer could be wrong."""
         for name in self.processes:
             await asyncio.to_thread(self.wait, name)
-        async with asyncio.timeout(120):
-            for name in self.stores:
-                url = f"http://{ports.LOOPBACK}:{self.ports[name]}/gate"
-                while (await self.http.get(url)).json()["shut"]:  # noqa: ASYNC110 - it is asked, it does not tell
-                    await asyncio.sleep(0.1)
+        await gates_open(self, self.stores, seconds=120)
 
     def order(self, name: str, **what: object) -> None:
         """What the process does to itself in its next life. A date stays, a point does not."""

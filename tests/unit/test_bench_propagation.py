@@ -13,8 +13,6 @@ from tests.bench import propagation
 class Side:
     """Takes no time; remembers whom it was to bring."""
 
-    dsn = "postgresql:///nowhere"
-
     def __init__(self) -> None:
         self.count = 0
         self.brought: list[range] = []

@@ -17,6 +17,7 @@ from kielto.events.versions import Version
 from kielto.service.epoch import NotClaimed
 from kielto.service.postgres import Conn, Pool
 from kielto.subscriber.questions import Reason
+from services.consents.store.closure import PERSON
 from services.consents.store.locks import Moved
 
 _ENTRY = Struct(">8s8sBIQ8s")
@@ -124,18 +125,12 @@ FROM records r WHERE r.family = $1 AND r.key >= $2 AND r.key <= $2 || repeat('f'
     AND starts_with(r.key, $2)"""
 
 # Of the whole person, by whichever of their ids they are named: they may have been merged since.
-_KEYS = """
-WITH RECURSIVE person (id) AS (
+_KEYS = f"""
+WITH RECURSIVE seed (id) AS (
     SELECT customer FROM customer_refs WHERE ref = ANY ($1::text[])
-    UNION
-    SELECT next.id FROM person CROSS JOIN LATERAL (
-        SELECT c.alias_of FROM customers c WHERE c.id = person.id AND c.alias_of IS NOT NULL
-        UNION ALL
-        SELECT c.id FROM customers c WHERE c.alias_of = person.id
-    ) AS next (id)
-)
+), {PERSON}
 SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
-WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""
+WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""  # noqa: S608 - constants of ours
 
 
 async def lock(conn: Conn, refs: Sequence[str]) -> set[str]:

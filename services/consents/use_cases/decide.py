@@ -156,7 +156,7 @@ def _decision(context: Context, command: Command) -> Decision:
     broken: tuple[str, ...] = ()
     if command.by_topic and command.act.restricts:
         scope, broken = widen(scope, context.facts)
-    said_at = _storable(command.said_at, command.received_at)
+    said_at = storable(command.said_at, command.received_at)
     return Decision(
         id=command.id,
         subject=CustomerSubject(_NOBODY),
@@ -181,7 +181,7 @@ _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST_AHEAD = timedelta(days=366)
 
 
-def _storable(said_at: datetime, received_at: datetime) -> datetime:
+def storable(said_at: datetime, received_at: datetime) -> datetime:
     """A clock may be as wrong as it likes, and a *no* holds: the edges of the calendar leave it in another time zone
     (`0001-01-01T00:00+02:00`), and no database stores them."""
     return min(max(said_at, _EARLIEST), received_at + _LATEST_AHEAD)

@@ -7,7 +7,6 @@ import pytest
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.subscriber.content import Content
 from kielto.subscriber.follow import Following
 from kielto.subscriber.follower import Follower, Shut
 from kielto.subscriber.freshness import BeatNumber, Freshness
@@ -47,15 +46,7 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
 
 
 def test_no_version_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(self: Follower, lane: Lane, partition: int, offset: int, content: Content) -> None:
-        row = self.image.row(content.ident)
-        if row is None:
-            row = self.image.add(content.ident, partition, content.version, content)
-        self.image.raise_version(row, content.version)
-        self.image.put(row, content)
-        self.image.see(row, lane, offset)
-
-    monkeypatch.setattr(Follower, "_record", record)
+    monkeypatch.setattr(Follower, "_record", planted.keep_the_last)
     assert "the higher version wins, whichever lane it came by" in failing_vectors()
     assert random_logs_differ()
 
