@@ -70,7 +70,7 @@ def build(platform: Platform) -> Service:
     return Service(
         families=(CONSENTS, *(permissions_of(party) for party in group.parties)),
         routers=[
-            decisions_api.router(platform.pool, context, settings.clearance_seconds),
+            decisions_api.router(platform.by_key, context, settings.clearance_seconds),
             clearances.router(platform.pool, context, terms),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),

@@ -26,6 +26,7 @@ def build(platform: Platform) -> Service:
         terms=Terms(platform.group, settings.age_of_majority),
         clock=lambda: datetime.now(UTC),
         zone=settings.time_zone,
+        courtesy=platform.courtesy,
     )
 
     async def coming_of_age() -> None:

@@ -12,6 +12,7 @@ from deploy.local.paths import ROOT
 from kielto.group import load
 from kielto.service.auth import Verifier
 from kielto.service.composition import Platform
+from kielto.service.courtesy import Courtesy
 from kielto.service.freshness import InputFreshness
 from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
@@ -30,8 +31,10 @@ def describe(name: str) -> dict[str, Any]:
         group=load(ROOT / "group.yaml"),
         keys=cast(Keys, nothing),
         pool=cast(Pool, nothing),
+        by_key=cast(Pool, nothing),
         verifier=cast(Verifier, nothing),
         inputs=cast(InputFreshness, nothing),
+        courtesy=Courtesy(),
     )
     service = importlib.import_module(f"services.{name}.app").build(platform)
     app = create_app(

@@ -1,5 +1,6 @@
 """What stands beside the bans in the propagation bench is an import that does something."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,20 +12,20 @@ from tests.bench import propagation
 
 
 class Side:
-    """Takes no time; remembers whom it was to bring."""
+    """Remembers whom it was to bring."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.imported = 0
         self.brought: list[range] = []
 
     async def prepare(self, customers: int) -> None:
         self.count = customers
 
-    async def bring(self, first: int, count: int) -> int:
+    async def bring(self, first: int, count: int) -> None:
         self.brought.append(range(first, first + count))
-        return 3 * count
+        await asyncio.sleep(0.6)  # longer than the bans beside it
 
-    async def bans(self) -> list[float]:
+    async def bans(self, count: int = propagation.BANS) -> list[float]:
         return [1.0, 2.0, 3.0]
 
 

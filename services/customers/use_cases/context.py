@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
+from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.keys import Keys
 from kielto.service.postgres import Conn, Pool, transaction
 from services.customers.model.changing import Moment
@@ -31,6 +32,7 @@ class Context:
     terms: Terms
     clock: Callable[[], datetime]
     zone: ZoneInfo
+    courtesy: Courtesy = NOBODY
 
     def moment(self) -> Moment:
         at = self.clock().astimezone(self.zone)

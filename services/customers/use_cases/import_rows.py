@@ -5,6 +5,7 @@ number.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
@@ -39,7 +40,11 @@ async def import_rows(
     reported before then stands.
     """
     async for batch in _ahead(_batches(context, company, scope, lines)):
-        yield await _take_in(context, company, batch)
+        began = time.monotonic()
+        report = await _take_in(context, company, batch)
+        took = time.monotonic() - began
+        yield report
+        await context.courtesy.rest(took)
 
 
 async def _batches(
@@ -52,7 +57,7 @@ async def _batches(
         size += len(line or b"")
         if len(batch) % _BREATHER == 0:
             await asyncio.sleep(0)
-        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+        if len(batch) >= context.courtesy.portion(_BATCH_ROWS) or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:

@@ -24,6 +24,7 @@ from kielto.service import audit_report, commands, logs, migrations, postgres
 from kielto.service.auth import Verifier
 from kielto.service.composition import Build, Platform, Service
 from kielto.service.consumers import UnsafeSubscriber
+from kielto.service.courtesy import Courtesy
 from kielto.service.freshness import InputFreshness
 from kielto.service.front import AWAY, CannotListen, Front
 from kielto.service.keys import Keys, KeysError
@@ -68,18 +69,21 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     front = None if arguments else Front(settings.http_host, settings.http_port)
-    pool: postgres.Pool | None = None
+    pools: list[postgres.Pool] = []
     try:
-        pool = await _database(settings.postgres_dsn, name, directory, stop, front)
-        if pool is None or arguments == ["migrate"]:
+        pools = await _database(settings.postgres_dsn, name, directory, stop, front)
+        if not pools or arguments == ["migrate"]:
             return 0
+        pool, by_key = pools
         platform = Platform(
             settings=settings,
             group=groups.load(settings.group_file, settings.beat_seconds),
             keys=Keys.load(settings.keys_file),
             pool=pool,
+            by_key=by_key,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
+            courtesy=Courtesy(settings.bulk_share),
         )
         service = build(platform)
         if arguments:
@@ -91,22 +95,33 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
     finally:
         if front is not None:
             await front.end()
-        if pool is not None:
-            pool.terminate()
+        for each in pools:
+            each.terminate()
 
 
 async def _database(
     dsn: str, name: str, directory: Path, stop: asyncio.Event, front: Front | None
-) -> "postgres.Pool | None":
-    """Migrated. Waits for the database as long as it is away; None when told to stop meanwhile."""
+) -> "list[postgres.Pool]":
+    """Migrated; two pools, the second for statements by key. Waits for the database as long as it is away; none when
+    told to stop meanwhile.
+    """
     while not stop.is_set():
         try:
             if done := await migrations.migrate(dsn, directory):
                 log.info("migrated", migrations=done)
-            return await postgres.open_pool(dsn, name=name)
+            return await _pools(dsn, name)
         except postgres.AWAY as error:
             log.warning("database away", error=type(error).__name__)
             if front is not None:
                 front.reason = AWAY
             await asyncio.sleep(0.5)
-    return None
+    return []
+
+
+async def _pools(dsn: str, name: str) -> list[postgres.Pool]:
+    pool = await postgres.open_pool(dsn, name=name)
+    try:
+        return [pool, await postgres.open_pool(dsn, name=name, by_key=True)]
+    except BaseException:
+        pool.terminate()
+        raise

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from kielto.events.topics import Family
 from kielto.group import Group
 from kielto.service.auth import Verifier
+from kielto.service.courtesy import Courtesy
 from kielto.service.epochs import TakeIn
 from kielto.service.freshness import InputFreshness
 from kielto.service.inbox import Subscription
@@ -24,8 +25,11 @@ class Platform:
     group: Group
     keys: Keys
     pool: Pool
+    by_key: Pool
+    """The same database, for small transactions that find everything by key (`postgres.BY_KEY`)."""
     verifier: Verifier
     inputs: InputFreshness
+    courtesy: Courtesy
 
 
 @dataclass(frozen=True, slots=True)

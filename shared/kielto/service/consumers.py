@@ -18,6 +18,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from kielto import kafka
 from kielto.events.topics import Topic
 from kielto.service import intake, postgres
+from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
 from kielto.service.postgres import Pool
@@ -49,10 +50,12 @@ class Consumers:
         subscriptions: Sequence[Subscription],
         *,
         security: kafka.Security = kafka.CLEAR,
+        courtesy: Courtesy = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
         self._readers = {
-            s.topic: Reader(pool, Intake(pool, topics[s.topic], s), batch=s.batch) for s in subscriptions
+            s.topic: Reader(pool, Intake(pool, topics[s.topic], s), courtesy, batch=s.batch)
+            for s in subscriptions
         }
         self._broker = _broker(service, bootstrap, security, self._readers, subscriptions)
         check(self._broker)

@@ -41,8 +41,24 @@ _SESSION = {
 }
 
 
-async def open_pool(dsn: str, *, name: str, size: int = 10) -> Pool:
-    """A pool whose commands end within 30 s. Raises one of AWAY when the database cannot be reached."""
+BY_KEY = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""For statements that find a few rows by their keys: always the plan by the indexes, made once for each connection.
+
+Left to itself the planner makes a plan for each call of a statement with arrays, which takes longer than the call; and
+what it chooses while a table is small is wrong when the table has grown.
+"""
+
+
+async def open_pool(dsn: str, *, name: str, size: int = 10, by_key: bool = False) -> Pool:
+    """A pool whose commands end within 30 s. Raises one of AWAY when the database cannot be reached.
+
+    `by_key`: for what reads and writes by key alone (`BY_KEY`); nothing that scans or aggregates.
+    """
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -50,7 +66,7 @@ async def open_pool(dsn: str, *, name: str, size: int = 10) -> Pool:
         command_timeout=30,
         timeout=5,
         reset=_nothing,
-        server_settings=_settings(name),
+        server_settings=_settings(name) | (BY_KEY if by_key else {}),
     )
 
 

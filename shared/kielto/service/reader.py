@@ -1,6 +1,7 @@
 """One topic's reading: where to go on after a rebalance, and what to do when taking in fails for a while."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -12,6 +13,7 @@ import structlog
 from kielto import kafka
 from kielto.kafka import TopicPartition
 from kielto.service import intake, telemetry
+from kielto.service.courtesy import Courtesy
 from kielto.service.epoch import NotClaimed
 from kielto.service.intake import Intake
 from kielto.service.logs import where
@@ -52,8 +54,9 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     through.
     """
 
-    def __init__(self, pool: Pool, taking: Intake, *, batch: bool) -> None:
+    def __init__(self, pool: Pool, taking: Intake, courtesy: Courtesy, *, batch: bool) -> None:
         self._pool, self._intake, self._batch = pool, taking, batch
+        self._courtesy = courtesy
         self.topic = taking.topic
         self.subscriber: Any = None
         """FastStream's, set when it is made; its `consumer` is aiokafka's, made anew at each start."""
@@ -86,7 +89,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         for place, batch in by_partition(records):
             try:
                 if self._batch:
-                    await self._intake.take_batch(batch)
+                    await self._take_batch(batch)
                 else:
                     await self._intake.take(batch[0])
                 self._attempts.pop(place, None)
@@ -94,6 +97,14 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                 failures.append((place, batch[0].offset, error))
         if failures:
             raise Transient(failures)
+
+    async def _take_batch(self, batch: Sequence[Any]) -> None:
+        at = 0
+        while at < len(batch):
+            portion, began = batch[at : at + self._courtesy.portion(len(batch))], time.monotonic()
+            await self._intake.take_batch(portion)
+            at += len(portion)
+            await self._courtesy.rest(time.monotonic() - began)
 
     def back_off(self, transient: Transient) -> None:
         """Read these partitions again, later; the others go on, and polling keeps our place in the group."""

@@ -20,6 +20,7 @@ from kielto.events.topics import Family, Lane
 from kielto.service import epoch, postgres, telemetry
 from kielto.service.beats import BeatPlan, Beats
 from kielto.service.bulk import BulkLane, Pace
+from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.delivery import Stopped
 from kielto.service.epochs import Epochs
 from kielto.service.express import ExpressLane
@@ -36,11 +37,11 @@ _BACKOFF = (0.1, 2.0)
 MISSING_SECONDS = 30.0
 """A leadership that found topics missing ends after this time, and the next one looks again."""
 
-# What a crash of the server loses from here on is sent again: no need to wait for its disk. And always the
-# plan by the indexes, made once: marks are a queue, so what the statistics say of it is never true for long.
-_SESSION = """
-SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;
-SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"""
+# What a crash of the server loses from here on is sent again: no need to wait for its disk. And plans by key:
+# marks are a queue, so what the statistics say of it is never true for long.
+_SESSION = "; ".join(
+    f"SET {name} = {value}" for name, value in {"synchronous_commit": "off", **postgres.BY_KEY}.items()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class RelaySettings:
     security: kafka.Security = kafka.CLEAR
     epochs: Epochs | None = None
     """Without: the epoch is never looked at."""
+    courtesy: Courtesy = NOBODY
 
 
 class Relay:
@@ -144,6 +146,7 @@ class Relay:
                 settings.open_record,
                 refusals,
                 settings.beats.seconds,
+                settings.courtesy,
             )
         await conn.execute(_SESSION)
         self._leads(True)

@@ -46,10 +46,11 @@ class Running:
         self._consumers = Consumers(
             name,
             settings.kafka_bootstrap,
-            platform.pool,
+            platform.by_key,
             self._topics,
             service.subscriptions,
             security=settings.security,
+            courtesy=platform.courtesy,
         )
         plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate)
         epochs = Epochs(
@@ -70,6 +71,7 @@ class Running:
             platform.keys.open_record,
             settings.security,
             epochs,
+            platform.courtesy,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._auditor = Auditor(
@@ -88,7 +90,7 @@ class Running:
         graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
         others = [
             asyncio.create_task(self._for_ever(work))
-            for work in (*self._service.background, self._watch_inputs, self._housekeeping)
+            for work in (*self._service.background, self._watch_inputs, self._hear, self._housekeeping)
         ]
         done, _ = await asyncio.wait({stopped, *graceful}, return_when=asyncio.FIRST_COMPLETED)
         await self._end(graceful, others)
@@ -140,6 +142,10 @@ class Running:
     async def _watch_inputs(self) -> None:
         read = [self._topics[s.topic] for s in self._service.subscriptions]
         await self._platform.inputs.run([topic for topic in read if topic.vouches])
+
+    async def _hear(self) -> None:
+        settings = self._platform.settings
+        await self._platform.courtesy.listen(settings.kafka_bootstrap, security=settings.security)
 
     async def _housekeeping(self) -> None:
         while True:

@@ -1,0 +1,82 @@
+"""Bulk work gives way to people: while bans come, imports, facts and bulk records take a share of the time only.
+
+A process has one event loop, a machine few cores, and a bulk import fills them all. Without anybody waiting it may;
+but a ban must not queue behind it. That somebody is waiting is heard where every ban passes by, whoever took it: on
+our own restrictions topic, read from its end, remembered by nobody.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from kielto import kafka
+from kielto.events.topics import CONSENTS, PARTITIONS
+from kielto.kafka import TopicPartition
+
+log = structlog.get_logger(__name__)
+
+SECONDS = 10.0
+"""After a ban so long: who has just been heard is seldom the last."""
+PORTION = 50
+"""Rows or records in one transaction meanwhile: some 50 ms of work."""
+_BACKOFF = (1.0, 10.0)
+
+
+class Courtesy:
+    """`share`: of its time that bulk work takes while people are waiting, above 0; 1 is all of it."""
+
+    def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._share, self._clock = share, clock
+        self._until = float("-inf")
+
+    def noticed(self) -> None:
+        """Somebody said no."""
+        self._until = self._clock() + SECONDS
+
+    @property
+    def due(self) -> bool:
+        return self._share < 1.0 and self._clock() < self._until
+
+    def portion(self, many: int) -> int:
+        """How much to take on at once where it would be `many`."""
+        return min(many, PORTION) if self.due else many
+
+    async def rest(self, worked: float) -> None:
+        """After so many seconds of bulk work. A busy machine makes the work longer, and so the rest."""
+        if self.due:
+            await asyncio.sleep(worked * (1.0 / self._share - 1.0))
+
+    async def listen(
+        self, bootstrap: str, topic: str | None = CONSENTS.express, *, security: kafka.Security = kafka.CLEAR
+    ) -> None:
+        """For ever. While Kafka is away nobody is heard, and no ban can travel."""
+        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        pause = _BACKOFF[0]
+        while True:
+            client = kafka.consumer(bootstrap, security=security)
+            try:
+                await client.start()
+                ends = await kafka.end_offsets(client, places)
+                client.assign(places)
+                for place in places:  # nothing may be awaited between assignment and seek
+                    client.seek(place, ends[place])
+                await self._hear(client)
+            except (*kafka.DOWN, kafka.KafkaError) as error:
+                log.warning("bulk work hears nobody", error=type(error).__name__)
+            finally:
+                await kafka.close(client)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _BACKOFF[1])
+
+    async def _hear(self, client: Any) -> None:
+        while True:
+            fetched = await client.getmany(timeout_ms=1000)
+            if any(not record.key.startswith(b"!") for records in fetched.values() for record in records):
+                self.noticed()
+
+
+NOBODY = Courtesy()
+"""Gives way to nobody."""

@@ -1,0 +1,50 @@
+"""Bulk work gives way while people say no, and only then."""
+
+import asyncio
+import time
+
+from kielto.service.courtesy import NOBODY, PORTION, SECONDS, Courtesy
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
+    courtesy = Courtesy(0.25, Clock())
+    began = time.monotonic()
+    await courtesy.rest(10.0)
+    assert time.monotonic() - began < 1.0
+    assert courtesy.portion(500) == 500
+
+
+async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> None:
+    courtesy = Courtesy(0.25, Clock())
+    courtesy.noticed()
+    began = time.monotonic()
+    await courtesy.rest(0.1)
+    assert time.monotonic() - began >= 0.29  # three times as long as it worked
+    assert courtesy.portion(500) == PORTION
+    assert courtesy.portion(7) == 7
+
+
+async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
+    clock = Clock()
+    courtesy = Courtesy(0.25, clock)
+    courtesy.noticed()
+    clock.now += SECONDS - 1
+    courtesy.noticed()
+    clock.now += SECONDS - 1
+    assert courtesy.due
+    clock.now += 1
+    assert not courtesy.due
+
+
+async def test_a_share_of_all_never_rests() -> None:
+    NOBODY.noticed()
+    async with asyncio.timeout(1.0):
+        await NOBODY.rest(1e9)
+    assert NOBODY.portion(500) == 500
