@@ -1,6 +1,7 @@
 """The log itself: whether the last record of every key has its highest version, whoever repairs what."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from kielto import kafka
 from kielto.events.topics import PARTITIONS
@@ -10,6 +11,20 @@ from kielto.events.versions import Version
 async def versions(bootstrap: str, topics: Iterable[str]) -> dict[tuple[str, str], list[Version]]:
     """By (topic, key): the versions in the order of the log, control records and tombstones left out."""
     found: dict[tuple[str, str], list[Version]] = {}
+    async for record in _records(bootstrap, topics):
+        if not record.key.startswith(b"!") and record.value is not None:
+            version = Version.parse(dict(record.headers)["ce_kieltoversion"].decode())
+            found.setdefault((record.topic, record.key.decode()), []).append(version)
+    return found
+
+
+async def places(bootstrap: str, topics: Iterable[str]) -> set[tuple[str, int, int]]:
+    """(topic, partition, offset) of everything that still stands there."""
+    return {(r.topic, r.partition, r.offset) async for r in _records(bootstrap, topics)}
+
+
+async def _records(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Any]:
+    """All there are when this begins."""
     consumer = kafka.consumer(bootstrap)
     await consumer.start()
     try:
@@ -20,16 +35,12 @@ async def versions(bootstrap: str, topics: Iterable[str]) -> dict[tuple[str, str
             consumer.seek(partition, 0)
         waiting = {p for p in partitions if ends[p] > 0}
         while waiting:
-            for partition, records in (await consumer.getmany(timeout_ms=500, max_records=5000)).items():
+            for records in (await consumer.getmany(timeout_ms=500, max_records=5000)).values():
                 for record in records:
-                    if record.key.startswith(b"!") or record.value is None:
-                        continue
-                    version = Version.parse(dict(record.headers)["ce_kieltoversion"].decode())
-                    found.setdefault((partition.topic, record.key.decode()), []).append(version)
+                    yield record
             waiting = {p for p in waiting if await consumer.position(p) < ends[p]}
     finally:
         await consumer.stop()
-    return found
 
 
 def regressions(found: dict[tuple[str, str], list[Version]]) -> list[str]:

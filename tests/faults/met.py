@@ -44,9 +44,14 @@ def _refused_to_write(events: list[Event]) -> bool:
     return any(e["what"] == "disk" and e["ended"] for e in events)
 
 
+def _compacted(events: list[Event]) -> bool:
+    return any(e["what"] == "compacted" and e["records"] for e in events)
+
+
 _MUST: dict[int, tuple[Callable[[list[Event]], bool], str]] = {
     1: (_reached, "no process ended at its point"),
     4: (_accepted_without_kafka, "no decision was accepted while Kafka was away"),
     5: (_swallowed, "no answer to an append was lost"),
     11: (_refused_to_write, "no server met the full disk"),
+    13: (_compacted, "nothing was compacted away"),
 }

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -105,6 +106,8 @@ class Run:
             await asyncio.sleep(max(0.0, stale + AFTER_SECONDS - quiet))
             over.set()
         history.add("phase", name="check")
+        if scenario.compacting:
+            history.add("compacted", records=await _compacted(world))
         events = history.events[place:]
         verdict = judge(events, stale)
         verdict.other += missed(scenario.number, events)
@@ -155,6 +158,17 @@ async def _compact_at_once(world: World) -> None:
         await admin.alter_configs(resources)
     finally:
         await admin.close()
+
+
+async def _compacted(world: World) -> int:
+    """Of the records that were ever published to parties, how many are no longer in the log."""
+    connection = await asyncpg.connect(world.services.dsns["consents"])
+    try:
+        rows = await connection.fetch('SELECT topic, partition, "offset" FROM publications')
+    finally:
+        await connection.close()
+    published = {tuple(row) for row in rows}
+    return len(published - await log.places(world.stack.kafka.bootstrap, {topic for topic, *_ in published}))
 
 
 async def _the_log_must_be_right(world: World) -> list[str]:

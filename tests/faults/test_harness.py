@@ -99,6 +99,7 @@ MET = [may(1, allowed=True), ok(2)]
         (4, [*MET, {"t": 9, "what": "mended", "whom": "kafka", "since": 3}], "while Kafka was away"),
         (5, [*MET, {"t": 3, "what": "door", "swallowed": 0}], "no answer"),
         (11, [*MET, {"t": 3, "what": "disk", "ended": []}], "no server"),
+        (13, [*MET, {"t": 3, "what": "compacted", "records": 0}], "compacted"),
     ],
 )
 def test_a_fault_that_met_nothing_is_found(number: int, events: list[dict[str, Any]], words: str) -> None:
@@ -115,6 +116,7 @@ def test_faults_that_were_met() -> None:
         (1, {"what": "ended", "reached": True}),
         (5, {"what": "door", "swallowed": 2}),
         (11, {"what": "disk", "ended": ["kafka"]}),
+        (13, {"what": "compacted", "records": 4}),
     ):
         assert not missed(number, [*MET, {"t": 3, **event}])
 

@@ -16,7 +16,6 @@ from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
 from kielto.service import epoch, marks, outbox
 from kielto.service.beats import everywhere
-from kielto.service.courtesy import Courtesy
 from kielto.service.delivery import Delivered, Message, Stopped, deliver
 from kielto.service.marks import Leader, OpenRecord
 from kielto.service.refused import Refusals
@@ -65,9 +64,7 @@ class BulkLane:
         open_record: OpenRecord,
         refusals: Refusals,
         beat_seconds: float,
-        courtesy: Courtesy,
     ) -> None:
-        self._courtesy = courtesy
         self._refusals = refusals
         self._beat_seconds = min(beat_seconds * BEATS_APART, BEAT_AT_LEAST)
         self._next_beat = time.monotonic() + self._beat_seconds
@@ -82,15 +79,12 @@ class BulkLane:
         await self._conn.add_listener(outbox.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
-            began = time.monotonic()
             await epoch.must_be_checked(self._conn)
             sent = await self._marks() + await self._reports()
             busy = await self._snapshots.advance(self._conn, self._producer, self._refusals)
             await self._beat()
             if sent:
                 self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_AGE) > _LATE_SECONDS)
-                if not busy:  # gates are shut until a snapshot is complete
-                    await self._courtesy.rest(time.monotonic() - began)
                 await self._pace.spend(sent)
             elif not busy:
                 await self._sleep()
@@ -108,11 +102,7 @@ class BulkLane:
         if now >= self._next_sweep:
             self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
         found, self._after, _ = await marks.fetch(
-            self._conn,
-            Lane.BULK,
-            self._refusals.going(self._families, Lane.BULK),
-            self._after,
-            self._courtesy.portion(LIMIT),
+            self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
         )
         messages = [
             marks.message(marked, Lane.BULK, self._open_record) async for marked in in_turns(found, _AT_ONCE)

@@ -1,4 +1,4 @@
-"""Bulk work gives way to people: while bans come, imports, facts and bulk records take a share of the time only.
+"""Bulk work gives way to people: while bans come, imports and what follows from them take a share of the time only.
 
 A process has one event loop, a machine few cores, and a bulk import fills them all. Without anybody waiting it may;
 but a ban must not queue behind it. That somebody is waiting is heard where every ban passes by, whoever took it: on

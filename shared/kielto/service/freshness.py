@@ -88,11 +88,12 @@ class InputFreshness:
                 await self._look(consumer)
 
     async def _look(self, consumer: Any) -> None:
+        await asyncio.sleep(_LOOK_SECONDS)  # at a steady pace: what comes between must not wake it each time
         asked_at = clock()
         places = [TopicPartition(topic, p) for topic, p in self._views]
         for place, end in (await kafka.end_offsets(consumer, places)).items():
             self._views[place.topic, place.partition].probe(asked_at, end)
-        for place, records in (await consumer.getmany(timeout_ms=int(_LOOK_SECONDS * 1000))).items():
+        for place, records in (await consumer.getmany(timeout_ms=0)).items():
             self._waiting[place.topic, place.partition] += [b for r in records if (b := self._beat(r))]
         positions = await intake.positions(self._pool, self._ids)
         self._shut = {(topic, p) for topic, p in await self._pool.fetch(_SHUT, list(self._ids))}

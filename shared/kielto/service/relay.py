@@ -20,7 +20,6 @@ from kielto.events.topics import Family, Lane
 from kielto.service import epoch, postgres, telemetry
 from kielto.service.beats import BeatPlan, Beats
 from kielto.service.bulk import BulkLane, Pace
-from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.delivery import Stopped
 from kielto.service.epochs import Epochs
 from kielto.service.express import ExpressLane
@@ -56,7 +55,6 @@ class RelaySettings:
     security: kafka.Security = kafka.CLEAR
     epochs: Epochs | None = None
     """Without: the epoch is never looked at."""
-    courtesy: Courtesy = NOBODY
 
 
 class Relay:
@@ -146,7 +144,6 @@ class Relay:
                 settings.open_record,
                 refusals,
                 settings.beats.seconds,
-                settings.courtesy,
             )
         await conn.execute(_SESSION)
         self._leads(True)

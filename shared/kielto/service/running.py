@@ -71,7 +71,6 @@ class Running:
             platform.keys.open_record,
             settings.security,
             epochs,
-            platform.courtesy,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._auditor = Auditor(

@@ -41,8 +41,8 @@ class Spooled(NamedTuple):
 
 
 class Spool:
-    """Every call writes and syncs before it returns, so call it from a thread. Thread-safe; one process at
-    a time.
+    """Every call but `acknowledging` writes and syncs before it returns, so call it from a thread. Thread-safe;
+    one process at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,9 +95,9 @@ class Spool:
     def acknowledging(self, mark: Mark) -> None:
         """The store's contents are about to be acknowledged."""
         text = f"{mark.generation} {mark.commits}"
-        self._run(
-            "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value", text
-        )
+        note = "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        with self._lock:
+            self._notes.execute(note, (text,))
 
     def acknowledged(self) -> Mark | None:
         if (text := self._note("mark")) is None:
