@@ -23,6 +23,7 @@ SECONDS = 10.0
 PORTION = 50
 """Rows or records in one transaction meanwhile: some 50 ms of work."""
 _BACKOFF = (1.0, 10.0)
+_LOOK_SECONDS = 1.0
 
 
 class Courtesy:
@@ -63,7 +64,7 @@ class Courtesy:
                 client.assign(places)
                 for place in places:  # nothing may be awaited between assignment and seek
                     client.seek(place, ends[place])
-                await self._hear(client)
+                await self._hear(client, places)
             except (*kafka.DOWN, kafka.KafkaError) as error:
                 log.warning("bulk work hears nobody", error=type(error).__name__)
             finally:
@@ -71,11 +72,15 @@ class Courtesy:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACKOFF[1])
 
-    async def _hear(self, client: Any) -> None:
+    async def _hear(self, client: Any, places: list[TopicPartition]) -> None:
+        """Now and then: a fetch that stands open would wake us at each ban, just when others are busy with it."""
         while True:
-            fetched = await client.getmany(timeout_ms=1000)
+            client.resume(*places)
+            fetched = await client.getmany(timeout_ms=500)
+            client.pause(*places)
             if any(not record.key.startswith(b"!") for records in fetched.values() for record in records):
                 self.noticed()
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 NOBODY = Courtesy()
