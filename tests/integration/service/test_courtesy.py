@@ -15,11 +15,10 @@ async def test_a_ban_is_heard_and_beats_are_not(service: Bench) -> None:
     await service.no_marks()
     hearing = asyncio.create_task(courtesy.listen(service.bootstrap, service.family.express))
     try:
+        # What was said before does not count, and beats come all the time.
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2):
-                await eventually(
-                    lambda: courtesy.due, "beats are nobody"
-                )  # what was said before does not count, and beats come all the time
+                await eventually(lambda: courtesy.due, "beats are nobody")
         await eventually(lambda: _said(service, courtesy), "nobody was heard")
     finally:
         hearing.cancel()
