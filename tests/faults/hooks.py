@@ -2,12 +2,12 @@
 
     python -m tests.faults.hooks ORDERS MODULE [ARGUMENTS]
 
-ORDERS is a JSON file, read at the start: {"point": "after-commit", "nth": 3, "days": -3}. The point is good for one
-life: the harness takes it away before the next. A killed process cleans up nothing, as one that the kernel ended.
+ORDERS is a JSON file: {"point": "after-commit", "nth": 3, "days": -3}. The days are read at the start; the point at
+every step, so that the living process is ended soon after it is ordered. A killed process cleans up nothing, as one
+that the kernel ended.
 """
 
 import functools
-import itertools
 import json
 import os
 import runpy
@@ -19,25 +19,44 @@ from pathlib import Path
 from typing import Any
 
 
-def at(point: str, nth: int) -> None:
-    """End this process when it comes to the point for the nth time."""
-    place, wanted = point.split("-", 1)
-    count = itertools.count(1)
+class Orders:
+    """What the harness wants of this process, read anew when the file has changed."""
 
-    def around(step: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(step)
-        async def counted(*args: Any, **kwargs: Any) -> Any:
-            here = next(count) == nth
-            if here and place == "before":
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read: tuple[int, int] | None = None
+        self._order: dict[str, Any] = {}
+        self._count = 0
+
+    def obey(self, point: str) -> None:
+        """End this process if it has come to the ordered point for the nth time since it was ordered."""
+        if not self._file.exists():
+            return
+        stat = self._file.stat()
+        if (stat.st_ino, stat.st_mtime_ns) != self._read:
+            self._read = stat.st_ino, stat.st_mtime_ns
+            self._order, self._count = json.loads(self._file.read_text()), 0
+        if self._order.get("point") == point:
+            self._count += 1
+            if self._count == self._order["nth"]:
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = await step(*args, **kwargs)
-            if here:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
 
-        return counted
 
-    STEPS[wanted](around)
+def at_points(orders: Orders) -> None:
+    """Ask for orders before and after each step at which a process can be ended."""
+    for name, wrap in STEPS.items():
+        wrap(functools.partial(_around, orders, name))
+
+
+def _around(orders: Orders, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(step)
+    async def asked(*args: Any, **kwargs: Any) -> Any:
+        orders.obey(f"before-{name}")
+        result = await step(*args, **kwargs)
+        orders.obey(f"after-{name}")
+        return result
+
+    return asked
 
 
 Around = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -102,8 +121,7 @@ def main() -> None:
     orders, module, *arguments = sys.argv[1:]
     file = Path(orders)
     order = json.loads(file.read_text()) if file.exists() else {}
-    if "point" in order:
-        at(order["point"], order["nth"])
+    at_points(Orders(file))
     if order.get("days"):
         on_day(order["days"])
     sys.argv = [module, *arguments]

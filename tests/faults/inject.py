@@ -63,19 +63,19 @@ class Injector:
             await asyncio.to_thread(target.start)
 
     async def end_at(self, fault: Fault) -> None:
-        """Begin a new life that ends at the point; if it is not reached in time, go on with it."""
+        """The living process ends when it comes to the point, and is started again; or goes on if it never does."""
         process = self._world.processes[fault.whom]
         async with self._locks.setdefault(fault.whom, asyncio.Lock()):
             self._world.order(fault.whom, **fault.more)
-            await self._again(fault.whom)
             end = self._history.now() + fault.lasts
             while process.running and self._history.now() < end:  # noqa: ASYNC110 - a process has no event
                 await asyncio.sleep(0.05)
             self._world.order(fault.whom)
-            self._history.add(
-                "ended", whom=fault.whom, point=fault.more["point"], reached=not process.running
-            )
-            await self._again(fault.whom)  # one that was not reached must not be, later on
+            reached = not process.running
+            self._history.add("ended", whom=fault.whom, point=fault.more["point"], reached=reached)
+            if reached:
+                await asyncio.to_thread(process.start)
+                await asyncio.to_thread(self._world.wait, fault.whom)
 
     async def redate(self, fault: Fault) -> None:
         self._world.order(fault.whom, **fault.more)

@@ -57,7 +57,7 @@ Plan = Callable[[random.Random, Names, float, float], list[Fault]]
 
 def kill_points(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
     faults = []
-    for at in _spread(rng, seconds - 8, every=4.0):
+    for at in _spread(rng, seconds - 6, every=2.5):
         whom = rng.choice(names.all)
         kind = "follower" if whom in names.followers else "relay" if whom in RELAYS else "service"
         kind = rng.choice(("service", "relay")) if whom in ("customers", "marketing") else kind
@@ -186,7 +186,7 @@ SCENARIOS = {
     s.number: s
     for s in (
         Scenario(
-            1, "each process killed at its commit, publish and acknowledge points", kill_points, seconds=24.0
+            1, "each process killed at its commit, publish and acknowledge points", kill_points, seconds=16.0
         ),
         Scenario(2, "PostgreSQL killed under load", kill_postgres),
         Scenario(3, "the broker killed under load", kill_kafka),

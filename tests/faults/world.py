@@ -79,11 +79,13 @@ class World(Cluster):
         await gates_open(self, self.stores, seconds=120)
 
     def order(self, name: str, **what: object) -> None:
-        """What the process does to itself in its next life. A date stays, a point does not."""
+        """What the process is to do to itself: end at a point, from now on; keep days, in its next life."""
         file = self._orders(name)
         before = json.loads(file.read_text()) if file.exists() else {}
         kept = {"days": before["days"]} if "days" in before else {}
-        file.write_text(json.dumps({**kept, **what}))
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps({**kept, **what}))
+        new.replace(file)
 
     def _orders(self, name: str) -> Path:
         return self.folder / f"{name}.orders.json"

@@ -1,6 +1,7 @@
 """The store in PostgreSQL: goes on where its last commit was, whatever was killed, restored or in the way."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -345,7 +346,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(("point", "kept"), [("before-commit", 2), ("after-commit", 3)])
 async def test_the_fault_harness_ends_a_follower_at_its_commits(
-    dsn: str, monkeypatch: pytest.MonkeyPatch, point: str, kept: int
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, kept: int
 ) -> None:
     """Else no follower is killed between its store and its acknowledgement, and the verdict says that all held."""
 
@@ -358,7 +359,9 @@ async def test_the_fault_harness_ends_a_follower_at_its_commits(
     store = PostgresStore(dsn)
     _, state = await store.open("company.kauppa")
     follower = Follower(3.0, durable=True, state=state)
-    hooks.at(point, 3)
+    orders = tmp_path / "orders.json"
+    hooks.at_points(hooks.Orders(orders))
+    orders.write_text(json.dumps({"point": point, "nth": 3}))
     for _ in range(2):
         await store.commit(follower, follower.take())
     with pytest.raises(Killed):

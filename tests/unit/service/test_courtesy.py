@@ -2,8 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
 
 from kielto.service.courtesy import NOBODY, PORTION, SECONDS, Courtesy
+from kielto.service.intake import Intake
+from kielto.service.postgres import Pool
+from kielto.service.reader import Reader
 
 
 class Clock:
@@ -48,3 +56,40 @@ async def test_a_share_of_all_never_rests() -> None:
     async with asyncio.timeout(1.0):
         await NOBODY.rest(1e9)
     assert NOBODY.portion(500) == 500
+
+
+@dataclass
+class Polled:
+    offset: int
+    topic: str = "customers.facts.v1"
+    partition: int = 0
+
+
+class Taking:
+    """In the place of what stores: notes how many records came in each transaction."""
+
+    topic = "customers.facts.v1"
+
+    def __init__(self) -> None:
+        self.portions: list[int] = []
+
+    async def take_batch(self, records: Sequence[Any]) -> None:
+        self.portions.append(len(records))
+
+
+@pytest.mark.parametrize(("said", "portions"), [(False, [120]), (True, [PORTION, PORTION, 20])])
+async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
+    said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courtesy, taking, rests = Courtesy(0.25, Clock()), Taking(), list[float]()
+
+    async def rest(worked: float) -> None:
+        rests.append(worked)
+
+    monkeypatch.setattr(courtesy, "rest", rest)
+    if said:
+        courtesy.noticed()
+    reader = Reader(cast(Pool, None), cast(Intake, taking), courtesy, batch=True)
+    await reader.take([Polled(n) for n in range(120)])
+    assert taking.portions == portions
+    assert len(rests) == len(portions)  # after each of them
