@@ -7,7 +7,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import structlog
 
 from kielto.events.envelope import Read
-from kielto.events.messages import Acknowledgement, Decision, MarketingEvent, StoreDigest, StoreListing
+from kielto.events.messages import (
+    Acknowledgement,
+    Decision,
+    MarketingEvent,
+    StoreDigest,
+    StoreListing,
+    Unaddressed,
+)
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions
 from kielto.events.versions import Version
@@ -18,7 +25,7 @@ from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.store import deliveries
-from services.consents.store.customers import Disclosure
+from services.consents.store.customers import Disclosure, named
 from services.consents.use_cases import reconcile
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
 from services.consents.use_cases.context import (
@@ -93,6 +100,18 @@ class MarketingEvents(Stateless):
         if rows:
             await take_in_disclosures(conn, self._context, rows)
         await deliveries.keep(conn, [_delivery(event, meta) for event, meta in delivered(items)])
+        for read, meta in items:
+            if isinstance(event := read.event, Unaddressed):
+                await self._unaddressed(conn, event, meta)
+
+    async def _unaddressed(self, conn: Conn, event: Unaddressed, meta: Meta) -> None:
+        """The party has its id of the customer from a record of ours, so we know whom it means."""
+        customer = await named(conn, id_ref(event.party, event.subject))
+        if customer is None:
+            raise Permanent("subject: is nobody of whom the party has a record")
+        fields = event.model_dump(exclude={"party", "subject"})
+        known = MarketingEvent(**fields, what="delivery", customer=customer)
+        await deliveries.keep(conn, [_delivery(known, meta)])
 
     def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
         party = f"partner.{partner}"
@@ -212,6 +231,7 @@ def _delivery(event: MarketingEvent, meta: Meta) -> deliveries.Delivery:
         purpose=event.purpose,
         claimed_at=storable(event.at, told),
         reported_at=told,
+        point=event.point,
     )
 
 

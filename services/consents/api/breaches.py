@@ -36,6 +36,9 @@ class BreachBody(BaseModel):
     campaign: UUID | None
     customer: str = Field(description="A company's token sees its own id of the customer.")
     channel: str
+    point: UUID | None = Field(
+        description="The contact point that was used, where the report named it; a company's token sees none."
+    )
     purpose: str | None
     claimed_at: datetime = Field(description="When it was sent, by the sender's clock.")
     reported_at: datetime = Field(description="When the broker had the report: it was sent by then.")
@@ -69,6 +72,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         fields = {name: row[name] for name in BreachBody.model_fields}
         where: list[dict[str, Any]] = orjson.loads(row["subscribers"])
         fields |= {
+            "point": None if whose else row["point"],
             "customer": context.keys.pairwise(whose, row["customer"]) if whose else str(row["customer"]),
             "decisions": [named(context, caller, decision) for decision in row["decisions"]],
             "subscribers": [w | {"decision": named(context, caller, UUID(w["decision"]))} for w in where],

@@ -1,12 +1,18 @@
-"""Whether something was sent after a ban. Pure: decisions count by when they were accepted, not by what they say."""
+"""Whether something was sent after a ban. Pure: decisions count by when they were accepted, not by what they say.
+
+Facts may have changed since, so they excuse nothing: of who is erased, or has the address no longer, the restrictions
+alone are asked.
+"""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from kielto.events.words import Channel, Purpose
+from kielto.events.words import CHANNELS_OF, Channel, Purpose, Status
 from services.consents.model.decisions import Decision
+from services.consents.model.facts import Customership, Person, Point
 from services.consents.model.ruling import Reason, Verdict
 
 Evaluate = Callable[[Sequence[Decision]], Collection[Verdict]]
@@ -19,6 +25,24 @@ class Found(StrEnum):
     CLAIMED_BEFORE = "claimed_before"
     """Reported after a ban and its bound; the sender's clock alone says that it was sent before."""
     AFTER_BAN = "after_ban"
+
+
+NO_POINT = UUID(int=0)
+"""Stands for an address that nobody knows any more."""
+_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
+
+
+def as_sent(person: Person, company: str, channel: Channel, point: UUID | None) -> Person:
+    """The person as a customer who can be sent this: what denies for another reason than a decision is set aside."""
+    kind = _KIND_OF[channel]
+    points = tuple(p for p in person.root.points if p.kind is kind and point in (None, p.id))
+    points = points or (Point(point or NO_POINT, kind),)
+    root, *members = (
+        replace(c, deceased=False, minor=False, safety_ban=False) for c in (person.root, *person.members)
+    )
+    relations = (*root.customerships, Customership(company, b""))
+    root = replace(root, status=Status.LIVE, alias_of=None, points=points, customerships=relations)
+    return replace(person, root=root, members=tuple(members))
 
 
 def restricting(

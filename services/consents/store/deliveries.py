@@ -25,6 +25,7 @@ class Delivery(NamedTuple):
     purpose: Purpose | None
     claimed_at: datetime
     reported_at: datetime
+    point: UUID | None = None
 
     @property
     def sent_at(self) -> datetime:
@@ -99,9 +100,10 @@ def _delivery(row: asyncpg.Record) -> Delivery:
 
 
 _KEEP = """
-INSERT INTO deliveries (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at)
+INSERT INTO deliveries (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at,
+    point)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[])
+    $8::timestamptz[], $9::timestamptz[], $10::uuid[])
 ON CONFLICT DO NOTHING"""
 
 # By whatever id of a person it is that the decision, or the delivery, names them. Reported since the oldest of the
@@ -128,8 +130,8 @@ _LATER = "UPDATE deliveries SET look_at = clock_timestamp() + make_interval(secs
 
 _OPEN = """
 INSERT INTO breaches (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at,
-    bound_seconds, decisions, subscribers, clearance)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13)
+    point, bound_seconds, decisions, subscribers, clearance)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14)
 ON CONFLICT (id) DO UPDATE SET decisions = excluded.decisions, subscribers = excluded.subscribers"""
 
 _CASES = """

@@ -15,7 +15,7 @@ from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from kielto.subscriber.questions import Reason
 from services.consents import metrics
 from services.consents.model.evaluate import evaluate
-from services.consents.model.sent import Found, judge, restricting
+from services.consents.model.sent import Found, as_sent, judge, restricting
 from services.consents.store import clearances, deliveries, proof, state
 from services.consents.store.deliveries import Delivery, Evidence
 from services.consents.use_cases.context import Context, id_ref
@@ -68,14 +68,16 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
         (j for j in judge_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),
         None,
     )
-    if person is None:  # we do not know them yet
+    if person is None or not loaded.unreadable.isdisjoint(person.person.keys):
+        # We do not know them yet, or a newer record of them cannot be read: what we find then would be final.
         await deliveries.later(conn, delivery, AGAIN_SECONDS)
         return
+    sent_to = as_sent(person.person, delivery.company, delivery.channel, delivery.point)
 
     def banned(at: datetime) -> frozenset[UUID]:
         return restricting(
             person.decisions,
-            lambda said: evaluate(person.person, said, context.facts, context.rules),
+            lambda said: evaluate(sent_to, said, context.facts, context.rules),
             at,
             delivery.company,
             delivery.partner,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
 
-from kielto.events.messages import Audience, MarketingEvent, Report
+from kielto.events.messages import Audience, MarketingEvent, Report, Unaddressed
 from kielto.events.records import Allow, AllowedPoint
 from services.marketing.model.campaign import Aim
 
@@ -65,13 +65,35 @@ def disclosure(campaign: UUID, aim: Aim, customer: UUID, at: datetime) -> Market
 
 
 def reported(
-    report: Report, party: str, aim: Aim, customer: UUID, reported_at: datetime | None = None
+    report: Report,
+    party: str,
+    aim: Aim,
+    customer: UUID,
+    point: UUID | None = None,
+    reported_at: datetime | None = None,
 ) -> MarketingEvent:
     """A party's report in our own words. Report ids are unique only within their party."""
     return MarketingEvent(
         id=uuid5(REPORTS, f"{party}/{report.id}"),
         what=report.what,
         customer=customer,
+        company=aim.company,
+        partner=aim.partner,
+        campaign=report.campaign,
+        channel=report.channel,
+        purpose=aim.purpose,
+        at=report.at,
+        reported_at=reported_at,
+        point=point,
+    )
+
+
+def unaddressed(report: Report, party: str, aim: Aim, reported_at: datetime | None = None) -> Unaddressed:
+    """The same of somebody of whom we know only what the party calls them."""
+    return Unaddressed(
+        id=uuid5(REPORTS, f"{party}/{report.id}"),
+        party=party,
+        subject=report.subject,
         company=aim.company,
         partner=aim.partner,
         campaign=report.campaign,

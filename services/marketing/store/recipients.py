@@ -107,7 +107,9 @@ FROM (SELECT bool_or(recalled_at IS NULL) AS standing
       FROM recipients WHERE campaign = $1 GROUP BY customer) AS person
 """
 
-_CUSTOMER = "SELECT customer FROM recipients WHERE campaign = $1 AND subject = $2 LIMIT 1"
+_MEANT = """
+SELECT customer, CASE WHEN address = $3 THEN point END AS point FROM recipients
+WHERE campaign = $1 AND subject = $2 ORDER BY (address = $3) DESC NULLS LAST LIMIT 1"""
 
 
 async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Permitted]:
@@ -150,7 +152,9 @@ async def counts(conn: Conn, campaign: UUID) -> Counts:
     return Counts(*row)
 
 
-async def customer_of(conn: Conn, campaign: UUID, subject: str) -> UUID | None:
-    """Who the party means by `subject`; None for someone whom it was never told to address."""
-    ident: UUID | None = await conn.fetchval(_CUSTOMER, campaign, subject)
-    return ident
+async def meant(
+    conn: Conn, campaign: UUID, subject: str, address: str | None
+) -> tuple[UUID | None, UUID | None]:
+    """Who the party means by `subject`, and which contact point by `address`; None for whom it was never given."""
+    row = await conn.fetchrow(_MEANT, campaign, subject, address)
+    return (None, None) if row is None else (row["customer"], row["point"])

@@ -6,26 +6,33 @@ from datetime import datetime
 import asyncpg
 
 from kielto.events import topics
+from kielto.events.base import Event
 from kielto.events.messages import Report
 from kielto.service import outbox, telemetry
 from kielto.service.inbox import Permanent
 from kielto.service.postgres import Conn
-from services.marketing.model.messages import reported
+from services.marketing.model.messages import reported, unaddressed
 from services.marketing.store import campaigns, deliveries, recipients
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 async def take_report(conn: Conn, party: str, report: Report, reported_at: datetime | None = None) -> None:
-    """Raises Permanent when it is about a campaign or a person that the party was never told to address."""
+    """Raises Permanent when it is about a campaign that is not the party's, or a response of somebody never addressed.
+
+    A delivery to somebody never addressed is told all the same: who was banned before the launch is just that.
+    """
     if report.point is not None and not _HASH.fullmatch(report.point):
         raise Permanent("point: is no hash of an address")
     campaign = await campaigns.get(conn, report.campaign)
     if campaign is None or campaign.aim.party != party:
         raise Permanent("campaign: is none that this party sends")
-    customer = await recipients.customer_of(conn, campaign.id, report.subject)
+    customer, point = await recipients.meant(conn, campaign.id, report.subject, report.point)
     if customer is None:
-        raise Permanent("subject: was never addressed in this campaign")
+        if report.what != "delivery":
+            raise Permanent("subject: was never addressed in this campaign")
+        await _tell(conn, report.subject, unaddressed(report, party, campaign.aim, reported_at))
+        return
     try:
         new = await deliveries.insert(conn, party, report, customer)
     except (
@@ -33,12 +40,11 @@ async def take_report(conn: Conn, party: str, report: Report, reported_at: datet
     ):  # a moment out of the calendar; an outsider's message must not be tried for ever
         raise Permanent("report: holds what cannot be stored") from None
     if new:
-        event = reported(report, party, campaign.aim, customer, reported_at)
-        await outbox.report(
-            conn,
-            topics.MARKETING_EVENTS,
-            str(customer),
-            event,
-            source="marketing",
-            traceparent=telemetry.current(),
-        )
+        event = reported(report, party, campaign.aim, customer, point, reported_at)
+        await _tell(conn, str(customer), event)
+
+
+async def _tell(conn: Conn, key: str, event: Event) -> None:
+    await outbox.report(
+        conn, topics.MARKETING_EVENTS, key, event, source="marketing", traceparent=telemetry.current()
+    )

@@ -17,6 +17,7 @@ from kielto.events.messages import (
     StoreDigest,
     StoreException,
     StoreListing,
+    Unaddressed,
 )
 from kielto.events.records import (
     Allow,
@@ -172,6 +173,16 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     MarketingEvent(
         id=_DECISION, what="disclosure", customer=_CUSTOMER, company="kauppa", partner="matkat", at=_AT
+    ),
+    Unaddressed(
+        id=_DECISION,
+        party="company.kauppa",
+        subject=_ID,
+        company="kauppa",
+        campaign=_CAMPAIGN,
+        channel=Channel.EMAIL,
+        purpose=Purpose.OWN_MARKETING,
+        at=_AT,
     ),
     Report(
         id=_DECISION,

@@ -230,6 +230,30 @@ class MarketingEvent(Event):
     reported_at: Moment | None = Field(
         default=None, description="When the broker appended the party's report: it was sent by then."
     )
+    point: UUID | None = Field(
+        default=None, description="The contact point that was used, where it is known."
+    )
+
+
+class Unaddressed(Event):
+    """A delivery to somebody whom the campaign was never given. Topic `marketing.events`, our services only."""
+
+    kind: ClassVar[str] = "unaddressed"
+    id: UUID
+    party: str = Field(
+        pattern=r"^(company|partner)\.[a-z][a-z0-9-]{0,39}$",
+        description="Whose report it is, and whose id of the customer `subject` is.",
+    )
+    subject: Hash
+    company: Ident
+    partner: Ident | None = None
+    campaign: UUID
+    channel: Channel
+    purpose: Purpose
+    at: Moment
+    reported_at: Moment | None = Field(
+        default=None, description="When the broker appended the party's report: it was sent by then."
+    )
 
 
 class Report(Event):

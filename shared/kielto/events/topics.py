@@ -20,6 +20,7 @@ from kielto.events.messages import (
     Report,
     StoreDigest,
     StoreListing,
+    Unaddressed,
 )
 from kielto.events.records import CompanyCustomer, Customer, CustomerPermissions, Permissions
 
@@ -142,9 +143,8 @@ def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
         if family.express:
             yield Topic(family.express, family.writer, who, (family.record, *express), _compacted())
         yield Topic(family.bulk, family.writer, who, (family.record, *bulk), _compacted())
-    yield Topic(
-        MARKETING_EVENTS, "marketing", ("customers", "consents"), (MarketingEvent,), _retained(RETAINED_MS)
-    )
+    told = (MarketingEvent, Unaddressed)
+    yield Topic(MARKETING_EVENTS, "marketing", ("customers", "consents"), told, _retained(RETAINED_MS))
     for party in parties:
         yield Topic(audiences(party), "marketing", (party,), (Audience,), _retained(7 * DAY_MS))
         yield Topic(decisions(party), party, ("consents",), (Decision,), _retained(RETAINED_MS))

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from kielto.events.envelope import Read
-from kielto.events.messages import MarketingEvent
-from kielto.events.words import Act, Channel, Purpose, Reach, Recipient, Status
+from kielto.events.messages import MarketingEvent, Unaddressed
+from kielto.events.records import CustomerPoint
+from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
 from kielto.service.http import Health, create_app
-from kielto.service.inbox import Meta
+from kielto.service.inbox import Meta, Permanent
 from kielto.service.postgres import Pool, transaction
 from kielto.subscriber.questions import Reason
 from services.consents.api import breaches
@@ -24,7 +25,7 @@ from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.take_back import take_back
 from tests.integration.consents.test_api import Tokens, as_
 from tests.integration.consents.test_take_back import listed
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import Someone, World, erased
 
 NOW = datetime.now(UTC)
 BOUND = 30  # the group's stale_seconds
@@ -301,3 +302,81 @@ async def test_an_officer_looks_at_a_case_and_closes_it(
     await pool.execute("UPDATE deliveries SET found = NULL")
     await detect.detect(pool, context)
     assert (await http.get(f"{path}/{ident}", headers=everything)).json()["state"] == "explained"
+
+
+@pytest.mark.parametrize("how", ["erased", "point gone", "deceased", "customership over"])
+async def test_facts_that_changed_since_excuse_nothing(
+    world: World, pool: Pool, context: Context, who: Someone, how: str
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    if how == "erased":
+        await world.take_in([erased(who)])
+    elif how == "point gone":
+        await world.know(who, points=())
+    elif how == "deceased":
+        await world.know(who, deceased=True)
+    else:
+        await world.know(who, active=())
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    assert await found(pool, ident) == "after_ban"
+    assert await found(pool, await tell(pool, context, who, ago(101), ago(101))) == "not_banned"
+
+
+async def test_who_cannot_be_read_is_judged_when_they_can(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    await world.deny(who, 5)
+    ident = await tell(pool, context, who, ago(50), ago(49))
+    assert await found(pool, ident) is None
+    who.n = 10
+    await world.know(who)
+    await pool.execute("UPDATE deliveries SET look_at = now()")  # an hour later
+    await detect.detect(pool, context)
+    assert await found(pool, ident) == "after_ban"
+
+
+async def test_the_address_that_was_used_is_judged_and_no_other(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    """A second phone came later; the ban is of the first."""
+    await world.decide(world.by_phone(who.phone), received_at=ago(100))
+    record = world.record(who)
+    (banned,) = (p.id for p in record.points if p.kind_of is PointKind.PHONE)
+    other = CustomerPoint(
+        id=uuid4(), kind_of=PointKind.PHONE, digest=world.sealed(PointKind.PHONE, "+358409998887")
+    )
+    await world.take_in([record.model_copy(update={"points": (*record.points, other)})])
+    for point, what in ((banned, "after_ban"), (other.id, "not_banned"), (None, "not_banned")):
+        assert await found(pool, await tell(pool, context, who, ago(50), ago(49), point=point)) == what
+
+
+async def test_a_delivery_to_somebody_the_campaign_was_never_given(
+    world: World, pool: Pool, context: Context, who: Someone
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    subject = context.keys.pairwise("company.kauppa", who.id)
+    event = Unaddressed(
+        id=uuid4(),
+        party="company.kauppa",
+        subject=subject,
+        company="kauppa",
+        campaign=CAMPAIGN,
+        channel=Channel.PHONE,
+        purpose=Purpose.OWN_MARKETING,
+        at=ago(50),
+        reported_at=ago(49),
+    )
+    meta = Meta("marketing.events.v1", uuid4(), 0, 0, int(NOW.timestamp() * 1000))
+    for _ in range(2):
+        async with transaction(pool) as conn:
+            await MarketingEvents(context).handle(conn, Read(subject, event), meta)
+    await detect.detect(pool, context)
+    assert await found(pool, event.id) == "after_ban"
+    (case,) = await pool.fetch("SELECT customer, campaign FROM breaches")
+    assert (case["customer"], case["campaign"]) == (who.id, CAMPAIGN)
+
+    nobody = event.model_copy(update={"id": uuid4(), "subject": "f" * 64})
+    with pytest.raises(Permanent, match="subject"):
+        async with transaction(pool) as conn:
+            await MarketingEvents(context).handle(conn, Read("f" * 64, nobody), meta)

@@ -75,7 +75,7 @@ async def test_what_can_never_be_taken_in_is_permanent(pool: Pool, keys: Keys) -
     far = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
     for bad, reason in (
         (report(uuid4(), subject), "campaign"),
-        (report(campaign.id, "f" * 64), "subject"),
+        (report(campaign.id, "f" * 64, what="response"), "subject"),
         (report(campaign.id, subject, point="\0"), "point"),
         (report(campaign.id, subject, at=far), "report"),
     ):
@@ -84,3 +84,29 @@ async def test_what_can_never_be_taken_in_is_permanent(pool: Pool, keys: Keys) -
     assert await said(pool, MARKETING_EVENTS) == []
     good = report(campaign.id, subject, point="a" * 64, at=datetime(2026, 1, 1, tzinfo=UTC))
     await take(pool, "company.kauppa", good)
+
+
+async def test_a_delivery_to_somebody_never_addressed_is_told_by_what_the_party_calls_them(
+    pool: Pool, keys: Keys
+) -> None:
+    """Whoever was banned before the launch is no recipient; that they got it all the same must not end here."""
+    addressed, banned = person(), person()
+    await know(pool, customer(keys, addressed), permissions(addressed, 1, [OWN_POST]))
+    campaign = await launched(pool, keys, OWN_POST)
+    subject = keys.pairwise("company.kauppa", banned.id)
+    await take(pool, "company.kauppa", report(campaign.id, subject))
+    (event,) = await said(pool, MARKETING_EVENTS)
+    assert (event["party"], event["subject"], event["_key"]) == ("company.kauppa", subject, subject)
+    assert (event["campaign"], event["purpose"]) == (str(campaign.id), "own_marketing")
+
+
+async def test_the_address_that_was_used_is_told_where_it_is_known(pool: Pool, keys: Keys) -> None:
+    who = person()
+    await know(pool, customer(keys, who), permissions(who, 1, [OWN_POST]))
+    campaign = await launched(pool, keys, OWN_POST)
+    subject = keys.pairwise("company.kauppa", who.id)
+    (given,) = await pool.fetch("SELECT address, point FROM recipients")
+    address, point = given["address"], given["point"]
+    await take(pool, "company.kauppa", report(campaign.id, subject, point=address))
+    await take(pool, "company.kauppa", report(campaign.id, subject, point="a" * 64))
+    assert [e.get("point") for e in await said(pool, MARKETING_EVENTS)] == [str(point), None]
