@@ -9,7 +9,15 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from kielto.events.base import Hash, Ident
 from kielto.events.digests import InvalidContactPoint, digest_of
@@ -31,7 +39,20 @@ _KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel 
 
 Sender = Annotated[Caller, Depends(require("campaigns", "desk"))]
 Inquirer = Annotated[Caller, Depends(require("campaigns", "desk", "dpo", "operator"))]
-Campaign = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
+
+
+def _plain(text: str) -> str:
+    """A marketing campaign's id has one spelling, so that its deliveries find what cleared them."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text
+
+
+Campaign = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"), AfterValidator(_plain)
+]
+"""The sender's own name of it, or the id of marketing's campaign: only by the latter are deliveries held against it."""
 
 
 class GivenRecipient(BaseModel):

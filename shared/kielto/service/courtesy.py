@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import structlog
 
 from kielto import kafka
@@ -46,9 +47,13 @@ class Courtesy:
         return min(many, PORTION) if self.due else many
 
     async def rest(self, worked: float) -> None:
-        """After so many seconds of bulk work. A busy machine makes the work longer, and so the rest."""
-        if self.due:
-            await asyncio.sleep(worked * (1.0 / self._share - 1.0))
+        """After so many seconds of bulk work. A busy machine makes the work longer, and so the rest; it ends when
+        nobody is waiting any more.
+        """
+        left = worked * (1.0 / self._share - 1.0)
+        while self.due and left > 0:
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
+            left -= _LOOK_SECONDS
 
     async def listen(
         self, bootstrap: str, topic: str | None = CONSENTS.express, *, security: kafka.Security = kafka.CLEAR
@@ -78,9 +83,19 @@ class Courtesy:
             client.resume(*places)
             fetched = await client.getmany(timeout_ms=500)
             client.pause(*places)
-            if any(not record.key.startswith(b"!") for records in fetched.values() for record in records):
+            if any(_says_somebody(record) for records in fetched.values() for record in records):
                 self.noticed()
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _says_somebody(record: Any) -> bool:
+    """Beats come there too, and what facts take away: an ended customership, an address that is gone."""
+    if record.key.startswith(b"!") or record.value is None:
+        return False
+    try:
+        return bool(orjson.loads(record.value).get("decision"))
+    except (orjson.JSONDecodeError, AttributeError):
+        return False
 
 
 NOBODY = Courtesy()

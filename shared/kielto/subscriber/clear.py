@@ -67,7 +67,12 @@ class Clearance:
     async def clear(
         self, may: Callable[[Question], Answer], questions: Iterable[Question], campaign: str
     ) -> "Cleared":
-        """Never raises for what the network or the service does: whom they did not clear is not cleared."""
+        """Never raises for what the network or the service does: whom they did not clear is not cleared.
+
+        `campaign`: the id of marketing's campaign, if it is one: a delivery report excuses itself by nothing else.
+        Batches of 4,000 are asked one after the other and each is good for seconds, so ask for as many as can be
+        handed over by then: of a longer list the first have run out when the last are answered.
+        """
         given: dict[Question, _Given] = {}
         asked: dict[tuple[object, ...], list[Question]] = {}
         for question in dict.fromkeys(questions):
@@ -135,7 +140,7 @@ class Cleared:
         return given.answer
 
     def clearance(self, question: Question) -> UUID | None:
-        """The id of the recorded clearance that answered, for delivery reports."""
+        """The id of the recorded clearance that answered, for the sender's own records."""
         given = self._given.get(question)
         return None if given is None else given.clearance
 

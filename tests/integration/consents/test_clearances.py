@@ -64,6 +64,16 @@ async def reasons(http: httpx.AsyncClient, *recipients: dict[str, str], **given:
     return [r["reason"] for r in results]
 
 
+async def test_a_campaigns_id_has_one_spelling(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+    """Else its deliveries would not find what cleared them."""
+    who, campaign = Someone(), uuid4()
+    await world.know(who)
+    for given in (str(campaign).upper(), "Spring"):
+        await reasons(http, {"address": who.phone}, campaign=given)
+    rows = await pool.fetch("SELECT campaign FROM clearances ORDER BY at")
+    assert [row["campaign"] for row in rows] == [str(campaign), "Spring"]
+
+
 def consent(**given: Any) -> dict[str, Any]:
     said = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
     return said | {"channels": (Channel.EMAIL,)} | given

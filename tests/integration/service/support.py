@@ -54,9 +54,12 @@ class Bench:
             await asyncio.wait([task for _, task in self.relays], timeout=10)
         self.relays.clear()
 
-    async def publish(self, key: str, *numbers: str, express: bool = True, **more: Any) -> str:
+    async def publish(
+        self, key: str, *numbers: str, express: bool = True, decision: str | None = None, **more: Any
+    ) -> str:
         """Publish a record of `key` that carries these numbers; its version."""
-        record = Permissions(version="0.0", subject=key, numbers=tuple(n.rjust(64, "0") for n in numbers))
+        carried = tuple(n.rjust(64, "0") for n in numbers)
+        record = Permissions(version="0.0", subject=key, numbers=carried, decision=decision)
         async with postgres.transaction(self.pool) as conn:
             change = outbox.Change(self.family.name, key, record, express, **more)
             return str((await outbox.publish(conn, [change]))[0])

@@ -1,4 +1,4 @@
-"""That somebody said no is heard on the restrictions topic, by whoever does bulk work; beats are nobody."""
+"""That somebody said no is heard on the restrictions topic, by whoever does bulk work; beats and facts are nobody."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ class Clock:
         return self.now
 
 
-async def test_a_ban_is_heard_and_beats_are_not(service: Bench) -> None:
+async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
     clock = Clock()
     courtesy = Courtesy(0.25, clock)
     service.relay()
@@ -21,9 +21,11 @@ async def test_a_ban_is_heard_and_beats_are_not(service: Bench) -> None:
     try:
         await eventually(lambda: _said(service, courtesy), "nobody was heard")
         await service.no_marks()
-        # It listens, then, and whatever was said has come: from here on there are beats alone.
+        # It listens, then, and whatever was said has come: from here on there are beats, and what facts took away.
         await asyncio.sleep(4)
         clock.now += SECONDS
+        await service.publish(key())
+        await service.no_marks()
         await asyncio.sleep(4)
         assert not courtesy.due
     finally:
@@ -32,5 +34,5 @@ async def test_a_ban_is_heard_and_beats_are_not(service: Bench) -> None:
 
 async def _said(service: Bench, courtesy: Courtesy) -> bool:
     """Again and again: the first may come before the listening has begun."""
-    await service.publish(key())
+    await service.publish(key(), decision=key())
     return courtesy.due

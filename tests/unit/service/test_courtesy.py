@@ -51,6 +51,20 @@ async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
     assert not courtesy.due
 
 
+async def test_a_rest_ends_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slept = Clock(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    courtesy = Courtesy(0.25, clock)
+    courtesy.noticed()
+    await courtesy.rest(20.0)  # a portion on a very busy machine: thrice as long would be a minute
+    assert sum(slept) == SECONDS
+
+
 async def test_a_share_of_all_never_rests() -> None:
     NOBODY.noticed()
     async with asyncio.timeout(1.0):
