@@ -58,6 +58,7 @@ async def detect(pool: Pool, context: Context) -> int:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be judged must not keep the others from it
             log.error("a delivery is not judged", delivery=str(delivery.id), error=type(error).__name__)  # noqa: TRY400
+            metrics.deliveries_judged.labels("failed").inc()
             await deliveries.later(pool, delivery, AGAIN_SECONDS)
     return len(found)
 

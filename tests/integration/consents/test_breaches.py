@@ -16,6 +16,7 @@ from kielto.service.http import Health, create_app
 from kielto.service.inbox import Meta, Permanent
 from kielto.service.postgres import Pool, transaction
 from kielto.subscriber.questions import Reason
+from services.consents import metrics
 from services.consents.api import breaches
 from services.consents.store import clearances, deliveries
 from services.consents.store.clearances import Asked, Result
@@ -204,9 +205,11 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(
     await world.decide(world.by_id(who), received_at=ago(100))
     broken = await tell(pool, context, who, ago(50), ago(49))
     await pool.execute("UPDATE deliveries SET claimed_at = '-infinity', found = NULL, look_at = 'epoch'")
+    failed = metrics.deliveries_judged.labels("failed")._value.get()
     ident = await tell(pool, context, who, ago(50), ago(49))
     assert await found(pool, ident) == "after_ban"
     assert await found(pool, broken) is None
+    assert metrics.deliveries_judged.labels("failed")._value.get() == failed + 1
 
 
 async def test_somebody_whom_we_come_to_know_later(world: World, pool: Pool, context: Context) -> None:
