@@ -23,6 +23,7 @@ from kielto.service.problems import Problem
 ALGORITHMS = ["ES256", "Ed25519", "EdDSA", "RS256"]
 _LEEWAY_SECONDS = 10
 _REFETCH_SECONDS = 30.0
+_OLD_SECONDS = 300.0
 _MAX_TOKEN = 8192
 _TOKENS_KEPT, _TOKEN_SECONDS = 1000, 60.0
 
@@ -42,8 +43,9 @@ class Caller:
 
 
 class Verifier:
-    """Verifies tokens against the issuer's key set, cached; an unknown key id fetches it again, at most each
-    30 s.
+    """Verifies tokens against the issuer's key set, cached. It is fetched again for an unknown key id, and when it is
+    five minutes old: a key that the issuer has withdrawn lets nobody in for longer, unless the issuer is away. One
+    fetch at a time, at most each 30 s.
     """
 
     def __init__(self, jwks: str, issuer: str, audience: str) -> None:
@@ -56,7 +58,7 @@ class Verifier:
             sub={"essential": True},
         )
         self._keys: KeySet | None = None
-        self._fetched = float("-inf")
+        self._fetched = self._tried = float("-inf")
         self._fetching = asyncio.Lock()
         self._known_tokens: dict[str, tuple[Caller, float]] = {}
         """A signature costs as much to check as half of what a request does in the database."""
@@ -82,17 +84,18 @@ class Verifier:
 
     async def _key_set(self, key_id: str | None) -> KeySet:
         async with self._fetching:
-            if self._known(key_id) or time.monotonic() - self._fetched < _REFETCH_SECONDS:
-                if self._keys is None:
-                    raise _issuer_away()
+            now = time.monotonic()
+            if self._known(key_id) and now - self._fetched < _OLD_SECONDS:
+                assert self._keys is not None
                 return self._keys
-            self._fetched = time.monotonic()
-            try:
-                self._keys = KeySet.import_key_set(await self._load())
-            except (OSError, httpx.HTTPError, JoseError, ValueError):
-                if self._keys is None:
-                    self._fetched = float("-inf")  # nothing to serve until then, so try at the next request
-                    raise _issuer_away() from None
+            if self._keys is None or now - self._tried >= _REFETCH_SECONDS:
+                self._tried = now
+                try:
+                    self._keys = KeySet.import_key_set(await self._load())
+                    self._fetched = now
+                except (OSError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError):
+                    if self._keys is None:
+                        raise _issuer_away() from None
             return self._keys
 
     def _known(self, key_id: str | None) -> bool:
