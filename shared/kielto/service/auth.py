@@ -1,13 +1,13 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) of any issuer with a key set (RFC 7517), verified by joserfc.
 
 Claims: `sub`, `roles` (list: operator, desk, dpo, campaigns, register), `company` (a company's id; absent
-means the whole group). A caller with a company may act only for it.
+means the whole group). A caller with a company may act only for it, while it is of the group.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,9 @@ class Verifier:
     fetch at a time, at most each 30 s.
     """
 
-    def __init__(self, jwks: str, issuer: str, audience: str) -> None:
-        self._jwks = jwks
+    def __init__(self, jwks: str, issuer: str, audience: str, companies: Collection[str]) -> None:
+        """`companies`: those of the group."""
+        self._jwks, self._companies = jwks, frozenset(companies)
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS,
             iss={"essential": True, "value": issuer},
@@ -64,7 +65,9 @@ class Verifier:
         """A signature costs as much to check as half of what a request does in the database."""
 
     async def verify(self, token: str) -> Caller:
-        """Raises Problem 401 `unauthorised`; the detail names the rule, never the token."""
+        """Raises Problem 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company` for
+        a company that is not, or no longer, of the group: nothing behind here knows what to make of one.
+        """
         if len(token) > _MAX_TOKEN:
             raise _unauthorised("the token is too long")
         known, until = self._known_tokens.get(token, (None, 0.0))
@@ -77,6 +80,8 @@ class Verifier:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise _unauthorised(f"the token was refused: {_rule(error)}") from None
         caller = _caller(decoded.claims)
+        if caller.company is not None and caller.company not in self._companies:
+            raise Problem(403, "unknown-company", "The token is for a company that is not of the group.")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
         self._known_tokens[token] = (caller, min(decoded.claims["exp"], time.time() + _TOKEN_SECONDS))

@@ -17,6 +17,7 @@ from kielto.service.auth import Caller, Verifier
 from kielto.service.problems import Problem
 
 ISSUER, AUDIENCE = "https://issuer.example", "kielto"
+GROUP = ("kauppa", "sahko")
 KEY = ECKey.generate_key("P-256", {"kid": "one"})
 
 
@@ -41,7 +42,7 @@ def token(key: Any = KEY, alg: str = "ES256", **changes: Any) -> str:
 
 @pytest.fixture
 def verifier(tmp_path: Path) -> Verifier:
-    return Verifier(str(jwks(tmp_path / "jwks.json", KEY)), ISSUER, AUDIENCE)
+    return Verifier(str(jwks(tmp_path / "jwks.json", KEY)), ISSUER, AUDIENCE, GROUP)
 
 
 async def test_a_good_token(verifier: Verifier) -> None:
@@ -76,6 +77,14 @@ async def test_a_wrong_claim_is_refused(verifier: Verifier, changes: dict[str, A
     assert (refused.value.status, refused.value.slug) == (401, "unauthorised")
 
 
+async def test_a_company_that_left_the_group_is_refused(verifier: Verifier) -> None:
+    for company in ("gone", "kaupp", "company.kauppa"):
+        with pytest.raises(Problem) as refused:
+            await verifier.verify(token(company=company))
+        assert (refused.value.status, refused.value.slug) == (403, "unknown-company")
+    assert (await verifier.verify(token(company="sahko"))).company == "sahko"
+
+
 async def test_a_wrong_signature_or_algorithm_is_refused(verifier: Verifier) -> None:
     other = ECKey.generate_key("P-256", {"kid": "one"})
     secret = OctKey.import_key(json.dumps(KEY.as_dict(private=False)).encode(), {"kid": "one"})
@@ -107,7 +116,7 @@ async def test_a_wrong_signature_or_algorithm_is_refused(verifier: Verifier) -> 
     ids=["Ed25519", "RS256"],
 )
 async def test_other_algorithms(tmp_path: Path, key: Any, alg: str) -> None:
-    verifier = Verifier(str(jwks(tmp_path / "jwks.json", key)), ISSUER, AUDIENCE)
+    verifier = Verifier(str(jwks(tmp_path / "jwks.json", key)), ISSUER, AUDIENCE, GROUP)
     assert (await verifier.verify(token(key, alg))).subject == "someone"
 
 
@@ -115,7 +124,7 @@ async def test_a_new_key_is_fetched_but_not_at_every_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, new = tmp_path / "jwks.json", ECKey.generate_key("P-256", {"kid": "two"})
-    verifier = Verifier(str(jwks(path, KEY)), ISSUER, AUDIENCE)
+    verifier = Verifier(str(jwks(path, KEY)), ISSUER, AUDIENCE, GROUP)
     await verifier.verify(token())
     jwks(path, KEY, new)
     with pytest.raises(Problem):
@@ -130,7 +139,7 @@ async def test_a_key_that_the_issuer_withdraws_lets_nobody_in_after_five_minutes
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, new = tmp_path / "jwks.json", ECKey.generate_key("P-256", {"kid": "two"})
-    verifier = Verifier(str(jwks(path, KEY, new)), ISSUER, AUDIENCE)
+    verifier = Verifier(str(jwks(path, KEY, new)), ISSUER, AUDIENCE, GROUP)
     later = watch(monkeypatch)
     await verifier.verify(token())
     path.unlink()
@@ -188,7 +197,7 @@ async def test_a_token_ends_at_its_time_also_when_it_was_seen_before(
 
 async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
-    verifier = Verifier(str(path), ISSUER, AUDIENCE)
+    verifier = Verifier(str(path), ISSUER, AUDIENCE, GROUP)
     with pytest.raises(Problem) as refused:
         await verifier.verify(token())
     assert (refused.value.status, refused.value.slug) == (503, "issuer-unavailable"), "not the caller's fault"
