@@ -67,6 +67,11 @@ class Seals:
         report = await check(self._pool, keys, _anchor(anchor, keys), _progress)
         _clear()
         _print(report)
+        if jwks is None:
+            print(
+                "the keys are those of the register itself: a log that was rewritten as a whole and signed anew with "
+                "another key would hold, too; give --jwks FILE with the keys that are kept elsewhere"
+            )
         return 1 if report.findings else 0
 
     async def _keys(self, jwks: Path | None) -> Keys:

@@ -134,6 +134,8 @@ class Acknowledgements(Stateless):
                     await reconcile.keep(conn, self._context, self._party, told, _appended(meta))
         except UnknownSubscriber:
             raise Permanent("subscriber: is a subscriber of the party") from None
+        except reconcile.OutsideRange:
+            raise Permanent("rows: lie in the bucket, above after and not above upto") from None
 
 
 class Decisions(Stateless):

@@ -15,6 +15,7 @@ import services.consents.metrics
 import services.customers.metrics
 import services.marketing.metrics
 from deploy.local.paths import ROOT
+from kielto.events.topics import Lane
 
 SHOWN = (  # importing them declares their metrics
     kielto.service.refused,
@@ -23,6 +24,7 @@ SHOWN = (  # importing them declares their metrics
     services.customers.metrics,
     services.marketing.metrics,
 )
+SERVICES = sorted(main.parent.name for main in (ROOT / "services").glob("*/__main__.py"))
 OF_THE_SCRAPE = {"service", "job", "instance"}
 RULES = yaml.safe_load((ROOT / "deploy" / "alarms.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 HEADINGS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -47,6 +49,15 @@ def test_an_alarm_can_ring_and_says_what_to_do(rule: dict[str, Any]) -> None:
     assert asked | set(re.findall(r"(\w+)=", rule["expr"])) <= shown
     assert rule["annotations"]["runbook"] in HEADINGS
     assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_that_is_gone_rings(service: str, lane: Lane) -> None:
+    """Every other alarm rests on series that are gone with its last process, and over none it is silent."""
+    gone = f'absent(kielto_relay_leads{{service="{service}", lane="{lane.value}"}})'
+    rules = [rule for rule in RULES if gone in re.split(r"\s+or\s+", rule["expr"])]
+    assert [rule["labels"]["severity"] for rule in rules] == ["page"]
 
 
 def test_a_metric_that_nobody_shows_is_found() -> None:

@@ -12,13 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from kielto.service.auth import Caller, require
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
+from services.consents.api import paging
 from services.consents.api.callers import Prover, named, party
+from services.consents.api.paging import Behind
 from services.consents.store import deliveries
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.overdue import FIRST
 
 Officer = Annotated[Caller, Depends(require("dpo"))]
 State = Literal["open", "explained", "closed"]
-_MOST = 1000
+Limit = Annotated[int, Query(ge=1, le=1000, description="Cases in a page.")]
+_TAG = b"breaches"
 _ABSENT = Problem(404, "unknown-breach", "There is no such case.")
 
 
@@ -53,7 +57,8 @@ class BreachBody(BaseModel):
 
 
 class BreachesBody(BaseModel):
-    breaches: list[BreachBody] = Field(description="The oldest first; at most 1000.")
+    breaches: list[BreachBody] = Field(description="The oldest first.")
+    next: str | None = Field(description="`after` of the next page; null: this was the last.")
 
 
 class SettleBody(BaseModel):
@@ -80,16 +85,26 @@ def router(pool: Pool, context: Context) -> APIRouter:
         return BreachBody.model_validate(fields)
 
     async def one(ident: UUID, caller: Caller) -> BreachBody:
-        rows = await deliveries.cases(pool, caller.company, None, 1, ident)
+        rows = await deliveries.cases(pool, caller.company, None, FIRST, 1, ident)
         if not rows:
             raise _ABSENT
         return shown(rows[0], caller)
 
     @routes.get("", response_model=BreachesBody)
-    async def get(caller: Prover, state: Annotated[State | None, Query()] = None) -> BreachesBody:
+    async def get(
+        caller: Prover,
+        state: Annotated[State | None, Query()] = None,
+        after: Behind = None,
+        limit: Limit = 1000,
+    ) -> BreachesBody:
         """All of the group, or the company's own for a company's token."""
-        rows = await deliveries.cases(pool, caller.company, state, _MOST)
-        return BreachesBody(breaches=[shown(row, caller) for row in rows])
+        begin = paging.after(context, _TAG, after)
+        rows = await deliveries.cases(pool, caller.company, state, begin, limit)
+        last = (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == limit else None
+        return BreachesBody(
+            breaches=[shown(row, caller) for row in rows],
+            next=paging.place(context, _TAG, last) if last else None,
+        )
 
     @routes.get("/{ident}", response_model=BreachBody)
     async def show(ident: UUID, caller: Prover) -> BreachBody:

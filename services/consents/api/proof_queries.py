@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
+from services.consents.api import paging
 from services.consents.api.callers import Prover, invalid, party
+from services.consents.api.paging import Behind
 from services.consents.api.subscribers import SubscriberBody
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.overdue import (
-    FIRST,
-    After,
     Late,
     Standing,
     UnknownSubscriber,
@@ -25,6 +25,7 @@ from services.consents.use_cases.overdue import (
 )
 
 _WEEKS = 12
+_TAG = b"overdue."
 
 
 class InstanceBody(BaseModel):
@@ -107,7 +108,6 @@ class PropagationBody(BaseModel):
 
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Decisions in a page.")]
-Behind = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
 AWeek = Annotated[
     str | None, Query(pattern=r"^[0-9]{4}-W[0-9]{2}$", description="An ISO week (UTC), as 2026-W47.")
 ]
@@ -128,7 +128,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """What it has not applied by its deadline, the oldest first."""
         try:
-            found = await late(pool, context, party(caller), ident, _after(context, after), limit)
+            found = await late(pool, context, party(caller), ident, paging.after(context, _TAG, after), limit)
         except UnknownSubscriber:
             raise _unknown() from None
         return _overdue(context, found, party(caller), limit)
@@ -136,7 +136,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.get("/proof/overdue", response_model=OverdueBody)
     async def overdue(caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """Every decision that some subscriber has not applied by its deadline, the oldest first."""
-        found = await late(pool, context, party(caller), None, _after(context, after), limit)
+        found = await late(pool, context, party(caller), None, paging.after(context, _TAG, after), limit)
         return _overdue(context, found, party(caller), limit)
 
     @routes.get("/proof/propagation", response_model=PropagationBody)
@@ -183,7 +183,8 @@ def _overdue(context: Context, found: list[Late], party: str | None, limit: int)
         )
         for one in found
     ]
-    return OverdueBody(decisions=bodies, next=_place(context, found[-1]) if len(found) == limit else None)
+    last = (found[-1].received_at, found[-1].decision) if len(found) == limit else None
+    return OverdueBody(decisions=bodies, next=paging.place(context, _TAG, last) if last else None)
 
 
 def _weeks(first: str | None, last: str | None) -> list[Week]:
@@ -204,31 +205,6 @@ def _week(field: str, text: str) -> Week:
     except ValueError:
         raise invalid(field, "is a week of its year, of 2000 to 2200") from None
     return week
-
-
-_TAG = b"overdue."
-
-
-def _place(context: Context, last: Late) -> str:
-    """Sealed: it names a decision, which need not be the caller's."""
-    micros = (last.received_at - _EPOCH) // timedelta(microseconds=1)
-    return context.keys.seal(micros.to_bytes(8, signed=True) + last.decision.bytes + _TAG)
-
-
-def _after(context: Context, text: str | None) -> After:
-    if text is None:
-        return FIRST
-    try:
-        opened = context.keys.open(text)
-        if opened[24:] != _TAG:
-            raise ValueError
-    except ValueError:
-        raise invalid("after", "is the next of a page before") from None
-    micros = int.from_bytes(opened[:8], signed=True)
-    return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _unknown() -> Problem:

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from kielto.events.control import BUCKETS
 from kielto.events.versions import Version
 
 MODULUS = 1 << 64
-SHORT = 24
+KEY, SHORT = 64, 24
+"""Digits of a key, and those by which it is known."""
 FARTHEST = 1_000_000
 """So far above ours a store's number may be for us to go above it: one from outside must not use up all."""
 
@@ -15,6 +17,24 @@ class Compared(NamedTuple):
     agree: tuple[int, ...]
     differ: tuple[int, ...]
     left_out: tuple[int, ...]
+
+
+class Range(NamedTuple):
+    """Keys that sort from `low` on and before `high`, and whose first digits lie above `after`."""
+
+    low: str
+    after: str
+    high: str
+
+    @classmethod
+    def of(cls, bucket: int, after: str, upto: str) -> "Range":
+        """What a listing speaks of; never more than its bucket."""
+        end = f"{(bucket + 1) << 2:03x}" if bucket + 1 < BUCKETS else "g"
+        last = f"{upto}g" if upto else end  # above every key that begins with it
+        return cls(f"{bucket << 2:03x}", after, min(end, last))
+
+    def holds(self, key: str) -> bool:
+        return self.low <= key < self.high and key[:SHORT] > self.after
 
 
 class Held(NamedTuple):

@@ -73,10 +73,15 @@ async def open_case(conn: Conn, delivery: Delivery, evidence: Evidence) -> None:
 
 
 async def cases(
-    conn: "Conn | Pool", company: str | None, state: str | None, limit: int, ident: UUID | None = None
+    conn: "Conn | Pool",
+    company: str | None,
+    state: str | None,
+    after: tuple[datetime, UUID],
+    limit: int,
+    ident: UUID | None = None,
 ) -> list[asyncpg.Record]:
-    """The oldest first; of one company, or of all."""
-    return await conn.fetch(_CASES, company, state, limit, ident)
+    """The oldest first, from after the one that was opened then; of one company, or of all."""
+    return await conn.fetch(_CASES, company, state, limit, ident, *after)
 
 
 async def settle(
@@ -137,6 +142,7 @@ ON CONFLICT (id) DO UPDATE SET decisions = excluded.decisions, subscribers = exc
 _CASES = """
 SELECT * FROM breaches
 WHERE ($1::text IS NULL OR company = $1) AND ($2::text IS NULL OR state = $2) AND ($4::uuid IS NULL OR id = $4)
+    AND (opened_at, id) > ($5, $6)
 ORDER BY opened_at, id LIMIT $3"""
 
 _SETTLE = """

@@ -9,7 +9,7 @@ import asyncpg
 
 from kielto.events.messages import Position, StoreDigest, StoreListing
 from kielto.service.postgres import Conn, Pool
-from services.consents.model.reconcile import SHORT, Difference, Held
+from services.consents.model.reconcile import SHORT, Difference, Held, Range
 
 
 class Answer(NamedTuple):
@@ -65,13 +65,20 @@ async def ours(conn: Conn, family: str, content: bool, positions: Sequence[Posit
 
 
 async def range_of_ours(
-    conn: Conn, family: str, content: bool, positions: Sequence[Position], low: str, after: str, high: str
+    conn: Conn, family: str, content: bool, positions: Sequence[Position], about: Range
 ) -> tuple[list[Held], set[str]]:
-    """Our records whose keys begin with `low` or more, lie above `after` and below `high`; and the first digits of
-    those that are on their way."""
-    rows = await conn.fetch(_RANGE, family, content, *_columns(positions), low, after, high)
+    """Our records in the range, and the first digits of those that are on their way."""
+    rows = await conn.fetch(_RANGE, family, content, *_columns(positions), *about)
     held = [Held(row["key"], row["version"], row["hash"].hex()) for row in rows]
     return held, {row["key"][:SHORT] for row in rows if row["moving"]}
+
+
+async def known(conn: Conn, family: str, keys: Sequence[str]) -> list[str]:
+    """Those that have a record now, whatever it says."""
+    rows = await conn.fetch(
+        "SELECT key FROM records WHERE family = $1 AND key = ANY ($2::text[])", family, keys
+    )
+    return [row["key"] for row in rows]
 
 
 async def note(conn: Conn, answer: Answer, found: Sequence[Difference], repairable: Sequence[bool]) -> None:
@@ -88,9 +95,9 @@ async def note(conn: Conn, answer: Answer, found: Sequence[Difference], repairab
     )
 
 
-async def agreed(conn: Conn, answer: Answer, low: str, after: str, high: str, but: Sequence[str]) -> None:
+async def agreed(conn: Conn, answer: Answer, about: Range, but: Sequence[str]) -> None:
     """The store agrees with us on this range of keys, but for those that begin like these."""
-    await conn.execute(_AGREED, answer.subscriber, answer.instance, low, after, high, list(but))
+    await conn.execute(_AGREED, answer.subscriber, answer.instance, *about, list(but))
 
 
 async def agreed_buckets(conn: Conn, answer: Answer, buckets: Sequence[int]) -> None:

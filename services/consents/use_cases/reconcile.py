@@ -22,10 +22,11 @@ from kielto.service import epoch, outbox
 from kielto.service.outbox import Change
 from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from services.consents import metrics
-from services.consents.model.reconcile import Difference, Held, above, compare, differences
+from services.consents.model.reconcile import KEY, SHORT, Difference, Held, Range, above, compare, differences
+from services.consents.store import locks
 from services.consents.store import reconciliation as store
 from services.consents.use_cases.acknowledge import UnknownSubscriber
-from services.consents.use_cases.context import Context
+from services.consents.use_cases.context import Context, id_ref
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,10 @@ ROWS = 20_000
 """About so many are asked for at once; buckets behind them come with the next question."""
 ASKED_AT_ONCE = 64
 DAYS = 90
+
+
+class OutsideRange(Exception):
+    """A listing has rows that do not lie in the range of keys that it speaks of."""
 
 
 async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -> UUID:
@@ -50,9 +55,13 @@ async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -
 async def keep(
     conn: Conn, context: Context, party: str, message: StoreDigest | StoreListing, appended_at: datetime
 ) -> None:
-    """An answer, to be judged soon. Raises UnknownSubscriber."""
+    """An answer, to be judged soon. Raises UnknownSubscriber, OutsideRange."""
     if all(s.id != message.subscriber for s in context.group.subscribers_of(party)):
         raise UnknownSubscriber
+    if isinstance(message, StoreListing):
+        about = Range.of(message.bucket, message.after, message.upto)
+        if not all(about.holds(row.partition(" ")[0]) for row in message.rows):
+            raise OutsideRange
     part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
     await store.keep(conn, message, part, appended_at)
 
@@ -133,22 +142,29 @@ async def _digest(
 async def _listing(
     conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreListing
 ) -> tuple[int, int, int]:
-    low, high = f"{said.bucket << 2:03x}", "g"
-    if said.upto:
-        high = f"{said.upto}g"  # above every key that begins with it
-    elif said.bucket + 1 < BUCKETS:
-        high = f"{(said.bucket + 1) << 2:03x}"
+    about = Range.of(said.bucket, said.after, said.upto)
     if _incomplete(subscriber, said):
         return 0, len(said.rows), 0
-    ours, moving = await store.range_of_ours(
-        conn, subscriber.party, said.content, said.positions, low, said.after, high
-    )
+    ours, moving = await store.range_of_ours(conn, subscriber.party, said.content, said.positions, about)
     theirs = [Held(*row.split(" ")) for row in said.rows]
     found = differences(ours, theirs, moving)
+    moving |= await _known(conn, subscriber.party, found)
+    found = [d for d in found if d.key[:SHORT] not in moving]
     await repair(conn, subscriber.party, answer, found)
-    but = [d.key[:24] for d in found] + sorted(moving)
-    await store.agreed(conn, answer, low, said.after, high, but)
+    but = [d.key[:SHORT] for d in found] + sorted(moving)
+    await store.agreed(conn, answer, about, but)
     return len(ours), len(moving), len(found)
+
+
+async def _known(conn: Conn, party: str, found: Sequence[Difference]) -> set[str]:
+    """First digits of keys that seem extra, but have a record: it came after we read ours, or the listing did not speak
+    of it. Whatever a listing says, it erases nobody whom we know; who is about to be known waits for our commit.
+    """
+    extra = [d.key for d in found if d.ours is None and len(d.key) == KEY]
+    if not extra:
+        return set()
+    await locks.for_facts(conn, (), refs=[id_ref(party, key) for key in extra])
+    return {key[:SHORT] for key in await store.known(conn, party, extra)}
 
 
 def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> bool:
@@ -176,6 +192,6 @@ async def repair(conn: Conn, family: str, answer: store.Answer, found: Sequence[
 
 
 def _number(difference: Difference, now: int) -> int | None:
-    if difference.ours is None and len(difference.key) < 64:
+    if difference.ours is None and len(difference.key) < KEY:
         return None  # a store in memory tells no more of a key
     return above(difference, now)

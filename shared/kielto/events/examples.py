@@ -158,7 +158,7 @@ EXAMPLES: tuple[Event, ...] = (
         positions=(
             Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
         ),
-        bucket=645,
+        bucket=646,
         rows=(f"{_ID} 1.7 00112233445566ff",),
     ),
     Audience(

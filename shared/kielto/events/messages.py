@@ -194,7 +194,8 @@ class StoreListing(Event):
     )
     rows: tuple[HeldRow, ...] = Field(
         max_length=1000,
-        description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, by key.",
+        description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, by key; "
+        "with a key outside the bucket or those bounds the message is refused.",
     )
 
 

@@ -75,13 +75,14 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
         if not pools or arguments == ["migrate"]:
             return 0
         pool, by_key = pools
+        group = groups.load(settings.group_file, settings.beat_seconds)
         platform = Platform(
             settings=settings,
-            group=groups.load(settings.group_file, settings.beat_seconds),
+            group=group,
             keys=Keys.load(settings.keys_file),
             pool=pool,
             by_key=by_key,
-            verifier=Verifier(settings.jwks, settings.issuer, settings.audience),
+            verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
             courtesy=Courtesy(settings.bulk_share),
         )

@@ -1,13 +1,13 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) of any issuer with a key set (RFC 7517), verified by joserfc.
 
 Claims: `sub`, `roles` (list: operator, desk, dpo, campaigns, register), `company` (a company's id; absent
-means the whole group). A caller with a company may act only for it.
+means the whole group). A caller with a company may act only for it, while it is of the group.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from kielto.service.problems import Problem
 ALGORITHMS = ["ES256", "Ed25519", "EdDSA", "RS256"]
 _LEEWAY_SECONDS = 10
 _REFETCH_SECONDS = 30.0
+_OLD_SECONDS = 300.0
 _MAX_TOKEN = 8192
 _TOKENS_KEPT, _TOKEN_SECONDS = 1000, 60.0
 
@@ -42,12 +43,14 @@ class Caller:
 
 
 class Verifier:
-    """Verifies tokens against the issuer's key set, cached; an unknown key id fetches it again, at most each
-    30 s.
+    """Verifies tokens against the issuer's key set, cached. It is fetched again for an unknown key id, and when it is
+    five minutes old: a key that the issuer has withdrawn lets nobody in for longer, unless the issuer is away. One
+    fetch at a time, at most each 30 s.
     """
 
-    def __init__(self, jwks: str, issuer: str, audience: str) -> None:
-        self._jwks = jwks
+    def __init__(self, jwks: str, issuer: str, audience: str, companies: Collection[str]) -> None:
+        """`companies`: those of the group."""
+        self._jwks, self._companies = jwks, frozenset(companies)
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS,
             iss={"essential": True, "value": issuer},
@@ -56,13 +59,15 @@ class Verifier:
             sub={"essential": True},
         )
         self._keys: KeySet | None = None
-        self._fetched = float("-inf")
+        self._fetched = self._tried = float("-inf")
         self._fetching = asyncio.Lock()
         self._known_tokens: dict[str, tuple[Caller, float]] = {}
         """A signature costs as much to check as half of what a request does in the database."""
 
     async def verify(self, token: str) -> Caller:
-        """Raises Problem 401 `unauthorised`; the detail names the rule, never the token."""
+        """Raises Problem 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company` for
+        a company that is not, or no longer, of the group: nothing behind here knows what to make of one.
+        """
         if len(token) > _MAX_TOKEN:
             raise _unauthorised("the token is too long")
         known, until = self._known_tokens.get(token, (None, 0.0))
@@ -75,6 +80,8 @@ class Verifier:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise _unauthorised(f"the token was refused: {_rule(error)}") from None
         caller = _caller(decoded.claims)
+        if caller.company is not None and caller.company not in self._companies:
+            raise Problem(403, "unknown-company", "The token is for a company that is not of the group.")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
         self._known_tokens[token] = (caller, min(decoded.claims["exp"], time.time() + _TOKEN_SECONDS))
@@ -82,17 +89,18 @@ class Verifier:
 
     async def _key_set(self, key_id: str | None) -> KeySet:
         async with self._fetching:
-            if self._known(key_id) or time.monotonic() - self._fetched < _REFETCH_SECONDS:
-                if self._keys is None:
-                    raise _issuer_away()
+            now = time.monotonic()
+            if self._known(key_id) and now - self._fetched < _OLD_SECONDS:
+                assert self._keys is not None
                 return self._keys
-            self._fetched = time.monotonic()
-            try:
-                self._keys = KeySet.import_key_set(await self._load())
-            except (OSError, httpx.HTTPError, JoseError, ValueError):
-                if self._keys is None:
-                    self._fetched = float("-inf")  # nothing to serve until then, so try at the next request
-                    raise _issuer_away() from None
+            if self._keys is None or now - self._tried >= _REFETCH_SECONDS:
+                self._tried = now
+                try:
+                    self._keys = KeySet.import_key_set(await self._load())
+                    self._fetched = now
+                except (OSError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError):
+                    if self._keys is None:
+                        raise _issuer_away() from None
             return self._keys
 
     def _known(self, key_id: str | None) -> bool:

@@ -24,7 +24,7 @@ from services.consents.subscribers import MarketingEvents
 from services.consents.use_cases import detect
 from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.take_back import take_back
-from tests.integration.consents.test_api import Tokens, as_
+from tests.integration.consents.test_api import Tokens, as_, problem
 from tests.integration.consents.test_take_back import listed
 from tests.integration.consents.world import Someone, World, erased
 
@@ -383,3 +383,26 @@ async def test_a_delivery_to_somebody_the_campaign_was_never_given(
     with pytest.raises(Permanent, match="subject"):
         async with transaction(pool) as conn:
             await MarketingEvents(context).handle(conn, Read("f" * 64, nobody), meta)
+
+
+async def test_cases_are_told_in_pages(
+    world: World, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
+) -> None:
+    await world.decide(world.by_id(who), received_at=ago(100))
+    idents = {await tell(pool, context, who, ago(50), ago(49)) for _ in range(5)}
+    await pool.execute("UPDATE breaches SET opened_at = $1", ago(10))  # their ids tell them apart
+    path, everything = "/consents/breaches", as_("dpo")
+    pages: list[list[str]] = []
+    after: dict[str, str] = {}
+    while len(pages) < 5:
+        page = (await http.get(path, headers=everything, params={"limit": "2"} | after)).json()
+        pages.append([b["id"] for b in page["breaches"]])
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert pages == [[str(i) for i in sorted(idents)[n : n + 2]] for n in (0, 2, 4)]
+    assert (await http.get(path, headers=everything)).json()["next"] is None
+    assert (await http.get(path, headers=as_("dpo@sahko"), params=after)).json()["breaches"] == []
+    for wrong in ("x", world.context.keys.seal(bytes(24) + b"overdue.")):
+        refused = await http.get(path, headers=everything, params={"after": wrong})
+        assert problem(refused) == (422, "invalid-request", ["after"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -340,6 +341,25 @@ async def test_the_library_asks_for_those_whom_the_gate_lets_through(
     assert [cleared.may(q).reason for q in questions] == [Reason.ALLOWED, Reason.DENIED, Reason.STALE]
     assert await pool.fetchval("SELECT octet_length(recipients) FROM clearances") == 2 * 37
     assert cleared.clearance(questions[0]) == await pool.fetchval("SELECT id FROM clearances")
+
+
+async def test_others_are_answered_while_somebody_searches(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million recipients may have been cleared at the time."""
+    await reasons(http, {"number": "1"})
+    plain, go_on = store._matching, threading.Event()
+    monkeypatch.setattr(store, "_matching", lambda *given: go_on.wait(5) and plain(*given))
+    body = {"campaign": "spring", "channel": "phone", "at": datetime.now(UTC).isoformat()}
+    search = http.post(
+        "/consents/clearances/search", json=body | {"recipient": {"number": "1"}}, headers=as_("dpo@kauppa")
+    )
+    searching = asyncio.create_task(search)
+    assert await reasons(http, {"number": "2"}) == ["unknown"]
+    await asyncio.sleep(0.5)
+    assert not searching.done()
+    go_on.set()
+    assert len((await searching).json()["clearances"]) == 1
 
 
 async def test_who_may_look_up(http: httpx.AsyncClient, world: World) -> None:

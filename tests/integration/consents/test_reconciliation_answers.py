@@ -1,13 +1,29 @@
 """Answers of subscribers as they come from outside."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from kielto.events.control import BUCKETS
-from kielto.events.messages import Position, StoreDigest
+from kielto.events.envelope import Read
+from kielto.events.messages import Position, StoreDigest, StoreListing
+from kielto.events.topics import PARTITIONS, Lane, permissions_of
+from kielto.service.inbox import Meta, Permanent
 from kielto.service.postgres import Pool, transaction
+from services.consents import projections
+from services.consents.store import reconciliation as store
+from services.consents.subscribers import Acknowledgements
 from services.consents.use_cases import reconcile
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.take_in import take_in_customers
+from tests.integration.consents.test_service import until
+from tests.integration.consents.world import Someone, World
+
+KAUPPA = permissions_of("company.kauppa")
+ROW = "5e" * 32
 
 
 async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, context: Context) -> None:
@@ -19,6 +35,97 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, cont
             answer = _answer(name, await reconcile.ask(conn, subscriber), offset)
             await reconcile.keep(conn, context, subscriber.party, answer, datetime.now(UTC))
     assert [await reconcile.judge_one(pool, context) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("taken", "about"),
+    [
+        (True, {}),
+        (True, {"after": "5e" * 11 + "5d", "upto": ROW[:24]}),
+        (False, {"bucket": 0x5E5 >> 2 ^ 1}),
+        (False, {"bucket": 0x5E5 >> 2 ^ 1, "upto": "f" * 24}),
+        (False, {"after": ROW[:24]}),
+        (False, {"upto": "5e" * 11 + "5d"}),
+    ],
+    ids=str,
+)
+async def test_a_listing_with_rows_outside_its_range_is_refused(
+    pool: Pool, context: Context, taken: bool, about: dict[str, Any]
+) -> None:
+    said = _listing(uuid4(), **({"bucket": 0x5E5 >> 2, "rows": (f"{ROW} 1.1 {'0' * 16}",)} | about))
+    handler, read = Acknowledgements(context, "company.kauppa"), Read("kauppa-crm", said)
+    meta = Meta("company.kauppa.acks.v1", uuid4(), 0, 0, 0)
+    async with transaction(pool) as conn:
+        if taken:
+            await handler.handle(conn, read, meta)
+        else:
+            with pytest.raises(Permanent, match="rows: lie in the bucket"):
+                await handler.handle(conn, read, meta)
+
+
+async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, world: World) -> None:
+    """One that was kept before such were refused, with the key of a customer outside its range."""
+    who = Someone()
+    await world.know(who)
+    key = world.key("company.kauppa", who)
+    bucket = int(key[:3], 16) >> 2 ^ 1
+    stranger = f"{bucket << 2:03x}{ROW[3:]}"
+    await _kept(pool, context, bucket, key, stranger)
+    assert await reconcile.judge_one(pool, context)
+    assert await _statuses(pool) == {key: "live", stranger: "erased"}
+    assert [d["key"] for d in await store.listed(pool, ["kauppa-crm"], 10)] == [stranger]
+
+
+async def test_no_listing_erases_who_becomes_known_meanwhile(
+    pool: Pool, context: Context, world: World
+) -> None:
+    who = Someone()
+    key = world.key("company.kauppa", who)
+    await _kept(pool, context, int(key[:3], 16) >> 2, key)
+    async with transaction(pool) as conn:
+        rows = projections.newest([world.record(who)], world.keys, context.group.parties)
+        await take_in_customers(conn, context, rows)
+        judging = asyncio.create_task(reconcile.judge_one(pool, context))
+        await until(lambda: _waits(pool))
+    assert await judging
+    assert await _statuses(pool) == {key: "live"}
+
+
+async def _waits(pool: Pool) -> bool:
+    """Somebody for a lock."""
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await pool.fetchval(f"SELECT EXISTS ({waiting})"))
+
+
+async def _kept(pool: Pool, context: Context, bucket: int, *keys: str) -> None:
+    """A listing with these keys."""
+    crm = next(s for s in context.group.subscribers if s.id == "kauppa-crm")
+    rows = tuple(f"{key} 1.1 {'0' * 16}" for key in sorted(keys))
+    async with transaction(pool) as conn:
+        said = _listing(await reconcile.ask(conn, crm), bucket=bucket, rows=rows)
+        await store.keep(conn, said, "", datetime.now(UTC))
+
+
+async def _statuses(pool: Pool) -> dict[str, str]:
+    rows = await pool.fetch("SELECT key, status FROM records WHERE family = 'company.kauppa'")
+    return {row["key"]: row["status"] for row in rows}
+
+
+def _listing(ask: UUID, **about: Any) -> StoreListing:
+    """Of a store that has read everything."""
+    return StoreListing(
+        subscriber="kauppa-crm",
+        instance=uuid4(),
+        generation=uuid4(),
+        ask=ask,
+        content=True,
+        positions=tuple(
+            Position(topic=KAUPPA.topic(lane), topic_id=uuid4(), partition=partition, offset=1 << 40)
+            for lane in Lane
+            for partition in range(PARTITIONS)
+        ),
+        **about,
+    )
 
 
 def _answer(subscriber: str, ask: UUID, offset: int) -> StoreDigest:

@@ -293,12 +293,14 @@ async def test_problems_and_repetitions(services: Services) -> None:
     assert (large.status_code, large.json()["type"]) == (413, "urn:kielto:problem:body-too-large")
     nobody = await writer.post(ident, headers={"Authorization": ""})
     assert (nobody.status_code, nobody.json()["type"]) == (401, "urn:kielto:problem:unauthorised")
-    foreign = await writer.post(
-        ident, headers={"Authorization": f"Bearer {token.issue(['register'], company='kauppa')}"}
-    )
-    assert (foreign.status_code, foreign.json()["type"]) == (403, "urn:kielto:problem:foreign-company")
-    role = await writer.post(ident, headers={"Authorization": f"Bearer {token.issue(['desk'])}"})
-    assert (role.status_code, role.json()["type"]) == (403, "urn:kielto:problem:missing-role")
+    for role, company, why in (
+        ("register", "kauppa", "foreign-company"),
+        ("register", "gone", "unknown-company"),
+        ("desk", None, "missing-role"),
+    ):
+        bearer = token.issue([role], company=company)
+        refused = await writer.post(ident, headers={"Authorization": f"Bearer {bearer}"})
+        assert (refused.status_code, refused.json()["type"]) == (403, f"urn:kielto:problem:{why}")
     async with httpx.AsyncClient() as client:
         broken = await client.get(f"{services.url('customers')}/broken")
         metrics = await client.get(services.url("customers").replace("/customers", "/metrics"))

@@ -1,0 +1,34 @@
+"""Where a page of a listing ends: sealed, since it names what need not be the caller's."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from services.consents.api.callers import invalid
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.overdue import FIRST, After
+
+Behind = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def place(context: Context, tag: bytes, last: After) -> str:
+    """`tag`: 8 bytes, of the listing."""
+    at, ident = last
+    micros = (at - _EPOCH) // timedelta(microseconds=1)
+    return context.keys.seal(micros.to_bytes(8, signed=True) + ident.bytes + tag)
+
+
+def after(context: Context, tag: bytes, text: str | None) -> After:
+    if text is None:
+        return FIRST
+    try:
+        opened = context.keys.open(text)
+        if opened[24:] != tag:
+            raise ValueError
+    except ValueError:
+        raise invalid("after", "is the next of a page before") from None
+    micros = int.from_bytes(opened[:8], signed=True)
+    return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])
