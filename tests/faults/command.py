@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
+    good = False
     skipped: dict[int, str] = {}
 
     def write() -> None:
@@ -57,16 +58,25 @@ def main(arguments: list[str]) -> int:
                 skipped[number] = str(why)
                 write()
                 console.print(f"scenario {number} SKIPPED: {why}")
+        good = bool(outcomes) and all(o.verdict.good for o in outcomes)
     finally:
+        if not good:
+            console.print(f"what the processes said: {_keep_logs(folder)}")
         if given.history:
             given.history.mkdir(parents=True, exist_ok=True)
             for file in folder.glob("*.jsonl"):
                 shutil.copy(file, given.history)
         shutil.rmtree(folder, ignore_errors=True)
     _table(outcomes, console)
-    good = bool(outcomes) and all(o.verdict.good for o in outcomes)
     console.print("every promise held" if good else "A PROMISE WAS BROKEN")
     return 0 if good else 1
+
+
+def _keep_logs(folder: Path) -> Path:
+    kept = Path(tempfile.mkdtemp(prefix="kielto-faults-logs-"))
+    for log in folder.rglob("*.log"):
+        shutil.copy(log, kept / f"{log.parent.name}-{log.name}")
+    return kept
 
 
 async def _scenario(
