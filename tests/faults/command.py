@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
 
 def _keep_logs(folder: Path) -> Path:
     kept = Path(tempfile.mkdtemp(prefix="kielto-faults-logs-"))
-    for log in folder.rglob("*.log"):
+    for log in (*folder.glob("world-*/*.log"), *folder.glob("stack-*/*/*.log")):
         shutil.copy(log, kept / f"{log.parent.name}-{log.name}")
     return kept
 
