@@ -91,7 +91,7 @@ class Taking:
         self.portions.append(len(records))
 
 
-@pytest.mark.parametrize(("said", "portions"), [(False, [120]), (True, [PORTION, PORTION, 20])])
+@pytest.mark.parametrize(("said", "portions"), [(False, [2 * PORTION + 7]), (True, [PORTION, PORTION, 7])])
 async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +104,6 @@ async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     if said:
         courtesy.noticed()
     reader = Reader(cast(Pool, None), cast(Intake, taking), courtesy, batch=True)
-    await reader.take([Polled(n) for n in range(120)])
+    await reader.take([Polled(n) for n in range(2 * PORTION + 7)])
     assert taking.portions == portions
     assert len(rests) == len(portions)  # after each of them
