@@ -22,6 +22,7 @@ from kielto.service.postgres import Pool
 log = structlog.get_logger(__name__)
 
 _BACKOFF = (0.1, 10.0)
+_RETRYING_SECONDS = 2 * _BACKOFF[1]
 
 
 class Transient(Exception):
@@ -62,10 +63,12 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         """FastStream's, set when it is made; its `consumer` is aiokafka's, made anew at each start."""
         self._positions: dict[tuple[str, int], int] = {}
         self._attempts: dict[TopicPartition, int] = {}
+        self._failed_at = float("-inf")
 
     @property
     def retrying(self) -> bool:
-        return bool(self._attempts)
+        """Something failed just now, and is tried again. A consumer that hangs tries nothing."""
+        return time.monotonic() - self._failed_at < _RETRYING_SECONDS
 
     async def prepare(self, topic_id: UUID, life: datetime) -> None:
         """Load the positions of this life of the server (`intake.life`); before every start. Raises one of AWAY."""
@@ -108,6 +111,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     def back_off(self, transient: Transient) -> None:
         """Read these partitions again, later; the others go on, and polling keeps our place in the group."""
+        self._failed_at = time.monotonic()
         for place, offset, error in transient.failures:
             attempt = self._attempts[place] = self._attempts.get(place, 0) + 1
             seconds = min(_BACKOFF[0] * 2 ** min(attempt - 1, 10), _BACKOFF[1])

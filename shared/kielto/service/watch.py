@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _SECONDS = 5.0
 _LIFE_SECONDS = 0.5
-_STUCK_SECONDS = 60.0
+_STUCK_SECONDS = 20.0
 
 
 class Restart(Exception):
