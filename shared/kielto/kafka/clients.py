@@ -21,9 +21,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from kielto.kafka import lenient, stopping
+from kielto.kafka import broken, lenient, stopping
 from kielto.kafka.security import CLEAR, Security
 
+broken.install()
 lenient.install()
 stopping.install()
 
