@@ -157,13 +157,13 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
 
 
 async def _report(world: Others, services: Services, ident: str, subject: str, who: Person) -> None:
-    """A delivery is taken in, one of someone never addressed is kept aside."""
-    good = {"id": uuid4(), "what": "delivery", "campaign": ident, "channel": Channel.POST, "at": NOW}
+    """A delivery is taken in; a response of someone never addressed is kept aside."""
+    good = {"id": uuid4(), "campaign": ident, "channel": Channel.POST, "at": NOW}
     await world.write(
         reports("company.kauppa"),
         "company.kauppa",
-        Report(**good, subject="f" * 64),
-        Report(**good, subject=subject),
+        Report(**good, what="response", subject="f" * 64),
+        Report(**good, what="delivery", subject=subject),
     )
 
     async def events() -> list[Any]:
