@@ -87,10 +87,11 @@ def default_acknowledgement() -> None:
     from faststream import AckPolicy
     from faststream.kafka import KafkaBroker
 
-    from kielto.service import consumers
+    from kielto.service import consumers, watch
     from kielto.service.reader import Reader
 
     subscriber = KafkaBroker.subscriber
+    watch._STUCK_SECONDS = float("inf")  # nobody begins again who lost something
 
     def planted(self: KafkaBroker, *topics: Any, **options: Any) -> Any:
         return subscriber(self, *topics, **{**options, "ack_policy": AckPolicy.ACK_FIRST})
