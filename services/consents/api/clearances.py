@@ -21,7 +21,7 @@ from pydantic import (
 
 from kielto.events.base import Hash, Ident
 from kielto.events.digests import InvalidContactPoint, digest_of
-from kielto.events.words import CHANNELS_OF, Channel, Mode, PointKind, Purpose
+from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.service.auth import Caller, require
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
@@ -35,7 +35,6 @@ from services.consents.use_cases.context import Context, id_ref, number_subject,
 RECIPIENTS = 10_000
 _ERRORS = 20
 _INLINE = 100
-_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
 
 Sender = Annotated[Caller, Depends(require("campaigns", "desk"))]
 Inquirer = Annotated[Caller, Depends(require("campaigns", "desk", "dpo", "operator"))]
@@ -270,7 +269,7 @@ def _named(
         refs.append(number_subject(context.keys, company, number).ref)
     if one.address is None:
         return refs, None, None
-    kind = _KIND_OF.get(channel)
+    kind = KIND_OF.get(channel)
     if kind not in (PointKind.EMAIL, PointKind.PHONE):
         if not refs:
             raise _Refused("address", "needs customer or number beside it on this channel")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from kielto.events.words import CHANNELS_OF, Channel, Purpose, Status
+from kielto.events.words import KIND_OF, Channel, Purpose, Status
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Customership, Person, Point
 from services.consents.model.ruling import Reason, Verdict
@@ -29,12 +29,11 @@ class Found(StrEnum):
 
 NO_POINT = UUID(int=0)
 """Stands for an address that nobody knows any more."""
-_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
 
 
 def as_sent(person: Person, company: str, channel: Channel, point: UUID | None) -> Person:
     """The person as a customer who can be sent this: what denies for another reason than a decision is set aside."""
-    kind = _KIND_OF[channel]
+    kind = KIND_OF[channel]
     points = tuple(p for p in person.root.points if p.kind is kind and point in (None, p.id))
     points = points or (Point(point or NO_POINT, kind),)
     root, *members = (

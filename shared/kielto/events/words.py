@@ -93,3 +93,5 @@ CHANNELS_OF: dict[PointKind, tuple[Channel, ...]] = {
     PointKind.POST: (Channel.POST, Channel.DOOR),
     PointKind.NUMBER: (),
 }
+KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
+"""The other way round: by which kind of contact point a channel reaches somebody."""

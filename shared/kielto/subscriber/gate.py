@@ -12,7 +12,7 @@ import numpy as np
 
 from kielto.events.digests import InvalidContactPoint, digest_of, point_of
 from kielto.events.topics import PARTITIONS
-from kielto.events.words import CHANNELS_OF, PointKind, Purpose
+from kielto.events.words import KIND_OF, PointKind, Purpose
 from kielto.subscriber import batch
 from kielto.subscriber.columns import Many
 from kielto.subscriber.content import Shape, Terms, hash64, ident
@@ -23,7 +23,6 @@ from kielto.subscriber.questions import Answer, Question, Reason
 
 UNTIL_MARGIN_SECONDS = 60.0
 """A permission that ends is taken to have ended this much earlier: the subscriber's clock is only a claim."""
-_KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -183,7 +182,7 @@ class Gate:
         return _Asked({row: holders.get(row, [_NO_SLOT]) if address else [] for row in rows}, hashes, whole)
 
     def _address(self, channel: str, address: str) -> frozenset[int]:
-        kind = _KIND_OF.get(channel)  # type: ignore[call-overload]
+        kind = KIND_OF.get(channel)  # type: ignore[call-overload]
         if kind in (PointKind.EMAIL, PointKind.PHONE):
             return self._party.hashes(kind, address)
         if not _ID.fullmatch(address):
