@@ -90,5 +90,5 @@ async def test_each_bug_is_caught_and_nothing_else(cluster: Cluster, request: py
     await driver.bring_customers()
     for bug, scenario in SCENARIOS.items():
         found = await scenario(cluster, driver)
-        print(f"\n{bug}: {found[:1] or 'nothing found'}")
+        print(f"\n{bug}: {len(found)} found, {found[:1]}")
         assert bool(found) is planted, f"{bug}: {found[:3]}"

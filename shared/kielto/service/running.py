@@ -5,6 +5,7 @@ Kafka is there and its topics are as the group says; a difference ends the proce
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -86,6 +87,7 @@ class Running:
         """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
         stopped = asyncio.create_task(self._stop.wait())
         self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
+        _freeze()
         graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
         others = [
             asyncio.create_task(self._for_ever(work))
@@ -204,6 +206,14 @@ class Running:
             health=self._health,
             streamed=service.streamed,
         )
+
+
+def _freeze() -> None:
+    """What stands when a process begins stays: modules, models, routes, some hundred thousand objects. Python looks
+    through all of them at each full garbage collection, and nobody is served for those 0.1 to 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _has_epoch(pool: postgres.Pool) -> bool:

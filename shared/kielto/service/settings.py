@@ -77,7 +77,7 @@ class ServiceSettings(KafkaSettings):
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
     bulk_rate: int = Field(default=20_000, gt=0, description="Records per second on the bulk lane, at most.")
     bulk_share: float = Field(
-        default=0.25, gt=0, le=1, description="Of its time that bulk work takes while people say no; 1: all."
+        default=0.15, gt=0, le=1, description="Of its time that bulk work takes while people say no; 1: all."
     )
 
     auditor: bool = Field(default=True, description="`off` only where faults must not be repaired: in tests.")
