@@ -13,7 +13,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,20 @@ POINTS = {
 """Where each kind of process can be ended."""
 
 
+def tell_joined(told: Path) -> None:
+    """Write `told` when a consumer of this process was given partitions: it has joined its group."""
+    from kielto.service.reader import Reader
+
+    assigned = Reader.on_partitions_assigned
+
+    def telling(self: Reader, partitions: Iterable[Any]) -> None:
+        assigned(self, partitions := list(partitions))
+        if partitions:
+            told.touch()
+
+    Reader.on_partitions_assigned = telling  # type: ignore[method-assign,assignment]
+
+
 def on_day(days: float) -> None:
     """The wall clock of this process runs so many days ahead; monotonic clocks of the kernel stay."""
     import time_machine
@@ -117,11 +131,17 @@ def on_day(days: float) -> None:
     time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True).start()
 
 
+def joined(orders: Path) -> Path:
+    """The file that stands when the process of these orders has joined a group."""
+    return orders.with_suffix(".joined")
+
+
 def main() -> None:
     orders, module, *arguments = sys.argv[1:]
     file = Path(orders)
     order = json.loads(file.read_text()) if file.exists() else {}
     at_points(Orders(file))
+    tell_joined(joined(file))
     if order.get("days"):
         on_day(order["days"])
     sys.argv = [module, *arguments]

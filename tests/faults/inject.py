@@ -14,6 +14,7 @@ from tests.faults.schedule import Fault
 from tests.faults.world import SmallDisk, World
 
 SERVERS = ("postgres", "kafka")
+_JOIN_SECONDS = 20.0
 
 
 class Injector:
@@ -91,16 +92,10 @@ class Injector:
             process.resume()
 
     async def join(self, fault: Fault) -> None:
-        process = self._world.extra[fault.whom]
-        await asyncio.to_thread(process.start)
-        await asyncio.sleep(fault.lasts)
-        await asyncio.to_thread(process.stop)
+        await self._joined(fault, self._world.extra[fault.whom].stop)
 
     async def join_die(self, fault: Fault) -> None:
-        process = self._world.extra[fault.whom]
-        await asyncio.to_thread(process.start)
-        await asyncio.sleep(fault.lasts)
-        await asyncio.to_thread(process.kill)
+        await self._joined(fault, self._world.extra[fault.whom].kill)
 
     async def door(self, fault: Fault) -> None:
         door = self._world.doors[fault.whom]
@@ -134,6 +129,19 @@ class Injector:
         await asyncio.to_thread(process.start)
 
     # -- helpers
+
+    async def _joined(self, fault: Fault, end: Callable[[], None]) -> None:
+        """A further consumer, until it has been in its groups for as long as the fault says."""
+        async with self._locks.setdefault(fault.whom, asyncio.Lock()):
+            await asyncio.to_thread(self._world.start_extra, fault.whom)
+            until = self._history.now() + _JOIN_SECONDS
+            while (  # noqa: ASYNC110 - a process has no event
+                not (reached := self._world.has_joined(fault.whom)) and self._history.now() < until
+            ):
+                await asyncio.sleep(0.05)
+            self._history.add("joined", whom=fault.whom, reached=reached)
+            await asyncio.sleep(fault.lasts)
+            await asyncio.to_thread(end)
 
     async def _servers(self) -> None:
         for name in SERVERS:

@@ -31,7 +31,7 @@ class Door:
         self.name, self.port, self.behind = name, ports.free_port(), ports.free_port()
         self.mode = Mode.OPEN
         self.swallowed = 0
-        """Answers to produce requests that were thrown away."""
+        """Requests and answers that were thrown away."""
         self._server: asyncio.Server | None = None
         self._spoiled: set[asyncio.StreamWriter] = set()
 
@@ -82,6 +82,7 @@ class Door:
         async for frame in _frames(reader):
             if self.mode is Mode.NO_REQUESTS:
                 self._spoiled.add(back)
+                self.swallowed += 1
                 continue
             if int.from_bytes(frame[4:6], "big") == _PRODUCE:
                 produced.add(frame[8:12])
@@ -96,6 +97,7 @@ class Door:
             produced.discard(frame[4:8])
             if self.mode is Mode.NO_ANSWERS:
                 self._spoiled.add(writer)
+                self.swallowed += 1
                 continue
             if is_append and self.mode is Mode.APPENDED_UNANSWERED:
                 self.swallowed += 1

@@ -13,6 +13,9 @@ SERVICES = ("customers", "consents", "marketing", *RELAYS)
 SESSION_SECONDS = 10.0
 """Of the services' consumers: a member that is silent for longer is put out of its group."""
 
+POISONS = ("value", "key", "decision", "oversized", "older_schema")
+"""Of `poison.KINDS`."""
+
 
 def stale_seconds(factor: float) -> float:
     """A gate's N; 30 in the group as it is shipped."""
@@ -100,10 +103,10 @@ def paused(rng: random.Random, names: Names, seconds: float, factor: float) -> l
 
 
 def rebalances(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    """Further consumers of consents join, and leave or die."""
+    """Further consumers of consents join, and leave or die so long after; one that is still there is waited for."""
     return [
-        Fault(at, rng.choice(("join", "join_die")), f"consents-extra-{n % 2}", rng.uniform(2.0, 4.0))
-        for n, at in enumerate(_spread(rng, seconds - 4, every=1.5))
+        Fault(at, rng.choice(("join", "join_die")), f"consents-extra-{n % 2}", rng.uniform(0.3, 2.5))
+        for n, at in enumerate(_spread(rng, seconds - 8, every=3.0))
     ]
 
 
@@ -126,7 +129,7 @@ def nothing(rng: random.Random, names: Names, seconds: float, factor: float) -> 
 
 
 def poison(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    kinds = ["value", "key", "decision", "oversized", "older_schema"]
+    kinds = list(POISONS)
     rng.shuffle(kinds)
     times = _spread(rng, seconds - 2, every=seconds / 7)
     return [Fault(at, "poison", "kafka", 0.0, {"kind": kind}) for at, kind in zip(times, kinds, strict=False)]
@@ -193,7 +196,7 @@ SCENARIOS = {
         Scenario(4, "Kafka away for ten minutes", kafka_away, seconds=13.0),
         Scenario(5, "the answer lost after the append", unanswered, doors=True),
         Scenario(6, "a process stopped past its session, then continued", paused, seconds=14.0),
-        Scenario(7, "a storm of rebalances", rebalances, seconds=10.0),
+        Scenario(7, "a storm of rebalances", rebalances, seconds=18.0),
         Scenario(8, "partitions in one direction", one_way, seconds=10.0, doors=True),
         Scenario(9, "ban and lifting race by many clients", nothing, contended=True),
         Scenario(10, "poison in mid-stream", poison, auditor=True),

@@ -18,6 +18,7 @@ from deploy.local.services import Services
 from deploy.local.stack import Stack
 from tests.e2e.checks import gates_open
 from tests.e2e.cluster import RELAYS, Cluster
+from tests.faults.hooks import joined
 from tests.faults.proxy import Door
 from tests.faults.schedule import Names, Scenario, beat_seconds, stale_seconds
 
@@ -69,7 +70,13 @@ class World(Cluster):
         for name in EXTRA:
             own = {"KIELTO_ROLES": "consumers", "KIELTO_HTTP_PORT": str(ports.free_port())}
             environment = {**self.services.environment("consents"), **own}
-            command = [sys.executable, "-m", "services.consents"]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.faults.hooks",
+                str(self._orders(name)),
+                "services.consents",
+            ]
             self.extra[name] = Process(name, command, self.folder / f"{name}.log", environment=environment)
 
     async def open(self) -> None:
@@ -86,6 +93,14 @@ class World(Cluster):
         new = file.with_suffix(".new")
         new.write_text(json.dumps({**kept, **what}))
         new.replace(file)
+
+    def has_joined(self, name: str) -> bool:
+        """A further consumer has partitions since it was started."""
+        return joined(self._orders(name)).exists()
+
+    def start_extra(self, name: str) -> None:
+        joined(self._orders(name)).unlink(missing_ok=True)
+        self.extra[name].start()
 
     def _orders(self, name: str) -> Path:
         return self.folder / f"{name}.orders.json"
