@@ -21,6 +21,9 @@ STORED = "SELECT id, epoch, n, unreadable, record FROM kielto_subscriber.records
 TAKEN = 'SELECT topic, partition, "offset" FROM positions'
 DECIDED = "SELECT id FROM decisions"
 
+Ends = Mapping[tuple[str, int], int]
+"""By topic and partition."""
+
 
 async def gates_open(cluster: Cluster, followers: Iterable[str], seconds: float = 90) -> None:
     end = asyncio.get_running_loop().time() + seconds
@@ -49,7 +52,7 @@ async def settle(
     consumer = kafka.consumer(cluster.stack.kafka.bootstrap)
     await consumer.start()
     try:
-        ends = await _ends(consumer)
+        ends: Ends = {}
         while calm < 4 and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.5)
             still = (
@@ -58,19 +61,23 @@ async def settle(
                 or await _untaken(cluster, ends)
                 or await stores_equal(cluster, followers)
             )
-            calm, ends = 0 if still else calm + 1, await _ends(consumer)
+            try:
+                before, ends = ends, await _ends(consumer)
+            except kafka.KafkaError:  # a broker that is too busy to answer is not at rest
+                before = {}
+            calm = 0 if still or not before else calm + 1
     finally:
         await consumer.stop()
 
 
-async def _ends(consumer: Any) -> dict[tuple[str, int], int]:
+async def _ends(consumer: Any) -> Ends:
     """Of all topics."""
     topics = await consumer.topics()
     places = [kafka.TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
     return {tuple(place): end for place, end in (await kafka.end_offsets(consumer, places)).items()}
 
 
-async def _untaken(cluster: Cluster, ends: Mapping[tuple[str, int], int]) -> list[str]:
+async def _untaken(cluster: Cluster, ends: Ends) -> list[str]:
     """Inputs of which a service has not taken in all that stood there. A group that lost a member reads nothing for
     a while, and without this it would seem to rest.
     """
