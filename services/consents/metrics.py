@@ -32,8 +32,8 @@ deliveries_judged = Counter(
     "Reported deliveries held against permissions, by what was found.",
     ["found"],
 )
-send_after_ban_open = Gauge(
-    "kielto_send_after_ban_open",
+breaches_open = Gauge(
+    "kielto_breaches_open",
     "Deliveries sent after a ban and its bound that nobody has explained or closed.",
 )
 reconciliation_differences = Gauge(

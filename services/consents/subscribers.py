@@ -18,14 +18,14 @@ from kielto.events.messages import (
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions
 from kielto.events.versions import Version
-from kielto.events.words import PointKind, Reach
+from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn
 from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.store import deliveries
-from services.consents.store.customers import Disclosure, named
+from services.consents.store.customers import Disclosure
 from services.consents.use_cases import reconcile
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
 from services.consents.use_cases.context import (
@@ -100,18 +100,6 @@ class MarketingEvents(Stateless):
         if rows:
             await take_in_disclosures(conn, self._context, rows)
         await deliveries.keep(conn, [_delivery(event, meta) for event, meta in delivered(items)])
-        for read, meta in items:
-            if isinstance(event := read.event, Unaddressed):
-                await self._unaddressed(conn, event, meta)
-
-    async def _unaddressed(self, conn: Conn, event: Unaddressed, meta: Meta) -> None:
-        """The party has its id of the customer from a record of ours, so we know whom it means."""
-        customer = await named(conn, id_ref(event.party, event.subject))
-        if customer is None:
-            raise Permanent("subject: is nobody of whom the party has a record")
-        fields = event.model_dump(exclude={"party", "subject"})
-        known = MarketingEvent(**fields, what="delivery", customer=customer)
-        await deliveries.keep(conn, [_delivery(known, meta)])
 
     def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
         party = f"partner.{partner}"
@@ -213,19 +201,24 @@ class Decisions(Stateless):
             return text
 
 
-def delivered(items: Sequence[tuple[Read, Meta]]) -> Iterator[tuple[MarketingEvent, Meta]]:
+def delivered(items: Sequence[tuple[Read, Meta]]) -> Iterator[tuple[MarketingEvent | Unaddressed, Meta]]:
     for read, meta in items:
-        if isinstance(event := read.event, MarketingEvent) and event.what == "delivery" and event.channel:
-            yield event, meta
+        match read.event:
+            case MarketingEvent(what="delivery", channel=Channel()) | Unaddressed() as event:
+                yield event, meta
 
 
-def _delivery(event: MarketingEvent, meta: Meta) -> deliveries.Delivery:
-    """It was sent when the sender says, but no later than it was told; marketing of old did not say when that was."""
+def _delivery(event: MarketingEvent | Unaddressed, meta: Meta) -> deliveries.Delivery:
+    """It was sent when the sender says, but no later than it was told; marketing of old did not say when that was.
+
+    Whom no campaign was given is named as the party calls them: it has that id from a record of ours.
+    """
     assert event.channel is not None
     told = min(event.reported_at or _appended(meta), _appended(meta))
     return deliveries.Delivery(
         id=event.id,
-        customer=event.customer,
+        customer=event.customer if isinstance(event, MarketingEvent) else None,
+        subject=id_ref(event.party, event.subject) if isinstance(event, Unaddressed) else None,
         company=event.company,
         partner=event.partner,
         campaign=event.campaign,

@@ -23,7 +23,7 @@ Officer = Annotated[Caller, Depends(require("dpo"))]
 State = Literal["open", "explained", "closed"]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Cases in a page.")]
 _TAG = b"breaches"
-_ABSENT = Problem(404, "unknown-breach", "There is no such case.")
+_ABSENT = Problem(404, "unknown-breach", "There is no such breach.")
 
 
 class WhereBody(BaseModel):
@@ -85,7 +85,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         return BreachBody.model_validate(fields)
 
     async def one(ident: UUID, caller: Caller) -> BreachBody:
-        rows = await deliveries.cases(pool, caller.company, None, FIRST, 1, ident)
+        rows = await deliveries.breaches(pool, caller.company, None, FIRST, 1, ident)
         if not rows:
             raise _ABSENT
         return shown(rows[0], caller)
@@ -99,7 +99,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     ) -> BreachesBody:
         """All of the group, or the company's own for a company's token."""
         begin = paging.after(context, _TAG, after)
-        rows = await deliveries.cases(pool, caller.company, state, begin, limit)
+        rows = await deliveries.breaches(pool, caller.company, state, begin, limit)
         last = (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == limit else None
         return BreachesBody(
             breaches=[shown(row, caller) for row in rows],

@@ -1,21 +1,22 @@
 """Whether something was sent after a ban. Pure: decisions count by when they were accepted, not by what they say.
 
-Facts may have changed since, so they excuse nothing: of who is erased, or has the address no longer, the restrictions
-alone are asked.
+Only restrictions are asked, no other reason why something may not be sent: facts may have changed since.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
-from kielto.events.words import KIND_OF, Channel, Purpose, Status
+from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
+from services.consents.model.coverage import consented, denies, limit
 from services.consents.model.decisions import Decision
-from services.consents.model.facts import Customership, Person, Point
-from services.consents.model.ruling import Reason, Verdict
-
-Evaluate = Callable[[Sequence[Decision]], Collection[Verdict]]
+from services.consents.model.facts import Person, Point
+from services.consents.model.hearing import Hearing, Voice, hear
+from services.consents.model.rules import Rules
+from services.consents.model.ruling import NO_GROUPS, Cell
 
 
 class Found(StrEnum):
@@ -28,41 +29,56 @@ class Found(StrEnum):
 
 
 NO_POINT = UUID(int=0)
-"""Stands for an address that nobody knows any more."""
+"""Stands for an address that nobody knows any more, or where a channel has none."""
 
 
-def as_sent(person: Person, company: str, channel: Channel, point: UUID | None) -> Person:
-    """The person as a customer who can be sent this: what denies for another reason than a decision is set aside."""
-    kind = KIND_OF[channel]
-    points = tuple(p for p in person.root.points if p.kind is kind and point in (None, p.id))
-    points = points or (Point(point or NO_POINT, kind),)
-    root, *members = (
-        replace(c, deceased=False, minor=False, safety_ban=False) for c in (person.root, *person.members)
-    )
-    relations = (*root.customerships, Customership(company, b""))
-    root = replace(root, status=Status.LIVE, alias_of=None, points=points, customerships=relations)
-    return replace(person, root=root, members=tuple(members))
+class Sent(NamedTuple):
+    """What was sent for whom. `points`: where to, or where to it may have been."""
+
+    company: str
+    partner: str | None
+    channel: Channel
+    points: tuple[Point, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """Who sent it for a partner is not known: what both may not do is banned."""
+        purpose = Purpose.PARTNER_MARKETING if self.partner else Purpose.OWN_MARKETING
+        modes = (Mode.WE_SEND, Mode.PARTNER_SENDS) if self.partner else (None,)
+        for point in self.points:
+            for mode in modes:
+                yield Cell(self.company, point.id, self.channel, purpose, self.partner, mode)
 
 
-def restricting(
-    decisions: Sequence[Decision],
-    evaluate: Evaluate,
-    at: datetime,
-    company: str,
-    partner: str | None,
-    channel: Channel,
-    purpose: Purpose | None,
-) -> frozenset[UUID]:
-    """The decisions that denied every address of the channel at that time; none when an address was not banned."""
-    verdicts = [
-        v
-        for v in evaluate([d for d in decisions if d.received_at <= at])
-        if v.cell.company == company and v.cell.partner == partner and v.cell.channel is channel
-        if purpose in (None, v.cell.purpose)
-    ]
-    if not verdicts or any(v.ruling.reason is not Reason.RESTRICTED for v in verdicts):
-        return frozenset()
-    return frozenset(i for v in verdicts for i in v.ruling.decisions)
+def points(person: Person, channel: Channel, named: Collection[UUID]) -> tuple[Point, ...]:
+    """The one that was named, be it of somebody who was merged into them; else each that the channel could reach."""
+    kind = KIND_OF.get(channel)
+    of_all = [p for c in (person.root, *person.members) for p in c.points]
+    used = [p for p in of_all if p.id in named][:1] or [p for p in person.root.points if p.kind is kind]
+    return tuple(used) or (Point(NO_POINT, kind or PointKind.POST),)
+
+
+def banning(person: Person, decisions: Sequence[Decision], rules: Rules, sent: Sent) -> frozenset[UUID]:
+    """Those of the decisions that denied it at each of the points; none when one of them was not banned."""
+    ids = {p.id for p in person.root.points}
+    more = tuple(p for p in sent.points if p.id not in ids)
+    known = replace(person, root=replace(person.root, points=person.root.points + more))
+    hearing = hear(known, decisions, rules)
+    found: set[UUID] = set()
+    for cell in sent.cells():
+        denying = _denying(hearing, cell)
+        if not denying:
+            return frozenset()
+        found |= denying
+    return frozenset(found)
+
+
+def _denying(hearing: Hearing, cell: Cell) -> frozenset[UUID]:
+    """Those that leave nothing at the cell. A contact person's own consent may stand beside the organisation's ban."""
+    against = [r for r in hearing.restrictions if denies(r.no, cell)]
+    if consented(hearing.consents, cell).given_by:
+        against = [r for r in against if r.no.voice is not Voice.EMPLOYER]
+    left = limit(against, cell)
+    return frozenset(d.id for d in left.denying) if left.groups == NO_GROUPS else frozenset()
 
 
 def judge(

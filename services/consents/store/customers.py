@@ -83,12 +83,6 @@ INSERT INTO disclosures (customer, partner, company, at) SELECT customer, partne
 ON CONFLICT DO NOTHING RETURNING customer"""
 
 
-async def named(conn: Conn, ref: str) -> UUID | None:
-    """The customer whom a party's id names (`id_ref`), merged away or not."""
-    found: UUID | None = await conn.fetchval("SELECT customer FROM customer_refs WHERE ref = $1", ref)
-    return found
-
-
 async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
     """Keep the records that are newer than what is held; the ids of those. No customer twice."""
     named = [(ref, row.id) for row in rows for ref in row.refs]

@@ -1,4 +1,4 @@
-"""Reported deliveries, and the cases of those that were sent after a ban."""
+"""Reported deliveries, and the breaches: those that were sent after a ban."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,10 +14,13 @@ from services.consents.store.closure import HIT
 
 
 class Delivery(NamedTuple):
-    """`sent_at`: the sender's claim, but no later than the report was there."""
+    """`sent_at`: the sender's claim, but no later than the report was there. `subject`: a party's id of a customer
+    (`id_ref`) whom nobody has named yet. `point`: the party's hash of the one that was used.
+    """
 
     id: UUID
-    customer: UUID
+    customer: UUID | None
+    subject: str | None
     company: str
     partner: str | None
     campaign: UUID | None
@@ -25,7 +28,7 @@ class Delivery(NamedTuple):
     purpose: Purpose | None
     claimed_at: datetime
     reported_at: datetime
-    point: UUID | None = None
+    point: str | None = None
 
     @property
     def sent_at(self) -> datetime:
@@ -37,6 +40,8 @@ class Evidence(NamedTuple):
     decisions: Sequence[UUID]
     subscribers: Sequence[dict[str, Any]]
     clearance: UUID | None
+    point: UUID | None
+    """The id of the contact point."""
 
 
 async def keep(conn: Conn, deliveries: Sequence[Delivery]) -> None:
@@ -50,8 +55,13 @@ async def hear(conn: "Conn | Pool") -> None:
     await conn.execute(_HEAR)
 
 
+async def name(conn: "Conn | Pool") -> None:
+    """Those whom a party means are known by now."""
+    await conn.execute(_NAME)
+
+
 async def to_judge(conn: "Conn | Pool", limit: int) -> list[tuple[Delivery, int]]:
-    """With the round that they are in."""
+    """To customers, with the round that they are in."""
     rows = await conn.fetch(_TO_JUDGE, limit)
     return [(_delivery(row), row["round"]) for row in rows]
 
@@ -65,14 +75,16 @@ async def later(conn: "Conn | Pool", delivery: Delivery, seconds: float) -> None
     await conn.execute(_LATER, delivery.id, seconds)
 
 
-async def open_case(conn: Conn, delivery: Delivery, evidence: Evidence) -> None:
-    """Or bring what is known of it up to date: a case never goes by itself."""
+async def open_breach(conn: Conn, delivery: Delivery, evidence: Evidence) -> None:
+    """Or bring what is known of it up to date: a breach never goes by itself."""
     subscribers = orjson.dumps(evidence.subscribers).decode()
-    args = (evidence.bound_seconds, list(evidence.decisions), subscribers, evidence.clearance)
-    await conn.execute(_OPEN, *delivery, *args)
+    what = (delivery.company, delivery.partner, delivery.campaign, delivery.channel, delivery.purpose)
+    when = (delivery.claimed_at, delivery.reported_at, evidence.bound_seconds)
+    about = (list(evidence.decisions), subscribers, evidence.clearance, evidence.point)
+    await conn.execute(_OPEN, delivery.id, delivery.customer, *what, *when, *about)
 
 
-async def cases(
+async def breaches(
     conn: "Conn | Pool",
     company: str | None,
     state: str | None,
@@ -81,7 +93,7 @@ async def cases(
     ident: UUID | None = None,
 ) -> list[asyncpg.Record]:
     """The oldest first, from after the one that was opened then; of one company, or of all."""
-    return await conn.fetch(_CASES, company, state, limit, ident, *after)
+    return await conn.fetch(_BREACHES, company, state, limit, ident, *after)
 
 
 async def settle(
@@ -90,7 +102,7 @@ async def settle(
     return await conn.fetchval(_SETTLE, ident, company, state, note, by) is not None
 
 
-async def open_cases(conn: "Conn | Pool") -> int:
+async def open_breaches(conn: "Conn | Pool") -> int:
     return int(await conn.fetchval("SELECT count(*) FROM breaches WHERE state = 'open'"))
 
 
@@ -105,10 +117,10 @@ def _delivery(row: asyncpg.Record) -> Delivery:
 
 
 _KEEP = """
-INSERT INTO deliveries (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at,
-    point)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[], $10::uuid[])
+INSERT INTO deliveries (id, customer, subject, company, partner, campaign, channel, purpose, claimed_at,
+    reported_at, point)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[],
+    $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[])
 ON CONFLICT DO NOTHING"""
 
 # By whatever id of a person it is that the decision, or the delivery, names them. Reported since the oldest of the
@@ -126,8 +138,13 @@ WITH RECURSIVE new AS (
 UPDATE deliveries d SET found = NULL, round = d.round + 1, look_at = clock_timestamp()
 WHERE d.customer = ANY (array(SELECT id FROM hit)) AND d.reported_at >= (SELECT min(received_at) FROM new)"""  # noqa: S608
 
+_NAME = """
+UPDATE deliveries d SET customer = r.customer FROM customer_refs r
+WHERE d.customer IS NULL AND r.ref = d.subject"""
+
 _TO_JUDGE = """
-SELECT * FROM deliveries WHERE found IS NULL AND look_at <= clock_timestamp() ORDER BY look_at LIMIT $1"""
+SELECT * FROM deliveries WHERE found IS NULL AND customer IS NOT NULL AND look_at <= clock_timestamp()
+ORDER BY look_at LIMIT $1"""
 
 _JUDGED = "UPDATE deliveries SET found = $3 WHERE id = $1 AND round = $2 AND found IS NULL RETURNING 1"
 
@@ -135,11 +152,11 @@ _LATER = "UPDATE deliveries SET look_at = clock_timestamp() + make_interval(secs
 
 _OPEN = """
 INSERT INTO breaches (id, customer, company, partner, campaign, channel, purpose, claimed_at, reported_at,
-    point, bound_seconds, decisions, subscribers, clearance)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14)
+    bound_seconds, decisions, subscribers, clearance, point)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14)
 ON CONFLICT (id) DO UPDATE SET decisions = excluded.decisions, subscribers = excluded.subscribers"""
 
-_CASES = """
+_BREACHES = """
 SELECT * FROM breaches
 WHERE ($1::text IS NULL OR company = $1) AND ($2::text IS NULL OR state = $2) AND ($4::uuid IS NULL OR id = $4)
     AND (opened_at, id) > ($5, $6)

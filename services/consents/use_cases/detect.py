@@ -1,7 +1,7 @@
-"""Deliveries held against what was permitted when they were sent; a case for each that should not have been."""
+"""Deliveries held against what was permitted when they were sent; a breach for each that should not have been sent."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,13 +9,15 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from kielto.events.words import PointKind
 from kielto.group import Subscriber
 from kielto.service.epoch import NotClaimed
+from kielto.service.keys import Keys
 from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from kielto.subscriber.questions import Reason
 from services.consents import metrics
-from services.consents.model.evaluate import evaluate
-from services.consents.model.sent import Found, as_sent, judge, restricting
+from services.consents.model.facts import Person, Point
+from services.consents.model.sent import Found, Sent, banning, judge, points
 from services.consents.store import clearances, deliveries, proof, state
 from services.consents.store.deliveries import Delivery, Evidence
 from services.consents.use_cases.context import Context, id_ref
@@ -37,7 +39,7 @@ async def detect_for_ever(pool: Pool, context: Context) -> None:
         try:
             while await detect(pool, context):
                 pass
-            metrics.send_after_ban_open.set(await deliveries.open_cases(pool))
+            metrics.breaches_open.set(await deliveries.open_breaches(pool))
             if rounds % _FORGET_EVERY == 0:
                 await deliveries.forget(pool, KEPT)
             rounds += 1
@@ -48,6 +50,7 @@ async def detect_for_ever(pool: Pool, context: Context) -> None:
 
 async def detect(pool: Pool, context: Context) -> int:
     """How many were looked at."""
+    await deliveries.name(pool)
     await deliveries.hear(pool)
     found = await deliveries.to_judge(pool, _AT_ONCE)
     for delivery, round_ in found:
@@ -64,56 +67,82 @@ async def detect(pool: Pool, context: Context) -> int:
 
 
 async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int) -> None:
+    assert delivery.customer is not None  # a stranger's delivery is not judged
     loaded = await state.load(conn, [delivery.customer])
     person = next(
         (j for j in judge_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),
         None,
     )
-    if person is None or not loaded.unreadable.isdisjoint(person.person.keys):
-        # We do not know them yet, or a newer record of them cannot be read: what we find then would be final.
+    if person is None or person.unreadable:
+        # We do not know them yet, or a newer record cannot be read: what we find then would be final.
         await deliveries.later(conn, delivery, AGAIN_SECONDS)
         return
-    sent_to = as_sent(person.person, delivery.company, delivery.channel, delivery.point)
+    named = _named(context, delivery, person.person)
+    used = points(person.person, delivery.channel, named)
+    sent = Sent(delivery.company, delivery.partner, delivery.channel, used)
 
     def banned(at: datetime) -> frozenset[UUID]:
-        return restricting(
-            person.decisions,
-            lambda said: evaluate(sent_to, said, context.facts, context.rules),
-            at,
-            delivery.company,
-            delivery.partner,
-            delivery.channel,
-            delivery.purpose,
-        )
+        said = [d for d in person.decisions if d.received_at <= at]
+        return banning(person.person, said, context.rules, sent)
 
-    subscribers = _subscribers(context, delivery)
+    subscribers = [s for s in context.group.subscribers if s.party in _senders(context, delivery)]
     bound = max((s.stale_seconds for s in subscribers), default=3 * context.group.beat_seconds)
     found, about = judge(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
     clearance = None
     if found is Found.AFTER_BAN:
-        allowed, clearance = await _clearance(conn, context, delivery)
+        allowed, clearance = await _clearance(conn, context, delivery, used[0] if named else None)
         if allowed:
             found = Found.WITHIN_BOUND
     if await deliveries.judged(conn, delivery, round_, found):
         metrics.deliveries_judged.labels(found).inc()
         if found is Found.AFTER_BAN:
             where = await _where(conn, sorted(about), subscribers, delivery.sent_at)
-            await deliveries.open_case(conn, delivery, Evidence(bound, sorted(about), where, clearance))
+            point = used[0].id if named else None
+            await deliveries.open_breach(
+                conn, delivery, Evidence(bound, sorted(about), where, clearance, point)
+            )
 
 
-def _subscribers(context: Context, delivery: Delivery) -> list[Subscriber]:
-    """Who may have sent it: the company's systems, or the partner's."""
-    parties = {f"company.{delivery.company}", f"partner.{delivery.partner}"}
-    return [s for s in context.group.subscribers if s.party in parties]
+def _senders(context: Context, delivery: Delivery) -> list[str]:
+    """Which parties may have sent it: the company, or the partner."""
+    parties = (f"company.{delivery.company}", f"partner.{delivery.partner}")
+    return [party for party in parties if party in context.group.parties]
 
 
-async def _clearance(conn: Conn, context: Context, delivery: Delivery) -> tuple[bool, UUID | None]:
-    """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person."""
+def _named(context: Context, delivery: Delivery, person: Person) -> frozenset[UUID]:
+    """Which of the person's contact points the sender named: copies of one, if people were merged."""
+    every = [p for c in (person.root, *person.members) for p in c.points]
+    parties = _senders(context, delivery)
+    return frozenset(
+        p.id for p in every if delivery.point in {n for to in parties for n in _names(context.keys, to, p)}
+    )
+
+
+def _names(keys: Keys, party: str, point: Point) -> Iterator[str]:
+    """What the party calls the contact point, by each of its keys."""
+    if point.kind is PointKind.POST:
+        yield keys.pairwise(party, point.id)
+    elif point.ref is not None:
+        try:
+            digest = keys.open(point.ref.decode())
+        except ValueError:  # not sealed under our key
+            return
+        yield from (keys.point(party, digest, generation) for generation in keys.generations(party))
+
+
+async def _clearance(
+    conn: Conn, context: Context, delivery: Delivery, used: Point | None
+) -> tuple[bool, UUID | None]:
+    """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person, and of
+    the address if that is known.
+    """
     party = f"company.{delivery.company}"
-    if delivery.campaign is None or party not in context.group.parties:
+    if delivery.campaign is None or delivery.customer is None or party not in context.group.parties:
         return False, None
     ref = id_ref(party, context.keys.pairwise(party, delivery.customer))
-    found = await clearances.at(conn, delivery.company, str(delivery.campaign), delivery.sent_at, [ref])
+    address = f"p:{used.ref.decode()}" if used is not None and used.ref is not None else None
+    campaign = str(delivery.campaign)
+    found = await clearances.at(conn, delivery.company, campaign, delivery.sent_at, [ref], address)
     for_it = [e for e in found if _is_for(e.clearance, delivery)]
     if not for_it:
         return False, None

@@ -21,6 +21,8 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     restrictions: frozenset[UUID]
     disclosed: frozenset[tuple[str, str]]
+    unreadable: bool = False
+    """A newer record of the person or of their organisation is there that nobody could read."""
 
     @property
     def customers(self) -> tuple[Customer, ...]:
@@ -40,8 +42,8 @@ def _judged(context: Context, state: State, person: Person) -> Judged:
     organisation = (person.root.organisation,) if person.root.organisation else ()
     about = {d.id: d for c in (*organisation, *employers, *keys) for d in state.decisions.get(c, ())}
     decisions = tuple(about.values())
-    if state.unreadable and not state.unreadable.isdisjoint((*keys, *organisation, *employers)):
-        # A newer record is there that nobody could read: it may say anything, so nothing is allowed until it is read.
+    unreadable = not state.unreadable.isdisjoint((*keys, *organisation, *employers))
+    if unreadable:  # such a record may say anything, so nothing is allowed until it is read
         person = replace(person, root=replace(person.root, points=()))
     return Judged(
         person,
@@ -49,4 +51,5 @@ def _judged(context: Context, state: State, person: Person) -> Judged:
         evaluate(person, decisions, context.facts, context.rules),
         restrictions_in_force(person, decisions, context.rules),
         frozenset(pair for c in keys for pair in state.disclosed.get(c, ())),
+        unreadable,
     )

@@ -69,7 +69,6 @@ def reported(
     party: str,
     aim: Aim,
     customer: UUID,
-    point: UUID | None = None,
     reported_at: datetime | None = None,
 ) -> MarketingEvent:
     """A party's report in our own words. Report ids are unique only within their party."""
@@ -84,7 +83,7 @@ def reported(
         purpose=aim.purpose,
         at=report.at,
         reported_at=reported_at,
-        point=point,
+        point=report.point,
     )
 
 
@@ -101,4 +100,5 @@ def unaddressed(report: Report, party: str, aim: Aim, reported_at: datetime | No
         purpose=aim.purpose,
         at=report.at,
         reported_at=reported_at,
+        point=report.point,
     )

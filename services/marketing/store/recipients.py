@@ -107,9 +107,7 @@ FROM (SELECT bool_or(recalled_at IS NULL) AS standing
       FROM recipients WHERE campaign = $1 GROUP BY customer) AS person
 """
 
-_MEANT = """
-SELECT customer, CASE WHEN address = $3 THEN point END AS point FROM recipients
-WHERE campaign = $1 AND subject = $2 ORDER BY (address = $3) DESC NULLS LAST LIMIT 1"""
+_MEANT = "SELECT customer FROM recipients WHERE campaign = $1 AND subject = $2 LIMIT 1"
 
 
 async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Permitted]:
@@ -152,9 +150,7 @@ async def counts(conn: Conn, campaign: UUID) -> Counts:
     return Counts(*row)
 
 
-async def meant(
-    conn: Conn, campaign: UUID, subject: str, address: str | None
-) -> tuple[UUID | None, UUID | None]:
-    """Who the party means by `subject`, and which contact point by `address`; None for whom it was never given."""
-    row = await conn.fetchrow(_MEANT, campaign, subject, address)
-    return (None, None) if row is None else (row["customer"], row["point"])
+async def meant(conn: Conn, campaign: UUID, subject: str) -> UUID | None:
+    """Who the party means by `subject`; None for whom the campaign was never given."""
+    customer: UUID | None = await conn.fetchval(_MEANT, campaign, subject)
+    return customer

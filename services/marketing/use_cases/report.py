@@ -27,7 +27,7 @@ async def take_report(conn: Conn, party: str, report: Report, reported_at: datet
     campaign = await campaigns.get(conn, report.campaign)
     if campaign is None or campaign.aim.party != party:
         raise Permanent("campaign: is none that this party sends")
-    customer, point = await recipients.meant(conn, campaign.id, report.subject, report.point)
+    customer = await recipients.meant(conn, campaign.id, report.subject)
     if customer is None:
         if report.what != "delivery":
             raise Permanent("subject: was never addressed in this campaign")
@@ -40,8 +40,7 @@ async def take_report(conn: Conn, party: str, report: Report, reported_at: datet
     ):  # a moment out of the calendar; an outsider's message must not be tried for ever
         raise Permanent("report: holds what cannot be stored") from None
     if new:
-        event = reported(report, party, campaign.aim, customer, point, reported_at)
-        await _tell(conn, str(customer), event)
+        await _tell(conn, str(customer), reported(report, party, campaign.aim, customer, reported_at))
 
 
 async def _tell(conn: Conn, key: str, event: Event) -> None:

@@ -231,9 +231,7 @@ class MarketingEvent(Event):
     reported_at: Moment | None = Field(
         default=None, description="When the broker appended the party's report: it was sent by then."
     )
-    point: UUID | None = Field(
-        default=None, description="The contact point that was used, where it is known."
-    )
+    point: Hash | None = Field(default=None, description="The point that was used, where the report says it.")
 
 
 class Unaddressed(Event):
@@ -255,6 +253,7 @@ class Unaddressed(Event):
     reported_at: Moment | None = Field(
         default=None, description="When the broker appended the party's report: it was sent by then."
     )
+    point: Hash | None = Field(default=None, description="The point that was used, where the report says it.")
 
 
 class Report(Event):
