@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 from fastapi import Request
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -20,10 +21,13 @@ from joserfc.jwk import KeySet
 
 from kielto.service.problems import Problem
 
+log = structlog.get_logger(__name__)
+
 ALGORITHMS = ["ES256", "Ed25519", "EdDSA", "RS256"]
 _LEEWAY_SECONDS = 10
 _REFETCH_SECONDS = 30.0
 _OLD_SECONDS = 300.0
+_FETCH_SECONDS = 5.0
 _MAX_TOKEN = 8192
 _TOKENS_KEPT, _TOKEN_SECONDS = 1000, 60.0
 
@@ -45,7 +49,8 @@ class Caller:
 class Verifier:
     """Verifies tokens against the issuer's key set, cached. It is fetched again for an unknown key id, and when it is
     five minutes old: a key that the issuer has withdrawn lets nobody in for longer, unless the issuer is away. One
-    fetch at a time, at most each 30 s.
+    fetch at a time, at most each 30 s; only a caller whose key is unknown waits for it, or a ban would wait for an
+    issuer that hangs.
     """
 
     def __init__(self, jwks: str, issuer: str, audience: str, companies: Collection[str]) -> None:
@@ -60,7 +65,7 @@ class Verifier:
         )
         self._keys: KeySet | None = None
         self._fetched = self._tried = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self._known_tokens: dict[str, tuple[Caller, float]] = {}
         """A signature costs as much to check as half of what a request does in the database."""
 
@@ -88,27 +93,51 @@ class Verifier:
         return caller
 
     async def _key_set(self, key_id: str | None) -> KeySet:
-        async with self._fetching:
-            now = time.monotonic()
-            if self._known(key_id) and now - self._fetched < _OLD_SECONDS:
-                assert self._keys is not None
-                return self._keys
-            if self._keys is None or now - self._tried >= _REFETCH_SECONDS:
-                self._tried = now
-                try:
-                    self._keys = KeySet.import_key_set(await self._load())
-                    self._fetched = now
-                except (OSError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError):
-                    if self._keys is None:
-                        raise _issuer_away() from None
-            return self._keys
+        known = self._known(key_id)
+        fetching = None if known and not self._old() else self._refetch()
+        if fetching is not None and not known:
+            await asyncio.shield(fetching)  # a caller who leaves does not end it for the others
+        if self._keys is None:
+            raise _issuer_away()
+        return self._keys
+
+    def _refetch(self) -> "asyncio.Task[None] | None":
+        """The fetch that is under way, or a new one; None: too soon after the last."""
+        if self._fetching is None or self._fetching.done():
+            if self._keys is not None and time.monotonic() - self._tried < _REFETCH_SECONDS:
+                return None
+            self._fetching = asyncio.create_task(self._fetch())
+        return self._fetching
+
+    async def _fetch(self) -> None:
+        began = self._tried = time.monotonic()
+        try:
+            async with asyncio.timeout(_FETCH_SECONDS):
+                keys = KeySet.import_key_set(await self._load())
+        except (OSError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError) as error:
+            log.warning("the issuer's keys were not fetched", error=type(error).__name__)
+        else:
+            self._keys, self._fetched = keys, began
+            self._known_tokens.clear()  # some may be of a key that was withdrawn
+        finally:
+            asyncio.get_running_loop().call_later(_OLD_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """By time also, not only when somebody comes: after a quiet hour the first caller is served from a set that
+        is not an hour old.
+        """
+        if self._old():
+            self._refetch()
+
+    def _old(self) -> bool:
+        return time.monotonic() - self._fetched >= _OLD_SECONDS
 
     def _known(self, key_id: str | None) -> bool:
         return self._keys is not None and (key_id is None or any(k.kid == key_id for k in self._keys.keys))
 
     async def _load(self) -> Any:
         if self._jwks.startswith(("https://", "http://")):
-            async with httpx.AsyncClient(timeout=5) as client:
+            async with httpx.AsyncClient(timeout=_FETCH_SECONDS) as client:
                 return (await client.get(self._jwks)).raise_for_status().json()
         return json.loads(await asyncio.to_thread(Path(self._jwks).read_bytes))
 

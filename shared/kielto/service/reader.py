@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF = (0.1, 10.0)
 _RETRYING_SECONDS = 2 * _BACKOFF[1]
+_HANGING_SECONDS = 60.0  # longer than the database lets any command take
+_NOTHING, _RESTING = float("-inf"), float("inf")
 
 
 class Transient(Exception):
@@ -64,15 +66,25 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions: dict[tuple[str, int], int] = {}
         self._attempts: dict[TopicPartition, int] = {}
         self._failed_at = float("-inf")
+        self._in_hand = _NOTHING
+        """Since when the present portion is."""
 
     @property
     def retrying(self) -> bool:
         """Something failed just now, and is tried again. A consumer that hangs tries nothing."""
         return time.monotonic() - self._failed_at < _RETRYING_SECONDS
 
+    @property
+    def busy(self) -> bool:
+        """A portion is in hand, or rests, which ends by itself. One that is in hand for too long hangs in its
+        handler.
+        """
+        return time.monotonic() - self._in_hand < _HANGING_SECONDS
+
     async def prepare(self, topic_id: UUID, life: datetime) -> None:
         """Load the positions of this life of the server (`intake.life`); before every start. Raises one of AWAY."""
         self._intake.topic_id, self._intake.life = topic_id, life
+        self._in_hand = _NOTHING
         self._positions = await intake.positions(self._pool, {self.topic: topic_id})
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
@@ -94,19 +106,24 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                 if self._batch:
                     await self._take_batch(batch)
                 else:
+                    self._in_hand = time.monotonic()
                     await self._intake.take(batch[0])
                 self._attempts.pop(place, None)
             except Exception as error:  # noqa: BLE001 - nothing may be passed over, so all is tried again
                 failures.append((place, batch[0].offset, error))
+            finally:
+                self._in_hand = _NOTHING
         if failures:
             raise Transient(failures)
 
     async def _take_batch(self, batch: Sequence[Any]) -> None:
         at = 0
         while at < len(batch):
-            portion, began = batch[at : at + self._courtesy.portion(len(batch))], time.monotonic()
+            portion = batch[at : at + self._courtesy.portion(len(batch))]
+            self._in_hand = began = time.monotonic()
             await self._intake.take_batch(portion)
             at += len(portion)
+            self._in_hand = _RESTING
             await self._courtesy.rest(time.monotonic() - began)
 
     def back_off(self, transient: Transient) -> None:

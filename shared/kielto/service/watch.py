@@ -76,21 +76,25 @@ class Watch:
         places = [TopicPartition(topic, p) for topic in self._readers for p in range(PARTITIONS)]
         ends = await kafka.end_offsets(self._client, places)
         begins = await self._client.beginning_offsets(places)
+        # Asked before the positions: what is in hand now may be committed, and done with, when they are here.
+        at_work = {topic for topic, reader in self._readers.items() if reader.retrying or reader.busy}
         positions = await intake.positions(self._pool, self._ids)
-        for topic, reader in self._readers.items():
+        for topic in self._readers:
             read = [
                 max(positions.get((topic, p), 0), begins[TopicPartition(topic, p)]) for p in range(PARTITIONS)
             ]
             behind = sum(max(0, ends[TopicPartition(topic, p)] - at) for p, at in enumerate(read))
             telemetry.lag.labels(topic).set(behind)
-            if self._stuck(topic, sum(read)) and behind and not reader.retrying:
+            if self._stuck(topic, sum(read), behind) and topic not in at_work:
                 raise Restart(f"{topic}: nothing is read although there is something")
 
-    def _stuck(self, topic: str, position: int) -> bool:
-        """Nobody has moved the position for long."""
+    def _stuck(self, topic: str, position: int, behind: int) -> bool:
+        """Nobody has moved the position for long, all of which time there was something to read: what comes after a
+        quiet time is given its time.
+        """
         now = time.monotonic()
         before, since = self._moved.get(topic, (-1, now))
-        if before != position:
+        if before != position or not behind:
             since = now
         self._moved[topic] = (position, since)
         return now - since > _STUCK_SECONDS
