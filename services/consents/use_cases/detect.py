@@ -111,6 +111,8 @@ def _senders(context: Context, delivery: Delivery) -> list[str]:
 
 def _named(context: Context, delivery: Delivery, person: Person) -> frozenset[UUID]:
     """Which of the person's contact points the sender named: copies of one, if people were merged."""
+    if delivery.point is None:
+        return frozenset()
     every = [p for c in (person.root, *person.members) for p in c.points]
     parties = _senders(context, delivery)
     return frozenset(
