@@ -21,7 +21,7 @@ from services.consents.use_cases.overdue import FIRST
 
 Officer = Annotated[Caller, Depends(require("dpo"))]
 State = Literal["open", "explained", "closed"]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Cases in a page.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
 _ABSENT = Problem(404, "unknown-breach", "There is no such breach.")
 

@@ -79,6 +79,7 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
         return
     named = _named(context, delivery, person.person)
     used = points(person.person, delivery.channel, named)
+    known = used[0] if named else None
     sent = Sent(delivery.company, delivery.partner, delivery.channel, used)
 
     def banned(at: datetime) -> frozenset[UUID]:
@@ -90,17 +91,16 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
     found, about = judge(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
     clearance = None
     if found is Found.AFTER_BAN:
-        allowed, clearance = await _clearance(conn, context, delivery, used[0] if named else None)
+        allowed, clearance = await _clearance(conn, context, delivery, known)
         if allowed:
             found = Found.WITHIN_BOUND
     if await deliveries.judged(conn, delivery, round_, found):
         metrics.deliveries_judged.labels(found).inc()
         if found is Found.AFTER_BAN:
             where = await _where(conn, sorted(about), subscribers, delivery.sent_at)
-            point = used[0].id if named else None
-            await deliveries.open_breach(
-                conn, delivery, Evidence(bound, sorted(about), where, clearance, point)
-            )
+            point = known.id if known else None
+            evidence = Evidence(bound, sorted(about), where, clearance, point)
+            await deliveries.open_breach(conn, delivery, evidence)
 
 
 def _senders(context: Context, delivery: Delivery) -> list[str]:
