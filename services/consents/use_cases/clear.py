@@ -128,8 +128,7 @@ class _Party(Party):
     digests: Mapping[str, bytes]
 
     def hashes(self, kind: PointKind, value: str) -> frozenset[int]:  # noqa: ARG002
-        digest, generations = self.digests[value], self.keys.generations(self.name)
-        return frozenset(hash64(self.keys.point(self.name, digest, g)) for g in generations)
+        return frozenset(map(hash64, self.keys.points(self.name, self.digests[value])))
 
 
 class _Judge:

@@ -129,7 +129,7 @@ def _names(keys: Keys, party: str, point: Point) -> Iterator[str]:
             digest = keys.open(point.ref.decode())
         except ValueError:  # not sealed under our key
             return
-        yield from (keys.point(party, digest, generation) for generation in keys.generations(party))
+        yield from keys.points(party, digest)
 
 
 async def _clearance(

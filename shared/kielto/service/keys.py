@@ -136,6 +136,10 @@ class Keys:
         """Generations of the party's point key, oldest first."""
         return tuple(sorted(self._points[party]))
 
+    def points(self, party: str, digest: bytes) -> tuple[str, ...]:
+        """The party's hashes of a contact point or number by each of its keys, oldest first."""
+        return tuple(self.point(party, digest, generation) for generation in self.generations(party))
+
     @cached_property
     def seal_key(self) -> OKPKey:
         """Raises KeysError: files from before there were seals have none, and serve for everything else."""

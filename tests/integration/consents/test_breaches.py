@@ -13,7 +13,7 @@ from kielto.events.digests import digest_of
 from kielto.events.envelope import Read
 from kielto.events.messages import MarketingEvent, Unaddressed
 from kielto.events.records import CustomerPoint
-from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
+from kielto.events.words import Act, Channel, PointKind, Purpose, Recipient, Status
 from kielto.service.http import Health, create_app
 from kielto.service.inbox import Meta
 from kielto.service.postgres import Pool, transaction
@@ -128,13 +128,9 @@ async def test_lifted_and_banned_again_within_the_bound(
     world: World, pool: Pool, context: Context, who: Someone
 ) -> None:
     ban = await world.decide(world.by_id(who), channels=(Channel.PHONE,), received_at=ago(300))
-    await world.decide(
-        world.by_id(who),
-        Act.CONSENT,
-        reach=Reach.COMPANY,
-        company="kauppa",
-        purposes=(Purpose.OWN_MARKETING,),
-        channels=(Channel.PHONE,),
+    await world.consent(
+        who,
+        Channel.PHONE,
         lifts=(ban.decision.id,),
         received_at=ago(200),
     )
@@ -169,10 +165,16 @@ async def test_a_late_ban_under_another_id_of_the_person(world: World, pool: Poo
     assert await opened(pool) == set(told)
 
 
-async def test_a_late_ban_of_an_organisation(world: World, pool: Pool, context: Context) -> None:
+async def with_a_contact(world: World) -> tuple[Someone, Someone]:
+    """An organisation, and who acts for it."""
     organisation, contact = Someone(), Someone()
     await world.know(organisation, recipient=Recipient.LEGAL)
     await world.know(contact, recipient=Recipient.CONTACT, organisation=organisation.id)
+    return organisation, contact
+
+
+async def test_a_late_ban_of_an_organisation(world: World, pool: Pool, context: Context) -> None:
+    organisation, contact = await with_a_contact(world)
     ident = await tell(pool, context, contact, ago(50), ago(49))
     assert await found(pool, ident) == "not_banned"
 
@@ -374,9 +376,7 @@ async def test_who_cannot_be_read_is_judged_when_they_can(
 async def test_an_organisation_that_cannot_be_read_is_waited_for(
     world: World, pool: Pool, context: Context
 ) -> None:
-    organisation, contact = Someone(), Someone()
-    await world.know(organisation, recipient=Recipient.LEGAL)
-    await world.know(contact, recipient=Recipient.CONTACT, organisation=organisation.id)
+    organisation, contact = await with_a_contact(world)
     await world.decide(world.by_phone(contact.phone), received_at=ago(100))
     await world.deny(organisation, 5)
     ident = await tell(pool, context, contact, ago(50), ago(49))
@@ -442,16 +442,10 @@ async def test_an_address_of_somebody_merged_away(
 async def test_a_contact_persons_own_consent_stands_beside_their_organisations_ban(
     world: World, pool: Pool, context: Context, channel: Channel, what: str
 ) -> None:
-    organisation, contact = Someone(), Someone()
-    await world.know(organisation, recipient=Recipient.LEGAL)
-    await world.know(contact, recipient=Recipient.CONTACT, organisation=organisation.id)
-    await world.decide(
-        world.by_id(contact),
-        Act.CONSENT,
-        reach=Reach.COMPANY,
-        company="kauppa",
-        purposes=(Purpose.OWN_MARKETING,),
-        channels=(Channel.EMAIL,),
+    organisation, contact = await with_a_contact(world)
+    await world.consent(
+        contact,
+        Channel.EMAIL,
         received_at=ago(200),
     )
     await world.decide(world.by_id(organisation), received_at=ago(100))

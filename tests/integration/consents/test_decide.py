@@ -116,13 +116,9 @@ async def test_a_shared_number_binds_everyone_who_has_it(world: World) -> None:
 async def test_a_consent_permits_for_the_company_that_it_names(world: World) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
-    await world.decide(
-        world.by_id(who),
-        Act.CONSENT,
-        reach=Reach.COMPANY,
-        company="kauppa",
-        purposes=(Purpose.OWN_MARKETING,),
-        channels=(Channel.EMAIL,),
+    await world.consent(
+        who,
+        Channel.EMAIL,
         product_groups=("groceries",),
     )
     body = await world.body(who)
@@ -152,13 +148,9 @@ async def test_a_lifting_that_cites_nothing_known_is_refused(world: World, given
 
 async def test_a_yes_for_somebody_unknown_is_refused(world: World) -> None:
     with pytest.raises(DecisionError, match="subject"):
-        await world.decide(
-            world.by_id(Someone()),
-            Act.CONSENT,
-            reach=Reach.COMPANY,
-            company="kauppa",
-            purposes=(Purpose.OWN_MARKETING,),
-            channels=(Channel.EMAIL,),
+        await world.consent(
+            Someone(),
+            Channel.EMAIL,
         )
 
 

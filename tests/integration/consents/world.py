@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from kielto.events.digests import digest_of
 from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.versions import Version
-from kielto.events.words import Act, PointKind, Recipient, Status
+from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents import projections
 from services.consents.store import state
@@ -122,6 +122,12 @@ class World:
 
         await self._again(work)
         return found[-1]
+
+    async def consent(self, who: Someone, channel: Channel, **given: Any) -> Outcome:
+        """To kauppa's own marketing on the channel."""
+        to: dict[str, Any] = {"reach": Reach.COMPANY, "company": "kauppa", "channels": (channel,)}
+        purposes = (Purpose.OWN_MARKETING,)
+        return await self.decide(self.by_id(who), Act.CONSENT, purposes=purposes, **to, **given)
 
     def command(self, subject: Subject, act: Act = Act.BAN, **given: Any) -> Command:
         received_at = given.get("received_at", datetime.now(UTC))

@@ -50,6 +50,7 @@ def test_pairwise_ids_and_points_are_the_contracts(keys: Keys) -> None:
     assert keys.point(PARTY, digest) == digests.point_of(bytes.fromhex("07" * 32), digest), "newest"
     assert keys.point(PARTY, digest, 1) == digests.point_of(bytes.fromhex("06" * 32), digest)
     assert keys.generations(PARTY) == (1, 2)
+    assert keys.points(PARTY, digest) == (keys.point(PARTY, digest, 1), keys.point(PARTY, digest, 2))
     TypeAdapter(Hash).validate_python(keys.pairwise(PARTY, ident))
     assert keys.pairwise("partner.p", ident) != keys.pairwise(PARTY, ident)
     with pytest.raises(KeyError):
