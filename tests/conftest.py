@@ -2,7 +2,7 @@
 
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ from deploy.local import account
 from deploy.local.kafka import Kafka
 from deploy.local.paths import HOME
 from deploy.local.stack import Stack
+from kielto.service.migrations import migrate
+
+Migrated = Callable[[str, Path | None], Awaitable[str]]
 
 configuration.set_hypothesis_home_dir(HOME / "hypothesis")
 # A busy machine makes single examples slow; pytest's own time limit bounds each test.
@@ -58,6 +61,36 @@ def database(stack: Stack) -> Iterator[Callable[[str], str]]:
     def make(name: str = "test") -> str:
         made.append(f"{name}_{secrets.token_hex(4)}")
         return stack.postgres.create_database(made[-1])
+
+    yield make
+    for name in made:
+        stack.postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def templates(stack: Stack) -> Iterator[dict[Path | None, str]]:
+    """By the folder of its migrations: the DSN of a database that has had them, to be copied and nothing else."""
+    made: dict[Path | None, str] = {}
+    yield made
+    for dsn in made.values():
+        stack.postgres.drop_database(dsn.rpartition("/")[2])
+
+
+@pytest.fixture
+def migrated(stack: Stack, templates: dict[Path | None, str]) -> Iterator[Migrated]:
+    """`await migrated("consents", MIGRATIONS)` makes a new database with the service's tables; returns its DSN.
+
+    Copied from one that was migrated before: that takes a third of the time of migrating each.
+    """
+    made: list[str] = []
+
+    async def make(name: str, migrations: Path | None) -> str:
+        if migrations not in templates:
+            dsn = stack.postgres.create_database(f"{name}_{secrets.token_hex(4)}")
+            await migrate(dsn, migrations)
+            templates[migrations] = dsn
+        made.append(f"{name}_{secrets.token_hex(4)}")
+        return stack.postgres.copy_database(templates[migrations], made[-1])
 
     yield make
     for name in made:

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
                 skipped[number] = str(why)
                 write()
                 console.print(f"scenario {number} SKIPPED: {why}")
-        good = bool(outcomes) and all(o.verdict.good for o in outcomes)
+        good, words = said(outcomes)
     finally:
         if not good:
             console.print(f"what the processes said: {_keep_logs(folder)}")
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
                 shutil.copy(file, given.history)
         shutil.rmtree(folder, ignore_errors=True)
     _table(outcomes, console)
-    console.print("every promise held" if good else "A PROMISE WAS BROKEN")
+    console.print(words)
     return 0 if good else 1
 
 
@@ -93,7 +93,7 @@ async def _scenario(
         for fault in outcome.faults:
             console.print(f"  {fault}", style="dim", highlight=False)
         console.print(_line(outcome), highlight=False)
-        for found in _found(outcome)[:10]:
+        for found in outcome.verdict.found[:10]:
             console.print(f"    {found}", style="red", highlight=False)
         if pictures is not None:
             title = f"scenario {scenario.number}, seed {outcome.seed}: {scenario.title}"
@@ -102,8 +102,9 @@ async def _scenario(
 
 def _line(outcome: Outcome) -> str:
     v = outcome.verdict
+    verdict = "held  " if v.good else "BROKEN" if v.broken else "MISSED"
     return (
-        f"seed {outcome.seed}: {'held  ' if v.good else 'BROKEN'} {v.acknowledged} acknowledged, {v.refused} refused, "
+        f"seed {outcome.seed}: {verdict} {v.acknowledged} acknowledged, {v.refused} refused, "
         f"{v.unknown} unknown; lost {len(v.lost)}, unequal {len(v.unequal)}; asked {v.asked}, "
         f"yes {v.allowed}, late yes {len(v.late)}, "
         f"after the bound {len(v.breached)}, longest yes {v.longest_yes:.2f} s; at rest after {v.quiet_seconds:.1f} s; "
@@ -111,9 +112,13 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _found(outcome: Outcome) -> list[str]:
-    v = outcome.verdict
-    return [*v.lost, *v.unequal, *v.late, *v.breached, *v.other]
+def said(outcomes: list[Outcome]) -> tuple[bool, str]:
+    """Whether all is good, and the last line."""
+    if any(o.verdict.broken for o in outcomes):
+        return False, "A PROMISE WAS BROKEN"
+    if not outcomes or any(o.verdict.missed for o in outcomes):
+        return False, "NOTHING IS SHOWN: a fault was not met, or no seed was run"
+    return True, "every promise held"
 
 
 def _table(outcomes: list[Outcome], console: Console) -> None:
@@ -170,7 +175,7 @@ def _report(outcomes: list[Outcome], skipped: dict[int, str], given: argparse.Na
                 "longest_yes_seconds": round(o.verdict.longest_yes, 3),
                 "quiet_seconds": round(o.verdict.quiet_seconds, 2),
                 "seconds": round(o.seconds, 1),
-                "found": _found(o)[:20],
+                "found": o.verdict.found[:20],
             }
             for o in outcomes
         ],

@@ -111,7 +111,7 @@ class Run:
             history.add("compacted", records=await _compacted(world))
         events = history.events[place:]
         verdict = judge(events, stale)
-        verdict.other += missed(scenario.number, events)
+        verdict.missed = missed(scenario.number, events)
         verdict.quiet_seconds = quiet
         verdict.lost = await acknowledged_are_kept(world, load)
         verdict.unequal = await stores_equal(world, world.stores)

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from kielto.events.messages import Decision
+from tests.faults.command import said
 from tests.faults.load import MIXED, NO_PER_SEED, Load
 from tests.faults.met import missed
 from tests.faults.poison import KINDS, older_ban
+from tests.faults.run import Outcome
 from tests.faults.schedule import SCENARIOS, Names
-from tests.faults.verdict import judge
+from tests.faults.verdict import Verdict, judge
 
 NAMES = Names(
     ("customers", "consents", "marketing", "consents-relay-1", "consents-relay-2"),
@@ -124,6 +126,21 @@ def fault(action: str, **more: object) -> dict[str, Any]:
 def test_a_fault_that_met_nothing_is_found(number: int, events: list[dict[str, Any]], words: str) -> None:
     (found,) = missed(number, events)
     assert words in found
+
+
+def test_what_a_run_is_said_to_show() -> None:
+    """A fault that was not met breaks no promise, and shows none."""
+
+    def outcome(**found: list[str]) -> Outcome:
+        return Outcome(SCENARIOS[4], 1, [], Verdict(**found), [], 1.0)  # type: ignore[arg-type]
+
+    held, missing, broken = outcome(), outcome(missed=["x"]), outcome(late=["y"], missed=["x"])
+    assert said([held]) == (True, "every promise held")
+    assert [said([held, missing])[0], said([])[0]] == [False, False]
+    assert (
+        said([held, missing])[1] == said([])[1] == "NOTHING IS SHOWN: a fault was not met, or no seed was run"
+    )
+    assert said([missing, broken]) == (False, "A PROMISE WAS BROKEN")
 
 
 def test_faults_that_were_met() -> None:

@@ -21,13 +21,23 @@ class Verdict:
     late: list[str] = field(default_factory=list)
     breached: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    """What the seed is about and did not meet: it broke no promise, and shows none."""
     longest_yes: float = 0.0
     """Seconds from a ban's acknowledgement to the last question that was still answered with yes."""
     quiet_seconds: float = 0.0
 
     @property
+    def broken(self) -> list[str]:
+        return [*self.lost, *self.unequal, *self.late, *self.breached, *self.other]
+
+    @property
+    def found(self) -> list[str]:
+        return [*self.broken, *self.missed]
+
+    @property
     def good(self) -> bool:
-        return not (self.lost or self.unequal or self.late or self.breached or self.other)
+        return not self.found
 
 
 def judge(events: Iterable[dict[str, Any]], bound: float) -> Verdict:

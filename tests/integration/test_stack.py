@@ -71,6 +71,23 @@ async def test_a_database_belongs_to_its_role_alone(database: Callable[[str], st
         await query(f"postgresql://{role}@{others.split('@')[1]}", "SELECT 1")
 
 
+async def test_a_copied_database_is_one_of_its_own(stack: Stack, database: Callable[[str], str]) -> None:
+    template, others = database("template"), database("others")
+    await query(template, "CREATE TABLE own (id int)")
+    copy = stack.postgres.copy_database(template, "copied")
+    try:
+        await query(copy, "INSERT INTO own VALUES (1)")
+        assert (
+            await query(copy, "SELECT count(*) FROM own"),
+            await query(template, "SELECT count(*) FROM own"),
+        ) == (1, 0)
+        role = others.split("//")[1].split("@")[0]
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await query(f"postgresql://{role}@{copy.split('@')[1]}", "SELECT 1")
+    finally:
+        stack.postgres.drop_database("copied")
+
+
 def test_asking_for_a_database_again_gives_the_same(stack: Stack) -> None:
     assert stack.postgres.create_database("again") == stack.postgres.create_database("again")
     stack.postgres.drop_database("again")

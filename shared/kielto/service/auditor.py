@@ -95,8 +95,10 @@ class Auditor:
         try:
             await consumer.start()
             await producer.start()
+            telemetry.audit_leads.set(1)
             await Audit(conn, consumer, self._families, producer).run()
         finally:
+            telemetry.audit_leads.set(0)
             await kafka.abort(producer)
             closing = asyncio.create_task(kafka.close(consumer))
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)

@@ -62,6 +62,7 @@ oldest_report = Gauge("kielto_oldest_report_seconds", "Age of the oldest unpubli
 audit_findings = Counter(
     "kielto_audit_findings_total", "What the auditor found wrong in our topics.", ["kind"]
 )
+audit_leads = Gauge("kielto_audit_leads", "1 while this process audits the service's own topics.")
 audit_open = Gauge("kielto_audit_open", "Findings that are not repaired yet.")
 audit_lag = Gauge("kielto_audit_lag", "Records of our own topics that are not audited yet.")
 audit_lag_seconds = Gauge(

@@ -1,7 +1,7 @@
 """consents' database, a group of two companies and a partner, its keys, and people as customers publishes them."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,9 @@ import pytest
 import services.consents
 from kielto.group import Company, Controller, Group, Partner, Subscriber
 from kielto.service.keys import KeyFile, Keys
-from kielto.service.migrations import migrate
 from kielto.service.postgres import Pool, open_pool
 from services.consents.use_cases.context import Context
+from tests.conftest import Migrated
 from tests.integration.consents.world import World
 
 MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
@@ -32,11 +32,9 @@ GROUP = Group(
 
 
 @pytest.fixture
-async def dsn(database: Callable[[str], str]) -> str:
+async def dsn(migrated: Migrated) -> str:
     """A migrated database."""
-    dsn = database("consents")
-    await migrate(dsn, MIGRATIONS)
-    return dsn
+    return await migrated("consents", MIGRATIONS)
 
 
 @pytest.fixture

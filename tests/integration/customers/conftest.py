@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ import pytest
 import services.customers
 from kielto.group import Company, Controller, Group
 from kielto.service.keys import KeyFile, Keys
-from kielto.service.migrations import migrate
 from kielto.service.postgres import Pool, open_pool
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.given import GivenCustomer
 from services.customers.model.reading import read_customer
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.register import Entry, Outcome, register
+from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.customers.__file__).parent / "migrations"
 GROUP = Group(
@@ -44,11 +44,9 @@ class Clock:
 
 
 @pytest.fixture
-async def dsn(database: Callable[[str], str]) -> str:
+async def dsn(migrated: Migrated) -> str:
     """A migrated database."""
-    dsn = database("customers")
-    await migrate(dsn, MIGRATIONS)
-    return dsn
+    return await migrated("customers", MIGRATIONS)
 
 
 @pytest.fixture

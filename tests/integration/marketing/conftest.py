@@ -1,25 +1,23 @@
 """marketing's database, its keys, and records as customers and consents would publish them."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import services.marketing
 from kielto.service.keys import KeyFile, Keys
-from kielto.service.migrations import migrate
 from kielto.service.postgres import Pool, open_pool
+from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.marketing.__file__).parent / "migrations"
 
 
 @pytest.fixture
-async def dsn(database: Callable[[str], str]) -> str:
+async def dsn(migrated: Migrated) -> str:
     """A migrated database."""
-    dsn = database("marketing")
-    await migrate(dsn, MIGRATIONS)
-    return dsn
+    return await migrated("marketing", MIGRATIONS)
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from deploy.local.stack import Stack
+from tests.conftest import Migrated
 from tests.integration.service.support import Bench, bench
 
 
 @pytest.fixture
-async def service(stack: Stack, database: Callable[[str], str]) -> AsyncIterator[Bench]:
+async def service(stack: Stack, migrated: Migrated) -> AsyncIterator[Bench]:
     """A database of one service in epoch 1, and one family's topics on the shared broker."""
-    async with bench(database("plumbing"), stack.kafka.bootstrap) as made:
+    async with bench(await migrated("plumbing", None), stack.kafka.bootstrap) as made:
         yield made
