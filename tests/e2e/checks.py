@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.e2e.compare import BACKLOG, Held, allows, differences, primary
 from tests.e2e.driver import Driver
 
 SETTLED_SECONDS = 120.0
+HOPELESS_SECONDS = 8.0
+"""In which nothing moves: then what a planted bug has done is all that it will do."""
 STORED = "SELECT id, epoch, n, unreadable, record FROM kielto_subscriber.records"
 TAKEN = 'SELECT topic, partition, "offset" FROM positions'
 DECIDED = "SELECT id FROM decisions"
@@ -43,31 +46,41 @@ async def gate_shut(cluster: Cluster, follower: str) -> str | None:
 
 
 async def settle(
-    cluster: Cluster, driver: Driver, followers: Iterable[str], seconds: float = SETTLED_SECONDS
+    cluster: Cluster,
+    driver: Driver,
+    followers: Iterable[str],
+    seconds: float = SETTLED_SECONDS,
+    *,
+    hopeless_seconds: float = math.inf,
 ) -> None:
-    """Wait until nothing is on its way. Returns after `seconds` all the same: the checks say what is stuck."""
-    followers = list(followers)
-    end = asyncio.get_running_loop().time() + seconds
+    """Wait until nothing is on its way. Returns after `seconds` all the same: the checks say what is stuck; and when
+    for `hopeless_seconds` nothing has moved and the same was wrong, as where a bug was planted.
+    """
+    followers, time = list(followers), asyncio.get_running_loop().time
+    end, since = time() + seconds, time()
     calm = 0
+    wrong: list[str] = []
     consumer = kafka.consumer(cluster.stack.kafka.bootstrap)
     await consumer.start()
     try:
         ends: Ends = {}
-        while calm < 4 and asyncio.get_running_loop().time() < end:
+        while calm < 4 and time() < min(end, since + hopeless_seconds):
             await asyncio.sleep(0.5)
-            still = (
-                await acknowledged_are_kept(cluster, driver)
-                or await _marks(cluster)
-                or await _untaken(cluster, ends)
-                or await stores_equal(cluster, followers)
-            )
+            moving = bool(await _marks(cluster) or await _untaken(cluster, ends))
+            found = [] if moving else await _wrong(cluster, driver, followers)
+            if not found or found != wrong:
+                wrong, since = found, time()
             try:
                 before, ends = ends, await _ends(consumer)
             except kafka.KafkaError:  # a broker that is too busy to answer is not at rest
                 before = {}
-            calm = 0 if still or not before else calm + 1
+            calm = 0 if moving or found or not before else calm + 1
     finally:
         await consumer.stop()
+
+
+async def _wrong(cluster: Cluster, driver: Driver, followers: list[str]) -> list[str]:
+    return [*await acknowledged_are_kept(cluster, driver), *await stores_equal(cluster, followers)]
 
 
 async def _ends(consumer: Any) -> Ends:

@@ -4,6 +4,7 @@ The services are never told: they see another timeline, or topics that are ahead
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,14 @@ import pytest
 from deploy.local.postgres import Postgres
 from deploy.local.stack import Stack
 from tests.e2e import databases
-from tests.e2e.checks import acknowledged_are_kept, gate_shut, gates_open, settle, stores_equal
+from tests.e2e.checks import (
+    HOPELESS_SECONDS,
+    acknowledged_are_kept,
+    gate_shut,
+    gates_open,
+    settle,
+    stores_equal,
+)
 from tests.e2e.cluster import RELAYS
 from tests.e2e.databases import IN_MEMORY, Door, RestoredCluster, caught_up, copied, promote, put_back
 from tests.e2e.driver import Driver
@@ -138,9 +146,11 @@ async def in_epoch(cluster: RestoredCluster, epoch: int, seconds: float = 90) ->
         raise AssertionError(f"epoch {epoch} is not open: {last}") from None
 
 
-async def found_wrong(cluster: RestoredCluster, driver: Driver, watch: Watch) -> list[str]:
+async def found_wrong(
+    cluster: RestoredCluster, driver: Driver, watch: Watch, hopeless_seconds: float = math.inf
+) -> list[str]:
     """Of all that must hold when everything has come to rest."""
-    await settle(cluster, driver, cluster.stores, seconds=60)
+    await settle(cluster, driver, cluster.stores, seconds=60, hopeless_seconds=hopeless_seconds)
     return [
         *watch.late_yes,
         *await acknowledged_are_kept(cluster, driver),
@@ -227,7 +237,7 @@ class TestPlanted:
         await in_epoch(cluster, 1)
         # They come to be known as somebody else says something about them: the version is used a second time.
         await give(driver, range(6, 10), "http", CONSENT | {"company": "kauppa"})
-        wrong = await found_wrong(cluster, driver, watch)
+        wrong = await found_wrong(cluster, driver, watch, HOPELESS_SECONDS)
         await watch.stop()
         print(f"\nwithout an epoch: {len(wrong)} findings, as {wrong[:3]}")
         assert any("is lost" in line for line in wrong)
@@ -243,7 +253,7 @@ class TestPlanted:
             await asyncio.to_thread(put_back, own_stack.postgres, tmp_path / "backup")
             await in_epoch(cluster, 2)
             await give(driver, range(20, 24), "http", CONSENT | {"company": "kauppa"})
-        wrong = await found_wrong(cluster, driver, watch)
+        wrong = await found_wrong(cluster, driver, watch, HOPELESS_SECONDS)
         await watch.stop()
         print(f"\none epoch twice: {len(wrong)} findings, as {wrong[:3]}")
         assert any("primary" in line for line in wrong)
