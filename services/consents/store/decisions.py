@@ -41,12 +41,13 @@ class Stored:
 
 
 class BearsOn(NamedTuple):
-    """From this version on the record shows the decision."""
+    """From this version on the record shows the decision. `held`: it stood as it is before."""
 
     decision: UUID
     family: str
     key: str
     version: Version
+    held: bool
 
 
 _ADD = """
@@ -61,12 +62,12 @@ WITH said AS (
 ), to_be_sealed AS (
     INSERT INTO unsealed (decision, commitment) VALUES ($1, $29)
 )
-INSERT INTO decision_records (decision, family, key, epoch, n)
-SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[])"""
+INSERT INTO decision_records (decision, family, key, epoch, n, held)
+SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[], $30::boolean[])"""
 
 _BEAR = """
-INSERT INTO decision_records (decision, family, key, epoch, n, since)
-SELECT *, $6 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[])
+INSERT INTO decision_records (decision, family, key, epoch, n, held, since)
+SELECT *, $7 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[])
 ON CONFLICT DO NOTHING"""
 
 _GET = """
@@ -97,6 +98,7 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
         [b.version.n for b in bears_on],
         salt,
         commit(row, salt),
+        [b.held for b in bears_on],
     )
 
 
@@ -110,6 +112,7 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime) -> None
             [b.key for b in bears_on],
             [b.version.epoch for b in bears_on],
             [b.version.n for b in bears_on],
+            [b.held for b in bears_on],
             since,
         )
 

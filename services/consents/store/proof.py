@@ -46,7 +46,7 @@ _FLAWED = """EXISTS (
 
 _WHEREABOUTS = f"""
 WITH {_LIVE}, record AS MATERIALIZED (
-    SELECT decision, family, key, epoch, n, since FROM decision_records WHERE decision = ANY($4::uuid[])
+    SELECT decision, family, key, epoch, n, held, since FROM decision_records WHERE decision = ANY($4::uuid[])
 ), place AS MATERIALIZED (
     SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic_id)
         r.decision, r.family, r.key, p.topic, p.topic_id, p.partition, p."offset"
@@ -68,15 +68,16 @@ WITH {_LIVE}, record AS MATERIALIZED (
     SELECT decision, subscriber, key, bool_and(at IS NOT NULL) AS everywhere, max(at) AS at
     FROM held GROUP BY decision, subscriber, key
 ), party AS (
-    SELECT decision, family, min(since) AS since, count(*) AS records, count(*) FILTER (WHERE EXISTS (
-        SELECT FROM place p WHERE p.decision = r.decision AND p.family = r.family AND p.key = r.key)) AS published
+    SELECT decision, family, min(since) AS since, bool_and(held) AS held, count(*) AS records,
+        count(*) FILTER (WHERE EXISTS (
+            SELECT FROM place p WHERE p.decision = r.decision AND p.family = r.family AND p.key = r.key)) AS published
     FROM record r GROUP BY decision, family
 )
 SELECT f.decision, s.id AS subscriber, coalesce(f.since, d.received_at) AS since, f.records, f.published,
-    count(*) FILTER (WHERE a.everywhere) AS applied, max(a.at) AS applied_at
+    count(*) FILTER (WHERE a.everywhere) AS applied, max(a.at) AS applied_at, f.held
 FROM party f JOIN decisions d ON d.id = f.decision JOIN subscriber s ON s.party = f.family
 LEFT JOIN applied a ON a.decision = f.decision AND a.subscriber = s.id
-GROUP BY f.decision, s.id, f.since, d.received_at, f.records, f.published
+GROUP BY f.decision, s.id, f.since, d.received_at, f.records, f.published, f.held
 ORDER BY f.decision, s.id"""  # noqa: S608 - constants of ours
 
 # What one subscriber lacks, found from the other end: records that stand past what its stores have come to, or that a
@@ -180,7 +181,7 @@ ORDER BY t.topic, r.partition"""  # noqa: S608
 
 class Whereabouts(NamedTuple):
     """Of one decision at one subscriber: since when its party has records that show it, how many, those published,
-    those applied by every live store."""
+    those applied by every live store. `held`: each of them stood as it is before the decision."""
 
     decision: UUID
     subscriber: str
@@ -189,6 +190,7 @@ class Whereabouts(NamedTuple):
     published: int
     applied: int
     applied_at: datetime | None
+    held: bool
 
 
 class SubscriberState(NamedTuple):

@@ -50,7 +50,7 @@ async def count_nodes(conn: Conn) -> int:
 
 
 async def waiting(conn: Conn) -> list[asyncpg.Record]:
-    """As `leaves`, of what waits to be sealed."""
+    """As `leaves`, of what waits to be sealed; and whether it is `sealed` already."""
     rows: list[asyncpg.Record] = await conn.fetch(_WAITING, timeout=_SECONDS)
     return rows
 
@@ -70,7 +70,8 @@ SELECT l.index, l.decision AS of, l.commitment AS leaf, {_OF.format("leaves")}
 WHERE l.index > $1 ORDER BY l.index LIMIT $2"""
 
 _WAITING = f"""
-SELECT l.decision AS of, l.commitment AS leaf, {_OF.format("unsealed")} ORDER BY l.id"""
+SELECT l.decision AS of, l.commitment AS leaf,
+    EXISTS (SELECT FROM leaves x WHERE x.decision = l.decision) AS sealed, {_OF.format("unsealed")} ORDER BY l.id"""  # noqa: S608 - constants of ours
 
 _HEADS = "SELECT batch, size, head FROM seals WHERE batch > $1 ORDER BY batch LIMIT $2"
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from kielto import merkle, seals
 from kielto.merkle import Node, Tree
@@ -20,6 +21,8 @@ from services.consents.store.seal_pages import Signed
 from services.consents.use_cases.seal import erasure
 
 _LATE = timedelta(hours=1)
+_GAP = 1_000_000
+"""So many missing leaves are filled in; above more, which somebody put there, nothing is where it was."""
 
 
 @dataclass(slots=True)
@@ -65,21 +68,34 @@ class _Check:
         self._batch, self._covered = 0, 0
         self._completed: list[tuple[Node, bytes]] = []
         self._nodes = 0
-        self._root_differs = False
+        self._root_differs = self._stopped = False
         self._received: list[datetime] = []
 
     def found(self, what: str) -> None:
         self.report.findings.append(what)
 
     def leaf(self, row: Any) -> None:
-        while self.tree.size < row["index"]:
-            self.found(f"leaf {self.tree.size}: is missing")
-            self._append(merkle.EMPTY)
+        if self._stopped or not self._reach(row["index"]):
+            return
         self._said(row, f"decision {row['of']} (leaf {row['index']})")
         self._append(merkle.leaf_hash(row["leaf"]))
         if row["received_at"] is not None:
             self._received.append(row["received_at"])
         self.report.leaves += 1
+
+    def _reach(self, index: int) -> bool:
+        """Fill in what is missing below a leaf, so that those above keep their places; not if that is too much."""
+        missing = range(self.tree.size, index)
+        if missing:
+            which = (
+                f"leaf {index - 1}: is" if len(missing) == 1 else f"leaves {missing[0]} to {index - 1}: are"
+            )
+            self._stopped = len(missing) > _GAP
+            self.found(f"{which} missing{'; nothing from there on is checked' if self._stopped else ''}")
+        if not self._stopped:
+            for _ in missing:
+                self._append(merkle.EMPTY)
+        return not self._stopped
 
     def _append(self, hash_: bytes) -> None:
         self._completed += self.tree.append(hash_)
@@ -105,7 +121,8 @@ class _Check:
             return
         if said != erasure(row["of"], row["erased_at"], row["why"]):
             self.found(f"{name}: its erasure: was signed for another one")
-        self.report.erased.append(f"{name}: erased {row['erased_at']:%Y-%m-%d %H:%M} UTC, {row['why']}")
+        gone = "; its row is gone" if row["id"] is None else ""
+        self.report.erased.append(f"{name}: erased {row['erased_at']:%Y-%m-%d %H:%M} UTC, {row['why']}{gone}")
 
     def head_is_due(self) -> bool:
         return self.signed is not None and self.tree.size >= self.signed.size
@@ -164,7 +181,11 @@ class _Check:
             self.found(f"nodes: there are others than the {self._nodes} of the tree")
         waiting = await pages.waiting(self._conn)
         self.report.waiting = len(waiting)
+        seen: set[UUID] = set()
         for row in waiting:
             self._said(row, f"decision {row['of']} (not sealed yet)")
+            if row["sealed"] or row["of"] in seen:
+                self.found(f"decision {row['of']}: waits to be sealed a second time, which stops all sealing")
+            seen.add(row["of"])
         for decision in await pages.outside(self._conn):
             self.found(f"decision {decision}: is neither sealed nor waiting to be: it was put in")

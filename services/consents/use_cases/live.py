@@ -120,6 +120,8 @@ class Live:
         self._told: deque[Told] = deque(maxlen=KEPT)
         self._count = 0
         self._news: deque[UUID] = deque(maxlen=OPEN)
+        self._lost = False
+        """Decisions that nobody was told of: more at once than are followed."""
         self._open: dict[UUID, _Open] = {}
 
     # -- watching
@@ -189,6 +191,7 @@ class Live:
                     await conn.remove_listener("proof", self._notified)
 
     def _notified(self, *told: Any) -> None:
+        self._lost |= len(self._news) == OPEN
         self._news.append(UUID(told[-1]))
 
     def _forget(self) -> None:
@@ -205,7 +208,11 @@ class Live:
                 self._open[row.decision] = _Open(row.party)
                 self._tell(row.decision, row.party, State.ACCEPTED, row.received_at, sees=_ALL)
             for decision in list(self._open)[:-OPEN]:
+                self._lost = True
                 del self._open[decision]
+            if self._lost:
+                self._lost = False
+                self._tell(_NOBODY, None, State.GAP, None)
         if self._open:
             found: dict[UUID, list[Whereabouts]] = {}
             for where in await proof.whereabouts(conn, list(self._open), self._subscribers):

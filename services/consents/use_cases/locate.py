@@ -59,7 +59,8 @@ def _location(subscriber: Subscriber, found: proof.Whereabouts, now: datetime) -
     deadline = found.since + timedelta(seconds=subscriber.deadline_seconds)
     applied_at = found.applied_at if found.applied == found.records else None
     if applied_at is not None:
-        stage = Stage.APPLIED if applied_at >= found.since else Stage.HELD
+        # Both: a broker's clock may be behind ours, and a new store takes by its backfill what others held.
+        stage = Stage.HELD if found.held and applied_at < found.since else Stage.APPLIED
     elif now > deadline:
         stage = Stage.OVERDUE
     else:

@@ -17,7 +17,8 @@ _SHOWN = 1000
 
 
 async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
-    """The exit status: 0 nothing differs, 1 differences stand or somebody did not answer, 2 wrong usage.
+    """The exit status: 0 nothing differs, 1 differences stand, or with `--wait` somebody did not answer or could not
+    be compared wholly; 2 wrong usage.
 
     Running processes put the questions into the topics and judge the answers.
     """
@@ -25,8 +26,8 @@ async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
         case [which, *rest] if rest in ([], ["--wait"]):
             asked = [s for s in context.group.subscribers if which in ("--all", s.id)]
             if asked:
-                silent = await _wait(pool, asked) if rest else await _ask(pool, asked) and []
-                return await _print(pool, asked, silent)
+                unsettled = await _wait(pool, asked) if rest else await _ask(pool, asked) and []
+                return await _print(pool, asked, unsettled)
             print(
                 f"no subscriber of the group: those are {', '.join(s.id for s in context.group.subscribers)}"
             )
@@ -41,22 +42,27 @@ async def _ask(pool: Pool, asked: Sequence[Subscriber]) -> list[str]:
 
 
 async def _wait(pool: Pool, asked: Sequence[Subscriber]) -> list[str]:
-    """Until all have answered and nothing is about to be repaired, or the time is over; who has not answered."""
+    """Until all have answered, are compared wholly, and nothing is about to be repaired; or the time is over. Who is
+    not done, in words.
+    """
     until, names = time.monotonic() + WAIT_SECONDS, [s.id for s in asked]
     while True:
         async with transaction(pool) as conn:
             asks = [await ask(conn, subscriber) for subscriber in asked]
         while (silent := await store.unanswered(pool, asks)) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
-        if silent or time.monotonic() > until:
-            return silent
+        if silent:
+            return [f"SILENT {name}" for name in silent]
         await asyncio.sleep(_SETTLE_SECONDS)  # what differs is asked for, and repaired
-        agreed = all((row["differing"], row["left_out"]) == (0, 0) for row in await store.last(pool, names))
-        if agreed and not sum((await store.standing(pool, names)).values()):
+        rows = await store.last(pool, names)
+        partly = sorted({row["subscriber"] for row in rows if (row["differing"], row["left_out"]) != (0, 0)})
+        if not partly and not sum((await store.standing(pool, names)).values()):
             return []
+        if time.monotonic() > until:
+            return [f"NOT COMPARED WHOLLY {name}" for name in partly]
 
 
-async def _print(pool: Pool, asked: Sequence[Subscriber], silent: Sequence[str]) -> int:
+async def _print(pool: Pool, asked: Sequence[Subscriber], unsettled: Sequence[str]) -> int:
     names = [s.id for s in asked]
     print("subscriber\tinstance\tanswered\tcompared\tleft out\tdiffering")
     for row in await store.last(pool, names):
@@ -74,6 +80,6 @@ async def _print(pool: Pool, asked: Sequence[Subscriber], silent: Sequence[str])
         print(
             f"DIFFERS {row['subscriber']}\t{row['instance']}\t{row['key']}\t{row['kind']}\t{versions}\t{state}"
         )
-    for name in silent:
-        print(f"SILENT {name}")
-    return 1 if found or silent else 0
+    for words in unsettled:
+        print(words)
+    return 1 if found or unsettled else 0

@@ -28,13 +28,14 @@ AT_ONCE = 10
 
 
 class Written(NamedTuple):
-    """A record as it stands now, written anew or found unchanged."""
+    """A record as it stands now, written anew or found unchanged (`held`)."""
 
     judged: Judged
     customer: UUID
     family: str
     key: str
     version: Version
+    held: bool
 
 
 async def republish(
@@ -62,15 +63,20 @@ async def republish(
                 written.append((one, customer.id))
     versions = await outbox.publish(conn, changes, traceparent=telemetry.current())
     return [
-        Written(one, customer, change.family, change.key, version)
+        Written(one, customer, change.family, change.key, version, _stood(state, change, version))
         for (one, customer), change, version in zip(written, changes, versions, strict=True)
     ]
+
+
+def _stood(state: State, change: Change, version: Version) -> bool:
+    before = state.published.get((change.family, change.key))
+    return before is not None and before.version == version
 
 
 def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> list[BearsOn]:
     """The records that the decision speaks of, changed or not."""
     return [
-        BearsOn(decision.id, w.family, w.key, w.version)
+        BearsOn(decision.id, w.family, w.key, w.version, w.held)
         for w in written
         if speaks_of(decision, w.family, group)
     ]

@@ -14,7 +14,6 @@ from kielto.events.control import Taken
 from kielto.events.messages import Decision
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import PARTNERS_PURPOSES, Reach
-from kielto.kafka import partition_of
 from kielto.subscriber.content import ident
 
 OTHER_CONTENT = "id: is that of a decision which says something else"
@@ -46,9 +45,8 @@ class Denial:
 
     def sent_to(self, where: Sent | None) -> None:
         """The broker has it there; None: it has to be sent again."""
-        key = self.decision.subject.id
         self.sent = where
-        self.waits = {partition_of(key.encode(), PARTITIONS)} if key else set(range(PARTITIONS))
+        self.waits = set(range(PARTITIONS))  # whoever was merged has records in several
 
     @property
     def about(self) -> Iterable[object]:

@@ -274,6 +274,25 @@ async def test_watchers_are_bounded_and_let_go(
         assert await watcher.next(1) is None
 
 
+async def test_what_is_not_followed_is_told_as_a_gap(
+    world: World, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More decisions at once than are followed: of the oldest nobody would ever be told that they are applied."""
+    monkeypatch.setattr(live_module, "OPEN", 2)
+    who = Someone()
+    await world.know(who)
+    with live.watch(None, None) as watcher:
+        await watching(world.pool)
+        for _ in range(3):
+            await world.decide(world.by_id(who))
+        states = []
+        while State.GAP not in states:
+            following = await watcher.next(5)
+            assert following is not None
+            states.append(following.state)
+        assert states.count(State.ACCEPTED) >= 2
+
+
 async def test_a_stop_ends_every_stream(pool: Pool, context: Context) -> None:
     live = Live(pool, context)
     running = asyncio.create_task(live.run())

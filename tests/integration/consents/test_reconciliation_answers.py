@@ -16,7 +16,7 @@ from kielto.service.postgres import Pool, transaction
 from services.consents import projections
 from services.consents.store import reconciliation as store
 from services.consents.subscribers import Acknowledgements
-from services.consents.use_cases import reconcile
+from services.consents.use_cases import reconcile, reconcile_command
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.take_in import take_in_customers
 from tests.integration.consents.test_service import until
@@ -61,6 +61,42 @@ async def test_a_listing_with_rows_outside_its_range_is_refused(
         else:
             with pytest.raises(Permanent, match="rows: lie in the bucket"):
                 await handler.handle(conn, read, meta)
+
+
+async def test_the_command_does_not_take_what_was_not_compared_for_equal(
+    pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store that has read nothing yet answers, and leaves everything out."""
+    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(reconcile_command, "_SETTLE_SECONDS", 0.2)
+    store_id = uuid4()
+
+    async def answer() -> None:
+        answered: set[UUID] = set()
+        while True:
+            for row in await pool.fetch("SELECT ask FROM reconciliations"):
+                if row["ask"] not in answered:
+                    answered.add(row["ask"])
+                    said = StoreDigest(
+                        subscriber="kauppa-crm",
+                        instance=store_id,
+                        generation=store_id,
+                        ask=row["ask"],
+                        content=False,
+                        positions=(),
+                        digests="0" * 16 * BUCKETS,
+                    )
+                    async with transaction(pool) as conn:
+                        await reconcile.keep(conn, context, "company.kauppa", said, datetime.now(UTC))
+                    await reconcile.judge_one(pool, context)
+            await asyncio.sleep(0.05)
+
+    answering = asyncio.create_task(answer())
+    try:
+        assert await reconcile_command.command(pool, context, ["kauppa-crm", "--wait"]) == 1
+    finally:
+        answering.cancel()
+    assert capsys.readouterr().out.splitlines()[-1] == "NOT COMPARED WHOLLY kauppa-crm"
 
 
 async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, world: World) -> None:

@@ -201,6 +201,25 @@ async def test_a_store_that_was_emptied_takes_its_proof_back(world: World, log: 
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
 
 
+async def test_a_store_that_was_restored_with_its_spool_takes_its_proof_back(world: World, log: Log) -> None:
+    """It has the name that it had; that its positions go back shows it. What is only read again shows nothing."""
+    who, crm, began = Someone(), uuid4(), datetime.now(UTC)
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    upto = await log.publish(who) + 1
+    said = [(upto - 1, 0, Stage.ON_THE_WAY), (upto, 1, Stage.APPLIED)]
+    again = [(position, second, Stage.APPLIED) for position, second, _ in said]
+    restored = [(upto - 1, second, Stage.ON_THE_WAY) for second in (2, 3)]
+    for position, second, stage in [*said, *again, *restored]:
+        await log.acknowledge(crm, position, at=began + timedelta(seconds=second))
+        assert (await log.where(ban)).stage is stage
+    caught_up = began + timedelta(seconds=4)
+    await log.acknowledge(crm, upto, at=caught_up)
+    where = await log.where(ban)
+    assert (where.stage, where.applied_at) == (Stage.APPLIED, caught_up)
+
+
 async def test_the_commands(world: World, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     store = uuid4()
     await log.acknowledge(store, 1)
@@ -246,6 +265,20 @@ async def test_what_changed_nothing_is_held_already(world: World, log: Log) -> N
     await log.acknowledge(store, offset + 1, at=datetime.now(UTC) - timedelta(seconds=2))
     again = (await world.decide(world.by_id(who))).decision.id
     assert (await log.where(again)).stage is Stage.HELD
+
+
+async def test_what_changed_something_was_not_held_whatever_the_brokers_clock_says(
+    world: World, log: Log
+) -> None:
+    who, crm = Someone(), uuid4()
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    ban = (await world.decide(world.by_id(who))).decision
+    upto = await log.publish(who) + 1
+    behind = ban.received_at - timedelta(milliseconds=20)
+    await log.acknowledge(crm, upto, at=behind)
+    where = await log.where(ban.id)
+    assert (where.stage, where.applied_at) == (Stage.APPLIED, behind)
 
 
 async def test_only_those_to_whom_it_means_something(world: World, log: Log) -> None:

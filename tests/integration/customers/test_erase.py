@@ -1,5 +1,6 @@
 """Erasing a customer: nothing personal is left in any table, and `erased` is published everywhere."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -7,12 +8,15 @@ import pytest
 from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
+from kielto.group import Group
+from kielto.service.keys import Keys
+from services.customers.model.draft import Terms
 from services.customers.store.erasing import Organisation
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import Erase, erase
 from services.customers.use_cases.read import Unknown, read
 from services.customers.use_cases.take_back import keep, take_back
-from tests.integration.customers.conftest import Register
+from tests.integration.customers.conftest import GROUP, Register
 from tests.integration.customers.test_register import AINO, CODE, ident
 
 TABLES = ("customers", "points", "identifiers", "customerships")
@@ -43,6 +47,29 @@ async def test_nothing_is_left_but_that_they_are_erased(context: Context, people
     assert (await people.record(ident(other)))["n"] == 1
     (again,) = await people.put(people.entry(**AINO))
     assert again.id != aino.id  # whoever comes back is somebody new
+
+
+async def test_nothing_is_left_for_a_company_that_has_left_the_group(
+    context: Context, people: Register, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
+    aino, eino = await people.put(
+        people.entry(name="Aino", customerships=both),
+        people.entry(name="Eino", customerships=[{"company": "sahko", "number": "2"}]),
+    )
+    await people.lanes()
+    smaller = Group(revision=2, controller=GROUP.controller, companies=GROUP.companies[:1])
+    left = replace(context, terms=Terms(smaller))
+    await erase(left, ident(aino))
+    for company in ("kauppa", "sahko"):
+        key = context.keys.pairwise(f"company.{company}", ident(aino))
+        record = (await people.published(f"company.{company}.customers"))[key]
+        assert record == {"subject": key, "status": "erased", "n": 2}
+    assert sorted(await people.lanes()) == [("company.kauppa.customers", "bulk"), ("customers", "express")]
+    file = context.keys._file
+    kept = {party: key for party, key in file.id_keys.items() if party != "company.sahko"}
+    await erase(replace(left, keys=Keys(file.model_copy(update={"id_keys": kept}))), ident(eino))
+    assert "id key of the company that left is gone" in capsys.readouterr().out
 
 
 async def test_who_was_erased_since_the_backup_is_erased_again(context: Context, people: Register) -> None:

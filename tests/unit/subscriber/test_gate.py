@@ -12,7 +12,7 @@ from kielto.events.digests import digest_of, pairwise, point_of
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
-from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Status
 from kielto.subscriber import batch
 from kielto.subscriber.batch import CODES
 from kielto.subscriber.content import ident
@@ -262,6 +262,25 @@ def test_a_ban_given_here_denies_at_once_by_every_name(world: World, denial: Den
         assert world.may(**who).reason is Reason.DENIED
 
 
+@pytest.mark.parametrize(("banned", "other"), [("aino", "old-id"), ("old-id", "aino")])
+@pytest.mark.parametrize("numbers", [aino().numbers, ()], ids=["a company's", "a partner's"])
+def test_a_ban_given_here_by_one_id_of_somebody_merged_denies_by_the_other(
+    world: World, banned: str, other: str, numbers: tuple[str, ...]
+) -> None:
+    world.script.bulk(
+        aino(version="1.9", numbers=numbers),
+        aino(subject=hexes("old-id"), status=Status.ALIAS, numbers=numbers),
+        aino(subject=hexes("another"), numbers=(), points=()),
+    )
+    assert world.may(customer=hexes(other))
+    world.denials.add(decided(key=hexes(banned)))
+    for who in ({}, {"address": "aino@example.com"}):
+        assert world.may(customer=hexes(other), **who).reason is Reason.DENIED
+    question = Question(Purpose.OWN_MARKETING, Channel.EMAIL)
+    codes = world.gate.may_customers(question, bytes.fromhex(hexes(other)))
+    assert CODES[codes[0]] is Reason.DENIED
+
+
 def test_a_ban_for_someone_unknown_denies(world: World) -> None:
     world.denials.add(decided(key=hexes("nobody")))
     world.denials.add(decided(email="nobody@example.com"))
@@ -313,14 +332,13 @@ def test_a_ban_of_a_new_number_denies_whoever_is_asked_about_by_it_and_an_id(wor
     assert world.may(customer=hexes("aino"))
 
 
-def test_a_denial_by_id_ends_at_a_beat_past_it_in_the_customers_partition() -> None:
-    denials, denial = Denials(TOPIC), decided(key=hexes("aino"))
-    (own,) = denial.waits
+def test_a_denial_ends_at_beats_past_it() -> None:
+    denials, denial, own = Denials(TOPIC), decided(key=hexes("aino")), 1
     denials.add(denial)
     assert denials.beat(own, taken(9, 9, 9)) == []  # not even sent
     denials.sent(denial.decision.id, Sent(UUID(int=5), 2, 7))
     for partition, mark in (
-        ((own + 1) % PARTITIONS, taken(0, 0, 8)),
+        *((other, taken(0, 0, 8)) for other in range(PARTITIONS) if other != own),
         (own, taken(99, 99, 7)),
         (own, taken(0, 0, 8, topic="company.sahko.decisions.v1")),
         (own, taken(0, 0, 8, ident=6)),
@@ -337,8 +355,12 @@ def test_a_denial_by_id_ends_at_a_beat_past_it_in_the_customers_partition() -> N
     assert not denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
 
 
-def test_a_denial_by_address_ends_when_every_partition_is_past_it() -> None:
-    denials, denial = Denials(TOPIC), decided(email="a@example.com")
+@pytest.mark.parametrize(
+    "denial", [decided(email="a@example.com"), decided(number="1"), decided(key=hexes("aino"))]
+)
+def test_a_denial_ends_when_every_partition_is_past_it(denial: Denial) -> None:
+    """By an id, too: who was merged has a record in another partition."""
+    denials = Denials(TOPIC)
     denials.add(replace(denial, sent=None))
     denials.sent(denial.decision.id, Sent(UUID(int=5), 0, 0))
     ended = [denials.beat(p, taken(1)) for p in (0, 0, 1, 2, 3, 4, 5)]
@@ -364,7 +386,8 @@ def test_a_repeated_decision_keeps_its_place_and_another_of_its_id_is_refused() 
         with pytest.raises(ValueError, match=r"^id: "):
             denials.add(replace(denial, decision=denial.decision.model_copy(update={"act": act})))
     assert denials.deny([ident(hexes("aino"))], "own_marketing", None, "email")
-    assert denials.beat(next(iter(denial.waits)), taken(0, 0, 8)) == [denial.decision.id]
+    ended = [denials.beat(partition, taken(0, 0, 8)) for partition in range(PARTITIONS)]
+    assert ended[-1] == [denial.decision.id]
 
 
 ASKED = [
