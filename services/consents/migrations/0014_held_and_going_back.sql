@@ -6,7 +6,7 @@ WHERE d.id = r.decision AND EXISTS (
         AND p.at < coalesce(r.since, d.received_at));
 
 -- `named`: the identity that the instance gives its store's contents. `generation` is another one since its positions
--- went back under that name: a store that was restored together with its spool. `said_at` never goes back.
-ALTER TABLE instances ADD COLUMN named uuid, ADD COLUMN said_at timestamptz;
-UPDATE instances SET named = generation, said_at = seen_at;
-ALTER TABLE instances ALTER COLUMN named SET NOT NULL, ALTER COLUMN said_at SET NOT NULL;
+-- went back under that name: a store that was restored together with its spool.
+ALTER TABLE instances ADD COLUMN named uuid;
+UPDATE instances SET named = generation;
+ALTER TABLE instances ALTER COLUMN named SET NOT NULL;

@@ -14,29 +14,27 @@ log = structlog.get_logger(__name__)
 # An instance's acknowledgements come in the order of its partition of the log, whatever their times say: so the last
 # one names its store, and one that was emptied takes its proof back. Positions never go back within a store: where they
 # do, it was restored together with the spool that knows its name, and is another one from then on, under a generation
-# of ours; but not where acknowledgements are read again, older than the last. Only advances are kept as proof.
+# of ours. (Where all are read again it is another one, too, and has the old proof at the end.) Only advances are kept.
 _TAKE_IN = """
 WITH said AS MATERIALIZED (
     SELECT topic, topic_id, partition, upto
     FROM unnest($5::text[], $6::uuid[], $7::integer[], $8::bigint[]) AS n (topic, topic_id, partition, upto)
 ), known AS MATERIALIZED (
-    SELECT CASE WHEN i.named = $3 THEN i.generation ELSE $3 END AS generation,
-        i.said_at IS NULL OR $4 > i.said_at AS new
+    SELECT CASE WHEN i.named = $3 THEN i.generation ELSE $3 END AS generation
     FROM (SELECT) one LEFT JOIN instances i ON i.subscriber = $1 AND i.instance = $2
 ), store AS MATERIALIZED (
     SELECT back, CASE WHEN back THEN gen_random_uuid() ELSE generation END AS generation
-    FROM (SELECT k.generation, k.new AND EXISTS (
+    FROM (SELECT k.generation, EXISTS (
         SELECT FROM said s JOIN ack_positions p USING (topic_id, partition)
         WHERE p.subscriber = $1 AND p.generation = k.generation AND s.upto < p.upto) AS back
     FROM known k) k
 ), alive AS (
-    INSERT INTO instances AS i (subscriber, instance, named, generation, seen_at, said_at, since)
-    SELECT $1, $2, $3, generation, $4, $4, $4 FROM store
+    INSERT INTO instances AS i (subscriber, instance, named, generation, seen_at, since)
+    SELECT $1, $2, $3, generation, $4, $4 FROM store
     ON CONFLICT (subscriber, instance) DO UPDATE SET
         named = excluded.named,
         generation = excluded.generation,
         seen_at = excluded.seen_at,
-        said_at = greatest(i.said_at, excluded.said_at),
         since = CASE WHEN excluded.seen_at - i.seen_at > make_interval(secs => $14)
             THEN excluded.seen_at ELSE i.since END
 ), begun AS (
