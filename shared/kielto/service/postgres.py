@@ -18,6 +18,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection that has just been cut, not noticed yet
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

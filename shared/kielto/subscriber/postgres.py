@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 LAYOUT = 1
 PORTION = 5000
 RETRY_SECONDS = 0.5
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+# InternalClientError: a statement on a connection that has just been cut, which asyncpg has not noticed yet.
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 _SETTINGS = {
     "application_name": "kielto-subscriber",
     "synchronous_commit": "on",  # an acknowledged position must survive a crash

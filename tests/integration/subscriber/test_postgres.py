@@ -250,6 +250,27 @@ async def test_without_a_spool_each_start_is_another_generation(
     assert len({ack.generation for ack in await relay.acknowledged()}) == 2
 
 
+async def test_a_connection_that_was_cut_unnoticed_is_made_again(
+    relay: Relay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg calls it an error of its own."""
+    async with follow(store=PostgresStore(dsn)) as kielto:
+        await open_with(kielto, relay, *NAMES)
+        session, write = kielto._session, PostgresStore._write
+        errors = [asyncpg.InternalClientError("not connected")]
+
+        async def cut(store: PostgresStore, *what: Any) -> None:
+            if errors:
+                raise errors.pop()
+            await write(store, *what)
+
+        monkeypatch.setattr(PostgresStore, "_write", cut)
+        await change(relay)
+        await caught_up(relay, kielto)
+        assert not errors
+        assert kielto._session is session
+
+
 async def test_a_lost_connection_is_made_again(relay: Relay, follow: Follow, dsn: str) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
