@@ -143,7 +143,8 @@ def main() -> None:
     app = FastAPI(lifespan=running)
     routes(app, Receiver(subscriber))
     mailer_routes(app, mailer)
-    uvicorn.run(app, host=LOOPBACK, port=given.port, log_level="warning")
+    # Longer than any client keeps an idle connection: who sends on it must not meet our closing it.
+    uvicorn.run(app, host=LOOPBACK, port=given.port, log_level="warning", timeout_keep_alive=75)
 
 
 if __name__ == "__main__":
