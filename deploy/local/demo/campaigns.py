@@ -14,11 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
-from deploy.local.demo.receiver import Receiver, options, routes, subscriber_of
-from deploy.local.ports import LOOPBACK
+from deploy.local.demo.receiver import Receiver, options, routes, serve, subscriber_of
 from kielto import kafka
 from kielto.events import topics
 from kielto.events.base import Event
@@ -143,8 +141,7 @@ def main() -> None:
     app = FastAPI(lifespan=running)
     routes(app, Receiver(subscriber))
     mailer_routes(app, mailer)
-    # Longer than any client keeps an idle connection: who sends on it must not meet our closing it.
-    uvicorn.run(app, host=LOOPBACK, port=given.port, log_level="warning", timeout_keep_alive=75)
+    serve(app, given.port)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,12 @@ def subscriber_of(given: argparse.Namespace) -> Subscriber:
     )
 
 
+def serve(app: FastAPI, port: int) -> None:
+    """Until it is told to stop."""
+    # Longer than any client keeps an idle connection: who sends on it must not meet our closing it.
+    uvicorn.run(app, host=LOOPBACK, port=port, log_level="warning", timeout_keep_alive=75)
+
+
 def main() -> None:
     given = options("A receiver of the demo.").parse_args()
     receiver = Receiver(subscriber_of(given))
@@ -111,8 +117,7 @@ def main() -> None:
 
     app = FastAPI(lifespan=running)
     routes(app, receiver)
-    # Longer than any client keeps an idle connection: who sends on it must not meet our closing it.
-    uvicorn.run(app, host=LOOPBACK, port=given.port, log_level="warning", timeout_keep_alive=75)
+    serve(app, given.port)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,7 @@ class Live:
     def _forget(self) -> None:
         """Nobody knows what happens from now on until somebody looks again."""
         self._news.clear()
+        self._lost = False
         self._open.clear()
         self._told.clear()
         self._count += 1

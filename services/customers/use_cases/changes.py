@@ -30,11 +30,11 @@ def changes_to(
     express: bool,
 ) -> list[Change]:
     """`own`: the record of a company, by its id."""
-    found = [Change(CUSTOMERS.name, str(record.subject), record, express)]
-    for company in companies:
-        if company in context.terms.group.company_ids:
-            theirs = own(company)
-            family = customers_of(f"company.{company}").name
-            seal = context.keys.seal_record
-            found.append(Change(family, theirs.subject, theirs, express, seal=seal))
-    return found
+    ours = Change(CUSTOMERS.name, str(record.subject), record, express)
+    members = (company for company in companies if company in context.terms.group.company_ids)
+    return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
+
+
+def change_of(context: Context, company: str, record: CompanyCustomer, *, express: bool) -> Change:
+    family = customers_of(f"company.{company}").name
+    return Change(family, record.subject, record, express, seal=context.keys.seal_record)

@@ -11,14 +11,13 @@ import structlog
 
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
-from kielto.events.topics import customers_of
 from kielto.events.words import Status
 from kielto.service import telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing
-from services.customers.use_cases.changes import changes_to
+from services.customers.use_cases.changes import change_of, changes_to
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown
 
@@ -62,8 +61,7 @@ def _left(context: Context, ident: UUID, companies: Sequence[str]) -> Iterator[C
                     "a record is not found: the id key of the company that left is gone", company=company
                 )
                 continue
-            family, seal = customers_of(f"company.{company}").name, context.keys.seal_record
-            yield Change(family, record.subject, record, express=False, seal=seal)
+            yield change_of(context, company, record, express=False)
 
 
 def _own(context: Context, ident: UUID, company: str) -> CompanyCustomer:

@@ -25,6 +25,7 @@ from tests.integration.consents.world import Someone, World
 NOW = datetime.now(UTC)
 BOUND = 30  # the group's stale_seconds
 CAMPAIGN = uuid4()
+META = Meta("marketing.events.v1", uuid4(), 0, 0, int(NOW.timestamp() * 1000))
 
 
 def ago(seconds: float) -> datetime:
@@ -51,10 +52,9 @@ async def tell(
             | given
         )
     )
-    meta = Meta("marketing.events.v1", uuid4(), 0, 0, int(NOW.timestamp() * 1000))
     for _ in range(2):
         async with transaction(pool) as conn:
-            await MarketingEvents(context).handle_batch(conn, [(Read(str(who.id), event), meta)] * 2)
+            await MarketingEvents(context).handle_batch(conn, [(Read(str(who.id), event), META)] * 2)
     await detect.detect(pool, context)
     return event.id
 

@@ -47,9 +47,8 @@ async def test_cases_are_told_in_pages(
     await world.decide(world.by_id(who), received_at=ago(100))
     idents = {await tell(pool, context, who, ago(50), ago(49)) for _ in range(5)}
     order = sorted(idents, reverse=True)
-    for place, ident in enumerate(
-        order
-    ):  # against the order of their ids, which tell two of the same time apart
+    # Against the order of their ids, which tell two of the same time apart.
+    for place, ident in enumerate(order):
         await pool.execute("UPDATE breaches SET opened_at = $2 WHERE id = $1", ident, ago(10 - place // 2))
     order[:4] = [order[1], order[0], order[3], order[2]]
     path, everything = "/consents/breaches", as_("dpo")

@@ -9,7 +9,6 @@ from kielto.events.envelope import Read
 from kielto.events.messages import Unaddressed
 from kielto.events.records import CustomerPoint
 from kielto.events.words import Channel, PointKind, Purpose, Status
-from kielto.service.inbox import Meta
 from kielto.service.postgres import Pool, transaction
 from kielto.subscriber.questions import Reason
 from services.consents.store import clearances
@@ -19,7 +18,7 @@ from services.consents.use_cases import detect
 from services.consents.use_cases.context import Context, id_ref
 from tests.integration.consents.reported import (
     CAMPAIGN,
-    NOW,
+    META,
     ago,
     found,
     http,
@@ -111,11 +110,7 @@ async def test_a_contact_persons_own_consent_stands_beside_their_organisations_b
     world: World, pool: Pool, context: Context, channel: Channel, what: str
 ) -> None:
     organisation, contact = await with_a_contact(world)
-    await world.consent(
-        contact,
-        Channel.EMAIL,
-        received_at=ago(200),
-    )
+    await world.consent(contact, Channel.EMAIL, received_at=ago(200))
     await world.decide(world.by_id(organisation), received_at=ago(100))
     assert await found(pool, await tell(pool, context, contact, ago(50), ago(49), channel=channel)) == what
 
@@ -150,10 +145,9 @@ async def unaddressed(pool: Pool, context: Context, who: Someone, point: str | N
         reported_at=ago(49),
         point=point,
     )
-    meta = Meta("marketing.events.v1", uuid4(), 0, 0, int(NOW.timestamp() * 1000))
     for _ in range(2):
         async with transaction(pool) as conn:
-            await MarketingEvents(context).handle(conn, Read(subject, event), meta)
+            await MarketingEvents(context).handle(conn, Read(subject, event), META)
     await detect.detect(pool, context)
     return event.id
 

@@ -1,7 +1,7 @@
 """What customers publishes of a merge, taken in by consents in whatever order: a no of either binds both, at once."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
@@ -12,7 +12,6 @@ import pytest
 
 import services.customers
 from kielto.events.records import Customer
-from kielto.service.migrations import migrate
 from kielto.service.postgres import Conn, Pool, open_pool
 from services.consents.use_cases.context import customer_subject
 from services.customers.model.draft import Speaker, Terms
@@ -22,6 +21,7 @@ from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.erase import erase
 from services.customers.use_cases.merge import merge
 from services.customers.use_cases.register import Entry, Outcome, register
+from tests.conftest import Migrated
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import World
 
@@ -60,9 +60,8 @@ class Register:
 
 
 @pytest.fixture
-async def people(database: Callable[[str], str], world: World) -> AsyncIterator[Register]:
-    dsn = database("customers")
-    await migrate(dsn, Path(services.customers.__file__).parent / "migrations")
+async def people(migrated: Migrated, world: World) -> AsyncIterator[Register]:
+    dsn = await migrated("customers", Path(services.customers.__file__).parent / "migrations")
     pool: Pool = await open_pool(dsn, name="test")
     await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
     at = datetime(2026, 6, 15, 9, tzinfo=UTC)

@@ -5,12 +5,11 @@ import sys
 from uuid import uuid4
 
 import asyncpg
-import httpx
 
 from deploy.local.paths import ROOT
 from deploy.local.services import Services
 from tests.integration.service.support import eventually
-from tests.integration.service.test_process import MODULES, Writer, ground, services
+from tests.integration.service.test_process import MODULES, Writer, ground, services, shown
 
 __all__ = ["ground", "services"]  # fixtures
 
@@ -25,8 +24,8 @@ async def test_it_runs_beside_the_relays_and_by_command(services: Services) -> N
             return bool(await conn.fetchval("SELECT n = 1 FROM audit WHERE key = $1", str(person)))
 
         await eventually(audited, "the process does not audit", seconds=30)
-        assert "kielto_audit_leads 1.0" in await _metrics(services, "customers")
-        assert "kielto_audit_leads 0.0" in await _metrics(services, "marketing")  # it writes no state
+        assert "kielto_audit_leads 1.0" in await shown(services, "customers")
+        assert "kielto_audit_leads 0.0" in await shown(services, "marketing")  # it writes no state
         done, told = await _command(services, "audit")
         assert (done, told) == (0, ""), told
         assert await _command(services, "void", "customers.state.v1", "x", "1") == (
@@ -35,11 +34,6 @@ async def test_it_runs_beside_the_relays_and_by_command(services: Services) -> N
         )
     finally:
         await conn.close()
-
-
-async def _metrics(services: Services, name: str) -> str:
-    async with httpx.AsyncClient() as client:
-        return (await client.get(f"{services.url(name).removesuffix(name)}metrics")).text
 
 
 async def _command(services: Services, *words: str) -> tuple[int | None, str]:

@@ -303,13 +303,18 @@ async def test_problems_and_repetitions(services: Services) -> None:
         assert (refused.status_code, refused.json()["type"]) == (403, f"urn:kielto:problem:{why}")
     # Each on a connection of its own: the server may close the one on which it has failed.
     broken = await _get(f"{services.url('customers')}/broken")
-    metrics = await _get(services.url("customers").replace("/customers", "/metrics"))
+    metrics = await shown(services, "customers")
     nothing = await _get(f"{services.url('customers')}/nothing/here")
     assert (broken.status_code, nothing.status_code) == (500, 404)
-    assert "kielto_oldest_mark_seconds" in metrics.text
+    assert "kielto_oldest_mark_seconds" in metrics
     log = (services.folder / "customers.log").read_text()
-    assert "secret-value" not in log + metrics.text + broken.text
-    assert str(ident) not in log + metrics.text
+    assert "secret-value" not in log + metrics + broken.text
+    assert str(ident) not in log + metrics
+
+
+async def shown(services: Services, name: str) -> str:
+    """A service's metrics."""
+    return (await _get(services.url(name).removesuffix(name) + "metrics")).text
 
 
 async def _get(url: str) -> httpx.Response:
