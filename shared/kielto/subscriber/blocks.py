@@ -6,6 +6,7 @@ records.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,14 @@ class Block(NamedTuple):
         keys, values = [self.keys[i] for i in at], [self.values[i] for i in at]
         columns: list[Any] = [column[which] for column in self[2:-1]]
         return Block(*(keys, values, *columns, self.hashes[np.repeat(which, self.sizes)]))
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Block"]) -> "Block":
+        if len(blocks) == 1:
+            return blocks[0]
+        keys, values, *columns = zip(*blocks, strict=True)
+        joined: list[Any] = [np.concatenate(column) for column in columns]
+        return cls([*chain.from_iterable(keys)], [*chain.from_iterable(values)], *joined)
 
     def content(self, at: int) -> Content:
         end = int(self.sizes[: at + 1].sum())

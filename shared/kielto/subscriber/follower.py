@@ -153,19 +153,25 @@ class Follower:
             self._read_to(lane, partition, int(block.offsets[block.partitions == partition].max()) + 1)
 
     def _held(self, lane: Lane, block: Block, rows: Many, held: Many, singly: Many) -> None:
-        """Records of known customers: what is the same is seen again, what is newer is left to be read
-        `singly`.
+        """Records of known customers: what is the same is seen again, what is newer replaces. What is more
+        than that, as with unreadable ones, is left to be read `singly`.
         """
         image, known = self.image, rows[held]
         epochs, ns = image.versions_of(known)
         same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
         newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
-        newer |= same & image.unreadable_of(known)
-        singly[held[newer]] = True
-        again = held[same & ~newer]
+        plain = image.plain_of(known)
+        singly[held[(newer | same) & ~plain]] = True
+        again, replacing = held[same & plain], held[newer & plain]
         image.see_many(rows[again], lane, block.offsets[again])
         if len(again):
             self._news([block.keys[at] for at in again.tolist()], None)
+        if len(replacing):
+            those = np.zeros(len(rows), bool)
+            those[replacing] = True
+            replaced = block.chosen(those)
+            image.replace_many(rows[replacing], replaced, lane)
+            self._news(replaced.keys, replaced.values)
 
     def _news(self, keys: Sequence[bytes], values: Sequence[bytes] | None) -> None:
         self._delta.news = True

@@ -117,8 +117,12 @@ class Image:
     def versions_of(self, rows: Many) -> tuple[Many, Many]:
         return self.kinds.table.epochs[self._kind.view()[rows]], self._n.view()[rows].astype(np.uint64)
 
-    def unreadable_of(self, rows: Many) -> Many:
-        return self.kinds.table.unreadable[self._kind.view()[rows]]
+    def plain_of(self, rows: Many) -> Many:
+        """Whether nothing but its columns knows of a row: readable, without an end, not in the index of
+        points.
+        """
+        plain: Many = ~self.kinds.table.unreadable[self._kind.view()[rows]] & (rows >= self._listed)
+        return plain & ~np.isin(rows, list(self.until)) if self.until else plain
 
     def kinds_of(self, start: int, stop: int) -> Many:
         return self._kind.view()[start:stop]
@@ -167,6 +171,20 @@ class Image:
         self._kind.extend(self.kinds.numbers(block.shapes, block.partitions, block.epochs))
         self._make_room(len(block.hi))
         self._ids.add_many(block.hi, np.arange(start, len(self), dtype=np.uint32))
+
+    def replace_many(self, rows: Many, block: Block, lane: Lane) -> None:
+        """Plain rows get newer versions and what these list, each seen on a lane alone. No row comes twice."""
+        table, kinds = self.kinds.table, self._kind.view()[rows]
+        partitions, room = table.partitions[kinds], self._sizes()[kinds]
+        self._kind.put(rows, self.kinds.numbers(block.shapes, partitions, block.epochs))
+        self._n.put(rows, block.ns)
+        for each in Lane:
+            self._seen[each].put(rows, (block.offsets + 1) * (each is lane))
+        grown = block.sizes > room  # the old place is lost: rare, and a few bytes
+        sizes = block.sizes[grown]
+        self._first.put(rows[grown], np.cumsum(sizes) - sizes + len(self._hashes))
+        self._hashes.extend(np.zeros(sizes.sum(), np.uint64))
+        self._hashes.put(_places(self._first.take(rows), block.sizes), block.hashes)
 
     def raise_version(self, row: int, version: Version) -> None:
         """The new version has not been seen anywhere yet."""
@@ -241,8 +259,7 @@ class Image:
                 for hash_, row in pairs:
                     self._points.add(hash_, row)
                 return
-        of_shape = np.array([shape.size for shape in self.shapes], np.int64)
-        sizes = of_shape[self.kinds.table.shapes]  # by kind
+        sizes = self._sizes()
         if self._points.room < sizes[self.kinds_of(rows.start, rows.stop)].sum():
             rows = range(self._listed)
             self._points.empty(int(sizes[self.kinds_of(0, self._listed)].sum()))
@@ -251,6 +268,18 @@ class Image:
 
     def _list_chunk(self, rows: Many, sizes: Many) -> None:
         counts = sizes[self._kind.view()[rows]]
-        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        places = np.repeat(self._first.take(rows), counts) + nth
+        places = _places(self._first.take(rows), counts)
         self._points.add_many(self._hashes.view()[places], np.repeat(rows, counts))
+
+    def _sizes(self) -> Many:
+        """How many hashes a row has, by its kind."""
+        of_shape = np.array([shape.size for shape in self.shapes], np.int64)
+        sizes: Many = of_shape[self.kinds.table.shapes]
+        return sizes
+
+
+def _places(firsts: Many, counts: Many) -> Many:
+    """Of so many cells from each first on."""
+    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places: Many = np.repeat(firsts, counts) + nth
+    return places

@@ -17,6 +17,7 @@ from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.subscriber.blocks import KEY, Block, Cut, Plane, real_times
 from kielto.subscriber.columns import Many
+from kielto.subscriber.content import Content
 from kielto.subscriber.decode import KEPT, Decoder, Item
 
 FEW = 16
@@ -107,18 +108,29 @@ class Tables:
 
     def read_seen(self, seen: Seen) -> tuple[Block | None, list[tuple[int, int, Item]]]:
         """As `read`."""
-        block, taken = None, np.zeros(len(seen), bool)
-        if len(seen) >= FEW:
-            if self._count > KEPT:
-                self._planes.clear()
-                self._count = 0
-            places, cuts = self._cut(seen)
-            if cuts:
-                right, shapes, *columns = _apart(cuts, _table(_chosen(seen.keys, places)))
-                at = np.array(places)[right]
-                taken[at] = True
-                block = _block(seen, at.tolist(), shapes, *columns)
-        return block, [self._single(seen, at) for at in np.flatnonzero(~taken).tolist()]
+        if len(seen) < FEW:
+            return None, [self._single(seen, at) for at in range(len(seen))]
+        if self._count > KEPT:
+            self._planes.clear()
+            self._count = 0
+        blocks, left = [], np.ones(len(seen), bool)
+        places, cuts = self._cut(seen)
+        if cuts:
+            right, shapes, *columns = _apart(cuts, _table(_chosen(seen.keys, places)))
+            at = np.array(places)[right]
+            left[at] = False
+            versions = [said.version for said in _chosen(seen.said, at.tolist())]
+            blocks.append(_block(seen, at.tolist(), versions, shapes, *columns))
+        rest, plain = [], []
+        for place in np.flatnonzero(left).tolist():
+            partition, offset, item = self._single(seen, place)
+            if type(item) is Content and item.until is None:
+                plain.append((place, item))
+            else:
+                rest.append((partition, offset, item))
+        if plain:
+            blocks.append(_block(seen, *_columns(plain)))
+        return Block.joined(blocks) if blocks else None, rest
 
     def _single(self, seen: Seen, at: int) -> tuple[int, int, Item]:
         item = self._decoder.read(seen.keys[at], seen.values[at], seen.headers[at])
@@ -203,10 +215,34 @@ def _real_times(cuts: list[Cut]) -> Many:
     return right
 
 
+def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
+    """Of records that were read alone, what `_block` needs: places, versions, shapes, sizes, ids, and all hashes."""
+    places, read = zip(*plain, strict=True)
+    shapes = np.array([content.shape for content in read])
+    sizes = np.array([len(content.hashes) for content in read])
+    his, los = zip(*(content.ident for content in read), strict=True)
+    hashes = list(chain.from_iterable(content.hashes for content in read))
+    return (
+        [*places],
+        [content.version for content in read],
+        shapes,
+        sizes,
+        np.array(his, np.uint64),
+        np.array(los),
+        np.array(hashes, np.uint64),
+    )
+
+
 def _block(
-    seen: Seen, places: list[int], shapes: Many, sizes: Many, hi: Many, lo: Many, hashes: Many
+    seen: Seen,
+    places: list[int],
+    versions: list[Version],
+    shapes: Many,
+    sizes: Many,
+    hi: Many,
+    lo: Many,
+    hashes: Many,
 ) -> Block:
-    versions = [said.version for said in _chosen(seen.said, places)]
     return Block(
         keys=_chosen(seen.keys, places),
         values=_chosen(seen.values, places),

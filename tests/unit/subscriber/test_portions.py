@@ -3,6 +3,7 @@ hold.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -16,7 +17,7 @@ from kielto.subscriber.content import hash64
 from kielto.subscriber.decode import Decoder
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.tables import Tables
-from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
+from tests.unit.subscriber.logs import NOW, TOPICS, hexes, message, permissions
 from tests.unit.subscriber.test_tables import Record
 
 NAMES = [f"c{i}" for i in range(7)]
@@ -30,6 +31,15 @@ def points_of(name: str, version: Version) -> list[tuple[str, str]]:
     """A version has one content. Points are shared, appear and go."""
     mask = sum(map(ord, name)) + version.n % 97 + version.epoch
     return [(f"p{(mask + at) % 5}", CHANNELS[at]) for at in range(mask % 4)]
+
+
+def until_of(version: Version) -> datetime | None:
+    """Some versions deny from a day on."""
+    return NOW + timedelta(days=version.epoch) if version.n == 3 else None
+
+
+def partition_of(name: str) -> int:
+    return int(name[1:]) % 3
 
 
 @dataclass
@@ -55,8 +65,9 @@ class Portions(RuleBasedStateMachine):
     def portion(self, lane: Lane, records: list[tuple[str, Version]]) -> None:
         portion = []
         for name, version in records:
-            told = message(permissions(name, str(version), *points_of(name, version)))
-            portion.append(Record(0, self.next[lane], *told))
+            points, until = points_of(name, version), until_of(version)
+            told = message(permissions(name, str(version), *points, valid_until=until))
+            portion.append(Record(partition_of(name), self.next[lane], *told))
             self.next[lane] += 1
             self.hold(name, version, lane, portion[-1].offset)
         block, items = self.tables.read(portion)
@@ -79,7 +90,7 @@ class Portions(RuleBasedStateMachine):
         _, _, headers = message(permissions(name, str(version)))
         offset, self.next[lane] = self.next[lane], self.next[lane] + 1
         item = Decoder(self.follower.image.shapes).read(hexes(name).encode(), b"{", headers)
-        self.follower.read(lane, [(0, offset, item)])
+        self.follower.read(lane, [(partition_of(name), offset, item)])
         self.commit()
         held = self.expected.get(name)
         if held is None or version > held.version:
@@ -105,10 +116,13 @@ class Portions(RuleBasedStateMachine):
             row = image.find(hexes(name))
             assert row is not None
             assert image.version(row) == held.version
+            assert image.partition(row) == partition_of(name)
             assert bool(image.unreadable(row)) != held.readable
             assert {lane: image.seen(row, lane) for lane in Lane} == {
                 lane: held.seen.get(lane, -1) for lane in Lane
             }
+            until = until_of(held.listed) if held.listed else None
+            assert image.until.get(row) == (until.timestamp() if until else None)
             listed = points_of(name, held.listed) if held.listed else []
             assert set(image.hashes(row)) == {hash64(hexes(p)) for p, _ in listed}
             if held.readable:
