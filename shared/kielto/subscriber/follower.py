@@ -160,9 +160,10 @@ class Follower:
         epochs, ns = image.versions_of(known)
         same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
         newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
-        plain = image.plain_of(known)
-        singly[held[(newer | same) & ~plain]] = True
-        again, replacing = held[same & plain], held[newer & plain]
+        readable = ~image.unreadable_of(known)
+        plain = readable & image.plain_of(known)
+        singly[held[(same & ~readable) | (newer & ~plain)]] = True
+        again, replacing = held[same & readable], held[newer & plain]
         image.see_many(rows[again], lane, block.offsets[again])
         if len(again):
             self._news([block.keys[at] for at in again.tolist()], None)

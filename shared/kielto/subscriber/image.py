@@ -117,11 +117,12 @@ class Image:
     def versions_of(self, rows: Many) -> tuple[Many, Many]:
         return self.kinds.table.epochs[self._kind.view()[rows]], self._n.view()[rows].astype(np.uint64)
 
+    def unreadable_of(self, rows: Many) -> Many:
+        return self.kinds.table.unreadable[self._kind.view()[rows]]
+
     def plain_of(self, rows: Many) -> Many:
-        """Whether nothing but its columns knows of a row: readable, without an end, not in the index of
-        points.
-        """
-        plain: Many = ~self.kinds.table.unreadable[self._kind.view()[rows]] & (rows >= self._listed)
+        """Whether no more than its columns knows what a row lists: no end, and not the index of points."""
+        plain: Many = rows >= self._listed
         return plain & ~np.isin(rows, list(self.until)) if self.until else plain
 
     def kinds_of(self, start: int, stop: int) -> Many:
@@ -173,7 +174,9 @@ class Image:
         self._ids.add_many(block.hi, np.arange(start, len(self), dtype=np.uint32))
 
     def replace_many(self, rows: Many, block: Block, lane: Lane) -> None:
-        """Plain rows get newer versions and what these list, each seen on a lane alone. No row comes twice."""
+        """Plain readable rows get newer versions and what these list, each seen on a lane alone. No row comes
+        twice.
+        """
         table, kinds = self.kinds.table, self._kind.view()[rows]
         partitions, room = table.partitions[kinds], self._sizes()[kinds]
         self._kind.put(rows, self.kinds.numbers(block.shapes, partitions, block.epochs))

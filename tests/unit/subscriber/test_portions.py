@@ -154,3 +154,18 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestPortions(Portions.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_what_is_held_and_comes_again_is_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot is said anew under an open gate: everything is listed by its address by then."""
+    follower = Follower(3.0, durable=False)
+    reader = Tables(Decoder(follower.image.shapes))
+    told = [message(permissions(name, "1.1", ("p0", "email"))) for name in NAMES]
+    for beginning in (0, len(NAMES)):
+        block, items = reader.read([Record(0, beginning + at, *each) for at, each in enumerate(told)])
+        assert block is not None
+        assert not items
+        follower.read_block(Lane.BULK, block)
+        assert len(follower.image.holders(hash64(hexes("p0")))) == len(NAMES)
+        monkeypatch.setattr(follower, "_record", None)
+    assert [follower.image.seen(row, Lane.BULK) for row in range(len(NAMES))] == list(range(7, 14))
