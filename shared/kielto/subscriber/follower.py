@@ -130,8 +130,7 @@ class Follower:
         self._delta.news = True
         if self._durable:
             self._touch(content.key, content.value if changed else None)
-        if self.state.exceptions:
-            self._readable_again(content.key)
+        self.state.exceptions.pop(content.key, None)
 
     def read_block(self, lane: Lane, block: Block) -> None:
         """As `read`, for readable records in any order of offsets: each rule here holds whichever comes
@@ -161,9 +160,10 @@ class Follower:
         same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
         newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
         readable = ~image.unreadable_of(known)
-        plain = readable & image.plain_of(known)
+        plain = newer & readable
+        plain[plain] = image.plain_of(known[plain])
         singly[held[(same & ~readable) | (newer & ~plain)]] = True
-        again, replacing = held[same & readable], held[newer & plain]
+        again, replacing = held[same & readable], held[plain]
         image.see_many(rows[again], lane, block.offsets[again])
         if len(again):
             self._news([block.keys[at] for at in again.tolist()], None)
@@ -223,11 +223,6 @@ class Follower:
         else:
             state.held_back[place] = min(state.held_back.get(place, flaw.offset), flaw.offset)
 
-    def _readable_again(self, key: str) -> None:
-        self.state.exceptions.pop(key, None)
-        if self.state.held_back and self.image.count_unreadable <= len(self.state.exceptions):
-            self.state.held_back.clear()
-
     def _touch(self, key: str, value: bytes | None = None) -> None:
         if self._durable and (value is not None or key not in self._delta.rows):
             self._delta.rows[key] = value
@@ -250,6 +245,8 @@ class Follower:
 
     def take(self) -> Delta:
         """The changes since the last call, to be committed."""
+        if self.state.held_back and self.image.count_unreadable <= len(self.state.exceptions):
+            self.state.held_back.clear()  # all that cannot be read are listed
         delta, self._delta = self._delta, Delta()
         return delta
 

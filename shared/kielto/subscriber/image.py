@@ -121,9 +121,9 @@ class Image:
         return self.kinds.table.unreadable[self._kind.view()[rows]]
 
     def plain_of(self, rows: Many) -> Many:
-        """Whether no more than its columns knows what a row lists: no end, and not the index of points."""
-        plain: Many = rows >= self._listed
-        return plain & ~np.isin(rows, list(self.until)) if self.until else plain
+        """Of which rows nothing stands outside the columns: no end, and not yet in the index of points."""
+        endless = np.array([row not in self.until for row in rows.tolist()], bool)
+        return endless & (rows >= self._listed)
 
     def kinds_of(self, start: int, stop: int) -> Many:
         return self._kind.view()[start:stop]
@@ -199,10 +199,12 @@ class Image:
             seen[row] = 0
 
     def see(self, row: int, lane: Lane, offset: int) -> None:
-        self._seen[lane][row] = offset + 1
+        """Where its version was seen last, in whichever order it is told."""
+        self._seen[lane][row] = max(self._seen[lane][row], offset + 1)
 
     def see_many(self, rows: Many, lane: Lane, offsets: Many) -> None:
-        self._seen[lane].put(rows, offsets + 1)
+        seen = self._seen[lane]
+        seen.put(rows, np.maximum(seen.take(rows), offsets + 1))
 
     def forget_offsets(self, lane: Lane) -> None:
         """The lane's topic was recreated: nothing was seen there."""

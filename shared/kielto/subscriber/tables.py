@@ -216,7 +216,7 @@ def _real_times(cuts: list[Cut]) -> Many:
 
 
 def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
-    """Of records that were read alone, what `_block` needs: places, versions, shapes, sizes, ids, and all hashes."""
+    """What `_block` needs of records that were read alone."""
     places, read = zip(*plain, strict=True)
     shapes = np.array([content.shape for content in read])
     sizes = np.array([len(content.hashes) for content in read])

@@ -156,6 +156,22 @@ class TestPortions(Portions.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
+def test_a_version_that_cannot_be_read_at_first_is_seen_where_it_came_last() -> None:
+    """The unreadable one is taken in after the portion's others, though it came before."""
+    follower = Follower(3.0, durable=False)
+    told = [message(permissions(name, "1.1", ("p0", "email"))) for name in [*NAMES, NAMES[0]]]
+    told[0] = told[0]._replace(value=b"{")
+    block, items = Tables(Decoder(follower.image.shapes)).read(
+        [Record(0, at, *each) for at, each in enumerate(told)]
+    )
+    assert block is not None
+    follower.read_block(Lane.BULK, block)
+    follower.read(Lane.BULK, items)
+    row = follower.image.find(hexes(NAMES[0]))
+    assert row is not None
+    assert follower.image.seen(row, Lane.BULK) == len(NAMES)
+
+
 def test_what_is_held_and_comes_again_is_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot is said anew under an open gate: everything is listed by its address by then."""
     follower = Follower(3.0, durable=False)
