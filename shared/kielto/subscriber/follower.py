@@ -163,14 +163,14 @@ class Follower:
         plain = newer & readable
         plain[plain] = image.plain_of(known[plain])
         singly[held[(same & ~readable) | (newer & ~plain)]] = True
-        again, replacing = held[same & readable], held[plain]
+        again = held[same & readable]
         image.see_many(rows[again], lane, block.offsets[again])
         if len(again):
             self._news([block.keys[at] for at in again.tolist()], None)
-        if len(replacing):
-            those = np.zeros(len(rows), bool)
-            those[replacing] = True
-            replaced = block.chosen(those)
+        if plain.any():
+            replacing = np.zeros(len(rows), bool)
+            replacing[held[plain]] = True
+            replaced = block.chosen(replacing)
             image.replace_many(rows[replacing], replaced, lane)
             self._news(replaced.keys, replaced.values)
 
@@ -213,7 +213,8 @@ class Follower:
             image.spoil(row)
         if image.unreadable(row):  # else it is held already: read from the other topic, or before
             self._except(item.key, flaw)
-        image.see(row, lane, offset)
+        # A good copy that stands later in the portion was taken in before it, with its block.
+        image.see(row, lane, max(offset, image.seen(row, lane)))
         self._touch(item.key)
 
     def _except(self, key: str, flaw: Flaw) -> None:

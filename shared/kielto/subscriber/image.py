@@ -199,12 +199,10 @@ class Image:
             seen[row] = 0
 
     def see(self, row: int, lane: Lane, offset: int) -> None:
-        """Where its version was seen last, in whichever order it is told."""
-        self._seen[lane][row] = max(self._seen[lane][row], offset + 1)
+        self._seen[lane][row] = offset + 1
 
     def see_many(self, rows: Many, lane: Lane, offsets: Many) -> None:
-        seen = self._seen[lane]
-        seen.put(rows, np.maximum(seen.take(rows), offsets + 1))
+        self._seen[lane].put(rows, offsets + 1)
 
     def forget_offsets(self, lane: Lane) -> None:
         """The lane's topic was recreated: nothing was seen there."""

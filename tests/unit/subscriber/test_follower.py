@@ -159,3 +159,12 @@ def test_unreadable_records_too_many_to_list_hold_back_what_is_acknowledged(
         script.bulk(permissions(name, "1.1", MAIL))
     assert state.held_back == {}
     assert set(state.exceptions) == {hexes(name) for name in "abcd" if name not in order}
+
+
+def test_an_offset_of_another_partition_does_not_outlive_the_rows_own() -> None:
+    """A record that was written to a wrong partition has an offset that says nothing of a sweep of its own."""
+    follower = Follower(3.0, durable=False)
+    for partition, offset in ((1, 1000), (0, 5)):
+        content = follower.image.shapes.content(permissions("a", "1.1", MAIL), b"1.1")
+        follower.read(Lane.BULK, [(partition, offset, content)])
+    assert follower.image.seen(0, Lane.BULK) == 5
