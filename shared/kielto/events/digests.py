@@ -1,18 +1,17 @@
 """Normalisation of contact points, digests, pairwise ids: part of the contract, with vectors in `vectors/`.
 
-    id     = hex HMAC-SHA256(id key of the company, the 16 bytes of the customer's UUID)
+    id     = hex AES-SIV(id key of the company, the 16 bytes of the customer's UUID): tag, then cipher text (RFC 5297)
     digest = SHA-256(kind, 0x00, normalised value), the canonical digest; it never leaves us unsealed
     point  = hex HMAC-SHA256(point key of the company and generation, digest)
 
 Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very
-address.
+address. The id key never leaves our services, which turn an id back into the UUID with it (`kielto.service.keys`).
 """
 
 import hashlib
 import hmac
 import re
 import unicodedata
-from uuid import UUID
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
@@ -90,8 +89,3 @@ def digest_of(kind: PointKind, value: str, country: str = "FI") -> bytes:
 def point_of(point_key: bytes, canonical: bytes) -> str:
     """A company's hash of a contact point: 64 hex digits."""
     return hmac.new(point_key, canonical, hashlib.sha256).hexdigest()
-
-
-def pairwise(id_key: bytes, ident: UUID) -> str:
-    """A company's own id for a customer, a postal address or a decision: 64 hex digits."""
-    return hmac.new(id_key, ident.bytes, hashlib.sha256).hexdigest()

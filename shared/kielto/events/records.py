@@ -92,11 +92,32 @@ class SaleOf(Part):
 
 
 class CustomerPoint(Part):
+    """A contact point. What one company states of it concerns that company alone."""
+
     id: UUID
     kind_of: PointKind
     digest: Sealed | None = Field(default=None, description="Sealed canonical digest; none for post.")
-    role_address: bool = False
+    role_address: bool = Field(
+        default=False, description="Of an organisation's task, as the group states it."
+    )
+    role_address_in: tuple[Ident, ...] = Field(
+        default=(), description="Companies that state that it is of a task: it is so for them."
+    )
+    holders: tuple[Ident, ...] = Field(
+        default=(),
+        description="Companies that state the point: no other has it. None: the group states it, for every company "
+        "whose customer this is.",
+    )
     sales: tuple[SaleOf, ...] = ()
+
+
+class StatedBy(Part):
+    """What one company states of the customer otherwise than the record does: it holds for that company alone."""
+
+    company: Ident
+    recipient: Recipient | None = None
+    organisation: UUID | None = None
+    duties: tuple[str, ...] = ()
 
 
 class CustomershipOf(Part):
@@ -121,6 +142,21 @@ class Customer(Record):
     )
     points: tuple[CustomerPoint, ...] = ()
     customerships: tuple[CustomershipOf, ...] = ()
+    stated: tuple[StatedBy, ...] = Field(
+        default=(),
+        description="By company, where recipient, organisation or duties differ from those above, which the group "
+        "states or every company does.",
+    )
+    bound_by: tuple[UUID, ...] = Field(
+        default=(),
+        description="Ids of customers whose own no binds this customer too: who may be the same person, and the person "
+        "behind a contact person. ",
+    )
+    known_by: tuple[Sealed, ...] = Field(
+        default=(),
+        description="Keyed hashes by which the person is known again after an erasure: of the identity code, of the "
+        "folded name with a postal address, of a mailbox without its tag. They bind nobody while the person is here.",
+    )
     aliases: tuple[UUID, ...] = Field(
         default=(),
         description="Ids of those who were merged into this customer: what binds them binds it, "

@@ -81,7 +81,7 @@ class DataKey:
 class Keys:
     def __init__(self, file: KeyFile) -> None:
         self._file = file
-        self._ids = {party: bytes.fromhex(key) for party, key in file.id_keys.items()}
+        self._ids = {party: AESSIV(bytes.fromhex(key)) for party, key in file.id_keys.items()}
         self._points = {
             party: {generation: bytes.fromhex(key) for generation, key in keys.items()}
             for party, keys in file.point_keys.items()
@@ -125,7 +125,14 @@ class Keys:
         """The party's own id of a customer, a stored address or a decision: 64 hex digits. KeyError: no such
         party.
         """
-        return digests.pairwise(self._ids[party], ident)
+        return self._ids[party].encrypt(ident.bytes, None).hex()
+
+    def from_pairwise(self, party: str, text: str) -> UUID | None:
+        """What `pairwise` was given. None: it is no id of this party's, whatever it is. KeyError: no such party."""
+        try:
+            return UUID(bytes=self._ids[party].decrypt(bytes.fromhex(text), None))
+        except (InvalidTag, ValueError):
+            return None
 
     def point(self, party: str, digest: bytes, generation: int | None = None) -> str:
         """The party's hash of a contact point or number, by its newest key unless a generation is named."""

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from pydantic import TypeAdapter
 
 from kielto.events import digests
@@ -46,7 +47,7 @@ def test_a_sealed_digest_has_the_contracts_form_and_opens(keys: Keys) -> None:
 
 def test_pairwise_ids_and_points_are_the_contracts(keys: Keys) -> None:
     ident, digest = UUID(int=7), secrets.token_bytes(32)
-    assert keys.pairwise(PARTY, ident) == digests.pairwise(bytes.fromhex("04" * 32), ident)
+    assert keys.pairwise(PARTY, ident) == AESSIV(bytes.fromhex("04" * 32)).encrypt(ident.bytes, None).hex()
     assert keys.point(PARTY, digest) == digests.point_of(bytes.fromhex("07" * 32), digest), "newest"
     assert keys.point(PARTY, digest, 1) == digests.point_of(bytes.fromhex("06" * 32), digest)
     assert keys.generations(PARTY) == (1, 2)
@@ -55,6 +56,14 @@ def test_pairwise_ids_and_points_are_the_contracts(keys: Keys) -> None:
     assert keys.pairwise("partner.p", ident) != keys.pairwise(PARTY, ident)
     with pytest.raises(KeyError):
         keys.pairwise("company.nobody", ident)
+
+
+@pytest.mark.parametrize("text", ["", "zz" * 32, "ab" * 31, "ab" * 32, "0" * 64, "ab" * 33])
+def test_only_a_partys_own_id_leads_back_to_whom_it_names(keys: Keys, text: str) -> None:
+    own = keys.pairwise(PARTY, UUID(int=7))
+    assert keys.from_pairwise(PARTY, own) == UUID(int=7)
+    assert keys.from_pairwise("partner.p", own) is None, "another party's"
+    assert keys.from_pairwise(PARTY, text) is None
 
 
 def test_a_persons_data_opens_only_with_its_own_key_and_context(keys: Keys) -> None:

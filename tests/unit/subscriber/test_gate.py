@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.events.control import Taken
-from kielto.events.digests import digest_of, pairwise, point_of
+from kielto.events.digests import digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
@@ -33,7 +33,7 @@ def hashed(kind: PointKind, value: str, generation: int = 1) -> str:
 
 MAIL, OTHER_MAIL = (hashed(PointKind.EMAIL, f"{x}@example.com") for x in ("aino", "aino.work"))
 TEL = hashed(PointKind.PHONE, "+358 40 1234567")
-HOME = pairwise(b"k", UUID(int=7))
+HOME = "7" * 64
 
 
 def aino(**changes: Any) -> Permissions:
