@@ -25,7 +25,7 @@ READ_OUTSIDE = {
 def test_there_is_a_release_and_it_has_every_kind() -> None:
     assert RELEASES
     assert {m.type_name() for m in EXAMPLE_OF} == set(schemas())
-    assert len(READ_OUTSIDE) == 7
+    assert len(READ_OUTSIDE) == 8
 
 
 @pytest.mark.parametrize("number", range(1, len(RELEASES) + 1))

@@ -32,6 +32,7 @@ from kielto.events.records import (
     Permissions,
     SaleOf,
 )
+from kielto.events.results import DecisionResult, Reason, ResultStatus
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient
 
 _CUSTOMER = UUID("0190a0b0-1111-7000-8000-000000000001")
@@ -117,6 +118,15 @@ EXAMPLES: tuple[Event, ...] = (
         route="phone",
         said_at=_AT,
         evidence="call 2026-01-15 09:30",
+    ),
+    DecisionResult(
+        id=_DECISION,
+        partition=3,
+        offset=41,
+        status=ResultStatus.WIDENED,
+        decision=_REFERENCE,
+        reasons=(Reason(field="channels", rule="are channels that the group knows"),),
+        at=_AT,
     ),
     Acknowledgement(
         subscriber="kauppa-crm",

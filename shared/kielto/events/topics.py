@@ -23,6 +23,7 @@ from kielto.events.messages import (
     Unaddressed,
 )
 from kielto.events.records import CompanyCustomer, Customer, CustomerPermissions, Permissions
+from kielto.events.results import DecisionResult
 
 PARTITIONS = 6
 DAY_MS = 86_400_000
@@ -93,6 +94,10 @@ def decisions(party: str) -> str:
     return f"{party}.decisions.v1"
 
 
+def results(party: str) -> str:
+    return f"{party}.results.v1"
+
+
 def acks(party: str) -> str:
     return f"{party}.acks.v1"
 
@@ -148,6 +153,7 @@ def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
     for party in parties:
         yield Topic(audiences(party), "marketing", (party,), (Audience,), _retained(7 * DAY_MS))
         yield Topic(decisions(party), party, ("consents",), (Decision,), _retained(RETAINED_MS))
+        yield Topic(results(party), "consents", (party,), (DecisionResult,), _retained(RETAINED_MS))
         said = (Acknowledgement, StoreDigest, StoreListing)
         yield Topic(acks(party), party, ("consents",), said, _retained(RETAINED_MS))
         yield Topic(changes(party), party, ("customers",), (Change,), _retained(RETAINED_MS))
