@@ -11,7 +11,7 @@ from typing import Any, cast
 from deploy.local.paths import ROOT
 from kielto.group import load
 from kielto.service.auth import Verifier
-from kielto.service.composition import Platform
+from kielto.service.composition import Platform, Service
 from kielto.service.courtesy import Courtesy
 from kielto.service.freshness import InputFreshness
 from kielto.service.http import Health, create_app
@@ -23,8 +23,8 @@ SERVICES = ("customers", "consents", "marketing")
 FOLDER = ROOT / "docs/contract"
 
 
-def describe(name: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of one service. Nothing is connected: only the routes are built."""
+def build(name: str) -> tuple[Platform, Service]:
+    """One service as its application builds it. Nothing is connected."""
     nothing = cast(Any, SimpleNamespace())
     platform = Platform(
         settings=cast(ServiceSettings, nothing),
@@ -36,7 +36,12 @@ def describe(name: str) -> dict[str, Any]:
         inputs=cast(InputFreshness, nothing),
         courtesy=Courtesy(),
     )
-    service = importlib.import_module(f"services.{name}.app").build(platform)
+    return platform, importlib.import_module(f"services.{name}.app").build(platform)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """OpenAPI 3.1 of one service."""
+    platform, service = build(name)
     app = create_app(
         name,
         service.routers,

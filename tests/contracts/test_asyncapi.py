@@ -12,6 +12,7 @@ from jsonschema import Draft7Validator
 from deploy.local.paths import ROOT
 from kielto.events.asyncapi import document
 from kielto.group import load
+from tests.contracts.openapi import SERVICES, build
 
 TOPICS = load(ROOT / "group.yaml").topics()
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs/contract/asyncapi.json").read_text("utf-8"))
@@ -90,6 +91,12 @@ def test_it_says_what_each_service_sends_and_receives(service: str) -> None:
     sends = {("send", t.name) for t in TOPICS if t.writer == service}
     assert said == sends | {("receive", t.name) for t in TOPICS if service in t.readers}
     assert sends
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_reads_every_topic_that_names_it_as_reader(service: str) -> None:
+    _, built = build(service)
+    assert {s.topic for s in built.subscriptions} == {t.name for t in TOPICS if service in t.readers}
 
 
 @pytest.mark.parametrize("name", DOCUMENT["components"]["messages"])

@@ -8,7 +8,6 @@ from kielto.events.control import Beat, Reconcile, SnapshotComplete, Taken, Void
 from kielto.events.messages import (
     Acknowledgement,
     Audience,
-    Change,
     Decision,
     DecisionSubject,
     MarketingEvent,
@@ -203,5 +202,4 @@ EXAMPLES: tuple[Event, ...] = (
         channel=Channel.EMAIL,
         at=_AT,
     ),
-    Change(id=_DECISION, subject=_ID, base="1.3", fields={"language": "sv"}, at=_AT),
 )

@@ -1,4 +1,4 @@
-"""Messages that are not state, kept for days: decisions, acknowledgements, audiences, reports, changes."""
+"""Messages that are not state, kept for days: decisions, acknowledgements, audiences, reports."""
 
 import hashlib
 import json
@@ -266,18 +266,4 @@ class Report(Event):
     subject: Hash
     point: str | None = Field(default=None, max_length=64)
     channel: Channel
-    at: Moment
-
-
-class Change(Event):
-    """A company's change to one of its customers. Topic `company.<id>.changes`."""
-
-    kind: ClassVar[str] = "change"
-    id: UUID
-    subject: Hash | None = None
-    number: str | None = Field(default=None, max_length=64)
-    base: VersionText | None = Field(
-        default=None, description="The version it was made upon; older ones are merged by field."
-    )
-    fields: dict[str, str | None] = Field(max_length=50)
     at: Moment

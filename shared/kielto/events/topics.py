@@ -14,7 +14,6 @@ from kielto.events.base import Event
 from kielto.events.messages import (
     Acknowledgement,
     Audience,
-    Change,
     Decision,
     MarketingEvent,
     Report,
@@ -102,10 +101,6 @@ def acks(party: str) -> str:
     return f"{party}.acks.v1"
 
 
-def changes(party: str) -> str:
-    return f"{party}.changes.v1"
-
-
 def reports(party: str) -> str:
     return f"{party}.reports.v1"
 
@@ -142,19 +137,18 @@ def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
     express: tuple[type[Event], ...] = (control.Beat, control.Void, control.Reconcile)
     bulk: tuple[type[Event], ...] = (control.SnapshotComplete, control.Beat)
     parties = sorted(parties)
-    readers = {"customers": ("consents", "marketing"), "consents": ("marketing", "customers")}
+    readers = {"customers": ("consents", "marketing"), "consents": ("marketing",)}
     for family in families(parties):
         who = readers.get(family.name, (family.name.removesuffix(".customers"),))
         if family.express:
             yield Topic(family.express, family.writer, who, (family.record, *express), _compacted())
         yield Topic(family.bulk, family.writer, who, (family.record, *bulk), _compacted())
     told = (MarketingEvent, Unaddressed)
-    yield Topic(MARKETING_EVENTS, "marketing", ("customers", "consents"), told, _retained(RETAINED_MS))
+    yield Topic(MARKETING_EVENTS, "marketing", ("consents",), told, _retained(RETAINED_MS))
     for party in parties:
         yield Topic(audiences(party), "marketing", (party,), (Audience,), _retained(7 * DAY_MS))
         yield Topic(decisions(party), party, ("consents",), (Decision,), _retained(RETAINED_MS))
         yield Topic(results(party), "consents", (party,), (DecisionResult,), _retained(RETAINED_MS))
         said = (Acknowledgement, StoreDigest, StoreListing)
         yield Topic(acks(party), party, ("consents",), said, _retained(RETAINED_MS))
-        yield Topic(changes(party), party, ("customers",), (Change,), _retained(RETAINED_MS))
         yield Topic(reports(party), party, ("marketing",), (Report,), _retained(RETAINED_MS))

@@ -1,7 +1,7 @@
 """Every message survives the way through Kafka's bytes; whatever else comes is named, never raised."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
@@ -12,7 +12,6 @@ from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Read, Tombstone, Unknown, Unreadable, encode, read
-from kielto.events.messages import Change
 from kielto.events.records import Allow, AllowedPoint, CustomerPermissions, Permissions, Record
 from kielto.events.versions import Version
 from tests.unit.events.strategies import CARRIES, EVENTS, events
@@ -259,31 +258,38 @@ def test_a_control_record_of_another_version_or_without_headers_proves_nothing(h
 
 # Topics without state: each message is someone's act, so none may be passed over unseen.
 
-CHANGE = {"id": str(TOPIC_ID), "fields": {}, "at": "2030-01-01T00:00:00Z"}
+
+class Note(Event):
+    """A message whose field names are the writer's own: they may be anything, also personal."""
+
+    kind: ClassVar[str] = "note"
+    fields: dict[str, str | None]
 
 
-def change(key: bytes | None, value: Any) -> object:
-    event = Change.model_validate(CHANGE)
-    message = encode(event, key="x", source="company.a")
-    return read((Change,), key, value if value is None else json.dumps(value).encode(), message.headers)
+NOTE: dict[str, Any] = {"fields": {}}
+
+
+def note(key: bytes | None, value: Any) -> object:
+    message = encode(Note.model_validate(NOTE), key="x", source="company.a")
+    return read((Note,), key, value if value is None else json.dumps(value).encode(), message.headers)
 
 
 def test_a_report_may_have_any_ascii_key_even_one_like_a_control_records() -> None:
     for key in (b"!beat", b"order 7", KEY.encode()):
-        assert isinstance(change(key, CHANGE), Read)
+        assert isinstance(note(key, NOTE), Read)
 
 
 @pytest.mark.parametrize("key", [None, b"", "ä".encode(), b"k" * 251])
 def test_a_report_without_a_usable_key_is_unreadable(key: bytes | None) -> None:
-    assert change(key, CHANGE) == Unreadable("key: is not 1 to 250 ASCII characters")
+    assert note(key, NOTE) == Unreadable("key: is not 1 to 250 ASCII characters")
 
 
 def test_a_report_without_a_value_is_unreadable_not_a_tombstone() -> None:
-    assert change(b"k", None) == Unreadable("value: is missing", key="k")
+    assert note(b"k", None) == Unreadable("value: is missing", key="k")
 
 
 def test_a_reason_never_repeats_content() -> None:
-    result = change(b"k", {**CHANGE, "fields": {"matti@example.fi": ["+358401234567"]}})
+    result = note(b"k", {**NOTE, "fields": {"matti@example.fi": ["+358401234567"]}})
     assert result == Unreadable("value: fields: string_type", key="k")
 
 
