@@ -23,6 +23,7 @@ from kielto.events.base import Hash, Ident
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.service.auth import Caller, require
+from kielto.service.limits import FIXED
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
 from kielto.subscriber.questions import Question, Reason
@@ -32,7 +33,6 @@ from services.consents.use_cases.clear import CLEAR_SECONDS, Overdue, Wanted, cl
 from services.consents.use_cases.cleared import Shown, cleared
 from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
 
-RECIPIENTS = 10_000
 _ERRORS = 20
 _INLINE = 100
 
@@ -85,7 +85,7 @@ class GivenClearance(BaseModel):
     partner: Ident | None = None
     mode: Mode | None = None
     product_group: Ident | None = None
-    recipients: list[GivenRecipient] = Field(min_length=1, max_length=RECIPIENTS)
+    recipients: list[GivenRecipient] = Field(min_length=1, max_length=FIXED.clearance_recipients)
 
     @model_validator(mode="after")
     def _partners(self) -> "GivenClearance":

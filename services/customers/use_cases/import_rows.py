@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
 
+from kielto.service.limits import FIXED
 from kielto.service.postgres import Conn
 from services.customers.metrics import IMPORTED_ROWS
 from services.customers.model.draft import Speaker
@@ -19,7 +20,7 @@ from services.customers.model.reading import read_row
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.register import Entry, Outcome, register
 
-MAX_LINE = 64 * 1024
+MAX_LINE = FIXED.row_bytes
 """Bytes of one row."""
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1024 * 1024

@@ -28,6 +28,7 @@ from kielto.service.courtesy import Courtesy
 from kielto.service.freshness import InputFreshness
 from kielto.service.front import AWAY, CannotListen, Front
 from kielto.service.keys import Keys, KeysError
+from kielto.service.limits import Limits
 from kielto.service.migrations import MigrationError
 from kielto.service.running import Running
 from kielto.service.settings import ServiceSettings
@@ -62,7 +63,7 @@ def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None =
 
 
 async def _main(name: str, directory: Path, build: Build, arguments: list[str]) -> int:
-    settings = ServiceSettings()
+    settings, limits = ServiceSettings(), Limits()
     _ = settings.security  # refused before anything is waited for
     logs.configure(settings.log_level, name)
     stop = asyncio.Event()
@@ -85,6 +86,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
             courtesy=Courtesy(settings.bulk_share),
+            limits=limits,
         )
         service = build(platform)
         if arguments:

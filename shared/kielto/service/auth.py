@@ -19,6 +19,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from kielto.service.limits import FIXED
 from kielto.service.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,6 @@ _LEEWAY_SECONDS = 10
 _REFETCH_SECONDS = 30.0
 _OLD_SECONDS = 300.0
 _FETCH_SECONDS = 5.0
-_MAX_TOKEN = 8192
 _TOKENS_KEPT, _TOKEN_SECONDS = 1000, 60.0
 
 
@@ -73,7 +73,7 @@ class Verifier:
         """Raises Problem 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company` for
         a company that is not, or no longer, of the group: nothing behind here knows what to make of one.
         """
-        if len(token) > _MAX_TOKEN:
+        if len(token) > FIXED.token_bytes:
             raise _unauthorised("the token is too long")
         known, until = self._known_tokens.get(token, (None, 0.0))
         if known is not None and time.time() < until:

@@ -13,6 +13,7 @@ from kielto.service.epochs import TakeIn
 from kielto.service.freshness import InputFreshness
 from kielto.service.inbox import Subscription
 from kielto.service.keys import Keys
+from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
 from kielto.service.settings import ServiceSettings
 
@@ -30,6 +31,7 @@ class Platform:
     verifier: Verifier
     inputs: InputFreshness
     courtesy: Courtesy
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from kielto.service.auth import identify
+from kielto.service.limits import FIXED
 from kielto.service.postgres import Conn, Pool
 from kielto.service.problems import Problem
 
-_KEY = re.compile(r"[!-~]{1,200}")
+_KEY = re.compile(f"[!-~]{{1,{FIXED.idempotency_key_characters}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ async def claimed(request: Request) -> Claim | None:
         return None
     if not _KEY.fullmatch(key):
         raise Problem(
-            400, "malformed-idempotency-key", "The Idempotency-Key has 1 to 200 visible characters."
+            400,
+            "malformed-idempotency-key",
+            f"The Idempotency-Key has 1 to {FIXED.idempotency_key_characters} visible characters.",
         )
     caller = await identify(request)
     asked = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
