@@ -30,7 +30,7 @@ from kielto.subscriber.tables import Tables
 from tests.bench import customers
 from tests.bench.redis_server import Redis, available
 
-GOALS = {"bytes_per_customer": 64.0}
+GOALS = {"bytes_per_customer": 72.0}
 AT_LEAST = {"times_sql_join": 100.0, "times_redis": 10.0}
 QUESTION = Question(Purpose.OWN_MARKETING, Channel.EMAIL)
 UNKNOWN = 10

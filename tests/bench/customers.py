@@ -5,6 +5,7 @@ Deterministic: customer number i has the same ids, points and permissions in eve
 
 import hashlib
 import random
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ def messages(number: int) -> Iterator[Message]:
     dice = random.Random(number)
     points, n = _points(number, dice), min(int(dice.expovariate(0.3)) + 1, 60)
     place, key = dice.random(), ident(number).hex()
-    older = '"points":[]'
+    older = re.sub(r'"allow":\[[^]]*\]', '"allow":[]', points)
     if place < EXPRESS / 2:
         yield _message(Lane.BULK, key, n, older, number, dice)
         yield _message(Lane.EXPRESS, key, n + 1, points, number, dice)
@@ -76,20 +77,17 @@ def _points(number: int, dice: random.Random) -> str:
     kinds = dice.choices(
         (("email",), ("phone",), ("email", "phone"), ("email", "phone", "post")), (25, 15, 35, 25)
     )[0]
-    if dice.random() < WITHOUT:
-        return '"points":[]'
-    listed = []
+    banned, listed = dice.random() < WITHOUT, []
     for kind in kinds:
         for channel in {"email": ("email",), "phone": ("sms", "phone"), "post": ("post",)}[kind]:
-            allow = ['{"purpose":"own_marketing"}'] if dice.random() < 0.85 else []
-            if channel == "post" or dice.random() < 0.15:
+            allow = ['{"purpose":"own_marketing"}'] if dice.random() < 0.85 and not banned else []
+            if not banned and (channel == "post" or dice.random() < 0.15):
                 allow.append('{"purpose":"partner_marketing","partner":"matkat","mode":"we_send"}')
-            if channel in ("phone", "post") and dice.random() < 0.9:
+            if not banned and channel in ("phone", "post") and dice.random() < 0.9:
                 allow.append('{"purpose":"research"}')
-            if allow:
-                listed.append(
-                    f'{{"point":"{_hash(number, kind)}","channel":"{channel}","allow":[{",".join(allow)}]}}'
-                )
+            listed.append(
+                f'{{"point":"{_hash(number, kind)}","channel":"{channel}","allow":[{",".join(allow)}]}}'
+            )
     return f'"points":[{",".join(listed)}]'
 
 

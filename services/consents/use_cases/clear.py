@@ -1,7 +1,7 @@
 """Clear a campaign's recipients: whom it may reach now, read and recorded under their locks, answered after the commit.
 
-What is allowed is what the company's own records say, asked by the very code of the subscribers' gate
-(`kielto.subscriber.gate`): the records are in the database already, so nothing of it can be stale.
+What is allowed is what the company's own records say, by the function that the subscribers' gate asks too
+(`kielto.subscriber.permits`): the records are in the database already, so nothing of it can be stale.
 """
 
 import asyncio
@@ -12,15 +12,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from kielto.events.topics import Lane, permissions_of
 from kielto.events.words import PointKind
 from kielto.service.keys import Keys
 from kielto.service.postgres import Conn, Pool, transaction
-from kielto.subscriber.content import hash64
+from kielto.subscriber import permits
+from kielto.subscriber.content import Shapes, hash64
 from kielto.subscriber.decode import Decoder
-from kielto.subscriber.denials import Denials
-from kielto.subscriber.follower import Follower, Shut
-from kielto.subscriber.gate import Gate, Party
+from kielto.subscriber.permits import Held
 from kielto.subscriber.questions import Question, Reason
 from services.consents.model.decisions import Decision
 from services.consents.model.evaluate import evaluate
@@ -111,74 +109,50 @@ async def _clear(
     return Cleared(ident, results)
 
 
-class _Current(Follower):
-    """Of records as the database holds them now: there is nothing to wait for, and nothing to be swept."""
-
-    def gate(self, partition: int, now: float) -> Shut | None:  # noqa: ARG002
-        return None
-
-    def swept(self, row: int) -> bool:  # noqa: ARG002
-        return False
-
-
-class _Party(Party):
-    """A party as its gate sees it. `digests`: of each address, which is normalised once."""
-
-    keys: Keys
-    digests: Mapping[str, bytes]
-
-    def hashes(self, kind: PointKind, value: str) -> frozenset[int]:  # noqa: ARG002
-        return frozenset(map(hash64, self.keys.points(self.name, self.digests[value])))
-
-
 class _Judge:
-    """A gate before the records of those who are asked about, and of nobody else."""
+    """The company's records of those who are asked about, and of nobody else."""
 
     def __init__(self, keys: Keys, company: str, wanted: Sequence[Wanted], found: Found) -> None:
-        family = f"company.{company}"
-        self._party = _Party(family, {})
-        self._party.keys = keys
-        self._party.digests = {
-            w.question.address: w.digest for w in wanted if w.question.address and w.digest
-        }
-        self._family, self._wanted, self._holders = family, wanted, found.holders
+        self._keys, self._family = keys, f"company.{company}"
+        self._wanted, self._holders = wanted, found.holders
 
     def results(self) -> list[Result]:
-        follower = _Current(0, durable=False)
-        decoder = Decoder(follower.image.shapes)
+        decoder, now = Decoder(Shapes()), datetime.now(UTC).timestamp()
         holders = {h.key: h for held in self._holders.values() for h in held}
-        records = [decoder.stored(h.key, h.version, _value(h)) for h in holders.values()]
-        follower.read(Lane.BULK, [(0, offset, content) for offset, content in enumerate(records)])
-        gate = Gate(self._party, follower, Denials(permissions_of(self._family).name))
-        return [self._result(gate, one) for one in self._wanted]
+        records = {key: _held(decoder, holder, now) for key, holder in holders.items()}
+        return [self._result(records, one) for one in self._wanted]
 
-    def _result(self, gate: Gate, wanted: Wanted) -> Result:
+    def _result(self, records: Mapping[str, Held], wanted: Wanted) -> Result:
         """Each customer who has the number or address has to permit it, whether their record lists it or not."""
-        held = sorted(self._holders.get(wanted.ref, ()))
+        held, asked = sorted(self._holders.get(wanted.ref, ())), self._asked(wanted)
         reason = Reason.UNKNOWN
         for holder in held:
-            reason = gate.may(_about(wanted.question, holder)).reason
+            reason = permits.permits([records[holder.key]], asked).reason
             if reason is not Reason.ALLOWED:
                 return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
         others = tuple(held[1 : 1 + _OTHERS])
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
 
+    def _asked(self, wanted: Wanted) -> permits.Asked:
+        question = wanted.question
+        terms = (
+            str(question.purpose),
+            question.partner,
+            None if question.mode is None else str(question.mode),
+        )
+        points: Iterable[str] | None = None if question.address is None else (question.address,)
+        if wanted.digest is not None:
+            points = self._keys.points(self._family, wanted.digest)
+        address = None if points is None else frozenset(map(hash64, points))
+        return permits.Asked(question.channel, terms, question.product_group, address)
 
-def _about(question: Question, holder: Holder) -> Question:
-    return Question(
-        question.purpose,
-        question.channel,
-        customer=holder.key,
-        address=question.address,
-        product_group=question.product_group,
-        partner=question.partner,
-        mode=question.mode,
-    )
 
-
-def _value(holder: Holder) -> bytes:
-    """As it stands on the topic."""
-    return f'{{"version":"{holder.version}",{holder.body[1:]}'.encode()
+def _held(decoder: Decoder, holder: Holder, now: float) -> Held:
+    """The record as it stands on the topic, read as a subscriber reads it."""
+    value = f'{{"version":"{holder.version}",{holder.body[1:]}'.encode()
+    content = decoder.stored(holder.key, holder.version, value)
+    over = "the permission has ended" if permits.ended(content.until, now) else None
+    return Held(decoder.shapes[content.shape], content.hashes, over)
 
 
 async def _strangers(

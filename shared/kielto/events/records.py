@@ -1,6 +1,6 @@
-"""State records: full state under one key, never a difference; only what is allowed is listed.
+"""State records: full state under one key, never a difference; of each point only what is allowed is listed.
 
-Absent means denied. Words a reader does not know (a new channel, a new purpose) stay plain text here: what
+Absent or empty means denied. Words a reader does not know (a new channel, a new purpose) stay plain text here: what
 nobody asks for permits nothing.
 """
 
@@ -28,7 +28,7 @@ class AllowedPoint(Part):
         max_length=64, description="The company's hash of the address; for post, the id of the address."
     )
     channel: str
-    allow: tuple[Allow, ...]
+    allow: tuple[Allow, ...] = Field(description="Empty: nothing may be said there.")
 
 
 class Record(Event):
@@ -59,7 +59,11 @@ class Permissions(Record):
     numbers: tuple[Hash, ...] = Field(
         default=(), description="The company's hashes of its own customer numbers."
     )
-    points: tuple[AllowedPoint, ...] = ()
+    points: tuple[AllowedPoint, ...] = Field(
+        default=(),
+        description="Every point that the company holds of the customer, on each of its channels, whether anything is "
+        "allowed there or not: an address that a record lists is known, one that none lists is not.",
+    )
     valid_until: Moment | None = Field(default=None, description="Denies from then on; never permits.")
     decision: Hash | None = Field(
         default=None, description="The company's reference of the decision behind it."

@@ -1,15 +1,17 @@
 """One question about very many customers, answered from the columns: what `Gate.may` says of each."""
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.subscriber.columns import Many
-from kielto.subscriber.content import Shape, Terms
+from kielto.subscriber.content import Shape
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.kinds import Table
+from kielto.subscriber.permits import Asked, shape_refusal
 from kielto.subscriber.questions import Reason
 
 CODES = tuple(Reason)
@@ -86,12 +88,6 @@ def _begins(follower: Follower, partitions: Many) -> dict[Lane, Many]:
     return {lane: begin[partitions] for lane, begin in begins.items()}
 
 
-def permits(shapes: list[Shape], channel: str, terms: Terms, product_group: str | None) -> Many:
+def permits(shapes: Iterable[Shape], asked: Asked) -> Many:
     """Of each shape, whether every point of the channel allows it."""
-
-    def does(shape: Shape) -> bool:
-        listed = [point[channel] for point in shape.points if channel in point]
-        allowed = [t.get(terms, frozenset()) for t in listed]
-        return bool(listed) and all(groups is None or product_group in groups for groups in allowed)
-
-    return np.array([does(shape) for shape in shapes], bool)
+    return np.array([shape_refusal(shape, asked) is None for shape in shapes], bool)

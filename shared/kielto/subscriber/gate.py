@@ -15,14 +15,13 @@ from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, PointKind, Purpose
 from kielto.subscriber import batch
 from kielto.subscriber.columns import Many
-from kielto.subscriber.content import Shape, Terms, hash64, ident
+from kielto.subscriber.content import Terms, hash64, ident
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.freshness import clock
+from kielto.subscriber.permits import Asked, Held, ended, permits
 from kielto.subscriber.questions import Answer, Question, Reason
 
-UNTIL_MARGIN_SECONDS = 60.0
-"""A permission that ends is taken to have ended this much earlier: the subscriber's clock is only a claim."""
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,11 +46,11 @@ class Party(NamedTuple):
         return frozenset(hash64(point_of(key, canonical)) for key in self.point_keys.values())
 
 
-class _Asked(NamedTuple):
-    """A question in the store's terms."""
+class _Found(NamedTuple):
+    """Whom a question is about, in the store's terms."""
 
-    rows: dict[int, list[int]]
-    """Each row that is asked about, with the slots of the address; none: all its points of the channel."""
+    rows: list[int]
+    address: frozenset[int] | None
     hashes: frozenset[int]
     """Of the number and address in the question."""
     whole: bool
@@ -97,24 +96,20 @@ class Gate:
         if isinstance(terms, Answer):
             return terms
         try:
-            asked = self._look_up(question)
+            found = self._look_up(question)
         except InvalidContactPoint as error:
             return _bad(str(error))
-        if asked is None:
+        if found is None:
             return _bad("customer, number or address: one at least, of the right form")
-        partitions = {self._follower.image.partition(row) for row in asked.rows}
-        if reason := self._shut(range(PARTITIONS) if asked.whole or not partitions else partitions):
+        partitions = {self._follower.image.partition(row) for row in found.rows}
+        if reason := self._shut(range(PARTITIONS) if found.whole or not partitions else partitions):
             return Answer(False, reason)
         if len(self._denials) and self._denials.deny(
-            self._about(question, asked), *terms[:2], question.channel
+            self._about(question, found), *terms[:2], question.channel
         ):
             return Answer(False, Reason.DENIED, "a decision was given here")
-        if not asked.rows:
-            return Answer(False, Reason.UNKNOWN)
-        for row, slots in asked.rows.items():
-            if refusal := self._refusal(row, slots, terms, question):
-                return Answer(False, Reason.DENIED, refusal)
-        return Answer(True, Reason.ALLOWED)
+        asked = Asked(question.channel, terms, question.product_group, found.address)
+        return permits(map(self._held, found.rows), asked)
 
     def may_customers(self, question: Question, customers: bytes) -> Many:
         """`may` of the question for each customer, by ids of 32 bytes; codes are places in `batch.CODES`.
@@ -128,9 +123,9 @@ class Gate:
         image, now = self._follower.image, self._now()
         shut = [self._follower.gate(partition, now) for partition in range(PARTITIONS)]
         ended = [row for row in list(image.until) if self._has_ended(row)]
-        permits = batch.permits(list(image.shapes), question.channel, terms, question.product_group)
+        of_shape = batch.permits(image.shapes, Asked(question.channel, terms, question.product_group))
         reasons = [None if reason is None else Reason(reason) for reason in shut]
-        codes = batch.codes(self._follower, reasons, permits, np.array(ended, np.int64), customers)
+        codes = batch.codes(self._follower, reasons, of_shape, np.array(ended, np.int64), customers)
         if len(self._denials):
             self._deny_here(question, customers, codes)
         return codes
@@ -152,15 +147,9 @@ class Gate:
                 return _bad("partner, mode: partners' marketing needs both")
         return str(question.purpose), partner, None if mode is None else str(mode)
 
-    def _look_up(self, question: Question) -> _Asked | None:
+    def _look_up(self, question: Question) -> _Found | None:
         """Raises InvalidContactPoint."""
-        image = self._follower.image
         address = None if question.address is None else self._address(question.channel, question.address)
-        holders: dict[int, list[int]] = {}
-        for hash_ in address or ():
-            for row, slot in image.holders(hash_):
-                if slot >= image.shape(row).numbers:
-                    holders.setdefault(row, []).append(slot)
         hashes = address or frozenset()
         numbers: frozenset[int] = frozenset()
         if question.number is not None:
@@ -169,17 +158,19 @@ class Gate:
         if question.customer is not None:
             if not _ID.fullmatch(question.customer):
                 return None
-            found = image.find(question.customer)
-            rows, whole = [] if found is None else [found], found is None
-        elif question.number is not None:
-            holding = [holder for hash_ in numbers for holder in image.holders(hash_)]
-            rows = list({row for row, slot in holding if slot < image.shape(row).numbers})
-            whole = True
-        elif address is not None:
-            return _Asked(holders, hashes, True)
-        else:
-            return None
-        return _Asked({row: holders.get(row, [_NO_SLOT]) if address else [] for row in rows}, hashes, whole)
+            row = self._follower.image.find(question.customer)
+            return _Found([] if row is None else [row], address, hashes, row is None)
+        if question.number is not None:
+            return _Found(self._holders(numbers, of_number=True), address, hashes, True)
+        if address is not None:
+            return _Found(self._holders(address, of_number=False), address, hashes, True)
+        return None
+
+    def _holders(self, hashes: frozenset[int], *, of_number: bool) -> list[int]:
+        """Rows of the customers who have a number, or a point, with one of these hashes."""
+        image = self._follower.image
+        found = (holder for hash_ in hashes for holder in image.holders(hash_))
+        return list({row for row, slot in found if (slot < image.shape(row).numbers) is of_number})
 
     def _address(self, channel: str, address: str) -> frozenset[int]:
         kind = KIND_OF.get(channel)  # type: ignore[call-overload]
@@ -189,15 +180,15 @@ class Gate:
             raise InvalidContactPoint(f"{channel}: the address is a point, 64 hexadecimal digits")
         return frozenset((hash64(address),))
 
-    def _about(self, question: Question, asked: _Asked) -> Iterator[object]:
+    def _about(self, question: Question, found: _Found) -> Iterator[object]:
         """Wide: a decision about a number or address denies whoever has it, until the group says whom it
         binds.
         """
         image = self._follower.image
-        yield from asked.hashes
+        yield from found.hashes
         if question.customer is not None:
             yield ident(question.customer)
-        for row in asked.rows:
+        for row in found.rows:
             yield image.ident(row)
             hashes = image.hashes(row)
             yield from hashes
@@ -207,46 +198,20 @@ class Gate:
                 yield from (image.ident(same) for same, _ in image.holders(hash_))
 
     def _has_ended(self, row: int) -> bool:
-        until = self._follower.image.until.get(row)
-        now = max(self._today(), self._follower.latest_beat)
-        return until is not None and now >= until - UNTIL_MARGIN_SECONDS
+        return ended(self._follower.image.until.get(row), max(self._today(), self._follower.latest_beat))
 
-    def _refusal(self, row: int, slots: list[int], terms: Terms, question: Question) -> str | None:
-        """Why this customer's record does not permit it, or None when it does."""
-        image = self._follower.image
+    def _held(self, row: int) -> Held:
+        image, refusal = self._follower.image, None
         if image.unreadable(row):
-            return "the record cannot be read"
-        if self._follower.swept(row):
-            return "the register no longer names the customer"
-        if self._has_ended(row):
-            return "the permission has ended"
-        shape = image.shape(row)
-        allowed = [
-            _groups(shape, slot, question.channel, terms)
-            for slot in slots or _listed(shape, question.channel)
-        ]
-        if not allowed or any(groups is _NOTHING for groups in allowed):
-            return "nothing permits it"
-        if any(groups is not None and question.product_group not in groups for groups in allowed):
-            return "permitted for other product groups only"
-        return None
+            refusal = "the record cannot be read"
+        elif self._follower.swept(row):
+            refusal = "the register no longer names the customer"
+        elif self._has_ended(row):
+            refusal = "the permission has ended"
+        return Held(image.shape(row), image.hashes(row), refusal)
 
 
 _OPEN = [batch.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]
-_NOTHING: frozenset[str] = frozenset(("",))
-_NO_SLOT = -1
-"""The customer does not have the address."""
-
-
-def _listed(shape: Shape, channel: str) -> list[int]:
-    return [shape.numbers + i for i, point in enumerate(shape.points) if channel in point]
-
-
-def _groups(shape: Shape, slot: int, channel: str, terms: Terms) -> frozenset[str] | None:
-    """The product groups it is allowed for; None: all; `_NOTHING`: it is not allowed."""
-    if slot == _NO_SLOT:
-        return _NOTHING
-    return shape.points[slot - shape.numbers].get(channel, {}).get(terms, _NOTHING)
 
 
 def _bad(detail: str) -> Answer:

@@ -29,8 +29,9 @@ class Question:
 
     Give the very `address` that will be used; with `customer` (64 hex digits) or `number` (the company's
     own customer number) only that customer's permission counts, else that of every customer who has the
-    address. For post and door, and for channels whose addresses have no normal form, `address` is the point
-    itself (64 hex digits). Partners' marketing needs `partner` and `mode`.
+    address. Without an address every point of the channel has to permit it. For post and door, and for
+    channels whose addresses have no normal form, `address` is the point itself (64 hex digits). Partners'
+    marketing needs `partner` and `mode`.
     """
 
     purpose: Purpose | str

@@ -17,7 +17,8 @@ from kielto.subscriber import batch
 from kielto.subscriber.batch import CODES
 from kielto.subscriber.content import ident
 from kielto.subscriber.denials import Denial, Denials, Sent
-from kielto.subscriber.gate import UNTIL_MARGIN_SECONDS, Gate, Party
+from kielto.subscriber.gate import Gate, Party
+from kielto.subscriber.permits import UNTIL_MARGIN_SECONDS
 from kielto.subscriber.questions import Answer, Question, Reason
 from tests.unit.subscriber.logs import NOW, OWN, Script, beat, hexes, permissions, snapshot
 
@@ -459,3 +460,57 @@ def test_ids_of_many_have_32_bytes_each() -> None:
         crowd().gate.may_customers(ASKED[0], b"x" * 33)
     with pytest.raises(ValueError, match="needs both"):
         crowd().gate.may_customers(Question(Purpose.PARTNER_MARKETING, Channel.EMAIL), b"")
+
+
+def named(name: str, *listed: AllowedPoint, version: str = "1.1") -> Permissions:
+    return permissions(name, version).model_copy(update={"points": listed})
+
+
+def test_a_shared_address_is_denied_when_one_who_has_it_bans_everything(world: World) -> None:
+    """A banned address is denied, not unknown; and the other's permission does not hide the ban."""
+    shared = "+358 40 765 4321"
+    tel = hashed(PointKind.PHONE, shared)
+    world.script.bulk(named("2102", AllowedPoint(point=tel, channel="phone", allow=(OWN,))))
+    assert world.may("phone", address=shared)
+    world.script.express(named("2101", AllowedPoint(point=tel, channel="phone", allow=())))
+    assert world.may("phone", address=shared).reason is Reason.DENIED
+    assert world.may("phone", customer=hexes("2102"), address=shared)  # asked about that customer alone
+    world.script.express(named("2102", AllowedPoint(point=tel, channel="phone", allow=()), version="1.2"))
+    assert world.may("phone", address=shared).reason is Reason.DENIED
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ((), Reason.UNKNOWN),
+        ((("other", ()),), Reason.UNKNOWN),
+        ((("mail", ()),), Reason.DENIED),
+        ((("mail", (WE_SEND,)),), Reason.DENIED),
+        ((("mail", (OWN,)), ("other", ())), Reason.ALLOWED),
+    ],
+)
+def test_a_point_that_is_listed_is_known(
+    world: World, listed: tuple[tuple[str, tuple[Allow, ...]], ...], reason: Reason
+) -> None:
+    points = {name: hashed(PointKind.EMAIL, f"{name}@example.org") for name in ("mail", "other")}
+    record = named("bertta", *(AllowedPoint(point=points[p], channel="email", allow=a) for p, a in listed))
+    world.script.bulk(record)
+    assert world.may(address="mail@example.org").reason is reason
+
+
+def test_without_an_address_every_point_of_the_channel_has_to_permit(world: World) -> None:
+    """Which of them will be used is not said."""
+    world.script.bulk(
+        aino(
+            version="1.3",
+            points=(
+                AllowedPoint(point=MAIL, channel="email", allow=(OWN,)),
+                AllowedPoint(point=OTHER_MAIL, channel="email", allow=()),
+            ),
+        )
+    )
+    assert world.may(customer=hexes("aino")).reason is Reason.DENIED
+    assert world.may(customer=hexes("aino"), address="aino@example.com")
+    assert world.may(customer=hexes("aino"), address="aino.work@example.com").reason is Reason.DENIED
+    batched = world.gate.may_customers(Question("own_marketing", "email"), bytes.fromhex(hexes("aino")))
+    assert CODES[batched[0]] is Reason.DENIED

@@ -1,6 +1,7 @@
 """The published vectors of a follower (`kielto/events/vectors/follower.json`), through decoder and follower."""
 
 import json
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 from uuid import UUID
@@ -8,8 +9,10 @@ from uuid import UUID
 import pytest
 
 from kielto.events.topics import Lane
+from kielto.subscriber.content import hash64
 from kielto.subscriber.decode import Decoder
 from kielto.subscriber.follower import Follower
+from kielto.subscriber.permits import Asked, Held, permits
 
 VECTORS = json.loads(resources.files("kielto.events").joinpath("vectors", "follower.json").read_text("utf-8"))
 LANES = {"restrictions": Lane.EXPRESS, "permissions": Lane.BULK}
@@ -71,6 +74,9 @@ class Play:
                 ]  # fmt: skip
             case "customer":
                 return self._customer(step["key"], step.get("version"))
+            case "address":
+                hash_ = hash64(step["point"])
+                return self._said({row for row, _ in follower.image.holders(hash_)}, frozenset((hash_,)))
         raise AssertionError(what)
 
     def _customer(self, key: str, version: str | None) -> str:
@@ -79,12 +85,16 @@ class Play:
             return "unknown"
         if version and str(follower.image.version(row)) != version:
             return f"at version {follower.image.version(row)}"
-        terms = [
-            p.get("email", {}).get(("own_marketing", None, None), ())
-            for p in follower.image.shape(row).points
+        return self._said([row], None)
+
+    def _said(self, rows: Iterable[int], address: frozenset[int] | None) -> str:
+        follower, image = self.follower, self.follower.image
+        denied = {row: image.unreadable(row) or follower.swept(row) for row in rows}
+        held = [
+            Held(image.shape(row), image.hashes(row), "denied" if no else None) for row, no in denied.items()
         ]
-        good = terms == [None] and not follower.image.unreadable(row) and not follower.swept(row)
-        return "permitted" if good else "denied"
+        answer = permits(held, Asked("email", ("own_marketing", None, None), address=address))
+        return "permitted" if answer else answer.reason.value
 
 
 def problems(case: dict[str, Any]) -> list[str]:
