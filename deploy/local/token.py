@@ -38,12 +38,11 @@ def issue(
     seconds: float = 8 * 3600,
     folder: Path = FOLDER,
 ) -> str:
-    """A signed token (ES256). Without a company it is for the whole group."""
+    """A signed token (ES256) for a company, or without one for the whole group, which it then claims."""
     now = int(time.time())
     claims: dict[str, object] = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "roles": list(roles)}
     claims |= {"iat": now, "exp": int(now + seconds)}
-    if company is not None:
-        claims["company"] = company
+    claims |= {"group": True} if company is None else {"company": company}
     key = _key(folder)
     return jwt.encode({"alg": "ES256", "kid": key.kid}, claims, key)
 

@@ -1,13 +1,15 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) of any issuer with a key set (RFC 7517), verified by joserfc.
 
-Claims: `sub`, `roles` (list: operator, desk, dpo, campaigns, register), `company` (a company's id; absent
-means the whole group). A caller with a company may act only for it, while it is of the group.
+Claims: `sub`, `roles` (list: operator, desk, dpo, campaigns, register), and one of `company` (a company's id) and
+`group` (true: the caller acts for the whole group). A caller with a company may act only for it, while it is of the
+group. A token with neither, or both, is refused: what an issuer forgets to say must not open everything.
 """
 
 import asyncio
 import json
+import math
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +18,21 @@ import httpx
 import structlog
 from fastapi import Request
 from joserfc import jws, jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import Key
 
+from kielto.service.key_set import ALGORITHMS, KeySet
 from kielto.service.limits import FIXED
 from kielto.service.problems import Problem
 
 log = structlog.get_logger(__name__)
 
-ALGORITHMS = ["ES256", "Ed25519", "EdDSA", "RS256"]
 _LEEWAY_SECONDS = 10
 _REFETCH_SECONDS = 30.0
 _OLD_SECONDS = 300.0
 _FETCH_SECONDS = 5.0
 _TOKENS_KEPT, _TOKEN_SECONDS = 1000, 60.0
+_SUBJECT = 255  # characters, as OpenID Connect has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Caller:
     subject: str
     roles: frozenset[str]
     company: str | None
+    """None: the whole group."""
 
     def must_act_for(self, company: str | None) -> None:
         """Raises Problem 403 `foreign-company` unless the caller may act for `company` (None: the whole
@@ -66,31 +70,54 @@ class Verifier:
         self._keys: KeySet | None = None
         self._fetched = self._tried = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
+        self._told: set[tuple[str, str]] = set()
         self._known_tokens: dict[str, tuple[Caller, float]] = {}
         """A signature costs as much to check as half of what a request does in the database."""
 
     async def verify(self, token: str) -> Caller:
         """Raises Problem 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company` for
-        a company that is not, or no longer, of the group: nothing behind here knows what to make of one.
+        a company that is not, or no longer, of the group: nothing behind here knows what to make of one; 403
+        `company-or-group-needed`.
         """
         if len(token) > FIXED.token_bytes:
             raise _unauthorised("the token is too long")
         known, until = self._known_tokens.get(token, (None, 0.0))
         if known is not None and time.time() < until:
             return known
-        keys = await self._key_set(_key_id(token))
-        try:
-            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
-            self._claims.validate(decoded.claims)
-        except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise _unauthorised(f"the token was refused: {_rule(error)}") from None
-        caller = _caller(decoded.claims)
+        claims = await self._read(token)
+        caller = _caller(claims)
         if caller.company is not None and caller.company not in self._companies:
             raise Problem(403, "unknown-company", "The token is for a company that is not of the group.")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
-        self._known_tokens[token] = (caller, min(decoded.claims["exp"], time.time() + _TOKEN_SECONDS))
+        self._known_tokens[token] = (caller, min(claims["exp"], time.time() + _TOKEN_SECONDS))
         return caller
+
+    async def _read(self, token: str) -> dict[str, Any]:
+        """The token's claims, of whoever signed it. Raises Problem 401."""
+        try:
+            header = jws.extract_compact(token.encode()).headers()
+            key_id, algorithm = header.get("kid"), header.get("alg")
+        except Exception as error:  # noqa: BLE001 - the token is wrong, whatever it makes of the parser
+            raise _refused(error) from None
+        if key_id is not None and not isinstance(key_id, str):
+            raise _unauthorised("kid: is text or absent")
+        keys = await self._key_set(key_id)
+        try:
+            claims = _decoded(token, keys.candidates(key_id, algorithm))
+            if claims is None and key_id is None and (fetching := self._refetch()) is not None:
+                await asyncio.shield(fetching)  # it may be of a key that is newer than the set
+                claims = _decoded(token, (self._keys or keys).candidates(None, algorithm))
+            if claims is None:
+                raise BadSignatureError
+            if not all(math.isfinite(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
+                raise _unauthorised("exp, nbf, iat: are moments")
+            self._claims.validate(claims)
+        except Problem:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _refused(error) from None
+        return claims
 
     async def _key_set(self, key_id: str | None) -> KeySet:
         known = self._known(key_id)
@@ -113,14 +140,24 @@ class Verifier:
         began = self._tried = time.monotonic()
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
-                keys = KeySet.import_key_set(await self._load())
-        except (OSError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError) as error:
+                keys = KeySet(await self._load())
+        except (OSError, httpx.HTTPError, ValueError, RecursionError) as error:
             log.warning("the issuer's keys were not fetched", error=type(error).__name__)
         else:
             self._keys, self._fetched = keys, began
+            self._tell(keys)
             self._known_tokens.clear()  # some may be of a key that was withdrawn
         finally:
             asyncio.get_running_loop().call_later(_OLD_SECONDS, self._renew)
+
+    def _tell(self, keys: KeySet) -> None:
+        """Once of each: the set is fetched every few minutes."""
+        for key, why in keys.unusable:
+            if (key, why) not in self._told and len(self._told) < _TOKENS_KEPT:
+                self._told.add((key, why))
+                log.warning("a key of the issuer's is passed over", key=key, why=why)
+        if not keys.keys:
+            log.warning("the issuer publishes no usable key: every token is refused")
 
     def _renew(self) -> None:
         """By time also, not only when somebody comes: after a quiet hour the first caller is served from a set that
@@ -133,7 +170,7 @@ class Verifier:
         return time.monotonic() - self._fetched >= _OLD_SECONDS
 
     def _known(self, key_id: str | None) -> bool:
-        return self._keys is not None and (key_id is None or any(k.kid == key_id for k in self._keys.keys))
+        return self._keys is not None and (key_id is None or self._keys.knows(key_id))
 
     async def _load(self) -> Any:
         if self._jwks.startswith(("https://", "http://")):
@@ -175,22 +212,32 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise _unauthorised("roles: is a list of names")
     if company is not None and not (isinstance(company, str) and company):
         raise _unauthorised("company: is an id or absent")
-    if not isinstance(claims["sub"], str):
-        raise _unauthorised("sub: is text")
-    return Caller(claims["sub"], frozenset(roles), company)
+    subject = claims["sub"]
+    if not (isinstance(subject, str) and 0 < len(subject) <= _SUBJECT and subject.isprintable()):
+        raise _unauthorised(f"sub: is text of 1 to {_SUBJECT} printable characters")
+    if (company is not None) is (claims.get("group") is True):
+        raise Problem(
+            403,
+            "company-or-group-needed",
+            "The token says neither or both of company and group.",
+            "Have the issuer add `company` (an id), or `group`: true for a caller of the whole group.",
+        )
+    return Caller(subject, frozenset(roles), company)
 
 
-def _key_id(token: str) -> str | None:
-    """Of the header, which proves nothing: only to see whether the key set may be too old."""
-    try:
-        kid = jws.extract_compact(token.encode()).headers().get("kid")
-    except (AttributeError, JoseError, ValueError):
-        return None
-    return kid if isinstance(kid, str) else None
+def _decoded(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
+    """None: none of the keys signed it. Raises whatever joserfc finds wrong otherwise."""
+    for key in keys:
+        try:
+            return jwt.decode(token, key, algorithms=ALGORITHMS).claims
+        except BadSignatureError:
+            continue
+    return None
 
 
-def _rule(error: Exception) -> str:
-    return getattr(error, "error", "") or type(error).__name__
+def _refused(error: Exception) -> Problem:
+    rule = getattr(error, "error", "") or type(error).__name__
+    return _unauthorised(f"the token was refused: {rule}")
 
 
 def _issuer_away() -> Problem:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from kielto.service.auth import Caller, Verifier
@@ -21,7 +22,8 @@ def verifier(tmp_path: Path) -> Verifier:
 
 async def test_a_good_token(verifier: Verifier) -> None:
     assert await verifier.verify(token()) == Caller("someone", frozenset({"desk"}), "kauppa")
-    assert (await verifier.verify(token(company=None, roles=None))) == Caller("someone", frozenset(), None)
+    group = token(company=None, group=True, roles=None)
+    assert await verifier.verify(group) == Caller("someone", frozenset(), None)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,26 @@ async def test_a_good_token(verifier: Verifier) -> None:
         {"roles": [1]},
         {"company": ""},
         {"company": ["kauppa"]},
+        {"sub": ""},
+        {"sub": "some\0one"},
+        {"sub": "x" * 256},
+        {"iss": ["https://issuer.example"]},
+        {"aud": {"kielto": True}},
+        {"exp": "soon"},
+        {"exp": 10**400},
+        {"exp": float("nan")},
+        {"exp": float("inf")},
+        {"nbf": [60]},
     ],
     ids=str,
 )
 async def test_a_wrong_claim_is_refused(verifier: Verifier, changes: dict[str, Any]) -> None:
     """Moments are given in seconds from now."""
-    moments = {name: int(time.time()) + at for name, at in changes.items() if name in ("exp", "nbf") and at}
+    moments = {
+        name: int(time.time()) + at
+        for name, at in changes.items()
+        if name in ("exp", "nbf") and at in (-60, 60)
+    }
     with pytest.raises(Problem) as refused:
         await verifier.verify(token(**changes | moments))
     assert (refused.value.status, refused.value.slug) == (401, "unauthorised")
@@ -57,6 +73,46 @@ async def test_a_company_that_left_the_group_is_refused(verifier: Verifier) -> N
             await verifier.verify(token(company=company))
         assert (refused.value.status, refused.value.slug) == (403, "unknown-company")
     assert (await verifier.verify(token(company="sahko"))).company == "sahko"
+
+
+async def test_half_a_character_in_a_subject_is_refused(verifier: Verifier) -> None:
+    """JSON can name it; no database takes it."""
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "half \ud800", "exp": int(time.time()) + 60}
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(_signed(json.dumps({**claims, "company": "kauppa"}).encode()))
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("part", ["header", "payload"])
+@pytest.mark.parametrize("nested", ["[" * 2500 + "]" * 2500, '{"a":' * 900 + "1" + "}" * 900])
+async def test_a_token_nested_deep_is_refused_as_any_other(
+    verifier: Verifier, part: str, nested: str
+) -> None:
+    _, payload, signature = token().split(".")
+    deep = _encoded(f'{{"alg":"ES256","kid":"one","x":{nested}}}'.encode())
+    bad = f"{deep}.{payload}.{signature}" if part == "header" else _signed(f'{{"x":{nested}}}'.encode())
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(bad)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"company": None},
+        {"company": None, "group": False},
+        {"company": None, "group": "true"},
+        {"company": None, "group": 1},
+        {"company": "kauppa", "group": True},
+    ],
+    ids=str,
+)
+async def test_a_token_says_for_whom_it_is(verifier: Verifier, changes: dict[str, Any]) -> None:
+    """What an issuer forgets to say must not open the whole group."""
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(token(**changes))
+    assert (refused.value.status, refused.value.slug) == (403, "company-or-group-needed")
+    assert (await verifier.verify(token(company="kauppa", group=False))).company == "kauppa"
 
 
 async def test_a_wrong_signature_or_algorithm_is_refused(verifier: Verifier) -> None:
@@ -113,3 +169,12 @@ def test_a_companys_caller_acts_for_it_alone() -> None:
         with pytest.raises(Problem) as refused:
             Caller("s", frozenset(), "kauppa").must_act_for(company)
         assert (refused.value.status, refused.value.slug) == (403, "foreign-company")
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def _signed(payload: bytes) -> str:
+    """Of whatever payload, by the issuer's own key."""
+    return jws.serialize_compact({"alg": "ES256", "kid": "one"}, payload, KEY)

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from joserfc.jwk import ECKey, KeySet
+import structlog
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OKPKey
 
 from kielto.service import auth
 from kielto.service.auth import Verifier
@@ -207,3 +210,88 @@ async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
     assert (refused.value.status, refused.value.slug) == (503, "issuer-unavailable"), "not the caller's fault"
     jwks(path, KEY)
     assert (await verifier.verify(token())).subject == "someone", "as soon as there is one"
+
+
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "another curve": {
+        "kty": "EC",
+        "crv": "secp256k1",
+        "kid": "c",
+        "x": "eebmiiFZ8wYqLIQpsO7NJ1vhxQfB0NtELKgDCcXbbQo",
+        "y": "aTfbVoYzvMVLKtxdGCZbkNOVXTyTOYx_KzKqlY8RwEY",
+    },
+    "another type": {"kty": "AKP", "kid": "c", "alg": "ML-DSA-44", "pub": "AAAA"},
+    "a secret": {"kty": "oct", "kid": "c", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"},
+    "to encrypt": {**ECKey.generate_key("P-256", {"kid": "c"}).as_dict(private=False), "use": "enc"},
+    "of another algorithm": {**KEY.as_dict(private=False), "kid": "c", "alg": "ES384"},
+    "no point of its curve": {"kty": "EC", "crv": "P-256", "kid": "c", "x": "AAAA", "y": "AAAA"},
+    "no type": {"kid": "c"},
+    "no object": cast(Any, "c"),
+}
+
+
+@pytest.mark.parametrize("which", UNUSABLE)
+async def test_a_key_that_cannot_be_used_spoils_no_other(tmp_path: Path, which: str) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [UNUSABLE[which], KEY.as_dict(private=False)]}))
+    verifier = Verifier(str(path), ISSUER, AUDIENCE, GROUP)
+    with structlog.testing.capture_logs() as logged:
+        assert (await verifier.verify(token())).subject == "someone"
+        await verifier._fetch()
+    told = [line for line in logged if line["event"] == "a key of the issuer's is passed over"]
+    assert len(told) == 1, "once, not at each fetch"
+    assert told[0]["why"]
+
+
+async def test_a_token_that_names_no_key_is_tried_against_all(tmp_path: Path) -> None:
+    path, new = tmp_path / "jwks.json", ECKey.generate_key("P-256", {"kid": "two"})
+    edwards = OKPKey.generate_key("Ed25519", {"kid": "ed"})
+    jwks(path, edwards, new, KEY)
+    verifier = Verifier(str(path), ISSUER, AUDIENCE, GROUP)
+    for key, alg in ((KEY, "ES256"), (new, "ES256"), (edwards, "Ed25519")):
+        assert (await verifier.verify(unnamed(key, alg))).subject == "someone"
+    stranger = ECKey.generate_key("P-256", {"kid": "three"})
+    with pytest.raises(Problem) as refused:
+        await verifier.verify(unnamed(stranger, "ES256"))
+    assert refused.value.status == 401
+
+
+async def test_a_token_that_names_no_key_may_be_of_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "jwks.json", ECKey.generate_key("P-256", {"kid": "two"})
+    verifier = Verifier(str(jwks(path, KEY)), ISSUER, AUDIENCE, GROUP)
+    await verifier.verify(token())
+    jwks(path, KEY, new)
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
+    assert (await verifier.verify(unnamed(new, "ES256"))).subject == "someone"
+
+
+@pytest.mark.parametrize("emptied", [[], [UNUSABLE["another curve"]]], ids=["no key", "no usable key"])
+async def test_an_emptied_set_ends_the_keys_that_were_in_it(
+    verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emptied: list[Any]
+) -> None:
+    """So an issuer ends all tokens at once."""
+    later = watch(monkeypatch)
+    seen = token()
+    await verifier.verify(seen)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": emptied}))
+    later(301)
+    await verifier.verify(token(sub="nobody waits for the fetch"))
+    await fetched(verifier)
+    for refused in (seen, token(sub="another"), unnamed(KEY, "ES256")):
+        with pytest.raises(Problem) as problem:
+            await verifier.verify(refused)
+        assert problem.value.status == 401
+
+
+def unnamed(key: Any, alg: str) -> str:
+    """A token whose header names no key."""
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "someone",
+        "exp": int(time.time()) + 60,
+        "company": "kauppa",
+    }
+    return jwt.encode({"alg": alg}, claims, key, algorithms=[alg])
