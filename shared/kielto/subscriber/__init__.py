@@ -10,9 +10,11 @@ Needs aiokafka, pydantic, phonenumbers and email-validator; `PostgresStore` also
 
 from typing import TYPE_CHECKING, Any
 
+from kielto.errors import KieltoError
 from kielto.events.words import Act, Channel, Mode, Purpose, Reach
 from kielto.subscriber.memory import MemoryStore
 from kielto.subscriber.questions import Answer, Question, Reason
+from kielto.subscriber.spool import SpoolInUseError
 from kielto.subscriber.store import Store, StoreError
 from kielto.subscriber.subscriber import Subscriber
 
@@ -26,6 +28,7 @@ __all__ = [
     "Channel",
     "Clearance",
     "Cleared",
+    "KieltoError",
     "MemoryStore",
     "Mode",
     "PostgresStore",
@@ -33,6 +36,7 @@ __all__ = [
     "Question",
     "Reach",
     "Reason",
+    "SpoolInUseError",
     "Store",
     "StoreError",
     "Subscriber",

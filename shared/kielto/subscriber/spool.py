@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from kielto.errors import KieltoError
 from kielto.events.messages import Decision
 from kielto.subscriber.denials import OTHER_CONTENT, Sent
+from kielto.subscriber.lock import FileLock
 from kielto.subscriber.store import Mark
 
 _LAYOUT = """
@@ -31,6 +33,16 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
+class SpoolInUseError(KieltoError):
+    """Another process has the spool, or another subscriber of this one."""
+
+
+_IN_USE = (
+    "{path}: another process or subscriber has this spool. Two on one spool would count as one instance, and one of "
+    "them would be taken to have applied what only the other has: give each a spool and a store of its own."
+)
+
+
 class Spooled(NamedTuple):
     seq: int
     key: str
@@ -42,11 +54,24 @@ class Spooled(NamedTuple):
 
 class Spool:
     """Every call but `acknowledging` writes and syncs before it returns, so call it from a thread. Thread-safe;
-    one process at a time.
+    one process at a time, which holds a lock on `<path>.lock`. Raises SpoolInUseError, and OSError or sqlite3.Error
+    when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        try:
+            self._held = FileLock(path.with_name(path.name + ".lock"))
+        except BlockingIOError:
+            raise SpoolInUseError(_IN_USE.format(path=path)) from None
+        try:
+            self._open(path)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _open(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # decisions hold digests and evidence
         self._lock = threading.Lock()
         self._db = _connect(path, "FULL")  # the write-ahead log is synced at every commit
@@ -58,6 +83,7 @@ class Spool:
         """The same decision twice is one. Raises ValueError when its id is that of another one."""
         row = (str(decision.id), key, decision.model_dump_json(exclude_defaults=True), traceparent)
         insert = "INSERT INTO decisions (id, key, decision, traceparent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        self._must_hold()
         with self._lock:
             if self._db.execute(insert, row).rowcount:
                 return
@@ -105,10 +131,19 @@ class Spool:
         generation, commits = text.split()
         return Mark(UUID(generation), int(commits))
 
+    def is_waiting(self, decision: UUID) -> bool:
+        """Whether it is here and the broker does not have it yet."""
+        return bool(self._read("WHERE id = ? AND topic_id IS NULL", str(decision)))
+
     def close(self) -> None:
         with self._lock:
             self._notes.close()
             self._db.close()
+        self._held.close()
+
+    def _must_hold(self) -> None:
+        if not self._held.held:
+            raise SpoolInUseError(_IN_USE.format(path=self._path))
 
     def _note(self, name: str) -> str | None:
         with self._lock:
@@ -116,6 +151,7 @@ class Spool:
         return None if row is None else str(row[0])
 
     def _run(self, sql: str, *values: object) -> None:
+        self._must_hold()
         with self._lock:
             self._db.execute(sql, values)
 

@@ -3,6 +3,7 @@ broker has them.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from typing import Any
@@ -40,6 +41,7 @@ class Submitting:
         self._security = security
         self._bootstrap, self._party, self._topic = bootstrap, party, topic
         self._spool, self._denials = spool, denials
+        self._noted = asyncio.Condition()
         self._waiting = asyncio.Event()
         self._waiting.set()
 
@@ -76,6 +78,20 @@ class Submitting:
         said = decision.subject.number or decision.subject.point
         return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
 
+    async def sent(self, decision: UUID) -> None:
+        """Returns when the broker has it; at once when it is not in the spool."""
+        async with self._noted:
+            while await asyncio.to_thread(self._spool.is_waiting, decision):
+                await self._noted.wait()
+
+    async def flush(self, seconds: float) -> list[UUID]:
+        """Waits until the broker has all decisions, but no longer than that; the ids of those that it does not have."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._noted:
+                while await asyncio.to_thread(self._spool.waiting, 1):
+                    await self._noted.wait()
+        return [spooled.decision.id for spooled in await asyncio.to_thread(self._spool.waiting, -1)]
+
     async def run(self) -> None:
         telling = Telling(log)
         while True:
@@ -107,6 +123,8 @@ class Submitting:
                 return
             for spooled, (partition, offset) in zip(batch, places, strict=True):
                 await self._note(spooled.decision, Sent(topic_id, partition, offset))
+            async with self._noted:
+                self._noted.notify_all()
 
     async def _send(self, producer: Any, spooled: Spooled) -> tuple[int, int]:
         decision = spooled.decision

@@ -44,7 +44,8 @@ class Subscriber:
     `PostgresStore`, one for each instance. `spool`: a file on a disk that lasts, needed for `submit` and
     good for proof. `stale_seconds`: the gate shuts when the view is older; at least three beats. `country`
     (ISO 3166 alpha-2) reads phone numbers without a country code. `instance`: this installation's id; kept
-    in the spool by default. `security`: TLS and SASL, where the brokers ask for them.
+    in the spool by default. `security`: TLS and SASL, where the brokers ask for them. `flush_seconds`: so long
+    leaving waits at most for decisions to be sent; what is left is in `unsent`, and logged.
 
     Use it as an asynchronous context manager. It starts at once, whether Kafka and the store are there or
     not; until it has read everything, and whenever it is not sure that it has, `may` says no.
@@ -64,13 +65,16 @@ class Subscriber:
         instance: UUID | None = None,
         security: Security = CLEAR,
         clearance: "Clearance | None" = None,
+        flush_seconds: float = 10.0,
     ) -> None:
         self._security = security
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
         self._whose = Party(party, dict(point_keys), country)
         self._instance, self._spool_path = instance, spool
-        self._clearance = clearance
+        self._clearance, self._flush_seconds = clearance, flush_seconds
+        self.unsent: list[UUID] = []
+        """After leaving: ids of decisions that the broker does not have. They wait in the spool for the next start."""
         self.answers: Counter[Reason] = Counter()
         """How often `may` gave each reason."""
         self._spool: Spool | None = None
@@ -82,7 +86,7 @@ class Subscriber:
         self._refused: StoreError | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises OSError or sqlite3.Error when the spool cannot be used."""
+        """Raises SpoolInUseError, and OSError or sqlite3.Error when the spool cannot be used."""
         if self._spool_path is not None:
             self._spool = await asyncio.to_thread(Spool, self._spool_path)
             self._instance = self._instance or await asyncio.to_thread(self._spool.instance)
@@ -99,6 +103,22 @@ class Subscriber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            await self._flush()
+        finally:
+            await self._close()
+
+    async def _flush(self) -> None:
+        if self._submitting is None:
+            return
+        self.unsent = await self._submitting.flush(self._flush_seconds)
+        if self.unsent:
+            log.warning(
+                "%d decisions are not sent; they wait in the spool, and are sent at the next start",
+                len(self.unsent),
+            )
+
+    async def _close(self) -> None:
         self._gate = None
         for task in self._tasks:
             task.cancel()
@@ -209,6 +229,14 @@ class Subscriber:
         key, decision = decide(self._whose, said, customer, number, email, phone)
         await self._submitting.submit(key, decision, traceparent)
         return decision.id
+
+    async def sent(self, decision: UUID) -> None:
+        """Returns when the broker has the decision, by the id that `submit` returned; at once when it is not in the
+        spool. Raises ValueError when there is no spool.
+        """
+        if self._submitting is None:
+            raise ValueError("spool: submit needs a file to keep decisions in")
+        await self._submitting.sent(decision)
 
     # -- running
 

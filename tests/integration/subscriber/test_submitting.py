@@ -10,7 +10,7 @@ from deploy.local.kafka import Kafka
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.topics import Lane, decisions
 from kielto.events.words import Act, PointKind
-from kielto.subscriber import MemoryStore, Question, Reason, Subscriber
+from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import POINT_KEY, by_address, by_id, customer, open_with
 from tests.integration.subscriber.relay import Relay, new_party
@@ -159,7 +159,7 @@ async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: P
     def subscriber() -> Subscriber:
         return Subscriber(
             subscriber="crm", party=party, bootstrap=kafka.bootstrap, point_keys={1: POINT_KEY},
-            store=MemoryStore(), spool=tmp_path / "spool", stale_seconds=3.0,
+            store=MemoryStore(), spool=tmp_path / "spool", stale_seconds=3.0, flush_seconds=0.5,
         )  # fmt: skip
 
     question = Question("own_marketing", "email", customer=hexes("a"))
@@ -167,7 +167,7 @@ async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: P
     async with subscriber() as kielto:
         first = await kielto.submit("ban", customer=hexes("a"))
         assert not kielto.may(question)
-        await asyncio.sleep(0.5)
+    assert kielto.unsent == [first]
     async with subscriber() as kielto:
         second = await kielto.submit("opt_out", customer=hexes("a"))
         await asyncio.to_thread(kafka.start)
@@ -182,3 +182,52 @@ async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: P
             await asyncio.to_thread(kafka.start)
             assert await sent(relay, 3) == [str(first), str(second), str(third)]
             await until(lambda: kielto.may(by_id("b")).detail == SUBMITTED, 30)
+
+
+async def test_leaving_waits_until_all_is_sent(relay: Relay, follow: Follow) -> None:
+    """A program that takes a ban and ends has told the group of it."""
+    async with follow() as kielto:
+        said = [await kielto.submit("ban", number=str(n)) for n in range(20)]
+    assert kielto.unsent == []
+    assert {d.id for d in await relay.decided()} == set(said)
+
+
+async def test_leaving_after_an_error_sends_too(relay: Relay, follow: Follow) -> None:
+    async def program() -> None:
+        async with follow() as kielto:
+            await kielto.submit("ban", number="1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await program()
+    assert len(await relay.decided()) == 1
+
+
+async def test_what_could_not_be_sent_is_told(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
+    """No longer than `flush_seconds`; the decision is on disk."""
+    async with follow(bootstrap="127.0.0.1:9", flush_seconds=0.3) as kielto:
+        ident = await kielto.submit("ban", number="1")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await kielto.sent(ident)
+    assert kielto.unsent == [ident]
+    assert "1 decisions are not sent" in caplog.text
+
+
+async def test_waiting_for_one_decision(relay: Relay, follow: Follow) -> None:
+    async with follow() as kielto:
+        no = await kielto.submit("ban", number="1")
+        await kielto.sent(no)
+        assert [d.id for d in await relay.decided()] == [no]
+        yes = await kielto.submit("consent", number="1", purposes=["own_marketing"], channels=["email"])
+        await kielto.sent(yes)
+        await kielto.sent(yes)
+        assert [d.id for d in await relay.decided()] == [no, yes]
+
+
+async def test_two_subscribers_on_one_spool_are_refused(follow: Follow) -> None:
+    async with follow() as kielto:
+        with pytest.raises(SpoolInUseError):
+            async with follow(store=MemoryStore()):
+                raise AssertionError
+        await kielto.submit("ban", number="1")

@@ -1,5 +1,6 @@
 """Decisions on disk: in order, once, until they have ended; and what vouches for a store."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -8,11 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kielto import KieltoError
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act
 from kielto.subscriber.denials import Sent
 from kielto.subscriber.session import _vouched
-from kielto.subscriber.spool import Spool
+from kielto.subscriber.spool import Spool, SpoolInUseError
 from kielto.subscriber.store import Mark
 from tests.unit.subscriber.logs import NOW, hexes
 
@@ -109,3 +111,74 @@ async def test_what_vouches_for_a_stores_contents(path: Path) -> None:
     assert await _vouched(spool, Mark(generation, 6))
     assert not await _vouched(spool, Mark(generation, 4))  # a backup from before what was acknowledged
     assert not await _vouched(spool, Mark(uuid4(), 6))
+
+
+HOLDER = (
+    "import sys, time; from pathlib import Path; from kielto.subscriber.spool import Spool;"
+    "spool = Spool(Path(sys.argv[1])); print(spool.instance(), flush=True); time.sleep(60)"
+)
+
+
+def test_a_spool_that_another_process_has_is_refused_until_it_is_killed(path: Path) -> None:
+    """Two processes on one spool would be one instance, which has *applied* what only one of them has."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    env = {"PYTHONPATH": str(Path(__file__).parents[3] / "shared")}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        instance = UUID(holder.stdout.readline().strip())
+        with pytest.raises(SpoolInUseError, match=r"give each a spool") as refused:
+            Spool(path)
+        assert isinstance(refused.value, KieltoError)
+        assert str(path) in str(refused.value)
+        holder.kill()
+        holder.wait(10)
+    assert Spool(path).instance() == instance
+
+
+def test_a_second_subscriber_of_the_same_process_is_refused(path: Path) -> None:
+    spool = Spool(path)
+    with pytest.raises(SpoolInUseError):
+        Spool(path)
+    spool.add("k", decision("a"), None)  # the first one is none the worse
+    spool.close()
+    assert len(Spool(path).waiting()) == 1
+
+
+def test_a_file_that_cannot_be_opened_leaves_no_lock(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("this is no database" * 100)
+    for _ in range(2):
+        with pytest.raises(sqlite3.Error):
+            Spool(path)
+    path.unlink()
+    Spool(path).close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_a_forked_process_neither_writes_to_the_spool_nor_keeps_it(path: Path) -> None:
+    spool = Spool(path)
+    end, begin = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            spool.add("k", decision("a"), None)
+        except SpoolInUseError:
+            os.read(end, 1)  # it lives on for longer than its parent has the spool
+            os._exit(7)
+        os._exit(0)
+    spool.close()
+    again = Spool(path)
+    assert again.waiting() == []
+    os.write(begin, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    os.close(end)
+    os.close(begin)
+
+
+def test_whether_one_is_waiting(path: Path) -> None:
+    spool, said = Spool(path), decision("a")
+    assert not spool.is_waiting(said.id)
+    spool.add("k", said, None)
+    assert spool.is_waiting(said.id)
+    spool.sent(said, Sent(UUID(int=4), 3, 17))
+    assert not spool.is_waiting(said.id)
