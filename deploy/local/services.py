@@ -11,6 +11,7 @@ from typing import Self
 from deploy.local import keys, ports, token
 from deploy.local.paths import ROOT
 from deploy.local.processes import Process
+from deploy.local.progress import LocalError
 from deploy.local.stack import Stack
 from kielto import group
 
@@ -38,7 +39,10 @@ class Services:
     ) -> None:
         self.folder, self.group_file, self.beat_seconds = folder, group_file, beat_seconds
         self.stack, self._setup = stack, setup
-        self.group = group.load(group_file, beat_seconds)
+        try:
+            self.group = group.load(group_file, beat_seconds)
+        except group.GroupError as error:
+            raise LocalError(str(error)) from None
         self.keys_folder = folder / "keys"
         self.ports = {name: (wanted_ports or {}).get(name) or ports.free_port() for name in modules}
         self.dsns: dict[str, str] = {}

@@ -3,15 +3,26 @@
 The one source for topics, keys, deadlines and whom a decision can name. `revision` rises with every change.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kielto.events.base import Ident
 from kielto.events.topics import Topic, all_topics
+from kielto.placeholders import is_placeholder
+from kielto.validation import field_rules
 
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
@@ -26,8 +37,15 @@ class _Model(BaseModel):
 
 class Controller(_Model):
     name: str
-    business_id: str
+    business_id: str = Field(description="The group's own; no customer's.")
     contact: str
+
+    @field_validator("business_id")
+    @classmethod
+    def _nobodys(cls, text: str) -> str:
+        if is_placeholder("".join(c for c in text if c.isdigit())[:7]):
+            raise ValueError("is a placeholder: give the group's own business id")
+        return text
 
 
 class Company(_Model):
@@ -76,26 +94,29 @@ class Group(_Model):
 
     @model_validator(mode="after")
     def _references(self) -> "Group":
-        for what, ids in (
-            ("companies", [c.id for c in self.companies]),
-            ("partners", [p.id for p in self.partners]),
-            ("processors", [p.id for p in self.processors]),
-            ("subscribers", [s.id for s in self.subscribers]),
-        ):
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"{what}: ids are unique")
+        if problems := [*self._repeated(), *self._unknown()]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _repeated(self) -> Iterator[str]:
+        for what in ("companies", "partners", "processors", "subscribers"):
+            ids = [x.id for x in getattr(self, what)]
+            for ident in sorted({i for i in ids if ids.count(i) > 1}):
+                yield f"{what}: ids are unique, and {ident} stands there twice"
+
+    def _unknown(self) -> Iterator[str]:
+        """References that do not resolve, and times that contradict each other."""
         for partner in self.partners:
-            if unknown := set(partner.of) - set(self.company_ids):
-                raise ValueError(f"partners.{partner.id}.of: unknown company {min(unknown)}")
+            for company in sorted(set(partner.of) - set(self.company_ids)):
+                yield f"partners.{partner.id}.of: unknown company {company}"
         for processor in self.processors:
-            if unknown := set(processor.acts_for) - set(self.company_ids):
-                raise ValueError(f"processors.{processor.id}.acts_for: unknown company {min(unknown)}")
+            for company in sorted(set(processor.acts_for) - set(self.company_ids)):
+                yield f"processors.{processor.id}.acts_for: unknown company {company}"
         for subscriber in self.subscribers:
             if subscriber.party not in self.parties:
-                raise ValueError(f"subscribers.{subscriber.id}.party: unknown {subscriber.party}")
+                yield f"subscribers.{subscriber.id}.party: unknown {subscriber.party}"
             if subscriber.stale_seconds < 3 * self.beat_seconds:
-                raise ValueError(f"subscribers.{subscriber.id}.stale_seconds: is at least three beats")
-        return self
+                yield f"subscribers.{subscriber.id}.stale_seconds: is at least three beats"
 
     @cached_property
     def company_ids(self) -> tuple[str, ...]:
@@ -129,14 +150,31 @@ def _missing(ident: str) -> Company:
 
 
 def load(path: Path, beat_seconds: float | None = None) -> Group:
-    """Read `group.yaml`; `beat_seconds` overrides its own (demo and tests). Raises GroupError."""
+    """Read `group.yaml`; `beat_seconds` overrides its own (demo and tests). Raises GroupError, with a line for
+    each problem.
+    """
+    raw = _read(path)
+    if not isinstance(raw, dict):
+        raise GroupError(f"{path}: is a mapping with revision, controller, companies and subscribers")
+    if beat_seconds is not None:
+        raw["beat_seconds"] = beat_seconds
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if beat_seconds is not None and isinstance(raw, dict):
-            raw["beat_seconds"] = beat_seconds
         return Group.model_validate(raw)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(str(x) for x in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise GroupError(f"{path}: " + "; ".join(lines)) from error
+        told = [line for found in field_rules(error) for line in _lines(*found)]
+        raise GroupError("\n".join(f"{path}: {line}" for line in told)) from None
+
+
+def _read(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise GroupError(f"{path}: is no YAML{place}: {error.problem}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from None
+
+
+def _lines(field: str, rule: str) -> list[str]:
+    """The rules about the whole file name their fields themselves, a line each."""
+    return [f"{field}: {line}" if field else line for line in rule.splitlines()]

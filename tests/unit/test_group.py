@@ -15,7 +15,7 @@ def raw() -> dict[str, Any]:
     """A small valid group, to be broken by one change at a time."""
     return {
         "revision": 1,
-        "controller": {"name": "G", "business_id": "0000000-0", "contact": "a@example.com"},
+        "controller": {"name": "G", "business_id": "9912345-6", "contact": "a@example.com"},
         "companies": [{"id": c, "name": c, "product_groups": ["x"]} for c in ("a", "b")],
         "partners": [{"id": "p", "name": "P", "of": ["a"]}],
         "processors": [{"id": "q", "name": "Q", "acts_for": ["b"], "task": "printing"}],
@@ -86,14 +86,14 @@ def broken(path: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("revision", 0, "revision: Input should be greater than or equal to 1"),
-        ("companies", [], "companies: Tuple should have at least 1 item"),
+        ("revision", 0, "revision: is at least 1"),
+        ("companies", [], "companies: has at least 1 items"),
         ("companies.1.id", "a", "companies: ids are unique"),
-        ("companies.0.id", "A", "companies.0.id: String should match pattern"),
-        ("companies.0.id", "a.b", "companies.0.id: String should match pattern"),
+        ("companies.0.id", "A", "companies.0.id: has characters or a form that this field does not take"),
+        ("companies.0.id", "a.b", "companies.0.id: has characters or a form that this field does not take"),
         ("companies.0.country", "fi", "companies.0.country"),
         ("companies.0.product_groups", [], "companies.0.product_groups"),
-        ("companies.0.colour", "red", "companies.0.colour: Extra inputs are not permitted"),
+        ("companies.0.colour", "red", "companies.0.colour: is no known field"),
         ("partners", [{"id": "p", "name": "P", "of": ["a"]}] * 2, "partners: ids are unique"),
         ("partners.0.of", ["nobody"], "partners.p.of: unknown company nobody"),
         ("partners.0.of", [], "partners.0.of"),
@@ -102,13 +102,20 @@ def broken(path: str, value: Any) -> Any:
         ("subscribers.1.id", "a-crm", "subscribers: ids are unique"),
         ("subscribers.0.party", "company.nobody", "subscribers.a-crm.party: unknown company.nobody"),
         ("subscribers.0.party", "partner.a", "subscribers.a-crm.party: unknown partner.a"),
-        ("subscribers.0.party", "a", "subscribers.0.party: String should match pattern"),
-        ("subscribers.0.stale_seconds", 29.9, "subscribers.a-crm.stale_seconds: is at least three beats"),
         (
-            "subscribers.0.stale_seconds",
-            float("inf"),
-            "subscribers.0.stale_seconds: Input should be a finite number",
+            "subscribers.0.party",
+            "a",
+            "subscribers.0.party: has characters or a form that this field does not take",
         ),
+        ("subscribers.0.stale_seconds", 29.9, "subscribers.a-crm.stale_seconds: is at least three beats"),
+        ("subscribers.0.stale_seconds", float("inf"), "subscribers.0.stale_seconds: is a finite number"),
+        ("controller.business_id", "0000000-0", "controller.business_id: is a placeholder"),
+        ("controller.business_id", "FI 3333333-9", "controller.business_id: is a placeholder"),
+        ("controller.business_id", "1234567-1", "controller.business_id: is a placeholder"),
+        ("controller.business_id", "-", "controller.business_id: is a placeholder"),
+        ("controller", [], "controller: is an object"),
+        ("companies", 5, "companies: is a list"),
+        ("companies.0.name", {}, "companies.0.name: is text"),
         ("subscribers.0.deadline_seconds", 0, "subscribers.0.deadline_seconds"),
         ("beat_seconds", 0, "beat_seconds"),
         ("beat_seconds", float("nan"), "beat_seconds"),
@@ -126,7 +133,20 @@ def test_a_slower_beat_is_held_against_the_stale_times(tmp_path: Path) -> None:
         load(path, beat_seconds=11)
 
 
-@pytest.mark.parametrize("content", [b"", b"- a\n", b"a: [", b"\xff\xfe\xff", b"a: 1\n\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- a\n",
+        b"5",
+        b"a: [",
+        b"\xff\xfe\xff",
+        b"a: 1\n\x00",
+        b"revision: 2026-13-45",
+        b"? [a]\n: 1",
+        b"[" * 5000,
+    ],
+)
 def test_a_file_that_is_no_group_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "group.yaml"
     path.write_bytes(content)
@@ -143,3 +163,25 @@ def test_a_group_does_not_change_under_its_readers(tmp_path: Path) -> None:
     group: Group = load(written(tmp_path, raw()))
     with pytest.raises(ValueError, match="frozen"):
         group.revision = 2  # type: ignore[misc]
+
+
+def test_each_problem_is_one_plain_line(tmp_path: Path) -> None:
+    """Whoever edits the file by hand meets all its mistakes at once, and nothing of Python or pydantic."""
+    content = broken("revision", "one") | {"colour": "red", "companies": "none"}
+    path = written(tmp_path, content)
+    with pytest.raises(GroupError) as caught:
+        load(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}: revision: is a whole number",
+        f"{path}: companies: is a list",
+        f"{path}: colour: is no known field",
+    ]
+    twice = broken("companies.1.id", "a") | {"partners": [{"id": "p", "name": "P", "of": ["x", "y"]}]}
+    with pytest.raises(GroupError) as caught:
+        load(written(tmp_path, twice))
+    assert [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()] == [
+        "companies: ids are unique, and a stands there twice",
+        "partners.p.of: unknown company x",
+        "partners.p.of: unknown company y",
+        "processors.q.acts_for: unknown company b",
+    ]

@@ -96,10 +96,10 @@ def _points(
 
     Nobody is shown an address under a safety ban, so a list without any address takes none away.
     """
-    wanted = {(p.kind, p.value): p for p in given}
+    wanted = {p.key: p for p in given}
     hidden = old.safety_ban and not any(p.kind is PointKind.POST for p in given)
     for point in old.points:
-        draft = wanted.pop((point.kind, point.value), None)
+        draft = wanted.pop(point.key, None)
         if draft is not None:
             yield _restated(point, draft, speaker)
         elif hidden and point.kind is PointKind.POST:

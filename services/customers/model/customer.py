@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
+from kielto.events.digests import normalise
 from kielto.events.words import PointKind, Recipient
 
 
@@ -23,7 +24,8 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A contact point. `value` is normalised (`kielto.events.digests`; addresses: `addresses`).
+    """A contact point. `value` is as it is used: a phone number in E.164, an e-mail address as written, a postal
+    address as `addresses` makes it.
 
     `holders` are those who state it, company ids and `GROUP`: it is gone when none does any more, so that one
     company's import does not take away what another one knows.
@@ -35,6 +37,15 @@ class Point:
     role_address: bool = False
     sales: tuple[Sale, ...] = ()
     holders: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[PointKind, str]:
+        return point_key(self.kind, self.value)
+
+
+def point_key(kind: PointKind, value: str) -> tuple[PointKind, str]:
+    """Equal for two spellings of one contact point. Raises InvalidContactPoint."""
+    return kind, normalise(kind, value) if kind is PointKind.EMAIL else value
 
 
 GROUP = "group"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
 from kielto.group import Group
-from services.customers.model.customer import GROUP, Duty, Sale
+from services.customers.model.customer import GROUP, Duty, Sale, point_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class DraftPoint:
     value: str
     role_address: bool | None = None
     sales: tuple[Sale, ...] | None = None
+
+    @property
+    def key(self) -> tuple[PointKind, str]:
+        return point_key(self.kind, self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu, ytunnus
 
+from kielto.placeholders import is_placeholder
+
 _CENTURIES = {"+": 1800, **dict.fromkeys("-YXWVU", 1900), **dict.fromkeys("ABCDEF", 2000)}
 
 
@@ -29,6 +31,8 @@ def identity_code(text: str, today: date) -> IdentityCode:
         code = hetu.validate(text, allow_temporary=True)
     except ValidationError:
         raise InvalidIdentifier("is no henkilötunnus (form, birth date or check character)") from None
+    if is_placeholder(code[:6] + code[7:10]):
+        raise InvalidIdentifier("is a placeholder, and nobody's identity code")
     birth = date(_CENTURIES[code[6]] + int(code[4:6]), int(code[2:4]), int(code[:2]))
     if birth > today:
         raise InvalidIdentifier("has a birth date in the future")
@@ -36,9 +40,14 @@ def identity_code(text: str, today: date) -> IdentityCode:
 
 
 def business_id(text: str) -> str:
-    """A Y-tunnus as `1234567-8`. Old ones of six digits get their leading zero."""
+    """A Y-tunnus as `1234567-8`. Old ones of six digits get their leading zero. Under a placeholder strangers would
+    be one customer for ever: it is refused.
+    """
     try:
         digits = ytunnus.compact(text)
-        return str(ytunnus.format(ytunnus.validate(digits.zfill(8) if len(digits) == 7 else digits)))
+        read = str(ytunnus.format(ytunnus.validate(digits.zfill(8) if len(digits) == 7 else digits)))
     except ValidationError:
         raise InvalidIdentifier("is no Y-tunnus (form or check digit)") from None
+    if is_placeholder(read[:7]):
+        raise InvalidIdentifier("is a placeholder, and nobody's Y-tunnus")
+    return read

@@ -55,9 +55,9 @@ def _differences(one: Customer, other: Customer) -> Iterable[Problem]:
 
 def _points(survivor: Customer, duplicate: Customer) -> Iterable[Point]:
     """An address of both is one contact point, known from both. Of a task only where both say so."""
-    moved = {(p.kind, p.value): p for p in duplicate.points}
+    moved = {p.key: p for p in duplicate.points}
     for point in survivor.points:
-        same = moved.pop((point.kind, point.value), None)
+        same = moved.pop(point.key, None)
         yield _joined(point, same) if same else point
     yield from moved.values()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
-from kielto.events.digests import digest
+from kielto.events.digests import digest, digest_of
 from kielto.events.records import (
     CompanyCustomer,
     CustomerPoint,
@@ -45,7 +45,7 @@ def record(customer: Customer, seal: Callable[[bytes], str]) -> CustomerRecord:
             CustomerPoint(
                 id=p.id,
                 kind_of=p.kind,
-                digest=None if p.kind is PointKind.POST else seal(digest(p.kind, p.value)),
+                digest=None if p.kind is PointKind.POST else seal(digest_of(p.kind, p.value)),
                 role_address=p.role_address,
                 sales=tuple(
                     SaleOf(
@@ -112,7 +112,7 @@ def _named(point: Point, party: str, keys: PartyKeys) -> NamedPoint:
     if point.kind is PointKind.POST:
         value = addresses.as_lines(point.value)
         return NamedPoint(point=keys.pairwise(party, point.id), channel_kind=point.kind, value=value)
-    hashed = keys.point(party, digest(point.kind, point.value))
+    hashed = keys.point(party, digest_of(point.kind, point.value))
     return NamedPoint(point=hashed, channel_kind=point.kind, value=point.value)
 
 

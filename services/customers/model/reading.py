@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.emails import written
 from kielto.events.words import PointKind
 from services.customers.model import addresses, identifiers
 from services.customers.model.customer import Duty, Sale
@@ -104,10 +105,13 @@ class _Reading:
         if self.given.business_id is None:
             return None
         try:
-            return identifiers.business_id(self.given.business_id)
+            read = identifiers.business_id(self.given.business_id)
         except identifiers.InvalidIdentifier as error:
             self._problem("business_id", str(error))
             return None
+        if read == self.terms.group.controller.business_id:
+            self._problem("business_id", "is the group's own, and no customer's")
+        return read
 
     def _known_company(self, field: str, company: str, own_only: str | None) -> bool:
         if company not in self.terms.group.company_ids:
@@ -158,7 +162,8 @@ class _Reading:
             sales = self._sales(f"points.{i}.sales", given)
             if value is not None:
                 # The same address given twice is one contact point; the later one counts.
-                points[given.kind, value] = DraftPoint(given.kind, value, given.role_address, sales)
+                point = DraftPoint(given.kind, value, given.role_address, sales)
+                points[point.key] = point
         return tuple(points.values())
 
     def _country(self, customerships: tuple[GivenCustomership, ...]) -> str:
@@ -177,7 +182,8 @@ class _Reading:
         try:
             if given.address:
                 return addresses.to_text(given.address)
-            return normalise(given.kind, given.value or "", country)
+            read = normalise(given.kind, given.value or "", country)
+            return written(given.value or "") if given.kind is PointKind.EMAIL else read
         except addresses.InvalidAddress as error:
             field, _, rule = str(error).partition(": ")
             self._problem(f"{path}.address.{field}", rule)

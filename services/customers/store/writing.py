@@ -172,7 +172,7 @@ async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: di
             if point.id not in before:
                 key = data_keys[write.new.id]
                 sealed = key.encrypt(point.value, context("point", point.id))
-                blind = keys.blind_index(point.kind, point.value)
+                blind = keys.blind_index(*point.key)
                 added.append((point.id, write.new.id, point.kind, sealed, blind, *_claims(point)))
             elif point != before[point.id]:
                 changed.append((point.id, *_claims(point)))

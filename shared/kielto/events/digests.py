@@ -13,11 +13,12 @@ import hmac
 import re
 import unicodedata
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
-
+from kielto.events.emails import NotAnEmail, email
+from kielto.events.phones import NotAPhone, e164, phone
 from kielto.events.words import PointKind
 
+_NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
+"""What programs export where there is no value; so does a number of zeros or of no letter and no digit."""
 _COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -26,44 +27,29 @@ class InvalidContactPoint(ValueError):
 
 
 def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
-    """The one spelling under which a contact point is digested.
+    """The one spelling under which a contact point is digested (docs/contract/normalisation.md).
 
     `country` (ISO 3166 alpha-2) reads phone numbers without a country code: the address's country, else the
     company's. A number is kept when merely *possible*, since numbering plans change faster than libraries.
-    An e-mail address is lower-cased as a whole and its domain decoded: spellings of one mailbox that differ
-    in case or in the domain's encoding are one. A customer number is `<company>:<number>`, the number in
-    compatibility form (NFKC), upper case, without white space.
+    Spellings of one mailbox are one, and any address is taken that mail may go to. A customer number is
+    `<company>:<number>`, the number in compatibility form (NFKC), upper case, without white space.
+    Placeholders are refused: under one, strangers would be one person.
     """
     text = value.strip()
     if not text or len(text) > 320:
         raise InvalidContactPoint(f"{kind}: has 1 to 320 characters")
-    match kind:
-        case PointKind.EMAIL:
-            return _email(text)
-        case PointKind.PHONE:
-            return _phone(text, country)
-        case PointKind.NUMBER:
-            return _number(text)
-        case PointKind.POST:
-            raise InvalidContactPoint("post: an address has no digest; name its id")
-
-
-def _email(text: str) -> str:
     try:
-        parts = validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
-        raise InvalidContactPoint("email: is no address by RFC 5321") from None
-    return unicodedata.normalize("NFC", parts.normalized.lower())
-
-
-def _phone(text: str, country: str) -> str:
-    try:
-        number = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        raise InvalidContactPoint("phone: is no phone number (ITU-T E.164)") from None
-    if not phonenumbers.is_possible_number(number):
-        raise InvalidContactPoint("phone: has an impossible length for its country (ITU-T E.164)")
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        match kind:
+            case PointKind.EMAIL:
+                return email(text)
+            case PointKind.PHONE:
+                return e164(phone(text, country))
+            case PointKind.NUMBER:
+                return _number(text)
+            case PointKind.POST:
+                raise InvalidContactPoint("post: an address has no digest; name its id")
+    except (NotAnEmail, NotAPhone) as error:
+        raise InvalidContactPoint(f"{kind}: {error}") from None
 
 
 def _number(text: str) -> str:
@@ -73,6 +59,8 @@ def _number(text: str) -> str:
     number = unicodedata.normalize("NFKC", number.upper())
     if not (_COMPANY.fullmatch(company) and number and number.isprintable()):
         raise InvalidContactPoint("number: is <company>:<customer number>")
+    if number in _NO_NUMBERS or not any(c.isalnum() and c != "0" for c in number):
+        raise InvalidContactPoint("number: is a placeholder, and nobody's number")
     return f"{company}:{number}"
 
 

@@ -16,11 +16,9 @@ from kielto.service.edge import response
 from kielto.service.epoch import NotClaimed
 from kielto.service.idempotency import Repeated, replay
 from kielto.service.problems import FieldError, Problem
+from kielto.validation import field_rules
 
 log = structlog.get_logger(__name__)
-
-_OWN_WORDS = {"uuid_parsing": "is a UUID", "json_invalid": "is JSON", "missing": "is required"}
-"""For pydantic's messages that may quote a part of the value, or that read badly."""
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -61,19 +59,15 @@ async def _repeated(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(_place(found), _words(found)) for found in error.errors()[:20]]
+    errors = [FieldError(*told) for told in field_rules(map(_placed, error.errors()))]
     problem = Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
     return response(problem, request.url.path)
 
 
-def _place(found: dict[str, Any]) -> str:
+def _placed(found: dict[str, Any]) -> dict[str, Any]:
     """`body.points.0.kind` as `points.0.kind`; of broken JSON only that it was the body."""
-    names = [str(part) for part in found["loc"]]
-    return "body" if found["type"] == "json_invalid" else ".".join(names[1:] or names)
-
-
-def _words(found: dict[str, Any]) -> str:
-    return _OWN_WORDS.get(found["type"], str(found["msg"]).removeprefix("Value error, "))
+    loc = found["loc"]
+    return {**found, "loc": loc[:1] if found["type"] == "json_invalid" else loc[1:] or loc}
 
 
 async def _http(request: Request, error: Exception) -> Response:

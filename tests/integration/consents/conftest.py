@@ -17,7 +17,7 @@ from tests.integration.consents.world import World
 MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
 GROUP = Group(
     revision=1,
-    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    controller=Controller(name="x", business_id="9912345-6", contact="x"),
     companies=(
         Company(id="kauppa", name="Kauppa", product_groups=("groceries", "household")),
         Company(id="sahko", name="Sahko", product_groups=("electricity",)),

@@ -133,6 +133,7 @@ async def test_one_sent_to_a_topic_that_is_gone_is_sent_again(
         ({"customer": "secret"}, ValueError),
         ({"email": "secret"}, InvalidContactPoint),
         ({"phone": ""}, InvalidContactPoint),
+        ({"phone": "0405550002 secret"}, InvalidContactPoint),
         ({"number": "1", "reach": "secret"}, ValueError),
         ({"number": "1", "evidence": "secret " * 1000}, ValueError),
     ],

@@ -22,7 +22,7 @@ from tests.unit.events.strategies import events
 
 GROUP = Group(
     revision=1,
-    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    controller=Controller(name="x", business_id="9912345-6", contact="x"),
     companies=(
         Company(id="kauppa", name="Kauppa", product_groups=("food",)),
         Company(id="sahko", name="Sahko", product_groups=("food",)),

@@ -69,3 +69,18 @@ def test_a_business_id_has_one_spelling() -> None:
 def test_what_is_no_business_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidIdentifier):
         business_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0000000-0", "00000000", "FI 0000000-0", "3333333-8", "9999999-2", "1234567-1", "0123456-2"]
+)
+def test_a_placeholder_is_no_business_id(text: str) -> None:
+    """Whoever exports one where there is none would join all those customers for ever."""
+    with pytest.raises(InvalidIdentifier, match="placeholder"):
+        business_id(text)
+
+
+@pytest.mark.parametrize("text", ["111111-111C", "111111A111C", "111111+111C"])
+def test_a_placeholder_is_no_identity_code(text: str) -> None:
+    with pytest.raises(InvalidIdentifier, match="placeholder"):
+        identity_code(text, TODAY)

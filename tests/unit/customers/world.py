@@ -20,7 +20,7 @@ MOMENT = Moment(datetime(2026, 6, 15, 12, tzinfo=UTC), TODAY, 18)
 TERMS = Terms(
     Group(
         revision=1,
-        controller=Controller(name="x", business_id="0000000-0", contact="x"),
+        controller=Controller(name="x", business_id="9912345-6", contact="x"),
         companies=(
             Company(id="kauppa", name="Kauppa", product_groups=("groceries", "household")),
             Company(id="sahko", name="Sahko", country="SE", product_groups=("solar",)),

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kielto.events.base import VersionText
 from kielto.events.digests import InvalidContactPoint, digest, digest_of, normalise, point_of
+from kielto.events.emails import written
 from kielto.events.versions import Version
 from kielto.events.words import PointKind
 from kielto.kafka import partition_of
@@ -154,3 +155,31 @@ def test_case_never_tells_two_mailboxes_apart(local: str, domain: str) -> None:
         f" {local.title()}@FIRMA.{domain}",
     ]
     assert len({digest_of(PointKind.EMAIL, s) for s in spellings}) == 1
+
+
+FOLDED = st.text("sſßẞσςΣiıİI\u0307\u0345ﬁＡa.@xn-", max_size=12)
+
+
+@given(FOLDED, FOLDED)
+def test_folding_an_address_again_changes_nothing(local: str, domain: str) -> None:
+    with contextlib.suppress(InvalidContactPoint):
+        once = normalise(PointKind.EMAIL, f"{local}@{domain}")
+        assert normalise(PointKind.EMAIL, once) == once
+
+
+@given(st.text("0123456789", min_size=7, max_size=10), st.text("aOlpxe;,#*/.² \n½", min_size=1, max_size=3))
+def test_text_in_a_phone_number_never_becomes_digits(number: str, text: str) -> None:
+    """The number alone, or nothing: not another one, wherever the text stands."""
+    value = f"040{number}{text}5"
+    with contextlib.suppress(InvalidContactPoint):
+        digits = "".join(c for c in value if c in "0123456789")
+        assert normalise(PointKind.PHONE, value) == "+358" + digits.removeprefix("0")
+    with contextlib.suppress(InvalidContactPoint):
+        assert normalise(PointKind.PHONE, f"040{number}{text}") == "+35840" + number
+
+
+def test_what_is_kept_to_mail_to_has_the_digest_of_what_was_given() -> None:
+    for case in vectors("normalisation")["cases"]:
+        if case["kind"] == "email" and case["normalised"]:
+            assert normalise(PointKind.EMAIL, written(case["value"])) == case["normalised"]
+    assert written(" Äijä.STRAẞE@Example.FI") == "Äijä.straẞe@example.fi"

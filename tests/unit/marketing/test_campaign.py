@@ -9,7 +9,7 @@ from services.marketing.model.campaign import Aim, State, StateConflict, faults
 
 GROUP = Group(
     revision=1,
-    controller=Controller(name="x", business_id="0000000-0", contact="x"),
+    controller=Controller(name="x", business_id="9912345-6", contact="x"),
     companies=(
         Company(id="kauppa", name="Kauppa", product_groups=("groceries",)),
         Company(id="sahko", name="Sahko", product_groups=("solar",)),

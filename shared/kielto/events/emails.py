@@ -1,0 +1,86 @@
+"""The one spelling of an e-mail address, for its digest: lenient, since a *no* is taken by any address that
+mail may have gone to, and folded, since spellings of one mailbox are one.
+"""
+
+import re
+import unicodedata
+
+_SPECIALS = r"\s\x00-\x1f\x7f-\x9f()<>\[\]:;,\\\""
+_ATOM = re.compile(rf"[^@{_SPECIALS}]+")
+_QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f-\x9f]|\\[^\x00-\x1f\x7f-\x9f])+)"')
+_LABEL = re.compile(rf"[^@.{_SPECIALS}]{{1,63}}")
+_DOMAIN = re.compile(rf"{_LABEL.pattern}(?:\.{_LABEL.pattern})*")
+_DOTLESS = re.compile("i\u0307+|\u0131\u0307*")
+_LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
+
+
+class NotAnEmail(ValueError):
+    """The message is the rule; it never repeats the value."""
+
+
+def email(text: str) -> str:
+    """`local@domain`, folded. Raises NotAnEmail."""
+    local, at, domain = _fold(text).strip().rpartition("@")
+    if not at:
+        raise NotAnEmail("is an address of the form name@domain")
+    return f"{_local(local)}@{_domain(domain)}"
+
+
+def written(text: str) -> str:
+    """The address as it is kept and mailed to: as given, its ASCII letters in lower case. What folding joins
+    beyond them (ß and ss, a dotless i) may be two mailboxes to the server that has them.
+    """
+    text = unicodedata.normalize("NFC", text.strip())
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _fold(text: str) -> str:
+    """Compatibility caseless matching (Unicode, D146) without invisible characters, and every i one letter,
+    with a dot or without.
+    """
+    categories = {unicodedata.category(c) for c in text}
+    if "Cs" in categories:
+        raise NotAnEmail("is Unicode text")
+    if "Cf" in categories:
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = unicodedata.normalize("NFD", text)
+    for _ in range(2):
+        text = _DOTLESS.sub("i", unicodedata.normalize("NFKD", text.casefold()))
+    return unicodedata.normalize("NFKC", text)
+
+
+def _local(text: str) -> str:
+    if quoted := _QUOTED.fullmatch(text):
+        inner = re.sub(r"\\(.)", r"\1", quoted[1])
+        return inner if _ATOM.fullmatch(inner) else '"' + re.sub(r'([\\"])', r"\\\1", inner) + '"'
+    if _ATOM.fullmatch(text):
+        return text
+    raise NotAnEmail("is one address name@domain; other signs stand in quotes (RFC 5321 section 4.1.2)")
+
+
+def _domain(text: str) -> str:
+    if _LITERAL.fullmatch(text):
+        return text
+    name = text.replace("\u3002", ".").removesuffix(".")
+    if _DOMAIN.fullmatch(name):
+        name = ".".join(_decoded(label) for label in name.split("."))
+    if not _DOMAIN.fullmatch(name):
+        raise NotAnEmail("has a domain of labels of 1 to 63 characters, or an address in brackets")
+    return name
+
+
+def _decoded(label: str) -> str:
+    """An `xn--` label as the text that it stands for (RFC 3492), whether IDNA allows that text or not; the
+    label itself where it stands for none.
+    """
+    if not label.startswith("xn--"):
+        return label
+    try:
+        text = label[4:].encode("ascii").decode("punycode")
+        if text.encode("punycode").decode("ascii") != label[4:]:
+            return label
+        folded = _fold(text)
+    except (UnicodeError, NotAnEmail):
+        return label
+    plain = not text.isascii() and not folded.startswith("xn--") and _LABEL.fullmatch(folded)
+    return folded if plain else label

@@ -1,0 +1,97 @@
+"""The one spelling of a phone number: ITU-T E.164 by libphonenumber, and what may stand around the digits.
+
+libphonenumber alone reads letters as the digits of a keypad and drops what it does not know, so that
+`0405550002 Eva` becomes somebody else's number. Whatever is not a digit or a known separator is therefore
+settled here first: a known annotation is dropped, anything else is refused.
+"""
+
+import re
+import unicodedata
+
+import phonenumbers
+
+from kielto.placeholders import is_placeholder
+
+_LABEL = re.compile(
+    r"(?:tel|p|puh|puhelin|matkapuhelin|gsm|phone|mobile|mob)(?:\s*[.:]\s*|\s+)", re.IGNORECASE | re.ASCII
+)
+_CONTEXT = re.compile(r";phone-context=\+([0-9]{1,7})", re.IGNORECASE)
+_ZEROS_OF_A_FLOAT = re.compile(r"(\+?[0-9]{7,15})[.,]0{1,2}")
+_DECIMAL_TAIL = re.compile(r"[^.,]*[0-9]{7}[.,][0-9]+|[^.,]*[.,][0-9]{1,2}")
+_LONE_TAIL = re.compile(r".*[0-9]{2}[^0-9]+[0-9]|.*[0-9]{9}[^0-9]+[0-9]{2}")
+"""`0405550002-3`, `0405550002 12`: an alternative last digit or an extension, and no part of the number."""
+_FORM = re.compile(r"\+*[0-9 ()\[\]./-]+")
+_FORM_RULE = "has only digits, spaces and ( ) . - / after an optional +; one number, no extension"
+_AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+
+
+class NotAPhone(ValueError):
+    """The message is the rule; it never repeats the value."""
+
+
+def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
+    """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhone."""
+    try:
+        number = phonenumbers.parse(_plain(text), country)
+    except phonenumbers.NumberParseException:
+        raise NotAPhone("is no phone number (ITU-T E.164)") from None
+    if not phonenumbers.is_possible_number(number):
+        raise NotAPhone("has an impossible length for its country (ITU-T E.164)")
+    national = phonenumbers.national_significant_number(number)
+    if is_placeholder(national):
+        raise NotAPhone("is a placeholder, and nobody's number")
+    return number
+
+
+def e164(number: phonenumbers.PhoneNumber) -> str:
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _plain(text: str) -> str:
+    """Digits and separators alone, annotations dropped. Raises NotAPhone."""
+    if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
+        raise NotAPhone(_FORM_RULE)
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(_ascii(c) for c in text if unicodedata.category(c) != "Cf").strip()
+    text = _DASHES.sub("-", text)
+    text, context = _without_context(text)
+    text = context + _LABEL.sub("", text, count=1) if _LABEL.match(text) else text
+    if zeros := _ZEROS_OF_A_FLOAT.fullmatch(text):
+        return zeros[1]
+    if _DECIMAL_TAIL.fullmatch(text):
+        raise NotAPhone("ends in a decimal fraction: give the digits as text")
+    if not _FORM.fullmatch(text):
+        raise NotAPhone(_FORM_RULE)
+    if _LONE_TAIL.fullmatch(text):
+        raise NotAPhone("is one number without an extension: its last digits stand alone")
+    _one_number(text)
+    return text
+
+
+def _ascii(char: str) -> str:
+    """A decimal digit of any script as 0-9; any space as a space, but no line break."""
+    category = unicodedata.category(char)
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    return " " if category == "Zs" or char == "\t" else char
+
+
+def _without_context(text: str) -> tuple[str, str]:
+    """The country code that a `tel:` URI gives beside a local number (RFC 3966), and the text without it."""
+    if not text.lower().startswith("tel:") or (found := _CONTEXT.search(text)) is None:
+        return text, ""
+    if found.end() != len(text):
+        raise NotAPhone("is one number: a tel: URI has no parameter but phone-context")
+    return text[: found.start()], f"+{found[1]}"
+
+
+def _one_number(text: str) -> None:
+    """A slash stands between an area code and the number, and never between two numbers."""
+    area, slash, rest = text.partition("/")
+    if not slash:
+        return
+    digits = re.sub(r"[^0-9+]", "", area)
+    local = re.sub(r"[^0-9]", "", rest)
+    if "/" in rest or not _AREA_BEFORE_SLASH.fullmatch(digits) or len(local) < 5 or local[0] == "0":
+        raise NotAPhone("is one number: give each number in a point of its own")

@@ -1,0 +1,101 @@
+"""What is wrong with something given, in plain words: from pydantic's kinds of errors to the field and the rule.
+
+Neither pydantic's own messages, which may quote the value and speak of Python's types, nor a name that a
+caller made up reach an answer, a log or a screen.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+MOST_TOLD = 20
+"""No more problems of one request are told."""
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+_TIME = "is a time with a zone (RFC 3339)"
+_DAY = "is a date YYYY-MM-DD"
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is no known field",
+    "json_invalid": "is no JSON (RFC 8259)",
+    "json_type": "is no JSON (RFC 8259)",
+    "string_type": "is text",
+    "string_unicode": "is Unicode text",
+    "string_pattern_mismatch": "has characters or a form that this field does not take",
+    "string_too_short": "has at least {min_length} characters",
+    "string_too_long": "has at most {max_length} characters",
+    "too_short": "has at least {min_length} items",
+    "too_long": "has at most {max_length} items",
+    "greater_than": "is more than {gt}",
+    "greater_than_equal": "is at least {ge}",
+    "less_than": "is less than {lt}",
+    "less_than_equal": "is at most {le}",
+    "multiple_of": "is a multiple of {multiple_of}",
+    "finite_number": "is a finite number",
+    "enum": "is one of {expected}",
+    "literal_error": "is one of {expected}",
+    "none_required": "is null",
+    "union_tag_invalid": "is one of the forms that this field has",
+    "union_tag_not_found": "is one of the forms that this field has",
+}
+_RULES_OF_KINDS = (
+    ("int_", "is a whole number"),
+    ("float_", "is a number"),
+    ("decimal_", "is a number"),
+    ("bool_", "is true or false"),
+    ("uuid_", "is a UUID"),
+    ("datetime_", _TIME),
+    ("timezone_", _TIME),
+    ("date_", _DAY),
+    ("time_", _TIME),
+    ("url_", "is a URL"),
+    ("list_", "is a list"),
+    ("tuple_", "is a list"),
+    ("set_", "is a list"),
+    ("frozen_set_", "is a list"),
+    ("dict_", "is an object"),
+    ("mapping_", "is an object"),
+    ("model_", "is an object"),
+    ("dataclass_", "is an object"),
+)
+_OTHER = "breaks a rule of this field"
+
+
+class FieldRule(NamedTuple):
+    field: str
+    """Dotted path, e.g. `subject.number`; empty: all that was given."""
+    rule: str
+    """What it must be; never what it was."""
+
+
+def field_rules(errors: ValidationError | Iterable[Mapping[str, Any]]) -> list[FieldRule]:
+    """Of a validation that failed, or of what FastAPI makes of it; in the order found, `MOST_TOLD` at most."""
+    found = (
+        errors.errors(include_input=False, include_url=False)
+        if isinstance(errors, ValidationError)
+        else errors
+    )
+    return [FieldRule(field(error), rule(error)) for error in list(found)[:MOST_TOLD]]
+
+
+def field(error: Mapping[str, Any]) -> str:
+    """Where it is; a name that is none of ours, and no plain word, as `?`."""
+    parts = [_shown(part) for part in error["loc"]]
+    if parts and error["type"] == "extra_forbidden" and not _PLAIN_NAME.fullmatch(parts[-1]):
+        parts[-1] = "?"
+    return ".".join(parts)
+
+
+def _shown(part: object) -> str:
+    return str(part) if isinstance(part, int) or _NAME.fullmatch(str(part)) else "?"
+
+
+def rule(error: Mapping[str, Any]) -> str:
+    kind: str = error["type"]
+    if kind in ("value_error", "assertion_error"):
+        return str(error.get("ctx", {}).get("error") or _OTHER)  # of our own validators
+    if kind in _RULES:
+        return _RULES[kind].format_map(error.get("ctx", {}))
+    return next((told for start, told in _RULES_OF_KINDS if kind.startswith(start)), _OTHER)
