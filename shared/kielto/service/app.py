@@ -69,7 +69,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    front = None if arguments else Front(settings.http_host, settings.http_port)
+    front = None if arguments else Front(settings.http_host, settings.http_port, limits)
     pools: list[postgres.Pool] = []
     try:
         pools = await _database(settings.postgres_dsn, name, directory, stop, front)

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any, cast
 
 import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kielto.service.connections import Connections
 from kielto.service.edge import respond
+from kielto.service.limits import Limits
 from kielto.service.problems import Problem
 
 GRACE_SECONDS = 10.0
-_IDLE_SECONDS = 75
-"""Longer than proxies keep an idle connection (mostly 60 s): who sends on it must not meet our closing it."""
 _AGAIN = {"Retry-After": "1"}
 MIGRATING = Problem(503, "starting", "The database is being migrated.", headers=_AGAIN)
 AWAY = Problem(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
@@ -32,7 +33,7 @@ class Front:
     Raises CannotListen.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, limits: Limits) -> None:
         self.reason = MIGRATING
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -41,16 +42,17 @@ class Front:
             raise CannotListen(
                 f"KIELTO_HTTP_PORT: cannot listen on {host}:{port} ({error.strerror})"
             ) from None
+        self.port: int = listening.getsockname()[1]
         self._app: ASGIApp | None = None
         self._server = _Server(
             uvicorn.Config(
                 self,
+                http=cast(Any, Connections(limits).protocol),
                 interface="asgi3",
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 server_header=False,
-                timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=int(GRACE_SECONDS),
             )
         )

@@ -67,6 +67,12 @@ class Limits(BaseSettings):
         "The connection is closed.",
     )
 
+    unread_seconds: float = _limit(
+        60.0,
+        "While an answer waits for the client to read it, and the client sends nothing.",
+        "The connection is closed.",
+    )
+
     # -- a party: a company's callers together; callers for the whole group together
     party_requests: int = _limit(
         6,

@@ -18,6 +18,7 @@ import pytest
 
 from kielto.service.front import Front
 from kielto.service.http import Health, create_app
+from kielto.service.limits import Limits
 from kielto.service.postgres import Conn, Pool
 from services.consents.api import clearances, decisions
 from services.consents.api.clearances import Terms
@@ -111,7 +112,7 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     routers = [clearances.router(pool, context, Terms()), decisions.router(pool, context)]
-    front = Front("127.0.0.1", port)
+    front = Front("127.0.0.1", port, Limits())
     front.give(create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True)))
     yield f"http://127.0.0.1:{port}"
     await front.end()

@@ -5,9 +5,10 @@ import socket
 import pytest
 
 from kielto.service.front import CannotListen, Front
+from kielto.service.limits import Limits
 
 
 async def test_a_port_that_is_taken() -> None:
     said = r"^KIELTO_HTTP_PORT: cannot listen on 127\.0\.0\.1:\d+ \("
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotListen, match=said):
-        Front("127.0.0.1", taken.getsockname()[1])
+        Front("127.0.0.1", taken.getsockname()[1], Limits())
