@@ -23,6 +23,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 SCHEMAS = "urn:kielto:schema:"
 MAX_KEY = 250
 """Longest key, in bytes. Ours are far shorter; a company may choose those of its own reports."""
+UNDECODABLE = "kielto-undecodable"
+"""First header of the stand-in for what a Kafka client could not, or would not, hand out; its value says why."""
+_UNDECODABLE = {
+    b"too-large": "batch: is too large when uncompressed",
+    b"unknown-codec": "batch: its compression codec is not known",
+    b"corrupt": "batch: cannot be decompressed",
+}
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -135,6 +142,8 @@ def read(
     """Read one message of a topic that carries these events. Total: never raises, whatever the bytes are."""
     records = next((c for c in carries if issubclass(c, Record)), None)
     name = _key(key)
+    if headers and headers[0][0] == UNDECODABLE:
+        return _undecodable(records, name, headers)
     if name is None:
         return Unreadable(f"key: is not 1 to {MAX_KEY} ASCII characters")
     texts = _texts(headers)
@@ -147,6 +156,15 @@ def read(
     if value is None:
         return Tombstone(name)
     return _record(carries, name, value, texts)
+
+
+def _undecodable(record: type[Event] | None, key: str | None, headers: Headers) -> Unreadable:
+    """Whoever writes this header itself makes only its own message unreadable."""
+    reason = _UNDECODABLE.get(headers[0][1] or b"", "batch: cannot be read")
+    if record is None or key is None:
+        return Unreadable(reason, key if record is None else None)
+    version = _version(_texts(headers)) if is_own_key(record, key) else None
+    return Unreadable(reason, key if version else None, version)
 
 
 def _key(key: bytes | None) -> str | None:

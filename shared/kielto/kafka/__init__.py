@@ -1,13 +1,25 @@
 """The one adapter to aiokafka (untyped): everything else in this distribution sees Kafka through these names.
 
 `clients` with our settings, `security` on the wire, `topics` created and verified, `metadata` for their ids,
-`partitions` of keys, `lenient` reading of headers that would stop a topic, and `stopping` amid a failed fetch.
+`partitions` of keys, `gaps` where no record stands, `lenient` reading, within bounds (`codecs`), of what would stop a
+topic, and `stopping` amid a failed fetch.
 """
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from kielto.kafka.clients import DOWN, REFUSED, abort, close, consumer, end_offsets, producer
+from kielto.kafka.clients import (
+    COMMITTED,
+    DOWN,
+    REFUSED,
+    UNCOMMITTED,
+    abort,
+    close,
+    consumer,
+    end_offsets,
+    producer,
+)
+from kielto.kafka.gaps import stepped_over
 from kielto.kafka.metadata import topic_ids
 from kielto.kafka.partitions import partition_of
 from kielto.kafka.security import CLEAR, Security, SecurityError
@@ -15,8 +27,10 @@ from kielto.kafka.topics import TopicMismatch, create_topics, verify_topics
 
 __all__ = [
     "CLEAR",
+    "COMMITTED",
     "DOWN",
     "REFUSED",
+    "UNCOMMITTED",
     "ConsumerRebalanceListener",
     "KafkaError",
     "Security",
@@ -30,6 +44,7 @@ __all__ = [
     "end_offsets",
     "partition_of",
     "producer",
+    "stepped_over",
     "topic_ids",
     "verify_topics",
 ]

@@ -50,6 +50,12 @@ REFUSED = (
 """The topic will not take this record, however often it is sent: too large, not ours to write. The others may."""
 
 
+COMMITTED: dict[str, Any] = {"isolation_level": "read_committed"}
+UNCOMMITTED: dict[str, Any] = {"isolation_level": "read_uncommitted"}
+"""For whoever asks where a log ends, whatever is still open in it; and to read what may be aborted."""
+_READING = {"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | COMMITTED
+
+
 def producer(
     bootstrap: str, *, security: Security = CLEAR, linger_ms: int = 0, batch_bytes: int = 131_072
 ) -> Any:
@@ -69,17 +75,18 @@ def producer(
 
 
 def consumer(bootstrap: str, *, security: Security = CLEAR, group: str | None = None, **settings: Any) -> Any:
-    """An AIOKafkaConsumer that loses nothing by default: earliest, no automatic commits, read_uncommitted."""
+    """An AIOKafkaConsumer that loses nothing by default: earliest, no automatic commits. What a transaction wrote
+    is read when it was committed; end offsets are then those up to the first open one.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        isolation_level="read_uncommitted",
         metadata_max_age_ms=30_000,
         request_timeout_ms=10_000,
         retry_backoff_ms=100,
-        **{"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | settings,
+        **_READING | settings,
         **security.arguments(),
     )
 

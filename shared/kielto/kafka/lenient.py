@@ -1,74 +1,170 @@
-"""A record whose header has a name that is no UTF-8 must not stop its topic.
+"""Whatever stands in a topic, its readers get past it, within bounded memory.
 
-aiokafka 0.14 decodes header names strictly while it hands out records: such a record raises at every attempt,
-so nobody ever gets past it, and anyone who may write to a topic could stop its readers. `install()` has such
-a batch read again; the record is then handed out with that header's name escaped and its value null, which
-`kielto.events.envelope` refuses like any null header. Part of the adapter, whose clients install it.
+aiokafka 0.14 decodes header names strictly while it hands out records, materialises a compressed batch whatever its
+size, and raises for a codec that it does not know: each at every attempt, so that whoever may write to a topic could
+stop its readers. `install()` has
+
+- a record with a header's name that is no UTF-8 handed out with that name escaped and its value null, which
+  `kielto.events.envelope` refuses like any null header;
+- a batch that cannot be decompressed, or not within `codecs.LIMIT`, and a record of a compressed batch above `RECORD`
+  bytes handed out as a stand-in: one record at its offset (of a batch: its last) with the first bytes, their length
+  and hash, which `kielto.events.envelope` refuses.
+
+Part of the adapter, whose clients install it.
 """
 
 # ruff: noqa: SLF001 - there is no public way to a record that cannot be decoded
+import hashlib
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
 
+from kielto.events.envelope import MAX_KEY, UNDECODABLE
+from kielto.kafka import codecs
+
+RECORD = 512 * 1024
+"""Bytes of key, value and headers together: what a topic takes of an uncompressed batch."""
+KEPT = 256
+"""First bytes of what is not handed out."""
 _ESCAPED = "\\x"
+_CODEC = 0x07
+_OVERHEAD, _LENGTH_AT, _ATTRIBUTES_AT, _HEADER = 12, 8, 21, 61
 
 
 def install() -> None:
-    fetcher.MemoryRecords = _Records
+    fetcher.MemoryRecords = Records
 
 
-class _Records:
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """In place of what is not handed out; the attributes that aiokafka's fetcher reads of a record."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes | None]]
+    checksum: None = field(default=None, init=False)
+
+
+def _stand_in(batch: Any, code: str, content: bytes, **where: Any) -> StandIn:
+    headers: list[tuple[str, bytes | None]] = [
+        (UNDECODABLE, code.encode()),
+        ("first-offset", str(where.pop("first", batch.base_offset)).encode()),
+        ("length", str(len(content)).encode()),
+        ("sha256", hashlib.sha256(content).hexdigest().encode()),
+        *where.pop("headers", ()),
+    ]
+    where = {"offset": batch.next_offset - 1, "timestamp": batch.max_timestamp, "key": None} | where
+    return StandIn(timestamp_type=batch.timestamp_type, value=content[:KEPT], headers=headers, **where)
+
+
+class Records:
     """In place of aiokafka's MemoryRecords: the batches of one fetch."""
 
     def __init__(self, raw: bytes) -> None:
-        self._raw, self._inner, self._taken = raw, MemoryRecords(raw), 0
+        self._raw, self._inner, self._at = raw, MemoryRecords(raw), 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def next_batch(self) -> "_Batch | None":
+    def next_batch(self) -> "Batch | None":
         batch = self._inner.next_batch()
-        self._taken += 1
-        return None if batch is None else _Batch(batch, self._raw, self._taken)
+        if batch is None:
+            return None
+        begin = self._at
+        self._at += _OVERHEAD + struct.unpack_from(">i", self._raw, begin + _LENGTH_AT)[0]
+        return Batch(batch, self._raw, begin, self._at)
 
 
-class _Batch:
-    def __init__(self, inner: Any, raw: bytes, number: int) -> None:
-        self._inner, self._raw, self._number = inner, raw, number
+class Batch:
+    def __init__(self, inner: Any, raw: bytes, begin: int, end: int) -> None:
+        self._inner, self._raw, self._place = inner, raw, slice(begin, end)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    def __next__(self) -> Any:
+        return next(self._inner)  # of a control batch, which is never compressed
 
     def __iter__(self) -> Iterator[Any]:
-        handed = 0
-        try:
-            for record in self._inner:
-                handed += 1
-                yield record
-        except UnicodeDecodeError:
-            pass
-        else:
+        if not self._inner.compression_type or self._inner.magic < 2:
+            yield from _records(self._inner, self._bytes)
             return
-        for place, record in enumerate(self._escaped()):
-            if place >= handed:
-                yield record
+        try:
+            plain = self._uncompressed()
+        except codecs.Undecodable as error:
+            yield _stand_in(self._inner, error.code, self._bytes()[_HEADER:])
+            return
+        for record in _records(DefaultRecordBatch(plain), lambda: plain):
+            yield record if _size(record) <= RECORD else self._above(record)
 
-    def _escaped(self) -> Iterator[Any]:
-        """The batch once more, by aiokafka's parser in Python."""
-        batches = _MemoryRecordsPy(self._raw)
-        for _ in range(self._number - 1):
-            batches.next_batch()
-        assert batches._next_slice is not None
-        batch = _DefaultRecordBatchPy(bytes(batches._next_slice))
-        iter(batch)  # uncompresses
-        batch._buffer = _Buffer(batch._buffer)
+    def _bytes(self) -> bytes:
+        return bytes(memoryview(self._raw)[self._place])
+
+    def _uncompressed(self) -> bytes:
+        """The same batch as its writer would have sent it without compression. Its checksum is no longer right;
+        that of what came was verified before.
+        """
+        raw = self._bytes()
+        content = codecs.decompress(raw[_ATTRIBUTES_AT + 1] & _CODEC, raw[_HEADER:])
+        header = bytearray(raw[:_HEADER])
+        struct.pack_into(">i", header, _LENGTH_AT, _HEADER - _OVERHEAD + len(content))
+        header[_ATTRIBUTES_AT + 1] &= ~_CODEC & 0xFF
+        return bytes(header) + content
+
+    def _above(self, record: Any) -> StandIn:
+        """With its key and version, if it has any: so that it denies only what it is about."""
+        key = record.key if record.key and len(record.key) <= MAX_KEY else None
+        version = [
+            (name, v) for name, v in record.headers if name == "ce_kieltoversion" and v and len(v) < KEPT
+        ]
+        return _stand_in(
+            self._inner,
+            codecs.TOO_LARGE,
+            record.value or b"",
+            first=record.offset,
+            offset=record.offset,
+            timestamp=record.timestamp,
+            key=key,
+            headers=version[:1],
+        )
+
+
+def _size(record: Any) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def _records(batch: Any, raw: Any) -> Iterator[Any]:
+    """Those of an uncompressed batch; `raw` gives its bytes."""
+    handed = 0
+    try:
         for record in batch:
-            record.headers[:] = [(n, None if _ESCAPED in n else value) for n, value in record.headers]
+            handed += 1
             yield record
+    except UnicodeDecodeError:
+        pass
+    else:
+        return
+    for place, record in enumerate(_escaped(raw())):
+        if place >= handed:
+            yield record
+
+
+def _escaped(raw: bytes) -> Iterator[Any]:
+    """The batch once more, by aiokafka's parser in Python."""
+    batch = _DefaultRecordBatchPy(raw)
+    batch._buffer = _Buffer(batch._buffer)
+    for record in batch:
+        record.headers[:] = [(n, None if _ESCAPED in n else value) for n, value in record.headers]
+        yield record
 
 
 class _Buffer(bytearray):

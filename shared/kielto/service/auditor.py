@@ -194,7 +194,16 @@ class Audit:
             await self._note(items)
             self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_WAITS))
             await self._pace.spend(len(items))
+        else:
+            await self._step_over()
         return len(items)
+
+    async def _step_over(self) -> None:
+        """Nothing is in hand: what lies between a position and the consumer's own are offsets without a record."""
+        for (topic, partition), at in list(self.positions.items()):
+            read_to = await self._consumer.position(TopicPartition(topic, partition))
+            if read_to > at.offset:
+                self.positions[topic, partition] = at._replace(offset=read_to)
 
     async def _note(self, items: Sequence[Item]) -> None:
         known = await audit_store.known(self._conn, items, self.positions)

@@ -17,7 +17,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 
 from kielto import kafka
 from kielto.events.topics import Topic
-from kielto.service import intake, postgres
+from kielto.service import intake, postgres, telemetry
 from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
@@ -82,7 +82,11 @@ class Consumers:
             try:
                 await self._start_and_watch()
             except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
-                log.warning("consumers begin again", error=type(error).__name__, rule=_rule(error))
+                cause = error.cause if isinstance(error, Restart) else type(error).__name__
+                telemetry.restarts.labels(cause).inc()
+                log.warning(
+                    "consumers begin again", error=type(error).__name__, cause=cause, rule=_rule(error)
+                )
             await kafka.close(self._broker)
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -136,11 +140,13 @@ def _broker(
             heartbeat_interval_ms=1000,
             session_timeout_ms=10_000,
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            **kafka.COMMITTED,
             listener=reader,
             no_reply=True,
             **(options if s.batch else {}),
         )
         reader.subscriber(_handler(reader))
+        reader.subscriber._log = reader.failed_to_read  # noqa: SLF001 - else nobody hears why nothing is read
     return broker
 
 

@@ -60,7 +60,8 @@ class InputFreshness:
         """Watch these topics until cancelled."""
         self._carries = {topic.name: topic.carries for topic in topics}
         while topics:
-            consumer = kafka.consumer(self._bootstrap, security=self._security)
+            # A view is as old as the whole log says, open transactions included; what counts is what was taken in.
+            consumer = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
             try:
                 await consumer.start()
                 await self._begin(consumer)

@@ -40,6 +40,15 @@ async def life(pool: Pool) -> datetime:
     return started
 
 
+async def step_over(
+    pool: Pool, place: tuple[str, int, UUID], seen_from: int, end: int, life: datetime
+) -> None:
+    """Move the position of a topic, partition and topic id to `end`: no record stands from `seen_from` up to there.
+    Not that of a restored database, which may be lower than what was seen.
+    """
+    await pool.execute(_STEP_OVER, *place, end, life, seen_from)
+
+
 class AnotherLife(Exception):
     """The server was started anew since the positions were loaded: read on from where they are now."""
 
@@ -166,5 +175,11 @@ SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = coalesce($5::timestampt
 ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, "offset" = excluded."offset"
 WHERE p.topic_id <> excluded.topic_id OR p."offset" < excluded."offset"
 RETURNING set_config('kielto.taking_in', 'on', true)"""
+
+_STEP_OVER = """
+INSERT INTO positions AS p (topic, partition, topic_id, "offset")
+SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = $5
+ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
+WHERE p.topic_id = excluded.topic_id AND p."offset" < excluded."offset" AND p."offset" >= $6"""
 
 _LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND topic_id = $3 FOR UPDATE'

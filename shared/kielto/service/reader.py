@@ -1,6 +1,7 @@
 """One topic's reading: where to go on after a rebalance, and what to do when taking in fails for a while."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -68,6 +69,8 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         self._failed_at = float("-inf")
         self._in_hand = _NOTHING
         """Since when the present portion is."""
+        self.cause: str | None = None
+        """The kind of error for which nothing was read last; None: something was read since."""
 
     @property
     def retrying(self) -> bool:
@@ -100,6 +103,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def take(self, records: Sequence[Any]) -> None:
         """Take in what was polled, each partition by itself. Raises Transient for those that failed."""
+        self.cause = None
         failures: list[tuple[TopicPartition, int, BaseException]] = []
         for place, batch in by_partition(records):
             try:
@@ -125,6 +129,12 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             at += len(portion)
             self._in_hand = _RESTING
             await self._courtesy.rest(time.monotonic() - began)
+
+    def failed_to_read(self, level: int, _: str, *, exc_info: BaseException | None = None, **__: Any) -> None:
+        """FastStream's log of an error of the client itself: its kind is told, its text may name anything."""
+        if exc_info is not None and level >= logging.ERROR:
+            self.cause = type(exc_info).__name__
+            log.error("topic cannot be read", topic=self.topic, error=self.cause)
 
     def back_off(self, transient: Transient) -> None:
         """Read these partitions again, later; the others go on, and polling keeps our place in the group."""

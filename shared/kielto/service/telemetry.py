@@ -51,6 +51,14 @@ relay_failures = Counter("kielto_relay_failures_total", "Times the lane began ag
 quarantined = Counter("kielto_quarantined_total", "Messages put into quarantine.", ["topic"])
 retries = Counter("kielto_inbox_retries_total", "Times a partition was set back to try again.", ["topic"])
 lag = Gauge("kielto_inbox_lag", "Messages of the topic that are not taken in yet.", ["topic"])
+standing = Gauge(
+    "kielto_inbox_standing_seconds",
+    "Since when a partition of the topic has something to read and reads nothing.",
+    ["topic"],
+)
+restarts = Counter(
+    "kielto_consumer_restarts_total", "Times the consumers began again, by the kind of error.", ["cause"]
+)
 requests = Histogram(
     "kielto_http_request_seconds",
     "Requests by method, route and status.",

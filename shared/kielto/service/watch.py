@@ -1,8 +1,8 @@
 """Watching the consumers: a topic or a database that was made anew, a consumer that hangs, how far behind each is.
 
-Sources: a consumer whose group permission was lost stays dead after its return although its task is alive and
-a ping succeeds, and a topic that was deleted and created again has its offsets begin at 0 under the same
-name.
+Offsets without a record are stepped over here: no consumer is handed anything for them. Sources: a consumer whose
+group permission was lost stays dead after its return although its task is alive and a ping succeeds, and a topic that
+was deleted and created again has its offsets begin at 0 under the same name.
 """
 
 import asyncio
@@ -29,7 +29,11 @@ _STUCK_SECONDS = 20.0
 
 
 class Restart(Exception):
-    """The consumers must stop and begin again; says why."""
+    """The consumers must stop and begin again; says why. `cause`: the kind of error behind it, if one is known."""
+
+    def __init__(self, rule: str, cause: str = "Restart") -> None:
+        super().__init__(rule)
+        self.cause = cause
 
 
 async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, UUID]:
@@ -55,6 +59,8 @@ class Watch:
         self._pool, self._client, self._readers, self._ids = pool, client, readers, ids
         self._life = life
         self._moved: dict[str, tuple[int, float]] = {}
+        self._stands: dict[TopicPartition, tuple[int, float]] = {}
+        """By partition with something to read: the position, and since when it is that."""
 
     async def run(self) -> None:
         """Raises Restart."""
@@ -79,14 +85,41 @@ class Watch:
         # Asked before the positions: what is in hand now may be committed, and done with, when they are here.
         at_work = {topic for topic, reader in self._readers.items() if reader.retrying or reader.busy}
         positions = await intake.positions(self._pool, self._ids)
-        for topic in self._readers:
-            read = [
-                max(positions.get((topic, p), 0), begins[TopicPartition(topic, p)]) for p in range(PARTITIONS)
-            ]
-            behind = sum(max(0, ends[TopicPartition(topic, p)] - at) for p, at in enumerate(read))
+        at = {p: max(positions.get((p.topic, p.partition), 0), begins[p]) for p in places}
+        at |= await self._step_over(at, ends)
+        self._stand(at, ends)
+        for topic, reader in self._readers.items():
+            own = [TopicPartition(topic, p) for p in range(PARTITIONS)]
+            behind = sum(max(0, ends[p] - at[p]) for p in own)
             telemetry.lag.labels(topic).set(behind)
-            if self._stuck(topic, sum(read), behind) and topic not in at_work:
-                raise Restart(f"{topic}: nothing is read although there is something")
+            telemetry.standing.labels(topic).set(self._standing(own))
+            if self._stuck(topic, sum(at[p] for p in own), behind) and topic not in at_work:
+                cause = reader.cause or "Restart"
+                raise Restart(f"{topic}: nothing is read although there is something ({cause})", cause)
+
+    async def _step_over(
+        self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Where the position stood already at the look before, with something behind it: perhaps no record is."""
+        still = {p: position for p, position in at.items() if self._stands.get(p, (-1, 0.0))[0] == position}
+        empty = await kafka.stepped_over(self._client, still, {p: ends[p] for p in still})
+        for place, end in empty.items():
+            place_at = (place.topic, place.partition, self._ids[place.topic])
+            await intake.step_over(self._pool, place_at, at[place], end, self._life)
+        return empty
+
+    def _stand(self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:
+        now = time.monotonic()
+        behind = {place: position for place, position in at.items() if position < ends[place]}
+        before, self._stands = self._stands, {}
+        for place, position in behind.items():
+            known = before.get(place)
+            self._stands[place] = known if known and known[0] == position else (position, now)
+
+    def _standing(self, places: Iterable[TopicPartition]) -> float:
+        """Seconds since the position of one of them, with something to read, has moved."""
+        now = time.monotonic()
+        return max((now - self._stands[place][1] for place in places if place in self._stands), default=0.0)
 
     def _stuck(self, topic: str, position: int, behind: int) -> bool:
         """Nobody has moved the position for long, all of which time there was something to read: what comes after a

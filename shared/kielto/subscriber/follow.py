@@ -54,14 +54,17 @@ class Following:
         async with asyncio.TaskGroup() as tasks:
             for lane in Lane:
                 tasks.create_task(self._for_ever(functools.partial(self._read, lane)))
-            tasks.create_task(self._for_ever(self._probe))
+            # Where the log ends, open transactions included: a beat in one of them was written all the same.
+            tasks.create_task(self._for_ever(self._probe, kafka.UNCOMMITTED))
 
-    async def _for_ever(self, work: Callable[[Any], Awaitable[None]]) -> None:
+    async def _for_ever(
+        self, work: Callable[[Any], Awaitable[None]], isolation: dict[str, Any] = kafka.COMMITTED
+    ) -> None:
         pause, telling = RETRY_SECONDS[0], Telling(log)
         while True:
             began = clock()
             try:
-                consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES)
+                consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES | isolation)
                 async with _started(consumer) as client:
                     await self.verify(client)
                     await work(client)

@@ -37,6 +37,7 @@ class Scene:
         self.watch = Watch(cast(Pool, None), self, {TOPIC: self.reader}, {TOPIC: ID}, cast(Any, None))
         monkeypatch.setattr(watch, "topic_ids", self._ids)
         monkeypatch.setattr(kafka, "end_offsets", self._ends)
+        monkeypatch.setattr(kafka, "stepped_over", self._stepped_over)
         monkeypatch.setattr(intake, "positions", self._positions)
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
@@ -62,6 +63,9 @@ class Scene:
 
     async def _ends(self, *_: Any) -> dict[TopicPartition, int]:
         return {TopicPartition(TOPIC, p): self.end if p == 0 else 0 for p in range(PARTITIONS)}
+
+    async def _stepped_over(self, *_: Any) -> dict[TopicPartition, int]:
+        return {}
 
     async def beginning_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(places, 0)

@@ -1,0 +1,93 @@
+"""Kafka's compression codecs, each with a bound on what comes out.
+
+A few hundred kilobytes of gzip or zstd can hold gigabytes; aiokafka would materialise them all. Source of the formats:
+kafka.apache.org, "Record Batch" (attributes, bits 0-2); snappy as raw blocks or in xerial's framing.
+"""
+
+import zlib
+from collections.abc import Callable
+
+import cramjam
+
+LIMIT = 16 * 1024 * 1024
+"""Bytes of one batch, uncompressed. Producers bound theirs far lower (librdkafka 1 MB; a topic 512 KiB compressed)."""
+
+_XERIAL = b"\x82SNAPPY\x00"
+_XERIAL_HEADER = 16
+
+
+class Undecodable(Exception):
+    """The batch is not read. `code` is one of TOO_LARGE, UNKNOWN_CODEC, CORRUPT."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+TOO_LARGE, UNKNOWN_CODEC, CORRUPT = "too-large", "unknown-codec", "corrupt"
+
+
+def decompress(codec: int, payload: bytes, limit: int = LIMIT) -> bytes:
+    """The payload of a batch with this codec (1 to 7). Raises Undecodable; holds at most `limit` bytes of it."""
+    decode = _CODECS.get(codec)
+    if decode is None:
+        raise Undecodable(UNKNOWN_CODEC)
+    try:
+        return decode(payload, limit)
+    except Undecodable:
+        raise
+    except cramjam.DecompressionError as error:
+        full = "whole buffer" in str(error)  # the library has no other way to tell a full output
+        raise Undecodable(TOO_LARGE if full else CORRUPT) from None
+    except (zlib.error, ValueError, IndexError, EOFError):
+        raise Undecodable(CORRUPT) from None
+
+
+def _gzip(payload: bytes, limit: int) -> bytes:
+    parts, size = [], 0
+    while payload:  # gzip allows several members, one after the other
+        member = zlib.decompressobj(wbits=31)
+        parts.append(member.decompress(payload, limit - size + 1))
+        size += len(parts[-1])
+        if size > limit:
+            raise Undecodable(TOO_LARGE)
+        if not member.eof:
+            raise Undecodable(CORRUPT)
+        payload = member.unused_data
+    return b"".join(parts)
+
+
+def _snappy(payload: bytes, limit: int) -> bytes:
+    return b"".join(_snappy_blocks(payload, limit))
+
+
+def _snappy_blocks(payload: bytes, limit: int) -> list[bytes]:
+    if not payload.startswith(_XERIAL):
+        return [_snappy_block(payload, limit)]
+    blocks, at, size = [], _XERIAL_HEADER, 0
+    while at < len(payload):
+        length = int.from_bytes(payload[at : at + 4])
+        blocks.append(_snappy_block(payload[at + 4 : at + 4 + length], limit - size))
+        size += len(blocks[-1])
+        at += 4 + length
+    return blocks
+
+
+def _snappy_block(block: bytes, limit: int) -> bytes:
+    """The block says how long it is; the decoder fails if that is not so."""
+    if cramjam.snappy.decompress_raw_len(block) > limit:
+        raise Undecodable(TOO_LARGE)
+    return bytes(cramjam.snappy.decompress_raw(block))
+
+
+def _lz4(payload: bytes, limit: int) -> bytes:
+    out = bytearray(limit)  # only what is written of it takes memory
+    return bytes(memoryview(out)[: cramjam.lz4.decompress_into(payload, out)])
+
+
+def _zstd(payload: bytes, limit: int) -> bytes:
+    out = bytearray(limit)
+    return bytes(memoryview(out)[: cramjam.zstd.decompress_into(payload, out)])
+
+
+_CODECS: dict[int, Callable[[bytes, int], bytes]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
