@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
+from kielto.service import parties
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
@@ -19,12 +20,14 @@ from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
+from services.consents.store.locks import Moved
 from services.consents.subscribers import subscriptions
 from services.consents.use_cases import locate
 from services.consents.use_cases.bury import bury_for_ever
 from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.detect import detect_for_ever
+from services.consents.use_cases.group_change import step
 from services.consents.use_cases.live import Live
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.reconcile import reconcile_for_ever
@@ -38,18 +41,24 @@ Work = Callable[[], Awaitable[None]]
 
 def build(platform: Platform) -> Service:
     group = platform.group
-    context = Context.of(group, platform.keys)
+    context = Context.of(group, platform.keys, left=platform.left)
     # As patient as the least patient subscriber: its bound for a restricting fact is then twice its own N.
     patience = min((s.stale_seconds for s in group.subscribers), default=3 * group.beat_seconds)
     settings = ConsentsSettings()
     stale = settings.inputs_stale_seconds or patience
     inputs = [CUSTOMERS.express] if CUSTOMERS.express else []
+    families = (CONSENTS, *(permissions_of(party) for party in group.parties))
 
     async def watch() -> None:
         await locate.watch(platform.pool, context)
 
     async def restore(kept: Mapping[str, Kept], epoch: int) -> None:
         await take_back(platform.pool, context, kept, epoch)
+
+    async def group_changed() -> None:
+        await parties.compute_anew(
+            platform.pool, families, lambda conn, after: step(conn, context, after), (Moved,)
+        )
 
     async def command(words: Sequence[str]) -> int:
         return await subscribers_command(platform.pool, context, words)
@@ -63,12 +72,13 @@ def build(platform: Platform) -> Service:
         lambda: detect_for_ever(platform.pool, context),
         lambda: bury_for_ever(platform.pool, context),
         lambda: prune_for_ever(platform.pool, settings.dead_store_days),
+        group_changed,
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
     )
     live = Live(platform.pool, context)
     terms = clearances.Terms(settings.clearance_seconds, settings.clearance_refuses_overdue)
     return Service(
-        families=(CONSENTS, *(permissions_of(party) for party in group.parties)),
+        families=families,
         routers=[
             decisions_api.router(platform.by_key, context, settings.clearance_seconds),
             clearances.router(platform.pool, context, terms),

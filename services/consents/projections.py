@@ -1,6 +1,6 @@
 """What consents keeps of customers' records: the record itself, and every name by which a decision may call them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from uuid import UUID
 
 from kielto.events.records import Customer
@@ -10,34 +10,40 @@ from services.consents.store.customers import CustomerRow
 _KEPT = {"version", "changed_at"}
 
 
-def newest(records: Iterable[Customer], keys: Keys, parties: Collection[str]) -> list[CustomerRow]:
-    """One row a customer, of the newest of the records. `parties`: those of the group, who have topics."""
+def newest(records: Iterable[Customer], keys: Keys) -> list[CustomerRow]:
+    """One row a customer, of the newest of the records."""
     found: dict[UUID, Customer] = {}
     for record in records:
         held = found.get(record.subject)
         if held is None or held.at_version < record.at_version:
             found[record.subject] = record
-    return [_row(record, keys, parties) for record in found.values()]
+    return [_row(record, keys) for record in found.values()]
 
 
-def _row(record: Customer, keys: Keys, parties: Collection[str]) -> CustomerRow:
+def _row(record: Customer, keys: Keys) -> CustomerRow:
     return CustomerRow(
         id=record.subject,
         version=record.at_version,
         alias_of=record.alias_of,
         organisation=record.organisation,
         body=record.model_dump_json(exclude=_KEPT, exclude_defaults=True),
-        refs=tuple(dict.fromkeys(_refs(record, keys, parties))),
+        refs=tuple(dict.fromkeys(_refs(record, keys))),
         aliases=record.aliases,
     )
 
 
-def _refs(record: Customer, keys: Keys, parties: Collection[str]) -> Iterable[str]:
+def party_refs(record: Customer, keys: Keys) -> Iterable[str]:
+    """The ids that companies have of the customer; also those of companies that have left, which may come back."""
+    for customership in record.customerships:
+        party = f"company.{customership.company}"
+        if keys.knows(party):
+            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
+
+
+def _refs(record: Customer, keys: Keys) -> Iterable[str]:
     for customership in record.customerships:
         yield f"n:{customership.digest}"
-        party = f"company.{customership.company}"
-        if party in parties:
-            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
+    yield from party_refs(record, keys)
     for point in record.points:
         if point.digest:
             yield f"p:{point.digest}"

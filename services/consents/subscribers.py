@@ -67,7 +67,7 @@ class Customers:
 
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         records = (read.event for read, _ in items if isinstance(read.event, Customer))
-        rows = projections.newest(records, self._context.keys, self._context.group.parties)
+        rows = projections.newest(records, self._context.keys)
         await take_in_customers(conn, self._context, rows)
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:  # noqa: ARG002
@@ -103,9 +103,10 @@ class MarketingEvents(Stateless):
 
     def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
         party = f"partner.{partner}"
-        if party not in self._context.group.parties:
-            raise Permanent("partner: is a partner of the group")
-        ref = id_ref(party, self._context.keys.pairwise(party, event.customer))
+        if party not in (*self._context.group.parties, *self._context.left):
+            raise Permanent("partner: must be a partner of the group")
+        keys = self._context.keys  # those of a partner that has left may be gone
+        ref = id_ref(party, keys.pairwise(party, event.customer)) if keys.knows(party) else None
         return Disclosure(event.customer, partner, event.company, event.at, ref)
 
 

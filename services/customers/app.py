@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
-from kielto.service import tombstones
+from kielto.service import parties, tombstones
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
@@ -12,8 +12,9 @@ from services.customers.api import customers, imports
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
 from services.customers.use_cases.come_of_age import every_day
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import AGAIN, Context
 from services.customers.use_cases.erase import Erase
+from services.customers.use_cases.group_change import step
 from services.customers.use_cases.merge import Merge
 from services.customers.use_cases.take_back import Kept, keep, take_back
 
@@ -39,6 +40,12 @@ def build(platform: Platform) -> Service:
         if Role.RELAY in platform.settings.roles:
             await tombstones.write_for_ever(platform.pool, dict.fromkeys(families, patience))
 
+    async def group_changed() -> None:
+        if Role.RELAY in platform.settings.roles:
+            await parties.compute_anew(
+                platform.pool, families, lambda conn, after: step(conn, context, after), AGAIN
+            )
+
     async def again(kept: Mapping[str, Kept], epoch: int) -> None:
         await take_back(context, kept, epoch)
 
@@ -46,7 +53,7 @@ def build(platform: Platform) -> Service:
         families=families,
         routers=[imports.router(context), customers.router(context)],
         streamed=[imports.PATH],
-        background=[coming_of_age, bury],
+        background=[coming_of_age, bury, group_changed],
         take_in=TakeIn(CUSTOMERS, keep, again),
         commands={"erase": Erase(context), "merge": Merge(context)},
     )

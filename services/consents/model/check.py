@@ -50,7 +50,8 @@ def _check_subject(decision: Decision, group: GroupFacts) -> None:
     subject = decision.subject
     if isinstance(subject, PointSubject) and decision.points:
         raise DecisionError("points", "is empty when the subject is itself a point")
-    if isinstance(subject, NumberSubject) and subject.company not in group.companies:
+    named = (*group.companies, *(group.left if decision.is_no else ()))
+    if isinstance(subject, NumberSubject) and subject.company not in named:
         raise DecisionError("subject.company", "is a company of the group")
 
 
@@ -84,5 +85,5 @@ def _check_consent(decision: Decision, group: GroupFacts) -> None:
     if decision.purposes & PARTNERS_PURPOSES and decision.reach is not Reach.PARTNER:
         raise DecisionError("partner", "a consent to partners' marketing or disclosure names the partner")
     partner, company = decision.partner, decision.company
-    if partner is not None and company is not None and company not in group.partners[partner]:
+    if partner is not None and company is not None and not group.works_for(partner, company):
         raise DecisionError("partner", "is a partner of the company that is named")

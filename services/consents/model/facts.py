@@ -89,6 +89,8 @@ class GroupFacts:
 
     companies: tuple[str, ...]
     partners: Mapping[str, frozenset[str]]
+    left: frozenset[str] = frozenset()
+    """Companies that have left the group: numbers that they gave still name people."""
     _of_company: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,12 @@ class GroupFacts:
         object.__setattr__(self, "_of_company", found)
 
     def partners_of(self, company: str) -> tuple[str, ...]:
-        return self._of_company[company]
+        """None of a company that is not, or no longer, of the group."""
+        return self._of_company.get(company, ())
+
+    def works_for(self, partner: str, company: str) -> bool:
+        """Whether the company may market or disclose for the partner; nobody does for one that has left."""
+        return company in self.companies and company in self.partners.get(partner, ())
 
 
 def persons(customers: Iterable[Customer]) -> dict[UUID, Person]:

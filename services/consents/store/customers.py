@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
+import orjson
+
+from kielto.events.records import Customer as CustomerRecord
 from kielto.events.versions import Version
 from kielto.service.postgres import Conn
 
@@ -24,13 +28,13 @@ class CustomerRow:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """`ref` is the partner's id of the customer."""
+    """`ref` is the partner's id of the customer; None when the partner has left and its keys are gone."""
 
     customer: UUID
     partner: str
     company: str
     at: datetime
-    ref: str
+    ref: str | None
 
 
 # One that could not be read is revived by its own version. Numbers and contact points that a record no longer has name
@@ -77,10 +81,41 @@ WITH new AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
         AS n (customer, partner, company, at, ref)
 ), added AS (
-    INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM new ON CONFLICT DO NOTHING
+    INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM new WHERE ref IS NOT NULL ON CONFLICT DO NOTHING
 )
 INSERT INTO disclosures (customer, partner, company, at) SELECT customer, partner, company, at FROM new
 ON CONFLICT DO NOTHING RETURNING customer"""
+
+
+_KEPT_AFTER = """
+SELECT id, coalesce(body, json_build_object('subject', id)) AS body FROM customers
+WHERE id > $1 ORDER BY id LIMIT $2"""
+
+_DISCLOSED = "SELECT customer, partner FROM disclosures WHERE customer = ANY ($1::uuid[])"
+
+_NAME = """
+INSERT INTO customer_refs (ref, customer) SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING"""
+
+
+async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord]:
+    """What customers last said of the next customers by ascending id; their versions are not kept."""
+    rows = await conn.fetch(_KEPT_AFTER, after, limit)
+    return [CustomerRecord.model_validate({**orjson.loads(row["body"]), "version": "0.0"}) for row in rows]
+
+
+class Disclosed(NamedTuple):
+    customer: UUID
+    partner: str
+
+
+async def disclosed(conn: Conn, customers: Sequence[UUID]) -> list[Disclosed]:
+    """To which partners these customers were disclosed."""
+    return [Disclosed(*row) for row in await conn.fetch(_DISCLOSED, customers)]
+
+
+async def name(conn: Conn, refs: Sequence[tuple[str, UUID]]) -> None:
+    """From now on a decision may call each customer by its ref."""
+    await conn.execute(_NAME, [ref for ref, _ in refs], [customer for _, customer in refs])
 
 
 async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:

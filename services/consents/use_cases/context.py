@@ -16,11 +16,17 @@ class Context:
     facts: GroupFacts
     rules: Rules
     keys: Keys
+    left: frozenset[str] = frozenset()
+    """Parties that were of the group and are no more."""
 
     @classmethod
-    def of(cls, group: Group, keys: Keys, rules: Rules | None = None) -> "Context":
+    def of(
+        cls, group: Group, keys: Keys, rules: Rules | None = None, left: frozenset[str] = frozenset()
+    ) -> "Context":
         partners = {p.id: frozenset(p.of) for p in group.partners}
-        return cls(group, GroupFacts(group.company_ids, partners), rules or Rules.shipped(), keys)
+        gone = frozenset(p.removeprefix("company.") for p in left if p.startswith("company."))
+        facts = GroupFacts(group.company_ids, partners, gone)
+        return cls(group, facts, rules or Rules.shipped(), keys, left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Records:
         """The record of one of the person's customers in one family, without its version."""
         if customer.status is Status.ERASED:
             return _erased(customer, family, key)
-        status = Status.LIVE if customer.id == self._root.id and not customer.alias_of else Status.ALIAS
+        status = self._status(customer)
         if family == CONSENTS.name:
             return CustomerPermissions.model_construct(
                 subject=customer.id,
@@ -78,6 +78,21 @@ class Records:
             points=self._of_party(family),
             decision=self._keys.pairwise(family, self._decision) if self._decision else None,
         )
+
+    def of_one_gone(self, customer: Customer, key: str) -> Record:
+        """The record of a party that has left the group: nothing is allowed. It takes none of the party's keys."""
+        if customer.status is Status.ERASED:
+            return _erased(customer, "", key)
+        return Permissions.model_construct(
+            subject=key,
+            version=UNVERSIONED,
+            status=self._status(customer),
+            changed_at=self._at,
+            recipient=self._root.recipient,
+        )
+
+    def _status(self, customer: Customer) -> Status:
+        return Status.LIVE if customer.id == self._root.id and not customer.alias_of else Status.ALIAS
 
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
         if party not in self._points:

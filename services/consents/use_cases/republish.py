@@ -48,6 +48,7 @@ async def republish(
     because: Decision | None = None,
 ) -> list[Written]:
     """The records of these persons, in every family that has or shall have one. One or two round trips."""
+    ours = {CONSENTS.name, *context.group.parties}
     changes: list[Change] = []
     written: list[tuple[Judged, UUID]] = []
     async for one in in_turns(judged, AT_ONCE):
@@ -55,16 +56,19 @@ async def republish(
         restrictions = tuple(sorted(one.restrictions))
         for customer in one.customers:
             for family, key in state.keys[customer.id].items():
-                record = records.of(customer, family, key)
+                here = family in ours
+                record = records.of(customer, family, key) if here else records.of_one_gone(customer, key)
                 internal = family == CONSENTS.name
                 held = restrictions if internal and record.status is not Status.ERASED else ()
                 hurry = _hurries(record, held, state.published.get((family, key)))
-                changes.append(Change(family, key, record, hurry, held, because.id if because else None))
+                reason = because.id if because else None
+                changes.append(Change(family, key, record, hurry, held, reason, marked=here))
                 written.append((one, customer.id))
     versions = await outbox.publish(conn, changes, traceparent=telemetry.current())
     return [
         Written(one, customer, change.family, change.key, version, _stood(state, change, version))
         for (one, customer), change, version in zip(written, changes, versions, strict=True)
+        if change.marked
     ]
 
 
@@ -99,9 +103,10 @@ def speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
     """Whether it is about what the party (`company.<id>`, `partner.<id>`) may do; our own record is about all."""
     kind, _, name = family.partition(".")
     if kind == "company":
-        return any(decision.reaches(name, partner) for partner in (None, *group.partners_of(name)))
+        of_company = (None, *group.partners_of(name))
+        return name in group.companies and any(decision.reaches(name, partner) for partner in of_company)
     if kind == "partner":
         return any(
-            decision.reaches(company, name) for company in group.companies if company in group.partners[name]
+            decision.reaches(company, name) for company in group.companies if group.works_for(name, company)
         )
     return True

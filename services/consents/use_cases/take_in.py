@@ -41,7 +41,9 @@ async def deny_customer(conn: Conn, context: Context, customer: UUID, version: V
 
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
     """From the first disclosure on the partner has a record of the customer. Raises Moved."""
-    locked = await locks.for_facts(conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures])
+    locked = await locks.for_facts(
+        conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures if d.ref]
+    )
     if await customers.disclose(conn, disclosures):
         await compute_anew(conn, context, locked)
 

@@ -1,6 +1,5 @@
 """Taking a person out of the register."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -36,13 +35,3 @@ async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
     except asyncpg.ForeignKeyViolationError:
         raise Organisation from None
     return companies
-
-
-async def unmark(conn: Conn, records: Sequence[tuple[str, str]]) -> None:
-    """Records, by family and key, that are not to be published."""
-    await conn.execute(
-        "DELETE FROM marks USING unnest($1::text[], $2::text[]) AS r (family, key)"
-        " WHERE marks.family = r.family AND marks.key = r.key",
-        [family for family, _ in records],
-        [key for _, key in records],
-    )

@@ -86,6 +86,14 @@ async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
     return [r["id"] for r in rows]
 
 
+async def after(conn: Conn, ident: UUID, limit: int) -> list[UUID]:
+    """The next customers by ascending id, without those who were merged away."""
+    rows = await conn.fetch(
+        "SELECT id FROM customers WHERE id > $1 AND alias_of IS NULL ORDER BY id LIMIT $2", ident, limit
+    )
+    return [r["id"] for r in rows]
+
+
 async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Stored]:
     """Customers with their contact points and customerships, no aliases; with `lock` their rows are locked, in
     the order of ids.

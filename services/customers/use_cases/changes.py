@@ -29,12 +29,14 @@ def changes_to(
     *,
     express: bool,
 ) -> list[Change]:
-    """`own`: the record of a company, by its id."""
+    """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
+    nothing personal is kept then (`kielto.service.parties`)."""
     ours = Change(CUSTOMERS.name, str(record.subject), record, express)
-    members = (company for company in companies if company in context.terms.group.company_ids)
+    members = (company for company in companies if context.keys.knows(f"company.{company}"))
     return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
 
 
 def change_of(context: Context, company: str, record: CompanyCustomer, *, express: bool) -> Change:
     family = customers_of(f"company.{company}").name
-    return Change(family, record.subject, record, express, seal=context.keys.seal_record)
+    here = company in context.terms.group.company_ids
+    return Change(family, record.subject, record, express, seal=context.keys.seal_record, marked=here)

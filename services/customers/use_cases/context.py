@@ -17,7 +17,8 @@ from services.customers.store.writing import Taken
 
 Result = TypeVar("Result")
 
-_AGAIN = (Taken, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AGAIN: tuple[type[Exception], ...] = (Taken, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Another transaction got in the way: begin again."""
 _ATTEMPTS = 5
 
 
@@ -45,7 +46,7 @@ async def in_transaction(pool: Pool, work: Callable[[Conn], Awaitable[Result]]) 
         try:
             async with transaction(pool) as conn:
                 return await work(conn)
-        except _AGAIN:
+        except AGAIN:
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("unreachable")

@@ -4,10 +4,8 @@ published everywhere, and stays. Who was merged is erased whole, by whichever of
 What they had said to whom stays with consents, under digests: an erased person's ban binds whoever comes back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
-
-import structlog
 
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
@@ -17,11 +15,9 @@ from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing
-from services.customers.use_cases.changes import change_of, changes_to
+from services.customers.use_cases.changes import changes_to
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown
-
-log = structlog.get_logger(__name__)
 
 
 async def erase(context: Context, ident: UUID) -> None:
@@ -39,9 +35,7 @@ async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
     if erased is None:
         raise Unknown
     told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
-    left = [change for key, companies in erased.items() for change in _left(context, key, companies)]
-    await publish(conn, [*told, *left], traceparent=telemetry.current())
-    await erasing.unmark(conn, [(change.family, change.key) for change in left])
+    await publish(conn, told, traceparent=telemetry.current())
 
 
 def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:
@@ -50,22 +44,7 @@ def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Ch
     return changes_to(context, bare, companies, lambda company: _own(context, ident, company), express=True)
 
 
-def _left(context: Context, ident: UUID, companies: Sequence[str]) -> Iterator[Change]:
-    """The records that we keep for companies which have left the group: nobody publishes them any more."""
-    for company in companies:
-        if company not in context.terms.group.company_ids:
-            try:
-                record = _own(context, ident, company)
-            except KeyError:
-                log.warning(
-                    "a record is not found: the id key of the company that left is gone", company=company
-                )
-                continue
-            yield change_of(context, company, record, express=False)
-
-
 def _own(context: Context, ident: UUID, company: str) -> CompanyCustomer:
-    """Raises KeyError where there is no key for the company's ids."""
     subject = context.keys.pairwise(f"company.{company}", ident)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from kielto import group as groups
 from kielto import kafka
-from kielto.service import audit_report, commands, logs, migrations, postgres
+from kielto.service import audit_report, commands, logs, migrations, parties, postgres
 from kielto.service.auth import Verifier
 from kielto.service.composition import Build, Platform, Service
 from kielto.service.consumers import UnsafeSubscriber
@@ -45,6 +45,7 @@ _REFUSALS = (
     KeysError,
     MigrationError,
     UnsafeSubscriber,
+    parties.OtherKeys,
     kafka.SecurityError,
     kafka.TopicMismatch,
 )
@@ -77,16 +78,19 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             return 0
         pool, by_key = pools
         group = groups.load(settings.group_file, settings.beat_seconds)
+        keys = Keys.load(settings.keys_file)
+        left = await (parties.left(pool, group) if arguments else parties.note(pool, group, keys))
         platform = Platform(
             settings=settings,
             group=group,
-            keys=Keys.load(settings.keys_file),
+            keys=keys,
             pool=pool,
             by_key=by_key,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
             courtesy=Courtesy(settings.bulk_share),
             limits=limits,
+            left=left,
         )
         service = build(platform)
         if arguments:

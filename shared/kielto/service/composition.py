@@ -32,6 +32,8 @@ class Platform:
     inputs: InputFreshness
     courtesy: Courtesy
     limits: Limits = field(default_factory=Limits)
+    left: frozenset[str] = frozenset()
+    """Parties that were of the group and are no more (`company.<id>`, `partner.<id>`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,10 @@ class Keys:
         except InvalidTag:
             raise ValueError("sealed: not under this key") from None
 
+    def knows(self, party: str) -> bool:
+        """Whether the party has ids and hashes of its own here. One that has left may have none any more."""
+        return party in self._ids
+
     def pairwise(self, party: str, ident: UUID) -> str:
         """The party's own id of a customer, a stored address or a decision: 64 hex digits. KeyError: no such
         party.

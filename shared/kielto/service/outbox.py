@@ -47,6 +47,8 @@ class Change:
     restrictions: tuple[UUID, ...] = ()
     decision: UUID | None = None
     seal: Callable[[str, str, str], str] | None = None
+    marked: bool = True
+    """False: of a party that has left the group. It is stored, and published if the party comes back."""
 
 
 async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | None = None) -> list[Version]:
@@ -71,7 +73,7 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
         [_body(change) for change in changes],
         ["{" + ",".join(sorted(map(str, change.restrictions))) + "}" for change in changes],
         [change.decision for change in changes],
-        [_lane(change).value for change in changes],
+        [_lane(change).value if change.marked else None for change in changes],
         traceparent,
     )
     if not rows:
@@ -162,7 +164,7 @@ WITH current AS MATERIALIZED (
     RETURNING family, key, epoch, n
 ), marked AS (
     INSERT INTO marks (lane, family, key, traceparent)
-    SELECT lane, family, key, $8::text FROM kept JOIN new USING (family, key)
+    SELECT lane, family, key, $8::text FROM kept JOIN new USING (family, key) WHERE lane IS NOT NULL
     RETURNING lane
 )
 SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,

@@ -34,7 +34,7 @@ def decision(world: World, command: Command) -> Work:
 
 
 def facts(world: World, *records: Customer) -> Work:
-    rows = projections.newest(records, world.keys, world.context.group.parties)
+    rows = projections.newest(records, world.keys)
     return lambda conn: take_in_customers(conn, world.context, rows)
 
 

@@ -119,7 +119,7 @@ async def test_no_listing_erases_who_becomes_known_meanwhile(
     key = world.key("company.kauppa", who)
     await _kept(pool, context, int(key[:3], 16) >> 2, key)
     async with transaction(pool) as conn:
-        rows = projections.newest([world.record(who)], world.keys, context.group.parties)
+        rows = projections.newest([world.record(who)], world.keys)
         await take_in_customers(conn, context, rows)
         judging = asyncio.create_task(reconcile.judge_one(pool, context))
         await until(lambda: _waits(pool))

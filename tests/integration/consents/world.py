@@ -90,7 +90,7 @@ class World:
         await self.take_in([self.record(who, **changes) for who in people])
 
     async def take_in(self, records: list[Customer]) -> None:
-        rows = projections.newest(records, self.keys, self.context.group.parties)
+        rows = projections.newest(records, self.keys)
 
         async def work(conn: Conn) -> None:
             await take_in_customers(conn, self.context, rows)

@@ -9,6 +9,7 @@ from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
 from kielto.group import Group
+from kielto.service import parties
 from kielto.service.keys import Keys
 from services.customers.model.draft import Terms
 from services.customers.store.erasing import Organisation
@@ -50,7 +51,7 @@ async def test_nothing_is_left_but_that_they_are_erased(context: Context, people
 
 
 async def test_nothing_is_left_for_a_company_that_has_left_the_group(
-    context: Context, people: Register, capsys: pytest.CaptureFixture[str]
+    context: Context, people: Register
 ) -> None:
     both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
     aino, eino = await people.put(
@@ -68,8 +69,12 @@ async def test_nothing_is_left_for_a_company_that_has_left_the_group(
     assert sorted(await people.lanes()) == [("company.kauppa.customers", "bulk"), ("customers", "express")]
     file = context.keys._file
     kept = {party: key for party, key in file.id_keys.items() if party != "company.sahko"}
-    await erase(replace(left, keys=Keys(file.model_copy(update={"id_keys": kept}))), ident(eino))
-    assert "id key of the company that left is gone" in capsys.readouterr().out
+    without = replace(left, keys=Keys(file.model_copy(update={"id_keys": kept})))
+    await parties.note(context.pool, GROUP, context.keys)
+    await parties.note(context.pool, smaller, without.keys)
+    key = context.keys.pairwise("company.sahko", ident(eino))
+    assert (await people.published("company.sahko.customers"))[key] == {"subject": key, "n": 2}
+    await erase(without, ident(eino))
 
 
 async def test_who_was_erased_since_the_backup_is_erased_again(context: Context, people: Register) -> None:
