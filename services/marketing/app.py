@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 from kielto.events.topics import CONSENTS, Lane
 from kielto.service.app import Platform, Service
 from services.marketing.api import drafting, reading
+from services.marketing.settings import MarketingSettings
 from services.marketing.subscribers import subscriptions
-from services.marketing.use_cases.keep_launching import keep_launching
+from services.marketing.use_cases.catch_up import look
+from services.marketing.use_cases.keep_launching import Launches
 
 STALE_SECONDS = 30.0
 """A launch waits when the permissions held are older than this (a subscriber's default too), or than three beats."""
 
 
 def build(platform: Platform) -> Service:
+    settings = MarketingSettings()
     wake = asyncio.Event()
     stale_seconds = max(3 * platform.group.beat_seconds, STALE_SECONDS)
 
@@ -23,12 +26,20 @@ def build(platform: Platform) -> Service:
     def clock() -> datetime:
         return datetime.now(UTC)
 
-    async def launches() -> None:
-        await keep_launching(platform.pool, platform.keys, fresh, clock, wake)
+    launches = Launches(
+        platform.pool,
+        platform.keys,
+        platform.group,
+        fresh,
+        clock,
+        wake,
+        lambda: look(platform.pool, platform.settings.kafka_bootstrap, platform.settings.security),
+        settings.catch_up_seconds,
+    )
 
     return Service(
         families=(),  # no state of its own: audiences and events are messages, sent once and in order
         routers=[drafting.router(platform.group, clock, wake), reading.routes],
         subscriptions=subscriptions(platform.group, clock),
-        background=[launches],
+        background=[launches.run],
     )

@@ -10,6 +10,7 @@ from kielto.events.base import Ident
 from kielto.events.words import Channel, Mode, Purpose
 from services.marketing.model.campaign import Aim, Campaign, State
 from services.marketing.store.recipients import Counts, Entry
+from services.marketing.use_cases.catch_up import Wait
 
 
 class NewCampaign(BaseModel):
@@ -65,6 +66,11 @@ class CampaignBody(BaseModel):
     created_at: datetime
     launched_at: datetime | None = Field(description="When the launch was asked for.")
     closed_at: datetime | None
+    waiting_for: Wait | None = Field(
+        description="What a launch waits for before it looks at anybody: `reading` what others published, "
+        "`permissions` of new people, `settling` while records still come in. At most a minute; then it begins with "
+        "what is there."
+    )
     candidates: int = Field(description="The company's people when the launch was asked for.")
     seen: int = Field(
         description="How many of them have been looked at; the launch is complete when `launched`."
@@ -118,6 +124,7 @@ def _fields(campaign: Campaign) -> dict[str, object]:
         "created_at": campaign.created_at,
         "launched_at": campaign.launched_at,
         "closed_at": campaign.closed_at,
+        "waiting_for": campaign.waiting_for,
         "candidates": campaign.candidates,
         "seen": campaign.seen,
     }

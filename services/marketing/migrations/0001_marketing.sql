@@ -23,6 +23,7 @@ CREATE TABLE permissions (
     points   jsonb NOT NULL,
     PRIMARY KEY (company, customer)
 );
+CREATE INDEX people_without_permissions ON people (id) WHERE customer_status = 'live' AND permission_status = 'unknown';
 CREATE INDEX permissions_customer ON permissions (customer);
 
 -- The same, one row for each single thing that is permitted. What has no row here is denied.
@@ -49,7 +50,10 @@ CREATE TABLE campaigns (
     closed_at     timestamptz,
     candidates    bigint NOT NULL DEFAULT 0,
     seen          bigint NOT NULL DEFAULT 0,
-    cursor        uuid
+    cursor        uuid,
+    -- what the launch waits for before it begins, and whether it has waited: people registered just before it
+    waiting_for   text,
+    caught_up     boolean NOT NULL DEFAULT false
 );
 CREATE INDEX campaigns_launching ON campaigns (launched_at) WHERE state = 'launching';
 

@@ -66,6 +66,10 @@ class Campaign:
     seen: int = 0
     cursor: UUID | None = None
     """The last person looked at. The walk goes by ascending id and never turns back."""
+    waiting_for: str | None = None
+    """What a launch waits for before it looks at anybody."""
+    caught_up: bool = False
+    """Whether the launch has waited for what was registered before it."""
 
 
 def faults(aim: Aim, group: Group) -> list[Fault]:

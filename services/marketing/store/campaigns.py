@@ -1,5 +1,6 @@
 """Campaigns: their aim, state, and how far a launch has come."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -28,11 +29,28 @@ WHERE id = $1
 RETURNING candidates
 """
 
-_CLOSE = "UPDATE campaigns SET state = 'closed', closed_at = $2 WHERE id = $1"
+_CLOSE = "UPDATE campaigns SET state = 'closed', closed_at = $2, waiting_for = NULL WHERE id = $1"
 
 # The oldest launch under way that nobody else is at.
 _NEXT_LAUNCHING = """
 SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+
+# Partners as pairs "<company> <partner>", for the companies that work with them.
+_ORPHAN = """
+SELECT * FROM campaigns
+WHERE state <> 'closed'
+    AND (company <> ALL($1::text[]) OR (partner IS NOT NULL AND company || ' ' || partner <> ALL($2::text[])))
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+
+_OLDEST_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1"
+
+# Whom it is measured against is counted again when it may begin.
+_SET_WAITING = """
+UPDATE campaigns SET waiting_for = $2, caught_up = $2 IS NULL, candidates = CASE WHEN $2 IS NULL
+    THEN (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company) ELSE candidates END
+WHERE id = $1 AND state = 'launching' AND seen = 0
 """
 
 _CANDIDATES = """
@@ -91,6 +109,23 @@ async def next_launching(conn: Conn) -> Campaign | None:
     return _campaign(row) if row else None
 
 
+async def orphan(conn: Conn, companies: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Campaign | None:
+    """A campaign that is not closed, of none of these companies or of a partner that its company does not work with,
+    locked; None when there is none that nobody else is at."""
+    row = await conn.fetchrow(_ORPHAN, companies, [" ".join(pair) for pair in pairs])
+    return _campaign(row) if row else None
+
+
+async def oldest_launching(conn: Conn) -> Campaign | None:
+    row = await conn.fetchrow(_OLDEST_LAUNCHING)
+    return _campaign(row) if row else None
+
+
+async def set_waiting(conn: Conn, ident: UUID, reason: str | None) -> None:
+    """What a launch waits for before it begins; None: it begins."""
+    await conn.execute(_SET_WAITING, ident, reason)
+
+
 async def candidates(conn: Conn, company: str, after: UUID | None, limit: int) -> list[UUID]:
     """The next people who permit the company anything at all, by ascending id."""
     return [row["customer"] for row in await conn.fetch(_CANDIDATES, company, after, limit)]
@@ -116,6 +151,8 @@ def _campaign(row: asyncpg.Record) -> Campaign:
         candidates=row["candidates"],
         seen=row["seen"],
         cursor=row["cursor"],
+        waiting_for=row["waiting_for"],
+        caught_up=row["caught_up"],
     )
 
 

@@ -105,6 +105,15 @@ async def put_permissions(conn: Conn, rows: Sequence[PermissionRow]) -> list[UUI
     return list(changed)
 
 
+_SOME_UNKNOWN = """
+SELECT EXISTS (SELECT FROM people WHERE customer_status = 'live' AND permission_status = 'unknown')"""
+
+
+async def some_unknown(conn: Conn) -> bool:
+    """Whether anybody is known of whom no permissions were ever published."""
+    return bool(await conn.fetchval(_SOME_UNKNOWN))
+
+
 async def hold(conn: Conn, ids: Sequence[UUID]) -> None:
     """Keep these people's records as they are until the transaction ends.
 

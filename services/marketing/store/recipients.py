@@ -93,6 +93,24 @@ SELECT c.*, taken.campaign, taken.subject, taken.addresses
 FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY c.id, taken.subject
 """
 
+_RECALL_ALL = """
+WITH next AS (
+    SELECT customer, point FROM recipients WHERE campaign = $1 AND recalled_at IS NULL
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+), gone AS (
+    UPDATE recipients r SET recalled_at = $2 FROM next n
+    WHERE r.campaign = $1 AND r.customer = n.customer AND r.point = n.point
+    RETURNING r.campaign, r.subject, r.address
+), taken AS (
+    SELECT campaign, subject, array_agg(address ORDER BY address) AS addresses
+    FROM gone GROUP BY campaign, subject
+)
+SELECT c.*, taken.campaign, taken.subject, taken.addresses
+FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY taken.subject
+"""
+
+_STANDS = "SELECT EXISTS (SELECT FROM recipients WHERE campaign = $1 AND recalled_at IS NULL)"
+
 _PAGE = """
 SELECT customer, bool_or(recalled_at IS NULL) AS standing FROM recipients
 WHERE campaign = $1 AND ($2::uuid IS NULL OR customer > $2)
@@ -137,6 +155,17 @@ async def recall(conn: Conn, customers: Sequence[UUID], at: datetime) -> list[Re
     """Take these people out of every campaign under way whose message they no longer permit."""
     rows = await conn.fetch(_RECALL, customers, at)
     return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
+
+
+async def recall_all(conn: Conn, campaign: UUID, at: datetime, limit: int) -> list[Recalled]:
+    """Take the next addresses out of the campaign, at most `limit`; rows that another recall holds are passed over."""
+    rows = await conn.fetch(_RECALL_ALL, campaign, at, limit)
+    return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
+
+
+async def stands(conn: Conn, campaign: UUID) -> bool:
+    """Whether any address was not recalled."""
+    return bool(await conn.fetchval(_STANDS, campaign))
 
 
 async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> list[Entry]:

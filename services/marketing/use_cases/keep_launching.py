@@ -1,40 +1,87 @@
 """The task that carries launches on as long as the process runs, also those that a killed one left behind."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 
+from kielto import kafka
+from kielto.group import Group
 from kielto.service.keys import Keys
 from kielto.service.postgres import AWAY, Pool
 from services.marketing.metrics import WAITING
+from services.marketing.store import campaigns
 from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.catch_up import CatchUp, Ends
+from services.marketing.use_cases.end_orphans import end_next
 
 IDLE_SECONDS = 0.5
 log = structlog.get_logger(__name__)
 
 
-async def keep_launching(
-    pool: Pool, keys: Keys, fresh: Callable[[], bool], clock: Callable[[], datetime], wake: asyncio.Event
-) -> None:
-    """Nobody is addressed while `fresh` says that the permissions we hold may be old: when in doubt, no."""
-    waiting = False
-    while True:
-        wake.clear()
-        if waiting is fresh():  # no longer so
-            waiting = not waiting
-            WAITING.set(waiting)
-            log.info("launches.wait" if waiting else "launches.go")
-        if waiting or not await _went_on(pool, keys, clock()):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), IDLE_SECONDS)
+@dataclass(slots=True)
+class Launches:
+    """`fresh`: whether the permissions held are recent: nobody is addressed while they may be old. `look`: see
+    `catch_up`; `patience`: for how many seconds a launch waits for what is on its way.
+    """
 
+    pool: Pool
+    keys: Keys
+    group: Group
+    fresh: Callable[[], bool]
+    clock: Callable[[], datetime]
+    wake: asyncio.Event
+    look: Callable[[], Awaitable[tuple[Ends, Ends, bool]]]
+    patience: float
+    _waiting: dict[UUID, CatchUp] = field(default_factory=dict)
 
-async def _went_on(pool: Pool, keys: Keys, now: datetime) -> bool:
-    try:
-        return await address_next(pool, keys, now)
-    except AWAY as error:  # also a deadlock with a batch of records: the chunk is done again
-        log.warning("launches.database", error=type(error).__name__)
-        return False
+    async def run(self) -> None:
+        """For ever."""
+        stale = False
+        while True:
+            self.wake.clear()
+            if stale is self.fresh():  # no longer so
+                stale = not stale
+                WAITING.set(stale)
+                log.info("launches.wait" if stale else "launches.go")
+            if not await self._went_on(stale):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.wake.wait(), IDLE_SECONDS)
+
+    async def _went_on(self, stale: bool) -> bool:
+        try:
+            if await end_next(self.pool, self.group, self.clock()):
+                return True
+            if stale or await self._catches_up():
+                return False
+            return await address_next(self.pool, self.keys, self.clock())
+        except (
+            *AWAY,
+            *kafka.DOWN,
+        ) as error:  # also a deadlock with a batch of records: the chunk is done again
+            log.warning("launches.away", error=type(error).__name__)
+            return False
+
+    async def _catches_up(self) -> bool:
+        """Whether the oldest launch has to wait for people who were registered just before it."""
+        async with self.pool.acquire() as conn:
+            campaign = await campaigns.oldest_launching(conn)
+        if campaign is None or campaign.seen or campaign.caught_up:
+            return False
+        now = time.monotonic()
+        waiting = self._waiting.setdefault(campaign.id, CatchUp(now))
+        reason = waiting.waits_for(*await self.look(), now)
+        if reason is not None and now - waiting.began > self.patience:
+            log.warning("launches.not_caught_up", campaign=str(campaign.id), waits_for=reason)
+            reason = None
+        if reason != campaign.waiting_for or reason is None:
+            async with self.pool.acquire() as conn:
+                await campaigns.set_waiting(conn, campaign.id, reason)
+        if reason is None:
+            del self._waiting[campaign.id]
+        return reason is not None

@@ -11,6 +11,7 @@ from kielto.service.postgres import Conn
 from services.marketing.metrics import RECALL_SECONDS, RECALLS
 from services.marketing.model.messages import audience
 from services.marketing.store import recipients
+from services.marketing.store.recipients import Recalled
 
 
 async def recall(conn: Conn, customers: Sequence[UUID], published: datetime, now: datetime) -> None:
@@ -21,12 +22,17 @@ async def recall(conn: Conn, customers: Sequence[UUID], published: datetime, now
     """
     if not customers:
         return
+    await tell(conn, await recipients.recall(conn, customers, now), published, now)
+
+
+async def tell(conn: Conn, recalled: Sequence[Recalled], since: datetime, now: datetime) -> None:
+    """The senders of who was recalled; `since`: the time of what it follows from."""
     messages: dict[str, list[tuple[str, Event]]] = {}
-    for gone in await recipients.recall(conn, customers, now):
+    for gone in recalled:
         message = audience("recall", gone.campaign, gone.aim, gone.subject, gone.addresses, now)
         messages.setdefault(gone.aim.party, []).append((gone.subject, message))
     for party, events in messages.items():
         trace = telemetry.fresh()  # a party's traces are its own
         await outbox.report_many(conn, topics.audiences(party), events, source="marketing", traceparent=trace)
         RECALLS.labels(party).inc(len(events))
-        RECALL_SECONDS.observe(max(0.0, (now - published).total_seconds()))
+        RECALL_SECONDS.observe(max(0.0, (now - since).total_seconds()))

@@ -125,8 +125,8 @@ async def report_many(
     source: str,
     traceparent: str | None = None,
 ) -> None:
-    """The same for many (key, event) in one round trip. `traceparent` must be one that the topic's party may
-    see.
+    """The same for many (key, event) in one round trip; what is for a party that has left is dropped.
+    `traceparent` must be one that the topic's party may see.
     """
     messages = [
         envelope.encode(event, key=key, source=source, traceparent=traceparent) for key, event in events
@@ -194,6 +194,7 @@ WITH queued AS (
     SELECT topic, key, value, headers::jsonb
     FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY
         AS r (topic, key, value, headers, place)
+    WHERE NOT EXISTS (SELECT FROM parties p WHERE p.left_at IS NOT NULL AND starts_with(r.topic, p.party || '.'))
     ORDER BY place
     RETURNING 1
 )

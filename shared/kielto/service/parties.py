@@ -85,6 +85,8 @@ async def compute_anew(
 
 
 async def _finish(conn: Conn, families: Sequence[Family]) -> None:
+    for party in await _parties(conn, "SELECT party FROM parties WHERE left_at IS NOT NULL"):
+        await conn.execute(_UNMARK, party)  # of processes that still had the older group file
     stale = set(await _parties(conn, "UPDATE parties SET stale = false WHERE stale RETURNING party"))
     for family in families:
         if family.name.removesuffix(".customers") in stale:
