@@ -21,6 +21,7 @@ from kielto.events.versions import Version
 from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn
+from kielto.validation import FieldRule
 from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
@@ -167,7 +168,7 @@ class Decisions(Stateless):
             subject=self._subject(said),
             act=said.act,
             received_at=received_at,
-            said_at=said.said_at,
+            said_at=received_at if any(field == "said_at" for field, _ in said.broken) else said.said_at,
             reach=reach,
             company=self._company if reach is Reach.COMPANY or (own and reach is not Reach.GROUP) else None,
             partner=said.partner,
@@ -179,6 +180,7 @@ class Decisions(Stateless):
             evidence=said.evidence,
             party=self._party,
             by_topic=True,
+            broken=tuple(f"{field}: {rule}" for field, rule in _broken(said)),
             content=self._context.keys.blind_index("decision", said.content()),
         )
 
@@ -190,9 +192,13 @@ class Decisions(Stateless):
             if self._company is None:
                 raise Permanent("subject.number: is a company's customer number", holds=said.act.restricts)
             return number_subject(keys, self._company, bytes.fromhex(subject.number))
-        if subject.point is None or subject.point_kind not in (PointKind.EMAIL, PointKind.PHONE):
-            raise Permanent("subject.point_kind: is email or phone", holds=said.act.restricts)
-        return point_subject(keys, subject.point_kind, bytes.fromhex(subject.point))
+        assert subject.point is not None
+        kind = subject.point_kind
+        if kind not in _POINT_KINDS:
+            if not said.act.restricts:
+                raise Permanent(": ".join(_POINT_KIND), holds=False)
+            kind = PointKind.EMAIL  # the digest says whose point it is, whatever it is called
+        return point_subject(keys, kind, bytes.fromhex(subject.point))
 
     def _lift(self, text: str) -> UUID | str:
         """The party's own id of a decision that it sent, or its reference of any."""
@@ -234,6 +240,21 @@ def _delivery(event: MarketingEvent | Unaddressed, meta: Meta) -> deliveries.Del
 def decision_id(party: str, ident: UUID) -> UUID:
     """Ours, of a decision that a party sent under its own id."""
     return uuid5(NAMESPACE, f"{party}/{ident}")
+
+
+_POINT_KINDS = (PointKind.EMAIL, PointKind.PHONE)
+_POINT_KIND = FieldRule("subject.point_kind", "is email or phone")
+_ROUTE = FieldRule("route", "is a route by which decisions come")
+
+
+def _broken(said: Decision) -> Iterator[FieldRule]:
+    """The rules that a *no* broke in its words; a *yes* that breaks one is refused."""
+    if said.act.restricts:
+        yield from said.broken
+        if said.subject.point_kind not in (None, *_POINT_KINDS):
+            yield _POINT_KIND
+        if said.route not in set(Route):
+            yield _ROUTE
 
 
 def _route(text: str) -> Route:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import asyncpg
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from kielto.events.base import Hash, Ident
+from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.auth import Caller
@@ -75,7 +75,7 @@ class GivenDecision(_Given):
     )
     by: Actor = Actor.PERSON
     route: Route = Route.SELF_SERVICE
-    said_at: AwareDatetime | None = Field(default=None, description="When it was said; else now.")
+    said_at: Moment | None = Field(default=None, description="When it was said; else now.")
     evidence: str | None = Field(default=None, max_length=2000)
 
     def command(self, context: Context, caller: Caller) -> Command:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from kielto.service.auth import Caller, require
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, named, party
 from services.consents.api.paging import Behind
@@ -70,7 +71,7 @@ class SettleBody(BaseModel):
 
 
 def router(pool: Pool, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents/breaches", tags=["proof"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/breaches", tags=["proof"])
 
     def shown(row: asyncpg.Record, caller: Caller) -> BreachBody:
         whose = party(caller)

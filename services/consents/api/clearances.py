@@ -11,7 +11,6 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,13 +18,14 @@ from pydantic import (
     model_validator,
 )
 
-from kielto.events.base import Hash, Ident
+from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.service.auth import Caller, require
 from kielto.service.limits import FIXED
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
+from kielto.service.strict_route import StrictRoute
 from kielto.subscriber.questions import Question, Reason
 from services.consents.api.callers import invalid
 from services.consents.store.clearances import Asked, NotPrimary
@@ -112,7 +112,7 @@ class GivenSearch(BaseModel):
     company: Ident | None = Field(default=None, description="If not the token's own.")
     campaign: Campaign
     channel: Channel
-    at: AwareDatetime = Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
+    at: Moment = Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
     recipient: GivenRecipient
 
 
@@ -153,7 +153,7 @@ class Terms(NamedTuple):
 
 
 def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
-    routes = APIRouter(prefix="/consents/clearances", tags=["clearances"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/clearances", tags=["clearances"])
 
     @routes.post("", response_model=ClearanceBody)
     async def post(given: GivenClearance, caller: Sender) -> Response:

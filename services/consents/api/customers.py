@@ -11,6 +11,7 @@ from kielto.events.base import Ident
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
 from kielto.service.auth import Caller
 from kielto.service.postgres import Pool
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Reader, answered, invalid, party
 from services.consents.model.decisions import Decision
 from services.consents.model.ruling import Reason, Verdict
@@ -70,7 +71,7 @@ class ExplanationBody(BaseModel):
 
 
 def router(pool: Pool, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents/customers", tags=["permissions"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/customers", tags=["permissions"])
 
     @routes.get("/{ident}/permissions", response_model=PermissionsBody)
     async def permissions(ident: UUID, caller: Reader) -> PermissionsBody:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Conn, Pool
+from kielto.service.strict_route import StrictRoute
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
 from services.consents.api.callers import Desk, Key, Reader, answered, named, party
@@ -43,7 +44,7 @@ class WhereaboutsBody(BaseModel):
 
 
 def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -> APIRouter:
-    routes = APIRouter(prefix="/consents/decisions", tags=["decisions"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/decisions", tags=["decisions"])
 
     @routes.post("", status_code=201, response_model=Receipt)
     async def post(

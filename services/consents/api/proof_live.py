@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Prover, party
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live, State, Told, TooMany, Watcher
@@ -32,7 +33,7 @@ class ToldBody(BaseModel):
 
 
 def router(live: Live, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents/proof", tags=["proof"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/proof", tags=["proof"])
 
     async def watching(
         caller: Prover, last_event_id: Annotated[str | None, Header(max_length=60)] = None

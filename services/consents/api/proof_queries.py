@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, invalid, party
 from services.consents.api.paging import Behind
@@ -114,7 +115,7 @@ AWeek = Annotated[
 
 
 def router(pool: Pool, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents", tags=["proof"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
 
     @routes.get("/subscribers/{ident}", response_model=StandingBody)
     async def one(ident: str, caller: Prover) -> StandingBody:

@@ -14,6 +14,7 @@ from kielto.proof import Proof, SignedHead
 from kielto.service.keys import KeysError
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Reader, answered, party
 from services.consents.api.page import CONTENT_SECURITY_POLICY, page
 from services.consents.store.seals import keys as used_keys
@@ -35,7 +36,7 @@ _BOTH: dict[int | str, dict[str, Any]] = {
 
 
 def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
-    routes = APIRouter(prefix="/consents", tags=["proof"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
 
     @routes.get("/decisions/{ident}/proof", response_model=Proof, responses=_BOTH)
     async def proof(

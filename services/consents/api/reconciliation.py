@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Pool
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Prover, party
 from services.consents.store import reconciliation as store
 from services.consents.use_cases.context import Context
@@ -43,7 +44,7 @@ class ReconciliationBody(BaseModel):
 
 
 def router(pool: Pool, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents/reconciliation", tags=["subscribers"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/reconciliation", tags=["subscribers"])
 
     @routes.get("", response_model=ReconciliationBody)
     async def get(caller: Prover) -> ReconciliationBody:

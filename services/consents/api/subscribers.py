@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from kielto.group import Subscriber
 from kielto.service.postgres import Pool
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Reader, party
 from services.consents.store.proof import SubscriberState
 from services.consents.use_cases.context import Context
@@ -49,7 +50,7 @@ class SubscribersBody(BaseModel):
 
 
 def router(pool: Pool, context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/consents/subscribers", tags=["subscribers"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/subscribers", tags=["subscribers"])
 
     @routes.get("", response_model=SubscribersBody)
     async def get(caller: Reader) -> SubscribersBody:

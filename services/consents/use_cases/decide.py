@@ -71,6 +71,8 @@ class Command:
     party: str | None = None
     by_topic: bool = False
     """It came on the party's topic, where a *yes* may overtake what it lifts."""
+    broken: tuple[str, ...] = ()
+    """Rules that a *no* on a topic broke in its words, which were read as the widest that they may mean."""
     content: bytes | None = None
     """Of what was said, where the id is not ours: a keyed hash, by which two decisions of one id are told apart."""
     recorded_by: str | None = None
@@ -156,6 +158,7 @@ def _decision(context: Context, command: Command) -> Decision:
     broken: tuple[str, ...] = ()
     if command.by_topic and command.act.restricts:
         scope, broken = widen(scope, context.facts)
+        broken = (*command.broken, *broken)
     said_at = storable(command.said_at, command.received_at)
     return Decision(
         id=command.id,

@@ -10,6 +10,7 @@ from kielto.events.base import Ident
 from kielto.events.digests import InvalidContactPoint, normalise
 from kielto.events.words import PointKind
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.customers.api import examples
 from services.customers.api.bodies import CustomerBody, Found, Receipt
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
@@ -30,7 +31,7 @@ _TAG = re.compile(r'"(\d{1,18})"')
 
 
 def router(context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/customers", tags=["customers"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/customers", tags=["customers"])
 
     @routes.post("", status_code=201, response_model=Receipt, responses={200: {"model": Receipt}})
     async def post(

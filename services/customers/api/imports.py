@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from kielto.events.base import Ident
 from kielto.service import epoch
 from kielto.service.problems import Problem
+from kielto.service.strict_route import StrictRoute
 from services.customers.api import examples
 from services.customers.api.callers import Writer, invalid
 from services.customers.api.lines import lines
@@ -57,7 +58,7 @@ log = structlog.get_logger(__name__)
 
 
 def router(context: Context) -> APIRouter:
-    routes = APIRouter(tags=["imports"])
+    routes = APIRouter(route_class=StrictRoute, tags=["imports"])
 
     @routes.post(
         PATH, openapi_extra=_BODY, responses={200: {"content": {_NDJSON: {}}}}, response_class=Response

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from kielto.group import Group
 from kielto.service.idempotency import Claim, claimed
 from kielto.service.problems import FieldError, Problem
+from kielto.service.strict_route import StrictRoute
 from services.marketing.api.bodies import CampaignBody, NewCampaign
 from services.marketing.api.own import Campaigner, own
 from services.marketing.model.campaign import Campaign, Fault, State, StateConflict, faults
@@ -23,7 +24,7 @@ Key = Annotated[Claim | None, Depends(claimed)]
 
 def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> APIRouter:
     """`wake` is set when a launch was asked for, so that it begins at once."""
-    routes = APIRouter(prefix="/marketing/campaigns", tags=["campaigns"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/marketing/campaigns", tags=["campaigns"])
 
     @routes.post("", status_code=201, response_model=CampaignBody)
     async def post(body: NewCampaign, request: Request, caller: Campaigner, claim: Key) -> Response:

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
+from kielto.service.strict_route import StrictRoute
 from services.marketing.api.bodies import CampaignCounts, RecipientPage
 from services.marketing.api.own import Campaigner, own
 from services.marketing.use_cases import look
 
-routes = APIRouter(prefix="/marketing/campaigns", tags=["campaigns"])
+routes = APIRouter(route_class=StrictRoute, prefix="/marketing/campaigns", tags=["campaigns"])
 
 
 @routes.get("/{ident}")

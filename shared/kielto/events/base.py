@@ -1,8 +1,18 @@
 """What all messages have in common."""
 
-from typing import Annotated, ClassVar
+import re
+from datetime import datetime
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from kielto.events.versions import PATTERN, Version
 
@@ -21,7 +31,18 @@ def _checked(text: str) -> str:
 VersionText = Annotated[
     str, StringConstraints(pattern=PATTERN), AfterValidator(_checked), Field(examples=["1.7"])
 ]
-Moment = AwareDatetime
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _rfc_3339(value: object) -> object:
+    """Neither seconds since 1970, which pydantic reads in any number or digits, nor a day without a time."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        return value
+    raise ValueError("is a time with a zone (RFC 3339)")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339, json_schema_input_type=AwareDatetime)]
+"""A time with a zone; over HTTP and on topics as RFC 3339 writes it."""
 
 MAX_BYTES = 256 * 1024
 """No message is larger; the outbox refuses one at insert, a reader quarantines it."""
@@ -38,6 +59,11 @@ class Event(Part):
 
     kind: ClassVar[str]
     major: ClassVar[int] = 1
+
+    @classmethod
+    def read(cls, value: bytes) -> Self:
+        """The event of a message's value. Raises pydantic's ValidationError, or NotJson."""
+        return cls.model_validate_json(value)
 
     @classmethod
     def type_name(cls) -> str:

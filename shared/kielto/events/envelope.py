@@ -18,6 +18,7 @@ from kielto.events import control
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.records import Record
 from kielto.events.versions import Version
+from kielto.strict_json import NotJson
 
 Headers = Sequence[tuple[str, bytes | None]]
 SCHEMAS = "urn:kielto:schema:"
@@ -252,7 +253,9 @@ def _event(carries: Sequence[type[Event]], value: bytes, texts: dict[str, str | 
     if len(value) > MAX_BYTES:
         return f"value: is above {MAX_BYTES} bytes"
     try:
-        return model.model_validate_json(value)
+        return model.read(value)
+    except NotJson as error:
+        return f"value: {error}"
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         # Only the outermost place is a name of ours for certain: the key of a mapping is content.

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from kielto.events import lenient
 from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText
 from kielto.events.control import BUCKETS
 from kielto.events.records import AllowedPoint
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
+from kielto.strict_json import loads
+from kielto.validation import FieldRule, field_rules
 
 
 class DecisionSubject(Part):
@@ -51,7 +54,41 @@ class Decision(Event):
     by: Literal["person", "agent", "staff", "import"] = "person"
     route: str = Field(default="self_service", max_length=40)
     said_at: Moment
-    evidence: str | None = Field(default=None, max_length=2000)
+    evidence: str | None = Field(default=None, max_length=lenient.EVIDENCE)
+    _broken: tuple[FieldRule, ...] = PrivateAttr(default=())
+
+    @property
+    def broken(self) -> tuple[FieldRule, ...]:
+        """Of a *no* that was read leniently: the rules that it broke. Its fields are then the widest meant."""
+        return self._broken
+
+    @classmethod
+    def read(cls, value: bytes) -> Self:
+        """A *no* of which a word cannot be read is taken for the widest that it may mean (`lenient`); whoever
+        writes one (`submit`) validates it strictly.
+        """
+        content = loads(value)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            if not lenient.is_no(content):
+                raise
+            return cls._widest(content, error)
+
+    @classmethod
+    def _widest(cls, content: dict[str, Any], error: ValidationError) -> Self:
+        broken: list[FieldRule] = []
+        for _ in range(lenient.ATTEMPTS):
+            broken += field_rules(error)
+            content = lenient.widest(content, {str(e["loc"][0]) for e in error.errors() if e["loc"]})
+            try:
+                decision = cls.model_validate(content)
+            except ValidationError as another:
+                error = another
+            else:
+                decision._broken = tuple(broken)  # noqa: SLF001 - its own
+                return decision
+        raise error
 
     def must_make_sense(self) -> None:
         """Raises ValueError naming field and rule, for whoever writes it: fields that do not go together.

@@ -1,6 +1,7 @@
 """Decisions over HTTP: what is answered, to whom, and what is refused without changing anything."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,10 @@ NOBODY = {"customer": str(uuid4())}
         ({"act": "forget"}, ["act"]),
         ({"act": "ban", "unknown": 1}, ["unknown"]),
         ({"act": "ban", "said_at": "2026-01-01T00:00:00"}, ["said_at"]),
+        ({"act": "ban", "said_at": "20261130"}, ["said_at"]),
+        ({"act": "ban", "said_at": 20261130}, ["said_at"]),
+        ({"act": "ban", "said_at": "2026-11-30"}, ["said_at"]),
+        ({"act": "ban", "said_at": "2026-02-30T00:00:00Z"}, ["said_at"]),
         ({"act": "ban", "evidence": "x" * 2001}, ["evidence"]),
         ({"act": "ban", "subject": {"company": "nobody", "number": "1"}}, ["subject.company"]),
         ({"act": "ban", "subject": {"company": "kauppa", "number": " "}}, ["subject.number"]),
@@ -204,6 +209,23 @@ async def test_what_breaks_a_rule_changes_nothing(
 ) -> None:
     answer = await http.post("/consents/decisions", json={"subject": NOBODY} | body)
     assert problem(answer) == (422, "invalid-request", fields)
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
+
+
+async def test_a_body_that_names_a_field_twice_is_refused(http: httpx.AsyncClient, world: World) -> None:
+    """Which of the two counts would be left to the parser."""
+    subject = json.dumps(NOBODY)
+    for content, field in (
+        (f'{{"subject":{subject},"act":"ban","act":"consent"}}', "act"),
+        (f'{{"subject":{subject[:-1]},"customer":"1"}},"act":"ban"}}', "customer"),
+        (f'{{"subject":{subject},"act":"ban","aino@example.com":1,"aino@example.com":2}}', "?"),
+        (f'{{"subject":{subject},"act":"ban","act":"ban"}}', "act"),
+        (f'{{"subject":{subject},"act":"ban","evidence":NaN}}', "body"),
+    ):
+        for headers in ({"content-type": "application/json"}, {"content-type": "application/x+json"}):
+            answer = await http.post("/consents/decisions", content=content, headers=headers)
+            assert problem(answer) == (422, "invalid-request", [field])
+            assert "aino" not in answer.text
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -241,6 +241,40 @@ async def test_decisions_of_a_company(play: Play) -> None:
     assert len(await play.world.restrictions(by_phone)) == 1
     await play.introduce(later)
     assert await play.world.allowed(later) == set()
+    assert len(await play.quarantined()) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"channels": ["fax"]},
+        {"said_at": "20261130"},
+        {"said_at": 20261130, "purposes": ["own_marketing", "telemarketing"]},
+        {"evidence": "x" * 2001, "reach": "everybody", "route": "x" * 50},
+    ],
+)
+async def test_a_ban_whose_words_cannot_be_read_binds_at_their_widest(
+    play: Play, words: dict[str, Any]
+) -> None:
+    who = Someone(("kauppa", "sahko"))
+    await play.introduce(who)
+    before = len(await play.quarantined())
+    ban = Decision(
+        id=uuid4(),
+        subject=DecisionSubject(id=play.world.key("company.kauppa", who)),
+        act=Act.BAN,
+        said_at=datetime.now(UTC),
+    )
+    message = envelope.encode(ban, key=str(ban.id), source="company.kauppa")
+    value = json.dumps(json.loads(message.value) | words).encode()
+    await play.others.write_raw(DECISIONS, message.key, value, message.headers)
+    await until(lambda: play.taken(ban))
+    assert await play.world.allowed(who) == await play.world.allowed(who, "company.sahko") == set()
+    ident = decision_id("company.kauppa", ban.id)
+    row = await play.world.pool.fetchrow("SELECT * FROM decisions WHERE id = $1", ident)
+    assert row is not None
+    assert {rule.partition(":")[0].partition(".")[0] for rule in row["widened"]} == set(words)
+    assert abs(row["said_at"] - row["received_at"]) < timedelta(minutes=1), "the broker's time"
     assert len(await play.quarantined()) == before
 
 

@@ -1,5 +1,6 @@
 """A no on a topic is always taken: as it was given when it can be understood, else for the widest that it may mean."""
 
+import json
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +71,8 @@ def test_a_no_is_never_refused(said: Decision, party: str, partner: str | None, 
 
 def _sensible(said: Decision) -> bool:
     """What it claims to lift is passed over."""
+    if said.route not in set(model.Route):
+        return False
     try:
         said.model_copy(update={"lifts": ()}).must_make_sense()
     except ValueError:
@@ -120,3 +123,29 @@ def test_a_company_that_a_partner_does_not_tell_is_every_company() -> None:
     )
     decision = understood(said, "partner.matkat")
     assert (decision.reach, len(decision.widened)) == (Reach.GROUP, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"channels": ["fax"]}, "channels.0: is one of"),
+        ({"said_at": "20261130"}, "said_at: is a time with a zone (RFC 3339)"),
+        ({"said_at": 20261130}, "said_at: is a time with a zone (RFC 3339)"),
+        ({"route": "fax"}, "route: is a route by which decisions come"),
+        ({"subject": {"point": "a" * 64, "point_kind": "post"}}, "subject.point_kind: is email or phone"),
+        ({"subject": {"point": "a" * 64, "point_kind": "fax"}}, "subject.point_kind: is one of"),
+        ({"evidence": "x" * 5000}, "evidence: has at most 2000 characters"),
+    ],
+)
+def test_a_word_that_cannot_be_read_is_the_widest_and_is_told(fields: dict[str, Any], told: str) -> None:
+    content = {
+        "id": str(uuid4()),
+        "act": "ban",
+        "subject": {"point": "a" * 64, "point_kind": "email"},
+        "said_at": "2026-02-01T10:00:00Z",
+    }
+    decision = understood(Decision.read(json.dumps(content | fields).encode()), "company.kauppa")
+    assert decision.reach is Reach.GROUP
+    assert decision.channels == set(Channel)
+    assert decision.widened[0].startswith(told)
+    assert decision.said_at == (NOW if "said_at" in fields else datetime(2026, 2, 1, 10, tzinfo=UTC))

@@ -1,0 +1,56 @@
+"""JSON in which a name stands once in an object, and that every body is read by it."""
+
+import json
+
+import pytest
+from fastapi.routing import APIRoute
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kielto.service.strict_route import StrictRoute
+from kielto.strict_json import DuplicateName, NotJson, loads
+from tests.contracts.openapi import SERVICES, build
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (b'{"number":"D2","deceased":true,"deceased":false}', "deceased"),
+        (b'{"a":1,"a":1}', "a"),
+        (b'{"b":[{"c":{"d":1,"e":2,"d":3}}]}', "d"),
+        (b'{"a":1,"\\u0061":2}', "a"),
+        (b'{"aino@example.com":1,"aino@example.com":2}', "?"),
+        ('{"ä":1,"ä":1}', "?"),
+    ],
+)
+def test_a_name_given_twice_is_named(text: bytes | str, field: str) -> None:
+    with pytest.raises(DuplicateName) as caught:
+        loads(text)
+    assert caught.value.field == field
+    assert "aino" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff", b'{"a":NaN}', b"[Infinity]", b"[" * 100_000, b"1" * 10_000, b"{'a':1}", b"1 2"],
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(NotJson):
+        loads(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_everything_else_is_read_as_it_is(value: object) -> None:
+    assert loads(json.dumps(value)) == loads(json.dumps(value, ensure_ascii=False)) == value
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_reads_its_body_so(service: str) -> None:
+    routes = [r for router in build(service)[1].routers for r in router.routes if isinstance(r, APIRoute)]
+    assert routes
+    assert [r.path for r in routes if not isinstance(r, StrictRoute)] == []
