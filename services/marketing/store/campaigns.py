@@ -48,7 +48,7 @@ _OLDEST_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY 
 
 # Whom it is measured against is counted again when it may begin.
 _SET_WAITING = """
-UPDATE campaigns SET waiting_for = $2, caught_up = $2 IS NULL, candidates = CASE WHEN $2 IS NULL
+UPDATE campaigns SET waiting_for = $2::text, caught_up = $2::text IS NULL, candidates = CASE WHEN $2::text IS NULL
     THEN (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company) ELSE candidates END
 WHERE id = $1 AND state = 'launching' AND seen = 0
 """
