@@ -8,9 +8,10 @@ from kielto.service import parties, tombstones
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
-from services.customers.api import customers, imports
+from services.customers.api import candidates, customers, imports
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
+from services.customers.use_cases.candidates import Candidates
 from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import AGAIN, Context
 from services.customers.use_cases.erase import Erase
@@ -28,6 +29,7 @@ def build(platform: Platform) -> Service:
         clock=lambda: datetime.now(UTC),
         zone=settings.time_zone,
         courtesy=platform.courtesy,
+        link_duplicates=settings.link_duplicates,
     )
 
     async def coming_of_age() -> None:
@@ -51,9 +53,13 @@ def build(platform: Platform) -> Service:
 
     return Service(
         families=families,
-        routers=[imports.router(context), customers.router(context)],
+        routers=[imports.router(context), candidates.router(context), customers.router(context)],
         streamed=[imports.PATH],
         background=[coming_of_age, bury, group_changed],
         take_in=TakeIn(CUSTOMERS, keep, again),
-        commands={"erase": Erase(context), "merge": Merge(context)},
+        commands={
+            "erase": Erase(context),
+            "merge": Merge(context),
+            "candidates": Candidates(context),
+        },
     )

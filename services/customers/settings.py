@@ -15,3 +15,8 @@ class CustomersSettings(BaseSettings):
     time_zone: ZoneInfo = Field(
         default=ZoneInfo("Europe/Helsinki"), description="Where a day begins and ends."
     )
+    link_duplicates: bool = Field(
+        default=True,
+        description="A person's no binds every record of the group that may be the same person's (equal identity code, "
+        "or equal e-mail address or phone and no contradiction).",
+    )

@@ -1,28 +1,72 @@
-"""Bodies of answers: a customer as the caller may see it."""
+"""Bodies: a customer as the caller may see it (`entitlement`), and what else is given and answered."""
 
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from kielto.events.digests import InvalidContactPoint, normalise
 from kielto.events.words import PointKind, Recipient
-from services.customers.model import addresses
-from services.customers.model.customer import GROUP, Customer, Customership, Point
-from services.customers.model.given import Address
+from services.customers.model import addresses, entitlement
+from services.customers.model.customer import Customership, Facts
+from services.customers.model.entitlement import SeenPoint
+from services.customers.model.given import Address, Day, Number
+from services.customers.model.problems import Problem, Refused
+from services.customers.store.linking import Candidate, Contradiction
 from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases.register import Outcome
 
+Give = Callable[[UUID], str]
+"""An id as the caller knows it."""
+
+_ID = Field(description="Of a company's caller the company's own id (64 hex digits), else a UUID.")
+
+
+class End(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    ended: Day | None = Field(default=None, description="Today when left out; not in the future.")
+    number: Number | None = Field(
+        default=None, description="Only this number; all in the company when left out."
+    )
+
+    def canonical(self, company: str) -> str | None:
+        """Raises Refused."""
+        try:
+            return self.number and normalise(PointKind.NUMBER, f"{company}:{self.number}")
+        except InvalidContactPoint:
+            raise Refused([Problem("number", "is a customer number")]) from None
+
+
+class Into(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    into: UUID = Field(description="The survivor; of an alias the one that it was merged into.")
+
+
+class Apart(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(
+        min_length=1, max_length=500, description="Why these are different people; it is kept."
+    )
+
 
 class Receipt(BaseModel):
-    """`created`, or `changed` and `unchanged` where the identity code was known already. Names no person."""
+    """`created`, or `changed` and `unchanged` where the caller's company stated the identity code before. Names no
+    person.
+    """
 
-    id: UUID
+    id: str = _ID
     status: str
     revision: int = Field(description="Also the entity tag.")
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Receipt":
-        return cls.model_validate(outcome, from_attributes=True)
+    def of(cls, outcome: Outcome, give: Give) -> "Receipt":
+        assert outcome.id is not None
+        assert outcome.revision is not None
+        return cls(id=give(outcome.id), status=outcome.status, revision=outcome.revision)
 
 
 class SaleBody(BaseModel):
@@ -35,7 +79,7 @@ class SaleBody(BaseModel):
 class PointBody(BaseModel):
     """`value` of e-mail and phone, `address` of post; an address under a safety ban is not shown."""
 
-    id: UUID
+    id: str
     kind: PointKind
     value: str | None
     address: Address | None
@@ -60,14 +104,41 @@ class SourceBody(BaseModel):
     at: str
 
 
-class CustomerBody(BaseModel):
-    """An identity code is never shown, only whether it is known (Data Protection Act section 29)."""
+class TakenBackBody(BaseModel):
+    field: str
+    stated_by: list[str]
+    reason: str
+    at: str
 
-    id: UUID
-    alias_of: UUID | None = Field(
+
+class StatementBody(BaseModel):
+    """What one source states; for callers of the whole group."""
+
+    source: str
+    recipient: Recipient | None
+    name: str | None
+    language: str | None
+    identity_code_known: bool
+    business_id: str | None
+    birth_date: date | None
+    deceased: bool
+    safety_ban: bool
+    organisation: str | None
+    person: str | None
+    duties: list[DutyBody]
+    taken_back: list[TakenBackBody]
+
+
+class CustomerBody(BaseModel):
+    """An identity code is never shown, only whether it is known (Data Protection Act section 29). A company sees what
+    it states itself and what the group does; of a former customer its own numbers alone.
+    """
+
+    id: str = _ID
+    alias_of: str | None = Field(
         default=None, description="Whom this customer was merged into; nothing else is kept of it."
     )
-    recipient: Recipient
+    recipient: Recipient | None = None
     name: str | None = None
     language: str | None = None
     identity_code_known: bool = False
@@ -76,45 +147,42 @@ class CustomerBody(BaseModel):
     minor: bool = False
     deceased: bool = False
     safety_ban: bool = False
-    organisation: UUID | None = None
+    organisation: str | None = None
+    person: str | None = Field(default=None, description="Who a contact person is as a natural person.")
     duties: list[DutyBody] = []
     points: list[PointBody] = []
     customerships: list[CustomershipBody] = []
     sources: dict[str, SourceBody] = Field(
         default={}, description="By field: who stated its value, and when."
     )
+    statements: list[StatementBody] = Field(
+        default=[], description="By source, for callers of the whole group; else none."
+    )
 
     @classmethod
-    def of(cls, stored: Stored | Alias, scope: str | None) -> "CustomerBody":
-        """`scope`: the caller's company, which sees its own customerships and sales, and of a former
-        customer nothing but its own numbers; None: the whole group.
-        """
+    def of(cls, stored: Stored | Alias, scope: str | None, give: Give) -> "CustomerBody":
+        """`scope`: the caller's company; None: the whole group."""
         if isinstance(stored, Alias):
-            return cls(id=stored.id, alias_of=stored.survivor, recipient=stored.recipient)
-        customer = stored.customer
-        own = [_customership(c) for c in customer.customerships if scope in (None, c.company)]
-        if scope is not None and not customer.active_in(scope):
-            return cls(id=customer.id, recipient=customer.recipient, customerships=own)
+            return cls(id=give(stored.id), alias_of=give(stored.survivor))
+        seen = entitlement.seen_by(stored.customer, scope)
         return cls(
-            id=customer.id,
-            recipient=customer.recipient,
-            name=customer.name,
-            language=customer.language,
-            identity_code_known=customer.identity is not None,
-            business_id=customer.business_id,
-            birth_date=customer.birth_date,
-            minor=customer.minor,
-            deceased=customer.deceased,
-            safety_ban=customer.safety_ban,
-            organisation=customer.organisation,
-            duties=[DutyBody(product_group=d.product_group, evidence=d.evidence) for d in customer.duties],
-            points=[_point(p, customer, scope) for p in customer.points],
-            customerships=own,
-            sources={
-                field: SourceBody(source=s.source, at=s.at)
-                for field, s in customer.sources.items()
-                if scope is None or s.source in (scope, GROUP)
-            },
+            id=give(seen.id),
+            recipient=seen.recipient,
+            name=seen.name,
+            language=seen.language,
+            identity_code_known=seen.identity_code_known,
+            business_id=seen.business_id,
+            birth_date=seen.birth_date,
+            minor=seen.minor,
+            deceased=seen.deceased,
+            safety_ban=seen.safety_ban,
+            organisation=give(seen.organisation) if seen.organisation else None,
+            person=give(seen.person) if seen.person else None,
+            duties=[DutyBody(product_group=d.product_group, evidence=d.evidence) for d in seen.duties],
+            points=[_point(p, give) for p in seen.points],
+            customerships=[_customership(c) for c in seen.customerships],
+            sources={field: SourceBody(source=source, at=at) for field, source, at in seen.sources},
+            statements=[_statement(source, facts, give) for source, facts in seen.statements],
         )
 
 
@@ -122,19 +190,75 @@ class Found(BaseModel):
     items: list[CustomerBody] = Field(description="One customer, or none.")
 
 
+class CandidateBody(BaseModel):
+    """Two customers who may be one. `bound`: a no of either binds the other meanwhile."""
+
+    one: UUID
+    other: UUID
+    reason: str = Field(description="`identifier` or `contact_point`: what they have in common.")
+    bound: bool
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> "CandidateBody":
+        return cls(one=candidate.one, other=candidate.other, reason=candidate.reason, bound=candidate.binds)
+
+
+class CandidatesBody(BaseModel):
+    items: list[CandidateBody]
+    next: str | None = Field(description="`after` of the next page; null: there is none.")
+
+
+class ContradictionBody(BaseModel):
+    """A refused row: it names `customer` by an identifier, and says otherwise of them in `fields`."""
+
+    id: UUID
+    customer: UUID
+    source: str
+    number: str | None = Field(description="The customer number in the row.")
+    fields: list[str]
+
+    @classmethod
+    def of(cls, found: Contradiction) -> "ContradictionBody":
+        return cls.model_validate(found._asdict())
+
+
+class ContradictionsBody(BaseModel):
+    items: list[ContradictionBody]
+    next: UUID | None = Field(description="`after` of the next page; null: there is none.")
+
+
 def _customership(of: Customership) -> CustomershipBody:
     return CustomershipBody(company=of.company, number=of.number, since=of.since, ended=of.ended)
 
 
-def _point(point: Point, customer: Customer, scope: str | None) -> PointBody:
+def _point(point: SeenPoint, give: Give) -> PointBody:
     post = point.kind is PointKind.POST
     return PointBody(
-        id=point.id,
+        id=give(point.id),
         kind=point.kind,
         value=None if post else point.value,
-        address=addresses.from_text(point.value) if post and not customer.safety_ban else None,
+        address=addresses.from_text(point.value) if post and point.value else None,
         role_address=point.role_address,
-        sales=[
-            SaleBody.model_validate(s, from_attributes=True) for s in point.sales if scope in (None, s.seller)
+        sales=[SaleBody.model_validate(s, from_attributes=True) for s in point.sales],
+    )
+
+
+def _statement(source: str, facts: Facts, give: Give) -> StatementBody:
+    return StatementBody(
+        source=source,
+        recipient=facts.recipient,
+        name=facts.name,
+        language=facts.language,
+        identity_code_known=facts.identity is not None,
+        business_id=facts.business_id,
+        birth_date=facts.birth_date,
+        deceased=facts.deceased,
+        safety_ban=facts.safety_ban,
+        organisation=give(facts.organisation) if facts.organisation else None,
+        person=give(facts.person) if facts.person else None,
+        duties=[DutyBody(product_group=d.product_group, evidence=d.evidence) for d in facts.duties],
+        taken_back=[
+            TakenBackBody(field=t.field, stated_by=list(t.stated_by), reason=t.reason, at=t.at)
+            for t in facts.taken_back
         ],
     )

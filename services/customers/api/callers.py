@@ -15,6 +15,7 @@ from services.customers.model import problems
 from services.customers.model.draft import Speaker
 from services.customers.use_cases.change import Stale
 from services.customers.use_cases.create import Exists
+from services.customers.use_cases.guesses import TooMany
 from services.customers.use_cases.read import Unknown
 
 Writer = Annotated[Caller, Depends(require("register"))]
@@ -42,5 +43,12 @@ def answered() -> Iterator[None]:
         raise Problem(404, "unknown-customer", "There is no such customer") from None
     except Exists:
         raise Problem(409, "customer-exists", "The customer number is taken; change that customer") from None
+    except TooMany as error:
+        raise Problem(
+            429,
+            "too-many-refused-identifiers",
+            "Too many refused rows with identity codes or business ids; correct them and retry later",
+            headers={"Retry-After": str(error.retry_after)},
+        ) from None
     except Stale:
         raise Problem(412, "stale", "The customer was changed meanwhile; read it again") from None

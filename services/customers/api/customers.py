@@ -2,9 +2,8 @@
 
 import re
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from kielto.events.base import Ident
 from kielto.events.digests import InvalidContactPoint, normalise
@@ -12,13 +11,12 @@ from kielto.events.words import PointKind
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from services.customers.api import examples
-from services.customers.api.bodies import CustomerBody, Found, Receipt
+from services.customers.api.bodies import CustomerBody, End, Found, Into, Receipt
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
-from services.customers.api.ending import End
-from services.customers.api.merging import Into
+from services.customers.api.identity import Names
 from services.customers.model import problems
-from services.customers.model.given import GivenCustomer, Number
-from services.customers.model.reading import read_customer
+from services.customers.model.given import CustomerPatch, GivenCustomer, Number
+from services.customers.model.reading import read_customer, read_patch
 from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases import change as changing
 from services.customers.use_cases import merge as merging
@@ -27,6 +25,10 @@ from services.customers.use_cases.context import Context
 from services.customers.use_cases.create import create
 from services.customers.use_cases.register import Entry, Outcome
 
+Ref = Annotated[
+    str,
+    Path(max_length=64, description="The company's own id of the customer; for the whole group its UUID."),
+]
 _TAG = re.compile(r'"(\d{1,18})"')
 
 
@@ -37,17 +39,20 @@ def router(context: Context) -> APIRouter:
     async def post(
         given: Annotated[GivenCustomer, Body(openapi_examples=examples.CREATE)], caller: Writer, key: Key
     ) -> Response:
-        """Create a customer. 200 instead of 201: the identity code was known, and that customer took the
-        customership.
+        """Create a customer. 200 instead of 201: the same company (or the group, when it speaks) stated the identity
+        code or business id before, and that customer took the customership. What others stated is not looked at.
         """
         if caller.company and not given.customerships:
             raise invalid([problems.Problem("customerships", "has one in the caller's company")])
         with answered():
             who = speaker(caller)
             draft = read_customer(given, who, context.terms, context.moment().today)
-            outcome = await create(context, Entry(draft, who, scope=caller.company), key, _receipt)
-        status, body = _receipt(outcome)
-        headers = {"Location": f"/customers/{outcome.id}", "ETag": f'"{outcome.revision}"'}
+            names = Names.of(context.keys, caller)
+            entry = Entry(draft, who, scope=caller.company)
+            outcome = await create(context, entry, key, lambda outcome: _receipt(outcome, names))
+        status, body = _receipt(outcome, names)
+        receipt = Receipt.of(outcome, names.give)
+        headers = {"Location": f"/customers/{receipt.id}", "ETag": f'"{receipt.revision}"'}
         return Response(body, status, headers, media_type="application/json")
 
     @routes.get("", response_model=Found)
@@ -61,48 +66,55 @@ def router(context: Context) -> APIRouter:
         except InvalidContactPoint:
             raise invalid([problems.Problem("number", "is a customer number")]) from None
         stored = await reading.find(context, canonical)
-        return Found(items=[CustomerBody.of(stored, caller.company)] if stored else [])
+        give = Names.of(context.keys, caller).give
+        return Found(items=[CustomerBody.of(stored, caller.company, give)] if stored else [])
 
     @routes.get("/{ident}", response_model=CustomerBody)
-    async def get(ident: UUID, caller: Reader) -> Response:
+    async def get(ident: Ref, caller: Reader) -> Response:
         """One customer; `ETag` is its revision. One that was merged names the survivor in `alias_of`."""
         with answered():
-            stored = await reading.read(context, ident, caller.company)
-        return _answer(stored, caller.company)
+            names = Names.of(context.keys, caller)
+            stored = await reading.read(context, names.take(ident), caller.company)
+        return _answer(stored, names)
 
     @routes.patch("/{ident}", response_model=CustomerBody)
     async def patch(
-        ident: UUID,
-        given: Annotated[GivenCustomer, Body(openapi_examples=examples.CHANGE)],
+        ident: Ref,
+        given: Annotated[CustomerPatch, Body(openapi_examples=examples.CHANGE)],
         caller: Writer,
         if_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Change what is named; null clears (RFC 7396). `points` and `duties` are whole lists: for the
         group the final one, for a company what it states itself. `customerships` are added or changed by
-        number. Needs `If-Match`.
+        number. A company changes what it states itself; the group takes back what a company states of a death, a
+        minority, a safety ban or an end with a `reason`. Needs `If-Match`.
         """
         revision = _revision(if_match)
         with answered():
             who = speaker(caller)
-            draft = read_customer(given, who, context.terms, context.moment().today)
-            stored = await changing.change(context, ident, draft, who, revision)
-        return _answer(stored, caller.company)
+            names = Names.of(context.keys, caller)
+            draft = read_patch(given, who, context.terms, context.moment().today)
+            stored = await changing.change(context, names.take(ident), draft, who, revision)
+        return _answer(stored, names)
 
     @routes.post("/{ident}/customerships/{company}/end", response_model=CustomerBody)
     async def end(
-        ident: UUID, company: Ident, caller: Writer, ending: Annotated[End | None, Body()] = None
+        ident: Ref, company: Ident, caller: Writer, ending: Annotated[End | None, Body()] = None
     ) -> Response:
         """End the customership: marketing by this company stops. Repeated, it changes nothing."""
         caller.must_act_for(company)
         ending = ending or End()
         with answered():
+            names = Names.of(context.keys, caller)
             number = ending.canonical(company)
-            stored = await changing.end(context, ident, company, number, ending.ended, speaker(caller))
-        return _answer(stored, caller.company)
+            stored = await changing.end(
+                context, names.take(ident), company, number, ending.ended, speaker(caller)
+            )
+        return _answer(stored, names)
 
     @routes.post("/{ident}/merge", response_model=CustomerBody)
     async def merge(
-        ident: UUID, given: Annotated[Into, Body(openapi_examples=examples.MERGE)], caller: Writer
+        ident: Ref, given: Annotated[Into, Body(openapi_examples=examples.MERGE)], caller: Writer
     ) -> Response:
         """This customer and another one turn out to be one person, or one organisation: what this one had goes to the
         other, the survivor, which is answered; this one stays as an alias. Whatever either had banned binds both.
@@ -110,20 +122,22 @@ def router(context: Context) -> APIRouter:
         """
         caller.must_act_for(None)
         with answered():
-            stored = await merging.merge(context, ident, given.into)
-        return _answer(stored, caller.company)
+            names = Names.of(context.keys, caller)
+            stored = await merging.merge(context, names.take(ident), given.into)
+        return _answer(stored, names)
 
     return routes
 
 
-def _receipt(outcome: Outcome) -> tuple[int, bytes]:
-    body = Receipt.of(outcome).model_dump_json().encode()
+def _receipt(outcome: Outcome, names: Names) -> tuple[int, bytes]:
+    body = Receipt.of(outcome, names.give).model_dump_json().encode()
     return (201 if outcome.status == "created" else 200), body
 
 
-def _answer(stored: Stored | Alias, scope: str | None) -> Response:
-    body = CustomerBody.of(stored, scope).model_dump_json()
-    return Response(body, headers={"ETag": f'"{stored.revision}"'}, media_type="application/json")
+def _answer(stored: Stored | Alias, names: Names) -> Response:
+    body = CustomerBody.of(stored, names.company, names.give).model_dump_json()
+    tag = f'"{stored.revision(names.company)}"'
+    return Response(body, headers={"ETag": tag}, media_type="application/json")
 
 
 def _revision(if_match: str | None) -> int:

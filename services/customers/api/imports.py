@@ -17,13 +17,16 @@ from kielto.service import epoch
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from services.customers.api import examples
-from services.customers.api.callers import Writer, invalid
+from services.customers.api.bodies import Give
+from services.customers.api.callers import Writer, answered, invalid
+from services.customers.api.identity import Names
 from services.customers.api.lines import lines
 from services.customers.api.spool import Spool
 from services.customers.model import problems
 from services.customers.model.given import GivenRow
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.import_rows import MAX_LINE, Report, import_rows
+from services.customers.use_cases.register import Outcome
 
 PATH = "/customers/imports"
 _NDJSON = "application/x-ndjson"
@@ -76,7 +79,10 @@ def router(context: Context) -> APIRouter:
             raise Problem(415, "unsupported-media-type", f"An import is {_NDJSON}")
         await epoch.current(context.pool)
         rows = lines(request.stream(), MAX_LINE)
-        return _Streamed(company, import_rows(context, company, caller.company, rows))
+        with answered():
+            context.guesses.check(company, by_identifier=True)
+        give = Names.of(context.keys, caller).give
+        return _Streamed(company, import_rows(context, company, caller.company, rows), give)
 
     return routes
 
@@ -86,10 +92,10 @@ class _Streamed(Response):
 
     media_type = _NDJSON
 
-    def __init__(self, company: str, reports: AsyncIterator[Report]) -> None:
+    def __init__(self, company: str, reports: AsyncIterator[Report], give: Give) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._company, self._reports = company, reports
+        self._company, self._reports, self._give = company, reports, give
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -108,7 +114,7 @@ class _Streamed(Response):
         row, began, told = 0, time.monotonic(), time.monotonic()
         try:
             async for report in self._reports:
-                await spool.write(b"".join(_line(n, outcome) for n, outcome in report))
+                await spool.write(b"".join(_line(n, outcome, self._give) for n, outcome in report))
                 counts.update(outcome.status for _, outcome in report)
                 row = report[-1][0]
                 if time.monotonic() - told > _PROGRESS_SECONDS:
@@ -128,10 +134,10 @@ class _Streamed(Response):
             await spool.end()
 
 
-def _line(row: int, outcome: Any) -> bytes:
+def _line(row: int, outcome: Outcome, give: Give) -> bytes:
     line: dict[str, Any] = {"row": row, "status": outcome.status}
     if outcome.id is not None:
-        line["id"] = str(outcome.id)
+        line["id"] = give(outcome.id)
     if outcome.problems:
         line["errors"] = [p._asdict() for p in outcome.problems]
     return orjson.dumps(line) + b"\n"

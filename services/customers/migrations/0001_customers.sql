@@ -1,34 +1,54 @@
 -- The register. What is sealed is AES-256-GCM under the person's data key (docs/decisions/0013-sealing-at-rest.md);
--- a column named `blind` is a keyed hash by which a sealed value is found again.
+-- a column named `blind` is a keyed hash by which a sealed value is found again. A `source` is a company's id, or
+-- `group`: what it states is kept apart from what others do (docs/decisions/0026-facts-by-source.md).
 
--- A person, an organisation, a contact person of one (one row per duty area) or a possible user.
+-- A person, an organisation, a contact person of one (one row per duty area) or a possible user. Of one merged away the
+-- id stays, an alias of the survivor, and nothing personal: neither a key nor what was sealed under it. `alias_of` is
+-- always the survivor itself, however long the chain.
 CREATE TABLE customers (
     id uuid PRIMARY KEY,
-    recipient text NOT NULL CHECK (recipient IN ('natural', 'contact', 'legal', 'user')),
-    data_key bytea NOT NULL,               -- wrapped under the master key; without it nothing sealed here can be read
-    profile bytea NOT NULL,                -- sealed JSON: name, language, birth date, duties with their evidence
+    data_key bytea,                        -- wrapped under the master key; without it nothing sealed here can be read
+    alias_of uuid REFERENCES customers (id),
+    companies text[],                      -- of an alias: in which it was a customer, so where a record of it is published
+    revisions jsonb NOT NULL,              -- {source: n}: the entity tag that each is shown; moves by what it sees alone
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT customers_alias CHECK (CASE WHEN alias_of IS NULL
+        THEN data_key IS NOT NULL AND companies IS NULL
+        ELSE data_key IS NULL AND companies IS NOT NULL AND alias_of <> id END)
+) WITH (fillfactor = 85);
+CREATE INDEX customers_aliases ON customers (alias_of) WHERE alias_of IS NOT NULL;
+
+-- What one source states of a customer.
+CREATE TABLE statements (
+    customer uuid NOT NULL REFERENCES customers (id),
+    source text NOT NULL,
+    recipient text CHECK (recipient IN ('natural', 'contact', 'legal', 'user')),
     minor boolean NOT NULL,
     deceased boolean NOT NULL,
     safety_ban boolean NOT NULL,
     organisation uuid REFERENCES customers (id),
-    sources jsonb NOT NULL,                -- {field: {source, at}}: who stated its present value, and when
-    revision bigint NOT NULL DEFAULT 1,    -- the entity tag
-    created_at timestamptz NOT NULL DEFAULT now(),
-    changed_at timestamptz NOT NULL DEFAULT now(),
-    CHECK ((recipient = 'contact') = (organisation IS NOT NULL))
+    person uuid,                           -- whom a contact person is; stays when that one is erased: its bans bind on
+    profile bytea NOT NULL,                -- sealed JSON: name, language, birth date, duties, what the group took back
+    stated_at jsonb NOT NULL,              -- {field: time}
+    PRIMARY KEY (customer, source)
 ) WITH (fillfactor = 85);
-CREATE INDEX customers_of_organisation ON customers (organisation) WHERE organisation IS NOT NULL;
-CREATE INDEX customers_minors ON customers (id) WHERE minor;
+CREATE INDEX statements_of_organisation ON statements (organisation) WHERE organisation IS NOT NULL;
+CREATE INDEX statements_of_person ON statements (person) WHERE person IS NOT NULL;
+CREATE INDEX statements_minors ON statements (customer) WHERE minor;
 
--- Identity codes and business ids. A code that changed stays, not current, so that the person is still found by it.
+-- Identity codes and business ids, by who states them: one source has each for one customer only, another source may
+-- have it for another. A code that changed stays, not current, so that the person is still found by it.
 CREATE TABLE identifiers (
-    blind bytea PRIMARY KEY,
+    blind bytea NOT NULL,
+    source text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('identity_code', 'business_id')),
     customer uuid NOT NULL REFERENCES customers (id),
     value bytea NOT NULL,                  -- sealed
-    is_current boolean NOT NULL
+    is_current boolean NOT NULL,
+    PRIMARY KEY (blind, source)
 );
-CREATE UNIQUE INDEX identifiers_current ON identifiers (customer, kind) WHERE is_current;
+CREATE INDEX identifiers_of_customer ON identifiers (customer);
 
 -- Contact points of all kinds.
 CREATE TABLE points (
@@ -37,9 +57,7 @@ CREATE TABLE points (
     kind text NOT NULL CHECK (kind IN ('email', 'phone', 'post')),
     value bytea NOT NULL,                  -- sealed, normalised
     blind bytea NOT NULL,
-    role_address boolean NOT NULL,
-    sales jsonb NOT NULL,                  -- [{seller, date, product_group, ban_offered}]: 917/2014 section 200(3)
-    holders text[] NOT NULL,               -- the companies (or `group`) that state it; gone when none does
+    claims jsonb NOT NULL,                 -- {source: {role_address, sales: [[seller, date, product_group, ban_offered]]}}
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (customer, kind, blind)
 ) WITH (fillfactor = 85);
@@ -52,6 +70,43 @@ CREATE TABLE customerships (
     number text NOT NULL,                  -- as the company writes it
     customer uuid NOT NULL REFERENCES customers (id),
     since date,
-    ended date
+    ended date,
+    ended_by text                          -- the source that stated the end
 ) WITH (fillfactor = 85);
 CREATE INDEX customerships_of_customer ON customerships (customer);
+
+-- Two customers who may be the same person, the lower id first. A row of one that was erased stays: its bans bind on.
+CREATE TABLE links (
+    one uuid NOT NULL,
+    other uuid NOT NULL CHECK (one < other),
+    reason text NOT NULL CHECK (reason IN ('identifier', 'contact_point')),
+    binds boolean NOT NULL,                -- false: only to be looked at
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (one, other)
+);
+CREATE INDEX links_other ON links (other);
+
+-- Locked by whoever adds a holder, so that of two who come at the same time one sees the other.
+CREATE TABLE link_keys (blind bytea PRIMARY KEY);
+
+-- Two whom the group looked at: different people. No link between them binds.
+CREATE TABLE apart (
+    one uuid NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+    other uuid NOT NULL REFERENCES customers (id) ON DELETE CASCADE CHECK (one < other),
+    reason text NOT NULL,
+    decided_by text NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (one, other)
+);
+CREATE INDEX apart_other ON apart (other);
+
+-- Rows refused because they name a customer by an identifier and contradict it: the group looks at them.
+CREATE TABLE contradictions (
+    id uuid PRIMARY KEY DEFAULT uuidv7(),
+    customer uuid NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+    source text NOT NULL,
+    number text,                           -- the customer number in the row
+    fields text[] NOT NULL,                -- what contradicts
+    at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE NULLS NOT DISTINCT (customer, source, number)
+);

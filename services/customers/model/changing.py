@@ -1,4 +1,8 @@
-"""Applying what was said to what is known. Pure: nothing is read, nothing is written."""
+"""Applying what a source says to what it has stated. Pure: nothing is read, nothing is written.
+
+Nobody changes what another source states, but for the group's role: it may take back a restricting fact of a company,
+with a reason, and its list of contact points is final.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -7,22 +11,36 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
-from services.customers.model.customer import Customer, Customership, Point, Source
+from services.customers.model import entitlement
+from services.customers.model.customer import (
+    GROUP,
+    NOTHING,
+    Claim,
+    Customer,
+    Customership,
+    Facts,
+    Point,
+    TakenBack,
+)
 from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker
 from services.customers.model.problems import Problem, Refused
 
 _PLAIN = ("recipient", "name", "language", "business_id", "birth_date", "deceased", "safety_ban", "duties")
+_PERSONS = (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER)
 _TAKES: dict[str, tuple[Recipient, ...]] = {
     "identity_code": (
         Recipient.NATURAL,
     ),  # only where identification matters: Data Protection Act section 29
     "business_id": (Recipient.LEGAL, Recipient.NATURAL),  # a sole trader is a natural person
-    "birth_date": (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER),
-    "deceased": (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER),
-    "safety_ban": (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER),
+    "birth_date": _PERSONS,
+    "deceased": _PERSONS,
+    "safety_ban": _PERSONS,
     "organisation": (Recipient.CONTACT,),
+    "person": (Recipient.CONTACT,),
     "duties": (Recipient.CONTACT,),
 }
+_MOST = 50
+_NO_REASON = "is needed to take back what a company states of a death, a minority, a safety ban or an end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,19 @@ class Moment:
     today: date
     age_of_majority: int
 
+    @property
+    def text(self) -> str:
+        return self.at.isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a draft's identity code, organisation and person were found to be."""
+
+    identity: bytes | None = None
+    organisation: UUID | None = None
+    person: UUID | None = None
+
 
 def apply(
     old: Customer,
@@ -41,33 +72,50 @@ def apply(
     moment: Moment,
     *,
     new_id: Callable[[], UUID],
-    identity: bytes | None,
-    organisation: UUID | None,
+    meant: Meant = Meant(),
 ) -> Customer:
-    """`old` changed by `draft`; equal to `old` when it says nothing new. Raises Refused.
-
-    `identity` and `organisation` are what the draft's identity code and organisation were found to be.
+    """`old` with the speaker's statement changed by `draft`; equal to `old` when it says nothing new. Raises
+    Refused.
     """
-    values: dict[str, Any] = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
-    if "identity_code" in draft.stated:
-        values["identity"] = identity
-    if "organisation" in draft.stated:
-        values["organisation"] = organisation
-    if speaker.importing:
-        _hold_back(old, values)
-    if "points" in draft.stated:
-        values["points"] = tuple(_points(old, draft.points, speaker, new_id))
-    values["customerships"] = tuple(_customerships(old.customerships, draft.customerships, speaker))
-    changed = {name: value for name, value in values.items() if value != getattr(old, name)}
-    source = Source(speaker.name, moment.at.isoformat(timespec="seconds"))
+    mine = old.stated_by(speaker.name)
+    facts = dict(old.facts)
+    if speaker.company is None:
+        mine = _take_back(facts, mine, draft, moment)
+    values = _values(old, mine, draft, speaker, meant)
+    changed = {name: value for name, value in values.items() if value != getattr(mine, name)}
+    said = replace(mine, **changed, at={**mine.at, **dict.fromkeys(changed, moment.text)})
+    if said != NOTHING:
+        facts[speaker.name] = said
     new = replace(
         old,
-        **changed,
-        minor=is_minor(changed.get("birth_date", old.birth_date), moment.today, moment.age_of_majority),
-        sources={**old.sources, **dict.fromkeys(changed, source)},
+        facts={source: _aged(f, moment) for source, f in facts.items()},
+        former=old.identities - {f.identity for f in facts.values()},
+        points=_points(old, draft.points, speaker, new_id) if "points" in draft.stated else old.points,
+        customerships=tuple(_customerships(old.customerships, draft, speaker)),
     )
-    check(new)
+    check(new, speaker)
     return new
+
+
+def _values(old: Customer, mine: Facts, draft: Draft, speaker: Speaker, meant: Meant) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
+    if not old.facts and not values.get("recipient"):
+        values["recipient"] = Recipient.NATURAL
+    for name, field in (
+        ("identity_code", "identity"),
+        ("organisation", "organisation"),
+        ("person", "person"),
+    ):
+        if name in draft.stated:
+            values[field] = getattr(meant, field)
+    if speaker.importing:
+        _hold_back(mine, values)
+    return values
+
+
+def _aged(facts: Facts, moment: Moment) -> Facts:
+    minor = is_minor(facts.birth_date, moment.today, moment.age_of_majority)
+    return facts if facts.minor == minor else replace(facts, minor=minor)
 
 
 def is_minor(birth: date | None, today: date, age: int) -> bool:
@@ -77,104 +125,146 @@ def is_minor(birth: date | None, today: date, age: int) -> bool:
     return (today.year - birth.year, today.month, today.day) < (age, birth.month, birth.day)
 
 
-def _hold_back(old: Customer, values: dict[str, object]) -> None:
+def _hold_back(mine: Facts, values: dict[str, Any]) -> None:
     """An import, perhaps an old one sent again, never takes back a death or a safety ban, nor changes what
     someone is.
     """
-    if old.deceased:
+    if mine.deceased:
         values.pop("deceased", None)
-    if old.safety_ban:
+    if mine.safety_ban:
         values.pop("safety_ban", None)
-    if values.get("recipient", old.recipient) != old.recipient and old.sources:
+    if mine.recipient and values.get("recipient", mine.recipient) != mine.recipient:
         raise Refused([Problem("recipient", "is changed on the customer, not by an import")])
+
+
+def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Moment) -> Facts:
+    """Take out of the companies' statements what the group says is not so; the group's own, which keeps the reason.
+    Raises Refused without one.
+    """
+    adult = draft.birth_date and not is_minor(draft.birth_date, moment.today, moment.age_of_majority)
+    said: dict[str, dict[str, Any]] = {
+        "deceased": {"deceased": False} if "deceased" in draft.stated and not draft.deceased else {},
+        "safety_ban": {"safety_ban": False} if "safety_ban" in draft.stated and not draft.safety_ban else {},
+        "minor": {"birth_date": None, "minor": False} if adult and draft.reason else {},
+    }
+    for field, cleared in said.items():
+        sources = [s for s, f in facts.items() if s != GROUP and getattr(f, field) and cleared]
+        if sources and not draft.reason:
+            raise Refused([Problem("reason", _NO_REASON)])
+        for source in sources:
+            facts[source] = replace(facts[source], **cleared)
+        if sources and draft.reason:
+            kept = TakenBack(field, tuple(sorted(sources)), draft.reason, moment.text)
+            mine = replace(mine, taken_back=(*mine.taken_back, kept))
+    return mine
 
 
 def _points(
     old: Customer, given: tuple[DraftPoint, ...], speaker: Speaker, new_id: Callable[[], UUID]
-) -> Iterable[Point]:
+) -> tuple[Point, ...]:
     """The group's list is final; a company's list replaces what that company stated, and nobody else's.
 
     Nobody is shown an address under a safety ban, so a list without any address takes none away.
     """
     wanted = {p.key: p for p in given}
-    hidden = old.safety_ban and not any(p.kind is PointKind.POST for p in given)
+    hidden = entitlement.address_hidden(old, speaker.company)
+    hidden = hidden and not any(p.kind is PointKind.POST for p in given)
+    kept: list[Point] = []
     for point in old.points:
         draft = wanted.pop(point.key, None)
         if draft is not None:
-            yield _restated(point, draft, speaker)
+            claims = _restated(point, draft, speaker)
         elif hidden and point.kind is PointKind.POST:
-            yield point
+            claims = point.claims
         elif speaker.company is not None:
-            others = tuple(h for h in point.holders if h != speaker.company)
-            if others:
-                sales = tuple(s for s in point.sales if s.seller != speaker.company)
-                yield replace(point, holders=others, sales=sales)
-    for draft in wanted.values():
-        yield Point(
-            id=new_id(),
-            kind=draft.kind,
-            value=draft.value,
-            role_address=bool(draft.role_address),
-            sales=draft.sales or (),
-            holders=(speaker.name,),
-        )
+            claims = {s: c for s, c in point.claims.items() if s != speaker.company}
+        else:
+            claims = {}
+        if claims:
+            kept.append(replace(point, claims=claims))
+    added = (
+        Point(new_id(), d.kind, d.value, {speaker.name: Claim(d.role_address, d.sales or ())})
+        for d in wanted.values()
+    )
+    return (*kept, *added)
 
 
-def _restated(point: Point, draft: DraftPoint, speaker: Speaker) -> Point:
-    sales = point.sales
-    if draft.sales is not None:
-        others = () if speaker.company is None else (s for s in sales if s.seller != speaker.company)
-        sales = tuple(sorted({*others, *draft.sales}))
-    holders = point.holders
-    if speaker.company is not None:
-        holders = tuple(sorted({*holders, speaker.company}))
-    role = point.role_address if draft.role_address is None else draft.role_address
-    return replace(point, sales=sales, holders=holders, role_address=role)
+def _restated(point: Point, draft: DraftPoint, speaker: Speaker) -> dict[str, Claim]:
+    """The group restates a point for whoever holds it: it gives it to nobody else by that."""
+    if speaker.company is None:
+        holders = sorted(point.claims)
+        return {s: _claim(c, draft, speaker, first=s == holders[0]) for s, c in point.claims.items()}
+    mine = point.claims.get(speaker.name, Claim())
+    return {**point.claims, speaker.name: _claim(mine, draft, speaker, first=True)}
 
 
-def _customerships(
-    old: tuple[Customership, ...], given: tuple[DraftCustomership, ...], speaker: Speaker
-) -> Iterable[Customership]:
-    wanted = {c.canonical: c for c in given}
+def _claim(old: Claim, draft: DraftPoint, speaker: Speaker, *, first: bool) -> Claim:
+    role = old.role_address if draft.role_address is None else draft.role_address
+    if draft.sales is None:
+        return Claim(role, old.sales)
+    if speaker.company is None and not first:
+        return Claim(role)
+    return Claim(role, draft.sales)
+
+
+def _customerships(old: tuple[Customership, ...], draft: Draft, speaker: Speaker) -> Iterable[Customership]:
+    wanted = {c.canonical: c for c in draft.customerships}
     for customership in old:
-        draft = wanted.pop(customership.canonical, None)
-        yield _continued(customership, draft, speaker) if draft else customership
-    for draft in wanted.values():
-        yield Customership(draft.company, draft.number, draft.canonical, draft.since, draft.ended)
+        given = wanted.pop(customership.canonical, None)
+        yield _continued(customership, given, speaker, draft.reason) if given else customership
+    for given in wanted.values():
+        by = speaker.name if given.ended else None
+        yield Customership(given.company, given.number, given.canonical, given.since, given.ended, by)
 
 
-def _continued(old: Customership, draft: DraftCustomership, speaker: Speaker) -> Customership:
-    """An ended customership begins again in an import only by a `since` after its end: an old file has
-    none.
+def _continued(
+    old: Customership, draft: DraftCustomership, speaker: Speaker, reason: str | None
+) -> Customership:
+    """An ended customership begins again in an import only by a `since` after its end: an old file has none. An end
+    that the group stated is taken back by the group alone, a company's end by the group with a reason.
     """
     since = draft.since or old.since
-    if not draft.states_end:
-        again = old.ended is not None and draft.since is not None and draft.since > old.ended
-        return replace(old, since=since, ended=None if again else old.ended)
-    reopened = old.ended is not None and draft.ended is None
-    if speaker.importing and reopened and not (draft.since and draft.since > (old.ended or draft.since)):
-        return old
-    return replace(old, since=since, ended=draft.ended)
+    later = old.ended is not None and draft.since is not None and draft.since > old.ended
+    if draft.states_end and draft.ended:
+        by = old.ended_by if old.ended == draft.ended else speaker.name
+        return replace(old, since=since, ended=draft.ended, ended_by=by)
+    if old.ended is None:
+        return replace(old, since=since)
+    if not draft.states_end or speaker.importing:
+        again = later and old.ended_by != GROUP
+        held = old if draft.states_end else replace(old, since=since)
+        return replace(old, since=since, ended=None, ended_by=None) if again else held
+    if speaker.company is not None and old.ended_by == GROUP:
+        raise Refused([Problem("customerships", "were ended by the group, which alone reopens them")])
+    if speaker.company is None and old.ended_by != GROUP and not reason:
+        raise Refused([Problem("reason", _NO_REASON)])
+    return replace(old, since=since, ended=None, ended_by=None)
 
 
-def check(customer: Customer) -> None:
-    """What each kind of recipient may and must have. Raises Refused."""
+def check(customer: Customer, speaker: Speaker) -> None:
+    """What each kind of recipient may and must have, in what the speaker states. Raises Refused."""
+    mine = customer.stated_by(speaker.name)
+    recipient = mine.recipient or entitlement.recipient_in(customer, speaker.company)
     problems = [
-        Problem(field, f"is not kept of a customer of kind {customer.recipient}")
+        Problem(field, f"is not kept of a customer of kind {recipient}")
         for field, takers in _TAKES.items()
-        if customer.recipient not in takers and _holds(customer, field)
+        if recipient not in takers and _holds(mine, field)
     ]
-    if customer.recipient is Recipient.CONTACT and customer.organisation is None:
+    organisations = {mine.organisation, customer.stated_by(GROUP).organisation} - {None}
+    if mine.recipient is Recipient.CONTACT and not organisations:
         problems.append(Problem("organisation", "is named for a contact person"))
-    if customer.organisation == customer.id:
+    if mine.organisation == customer.id:
         problems.append(Problem("organisation", "is another customer"))
-    if len(customer.points) > 50:
-        problems.append(Problem("points", "are at most 50 for one customer"))
-    if len(customer.customerships) > 50:
-        problems.append(Problem("customerships", "are at most 50 for one customer"))
+    if mine.person == customer.id:
+        problems.append(Problem("person", "is another customer"))
+    company = speaker.company
+    if sum(company is None or company in p.claims for p in customer.points) > _MOST:
+        problems.append(Problem("points", f"are at most {_MOST} for one customer"))
+    if sum(company in (None, c.company) for c in customer.customerships) > _MOST:
+        problems.append(Problem("customerships", f"are at most {_MOST} for one customer"))
     if problems:
         raise Refused(problems)
 
 
-def _holds(customer: Customer, field: str) -> bool:
-    return bool(getattr(customer, "identity" if field == "identity_code" else field))
+def _holds(facts: Facts, field: str) -> bool:
+    return bool(getattr(facts, "identity" if field == "identity_code" else field))

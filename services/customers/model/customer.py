@@ -1,4 +1,8 @@
-"""A customer as the register knows them."""
+"""A customer as the register knows them: what each source states, kept apart.
+
+A source is a company's id, or `GROUP`. What one states is its own: nobody else changes it, and no other company sees
+it (`entitlement`).
+"""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -6,6 +10,9 @@ from uuid import UUID
 
 from kielto.events.digests import normalise
 from kielto.events.words import PointKind, Recipient
+
+GROUP = "group"
+"""The source that speaks for the whole group: what it states holds for every company, before the company's own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,24 +30,41 @@ class Duty:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What one source states of a contact point. `role_address` None: it does not say."""
+
+    role_address: bool | None = None
+    sales: tuple[Sale, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """A contact point. `value` is as it is used: a phone number in E.164, an e-mail address as written, a postal
     address as `addresses` makes it.
 
-    `holders` are those who state it, company ids and `GROUP`: it is gone when none does any more, so that one
-    company's import does not take away what another one knows.
+    `claims` by source: the point is gone when nobody states it any more.
     """
 
     id: UUID
     kind: PointKind
     value: str
-    role_address: bool = False
-    sales: tuple[Sale, ...] = ()
-    holders: tuple[str, ...] = ()
+    claims: dict[str, Claim] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[PointKind, str]:
         return point_key(self.kind, self.value)
+
+    @property
+    def sales(self) -> tuple[Sale, ...]:
+        return tuple(sorted({s for c in self.claims.values() for s in c.sales}))
+
+    def of_a_task(self, company: str) -> bool:
+        """Whether it is a role address for `company`: the group's word, else its own."""
+        said = (self.claims[s].role_address for s in (GROUP, company) if s in self.claims)
+        return bool(next((s for s in said if s is not None), False))
+
+    def held_in(self, company: str) -> bool:
+        return GROUP in self.claims or company in self.claims
 
 
 def point_key(kind: PointKind, value: str) -> tuple[PointKind, str]:
@@ -48,14 +72,10 @@ def point_key(kind: PointKind, value: str) -> tuple[PointKind, str]:
     return kind, normalise(kind, value) if kind is PointKind.EMAIL else value
 
 
-GROUP = "group"
-"""The holder and source that speaks for the whole group."""
-
-
 @dataclass(frozen=True, slots=True)
 class Customership:
     """A customer's relation to one company. `canonical` is `<company>:<number>` as digested; `number` as
-    written there.
+    written there. `ended_by`: the source that stated the end.
     """
 
     company: str
@@ -63,6 +83,7 @@ class Customership:
     canonical: str
     since: date | None = None
     ended: date | None = None
+    ended_by: str | None = None
 
     @property
     def active(self) -> bool:
@@ -70,22 +91,25 @@ class Customership:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a field's value comes from, and since when (ISO 8601)."""
+class TakenBack:
+    """A restricting fact of companies that the group took back, and why."""
 
-    source: str
+    field: str
+    stated_by: tuple[str, ...]
+    reason: str
     at: str
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
-    """`identity` is the blind index of the identity code: the code itself is never opened to compare it.
+class Facts:
+    """What one source states of a customer. None, False, empty: it says nothing of that field.
 
-    `aliases`: the ids of those who were merged into this one.
+    `identity` is the blind index of the identity code: the code itself is never opened to compare it. `minor`
+    follows from `birth_date` and the day. `person` is whom a contact person is as a natural person. `at`: since when
+    each field is stated so (ISO 8601).
     """
 
-    id: UUID
-    recipient: Recipient
+    recipient: Recipient | None = None
     name: str | None = None
     language: str | None = None
     identity: bytes | None = None
@@ -95,16 +119,57 @@ class Customer:
     deceased: bool = False
     safety_ban: bool = False
     organisation: UUID | None = None
+    person: UUID | None = None
     duties: tuple[Duty, ...] = ()
+    taken_back: tuple[TakenBack, ...] = ()
+    at: dict[str, str] = field(default_factory=dict)
+
+
+NOTHING = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """`aliases`: the ids of those who were merged into this one. `former`: blind indexes of identity codes that were
+    changed. `links`: other customers who may be the same person.
+    """
+
+    id: UUID
+    facts: dict[str, Facts] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
     customerships: tuple[Customership, ...] = ()
-    sources: dict[str, Source] = field(default_factory=dict)
     aliases: tuple[UUID, ...] = ()
+    former: frozenset[bytes] = frozenset()
+    links: frozenset[UUID] = frozenset()
 
     @property
     def companies(self) -> tuple[str, ...]:
         """Every company in which this is or was a customer."""
         return tuple(sorted({c.company for c in self.customerships}))
+
+    @property
+    def deceased(self) -> bool:
+        return any(f.deceased for f in self.facts.values())
+
+    @property
+    def minor(self) -> bool:
+        return any(f.minor for f in self.facts.values())
+
+    @property
+    def safety_ban(self) -> bool:
+        return any(f.safety_ban for f in self.facts.values())
+
+    @property
+    def identities(self) -> frozenset[bytes]:
+        """Identity codes, present and former."""
+        return self.former | {f.identity for f in self.facts.values() if f.identity}
+
+    @property
+    def persons(self) -> frozenset[UUID]:
+        return frozenset(f.person for f in self.facts.values() if f.person)
+
+    def stated_by(self, source: str) -> Facts:
+        return self.facts.get(source, NOTHING)
 
     def active_in(self, company: str) -> bool:
         return any(c.active for c in self.customerships if c.company == company)

@@ -35,6 +35,16 @@ class Speaker:
         return self.company or GROUP
 
 
+class OwnId(str):
+    """A company's own id of a customer (`Keys.pairwise`), as the company gave it."""
+
+    __slots__ = ()
+
+
+Reference = UUID | OwnId | str
+"""A customer named by id, by the company's own id, or by canonical number."""
+
+
 @dataclass(frozen=True, slots=True)
 class DraftPoint:
     """`None` leaves what is known."""
@@ -63,11 +73,11 @@ class DraftCustomership:
 class Draft:
     """`stated` names the fields that were given; the others are left as they are.
 
-    `organisation` and `same_as` may name a customer by canonical number.
+    `same_as` names a customer by canonical number; `reason` says why the group takes back what a company states.
     """
 
     stated: frozenset[str] = frozenset()
-    recipient: Recipient = Recipient.NATURAL
+    recipient: Recipient | None = Recipient.NATURAL
     name: str | None = None
     language: str | None = None
     identity_code: str | None = None
@@ -75,8 +85,10 @@ class Draft:
     birth_date: date | None = None
     deceased: bool = False
     safety_ban: bool = False
-    organisation: UUID | str | None = None
+    organisation: Reference | None = None
+    person: Reference | None = None
     duties: tuple[Duty, ...] = ()
     points: tuple[DraftPoint, ...] = ()
     customerships: tuple[DraftCustomership, ...] = ()
     same_as: str | None = None
+    reason: str | None = None

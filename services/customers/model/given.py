@@ -1,12 +1,12 @@
 """What a caller may say of a customer: shapes and lengths. What it means is judged in `reading`.
 
-The same fields in a created customer, in a change (absent: unchanged; null: cleared) and in a row of an
-import.
+The same fields in a created customer and in a row of an import; in a change all may be left out or null, and none has a
+default: a client that sends defaults would clear what it does not know.
 """
 
 import re
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
@@ -41,6 +41,11 @@ class _Given(BaseModel):
     """Strict on purpose: a misspelt field would otherwise lose what someone said, unseen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class Sale(_Given):
@@ -92,8 +97,18 @@ class NumberRef(_Given):
 
 
 class GivenCustomership(NumberRef):
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_no_default)
+
     since: Day | None = None
     ended: Day | None = None
+
+
+OwnRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+CustomerRef = UUID | OwnRef | NumberRef
+"""A customer: by its id (callers of the whole group), by the company's own id, or by a customer number."""
+
+_ORGANISATION = "Whose contact person this is."
+_PERSON = "Who this contact person is as a natural person: that person's own no binds this role too."
 
 
 class Given(_Given):
@@ -109,15 +124,43 @@ class Given(_Given):
     birth_date: Day | None = None
     deceased: StrictBool = False
     safety_ban: StrictBool = Field(default=False, description="Turvakielto: hides the postal address.")
-    organisation: UUID | NumberRef | None = Field(default=None, description="Whose contact person this is.")
+    organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
+    person: CustomerRef | None = Field(default=None, description=_PERSON)
     duties: tuple[Duty, ...] = Field(default=(), max_length=50)
     points: tuple[GivenPoint, ...] = Field(default=(), max_length=50)
 
 
 class GivenCustomer(Given):
-    """A customer to create, or what to change of one."""
+    """A customer to create."""
 
     customerships: tuple[GivenCustomership, ...] = Field(default=(), max_length=20)
+
+
+class CustomerPatch(_Given):
+    """What to change of a customer: absent is unchanged, null is cleared (RFC 7396)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_no_default)
+
+    recipient: Recipient | None = None
+    name: Annotated[str, _text(400)] | None = None
+    language: Language | None = Field(default=None, description="BCP 47.", examples=["fi"])
+    identity_code: Annotated[str, _text(11)] | None = Field(
+        default=None, description="Henkilötunnus. Only where identification matters; never shown again."
+    )
+    business_id: Annotated[str, _text(10)] | None = Field(default=None, examples=["2077474-0"])
+    birth_date: Day | None = None
+    deceased: StrictBool | None = None
+    safety_ban: StrictBool | None = Field(default=None, description="Turvakielto: hides the postal address.")
+    organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
+    person: CustomerRef | None = Field(default=None, description=_PERSON)
+    duties: tuple[Duty, ...] | None = Field(default=None, max_length=50)
+    points: tuple[GivenPoint, ...] | None = Field(default=None, max_length=50)
+    customerships: tuple[GivenCustomership, ...] | None = Field(default=None, max_length=20)
+    reason: Annotated[str, _text(500)] | None = Field(
+        default=None,
+        description="For callers of the whole group: why a death, a minority, a safety ban or an end that a company "
+        "states is taken back. It is kept.",
+    )
 
 
 class GivenRow(Given):

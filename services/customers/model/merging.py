@@ -4,53 +4,80 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from services.customers.model.changing import check
-from services.customers.model.customer import Customer, Point
+from services.customers.model.customer import Claim, Customer, Facts, Point
 from services.customers.model.problems import Problem, Refused
 
-_TAKEN = ("name", "language", "identity", "business_id", "birth_date")
-"""What the survivor takes over where it has none."""
+_TAKEN = (
+    "recipient", "name", "language", "identity", "business_id", "birth_date", "organisation", "person", "duties",
+)  # fmt: skip
+"""What a source is taken to state of the survivor, too, where it stated nothing of it."""
 _RESTRICTING = ("minor", "deceased", "safety_ban")
-"""What holds when it is known of either: the death wins, and so do the others."""
+"""What a source states when it stated it of either: the death wins, and so do the others."""
+_MOST = 50
 
 
 def merge(survivor: Customer, duplicate: Customer) -> Customer:
-    """`survivor` with what `duplicate` had. Raises Refused when they cannot be one."""
+    """`survivor` with what `duplicate` had, source by source. Raises Refused when they cannot be one."""
     if problems := [*_differences(survivor, duplicate)]:
         raise Refused(problems)
-    values: dict[str, Any] = {f: getattr(duplicate, f) for f in _TAKEN if getattr(survivor, f) is None}
-    values |= {f: True for f in _RESTRICTING if getattr(duplicate, f)}
-    taken = {f for f, value in values.items() if value != getattr(survivor, f)}
+    sources = sorted({*survivor.facts, *duplicate.facts})
+    facts = {s: _facts(survivor.stated_by(s), duplicate.stated_by(s), survivor) for s in sources}
+    aliases = {*survivor.aliases, *duplicate.aliases, duplicate.id}
     merged = replace(
         survivor,
-        **values,
+        facts=facts,
         points=tuple(_points(survivor, duplicate)),
         customerships=tuple(
             sorted(survivor.customerships + duplicate.customerships, key=lambda c: c.canonical)
         ),
-        sources=survivor.sources | {f: s for f, s in duplicate.sources.items() if f in taken},
-        aliases=tuple(sorted({*survivor.aliases, *duplicate.aliases, duplicate.id})),
+        aliases=tuple(sorted(aliases)),
+        former=(survivor.identities | duplicate.identities) - {f.identity for f in facts.values()},
+        links=(survivor.links | duplicate.links) - aliases - {survivor.id},
     )
-    check(merged)
+    for field in ("points", "customerships"):
+        if len(getattr(merged, field)) > _MOST:
+            raise Refused([Problem(field, f"are at most {_MOST} for one customer")])
     return merged
 
 
 def _differences(one: Customer, other: Customer) -> Iterable[Problem]:
     """What one person, or one organisation, has only one of. Nobody guesses which of two is right."""
-    if one.recipient != other.recipient:
+    if contradict(_all(one, "recipient"), _all(other, "recipient")):
         yield Problem("recipient", "is the same of both")
     for field in ("identity", "business_id", "birth_date"):
-        values = {getattr(one, field), getattr(other, field)} - {None}
-        if len(values) > 1:
+        if contradict(_all(one, field), _all(other, field)):
             name = "identity_code" if field == "identity" else field
             yield Problem(name, "is the same of both, or known of one: take the wrong one away first")
-    if one.organisation != other.organisation:
+    if _all(one, "organisation") != _all(other, "organisation"):
         yield Problem("organisation", "is the same of both: a contact person is one of each organisation")
     # Duties allow what needs consent outside them: neither may widen the other's.
-    if {d.product_group for d in one.duties} != {d.product_group for d in other.duties}:
+    if _groups(one) != _groups(other):
         yield Problem(
             "duties", "have the same product groups at both: a contact person is one of each duty area"
         )
+
+
+def contradict(one: set[Any], other: set[Any]) -> bool:
+    """Both are known, and nothing of the one is of the other."""
+    return bool(one) and bool(other) and not one & other
+
+
+def _all(customer: Customer, field: str) -> set[Any]:
+    return {getattr(f, field) for f in customer.facts.values()} - {None}
+
+
+def _groups(customer: Customer) -> set[str]:
+    return {d.product_group for f in customer.facts.values() for d in f.duties}
+
+
+def _facts(kept: Facts, moved: Facts, survivor: Customer) -> Facts:
+    values: dict[str, Any] = {f: getattr(moved, f) for f in _TAKEN if not getattr(kept, f)}
+    values |= {f: True for f in _RESTRICTING if getattr(moved, f)}
+    taken = {f: v for f, v in values.items() if v != getattr(kept, f)}
+    if survivor.id in (taken.get("organisation"), taken.get("person")):
+        raise Refused([Problem("into", "is neither the organisation nor the person of the other")])
+    at = {**kept.at, **{f: t for f, t in moved.at.items() if f in taken}}
+    return replace(kept, **taken, at=at, taken_back=(*kept.taken_back, *moved.taken_back))
 
 
 def _points(survivor: Customer, duplicate: Customer) -> Iterable[Point]:
@@ -58,14 +85,16 @@ def _points(survivor: Customer, duplicate: Customer) -> Iterable[Point]:
     moved = {p.key: p for p in duplicate.points}
     for point in survivor.points:
         same = moved.pop(point.key, None)
-        yield _joined(point, same) if same else point
+        yield replace(point, claims=_claims(point.claims, same.claims)) if same else point
     yield from moved.values()
 
 
-def _joined(point: Point, same: Point) -> Point:
-    return replace(
-        point,
-        role_address=point.role_address and same.role_address,
-        sales=tuple(sorted({*point.sales, *same.sales})),
-        holders=tuple(sorted({*point.holders, *same.holders})),
-    )
+def _claims(one: dict[str, Claim], other: dict[str, Claim]) -> dict[str, Claim]:
+    sides = (one, other)
+    return {s: _joined([c[s] for c in sides if s in c]) for s in sorted({*one, *other})}
+
+
+def _joined(claims: list[Claim]) -> Claim:
+    said = {c.role_address for c in claims}
+    role = claims[0].role_address if len(said) == 1 else False
+    return Claim(role, tuple(sorted({s for c in claims for s in c.sales})))

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from kielto.validation import field_rules
 
-_BRANCHES = {"uuid", "NumberRef"}
-"""pydantic's names for the ways in which an organisation may be named; no fields."""
+_BRANCHES = {"uuid", "NumberRef", "constrained-str"}
+"""pydantic's names for the ways in which another customer may be named; no fields."""
 
 
 class Problem(NamedTuple):

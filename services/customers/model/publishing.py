@@ -3,7 +3,7 @@ customer.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from kielto.events.digests import digest, digest_of
@@ -13,11 +13,14 @@ from kielto.events.records import (
     CustomershipOf,
     NamedPoint,
     SaleOf,
+    StatedBy,
 )
 from kielto.events.records import Customer as CustomerRecord
-from kielto.events.words import PointKind, Status
-from services.customers.model import addresses
-from services.customers.model.customer import Customer, Point
+from kielto.events.words import PointKind, Recipient, Status
+from services.customers.model import addresses, entitlement, linking
+from services.customers.model.customer import GROUP, Customer, Point
+from services.customers.model.entitlement import EVERYBODY, SeenPoint
+from services.customers.model.names import folded
 
 UNVERSIONED = "0.0"
 """The outbox gives a record its version."""
@@ -30,50 +33,119 @@ class PartyKeys(Protocol):
     def point(self, party: str, canonical: bytes) -> str: ...
 
 
-def record(customer: Customer, seal: Callable[[bytes], str]) -> CustomerRecord:
+class OurKeys(Protocol):
+    """How our own services name contact points, and what an erased person is known again by."""
+
+    def seal(self, digest: bytes) -> str: ...
+    def known_by(self, field: str, value: str) -> str: ...
+
+
+def record(customer: Customer, keys: OurKeys) -> CustomerRecord:
     """For consents and marketing: sealed digests, never an address."""
+    common = _everywhere(customer)
+    counts = {company: _in(customer, company) for company in customer.companies}
     return CustomerRecord(
         version=UNVERSIONED,
         subject=customer.id,
-        recipient=customer.recipient,
+        recipient=common.recipient,
         deceased=customer.deceased,
         minor=customer.minor,
         safety_ban=customer.safety_ban,
-        organisation=customer.organisation,
-        duties=tuple(sorted({d.product_group for d in customer.duties})),
-        points=tuple(
-            CustomerPoint(
-                id=p.id,
-                kind_of=p.kind,
-                digest=None if p.kind is PointKind.POST else seal(digest_of(p.kind, p.value)),
-                role_address=p.role_address,
-                sales=tuple(
-                    SaleOf(
-                        seller=s.seller,
-                        date=s.date.isoformat(),
-                        product_group=s.product_group,
-                        ban_offered=s.ban_offered,
-                    )
-                    for s in p.sales
-                ),
-            )
-            for p in sorted(customer.points, key=_by_id)
-        ),
+        organisation=common.organisation,
+        duties=common.duties,
+        points=tuple(_point(p, keys.seal) for p in sorted(customer.points, key=_by_id)),
         customerships=tuple(
             CustomershipOf(
-                company=c.company, digest=seal(digest(PointKind.NUMBER, c.canonical)), active=c.active
+                company=c.company, digest=keys.seal(digest(PointKind.NUMBER, c.canonical)), active=c.active
             )
             for c in sorted(customer.customerships, key=lambda c: c.canonical)
         ),
+        stated=tuple(
+            StatedBy(company=company, **stated._asdict())
+            for company, stated in counts.items()
+            if stated != common
+        ),
+        bound_by=linking.bound_by(customer),
+        known_by=_known_by(customer, keys),
         aliases=customer.aliases,
     )
 
 
-def alias(customer: Customer, survivor: UUID, seal: Callable[[bytes], str]) -> CustomerRecord:
+class _Counts(NamedTuple):
+    """What counts of a customer in a company, or for all."""
+
+    recipient: Recipient
+    organisation: UUID | None
+    duties: tuple[str, ...]
+
+
+def _in(customer: Customer, company: str) -> _Counts:
+    return _Counts(
+        entitlement.recipient_in(customer, company),
+        entitlement.organisation_in(customer, company),
+        entitlement.duties_in(customer, company),
+    )
+
+
+def _everywhere(customer: Customer) -> _Counts:
+    """What the group states, or every company does; else the strictest."""
+    each = [_in(customer, company) for company in customer.companies or (GROUP,)]
+    organisations = {counts.organisation for counts in each}
+    duties = set.intersection(*(set(counts.duties) for counts in each))
+    return _Counts(
+        entitlement.recipient_in(customer, EVERYBODY),
+        organisations.pop() if len(organisations) == 1 else None,
+        tuple(sorted(duties)),
+    )
+
+
+def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
+    group = point.claims.get(GROUP)
+    says = group is not None and group.role_address is not None
+    companies = sorted(s for s in point.claims if s != GROUP)
+    return CustomerPoint(
+        id=point.id,
+        kind_of=point.kind,
+        digest=None if point.kind is PointKind.POST else seal(digest_of(point.kind, point.value)),
+        role_address=bool(group and group.role_address),
+        role_address_in=() if says else tuple(c for c in companies if point.claims[c].role_address),
+        holders=() if group else tuple(companies),
+        sales=tuple(
+            SaleOf(
+                seller=s.seller,
+                date=s.date.isoformat(),
+                product_group=s.product_group,
+                ban_offered=s.ban_offered,
+            )
+            for s in point.sales
+        ),
+    )
+
+
+def _known_by(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
+    """Keyed hashes of what the person is known again by after an erasure: identity codes, also former ones; the name
+    with a postal address; mailboxes without their tag (`eva+shop@` is `eva@`).
+    """
+    found = {keys.known_by("identity_code", blind.hex()) for blind in customer.identities}
+    names = {folded(f.name) for f in customer.facts.values() if f.name} - {""}
+    for point in customer.points:
+        if point.kind is PointKind.POST:
+            found |= {keys.known_by("name_and_address", f"{name}\0{point.value}") for name in names}
+        elif point.kind is PointKind.EMAIL:
+            found.add(keys.known_by("mailbox", mailbox(point.key[1])))
+    return tuple(sorted(found))
+
+
+def mailbox(email: str) -> str:
+    local, _, domain = email.casefold().rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}"
+
+
+def alias(customer: Customer, survivor: UUID, keys: OurKeys) -> CustomerRecord:
     """The last record of one merged away: as it was, so that what was said by its numbers, and agreed to at its
     addresses, is still known to have been.
     """
-    return record(customer, seal).model_copy(update={"status": Status.ALIAS, "alias_of": survivor})
+    return record(customer, keys).model_copy(update={"status": Status.ALIAS, "alias_of": survivor})
 
 
 def alias_for(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:
@@ -84,36 +156,28 @@ def alias_for(customer: Customer, company: str, keys: PartyKeys) -> CompanyCusto
 
 
 def entitled(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:
-    """What `company` may hold: while a customership is in force, name, language and contact points; always
-    its own numbers, so that it can still name a former customer. A safety ban hides the postal
-    addresses.
+    """What `company` may hold (`entitlement`): while a customership is in force, name, language and contact points;
+    always its own numbers, so that it can still name a former customer.
     """
     party = f"company.{company}"
-    subject = keys.pairwise(party, customer.id)
-    numbers = tuple(sorted(c.number for c in customer.customerships if c.company == company))
-    if not customer.active_in(company):
-        return CompanyCustomer(version=UNVERSIONED, subject=subject, numbers=numbers)
+    seen = entitlement.seen_by(customer, company)
     return CompanyCustomer(
         version=UNVERSIONED,
-        subject=subject,
-        recipient=customer.recipient,
-        name=customer.name,
-        language=customer.language,
-        numbers=numbers,
-        points=tuple(
-            _named(p, party, keys)
-            for p in sorted(customer.points, key=_by_id)
-            if not (customer.safety_ban and p.kind is PointKind.POST)
-        ),
+        subject=keys.pairwise(party, customer.id),
+        recipient=seen.recipient,
+        name=seen.name,
+        language=seen.language,
+        numbers=tuple(sorted(c.number for c in seen.customerships)),
+        points=tuple(_named(p, p.value, party, keys) for p in seen.points if p.value is not None),
     )
 
 
-def _named(point: Point, party: str, keys: PartyKeys) -> NamedPoint:
+def _named(point: SeenPoint, value: str, party: str, keys: PartyKeys) -> NamedPoint:
     if point.kind is PointKind.POST:
-        value = addresses.as_lines(point.value)
-        return NamedPoint(point=keys.pairwise(party, point.id), channel_kind=point.kind, value=value)
-    hashed = keys.point(party, digest_of(point.kind, point.value))
-    return NamedPoint(point=hashed, channel_kind=point.kind, value=point.value)
+        named = keys.pairwise(party, point.id)
+        return NamedPoint(point=named, channel_kind=point.kind, value=addresses.as_lines(value))
+    hashed = keys.point(party, digest_of(point.kind, value))
+    return NamedPoint(point=hashed, channel_kind=point.kind, value=value)
 
 
 def restricts(old: Customer, new: Customer) -> bool:
@@ -122,25 +186,30 @@ def restricts(old: Customer, new: Customer) -> bool:
         (new.deceased and not old.deceased)
         or (new.minor and not old.minor)
         or (new.safety_ban and not old.safety_ban)
-        or new.recipient != old.recipient
-        or new.organisation != old.organisation
-        or not _product_groups(old) <= _product_groups(new)
-        or not _claims(old) <= _claims(new)
+        or not {*linking.bound_by(old)} >= {*linking.bound_by(new)}
+        or any(_restricts_in(old, new, company) for company in (*old.companies, None))
+    )
+
+
+def _restricts_in(old: Customer, new: Customer, company: str | None) -> bool:
+    before, after = (_in(x, company) if company else _everywhere(x) for x in (old, new))
+    return (
+        before.recipient != after.recipient
+        or before.organisation != after.organisation
+        or not {*before.duties} <= {*after.duties}
+        or not _grounds(old, company) <= _grounds(new, company)
         or not _active(old) <= _active(new)
     )
 
 
-def _product_groups(customer: Customer) -> set[str]:
-    return {d.product_group for d in customer.duties}
-
-
-def _claims(customer: Customer) -> set[object]:
-    """Every ground that a contact point gives, each as one thing that can be missing afterwards."""
+def _grounds(customer: Customer, company: str | None) -> set[object]:
+    """Every ground that a contact point gives in a company, each as one thing that can be missing afterwards."""
     grounds: set[object] = set()
     for point in customer.points:
-        address = (point.id, point.role_address)
-        grounds.add(address)
-        grounds.update((address, sale) for sale in point.sales)
+        if company is None or point.held_in(company):
+            address = (point.id, company is not None and point.of_a_task(company))
+            grounds.add(address)
+            grounds.update((address, sale) for sale in point.sales)
     return grounds
 
 

@@ -11,8 +11,18 @@ from kielto.events.emails import written
 from kielto.events.words import PointKind
 from services.customers.model import addresses, identifiers
 from services.customers.model.customer import Duty, Sale
-from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker, Terms
+from services.customers.model.draft import (
+    Draft,
+    DraftCustomership,
+    DraftPoint,
+    OwnId,
+    Reference,
+    Speaker,
+    Terms,
+)
 from services.customers.model.given import (
+    CustomerPatch,
+    CustomerRef,
     Given,
     GivenCustomer,
     GivenCustomership,
@@ -22,10 +32,17 @@ from services.customers.model.given import (
 )
 from services.customers.model.problems import Problem, Refused
 
+_RESTRICTING = ("deceased", "safety_ban")
+
 
 def read_customer(given: GivenCustomer, speaker: Speaker, terms: Terms, today: date) -> Draft:
     """Raises Refused with every problem found."""
     return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships)
+
+
+def read_patch(given: CustomerPatch, speaker: Speaker, terms: Terms, today: date) -> Draft:
+    """Raises Refused with every problem found."""
+    return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships or ())
 
 
 def read_row(given: GivenRow, company: str, scope: str | None, terms: Terms, today: date) -> Draft:
@@ -41,7 +58,7 @@ class _Reading:
 
     def __init__(
         self,
-        given: Given,
+        given: Given | CustomerPatch,
         speaker: Speaker,
         terms: Terms,
         today: date,
@@ -60,6 +77,8 @@ class _Reading:
         given = self.given
         code, birth = self._identity()
         stated = given.model_fields_set | ({"birth_date"} if birth else set())
+        if isinstance(given, Given):  # a form's default takes nothing back: only a change does
+            stated -= {field for field in _RESTRICTING if not getattr(given, field)}
         draft = Draft(
             stated=frozenset(stated),
             recipient=given.recipient,
@@ -68,13 +87,15 @@ class _Reading:
             identity_code=code,
             business_id=self._business_id(),
             birth_date=birth,
-            deceased=given.deceased,
-            safety_ban=given.safety_ban,
-            organisation=self._organisation(),
+            deceased=bool(given.deceased),
+            safety_ban=bool(given.safety_ban),
+            organisation=self._customer("organisation", given.organisation),
+            person=self._customer("person", given.person),
             duties=tuple(self._duties()),
             points=self._points(customerships),
             customerships=tuple(self._customership(i, c) for i, c in enumerate(customerships)),
             same_as=self._number("same_as.", same_as, self.scope) if same_as else None,
+            reason=self._reason(),
         )
         if self.problems:
             raise Refused(self.problems)
@@ -131,15 +152,21 @@ class _Reading:
             self._problem(f"{path}number", "is a customer number")
             return ""
 
-    def _organisation(self) -> Any:
-        ref = self.given.organisation
+    def _customer(self, field: str, ref: CustomerRef | None) -> Reference | None:
+        """Whether there is such a customer is seen later, the same way for all who may not be referred to."""
         if isinstance(ref, NumberRef):
-            return self._number("organisation.", ref, self.scope)
-        return ref
+            return self._number(f"{field}.", ref, self.scope)
+        return OwnId(ref) if isinstance(ref, str) else ref
+
+    def _reason(self) -> str | None:
+        reason = getattr(self.given, "reason", None)
+        if reason and self.speaker.company is not None:
+            self._problem("reason", "is the group's: a company takes back only what it stated itself")
+        return reason
 
     def _duties(self) -> Iterable[Duty]:
         known = {g for c in self.terms.group.companies for g in c.product_groups}
-        for i, duty in enumerate(self.given.duties):
+        for i, duty in enumerate(self.given.duties or ()):
             if duty.product_group not in known:
                 self._problem(f"duties.{i}.product_group", "is no product group of the group")
             yield Duty(duty.product_group, duty.evidence)
@@ -157,7 +184,7 @@ class _Reading:
     def _points(self, customerships: tuple[GivenCustomership, ...]) -> tuple[DraftPoint, ...]:
         country = self._country(customerships)
         points: dict[tuple[PointKind, str], DraftPoint] = {}
-        for i, given in enumerate(self.given.points):
+        for i, given in enumerate(self.given.points or ()):
             value = self._value(f"points.{i}", given, country)
             sales = self._sales(f"points.{i}.sales", given)
             if value is not None:
@@ -168,7 +195,7 @@ class _Reading:
 
     def _country(self, customerships: tuple[GivenCustomership, ...]) -> str:
         """Of phone numbers without a country code: the address's, else the company's."""
-        addressed = next((p.address.country for p in self.given.points if p.address), None)
+        addressed = next((p.address.country for p in self.given.points or () if p.address), None)
         company = self.speaker.company or (customerships[0].company if customerships else None)
         known = {c.id: c.country for c in self.terms.group.companies}
         return addressed or known.get(company or "", self.terms.group.companies[0].country)

@@ -12,7 +12,16 @@ class Organisation(Exception):
     """Contact persons act for it."""
 
 
-_TABLES = ("points", "identifiers", "customerships")
+_TABLES = ("points", "identifiers", "customerships", "statements")
+_BLINDS = """
+    WITH whole AS (SELECT coalesce(alias_of, id) AS id FROM customers WHERE id = $1)
+    SELECT blind FROM points JOIN whole ON customer = whole.id WHERE kind <> 'post'
+    UNION SELECT blind FROM identifiers JOIN whole ON customer = whole.id"""
+
+
+async def blinds(conn: Conn, ident: UUID) -> list[bytes]:
+    """The keys under which others are linked to this customer."""
+    return [r["blind"] for r in await conn.fetch(_BLINDS, ident)]
 
 
 async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:

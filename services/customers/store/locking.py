@@ -1,4 +1,4 @@
-"""Locking whole persons: a customer with those merged into it, and its contact persons."""
+"""Locking whole persons: a customer with those merged into it, its contact persons, and who is linked to it."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,8 +9,11 @@ from services.customers.store.writing import Taken
 
 
 class Row(NamedTuple):
+    """`organisations`: for whom it is a contact person, by whatever source; `persons`: who that one is."""
+
     alias_of: UUID | None
-    organisation: UUID | None
+    organisations: frozenset[UUID]
+    persons: frozenset[UUID]
     companies: tuple[str, ...]
 
 
@@ -25,15 +28,25 @@ WITH survivor AS MATERIALIZED (
 ), concerned AS (
     SELECT id FROM person
     UNION
-    SELECT id FROM customers WHERE organisation = ANY (array(SELECT id FROM person))
+    SELECT customer FROM statements WHERE organisation = ANY (array(SELECT id FROM person))
+    UNION
+    SELECT customer FROM statements WHERE person = ANY (array(SELECT id FROM person))
+    UNION
+    SELECT other FROM links WHERE one = ANY (array(SELECT id FROM person))
+    UNION
+    SELECT one FROM links WHERE other = ANY (array(SELECT id FROM person))
 )
-SELECT id, alias_of, organisation, companies FROM customers WHERE id = ANY (array(SELECT id FROM concerned))"""
+SELECT id, alias_of, companies,
+    array(SELECT organisation FROM statements s WHERE s.customer = c.id AND organisation IS NOT NULL) AS organisations,
+    array(SELECT person FROM statements s WHERE s.customer = c.id AND person IS NOT NULL) AS persons
+FROM customers c WHERE id = ANY (array(SELECT id FROM concerned))"""
 _LOCK = "SELECT FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
 
 
 async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Row]:
-    """The rows of these customers, of everyone merged with them, and of their contact persons, locked in the order of
-    ids. Raises Taken when somebody joined them before they were locked: begin again.
+    """The rows of these customers, of everyone merged with them, of their contact persons, of the roles of theirs, and
+    of everyone linked to them, locked in the order of ids. Raises Taken when somebody joined them before they were
+    locked: begin again.
     """
     named = list(set(ids))
     found = await _concerned(conn, named)
@@ -46,4 +59,9 @@ async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Row]:
 
 async def _concerned(conn: Conn, ids: list[UUID]) -> dict[UUID, Row]:
     rows = await conn.fetch(_CONCERNED, ids)
-    return {r["id"]: Row(r["alias_of"], r["organisation"], tuple(r["companies"] or ())) for r in rows}
+    return {
+        r["id"]: Row(
+            r["alias_of"], frozenset(r["organisations"]), frozenset(r["persons"]), tuple(r["companies"] or ())
+        )
+        for r in rows
+    }

@@ -1,20 +1,24 @@
 """Giving the survivor of a merge what the duplicate had, and leaving of the duplicate an alias."""
 
+import orjson
+
 from kielto.service.postgres import Conn
 from services.customers.store.reading import Stored
 from services.customers.store.sealing import context
 
-_IDENTIFIERS = "SELECT blind, kind, value FROM identifiers WHERE customer = $1"
+_IDENTIFIERS = "SELECT blind, source, kind, value FROM identifiers WHERE customer = $1"
+_CURRENT = "SELECT source, kind FROM identifiers WHERE customer = $1 AND is_current"
 _MOVE_IDENTIFIERS = """
-    UPDATE identifiers i SET customer = $1, value = n.value
-    FROM unnest($2::bytea[], $3::bytea[]) AS n (blind, value) WHERE i.blind = n.blind"""
+    UPDATE identifiers i SET customer = $1, value = n.value, is_current = i.is_current AND n.stays_current
+    FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::boolean[]) AS n (blind, source, value, stays_current)
+    WHERE i.blind = n.blind AND i.source = n.source"""
+_DELETE_STATEMENTS = "DELETE FROM statements WHERE customer = $1"
 _MOVE_CUSTOMERSHIPS = "UPDATE customerships SET customer = $1 WHERE customer = $2"
 _DELETE_POINTS = "DELETE FROM points WHERE customer = $1"
 _MOVE_ALIASES = "UPDATE customers SET alias_of = $1 WHERE alias_of = $2"
 _ALIAS = """
     UPDATE customers
-    SET alias_of = $1, companies = $3, data_key = NULL, profile = NULL, organisation = NULL, sources = '{}',
-        minor = false, revision = revision + 1, changed_at = now()
+    SET alias_of = $1, companies = $3, data_key = NULL, revisions = $4, changed_at = now()
     WHERE id = $2"""
 
 
@@ -26,17 +30,26 @@ async def move(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
     await _identifiers(conn, duplicate, survivor)
     await conn.execute(_MOVE_CUSTOMERSHIPS, into, gone.id)
     await conn.execute(_DELETE_POINTS, gone.id)
+    await conn.execute(_DELETE_STATEMENTS, gone.id)
     await conn.execute(_MOVE_ALIASES, into, gone.id)
-    await conn.execute(_ALIAS, into, gone.id, list(gone.companies))
+    revisions = {source: n + 1 for source, n in duplicate.revisions.items()}
+    await conn.execute(_ALIAS, into, gone.id, list(gone.companies), orjson.dumps(revisions).decode())
 
 
 async def _identifiers(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
     """Former ones too, so that the person is still found by them; bound to their new place."""
     rows = await conn.fetch(_IDENTIFIERS, duplicate.customer.id)
+    held = {(r["source"], r["kind"]) for r in await conn.fetch(_CURRENT, survivor.customer.id)}
 
     def sealed(kind: str, value: bytes) -> bytes:
         text = duplicate.key.decrypt(value, context(kind, duplicate.customer.id))
         return survivor.key.encrypt(text, context(kind, survivor.customer.id))
 
-    blinds, values = [r["blind"] for r in rows], [sealed(r["kind"], r["value"]) for r in rows]
-    await conn.execute(_MOVE_IDENTIFIERS, survivor.customer.id, blinds, values)
+    await conn.execute(
+        _MOVE_IDENTIFIERS,
+        survivor.customer.id,
+        [r["blind"] for r in rows],
+        [r["source"] for r in rows],
+        [sealed(r["kind"], r["value"]) for r in rows],
+        [(r["source"], r["kind"]) not in held for r in rows],
+    )

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -13,77 +13,81 @@ import orjson
 from kielto.events.words import PointKind, Recipient
 from kielto.service.keys import DataKey, Keys
 from kielto.service.postgres import Conn
-from services.customers.model.customer import Customer, Customership, Point, Sale, Source
-from services.customers.store.sealing import BUSINESS, context, open_profile
+from services.customers.model.customer import GROUP, Claim, Customer, Customership, Facts, Point, Sale
+from services.customers.store.sealing import BUSINESS, IDENTITY, context, open_profile
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A customer with what only the store needs."""
+    """A customer with what only the store needs. `revisions`: the entity tag by source."""
 
     customer: Customer
-    revision: int
+    revisions: dict[str, int]
     key: DataKey
+
+    def revision(self, scope: str | None) -> int:
+        return self.revisions.get(scope or GROUP, 0)
 
 
 class Alias(NamedTuple):
     """What is left of a customer who was merged into another one."""
 
     id: UUID
-    recipient: Recipient
     survivor: UUID
     companies: tuple[str, ...]
-    revision: int
+    revisions: dict[str, int]
+
+    def revision(self, scope: str | None) -> int:
+        return self.revisions.get(scope or GROUP, 0)
+
+
+class Organisation(NamedTuple):
+    """`stated_by`: the sources that call it one; `companies`: in which it is or was a customer."""
+
+    id: UUID
+    stated_by: frozenset[str]
+    companies: frozenset[str]
 
 
 async def by_number(conn: Conn, canonical: Sequence[str]) -> dict[str, UUID]:
     """Customers by canonical customer number."""
-    rows = await conn.fetch(
-        "SELECT canonical, customer FROM customerships WHERE canonical = ANY ($1::text[])", canonical
-    )
+    rows = await conn.fetch(_BY_NUMBER, canonical)
     return {r["canonical"]: r["customer"] for r in rows}
 
 
-async def by_identifier(conn: Conn, blind: Sequence[bytes]) -> dict[bytes, UUID]:
-    """Customers by the blind index of an identity code or business id, present or former."""
-    if not blind:
-        return {}
-    rows = await conn.fetch("SELECT blind, customer FROM identifiers WHERE blind = ANY ($1::bytea[])", blind)
-    return {r["blind"]: r["customer"] for r in rows}
-
-
-async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, set[str]]]:
-    """Those of `ids` that are organisations, or aliases of one: which, and the companies in which it is or was a
-    customer.
+async def by_identifier(conn: Conn, claimed: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], UUID]:
+    """Customers by the blind index of an identity code or business id, present or former, and the source that states
+    it: what another source states is not found.
     """
-    rows = await conn.fetch(
-        """
-        SELECT named.id AS named, o.id, array_agg(c.company) FILTER (WHERE c.company IS NOT NULL) AS companies
-        FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
-        LEFT JOIN customerships c ON c.customer = o.id
-        WHERE named.id = ANY ($1::uuid[]) AND o.recipient = 'legal' GROUP BY named.id, o.id""",
-        list(set(ids)),
-    )
-    return {r["named"]: (r["id"], set(r["companies"] or ())) for r in rows}
+    blinds, sources = [b for b, _ in claimed], [s for _, s in claimed]
+    rows = await conn.fetch(_BY_IDENTIFIER, blinds, sources)
+    return {(r["blind"], r["source"]): r["customer"] for r in rows}
+
+
+async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Organisation]:
+    """Those of `ids` that are organisations, or aliases of one."""
+    rows = await conn.fetch(_ORGANISATIONS, list(set(ids)))
+    return {
+        r["named"]: Organisation(r["id"], frozenset(r["stated_by"]), frozenset(r["companies"])) for r in rows
+    }
+
+
+async def companies_of(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, frozenset[str]]]:
+    """Of each, or of the survivor where it is an alias: its id, and the companies in which it is or was a customer."""
+    rows = await conn.fetch(_COMPANIES, list(set(ids)))
+    return {r["named"]: (r["id"], frozenset(r["companies"])) for r in rows}
 
 
 async def alias(conn: Conn, ident: UUID) -> Alias | None:
-    row = await conn.fetchrow(
-        "SELECT recipient, alias_of, companies, revision FROM customers WHERE id = $1 AND alias_of IS NOT NULL",
-        ident,
-    )
+    row = await conn.fetchrow(_ALIAS, ident)
     if row is None:
         return None
-    companies = tuple(row["companies"])
-    return Alias(ident, Recipient(row["recipient"]), row["alias_of"], companies, row["revision"])
+    return Alias(ident, row["alias_of"], tuple(row["companies"]), orjson.loads(row["revisions"]))
 
 
 async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
-    """The next customers marked as minors, by id."""
-    rows = await conn.fetch(
-        "SELECT id FROM customers WHERE minor AND id > $1 ORDER BY id LIMIT $2", after, limit
-    )
-    return [r["id"] for r in rows]
+    """The next customers of whom anybody states that they are minors, by id."""
+    return [r["customer"] for r in await conn.fetch(_MINORS, after, limit)]
 
 
 async def after(conn: Conn, ident: UUID, limit: int) -> list[UUID]:
@@ -95,41 +99,61 @@ async def after(conn: Conn, ident: UUID, limit: int) -> list[UUID]:
 
 
 async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Stored]:
-    """Customers with their contact points and customerships, no aliases; with `lock` their rows are locked, in
-    the order of ids.
+    """Customers with all that is stated of them, no aliases; with `lock` their rows are locked, in the order of ids.
+    The statements are the same ones for nobody as for many.
     """
     wanted = list(set(ids))
-    if not wanted:
-        return {}
     rows = await conn.fetch(_CUSTOMERS_LOCKED if lock else _CUSTOMERS, wanted)
+    parts = [
+        _grouped(await conn.fetch(query, wanted))
+        for query in (_STATEMENTS, _POINTS, _IDENTIFIERS, _CUSTOMERSHIPS, _ALIASES, _LINKS)
+    ]
     data_keys = {r["id"]: keys.data_key(r["id"], r["data_key"]) for r in rows}
-    points = _grouped(await conn.fetch(_POINTS, wanted))
-    identifiers = _grouped(await conn.fetch(_IDENTIFIERS, wanted))
-    customerships = _grouped(await conn.fetch(_CUSTOMERSHIPS, wanted))
-    aliases = _grouped(await conn.fetch(_ALIASES, wanted))
 
     def stored(row: asyncpg.Record) -> Stored:
         ident, key = row["id"], data_keys[row["id"]]
-        customer = _customer(row, key, points[ident], identifiers[ident], customerships[ident])
-        merged = tuple(alias["id"] for alias in aliases[ident])
-        return Stored(replace(customer, aliases=merged), row["revision"], key)
+        customer = _customer(ident, key, *(part[ident] for part in parts))
+        return Stored(customer, orjson.loads(row["revisions"]), key)
 
     return {r["id"]: stored(r) for r in rows}
 
 
+_BY_NUMBER = "SELECT canonical, customer FROM customerships WHERE canonical = ANY ($1::text[])"
+_BY_IDENTIFIER = """
+    SELECT blind, source, customer
+    FROM identifiers JOIN unnest($1::bytea[], $2::text[]) AS claimed (blind, source) USING (blind, source)"""
+_ORGANISATIONS = """
+    SELECT named.id AS named, o.id,
+        array(SELECT source FROM statements WHERE customer = o.id AND recipient = 'legal') AS stated_by,
+        array(SELECT DISTINCT company FROM customerships WHERE customer = o.id) AS companies
+    FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
+    WHERE named.id = ANY ($1::uuid[])
+        AND EXISTS (SELECT FROM statements WHERE customer = o.id AND recipient = 'legal')"""
+_COMPANIES = """
+    SELECT named.id AS named, c.id,
+        array(SELECT DISTINCT company FROM customerships WHERE customer = c.id) AS companies
+    FROM customers named JOIN customers c ON c.id = coalesce(named.alias_of, named.id)
+    WHERE named.id = ANY ($1::uuid[])"""
+_ALIAS = "SELECT alias_of, companies, revisions FROM customers WHERE id = $1 AND alias_of IS NOT NULL"
+_MINORS = """
+    SELECT DISTINCT customer FROM statements WHERE minor AND customer > $1 ORDER BY customer LIMIT $2"""
 _CUSTOMERS = """
-    SELECT id, recipient, data_key, profile, minor, deceased, safety_ban, organisation, sources, revision
-    FROM customers WHERE id = ANY ($1::uuid[]) AND alias_of IS NULL ORDER BY id"""
+    SELECT id, data_key, revisions FROM customers
+    WHERE id = ANY ($1::uuid[]) AND alias_of IS NULL ORDER BY id"""
 _CUSTOMERS_LOCKED = _CUSTOMERS + " FOR NO KEY UPDATE"
-_POINTS = """
-    SELECT id, customer, kind, value, role_address, sales, holders
-    FROM points WHERE customer = ANY ($1::uuid[]) ORDER BY id"""
+_STATEMENTS = """
+    SELECT customer, source, recipient, minor, deceased, safety_ban, organisation, person, profile, stated_at
+    FROM statements WHERE customer = ANY ($1::uuid[])"""
+_POINTS = "SELECT id, customer, kind, value, claims FROM points WHERE customer = ANY ($1::uuid[]) ORDER BY id"
 _IDENTIFIERS = """
-    SELECT blind, customer, kind, value FROM identifiers WHERE customer = ANY ($1::uuid[]) AND is_current"""
+    SELECT blind, source, customer, kind, value, is_current FROM identifiers WHERE customer = ANY ($1::uuid[])"""
 _CUSTOMERSHIPS = """
-    SELECT canonical, company, number, customer, since, ended
+    SELECT canonical, company, number, customer, since, ended, ended_by
     FROM customerships WHERE customer = ANY ($1::uuid[]) ORDER BY canonical"""
 _ALIASES = "SELECT id, alias_of AS customer FROM customers WHERE alias_of = ANY ($1::uuid[]) ORDER BY id"
+_LINKS = """
+    SELECT one AS customer, other FROM links WHERE one = ANY ($1::uuid[]) AND binds
+    UNION ALL SELECT other, one FROM links WHERE other = ANY ($1::uuid[]) AND binds"""
 
 _Rows = list[asyncpg.Record]
 
@@ -142,39 +166,60 @@ def _grouped(rows: _Rows) -> defaultdict[UUID, _Rows]:
 
 
 def _customer(
-    row: asyncpg.Record, key: DataKey, points: _Rows, identifiers: _Rows, customerships: _Rows
+    ident: UUID,
+    key: DataKey,
+    statements: _Rows,
+    points: _Rows,
+    identifiers: _Rows,
+    customerships: _Rows,
+    aliases: _Rows,
+    links: _Rows,
 ) -> Customer:
-    sealed = {r["kind"]: r for r in identifiers}
-    business = sealed.get(BUSINESS)
+    current = {(r["source"], r["kind"]): r for r in identifiers if r["is_current"]}
+    codes = {r["blind"] for r in identifiers if r["kind"] == IDENTITY}
+    facts = {row["source"]: _facts(ident, key, row, current) for row in statements}
     return Customer(
-        id=row["id"],
-        recipient=Recipient(row["recipient"]),
-        identity=sealed["identity_code"]["blind"] if "identity_code" in sealed else None,
-        business_id=key.decrypt(business["value"], context(BUSINESS, row["id"])) if business else None,
+        id=ident,
+        facts=facts,
+        points=tuple(_point(p, key) for p in points),
+        customerships=tuple(
+            Customership(c["company"], c["number"], c["canonical"], c["since"], c["ended"], c["ended_by"])
+            for c in customerships
+        ),
+        aliases=tuple(row["id"] for row in aliases),
+        former=frozenset(codes - {f.identity for f in facts.values()}),
+        links=frozenset(row["other"] for row in links),
+    )
+
+
+def _facts(
+    ident: UUID, key: DataKey, row: asyncpg.Record, current: dict[tuple[str, str], asyncpg.Record]
+) -> Facts:
+    source = row["source"]
+    code, business = current.get((source, IDENTITY)), current.get((source, BUSINESS))
+    return Facts(
+        recipient=Recipient(row["recipient"]) if row["recipient"] else None,
+        identity=code["blind"] if code else None,
+        business_id=key.decrypt(business["value"], context(BUSINESS, ident)) if business else None,
         minor=row["minor"],
         deceased=row["deceased"],
         safety_ban=row["safety_ban"],
         organisation=row["organisation"],
-        points=tuple(_point(p, key) for p in points),
-        customerships=tuple(
-            Customership(c["company"], c["number"], c["canonical"], c["since"], c["ended"])
-            for c in customerships
-        ),
-        sources={f: Source(**s) for f, s in orjson.loads(row["sources"]).items()},
-        **open_profile(key, row["id"], row["profile"]),
+        person=row["person"],
+        at=orjson.loads(row["stated_at"]),
+        **open_profile(key, ident, source, row["profile"]),
     )
 
 
 def _point(row: asyncpg.Record, key: DataKey) -> Point:
-    sales = (
-        Sale(s["seller"], date.fromisoformat(s["date"]), s["product_group"], s["ban_offered"])
-        for s in orjson.loads(row["sales"])
-    )
     return Point(
         id=row["id"],
         kind=PointKind(row["kind"]),
         value=key.decrypt(row["value"], context("point", row["id"])),
-        role_address=row["role_address"],
-        sales=tuple(sales),
-        holders=tuple(row["holders"]),
+        claims={s: _claim(c) for s, c in orjson.loads(row["claims"]).items()},
     )
+
+
+def _claim(claim: dict[str, Any]) -> Claim:
+    sales = (Sale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in claim["sales"])
+    return Claim(claim["role_address"], tuple(sales))

@@ -5,6 +5,7 @@ from datetime import date
 from uuid import UUID
 
 from kielto.service.postgres import Conn
+from services.customers.model import entitlement
 from services.customers.model.customer import Customer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
 from services.customers.model.problems import Problem, Refused
@@ -12,7 +13,7 @@ from services.customers.store import reading
 from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown, alias, visible
-from services.customers.use_cases.register import Entry, register
+from services.customers.use_cases.register import Entry, lock_for, register
 
 
 class Stale(Exception):
@@ -23,8 +24,9 @@ async def change(context: Context, ident: UUID, draft: Draft, speaker: Speaker, 
     """Raises Unknown, Stale, Refused, NotClaimed."""
 
     async def work(conn: Conn) -> Stored:
+        await lock_for(conn, context, [draft])
         stored = await _locked(conn, context, ident, speaker.company)
-        if stored.revision != revision:
+        if stored.revision(speaker.company) != revision:
             raise Stale
         _entitled(stored.customer, draft, speaker)
         return await _apply(conn, context, ident, draft, speaker)
@@ -54,7 +56,7 @@ async def end(
 
 def _entitled(customer: Customer, draft: Draft, speaker: Speaker) -> None:
     """A former customer is changed by the group or by a company in which the customership is in force."""
-    if speaker.company and not customer.active_in(speaker.company) and draft.stated - {"customerships"}:
+    if not entitlement.may_change(customer, speaker.company) and draft.stated - {"customerships"}:
         rule = "are changed by a company whose customer this is at present"
         raise Refused([Problem(field, rule) for field in sorted(draft.stated - {"customerships"})])
 

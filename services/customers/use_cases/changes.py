@@ -1,6 +1,7 @@
 """The records of one customer as they shall be from now on: for our own services, and for each company."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
@@ -17,8 +18,18 @@ def changes(context: Context, customer: Customer, *, express: bool) -> list[Chan
     def own(company: str) -> CompanyCustomer:
         return publishing.entitled(customer, company, context.keys)
 
-    record = publishing.record(customer, context.keys.seal)
+    record = publishing.record(_bound(context, customer), context.keys)
     return changes_to(context, record, customer.companies, own, express=express)
+
+
+def for_ourselves(context: Context, customer: Customer, *, express: bool) -> Change:
+    """Where nothing changed that a company sees: whom they are bound by."""
+    record = publishing.record(_bound(context, customer), context.keys)
+    return Change(CUSTOMERS.name, str(record.subject), record, express)
+
+
+def _bound(context: Context, customer: Customer) -> Customer:
+    return customer if context.link_duplicates else replace(customer, links=frozenset())
 
 
 def changes_to(

@@ -1,7 +1,7 @@
 """What every use case is given, and how it runs its transaction."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from kielto.service.postgres import Conn, Pool, transaction
 from services.customers.model.changing import Moment
 from services.customers.model.draft import Terms
 from services.customers.store.writing import Taken
+from services.customers.use_cases.guesses import Guesses
 
 Result = TypeVar("Result")
 
@@ -25,7 +26,7 @@ _ATTEMPTS = 5
 @dataclass(frozen=True, slots=True)
 class Context:
     """`clock` gives the time with a zone; `zone` is where the register is kept: its days begin and end
-    there.
+    there. `link_duplicates`: a no binds every record that may be the same person's.
     """
 
     pool: Pool
@@ -34,6 +35,8 @@ class Context:
     clock: Callable[[], datetime]
     zone: ZoneInfo
     courtesy: Courtesy = NOBODY
+    link_duplicates: bool = True
+    guesses: Guesses = field(default_factory=Guesses)
 
     def moment(self) -> Moment:
         at = self.clock().astimezone(self.zone)

@@ -14,7 +14,7 @@ from kielto.service import telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model.publishing import UNVERSIONED
-from services.customers.store import erasing
+from services.customers.store import erasing, linking
 from services.customers.use_cases.changes import changes_to
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown
@@ -31,9 +31,13 @@ async def erase(context: Context, ident: UUID) -> None:
 
 async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
     """The same in the caller's transaction. Raises writing.Taken too."""
+    blinds = await erasing.blinds(conn, ident)
+    await linking.lock_keys(conn, blinds)
     erased = await erasing.erase(conn, ident)
     if erased is None:
         raise Unknown
+    await linking.forget(conn, erased)
+    await linking.drop_keys(conn, blinds)
     told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
     await publish(conn, told, traceparent=telemetry.current())
 

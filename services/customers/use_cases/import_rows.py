@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from kielto.service.limits import FIXED
 from kielto.service.postgres import Conn
-from services.customers.metrics import IMPORTED_ROWS
+from services.customers.metrics import IMPORTED_ROWS, count_refused
 from services.customers.model.draft import Speaker
 from services.customers.model.given import GivenRow
 from services.customers.model.problems import Problem, Refused, problems_of
@@ -22,6 +22,9 @@ from services.customers.use_cases.register import Entry, Outcome, register
 
 MAX_LINE = FIXED.row_bytes
 """Bytes of one row."""
+_TOO_MANY = (
+    "names an identifier, after too many refused rows that did: correct them and send it again in an hour"
+)
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1024 * 1024
 _BREATHER = 20  # rows read between two chances for other requests
@@ -85,12 +88,23 @@ def _read(context: Context, company: str, scope: str | None, line: bytes | None)
         return Outcome("refused", problems=(Problem("row", f"has at most {MAX_LINE} bytes"),))
     try:
         given = GivenRow.model_validate_json(line)
-        draft = read_row(given, company, scope, context.terms, context.moment().today)
     except ValidationError as error:
         return Outcome("refused", problems=tuple(problems_of(error)))
+    by_identifier = bool(given.identity_code or given.business_id)
+    if by_identifier and context.guesses.wait(company):
+        return Outcome("refused", problems=(Problem("row", _TOO_MANY),))
+    try:
+        draft = read_row(given, company, scope, context.terms, context.moment().today)
     except Refused as refused:
+        if by_identifier:
+            _count(context, company)
         return Outcome("refused", problems=refused.problems)
     return Entry(draft, Speaker(company, importing=True), scope)
+
+
+def _count(context: Context, company: str) -> None:
+    context.guesses.refused(company)
+    count_refused(company)
 
 
 async def _take_in(context: Context, company: str, batch: _Batch) -> Report:
@@ -101,6 +115,8 @@ async def _take_in(context: Context, company: str, batch: _Batch) -> Report:
 
     outcomes = iter(await in_transaction(context.pool, work) if entries else [])
     report = [(row, next(outcomes) if isinstance(e, Entry) else e) for row, e in batch]
-    for _, outcome in report:
+    for (_, outcome), (_, entry) in zip(report, batch, strict=True):
         IMPORTED_ROWS.labels(company, outcome.status).inc()
+        if outcome.status == "refused" and isinstance(entry, Entry) and entry.by_identifier:
+            _count(context, company)
     return report

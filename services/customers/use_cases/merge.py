@@ -4,7 +4,7 @@ duplicate stays as an alias of it.
 It restricts: from now on whatever either of them banned binds both. No merge is taken back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,14 +13,14 @@ from kielto.service import telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model import merging, publishing
-from services.customers.model.customer import Customer
+from services.customers.model.customer import Customer, Facts
 from services.customers.model.problems import Problem, Refused
-from services.customers.store import locking, reading, writing
+from services.customers.store import linking, locking, reading, writing
 from services.customers.store import merging as moving
 from services.customers.store.locking import Row
 from services.customers.store.reading import Stored
 from services.customers.store.writing import Write
-from services.customers.use_cases.changes import changes, changes_to
+from services.customers.use_cases.changes import changes, changes_to, for_ourselves
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.read import Unknown
 
@@ -41,7 +41,10 @@ async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) ->
     rows = await locking.lock(conn, [duplicate, into])
     survivor = _survivor(rows, duplicate, into)
     if rows[duplicate].alias_of != survivor:
-        await _merge(conn, context, duplicate, survivor, _contacts(rows, duplicate))
+        contacts = _contacts(rows, duplicate)
+        await _merge(
+            conn, context, duplicate, survivor, contacts, _near(rows, {duplicate, survivor, *contacts})
+        )
     return (await reading.load(conn, context.keys, [survivor]))[survivor]
 
 
@@ -59,32 +62,72 @@ def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
 
 
 def _contacts(rows: Mapping[UUID, Row], duplicate: UUID) -> list[UUID]:
-    """Contact persons who act for the duplicate, by whatever id of it."""
+    """Contact persons who act for the duplicate, or are that person, by whatever id of it."""
     ids = {duplicate, *(i for i, row in rows.items() if row.alias_of == duplicate)}
-    return [i for i, row in rows.items() if row.organisation in ids]
+    return [i for i, row in rows.items() if ids & (row.organisations | row.persons)]
+
+
+def _near(rows: Mapping[UUID, Row], others: set[UUID]) -> list[UUID]:
+    """Who may be linked to either."""
+    return [i for i, row in rows.items() if row.alias_of is None and i not in others]
+
+
+def _pointed(customer: Customer, duplicate: UUID, survivor: UUID) -> Customer:
+    """A contact person whose organisation, or whose person, is the survivor from now on."""
+
+    def instead(ident: UUID | None) -> UUID | None:
+        return survivor if ident == duplicate else ident
+
+    facts = {
+        s: replace(f, organisation=instead(f.organisation), person=instead(f.person))
+        for s, f in customer.facts.items()
+    }
+    links = frozenset(survivor if i == duplicate else i for i in customer.links) - {customer.id}
+    return replace(customer, facts=facts, links=links)
+
+
+def _linked(
+    found: Mapping[UUID, Stored], duplicate: UUID, survivor: UUID, told: set[UUID]
+) -> Iterable[Customer]:
+    """Who was linked to the duplicate, and is to the survivor now."""
+    for stored in found.values():
+        customer = stored.customer
+        if duplicate in customer.links and customer.id not in {survivor, *told}:
+            yield replace(customer, links=(customer.links - {duplicate}) | {survivor})
+
+
+def _identified(old: Customer, new: Customer) -> dict[str, Facts]:
+    """What the survivor's rows hold once the duplicate's identifiers are moved there."""
+    return {
+        source: replace(old.stated_by(source), identity=facts.identity, business_id=facts.business_id)
+        for source, facts in new.facts.items()
+    }
 
 
 async def _merge(
-    conn: Conn, context: Context, duplicate: UUID, survivor: UUID, contacts: Sequence[UUID]
+    conn: Conn,
+    context: Context,
+    duplicate: UUID,
+    survivor: UUID,
+    contacts: Sequence[UUID],
+    near: Sequence[UUID],
 ) -> None:
-    found = await reading.load(conn, context.keys, [duplicate, survivor, *contacts])
+    found = await reading.load(conn, context.keys, [duplicate, survivor, *contacts, *near])
     old, gone = found[survivor], found[duplicate]
     new = merging.merge(old.customer, gone.customer)
-    moved = [replace(found[i].customer, organisation=survivor) for i in contacts]
+    moved = [_pointed(found[i].customer, duplicate, survivor) for i in contacts]
     await moving.move(conn, gone, old)
-    # These went with `move`; what is left to be written are the profile, the flags and the contact points.
-    held = replace(
-        old.customer,
-        identity=new.identity,
-        business_id=new.business_id,
-        customerships=new.customerships,
-    )
-    writes = [Write(new, held, old.key)]
-    writes += [Write(c, found[c.id].customer, found[c.id].key) for c in moved]
+    await linking.move(conn, duplicate, survivor)
+    # Identifiers and customerships went with `move`; statements and contact points are left to be written.
+    held = replace(old.customer, facts=_identified(old.customer, new), customerships=new.customerships)
+    writes = [Write(new, old, moved=held)]
+    writes += [Write(customer, found[customer.id]) for customer in moved]
     await writing.store(conn, context.keys, writes)
     told = _alias(context, gone.customer, survivor)
     for customer in (new, *moved):
         told += changes(context, customer, express=True)
+    for customer in _linked(found, duplicate, survivor, {c.id for c in moved}):
+        told.append(for_ourselves(context, customer, express=True))
     await publish(conn, told, traceparent=telemetry.current())
 
 
@@ -92,7 +135,7 @@ def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:
     def own(company: str) -> CompanyCustomer:
         return publishing.alias_for(gone, company, context.keys)
 
-    record = publishing.alias(gone, survivor, context.keys.seal)
+    record = publishing.alias(gone, survivor, context.keys)
     return changes_to(context, record, gone.companies, own, express=True)
 
 

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from kielto.service.postgres import Conn
+from services.customers.model import entitlement
 from services.customers.store import reading
 from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases.context import Context
@@ -14,7 +15,7 @@ class Unknown(Exception):
 
 def visible(stored: Stored | None, scope: str | None) -> Stored:
     """A caller of a company sees only who is or was its customer. Raises Unknown."""
-    if stored is None or (scope is not None and scope not in stored.customer.companies):
+    if stored is None or not entitlement.is_of(stored.customer, scope):
         raise Unknown
     return stored
 

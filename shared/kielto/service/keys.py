@@ -194,3 +194,10 @@ class Keys:
         value).
         """
         return hmac.new(self._index, field.encode() + b"\0" + normalised.encode(), hashlib.sha256).digest()
+
+    def known_by(self, field: str, value: str) -> str:
+        """By this an erased person is known again, as `Sealed` text: HMAC-SHA-384(index key, "known", 0, field, 0,
+        value). Kept apart from `blind_index`, so that neither is found by the other.
+        """
+        text = b"\0".join((b"known", field.encode(), value.encode()))
+        return base64.urlsafe_b64encode(hmac.new(self._index, text, hashlib.sha384).digest()).decode()

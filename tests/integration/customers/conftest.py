@@ -16,8 +16,10 @@ from kielto.group import Company, Controller, Group
 from kielto.service.keys import KeyFile, Keys
 from kielto.service.postgres import Pool, open_pool
 from services.customers.model.draft import Speaker, Terms
-from services.customers.model.given import GivenCustomer
-from services.customers.model.reading import read_customer
+from services.customers.model.entitlement import Seen, seen_by
+from services.customers.model.given import CustomerPatch, GivenCustomer
+from services.customers.model.reading import read_customer, read_patch
+from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.register import Entry, Outcome, register
 from tests.conftest import Migrated
@@ -81,6 +83,10 @@ def context(pool: Pool, keys: Keys, clock: Clock) -> Context:
     return Context(pool, keys, Terms(GROUP), clock, ZoneInfo("Europe/Helsinki"))
 
 
+def seen(stored: Stored, scope: str | None = None) -> Seen:
+    return seen_by(stored.customer, scope)
+
+
 class Register:
     """The register as a test uses it."""
 
@@ -88,9 +94,14 @@ class Register:
         self.context = context
 
     def entry(self, company: str | None = None, *, target: UUID | None = None, **fields: Any) -> Entry:
-        speaker = Speaker(company)
-        given = GivenCustomer.model_validate_json(json.dumps(fields))
-        draft = read_customer(given, speaker, self.context.terms, self.context.moment().today)
+        """To create a customer, or to change `target`."""
+        speaker, today = Speaker(company), self.context.moment().today
+        if target is not None:
+            patch = CustomerPatch.model_validate_json(json.dumps(fields))
+            draft = read_patch(patch, speaker, self.context.terms, today)
+        else:
+            given = GivenCustomer.model_validate_json(json.dumps(fields))
+            draft = read_customer(given, speaker, self.context.terms, today)
         return Entry(draft, speaker, scope=company, target=target)
 
     async def put(self, *entries: Entry) -> list[Outcome]:

@@ -1,16 +1,17 @@
 """The register over HTTP: what is answered, to whom, and what is refused without changing anything."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from kielto.service.auth import Caller, Verifier
 from kielto.service.http import Health, create_app
-from services.customers.api import customers, imports
+from services.customers.api import candidates, customers, imports
 from services.customers.use_cases.context import Context
 
 AINO: dict[str, Any] = {
@@ -42,7 +43,7 @@ async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     """By default a writer for the whole group."""
     app = create_app(
         "customers",
-        [imports.router(context), customers.router(context)],
+        [imports.router(context), candidates.router(context), customers.router(context)],
         pool=context.pool,
         verifier=Tokens(),
         health=Health(claimed=True),
@@ -61,6 +62,11 @@ def as_(role: str) -> dict[str, str]:
 def problem(answer: httpx.Response) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     return str(answer.json()["type"]).removeprefix("urn:kielto:problem:")
+
+
+def own_path(context: Context, company: str, path: str) -> str:
+    """A customer's path as one company knows it."""
+    return f"/customers/{context.keys.pairwise(f'company.{company}', UUID(path.rpartition('/')[2]))}"
 
 
 def fields(answer: httpx.Response) -> list[str]:
@@ -96,7 +102,7 @@ async def test_create_read_find_change_and_end(http: httpx.AsyncClient) -> None:
     assert again.json() == ended.json()
 
 
-async def test_merge(http: httpx.AsyncClient) -> None:
+async def test_merge(http: httpx.AsyncClient, context: Context) -> None:
     number = {"company": "sahko", "number": "7"}
     duplicate = (await http.post("/customers", json={"customerships": [number]})).json()["id"]
     survivor = (await http.post("/customers", json=AINO)).json()["id"]
@@ -107,10 +113,9 @@ async def test_merge(http: httpx.AsyncClient) -> None:
         merged = await http.post(path, json=into)
         assert (merged.status_code, merged.json()["id"], merged.headers["etag"]) == (200, survivor, '"2"')
         assert [c["company"] for c in merged.json()["customerships"]] == ["kauppa", "sahko"]
-    read = await http.get(f"/customers/{duplicate}", headers=as_("desk@sahko"))
-    assert {k: v for k, v in read.json().items() if v} == {
-        "id": duplicate, "alias_of": survivor, "recipient": "natural",
-    }  # fmt: skip
+    own = [context.keys.pairwise("company.sahko", UUID(x)) for x in (duplicate, survivor)]
+    read = await http.get(f"/customers/{own[0]}", headers=as_("desk@sahko"))
+    assert {k: v for k, v in read.json().items() if v} == {"id": own[0], "alias_of": own[1]}
     assert (await http.get(f"/customers/{survivor}")).json()["alias_of"] is None
     found = await http.get("/customers", params=number)
     assert [c["id"] for c in found.json()["items"]] == [survivor]
@@ -153,17 +158,26 @@ async def test_a_taken_number_is_a_conflict_and_the_same_request_again_its_answe
     assert not any(b"Aino" in row["body"] for row in kept)
 
 
-async def test_a_known_identity_code_joins_the_companies(http: httpx.AsyncClient) -> None:
-    first = await http.post("/customers", json=AINO)
-    second = await http.post(
-        "/customers",
-        json={"identity_code": "170580-308K", "customerships": [{"company": "sahko", "number": "7"}]},
-        headers=as_("register@sahko"),
-    )
+async def test_a_known_identity_code_is_one_person_of_its_source_alone(http: httpx.AsyncClient) -> None:
+    def guess(number: str) -> dict[str, Any]:
+        return {
+            "identity_code": "170580-308K",
+            "customerships": [{"company": "sahko", "number": number}],
+        }
+
+    await http.post("/customers", json=AINO)
+    sahko = as_("register@sahko")
+    first = await http.post("/customers", json=guess("7"), headers=sahko)
+    assert first.status_code == 201
+    read = await http.get(first.headers["location"], headers=sahko)
+    assert {k for k, v in read.json().items() if v} == {
+        "id", "recipient", "identity_code_known", "birth_date", "customerships", "sources",
+    }  # fmt: skip
+    second = await http.post("/customers", json=guess("8"), headers=sahko)
     assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
 
 
-async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient) -> None:
+async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient, context: Context) -> None:
     path = (await http.post("/customers", json=AINO)).headers["location"]
     sale = {"seller": "sahko", "date": "2026-01-01", "product_group": "solar"}
     both = {
@@ -171,31 +185,43 @@ async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient) -> No
         "customerships": [{"company": "sahko", "number": "7"}],
     }
     await http.patch(path, json=both, headers={"If-Match": '"1"'})
-    own = (await http.get(path, headers=as_("desk@kauppa"))).json()
+    paths = {c: own_path(context, c, path) for c in ("kauppa", "sahko")}
+    own = (await http.get(paths["kauppa"], headers=as_("desk@kauppa"))).json()
     assert [c["company"] for c in own["customerships"]] == ["kauppa"]
     assert own["points"][0]["sales"] == []
-    theirs = (await http.get(path, headers=as_("operator@sahko"))).json()
+    theirs = (await http.get(paths["sahko"], headers=as_("operator@sahko"))).json()
     assert [c["company"] for c in theirs["customerships"]] == ["sahko"]
+    assert not {own["id"], *(p["id"] for p in own["points"])} & {
+        theirs["id"], *(p["id"] for p in theirs["points"]), path.rpartition("/")[2],
+    }  # fmt: skip
 
-    await http.post(f"{path}/customerships/sahko/end", headers=as_("register@sahko"))
-    former = (await http.get(path, headers=as_("desk@sahko"))).json()
-    assert former["name"] is None
-    assert former["points"] == []
-    tag = (await http.get(path)).headers["etag"]
-    late = await http.patch(path, json={"name": "B"}, headers=as_("register@sahko") | {"If-Match": tag})
+    await http.post(f"{paths['sahko']}/customerships/sahko/end", headers=as_("register@sahko"))
+    former = await http.get(paths["sahko"], headers=as_("desk@sahko"))
+    assert {k for k, v in former.json().items() if v} == {"id", "customerships"}
+    late = await http.patch(
+        paths["sahko"],
+        json={"name": "B"},
+        headers=as_("register@sahko") | {"If-Match": former.headers["etag"]},
+    )
     assert fields(late) == ["name"]
 
 
-async def test_a_foreign_company_learns_nothing(http: httpx.AsyncClient) -> None:
+async def test_a_foreign_company_learns_nothing(http: httpx.AsyncClient, context: Context) -> None:
     path = (await http.post("/customers", json=AINO)).headers["location"]
     foreign = as_("register@sahko")
-    for answer in (
-        await http.get(path, headers=foreign),
-        await http.get(f"/customers/{uuid4()}", headers=foreign),
-        await http.patch(path, json={"name": "B"}, headers=foreign | {"If-Match": '"1"'}),
-        await http.post(f"{path}/customerships/sahko/end", headers=foreign),
-    ):
-        assert (answer.status_code, problem(answer)) == (404, "unknown-customer")
+    kauppas = own_path(context, "kauppa", path)
+    sahkos = own_path(context, "sahko", path)  # what sahko could not know, had it the group's keys
+    nobodys = [f"/customers/{x}" for x in (uuid4(), "0" * 64, secrets.token_hex(32), "x")]
+    bodies = set()
+    for unknown in (path, kauppas, sahkos, own_path(context, "sahko", f"/{uuid4()}"), *nobodys):
+        for answer in (
+            await http.get(unknown, headers=foreign),
+            await http.patch(unknown, json={"name": "B"}, headers=foreign | {"If-Match": '"1"'}),
+            await http.post(f"{unknown}/customerships/sahko/end", headers=foreign),
+        ):
+            assert (answer.status_code, problem(answer)) == (404, "unknown-customer")
+            bodies.add(answer.text.replace(unknown, ""))
+    assert len(bodies) == 2, "the same for all, but for the path that was asked"
     for answer in (
         await http.get("/customers", params={"company": "kauppa", "number": "1001"}, headers=foreign),
         await http.post(f"{path}/customerships/kauppa/end", headers=foreign),

@@ -20,7 +20,7 @@ from services.customers.use_cases.take_back import keep, take_back
 from tests.integration.customers.conftest import GROUP, Register
 from tests.integration.customers.test_register import AINO, CODE, ident
 
-TABLES = ("customers", "points", "identifiers", "customerships")
+TABLES = ("customers", "statements", "points", "identifiers", "customerships")
 
 
 async def test_nothing_is_left_but_that_they_are_erased(context: Context, people: Register) -> None:

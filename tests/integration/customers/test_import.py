@@ -108,7 +108,7 @@ async def test_an_import_that_broke_off_is_sent_again(
 async def test_one_person_in_three_rows_of_one_batch(context: Context, people: Register) -> None:
     rows: Rows = [
         person(1) | {"identity_code": "131052-308T"},
-        person(2) | {"identity_code": "131052-308T"},
+        person(2) | {"identity_code": "131052-308T", "name": "person 1"},
         person(3) | {"same_as": {"company": "kauppa", "number": "n1"}},
         person(1),
     ]

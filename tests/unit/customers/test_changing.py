@@ -12,6 +12,7 @@ from kielto.events.words import Recipient
 from services.customers.model.changing import is_minor
 from services.customers.model.customer import Customer
 from services.customers.model.draft import Draft
+from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import Refused
 from services.customers.model.publishing import restricts
 from tests.unit.customers.world import NEW, after, fields_of, row, said
@@ -38,16 +39,17 @@ def values(customer: Customer) -> list[str]:
 
 def test_what_is_not_said_stays_and_null_clears() -> None:
     known = after(NEW, said(name="A", language="fi"))
-    assert after(known, said(language=None)).name == "A"
-    assert after(known, said(name=None)).name is None
+    assert seen_by(after(known, said(language=None)), None).name == "A"
+    assert seen_by(after(known, said(name=None)), None).name is None
     assert after(known, said(name="A")) == known
 
 
 def test_each_field_has_its_source() -> None:
     known = imported(after(NEW, said(name="A", language="fi")), "sahko", name="B")
-    assert {f: s.source for f, s in known.sources.items()} == {
-        "name": "sahko", "language": "group", "customerships": "sahko",
-    }  # fmt: skip
+    told = {f: source for f, source, _ in seen_by(known, None).sources}
+    assert told == {"recipient": "group", "name": "group", "language": "group"}
+    assert known.facts["sahko"].name == "B"
+    assert known.facts["sahko"].at.keys() == {"name"}
 
 
 def test_one_company_does_not_take_away_what_another_knows() -> None:
@@ -70,7 +72,7 @@ def test_a_company_states_its_own_sales_only() -> None:
     known = imported(known, points=[EMAIL | {"sales": []}])
     assert [s.seller for s in known.points[0].sales] == ["sahko"]
     assert imported(known, points=[EMAIL]).points == known.points
-    assert imported(known, points=[]).points[0].holders == ("sahko",)
+    assert imported(known, points=[]).points[0].claims.keys() == {"sahko"}
 
 
 def test_a_point_keeps_its_id_when_it_is_stated_again() -> None:
@@ -84,7 +86,15 @@ def test_an_import_never_takes_back_a_restricting_fact(fact: str) -> None:
     no: dict[str, Any] = {fact: False}
     known = imported(NEW, **yes)
     assert getattr(imported(known, **no), fact)
-    assert not getattr(after(known, said(**no)), fact)
+    assert not getattr(after(known, said("kauppa", **no), "kauppa"), fact)
+    assert getattr(after(known, said("sahko", **no), "sahko"), fact), "another company's word changes nothing"
+    with pytest.raises(Refused) as error:
+        after(known, said(**no))
+    assert fields_of(error.value) == ["reason"]
+    freed = after(known, said(reason="mixed up", **no))
+    assert not getattr(freed, fact)
+    (kept,) = freed.facts["group"].taken_back
+    assert (kept.field, kept.stated_by, kept.reason) == (fact, ("kauppa",), "mixed up")
 
 
 def test_an_import_does_not_change_what_someone_is() -> None:
@@ -92,7 +102,9 @@ def test_an_import_does_not_change_what_someone_is() -> None:
     with pytest.raises(Refused) as error:
         imported(known, recipient="legal")
     assert fields_of(error.value) == ["recipient"]
-    assert after(known, said(recipient="legal")).recipient is Recipient.LEGAL
+    changed = after(known, said("kauppa", recipient="legal"), "kauppa")
+    assert seen_by(changed, "kauppa").recipient is Recipient.LEGAL
+    assert seen_by(changed, "sahko").recipient is None
 
 
 @pytest.mark.parametrize("again", [{}, {"ended": None}, {"since": "2026-01-01", "ended": None}])
@@ -105,8 +117,23 @@ def test_a_customership_begins_again_after_its_end() -> None:
     ended = imported(NEW, since="2026-01-01", ended="2026-03-01")
     for again in ({"since": "2026-04-01"}, {"since": "2026-04-01", "ended": None}):
         assert imported(ended, **again).customerships[0].active
-    reopened = said(customerships=[{"company": "kauppa", "number": "1", "ended": None}])
-    assert after(ended, reopened).customerships[0].active
+    opened = [{"company": "kauppa", "number": "1", "ended": None}]
+    assert after(ended, said("kauppa", customerships=opened), "kauppa").customerships[0].active
+    with pytest.raises(Refused) as error:
+        after(ended, said(customerships=opened))
+    assert fields_of(error.value) == ["reason"]
+    assert after(ended, said(customerships=opened, reason="by mistake")).customerships[0].active
+
+
+def test_what_the_group_ended_no_company_reopens() -> None:
+    known = imported(NEW, since="2026-01-01")
+    number = {"company": "kauppa", "number": "1"}
+    ended = after(known, said(customerships=[number | {"ended": "2026-03-01"}]))
+    assert not imported(ended, since="2026-04-01").customerships[0].active
+    with pytest.raises(Refused) as error:
+        after(ended, said("kauppa", customerships=[number | {"ended": None}]), "kauppa")
+    assert fields_of(error.value) == ["customerships"]
+    assert after(ended, said(customerships=[number | {"ended": None}])).customerships[0].active
 
 
 def test_an_address_under_a_safety_ban_is_not_lost_by_a_list_that_cannot_show_it() -> None:
@@ -148,8 +175,8 @@ def test_nobody_is_their_own_organisation() -> None:
 
 def test_the_identity_code_gives_the_birth_date() -> None:
     known = after(NEW, said(identity_code="131052-308T"), identity=b"blind")
-    assert known.birth_date == date(1952, 10, 13)
-    assert known.identity == b"blind"
+    assert known.facts["group"].birth_date == date(1952, 10, 13)
+    assert known.identities == {b"blind"}
 
 
 @given(st.dates(date(1900, 1, 1), date(2100, 1, 1)), st.dates(date(1950, 1, 1), date(2120, 1, 1)))
@@ -190,7 +217,7 @@ def grounds(customer: Customer) -> set[object]:
     """Everything by which something may be allowed, written without a look at `restricts`."""
     if customer.deceased or customer.minor or customer.safety_ban:
         return set()
-    addresses = {(p.id, p.role_address, s) for p in customer.points for s in (None, *p.sales)}
+    addresses = {(p.id, p.of_a_task("kauppa"), s) for p in customer.points for s in (None, *p.sales)}
     numbers = {c.canonical for c in customer.customerships if c.ended is None}
     return addresses | numbers
 

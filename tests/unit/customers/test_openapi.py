@@ -11,8 +11,8 @@ from kielto.service.auth import Verifier
 from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
 from kielto.service.postgres import Pool
-from services.customers.api import customers, examples, imports
-from services.customers.model.given import GivenCustomer, GivenRow
+from services.customers.api import candidates, customers, examples, imports
+from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
 from services.customers.use_cases.context import Context
 from tests.unit.customers.world import MOMENT, TERMS
 
@@ -21,7 +21,7 @@ def description() -> dict[str, Any]:
     context = Context(
         cast(Pool, None), cast(Keys, None), TERMS, lambda: MOMENT.at, ZoneInfo("Europe/Helsinki")
     )
-    routers = [imports.router(context), customers.router(context)]
+    routers = [imports.router(context), candidates.router(context), customers.router(context)]
     verifier = cast(Verifier, None)
     app = create_app("customers", routers, pool=context.pool, verifier=verifier, health=Health())
     return app.openapi()
@@ -37,6 +37,9 @@ def test_the_description_is_openapi_3_1() -> None:
         "/customers/{ident}/customerships/{company}/end",
         "/customers/{ident}/merge",
         "/customers/imports",
+        "/customers/candidates",
+        "/customers/candidates/contradictions",
+        "/customers/candidates/{one}/{other}/apart",
     }
 
 
@@ -51,5 +54,18 @@ def test_a_row_is_described_whole() -> None:
 
 def test_the_examples_are_what_they_show() -> None:
     GivenRow.model_validate_json(json.dumps(examples.ROW))
-    for example in (*examples.CREATE.values(), *examples.CHANGE.values()):
+    for example in examples.CREATE.values():
         GivenCustomer.model_validate_json(json.dumps(example["value"]))
+    for example in examples.CHANGE.values():
+        CustomerPatch.model_validate_json(json.dumps(example["value"]))
+
+
+def test_no_field_of_a_change_has_a_default() -> None:
+    """Generated clients send defaults: `deceased: false` would take a death back."""
+    schemas = description()["components"]["schemas"]
+    for schema in ("CustomerPatch", "GivenCustomership"):
+        assert schemas[schema]["properties"]
+        assert not [f for f, part in schemas[schema]["properties"].items() if "default" in part]
+    assert "required" not in schemas["CustomerPatch"]
+    body = description()["paths"]["/customers/{ident}"]["patch"]["requestBody"]["content"]
+    assert body["application/json"]["schema"]["$ref"].endswith("/CustomerPatch")

@@ -6,14 +6,13 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from kielto.events.words import Recipient
 from kielto.group import Company, Controller, Group
-from services.customers.model.changing import Moment, apply
+from services.customers.model.changing import Meant, Moment, apply
 from services.customers.model.customer import Customer
 from services.customers.model.draft import Draft, Speaker, Terms
-from services.customers.model.given import GivenCustomer, GivenRow
+from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
 from services.customers.model.problems import Refused
-from services.customers.model.reading import read_customer, read_row
+from services.customers.model.reading import read_customer, read_patch, read_row
 
 TODAY = date(2026, 6, 15)
 MOMENT = Moment(datetime(2026, 6, 15, 12, tzinfo=UTC), TODAY, 18)
@@ -27,11 +26,17 @@ TERMS = Terms(
         ),
     )
 )
-NEW = Customer(UUID(int=1), Recipient.NATURAL)
+NEW = Customer(UUID(int=1))
 
 
 def said(company: str | None = None, **fields: Any) -> Draft:
-    """What a caller says over HTTP."""
+    """What a caller says over HTTP to change a customer."""
+    given = CustomerPatch.model_validate_json(json.dumps(fields))
+    return read_patch(given, Speaker(company), TERMS, TODAY)
+
+
+def created(company: str | None = None, **fields: Any) -> Draft:
+    """What a caller says over HTTP to create one."""
     given = GivenCustomer.model_validate_json(json.dumps(fields))
     return read_customer(given, Speaker(company), TERMS, TODAY)
 
@@ -52,8 +57,7 @@ def after(
         Speaker(company, importing=importing),
         MOMENT,
         new_id=lambda: UUID(int=next(numbers)),
-        identity=found.get("identity"),
-        organisation=found.get("organisation"),
+        meant=Meant(found.get("identity"), found.get("organisation"), found.get("person")),
     )
 
 

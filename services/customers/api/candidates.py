@@ -1,0 +1,57 @@
+"""Who may be one: for the group's register role alone."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query, Response
+
+from services.customers.api.bodies import (
+    Apart,
+    CandidateBody,
+    CandidatesBody,
+    ContradictionBody,
+    ContradictionsBody,
+)
+from services.customers.api.callers import Writer, answered
+from services.customers.use_cases import candidates as queue
+from services.customers.use_cases.candidates import FIRST, PAGE
+from services.customers.use_cases.context import Context
+
+_AFTER = r"^[0-9a-f-]{36}\.[0-9a-f-]{36}$"
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/customers/candidates", tags=["candidates"])
+
+    @routes.get("", response_model=CandidatesBody)
+    async def candidates(
+        caller: Writer, after: Annotated[str | None, Query(pattern=_AFTER)] = None
+    ) -> CandidatesBody:
+        """Pairs of customers with an identifier or a contact point in common, that nobody decided on. Join two by
+        merging one into the other, or mark them as different people.
+        """
+        caller.must_act_for(None)
+        one, other = map(UUID, after.split(".")) if after else (FIRST, FIRST)
+        found = await queue.candidates(context, (one, other))
+        more = f"{found[-1].one}.{found[-1].other}" if len(found) == PAGE else None
+        return CandidatesBody(items=[CandidateBody.of(c) for c in found], next=more)
+
+    @routes.get("/contradictions", response_model=ContradictionsBody)
+    async def contradictions(
+        caller: Writer, after: Annotated[UUID | None, Query()] = None
+    ) -> ContradictionsBody:
+        """Refused rows that name a customer by an identifier and say otherwise of them."""
+        caller.must_act_for(None)
+        found = await queue.contradictions(context, after or FIRST)
+        more = found[-1].id if len(found) == PAGE else None
+        return ContradictionsBody(items=[ContradictionBody.of(c) for c in found], next=more)
+
+    @routes.post("/{one}/{other}/apart", status_code=204)
+    async def apart(one: UUID, other: UUID, given: Annotated[Apart, Body()], caller: Writer) -> Response:
+        """These two are different people: no no of one binds the other any more. Repeated, it changes nothing."""
+        caller.must_act_for(None)
+        with answered():
+            await queue.mark_apart(context, one, other, given.reason, caller.subject)
+        return Response(status_code=204)
+
+    return routes

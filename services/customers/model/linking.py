@@ -1,0 +1,94 @@
+"""Which customers may be the same person, though nobody joined them: a no of one binds the others. In doubt it denies.
+
+Bound are two of any companies with an equal identity code, or with an equal e-mail address or phone and no
+contradiction in name, birth date or identity code; never two whom the group marked as different people.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import PointKind, Recipient
+from services.customers.model.customer import Customer
+from services.customers.model.merging import contradict
+from services.customers.model.names import folded
+
+MOST_HOLDERS = 50
+"""A contact point of more customers links nobody anew: it is a switchboard or a placeholder, and linking everybody with
+everybody would make each no one of thousands. Links that stand stay, so that nobody ends one by adding holders."""
+
+
+class Link(NamedTuple):
+    """`binds`: a no of either binds the other. Otherwise the two are only to be looked at."""
+
+    reason: str
+    binds: bool
+
+
+IDENTIFIER, CONTACT_POINT = "identifier", "contact_point"
+
+
+def link(
+    one: Customer, other: Customer, crowded: frozenset[tuple[PointKind, str]], *, linked: bool
+) -> Link | None:
+    """How the two are linked; None: they are not. `linked`: they are so far; `crowded`: points of very many."""
+    if one.identities & other.identities:
+        return Link(IDENTIFIER, binds=True)
+    if _business(one) & _business(other):
+        return Link(
+            IDENTIFIER, binds=_same_point(one, other, crowded, linked) and not contradicts(one, other)
+        )
+    if _same_point(one, other, crowded, linked) and not contradicts(one, other):
+        return Link(CONTACT_POINT, binds=True)
+    return None
+
+
+def reachable(customer: Customer) -> frozenset[tuple[PointKind, str]]:
+    """The contact points that link: everybody in a house has its postal address."""
+    return frozenset(p.key for p in customer.points if p.kind is not PointKind.POST)
+
+
+def bound_by(customer: Customer) -> tuple[UUID, ...]:
+    """Those whose own no binds this one, too: who may be the same person, and who a contact person is."""
+    return tuple(sorted((customer.links | customer.persons) - {customer.id, *customer.aliases}))
+
+
+def contradicts(one: Customer, other: Customer) -> bool:
+    ours, theirs = _names(one), _names(other)
+    if _is_organisation(one) != _is_organisation(other) and not ours & theirs:
+        return True  # a person and an organisation are one, a sole trader, by their name alone
+    return (
+        contradict(ours, theirs)
+        or contradict(_born(one), _born(other))
+        or contradict(set(one.identities), set(other.identities))
+    )
+
+
+def _same_point(
+    one: Customer, other: Customer, crowded: frozenset[tuple[PointKind, str]], linked: bool
+) -> bool:
+    shared = reachable(one) & reachable(other)
+    return bool(shared if linked else shared - crowded)
+
+
+def _names(customer: Customer) -> set[str]:
+    return {folded(f.name) for f in customer.facts.values() if f.name} - {""}
+
+
+def _born(customer: Customer) -> set[date | None]:
+    return {f.birth_date for f in customer.facts.values()} - {None}
+
+
+def _business(customer: Customer) -> set[str]:
+    return {f.business_id for f in customer.facts.values() if f.business_id}
+
+
+def _is_organisation(customer: Customer) -> bool:
+    kinds = {f.recipient for f in customer.facts.values()} - {None}
+    return kinds == {Recipient.LEGAL}
+
+
+def pairs(ids: Iterable[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
+    """Each pair once, the lower id first."""
+    return {(min(a, b), max(a, b)) for a, b in ids}

@@ -1,0 +1,132 @@
+"""Who may be the same person: found in the transaction that changes somebody, so that no record is ever published
+without whom it is bound by.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from kielto.events.words import PointKind
+from kielto.service.keys import Keys
+from kielto.service.postgres import Conn
+from services.customers.model import linking as rules
+from services.customers.model.customer import Customer
+from services.customers.model.draft import Draft
+from services.customers.model.linking import MOST_HOLDERS, Link, pairs, reachable
+from services.customers.store import linking, writing
+from services.customers.store.linking import Near, Pair
+from services.customers.store.writing import Taken
+from services.customers.use_cases.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Who is near the customers of a pass, as found before their rows were locked."""
+
+    near: Near
+    linked: Mapping[Pair, bool]
+    apart: set[Pair]
+    ids: frozenset[UUID]
+
+
+def blinds_of(keys: Keys, draft: Draft) -> set[bytes]:
+    """Of whatever in a draft may link."""
+    found = {keys.blind_index(*p.key) for p in draft.points if p.kind is not PointKind.POST}
+    if draft.identity_code:
+        found.add(writing.identity_index(keys, draft.identity_code))
+    if draft.business_id:
+        found.add(writing.business_index(keys, draft.business_id))
+    return found
+
+
+async def look_around(conn: Conn, context: Context, drafts: Iterable[Draft], targets: set[UUID]) -> Around:
+    """The statements are the same ones whether anybody is near or not."""
+    blinds = {b for draft in drafts for b in blinds_of(context.keys, draft)}
+    near = await linking.near(conn, blinds, targets)
+    linked = await linking.linked(conn, targets)
+    apart = await linking.apart(conn, targets)
+    ids = {i for holders in near.holders.values() for i in holders} | {i for pair in linked for i in pair}
+    return Around(near, linked, apart, frozenset(ids - targets))
+
+
+def check_complete(around: Around, customers: Iterable[Customer], targets: set[UUID]) -> None:
+    """Raises Taken when somebody was linked to one of them before they were locked: begin again."""
+    for customer in customers:
+        if customer.id in targets and customer.links - around.ids - targets:
+            raise Taken
+
+
+async def relink(
+    conn: Conn, context: Context, around: Around, present: Mapping[UUID, Customer], changed: Iterable[UUID]
+) -> dict[UUID, Customer]:
+    """Keep the links of those who are `changed`; by id the customers of `present` whose links are other ones now."""
+    changed = set(changed)
+    put, drop = _decide(context.keys, around, present, changed) if context.link_duplicates else ({}, set())
+    await linking.keep(conn, put, drop)
+    gained, lost = defaultdict[UUID, set[UUID]](set), defaultdict[UUID, set[UUID]](set)
+    for (one, other), link in put.items():
+        for a, b in ((one, other), (other, one)):
+            (gained if link.binds else lost)[a].add(b)
+    for one, other in drop:
+        lost[one].add(other)
+        lost[other].add(one)
+    moved: dict[UUID, Customer] = {}
+    for ident in gained.keys() | lost.keys():
+        if ident in present:
+            customer = present[ident]
+            links = (customer.links | gained[ident]) - lost[ident]
+            if links != customer.links:
+                moved[ident] = replace(customer, links=links)
+    return moved
+
+
+def _decide(
+    keys: Keys, around: Around, present: Mapping[UUID, Customer], changed: set[UUID]
+) -> tuple[dict[Pair, Link], set[Pair]]:
+    holders, crowded = _holders(keys, around.near, present, changed)
+    wanted = {pair for pair in around.linked if pair[0] in changed or pair[1] in changed}
+    for ident in changed:
+        for blind in _blinds(keys, present[ident]):
+            wanted |= pairs((ident, other) for other in holders.get(blind, ()) if other != ident)
+    put: dict[Pair, Link] = {}
+    drop: set[Pair] = set()
+    for pair in wanted - around.apart:
+        one, other = (present.get(ident) for ident in pair)
+        if one is None or other is None:
+            continue  # erased, or merged: what is known of it stays
+        link = rules.link(one, other, crowded, linked=around.linked.get(pair, False))
+        if link is not None:
+            put[pair] = link
+        elif pair in around.linked:
+            drop.add(pair)
+    return put, drop
+
+
+def _holders(
+    keys: Keys, near: Near, present: Mapping[UUID, Customer], changed: set[UUID]
+) -> tuple[dict[bytes, set[UUID]], frozenset[tuple[PointKind, str]]]:
+    """By blind index who holds it once the changes are made; and the contact points of very many."""
+    holders = {blind: set(ids) for blind, ids in near.holders.items()}
+    points: dict[bytes, tuple[PointKind, str]] = {}
+    for ident in changed:
+        for point in reachable(present[ident]):
+            blind = keys.blind_index(*point)
+            points[blind] = point
+            if blind not in near.crowded:
+                holders.setdefault(blind, set()).add(ident)
+        for blind in _identifiers(keys, present[ident]):
+            holders.setdefault(blind, set()).add(ident)
+    many = {b for b, ids in holders.items() if b in points and len(ids) > MOST_HOLDERS} | near.crowded
+    for blind in many:
+        holders.pop(blind, None)
+    return holders, frozenset(points[b] for b in many if b in points)
+
+
+def _blinds(keys: Keys, customer: Customer) -> set[bytes]:
+    return {keys.blind_index(*point) for point in reachable(customer)} | _identifiers(keys, customer)
+
+
+def _identifiers(keys: Keys, customer: Customer) -> set[bytes]:
+    business = {f.business_id for f in customer.facts.values() if f.business_id}
+    return {*customer.identities} | {writing.business_index(keys, b) for b in business}
