@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from kielto.events.records import Customer
+from kielto.events.words import Status
 from kielto.service.keys import Keys
 from services.consents.store.customers import CustomerRow
 
-_KEPT = {"version", "changed_at"}
+_KEPT = {"version", "changed_at", "known_by"}
+_TOKEN = 22
+"""Characters kept of a keyed hash: 132 of its 384 bits, so that no two meet."""
 
 
 def newest(records: Iterable[Customer], keys: Keys) -> list[CustomerRow]:
@@ -25,11 +28,17 @@ def _row(record: Customer, keys: Keys) -> CustomerRow:
         id=record.subject,
         version=record.at_version,
         alias_of=record.alias_of,
-        organisation=record.organisation,
         body=record.model_dump_json(exclude=_KEPT, exclude_defaults=True),
         refs=tuple(dict.fromkeys(_refs(record, keys))),
         aliases=record.aliases,
+        organisations=_each(record.organisation, *(s.organisation for s in record.stated)),
+        bound_by=_each(*record.bound_by),
+        erased=record.status is Status.ERASED,
     )
+
+
+def _each(*idents: UUID | None) -> tuple[UUID, ...]:
+    return tuple(dict.fromkeys(i for i in idents if i is not None))
 
 
 def party_refs(record: Customer, keys: Keys) -> Iterable[str]:
@@ -47,3 +56,5 @@ def _refs(record: Customer, keys: Keys) -> Iterable[str]:
     for point in record.points:
         if point.digest:
             yield f"p:{point.digest}"
+    for token in record.known_by:
+        yield f"k:{token[:_TOKEN]}"

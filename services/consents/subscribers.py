@@ -69,7 +69,7 @@ class Customers:
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         records = (read.event for read, _ in items if isinstance(read.event, Customer))
         rows = projections.newest(records, self._context.keys)
-        await take_in_customers(conn, self._context, rows)
+        await take_in_customers(conn, self._context, rows, min(_appended(meta) for _, meta in items))
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:  # noqa: ARG002
         await deny_customer(conn, self._context, UUID(key), version)

@@ -50,6 +50,15 @@ class DecisionBody(BaseModel):
     widened: list[str] = Field(
         description="Rules that it broke; it was taken for the widest that it may mean."
     )
+    by_link: bool | None = Field(
+        default=None,
+        description="It is another customer's, who may be the same person; told to the group's role alone.",
+    )
+    suppressed: bool | None = Field(
+        default=None,
+        description="It is of somebody who was erased, by whose number, address or code this customer is known; told "
+        "to the group's role alone.",
+    )
 
 
 class PermissionsBody(BaseModel):
@@ -116,6 +125,7 @@ class _Shown:
 
     def __init__(self, context: Context, caller: Caller, found: Explained) -> None:
         self._keys, self._party = context.keys, party(caller)
+        self._links = found.judged.by_link
         self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
 
     def name(self, decision: UUID) -> str:
@@ -130,6 +140,8 @@ class _Shown:
             received_at=decision.received_at,
             restored=decision.spared is not None,
             widened=list(decision.widened),
+            by_link=None if self._party else decision.id in self._links,
+            suppressed=None if self._party else decision.suppressed,
         )
 
     def verdict(self, verdict: Verdict) -> VerdictBody:

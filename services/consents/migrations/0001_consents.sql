@@ -3,6 +3,7 @@
 
 -- The rows that are locked while somebody's permissions are computed. A ref names a subject:
 --   c:<customer id>   i:<party>:<the party's id of a customer>   n:<sealed number>   p:<sealed contact point>
+--   k:<the beginning of a keyed hash> of an identity code, a name with a postal address, a mailbox without its tag
 -- Always locked in this text's order. Never deleted: a row that went away would not keep a second locker out.
 CREATE TABLE subjects (ref text COLLATE "C" PRIMARY KEY);
 
@@ -48,14 +49,24 @@ CREATE TABLE customers (
     n            bigint NOT NULL,
     unreadable   boolean NOT NULL DEFAULT false,
     alias_of     uuid,
-    organisation uuid,
     -- the record itself; null when none was ever readable
-    body         json
+    body         json,
+    -- when the first record of the customer came here
+    since        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX customers_alias ON customers (alias_of) WHERE alias_of IS NOT NULL;
-CREATE INDEX customers_organisation ON customers (organisation) WHERE organisation IS NOT NULL;
 
--- By what else a customer is named: i:, n: and p: refs. An `i:` row is never deleted: it says that the party has a
+-- Whose decisions count for a customer, too: organisations that it acts for (by any company's word), and customers
+-- whose own no binds it: who may be the same person, or the person behind a contact person.
+CREATE TABLE relations (
+    customer uuid NOT NULL,
+    relation text NOT NULL CHECK (relation IN ('acts_for', 'bound_by')),
+    other    uuid NOT NULL,
+    PRIMARY KEY (customer, relation, other)
+);
+CREATE INDEX relations_other ON relations (other, relation);
+
+-- By what else a customer is named: i:, n: and p: refs, and k: refs, which name nobody while the customer is here. An `i:` row is never deleted: it says that the party has a
 -- record of the customer, which goes on being published.
 CREATE TABLE customer_refs (
     ref      text COLLATE "C" NOT NULL,

@@ -88,6 +88,8 @@ class Decision:
     points: frozenset[PointName] = frozenset()
     spared: Mapping[Cell, Groups] | None = field(default=None, compare=False)
     """Of a *no* of which only the record that listed it is left: what that record allowed all the same."""
+    suppressed: bool = field(default=False, compare=False)
+    """A *no* of somebody who was erased and by whose names or addresses this person is known."""
     widened: tuple[str, ...] = ()
     """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
 

@@ -5,7 +5,7 @@
 Pure and total: each company, point, channel and kind of marketing gets one verdict, with what decided it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +18,30 @@ from services.consents.model.rules_file import Judgement, Relation, Rule
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Ruling, Verdict
 
 
+class Seen(NamedTuple):
+    """A person as a company sees them, and all that bears on them."""
+
+    person: Person
+    hearing: Hearing
+
+
+def hear_each(
+    person: Person, decisions: Iterable[Decision], companies: Iterable[str], rules: Rules
+) -> dict[str, Seen]:
+    """By company. Companies that see the same person share one answer."""
+    said = tuple(decisions)
+    views: list[Seen] = []
+    found: dict[str, Seen] = {}
+    for company in companies:
+        view = person.seen_by(company)
+        seen = next((s for s in views if s.person is view or s.person == view), None)
+        if seen is None:
+            seen = Seen(view, hear(view, said, rules))
+            views.append(seen)
+        found[company] = seen
+    return found
+
+
 def evaluate(
     person: Person, decisions: Iterable[Decision], group: GroupFacts, rules: Rules
 ) -> tuple[Verdict, ...]:
@@ -25,17 +49,24 @@ def evaluate(
 
     `decisions` may hold more than bear on the person. All keys of the person (`Person.keys`) get this answer.
     """
-    judge = _Judge(person, hear(person, decisions, rules), rules)
-    verdicts = []
-    for company in group.companies:
+    return verdicts(hear_each(person, decisions, group.companies, rules), group, rules)
+
+
+def verdicts(by_company: Mapping[str, Seen], group: GroupFacts, rules: Rules) -> tuple[Verdict, ...]:
+    """One a cell, of each company at the contact points that it has."""
+    judges: dict[int, _Judge] = {}
+    found = []
+    for company, seen in by_company.items():
+        person = seen.person
+        judge = judges.get(id(seen)) or judges.setdefault(id(seen), _Judge(person, seen.hearing, rules))
         relation = Relation.CUSTOMER if person.is_customer_of(company) else Relation.PROSPECT
         partners = group.partners_of(company)
         for point in person.root.points:
             for line in rules.lines(person.root, relation, point):
                 for partner in partners if line.mode else (None,):
                     cell = Cell(company, point.id, line.channel, line.purpose, partner, line.mode)
-                    verdicts.append(Verdict(cell, judge.ruling(cell, point, line)))
-    return tuple(verdicts)
+                    found.append(Verdict(cell, judge.ruling(cell, point, line)))
+    return tuple(found)
 
 
 class Ground(NamedTuple):

@@ -1,7 +1,7 @@
 """What the model knows of a customer and of the group: the newest facts, as others give them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import UUID
 
@@ -20,13 +20,28 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A contact point. `ref` is the sealed digest of the address, opaque here; a postal address has none."""
+    """A contact point. `ref` is the sealed digest of the address, opaque here; a postal address has none.
+
+    `holders`: the companies that state it, and no other has it; none: the group states it, for every company.
+    `role_address_in`: the companies that state that it is of a task; `role_address`: the group does.
+    """
 
     id: UUID
     kind: PointKind
     ref: bytes | None = None
     role_address: bool = False
     sales: tuple[Sale, ...] = ()
+    holders: frozenset[str] = frozenset()
+    role_address_in: frozenset[str] = frozenset()
+
+    def seen_by(self, company: str) -> "Point | None":
+        """None when the company does not have it."""
+        if not self.holders and not self.role_address_in:
+            return self
+        if self.holders and company not in self.holders:
+            return None
+        role_address = self.role_address or company in self.role_address_in
+        return replace(self, role_address=role_address, holders=frozenset(), role_address_in=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +58,25 @@ class Customership:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What one company states of a customer otherwise than the group does: it counts for that company alone.
+
+    None is what the group states; `duties` are exactly these, since more of them allow more.
+    """
+
+    company: str
+    recipient: Recipient | None = None
+    organisation: UUID | None = None
+    duties: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Customer:
     """One customer as the customers service last published it.
 
     `duties`: a contact person's product groups within evidenced duties (a job title is no evidence).
     `alias_of`: the customer it was merged into; that one's facts count from then on.
+    `bound_by`: customers whose own no binds this one too.
     """
 
     id: UUID
@@ -61,18 +90,75 @@ class Customer:
     duties: frozenset[str] = frozenset()
     points: tuple[Point, ...] = ()
     customerships: tuple[Customership, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    bound_by: tuple[UUID, ...] = ()
+
+    @property
+    def organisations(self) -> tuple[UUID, ...]:
+        """All that anybody states it to act for."""
+        named = (self.organisation, *(s.organisation for s in self.stated))
+        return tuple(dict.fromkeys(o for o in named if o is not None))
+
+    @property
+    def companies_that_state(self) -> frozenset[str]:
+        """Those that may see it otherwise than the rest do."""
+        named = frozenset(s.company for s in self.stated)
+        return named.union(*(p.holders | p.role_address_in for p in self.points))
+
+    def seen_by(self, company: str) -> "Customer":
+        """As it is for one company: with what that company or the group states, and nothing that others do."""
+        points = tuple(point for p in self.points if (point := p.seen_by(company)) is not None)
+        same = len(points) == len(self.points) and all(
+            a is b for a, b in zip(points, self.points, strict=True)
+        )
+        if same and not self.stated:
+            return self
+        seen = replace(self, points=points, stated=())
+        for word in self.stated:
+            if word.company == company:
+                return replace(
+                    seen,
+                    recipient=word.recipient or self.recipient,
+                    organisation=word.organisation or self.organisation,
+                    duties=word.duties,
+                )
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """One real person or organisation: the surviving customer and those merged into it.
 
-    `employer` is the organisation of a contact person, where its facts are known.
+    `employers`: the organisations that anybody states them to act for, where their facts are known. `bound_by`: the
+    persons whose own no binds this one too.
     """
 
     root: Customer
     members: tuple[Customer, ...] = ()
-    employer: "Person | None" = None
+    employers: tuple["Person", ...] = ()
+    bound_by: tuple["Person", ...] = ()
+
+    @property
+    def customers(self) -> tuple[Customer, ...]:
+        return (self.root, *self.members)
+
+    @property
+    def employer(self) -> "Person | None":
+        """The organisation of a contact person, where its facts are known."""
+        organisation = self.root.organisation
+        return next((e for e in self.employers if organisation in e.keys), None)
+
+    def seen_by(self, company: str) -> "Person":
+        """As they are for one company; the very same object where no company differs."""
+        root = self.root.seen_by(company)
+        members = tuple(m.seen_by(company) for m in self.members)
+        same = root is self.root and all(a is b for a, b in zip(members, self.members, strict=True))
+        return self if same else replace(self, root=root, members=members)
+
+    def views(self) -> "tuple[Person, ...]":
+        """With all that anybody states, then as each company sees them that differs."""
+        differing = frozenset[str]().union(*(c.companies_that_state for c in self.customers))
+        return (self, *(self.seen_by(company) for company in sorted(differing)))
 
     @property
     def keys(self) -> tuple[UUID, ...]:
@@ -119,14 +205,33 @@ def persons(customers: Iterable[Customer]) -> dict[UUID, Person]:
         if ident != roots[ident]:
             members.setdefault(roots[ident], []).append(known[ident])
 
-    def person(root: UUID, employer: Person | None) -> Person:
-        return Person(known[root], tuple(members.get(root, ())), employer)
-
+    bare = {root: Person(known[root], tuple(members.get(root, ()))) for root in set(roots.values())}
     found: dict[UUID, Person] = {}
-    for root in set(roots.values()):
-        organisation = known[root].organisation
-        found[root] = person(root, person(roots[organisation], None) if organisation in roots else None)
+    for root, person in bare.items():
+        employers = _named(bare, roots, person.root.organisations)
+        others = tuple(o for c in person.customers for o in c.bound_by)
+        binding = tuple(p for p in _named(bare, roots, others, unknown=True) if p.root.id != root)
+        if employers or binding:
+            employers = tuple(
+                replace(e, bound_by=_named(bare, roots, e.root.bound_by, unknown=True)) for e in employers
+            )
+            found[root] = replace(person, employers=employers, bound_by=binding)
+        else:
+            found[root] = person
     return {ident: found[root] for ident, root in roots.items()}
+
+
+def _named(
+    bare: Mapping[UUID, Person], roots: Mapping[UUID, UUID], idents: Iterable[UUID], *, unknown: bool = False
+) -> tuple[Person, ...]:
+    """Each person once. `unknown`: those too of whom nothing but the id is known."""
+    found = {}
+    for ident in idents:
+        if ident in roots:
+            found[roots[ident]] = bare[roots[ident]]
+        elif unknown:
+            found[ident] = Person(Customer(ident))
+    return tuple(found.values())
 
 
 def _survivor(known: Mapping[UUID, Customer], ident: UUID) -> UUID:

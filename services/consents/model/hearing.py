@@ -29,11 +29,15 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
 
 
 class Heard(NamedTuple):
-    """A decision that bears on the person, at the contact points with these ids; None is all of them."""
+    """A decision that bears on the person, at the contact points with these ids; None is all of them.
+
+    `via`: it is about others, whose own no binds this person or their organisation: their ids.
+    """
 
     decision: Decision
     voice: Voice
     at: frozenset[UUID] | None
+    via: frozenset[UUID] = frozenset()
 
 
 class Restriction(NamedTuple):
@@ -56,32 +60,76 @@ def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing
     yeses: list[Heard] = []
     consents: list[Heard] = []
     for decision in sorted({d.id: d for d in decisions}.values(), key=lambda d: d.id.int):
-        voice = _voice(person, decision, rules)
-        if voice is None:
+        heard = _heard(person, decision, rules)
+        if heard is None:
             continue
-        heard = Heard(decision, voice, _where(person, decision, voice))
         if decision.is_no:
             nos.append(heard)
         elif decision.is_yes:
             yeses.append(heard)
-            if decision.act is Act.CONSENT and _may_grant(voice, rules):
+            if decision.act is Act.CONSENT and not heard.via and _may_grant(heard.voice, rules):
                 consents.append(heard._replace(at=_granted_at(person, heard)))
     return Hearing(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
 
 
+def _heard(person: Person, decision: Decision, rules: Rules) -> Heard | None:
+    voice = _voice(person, decision, rules)
+    if voice is not Voice.OWN and (via := _via(person.bound_by, decision)):
+        return Heard(decision, Voice.OWN, _where_via(person, decision), via)
+    if voice is not None:
+        return Heard(decision, voice, _where(person, decision, voice))
+    if (
+        person.employer
+        and _bound_by_employer(person, rules)
+        and (via := _via(person.employer.bound_by, decision))
+    ):
+        return Heard(decision, Voice.EMPLOYER, _where_via(person, decision), via)
+    return None
+
+
+def _via(others: Iterable[Person], decision: Decision) -> frozenset[UUID]:
+    """Those whom it is about, themselves and not their addresses. One that was restored is listed by everybody's own
+    record, with what that record allowed (`spared`)."""
+    if decision.spared is not None:
+        return frozenset()
+    return frozenset(p.root.id for p in others if any(_is_about(c, decision) for c in p.customers))
+
+
+def _where_via(person: Person, decision: Decision) -> frozenset[UUID] | None:
+    """A no of somebody else's holds at all points; their yes at those that it names."""
+    return None if decision.is_no else _where(person, decision, Voice.OWN)
+
+
 def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
-    return tuple(y for y in yeses if no.decision.id in y.decision.lifts and y.voice in LIFTED_BY[no.voice])
+    """Of yeses by others only those of whoever said no."""
+    return tuple(
+        y
+        for y in yeses
+        if no.decision.id in y.decision.lifts and y.voice in LIFTED_BY[no.voice] and y.via <= no.via
+    )
+
+
+def concerns(person: Person, decision: Decision, rules: Rules) -> Voice | None:
+    """In whose voice it is directly about this person, whether it counts or not: not by way of anybody else."""
+    if any(_is_about(customer, decision, ended=True) for customer in person.customers):
+        return Voice.OWN
+    return _voice(person, decision, rules)
 
 
 def _voice(person: Person, decision: Decision, rules: Rules) -> Voice | None:
     """Whose voice it is. None: it says nothing about this person."""
     root = person.root
-    if any(_is_about(customer, decision) for customer in (root, *person.members)):
+    if any(_is_about(customer, decision) for customer in person.customers):
         return Voice.OWN
     if isinstance(decision.subject, PointSubject):
         return Voice.POINT if any(p.ref == decision.subject.ref for p in root.points) else None
-    bound = root.recipient is Recipient.CONTACT and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
+    bound = _bound_by_employer(person, rules)
     return Voice.EMPLOYER if bound and _is_about_employer(person, decision) else None
+
+
+def _bound_by_employer(person: Person, rules: Rules) -> bool:
+    contact = person.root.recipient is Recipient.CONTACT
+    return contact and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
 
 
 def _is_about(customer: Customer, decision: Decision, *, ended: bool = False) -> bool:
@@ -103,7 +151,7 @@ def _is_about_employer(person: Person, decision: Decision) -> bool:
     if isinstance(decision.subject, CustomerSubject) and decision.subject.id == person.root.organisation:
         return True
     employer = person.employer
-    return employer is not None and any(_is_about(c, decision) for c in (employer.root, *employer.members))
+    return employer is not None and any(_is_about(c, decision) for c in employer.customers)
 
 
 def _where(person: Person, decision: Decision, voice: Voice) -> frozenset[UUID] | None:

@@ -95,7 +95,7 @@ class Rules:
 
     def blocks(self, person: Person) -> dict[Channel, Ruling]:
         """The ruling on each channel that a fact denies; a fact about any of the merged customers counts."""
-        everyone = (person.root, *person.members)
+        everyone = person.customers
         facts = {
             Fact.ERASED: person.root.status is Status.ERASED,
             Fact.SURVIVOR_UNKNOWN: person.root.alias_of is not None or person.root.status is Status.ALIAS,

@@ -49,16 +49,20 @@ class Sent(NamedTuple):
                 yield Cell(self.company, point.id, self.channel, purpose, self.partner, mode)
 
 
-def points(person: Person, channel: Channel, named: Collection[UUID]) -> tuple[Point, ...]:
-    """The one that was named, be it of somebody who was merged into them; else each that the channel could reach."""
+def points(person: Person, company: str, channel: Channel, named: Collection[UUID]) -> tuple[Point, ...]:
+    """The one that was named, be it of somebody who was merged into them; else each of the company's that the channel
+    could reach.
+    """
     kind = KIND_OF.get(channel)
-    of_all = [p for c in (person.root, *person.members) for p in c.points]
-    used = [p for p in of_all if p.id in named][:1] or [p for p in person.root.points if p.kind is kind]
+    of_all = [p for c in person.customers for p in c.points]
+    its = person.root.seen_by(company).points
+    used = [p for p in of_all if p.id in named][:1] or [p for p in its if p.kind is kind]
     return tuple(used) or (Point(NO_POINT, kind or PointKind.POST),)
 
 
 def banning(person: Person, decisions: Sequence[Decision], rules: Rules, sent: Sent) -> frozenset[UUID]:
     """Those of the decisions that denied it at each of the points; none when one of them was not banned."""
+    person = person.seen_by(sent.company)
     ids = {p.id for p in person.root.points}
     more = tuple(p for p in sent.points if p.id not in ids)
     known = replace(person, root=replace(person.root, points=person.root.points + more))

@@ -1,6 +1,6 @@
 """What follows: restrictions in force, what a partner may do, and whether a change must hurry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Mode, Purpose, 
 from services.consents.model.coverage import both
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Person
-from services.consents.model.hearing import Heard, hear
+from services.consents.model.hearing import Heard, Hearing, hear
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Verdict
 
@@ -16,14 +16,15 @@ Key = TypeVar("Key")
 
 
 def restrictions_in_force(person: Person, decisions: Iterable[Decision], rules: Rules) -> frozenset[UUID]:
-    """Restrictions that bind the person and are not wholly lifted: what a lifting has to cite.
+    """What binds the person, as anybody sees them, and is not wholly lifted: what a lifting has to cite."""
+    said = tuple(decisions)
+    found = (in_force(hear(view, said, rules)) for view in person.views())
+    return frozenset(no.decision.id for nos in found for no in nos)
 
-    One is wholly lifted when each of its purposes on each channel is lifted by a yes that reaches as far.
-    """
-    hearing = hear(person, decisions, rules)
-    return frozenset(
-        no.decision.id for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by)
-    )
+
+def in_force(hearing: Hearing) -> Iterator[Heard]:
+    """One is wholly lifted when each of its purposes on each channel is lifted by a yes that reaches as far."""
+    return (no for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by))
 
 
 def _wholly_lifted(no: Heard, cited_by: tuple[Heard, ...]) -> bool:

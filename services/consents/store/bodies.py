@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient, Status
-from services.consents.model.facts import Customer, Customership, Point, Sale
+from services.consents.model.facts import Customer, Customership, Point, Sale, Stated
 
 
 def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | None = None) -> Customer:
@@ -33,6 +33,18 @@ def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | No
             Customership(c["company"], c["digest"].encode(), c.get("active", True))
             for c in body.get("customerships", ())
         ),
+        stated=tuple(_stated(s) for s in body.get("stated", ())),
+        bound_by=tuple(UUID(other) for other in body.get("bound_by", ())),
+    )
+
+
+def _stated(body: Mapping[str, Any]) -> Stated:
+    recipient, organisation = body.get("recipient"), body.get("organisation")
+    return Stated(
+        company=body["company"],
+        recipient=Recipient(recipient) if recipient else None,
+        organisation=UUID(organisation) if organisation else None,
+        duties=frozenset(body.get("duties", ())),
     )
 
 
@@ -44,6 +56,8 @@ def _point(body: Mapping[str, Any]) -> Point:
         ref=digest.encode() if digest else None,
         role_address=body.get("role_address", False),
         sales=tuple(sale for s in body.get("sales", ()) if (sale := _sale(s)) is not None),
+        holders=frozenset(body.get("holders", ())),
+        role_address_in=frozenset(body.get("role_address_in", ())),
     )
 
 

@@ -103,7 +103,10 @@ LEFT JOIN LATERAL (
     SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
 ) AS r ON true"""
 
-_SAID = "SELECT * FROM decisions WHERE ref = ANY ($1::text[])"
+_SAID = """
+SELECT d.*, d.ref AS asked, false AS suppressed FROM decisions d WHERE d.ref = ANY ($1::text[])
+UNION ALL
+SELECT d.*, s.ref, true FROM suppressions s JOIN decisions d ON d.id = s.decision WHERE s.ref = ANY ($1::text[])"""
 
 _ADD = """
 INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
@@ -159,7 +162,7 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
 
 
 async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
-    """Decisions that were given for these very refs."""
+    """Decisions that were given for these very refs, or by somebody erased who had them: `asked` is the ref."""
     return await conn.fetch(_SAID, refs)
 
 

@@ -13,19 +13,8 @@ def _merged(cte: str) -> str:
         SELECT c.id FROM customers c WHERE c.alias_of = {cte}.id"""  # noqa: S608 - names of ours
 
 
-# Needs a CTE `seed (id)`. Adds the customers whose permissions follow from theirs: those merged with them, in both
-# directions and however long the chain, and an organisation's contact persons with those merged with them.
-HIT = f"""
-hit (id) AS (
-    SELECT id FROM seed
-    UNION
-    SELECT next.id FROM hit CROSS JOIN LATERAL ({_merged("hit")}
-        UNION ALL
-        SELECT c.id FROM customers c WHERE c.organisation = hit.id
-    ) AS next (id)
-)"""  # noqa: S608 - constants of ours
-
-# Needs `seed (id)`. The same persons under every id, and nobody else.
+# Needs a CTE `seed (id)`. The same persons under every id, and nobody else: merged in both directions, however long the
+# chain.
 PERSON = f"""
 person (id) AS (
     SELECT id FROM seed
@@ -34,11 +23,35 @@ person (id) AS (
     ) AS next (id)
 )"""  # noqa: S608 - constants of ours
 
-# Needs `hit (id)`. The organisations that they act for, with those merged with these: their decisions count too.
-EMPLOYER = f"""
+# Needs `seed (id)`. Adds the customers whose permissions follow from theirs: the same persons, those whom their own no
+# binds (one step, never on from there), an organisation's contact persons, each with those merged with them.
+HIT = f"""{PERSON}, bound (id) AS (
+    SELECT id FROM person
+    UNION
+    SELECT customer FROM relations WHERE other = ANY (array(SELECT id FROM person)) AND relation = 'bound_by'
+), hit (id) AS (
+    SELECT id FROM bound
+    UNION
+    SELECT next.id FROM hit CROSS JOIN LATERAL ({_merged("hit")}
+        UNION ALL
+        SELECT r.customer FROM relations r WHERE r.other = hit.id AND r.relation = 'acts_for'
+    ) AS next (id)
+)"""  # noqa: S608 - constants of ours
+
+# Needs `hit (id)`. Adds those whose decisions count for them, too: the organisations that they act for, and those whose
+# own no binds them or these organisations; each with those merged with them.
+BINDING = f"""
 employer (id) AS (
-    SELECT organisation FROM customers WHERE id = ANY (array(SELECT id FROM hit)) AND organisation IS NOT NULL
+    SELECT other FROM relations WHERE customer = ANY (array(SELECT id FROM hit)) AND relation = 'acts_for'
     UNION
     SELECT next.id FROM employer CROSS JOIN LATERAL ({_merged("employer")}
     ) AS next (id)
+), binder (id) AS (
+    SELECT other FROM relations
+    WHERE customer = ANY (array(SELECT id FROM hit UNION ALL SELECT id FROM employer)) AND relation = 'bound_by'
+    UNION
+    SELECT next.id FROM binder CROSS JOIN LATERAL ({_merged("binder")}
+    ) AS next (id)
+), context (id) AS (
+    SELECT id FROM hit UNION SELECT id FROM employer UNION SELECT id FROM binder
 )"""  # noqa: S608 - constants of ours

@@ -15,15 +15,24 @@ from kielto.service.postgres import Conn
 
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
-    """`refs`: the i:, n: and p: refs that the record gives. `aliases`: who it says were merged into this customer."""
+    """`refs`: the i:, n:, p: and k: refs that the record gives. `aliases`: who it says were merged into this customer.
+    `organisations`: those that the customer acts for, as anybody states; `bound_by`: those whose own no binds them.
+    """
 
     id: UUID
     version: Version
     alias_of: UUID | None
-    organisation: UUID | None
     body: str
     refs: tuple[str, ...]
     aliases: tuple[UUID, ...] = ()
+    organisations: tuple[UUID, ...] = ()
+    bound_by: tuple[UUID, ...] = ()
+    erased: bool = False
+
+    @property
+    def others(self) -> tuple[UUID, ...]:
+        """Whose decisions count for the customer."""
+        return (*self.organisations, *self.bound_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +51,27 @@ class Disclosure:
 # nor a register that was restored parts what was merged.
 _PUT = """
 WITH new AS (
-    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[])
-        AS n (id, epoch, n, alias_of, organisation, body)
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::text[])
+        AS n (id, epoch, n, alias_of, body)
 ), kept AS (
-    INSERT INTO customers AS c (id, epoch, n, alias_of, organisation, body)
-    SELECT id, epoch, n, alias_of, organisation, body::json FROM new
+    INSERT INTO customers AS c (id, epoch, n, alias_of, body)
+    SELECT id, epoch, n, alias_of, body::json FROM new
     ON CONFLICT (id) DO UPDATE SET
         epoch = excluded.epoch, n = excluded.n, unreadable = false,
-        alias_of = coalesce(excluded.alias_of, c.alias_of), organisation = excluded.organisation, body = excluded.body
+        alias_of = coalesce(excluded.alias_of, c.alias_of), body = excluded.body
     WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
         OR (c.unreadable AND (c.epoch, c.n) = (excluded.epoch, excluded.n))
     RETURNING id
 ), named AS (
-    SELECT r.ref, r.customer FROM unnest($7::text[], $8::uuid[]) AS r (ref, customer) JOIN kept ON id = customer
+    SELECT r.ref, r.customer FROM unnest($6::text[], $7::uuid[]) AS r (ref, customer) JOIN kept ON id = customer
+), related AS (
+    SELECT r.* FROM unnest($8::uuid[], $9::text[], $10::uuid[]) AS r (customer, relation, other)
+    JOIN kept ON id = customer
+), ended AS (
+    DELETE FROM relations o USING kept WHERE o.customer = kept.id AND NOT EXISTS (
+        SELECT FROM related r WHERE (r.customer, r.relation, r.other) = (o.customer, o.relation, o.other))
+), begun AS (
+    INSERT INTO relations (customer, relation, other) SELECT * FROM related ON CONFLICT DO NOTHING
 ), gone AS (
     DELETE FROM customer_refs r USING kept
     WHERE r.customer = kept.id AND r.ref NOT LIKE 'i:%'
@@ -121,16 +138,20 @@ async def name(conn: Conn, refs: Sequence[tuple[str, UUID]]) -> None:
 async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
     """Keep the records that are newer than what is held; the ids of those. No customer twice."""
     named = [(ref, row.id) for row in rows for ref in row.refs]
+    related = [(row.id, "acts_for", other) for row in rows for other in row.organisations]
+    related += [(row.id, "bound_by", other) for row in rows for other in row.bound_by]
     kept = await conn.fetch(
         _PUT,
         [row.id for row in rows],
         [row.version.epoch for row in rows],
         [row.version.n for row in rows],
         [row.alias_of for row in rows],
-        [row.organisation for row in rows],
         [row.body for row in rows],
         [ref for ref, _ in named],
         [customer for _, customer in named],
+        [customer for customer, _, _ in related],
+        [relation for _, relation, _ in related],
+        [other for _, _, other in related],
     )
     ids = {row["id"] for row in kept}
     # A chain's first may be named by several; any of them leads to the same survivor.

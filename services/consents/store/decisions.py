@@ -22,6 +22,7 @@ from services.consents.model.decisions import (
     Subject,
 )
 from services.consents.model.statement import commit
+from services.consents.store.closure import PERSON
 from services.consents.store.restored import spared
 
 
@@ -48,6 +49,8 @@ class BearsOn(NamedTuple):
     key: str
     version: Version
     held: bool
+    by_link: bool = False
+    """The decision is about somebody else, whose own no binds the record's customer."""
 
 
 _ADD = """
@@ -62,22 +65,32 @@ WITH said AS (
 ), to_be_sealed AS (
     INSERT INTO unsealed (decision, commitment) VALUES ($1, $29)
 )
-INSERT INTO decision_records (decision, family, key, epoch, n, held)
-SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[], $30::boolean[])"""
+INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link)
+SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[], $30::boolean[], $31::boolean[])"""
 
 _BEAR = """
-INSERT INTO decision_records (decision, family, key, epoch, n, held, since)
-SELECT *, $7 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[])
+INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link, since)
+SELECT *, $8 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[], $7::boolean[])
 ON CONFLICT DO NOTHING"""
 
-_GET = """
-SELECT d.*, e.key, e.text, EXISTS (
-    SELECT FROM decision_records r WHERE r.decision = d.id AND ($2::text IS NULL OR EXISTS (
-        SELECT FROM customer_refs c
-        WHERE c.customer = CASE WHEN r.family = 'consents' THEN r.key::uuid END AND c.ref LIKE 'i:' || $2 || ':%'))
-) AS bound
-FROM decisions d LEFT JOIN evidence e ON e.decision = d.id
-WHERE d.id = $1"""
+_GET = f"""
+WITH RECURSIVE said AS (
+    SELECT * FROM decisions WHERE id = $1
+), seed (id) AS (
+    SELECT c.customer FROM customer_refs c WHERE c.ref = (SELECT ref FROM said)
+    UNION
+    SELECT substr(ref, 3)::uuid FROM said WHERE starts_with(ref, 'c:')
+), {PERSON}
+SELECT d.*, e.key, e.text, CASE
+    WHEN $2::text IS NULL THEN EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id AND NOT r.by_link)
+    ELSE EXISTS (
+        SELECT FROM person p JOIN customer_refs i ON i.customer = p.id AND starts_with(i.ref, 'i:' || $2 || ':')
+        WHERE NOT starts_with(d.ref, 'p:') OR EXISTS (
+            SELECT FROM customers c CROSS JOIN json_array_elements(c.body -> 'points') AS at (point)
+            WHERE c.id = p.id AND 'p:' || (at.point ->> 'digest') = d.ref
+                AND (at.point -> 'holders' IS NULL OR (at.point -> 'holders')::jsonb ? split_part($2, '.', 2))))
+END AS bound
+FROM said d LEFT JOIN evidence e ON e.decision = d.id"""  # noqa: S608 - constants of ours
 
 
 async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
@@ -99,6 +112,7 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
         salt,
         commit(row, salt),
         [b.held for b in bears_on],
+        [b.by_link for b in bears_on],
     )
 
 
@@ -113,6 +127,7 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime) -> None
             [b.version.epoch for b in bears_on],
             [b.version.n for b in bears_on],
             [b.held for b in bears_on],
+            [b.by_link for b in bears_on],
             since,
         )
 
@@ -151,14 +166,17 @@ def _row(stored: Stored) -> dict[str, Any]:
     }
 
 
-def decision_of(row: Mapping[str, Any], customer: UUID, allowed: Any = None) -> Decision:
+def decision_of(
+    row: Mapping[str, Any], customer: UUID, allowed: Any = None, *, suppressed: bool = False
+) -> Decision:
     """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer.
 
-    `allowed`: of one that was restored (`store/restored.py`).
+    `allowed`: of one that was restored (`store/restored.py`). `suppressed`: it binds the customer as their own
+    (`store/suppressions.py`).
     """
     return Decision(
         id=_uuid(row["id"]),
-        subject=_subject(row, customer),
+        subject=CustomerSubject(customer) if suppressed else _subject(row, customer),
         act=Act(row["act"]),
         reach=Reach(row["reach"]),
         company=row["company"],
@@ -174,6 +192,7 @@ def decision_of(row: Mapping[str, Any], customer: UUID, allowed: Any = None) -> 
         product_groups=frozenset(row["product_groups"]),
         widened=tuple(row["widened"]),
         spared=None if allowed is None else spared(allowed),
+        suppressed=suppressed,
     )
 
 

@@ -21,8 +21,10 @@ class Moved(Exception):
 
 class Locked(NamedTuple):
     refs: frozenset[str]
+    seed: tuple[UUID, ...]
+    """Those about whom something is about to be said or learnt."""
     customers: tuple[UUID, ...]
-    """Those whose permissions may follow from what is about to be said or learnt."""
+    """Those whose permissions may follow from it."""
 
 
 # `DO UPDATE … WHERE false` locks an existing row and writes nothing (PostgreSQL: INSERT, ON CONFLICT).
@@ -31,7 +33,8 @@ locked AS (
     INSERT INTO subjects (ref) SELECT ref FROM wanted ORDER BY ref
     ON CONFLICT (ref) DO UPDATE SET ref = excluded.ref WHERE false
 )
-SELECT array(SELECT ref FROM wanted) AS refs, array(SELECT id FROM hit) AS customers"""
+SELECT array(SELECT ref FROM wanted) AS refs, array(SELECT id FROM seed) AS seed,
+    array(SELECT id FROM hit) AS customers"""
 
 _DECISION = f"""
 WITH RECURSIVE seed (id) AS (
@@ -70,14 +73,15 @@ async def for_facts(
     customers: Collection[UUID],
     *,
     merged: Collection[UUID] = (),
-    organisations: Collection[UUID] = (),
+    others: Collection[UUID] = (),
     refs: Collection[str] = (),
 ) -> Locked:
     """Lock customers about whom something was learnt, everyone concerned, and what named or will name them.
 
-    `merged`: whom they are merged into, or who into them.
+    `merged`: whom they are merged into, or who into them. `others`: whose decisions will count for them: organisations
+    that they act for, those whose own no binds them.
     """
-    return _locked(await conn.fetchrow(_FACTS, customers, merged, organisations, refs))
+    return _locked(await conn.fetchrow(_FACTS, customers, merged, others, refs))
 
 
 def must_cover(locked: Locked, customers: Iterable[UUID]) -> None:
@@ -88,4 +92,4 @@ def must_cover(locked: Locked, customers: Iterable[UUID]) -> None:
 
 def _locked(row: asyncpg.Record | None) -> Locked:
     assert row is not None  # the statement selects one row
-    return Locked(frozenset(row["refs"]), tuple(row["customers"]))
+    return Locked(frozenset(row["refs"]), tuple(row["seed"]), tuple(row["customers"]))

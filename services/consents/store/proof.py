@@ -46,7 +46,8 @@ _FLAWED = """EXISTS (
 
 _WHEREABOUTS = f"""
 WITH {_LIVE}, record AS MATERIALIZED (
-    SELECT decision, family, key, epoch, n, held, since FROM decision_records WHERE decision = ANY($4::uuid[])
+    SELECT decision, family, key, epoch, n, held, since FROM decision_records
+    WHERE decision = ANY($4::uuid[]) AND ($5 OR NOT by_link)
 ), place AS MATERIALIZED (
     SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic_id)
         r.decision, r.family, r.key, p.topic, p.topic_id, p.partition, p."offset"
@@ -244,10 +245,11 @@ class Partition(NamedTuple):
 
 
 async def whereabouts(
-    conn: Conn, asked: Sequence[UUID], subscribers: Sequence[Subscriber]
+    conn: Conn, asked: Sequence[UUID], subscribers: Sequence[Subscriber], *, links: bool
 ) -> list[Whereabouts]:
-    """Of each decision, only subscribers whose party has a record that shows it."""
-    rows = await conn.fetch(_WHEREABOUTS, *_parameters(subscribers), asked)
+    """Of each decision, only subscribers whose party has a record that shows it. `links`: with records of those whom it
+    binds only since they may be the same person: for the group alone."""
+    rows = await conn.fetch(_WHEREABOUTS, *_parameters(subscribers), asked, links)
     return [Whereabouts(*row) for row in rows]
 
 

@@ -14,7 +14,7 @@ from kielto.service.postgres import Conn
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Customer
 from services.consents.store.bodies import customer_of
-from services.consents.store.closure import EMPLOYER, HIT
+from services.consents.store.closure import BINDING, HIT
 from services.consents.store.decisions import decision_of
 
 
@@ -27,10 +27,11 @@ class Published(NamedTuple):
 
 @dataclass(slots=True)
 class State:
-    """`hit`: customers whose permissions are to be computed, known or not. The rest is about them and the
-    organisations that they act for."""
+    """`hit`: customers whose permissions are to be computed, known or not; `named`: those of them who were asked for,
+    under every id. The rest is about them and those whose decisions count for them."""
 
     hit: tuple[UUID, ...]
+    named: frozenset[UUID] = frozenset()
     customers: dict[UUID, Customer] = field(default_factory=dict)
     unreadable: set[UUID] = field(default_factory=set)
     keys: dict[UUID, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
@@ -49,9 +50,7 @@ WITH RECURSIVE seed (id) AS (
     SELECT unnest($1::uuid[])
     UNION
     SELECT customer FROM customer_refs WHERE ref = $2
-), {HIT}, {EMPLOYER}, context (id) AS (
-    SELECT id FROM hit UNION SELECT id FROM employer
-), named (customer, ref) AS MATERIALIZED (
+), {HIT}, {BINDING}, named (customer, ref) AS MATERIALIZED (
     SELECT customer, ref FROM customer_refs WHERE customer = ANY (array(SELECT id FROM context))
     UNION ALL
     SELECT id, 'c:' || id FROM context
@@ -65,14 +64,22 @@ SELECT
     (SELECT epoch FROM current_epoch) AS epoch,
     (SELECT json_object_agg(id, encode(content, 'hex')) FROM decisions WHERE id = ANY ($3)) AS repeated,
     array(SELECT id FROM hit) AS hit,
+    array(SELECT id FROM person) AS person,
     (SELECT json_agg(json_build_array(id, unreadable, body, alias_of))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
-    (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed)) FROM (
-        SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed FROM named n JOIN decisions d USING (ref)
+    (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.suppressed)) FROM (
+        SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, false AS suppressed
+        FROM named n JOIN decisions d USING (ref)
         WHERE d.ref = ANY (array(SELECT ref FROM named))
+            AND NOT EXISTS (SELECT FROM lapsed l WHERE l.decision = d.id)
         UNION ALL
-        SELECT t.customer, row_to_json(d), t.allowed FROM restored t JOIN decisions d ON d.id = t.decision
+        SELECT t.customer, row_to_json(d), t.allowed, false FROM restored t JOIN decisions d ON d.id = t.decision
         WHERE t.customer = ANY (array(SELECT id FROM context))
+        UNION ALL
+        SELECT n.customer, row_to_json(d), NULL, true
+        FROM suppressions x JOIN named n USING (ref) JOIN decisions d ON d.id = x.decision
+        WHERE x.ref = ANY (array(SELECT ref FROM named)) AND NOT EXISTS (
+            SELECT FROM known_apart k WHERE k.decision = x.decision AND k.customer = n.customer)
     ) s) AS decisions,
     (SELECT json_agg(json_build_array(customer, company, partner))
         FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,
@@ -93,7 +100,7 @@ async def load(
     assert row is not None  # the statement selects one row
     if row["epoch"] is None:
         raise NotClaimed
-    state = State(tuple(row["hit"]))
+    state = State(tuple(row["hit"]), frozenset(row["person"]))
     if row["repeated"]:
         stored: dict[str, str | None] = orjson.loads(row["repeated"])
         state.repeated = {UUID(i): bytes.fromhex(text) if text else None for i, text in stored.items()}
@@ -102,8 +109,8 @@ async def load(
         state.customers[ident] = customer_of(ident, body, UUID(alias_of) if alias_of else None)
         if unreadable:
             state.unreadable.add(ident)
-    for text, fields, allowed in _json(row["decisions"]):
-        state.decisions[UUID(text)].append(decision_of(fields, UUID(text), allowed))
+    for text, fields, allowed, suppressed in _json(row["decisions"]):
+        state.decisions[UUID(text)].append(decision_of(fields, UUID(text), allowed, suppressed=suppressed))
     for text, company, partner in _json(row["disclosures"]):
         state.disclosed[UUID(text)].add((company, partner))
     for text, family, key, epoch, n, body in _json(row["records"]):

@@ -7,13 +7,13 @@ on a topic is not refused at all: nobody can be asked what was meant, so it is t
 A party's token must not tell a stranger from another company's customer: nothing here answers differently for the two.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.events.words import Act, Channel, Purpose, Reach, Status
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import (
@@ -31,7 +31,7 @@ from services.consents.store.decisions import Stored
 from services.consents.store.state import State
 from services.consents.use_cases.context import Context, Subject
 from services.consents.use_cases.judge import Judged, judge
-from services.consents.use_cases.republish import Written, bearing, republish
+from services.consents.use_cases.republish import Written, bearing, republish, speaks_of
 
 AHEAD = timedelta(minutes=5)
 """How far the clock of whoever brings a *yes* may run ahead of ours."""
@@ -86,11 +86,24 @@ class Outcome(NamedTuple):
     @property
     def pending(self) -> bool:
         """It is about nobody whom we know yet."""
-        return not self.judged
+        return not any(self.decision.id in one.direct for one in self.judged)
 
     def pending_for(self, party: str | None) -> bool:
         """It is about none of the party's own customers; None is ourselves."""
-        return not any(w.family == party for w in self.written) if party else self.pending
+        return not self.written_for(party) if party else self.pending
+
+    def written_for(self, party: str | None) -> list[Written]:
+        """Of a company only records of customers whom it named, by an address only where it has that; None: all.
+
+        Whom else the decision binds, and why, the company is not told.
+        """
+        if party is None:
+            return self.written
+        kind, _, name = party.partition(".")
+        own = [w for w in self.written if w.family == party]
+        if kind == "company":
+            return [w for w in own if w.judged.at(name).names(self.decision.id)]
+        return [w for w in own if self.decision.id in w.judged.direct]
 
 
 Finish = Callable[[Conn, Outcome], Awaitable[bytes]]
@@ -139,7 +152,8 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
         found.decisions[customer].append(decision)
     judged = list(judge(context, found))
     written = await republish(conn, context, found, judged, command.received_at, because=decision)
-    await decisions.add(conn, _stored(context, command, decision), bearing(written, decision, context.facts))
+    bears_on = bearing(written, decision, context.facts)
+    await decisions.add(conn, _stored(context, command, decision, found), bears_on)
     return Outcome(decision, judged, written)
 
 
@@ -226,7 +240,7 @@ def _cited(context: Context, command: Command, is_no: bool, found: State) -> fro
     party's own ids are taken as they are."""
     if is_no:
         return frozenset(lift for lift in command.lifts if isinstance(lift, UUID))
-    known = {d.id for said in found.decisions.values() for d in said if d.is_no}
+    known = _citable(context, command, found) if command.lifts else set()
     references = {context.keys.pairwise(command.party, i): i for i in known} if command.party else {}
     cited = set()
     for lift in command.lifts:
@@ -237,10 +251,31 @@ def _cited(context: Context, command: Command, is_no: bool, found: State) -> fro
     return frozenset(cited)
 
 
+def _citable(context: Context, command: Command, found: State) -> set[UUID]:
+    """To a party only what bears on its own customer as it sees them. Another company's restriction and one that
+    nobody ever gave are the same to it."""
+    if command.party is None:
+        return {d.id for said in found.decisions.values() for d in said if d.is_no}
+    name = command.party.partition(".")[2]
+    return {
+        d.id
+        for one in _named(context, command.party, found)
+        for d in one.decisions
+        if d.id in one.at(name).nos and speaks_of(d, command.party, context.facts)
+    }
+
+
+def _named(context: Context, party: str, found: State) -> Iterator[Judged]:
+    """Those whom the subject names, of the party's own customers."""
+    for one in judge(context, found):
+        keys = one.person.keys
+        if not found.named.isdisjoint(keys) and any(party in found.keys[key] for key in keys):
+            yield one
+
+
 def _check_yes(context: Context, command: Command, decision: Decision, found: State) -> None:
     """First of all whether we, or the party, know anybody whom it is about: what follows may depend on them."""
-    known = (c for c in found.hit if c in found.customers)
-    if not any(command.party is None or command.party in found.keys[c] for c in known):
+    if not _knows(command, found):
         whose = "known to us" if command.party is None else "a customer of the company that acts"
         raise DecisionError("subject", f"is {whose}, for a yes")
     if decision.said_at > decision.received_at + AHEAD:
@@ -250,9 +285,24 @@ def _check_yes(context: Context, command: Command, decision: Decision, found: St
         raise DecisionError("product_groups", "are product groups of the company")
 
 
-def _stored(context: Context, command: Command, decision: Decision) -> Stored:
-    evidence = None
-    if command.evidence:
+def _knows(command: Command, found: State) -> bool:
+    named = [found.customers[c] for c in found.named if c in found.customers]
+    if command.party is None:
+        return bool(named)
+    kind, _, ref = command.subject.ref.partition(":")
+    company = command.party.partition(".")[2]
+    return any(
+        command.party in found.keys[c.id]
+        and (kind != "p" or any(p.ref == ref.encode() for p in c.seen_by(company).points))
+        for c in named
+    )
+
+
+def _stored(context: Context, command: Command, decision: Decision, found: State) -> Stored:
+    """Of somebody who is erased no evidence is kept."""
+    named = [found.customers[c] for c in found.named if c in found.customers]
+    evidence, erased = None, bool(named) and all(c.status is Status.ERASED for c in named)
+    if command.evidence and not erased:
         key, wrapped = context.keys.new_data_key(command.id)
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
     subject = command.subject

@@ -78,7 +78,7 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
         await deliveries.later(conn, delivery, AGAIN_SECONDS)
         return
     named = _named(context, delivery, person.person)
-    used = points(person.person, delivery.channel, named)
+    used = points(person.person, delivery.company, delivery.channel, named)
     known = used[0] if named else None
     sent = Sent(delivery.company, delivery.partner, delivery.channel, used)
 
@@ -163,7 +163,7 @@ async def _where(
 ) -> list[dict[str, Any]]:
     found = {
         (w.decision, w.subscriber): w.applied_at if w.applied == w.records else None
-        for w in await proof.whereabouts(conn, decisions, subscribers)
+        for w in await proof.whereabouts(conn, decisions, subscribers, links=True)
     }
     return [
         {

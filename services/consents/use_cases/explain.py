@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.events.topics import CONSENTS
 from kielto.events.words import Channel
 from kielto.service.postgres import Pool
 from services.consents.model.decisions import Decision
@@ -41,10 +40,12 @@ async def explain(
     verdicts = tuple(_asked_for(judged, company, channel))
     said = {d.id: d for d in judged.decisions}
     about = {i for v in verdicts for i in v.ruling.decisions}
-    family = f"company.{company}" if company else CONSENTS.name
-    restrictions = frozenset(r for r in judged.restrictions if speaks_of(said[r], family, context.facts))
+    restrictions = judged.restrictions
+    if company is not None:
+        held = judged.at(company).restrictions
+        restrictions = frozenset(r for r in held if speaks_of(said[r], f"company.{company}", context.facts))
     deciding = {i: said[i] for i in about | restrictions if i in said}
-    return Explained(judged, verdicts, deciding, restrictions, bool(found.unreadable))
+    return Explained(judged, verdicts, deciding, restrictions, judged.unreadable)
 
 
 def _asked_for(judged: Judged, company: str | None, channel: Channel | None) -> Iterator[Verdict]:

@@ -216,8 +216,13 @@ class Live:
                 self._tell(_NOBODY, None, State.GAP, None)
         if self._open:
             found: dict[UUID, list[Whereabouts]] = {}
-            for where in await proof.whereabouts(conn, list(self._open), self._subscribers):
-                found.setdefault(where.decision, []).append(where)
+            for links in (
+                False,
+                True,
+            ):  # a company is not told of links, so those are looked at in our own alone
+                asked = [ident for ident, known in self._open.items() if links == (known.party is None)]
+                for where in await proof.whereabouts(conn, asked, self._subscribers, links=links):
+                    found.setdefault(where.decision, []).append(where)
             for decision, everywhere in found.items():
                 self._compare(decision, everywhere)
 

@@ -50,7 +50,7 @@ async def locate(pool: Pool, context: Context, decision: UUID, party: str | None
         row = await decisions.get(conn, decision, party)
         if row is None or party not in (None, row["party"]):
             raise UnknownDecision
-        found = await proof.whereabouts(conn, [decision], asked)
+        found = await proof.whereabouts(conn, [decision], asked, links=party is None)
     subscribers = {s.id: s for s in asked}
     return [_location(subscribers[w.subscriber], w, now) for w in found]
 

@@ -47,7 +47,7 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         sealed = await store.sealed(conn, decision)
         families = [family for family in context.group.parties if party in (None, family)]
-        places, in_all = await log.places(conn, decision, families, _PLACES)
+        places, in_all = await log.places(conn, decision, families, _PLACES, links=party is None)
         if sealed is None:
             raise UnknownDecision
         inclusion = await _inclusion(conn, sealed)

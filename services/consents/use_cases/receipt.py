@@ -5,7 +5,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.decisions import Decision
 from services.consents.use_cases.context import Context
@@ -71,7 +70,7 @@ class Receipt(BaseModel):
 def receipt(context: Context, outcome: Outcome, company: str | None, clear_seconds: float) -> Receipt:
     """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
     decision, party = outcome.decision, f"company.{company}" if company else None
-    written = [w for w in outcome.written if party in (None, w.family)]
+    written = outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
     return Receipt(
         decision=decision.id,
@@ -100,12 +99,14 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
 
 def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUID]:
     """Of a shared address only those which bind a customer of the party's own."""
-    shown = [w.judged for w in outcome.written if w.family == party] if party else outcome.judged
+    if party is None:
+        return {r for one in outcome.judged if outcome.decision.id in one.direct for r in one.restrictions}
+    name = party.partition(".")[2]
     return {
         said.id
-        for judged in shown
-        for said in judged.decisions
-        if said.id in judged.restrictions and speaks_of(said, party or CONSENTS.name, context.facts)
+        for one in (w.judged for w in outcome.written_for(party))
+        for said in one.decisions
+        if said.id in one.at(name).restrictions and speaks_of(said, party, context.facts)
     }
 
 

@@ -1,9 +1,10 @@
 """The records that say what is allowed: one for our services, one for each company and partner that knows the person.
 
-Only what is allowed is listed, under the party's own ids and hashes; absent means denied.
+A party's record lists every contact point that it has, under its own ids and hashes, and at each what is allowed, maybe
+nothing: so a reader tells somebody who is denied from somebody whom the party does not know.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import product
@@ -19,7 +20,7 @@ from kielto.events.records import (
     Record,
 )
 from kielto.events.topics import CONSENTS
-from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
+from kielto.events.words import CHANNELS_OF, Channel, Mode, PointKind, Purpose, Status
 from kielto.service.keys import Keys
 from services.consents.model.coverage import both
 from services.consents.model.decisions import Decision
@@ -32,8 +33,9 @@ UNVERSIONED = "0.0"
 
 Allowance = tuple[Purpose, str | None, Mode | None, Groups]
 """Purpose, partner, mode, and the product groups that it holds for."""
-Allowed = dict[tuple[UUID, Channel], tuple[Allowance, ...]]
-"""By contact point and channel."""
+Place = tuple[UUID, Channel]
+"""A contact point, and a channel on which it is reached."""
+Allowed = dict[Place, tuple[Allowance, ...]]
 
 
 class Records:
@@ -43,7 +45,7 @@ class Records:
         self._judged, self._keys, self._at = judged, keys, at
         self._root = judged.person.root
         self._decision = decision.id if decision else None
-        self._by_company = _allowed(judged.verdicts, self._root.points)
+        self._by_company = _allowed(judged.verdicts, self._root)
         ids = {p.id: str(p.id) for p in self._root.points}
         self._internal = tuple(
             CompanyPermissions.model_construct(company=company, points=_listed(allowed, ids))
@@ -97,15 +99,22 @@ class Records:
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
         if party not in self._points:
             kind, _, name = party.partition(".")
-            allowed = self._by_company.get(name, {}) if kind == "company" else self._of_partner(name)
-            addresses = {p.id: self._address(party, p) for p in self._root.points} if allowed else {}
-            self._points[party] = _listed(allowed, addresses)
+            held, allowed = self._held(name) if kind == "company" else self._of_partner(name)
+            places = {(p.id, channel): () for p in held for channel in CHANNELS_OF[p.kind]}
+            addresses = {p.id: self._address(party, p) for p in held}
+            self._points[party] = _listed(places | allowed, addresses)
         return self._points[party]
 
-    def _of_partner(self, partner: str) -> Allowed:
-        verdicts = partner_view(self._judged.verdicts, partner, self._judged.disclosed)
-        by_company = _allowed(verdicts, self._root.points)
-        return {place: kinds for allowed in by_company.values() for place, kinds in allowed.items()}
+    def _held(self, company: str) -> tuple[tuple[Point, ...], Allowed]:
+        return self._root.seen_by(company).points, self._by_company.get(company, {})
+
+    def _of_partner(self, partner: str) -> tuple[tuple[Point, ...], Allowed]:
+        """What the companies have that disclosed the person to it, and where each of them allows."""
+        disclosed = self._judged.disclosed
+        having = {p.id: p for c, to in disclosed if to == partner for p in self._root.seen_by(c).points}
+        held = tuple(p for p in self._root.points if p.id in having)
+        verdicts = partner_view(self._judged.verdicts, partner, disclosed)
+        return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
 
     def _address(self, party: str, point: Point) -> str | None:
         if point.kind is PointKind.POST:
@@ -138,19 +147,28 @@ def _erased(customer: Customer, family: str, key: str) -> Record:
     return Permissions.model_construct(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
-def _allowed(verdicts: Iterable[Verdict], points: Sequence[Point]) -> dict[str, Allowed]:
+def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
     """By company; only companies with anything allowed."""
-    found: dict[str, dict[tuple[UUID, Channel], list[Allowance]]] = {}
-    for cell, ruling in verdicts:
-        if ruling.allowed:
-            places = found.setdefault(cell.company, {})
-            kind = (cell.purpose, cell.partner, cell.mode, ruling.product_groups)
-            places.setdefault((cell.point, cell.channel), []).append(kind)
-    by_company = {c: {place: tuple(kinds) for place, kinds in places.items()} for c, places in found.items()}
-    refs = [p.ref for p in points if p.ref is not None]
+    by_company: dict[str, Allowed] = {}
+    for company, place, kinds in _kinds(verdicts):
+        by_company.setdefault(company, {})[place] = kinds
+    refs = [p.ref for p in root.points if p.ref is not None]
     if len(set(refs)) == len(refs):
         return by_company
-    return {company: common for company, allowed in by_company.items() if (common := _alike(allowed, points))}
+    alike = (
+        (company, _alike(allowed, root.seen_by(company).points)) for company, allowed in by_company.items()
+    )
+    return {company: common for company, common in alike if common}
+
+
+def _kinds(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
+    """What each company is allowed at each place, all of it together."""
+    found: dict[tuple[str, Place], list[Allowance]] = {}
+    for cell, ruling in verdicts:
+        if ruling.allowed:
+            kind = (cell.purpose, cell.partner, cell.mode, ruling.product_groups)
+            found.setdefault((cell.company, (cell.point, cell.channel)), []).append(kind)
+    return ((company, place, tuple(kinds)) for (company, place), kinds in found.items())
 
 
 def _alike(allowed: Allowed, points: Sequence[Point]) -> Allowed:
@@ -172,15 +190,18 @@ def _both(one: tuple[Allowance, ...], other: tuple[Allowance, ...]) -> tuple[All
 
 def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
     """Sorted, so that the same permissions always make the same record. Without an address nobody can ask."""
-    places = {(addresses[point], channel): kinds for (point, channel), kinds in allowed.items()}
+    places: dict[tuple[str | None, Channel], tuple[Allowance, ...]] = {}
+    for (point, channel), kinds in allowed.items():
+        address = addresses[point]
+        places[address, channel] = kinds and places.get((address, channel), kinds)
     return tuple(
-        AllowedPoint(point=address, channel=channel, allow=_allows(kinds))
-        for (address, channel), kinds in sorted(places.items(), key=_place)
+        AllowedPoint.model_construct(point=address, channel=channel, allow=_allows(kinds))
+        for (address, channel), kinds in sorted(places.items(), key=_in_order)
         if address is not None
     )
 
 
-def _place(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Channel]:
+def _in_order(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Channel]:
     return item[0][0] or "", item[0][1]
 
 

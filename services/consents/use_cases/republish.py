@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from kielto.events.records import Record
+from kielto.events.records import Permissions, Record
 from kielto.events.topics import CONSENTS
 from kielto.events.versions import Version
 from kielto.events.words import Status
@@ -60,7 +60,8 @@ async def republish(
                 record = records.of(customer, family, key) if here else records.of_one_gone(customer, key)
                 internal = family == CONSENTS.name
                 held = restrictions if internal and record.status is not Status.ERASED else ()
-                hurry = _hurries(record, held, state.published.get((family, key)))
+                before = state.published.get((family, key))
+                hurry = _hurries(record, held, before, restricted=bool(restrictions))
                 reason = because.id if because else None
                 changes.append(Change(family, key, record, hurry, held, reason, marked=here))
                 written.append((one, customer.id))
@@ -78,17 +79,34 @@ def _stood(state: State, change: Change, version: Version) -> bool:
 
 
 def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> list[BearsOn]:
-    """The records that the decision speaks of, changed or not."""
+    """The records that the decision bears on, changed or not."""
     return [
-        BearsOn(decision.id, w.family, w.key, w.version, w.held)
+        BearsOn(decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.judged.direct)
         for w in written
-        if speaks_of(decision, w.family, group)
+        if _bears_on(w, decision) and speaks_of(decision, w.family, group)
     ]
 
 
-def _hurries(record: Record, restrictions: tuple[UUID, ...], before: Published | None) -> bool:
-    """The express lane is for what takes away: a permission, the record itself, or freedom from a restriction."""
+def _bears_on(written: Written, decision: Decision) -> bool:
+    """A company's record shows what is about its own view of the person."""
+    kind, _, name = written.family.partition(".")
+    judged = written.judged
+    if decision.id in judged.by_link:
+        return True
+    return decision.id in (judged.at(name).direct if kind == "company" else judged.direct)
+
+
+def _hurries(
+    record: Record, restrictions: tuple[UUID, ...], before: Published | None, *, restricted: bool
+) -> bool:
+    """The express lane is for what takes away: a permission, the record itself, or freedom from a restriction.
+
+    So does an address that somebody `restricted` now has: others have it, too, and all of them have to allow.
+    """
     if record.status is Status.ERASED:
+        return True
+    listed = {at.point for at in record.points} if isinstance(record, Permissions) else set()
+    if restricted and listed - {at["point"] for at in (before.body.get("points", ()) if before else ())}:
         return True
     held = before.body.get("restrictions", ()) if before else ()
     if set(map(str, restrictions)) - set(held):

@@ -15,19 +15,26 @@ from services.consents.store import customers, decisions, locks, state
 from services.consents.store.customers import CustomerRow, Disclosure
 from services.consents.store.locks import Locked
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.erase import erase
 from services.consents.use_cases.judge import judge
 from services.consents.use_cases.republish import AT_ONCE, bearing, republish
 
 
-async def take_in_customers(conn: Conn, context: Context, rows: Sequence[CustomerRow]) -> None:
-    """Keep the newer ones and compute everyone concerned anew. Raises Moved: roll back and begin again."""
+async def take_in_customers(
+    conn: Conn, context: Context, rows: Sequence[CustomerRow], told_at: datetime | None = None
+) -> None:
+    """Keep the newer ones and compute everyone concerned anew. Raises Moved: roll back and begin again.
+
+    `told_at`: when the first of them was published, by the broker's clock; None: now.
+    """
     locked = await locks.for_facts(
         conn,
         [row.id for row in rows],
         merged=[x for row in rows for x in (row.alias_of, *row.aliases) if x],
-        organisations=[row.organisation for row in rows if row.organisation],
+        others=[other for row in rows for other in row.others],
         refs=[ref for row in rows for ref in row.refs],
     )
+    await erase(conn, context, rows, locked, told_at or datetime.now(UTC))
     if await customers.put(conn, rows):
         await compute_anew(conn, context, locked)
 
@@ -50,7 +57,7 @@ async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequenc
 
 async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
     """The records of everyone concerned, and what each decision bears on. Raises Moved."""
-    found = await state.load(conn, locked.customers)
+    found = await state.load(conn, locked.seed)
     locks.must_cover(locked, found.hit)
     judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
     now = datetime.now(UTC)

@@ -124,7 +124,7 @@ async def test_a_ban_that_is_taken_in_again_after_a_restore(
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     kept = {key: one._replace(at=ago(100)) for key, one in (await listed(world, who)).items()}
-    await pool.execute("TRUNCATE decision_records, decisions, evidence, restored, salts, unsealed, heard")
+    await pool.execute("TRUNCATE decisions, heard, salts, unsealed CASCADE")
     await pool.execute("DELETE FROM records")
     await world.know(who)
     ident = await tell(pool, context, who, ago(50), ago(49))

@@ -75,7 +75,9 @@ async def allowed(world: World, customer: UUID) -> set[str]:
     text = await world.pool.fetchval(
         "SELECT body FROM records WHERE family = 'company.kauppa' AND key = $1", key
     )
-    return {at["point"] for at in json.loads(text).get("points", ()) if at["channel"] == "phone"}
+    return {
+        at["point"] for at in json.loads(text).get("points", ()) if at["channel"] == "phone" and at["allow"]
+    }
 
 
 @pytest.mark.parametrize("survivor_banned", [False, True])

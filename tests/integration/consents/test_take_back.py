@@ -32,7 +32,9 @@ async def listed(world: World, *people: Someone) -> dict[str, Any]:
 
 async def restored(world: World, *people: Someone) -> None:
     """The database is as it was before anybody said anything; a new epoch has begun and is not open."""
-    tables = "evidence, decision_records, decisions, restored, salts, unsealed"
+    tables = (
+        "evidence, decision_records, decisions, restored, salts, unsealed, suppressions, known_apart, lapsed"
+    )
     await world.pool.execute(f"TRUNCATE {tables}")
     await world.pool.execute("DELETE FROM records")
     async with world.pool.acquire() as conn, conn.transaction():

@@ -162,7 +162,7 @@ class World:
     async def allowed(self, who: Someone, party: str = "company.kauppa") -> set[str]:
         """The channels on which anything is allowed."""
         body = await self.body(who, party)
-        return {at["channel"] for at in (body or {}).get("points", ())}
+        return {at["channel"] for at in (body or {}).get("points", ()) if at["allow"]}
 
     async def version(self, who: Someone, party: str = "company.kauppa") -> int:
         key = str(who.id) if party == "consents" else self.key(party, who)

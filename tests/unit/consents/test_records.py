@@ -70,7 +70,7 @@ def email(keys: Keys, digest: bytes = b"d" * 32) -> Point:
     return Point(uuid4(), PointKind.EMAIL, keys.seal(digest).encode())
 
 
-def test_only_what_is_allowed_is_listed_under_the_partys_own_hashes(keys: Keys) -> None:
+def test_every_point_is_listed_under_the_partys_own_hash_with_what_is_allowed(keys: Keys) -> None:
     one, other, post = email(keys), email(keys, b"e" * 32), Point(uuid4(), PointKind.POST)
     number = Customership("a", keys.seal(b"n" * 32).encode())
     foreign = Customership("b", keys.seal(b"m" * 32).encode())
@@ -79,9 +79,50 @@ def test_only_what_is_allowed_is_listed_under_the_partys_own_hashes(keys: Keys) 
         keys,
         judged(customer, verdict(one), verdict(other, allowed=False), verdict(post, groups=frozenset("z"))),
     )
-    assert {at.point for at in found.points} == {keys.point(PARTY, b"d" * 32), keys.pairwise(PARTY, post.id)}
+    mail, other_mail, home = (
+        keys.point(PARTY, b"d" * 32),
+        keys.point(PARTY, b"e" * 32),
+        keys.pairwise(PARTY, post.id),
+    )
+    assert {(at.point, at.channel) for at in found.points} == {
+        (mail, "email"),
+        (other_mail, "email"),
+        (home, "post"),
+        (home, "door"),
+        (home, "email"),  # what the verdict above, made by hand, is about
+    }
     assert found.numbers == (keys.point(PARTY, b"n" * 32),)
-    assert {at.allow[0].product_groups for at in found.points} == {None, ("z",)}
+    assert {at.point: at.allow[0].product_groups for at in found.points if at.allow} == {
+        mail: None,
+        home: ("z",),
+    }
+
+
+def test_only_points_that_the_company_or_the_group_states_are_listed(keys: Keys) -> None:
+    """A reader tells who is denied from who is unknown, and hears nothing of what others alone have."""
+    own, foreign, common = email(keys), email(keys, b"e" * 32), email(keys, b"f" * 32)
+    own, foreign = replace(own, holders=frozenset("ac")), replace(foreign, holders=frozenset("b"))
+    found = record(keys, judged(Customer(uuid4(), points=(own, foreign, common))))
+    assert [at.allow for at in found.points] == [(), ()]
+    assert {at.point for at in found.points} == {keys.point(PARTY, b"d" * 32), keys.point(PARTY, b"f" * 32)}
+    theirs = record(keys, judged(Customer(uuid4(), points=(own, foreign))), "company.b")
+    assert {at.point for at in theirs.points} == {keys.point("company.b", b"e" * 32)}
+
+
+def test_a_partner_is_told_of_points_that_who_disclosed_has_and_where_each_of_them_allows(keys: Keys) -> None:
+    one, twin, foreign = email(keys), email(keys), email(keys, b"e" * 32)
+    one, twin = replace(one, holders=frozenset("a")), replace(twin, holders=frozenset("b"))
+    customer = Customer(uuid4(), points=(one, twin, replace(foreign, holders=frozenset("c"))))
+    address = keys.point("partner.p", b"d" * 32)
+    disclosed = frozenset({("a", "p"), ("b", "p")})
+    for others_word, expected in ((True, 1), (False, 0)):
+        verdicts = (
+            verdict(one, partner="p"),
+            verdict(twin, company="b", partner="p", allowed=others_word),
+            verdict(foreign, company="c", partner="p"),
+        )
+        found = record(keys, judged(customer, *verdicts, disclosed=disclosed), "partner.p")
+        assert [(at.point, len(at.allow)) for at in found.points] == [(address, expected)]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +147,8 @@ def test_two_contact_points_of_one_address_must_both_allow(
     ]
     found = record(keys, judged(customer, *verdicts))
     by_point = {at.point: at for at in found.points}
-    shared = by_point.pop(keys.point(PARTY, b"d" * 32), None)
-    assert [a.product_groups for a in shared.allow] == expected if shared else expected == []
+    shared = by_point.pop(keys.point(PARTY, b"d" * 32))
+    assert [a.product_groups for a in shared.allow] == expected
     assert set(by_point) == {keys.point(PARTY, b"e" * 32)}
 
 

@@ -253,7 +253,7 @@ class TestOrganisation:
         contact = customer(
             Recipient.CONTACT, duties=duties, organisation=firm.id, its_points=points(at="ben")
         )
-        return firm, Person(contact, employer=Person(firm))
+        return firm, Person(contact, employers=(Person(firm),))
 
     def test_its_ban_binds_its_contact_persons(self) -> None:
         firm, ben = self.firm_and_contact()
@@ -262,7 +262,7 @@ class TestOrganisation:
         assert asked(ben, no).decisions == (no.id,)
         assert not asked(ben, no, channel=Channel.PHONE).allowed
         assert in_force(ben, no) == {no.id}
-        assert in_force(replace(ben, employer=None), no) == {no.id}, (
+        assert in_force(replace(ben, employers=()), no) == {no.id}, (
             "before the organisation's facts are known"
         )
 
