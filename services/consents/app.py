@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from kielto.events.control import AboutParty
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service import parties
 from kielto.service.app import Platform, Service
@@ -91,6 +92,7 @@ def build(platform: Platform) -> Service:
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
         subscriptions=subscriptions(context),
+        about={party: _about(platform, party) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
@@ -100,6 +102,15 @@ def build(platform: Platform) -> Service:
             "subscribers": command,
             "reconcile": reconcile,
         },
+    )
+
+
+def _about(platform: Platform, party: str) -> AboutParty:
+    group, (kind, _, name) = platform.group, party.partition(".")
+    return AboutParty(
+        point_keys=platform.keys.checks(party),
+        subscribers=tuple(s.id for s in group.subscribers_of(party)),
+        partners=group.partners_of(name) if kind == "company" else (name,),
     )
 
 

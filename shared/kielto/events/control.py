@@ -1,11 +1,11 @@
 """Control records of the state topics: keys that begin with `!`, written to explicit partitions."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from kielto.events.base import Event, Ident, Moment
+from kielto.events.base import Event, Ident, Moment, Part
 
 BEAT, SNAPSHOT, VOID, TAKEN, RECONCILE = "!beat", "!snapshot", "!void", "!taken", "!reconcile"
 
@@ -20,6 +20,19 @@ class Taken(Event):
     topic: str = Field(max_length=249)
     topic_id: UUID
     offsets: tuple[int, ...] = Field(max_length=1000)
+
+
+class AboutParty(Part):
+    """What a party's followers are told of the group, so that a wrong setting is noticed and not waited for."""
+
+    point_keys: dict[int, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]] = Field(
+        description="Of each generation of the party's point key that records may be hashed with, a check value: the "
+        "first 16 hexadecimal digits of HMAC-SHA256(point key, `kielto point key`). A follower needs all of these keys."
+    )
+    subscribers: tuple[Ident, ...] = Field(
+        description="The party's subscriber systems; acknowledgements of others are refused."
+    )
+    partners: tuple[Ident, ...] = Field(description="Partners that a permission of the party may name.")
 
 
 class Beat(Event):
@@ -39,6 +52,7 @@ class Beat(Event):
         description="The newest snapshot generation that was asked for; a gate is shut until it is complete.",
     )
     taken: tuple[Taken, ...] = ()
+    about: AboutParty | None = None
     at: Moment
 
 

@@ -3,6 +3,7 @@
     id     = hex AES-SIV(id key of the company, the 16 bytes of the customer's UUID): tag, then cipher text (RFC 5297)
     digest = SHA-256(kind, 0x00, normalised value), the canonical digest; it never leaves us unsealed
     point  = hex HMAC-SHA256(point key of the company and generation, digest)
+    check  = first 16 hex digits of HMAC-SHA256(point key, "kielto point key"), carried by the beats
 
 Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very
 address. The id key never leaves our services, which turn an id back into the UUID with it (`kielto.service.keys`).
@@ -19,6 +20,7 @@ from kielto.events.words import PointKind
 
 _NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
 """What programs export where there is no value; so does a number of zeros or of no letter and no digit."""
+_CHECKED = b"kielto point key"
 _COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -72,6 +74,11 @@ def digest(kind: PointKind, normalised: str) -> bytes:
 def digest_of(kind: PointKind, value: str, country: str = "FI") -> bytes:
     """Normalise and digest. Raises InvalidContactPoint."""
     return digest(kind, normalise(kind, value, country))
+
+
+def check_of(point_key: bytes) -> str:
+    """By which a company sees that its point key is the group's: 16 hex digits, which tell nothing of the key."""
+    return hmac.new(point_key, _CHECKED, hashlib.sha256).hexdigest()[:16]
 
 
 def point_of(point_key: bytes, canonical: bytes) -> str:

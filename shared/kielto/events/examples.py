@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from kielto.events.base import Event
-from kielto.events.control import Beat, Reconcile, SnapshotComplete, Taken, Void
+from kielto.events.control import AboutParty, Beat, Reconcile, SnapshotComplete, Taken, Void
 from kielto.events.messages import (
     Acknowledgement,
     Audience,
@@ -103,6 +103,9 @@ EXAMPLES: tuple[Event, ...] = (
         n=345,
         generation=1,
         taken=(Taken(topic="company.kauppa.decisions.v1", topic_id=_TOPIC, offsets=(12, 0, 3, 40, 7, 9)),),
+        about=AboutParty(
+            point_keys={1: "485ac40f3317993b"}, subscribers=("kauppa-crm",), partners=("matkat",)
+        ),
         at=_AT,
     ),
     SnapshotComplete(epoch=1, generation=1, count=10340, begin_restrictions=120, begin_bulk=1730),

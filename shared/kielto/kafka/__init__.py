@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError
 from kielto.kafka.clients import (
     COMMITTED,
     DOWN,
+    FORBIDDEN,
+    LOGIN,
     REFUSED,
     UNCOMMITTED,
     abort,
@@ -29,6 +31,8 @@ __all__ = [
     "CLEAR",
     "COMMITTED",
     "DOWN",
+    "FORBIDDEN",
+    "LOGIN",
     "REFUSED",
     "UNCOMMITTED",
     "ConsumerRebalanceListener",

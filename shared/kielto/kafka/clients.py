@@ -9,6 +9,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     InvalidTimestampError,
     InvalidTopicError,
     KafkaConnectionError,
@@ -18,6 +22,7 @@ from aiokafka.errors import (
     PolicyViolationError,
     RecordListTooLargeError,
     RequestTimedOutError,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
 
@@ -54,6 +59,10 @@ COMMITTED: dict[str, Any] = {"isolation_level": "read_committed"}
 UNCOMMITTED: dict[str, Any] = {"isolation_level": "read_uncommitted"}
 """For whoever asks where a log ends, whatever is still open in it; and to read what may be aborted."""
 _READING = {"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | COMMITTED
+FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+"""The user lacks a right."""
+LOGIN = (SaslAuthenticationFailed, AuthenticationFailedError, AuthenticationMethodNotSupported)
+"""The user is not who it says, or may not log in this way."""
 
 
 def producer(

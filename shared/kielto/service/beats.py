@@ -27,6 +27,8 @@ class BeatPlan:
     seconds: float
     taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     gate: Callable[[], bool] = lambda: True
+    about: Mapping[str, control.AboutParty] = field(default_factory=dict)
+    """By family name: what its beats say of the party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Beats:
             n=self._n + 1,
             generation=look.generations.get(family.name, 0),
             taken=tuple(look.taken[name] for name in names if name in look.taken),
+            about=self._plan.about.get(family.name),
             at=at,
         )
         return everywhere(family, beat)

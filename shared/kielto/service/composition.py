@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
+from kielto.events.control import AboutParty
 from kielto.events.topics import Family
 from kielto.group import Group
 from kielto.service.auth import Verifier
@@ -50,6 +51,8 @@ class Service:
     """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
     beat_gate: Callable[[], bool] = lambda: True
     """Beats are withheld while it says False."""
+    about: Mapping[str, AboutParty] = field(default_factory=dict)
+    """By family name: what its beats say of the party."""
     take_in: TakeIn | None = None
     """What a restored database takes back out of the service's own topics."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -147,6 +147,10 @@ class Keys:
         """Generations of the party's point key, oldest first."""
         return tuple(sorted(self._points[party]))
 
+    def checks(self, party: str) -> dict[int, str]:
+        """By generation of the party's point key, the value by which the party checks its own copy."""
+        return {generation: digests.check_of(key) for generation, key in sorted(self._points[party].items())}
+
     def points(self, party: str, digest: bytes) -> tuple[str, ...]:
         """The party's hashes of a contact point or number by each of its keys, oldest first."""
         return tuple(self.point(party, digest, generation) for generation in self.generations(party))

@@ -53,7 +53,7 @@ class Running:
             security=settings.security,
             courtesy=platform.courtesy,
         )
-        plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate)
+        plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate, service.about)
         epochs = Epochs(
             settings.kafka_bootstrap,
             platform.pool,

@@ -17,6 +17,7 @@ from kielto.subscriber.questions import Answer, Question, Reason
 from kielto.subscriber.spool import SpoolInUseError
 from kielto.subscriber.store import Store, StoreError
 from kielto.subscriber.subscriber import Subscriber
+from kielto.subscriber.trouble import NotReadyError
 
 if TYPE_CHECKING:
     from kielto.subscriber.clear import Clearance, Cleared
@@ -31,6 +32,7 @@ __all__ = [
     "KieltoError",
     "MemoryStore",
     "Mode",
+    "NotReadyError",
     "PostgresStore",
     "Purpose",
     "Question",

@@ -18,6 +18,7 @@ from kielto.events.topics import Lane
 from kielto.subscriber.session import Committed
 from kielto.subscriber.store import Mark
 from kielto.subscriber.telling import Telling
+from kielto.subscriber.trouble import Troubles
 
 log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
@@ -96,8 +97,9 @@ class Acknowledger:
         stale_seconds: float,
         *,
         security: kafka.Security = kafka.CLEAR,
+        troubles: Troubles | None = None,
     ) -> None:
-        self._security = security
+        self._security, self._troubles = security, troubles or Troubles()
         self._progress_seconds = progress_seconds(stale_seconds)
         self._bootstrap, self._sender = bootstrap, sender
         self._committed, self._verify, self._noted, self._is_open = committed, verify, noted, is_open
@@ -120,6 +122,7 @@ class Acknowledger:
                     await self._send(producer)
                     await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
             except (*kafka.DOWN, kafka.KafkaError, sqlite3.Error) as error:
+                self._troubles.failed("acknowledge", error)
                 telling.warn("not acknowledged, trying again: %s", type(error).__name__)
                 self._news.set()
             finally:
@@ -148,3 +151,4 @@ class Acknowledger:
         await producer.send_and_wait(
             self._sender.topic, message.value, key=message.key, headers=message.headers
         )
+        self._troubles.works("acknowledge")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from kielto.events.digests import digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
@@ -40,6 +41,38 @@ def _valid(key: str, said: Mapping[str, object]) -> tuple[str, Decision]:
     try:
         return key, Decision.model_validate(said)
     except ValidationError as error:
-        told = error.errors(include_input=False, include_url=False, include_context=False)
-        rules = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'decision'}: {e['type']}" for e in told)
-        raise ValueError(rules) from None
+        told = error.errors(include_input=False, include_url=False)
+        raise ValueError("; ".join(dict.fromkeys(f"{_field(e['loc'])}: {_rule(e)}" for e in told))) from None
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    """As `submit` calls it."""
+    return "customer" if place[:2] == ("subject", "id") else ".".join(map(str, place[:1])) or "decision"
+
+
+def _rule(error: ErrorDetails) -> str:
+    """What holds of a right value, without repeating the one that was given."""
+    context, kind = error.get("ctx", {}), error["type"]
+    match kind.split("_"):
+        case ["enum"] | ["literal", *_]:
+            return f"is one of {context['expected']}"
+        case ["string", "pattern", *_]:
+            return (
+                "is 64 hexadecimal digits, lower-case"
+                if error["loc"][0] == "subject"
+                else "has the form of an id"
+            )
+        case ["string", "too", "long"]:
+            return f"has at most {context['max_length']} characters"
+        case ["too", "long"]:
+            return f"has at most {context['max_length']} entries"
+        case ["uuid", *_] | ["is", "instance", *_]:
+            return "is a UUID"
+        case ["datetime" | "timezone", *_]:
+            return "is a time with a time zone"
+        case ["string", *_]:
+            return "is text"
+        case ["tuple", *_]:
+            return "is a list"
+        case _:
+            return "is not of the contract's form (docs/contract/schemas/kielto.decision.v1.json)"

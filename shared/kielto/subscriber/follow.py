@@ -21,6 +21,7 @@ from kielto.subscriber.freshness import clock
 from kielto.subscriber.session import Session
 from kielto.subscriber.tables import Seen
 from kielto.subscriber.telling import Telling
+from kielto.subscriber.trouble import MISSING, Troubles
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
@@ -45,20 +46,27 @@ class Following:
     """
 
     def __init__(
-        self, bootstrap: str, family: Family, session: Session, *, security: kafka.Security = kafka.CLEAR
+        self,
+        bootstrap: str,
+        family: Family,
+        session: Session,
+        *,
+        security: kafka.Security = kafka.CLEAR,
+        troubles: Troubles | None = None,
     ) -> None:
         self._bootstrap, self._session, self._security = bootstrap, session, security
+        self._troubles = troubles or Troubles()
         self.topics = {lane: family.topic(lane) for lane in Lane}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for lane in Lane:
-                tasks.create_task(self._for_ever(functools.partial(self._read, lane)))
+                tasks.create_task(self._for_ever(f"read {lane}", functools.partial(self._read, lane)))
             # Where the log ends, open transactions included: a beat in one of them was written all the same.
-            tasks.create_task(self._for_ever(self._probe, kafka.UNCOMMITTED))
+            tasks.create_task(self._for_ever("probe", self._probe, kafka.UNCOMMITTED))
 
     async def _for_ever(
-        self, work: Callable[[Any], Awaitable[None]], isolation: dict[str, Any] = kafka.COMMITTED
+        self, name: str, work: Callable[[Any], Awaitable[None]], isolation: dict[str, Any] = kafka.COMMITTED
     ) -> None:
         pause, telling = RETRY_SECONDS[0], Telling(log)
         while True:
@@ -69,6 +77,7 @@ class Following:
                     await self.verify(client)
                     await work(client)
             except _FAULTS as error:
+                self._troubles.failed(name, error)
                 telling.warn("Kafka cannot be read, trying again: %s", type(error).__name__)
             pause = (
                 RETRY_SECONDS[0] if clock() - began > RETRY_SECONDS[1] else min(2 * pause, RETRY_SECONDS[1])
@@ -79,8 +88,10 @@ class Following:
         """Ask for the topics' ids now; waits while one is missing. Raises one of Kafka's faults."""
         telling = Telling(log)
         while missing := await self._ask(client):
+            self._troubles.note("topics", MISSING)
             telling.warn("topic %s is missing, or not ours to read; waiting for it", missing)
             await asyncio.sleep(RETRY_SECONDS[0])
+        self._troubles.works("topics")
 
     async def _ask(self, client: Any) -> str | None:
         """The name of a topic that is missing."""
@@ -100,6 +111,7 @@ class Following:
             consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
         while self._session.follower.state.topics[lane] == topic:
             seen = await self._fetch(consumer)
+            self._troubles.works(f"read {lane}")
             while seen and await self._take(lane, topic, seen, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
 
@@ -136,6 +148,7 @@ class Following:
             asked_at, topic = clock(), follower.state.topics[Lane.EXPRESS]
             ends = await kafka.end_offsets(client, places)
             await self.verify(client)
+            self._troubles.works("probe")
             if follower.state.topics[Lane.EXPRESS] == topic:  # else these are ends of the one that is gone
                 follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
             await asyncio.sleep(min(1.0, follower.stale_seconds / 12))

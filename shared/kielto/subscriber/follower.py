@@ -50,6 +50,8 @@ class Follower:
         self.state = State() if state is None else state
         self.latest_beat = 0.0
         """The newest beat's own time, seconds since 1970: a lower bound of the time now."""
+        self.told: Beat | None = None
+        """The newest beat that says something of the party."""
         self._durable = durable
         self._delta = Delta()
         self._freshness = [Freshness() for _ in range(PARTITIONS)]
@@ -258,6 +260,8 @@ class Follower:
             named = (beat.epoch, beat.generation)
             self._wanted[partition] = max(named, self._wanted.get(partition, named))
             self.latest_beat = max(self.latest_beat, beat.at.timestamp())
+            if beat.about and (self.told is None or _number(beat) >= _number(self.told)):
+                self.told = beat
 
     def probe(self, asked_at: float, ends: dict[int, int]) -> None:
         """End offsets of the restrictions topic's partitions, asked at this time of `freshness.clock`."""
@@ -296,6 +300,10 @@ class Follower:
     def version(self, key: str) -> Version | None:
         row = self.image.find(key)
         return None if row is None else self.image.version(row)
+
+
+def _number(beat: Beat) -> BeatNumber:
+    return BeatNumber(beat.epoch, beat.term, beat.n)
 
 
 def _twice(hashes: Many) -> Many:

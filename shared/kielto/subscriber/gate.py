@@ -4,15 +4,16 @@ given.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from kielto.events.digests import InvalidContactPoint, digest_of, point_of
+from kielto.events.control import AboutParty, Beat
+from kielto.events.digests import InvalidContactPoint, check_of, digest_of, point_of
 from kielto.events.topics import PARTITIONS
-from kielto.events.words import KIND_OF, PointKind, Purpose
+from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.subscriber import batch
 from kielto.subscriber.columns import Many
 from kielto.subscriber.content import Terms, hash64, ident
@@ -22,6 +23,10 @@ from kielto.subscriber.freshness import clock
 from kielto.subscriber.permits import Asked, Held, ended, permits
 from kielto.subscriber.questions import Answer, Question, Reason
 
+_WORDS = {
+    name: dict.fromkeys(words) for name, words in (("purpose", Purpose), ("channel", Channel), ("mode", Mode))
+}
+_TEXTS = ("customer", "number", "address", "partner", "product_group")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,6 +49,18 @@ class Party(NamedTuple):
 
     def hashes_of(self, canonical: bytes) -> frozenset[int]:
         return frozenset(hash64(point_of(key, canonical)) for key in self.point_keys.values())
+
+    def wrong_keys(self, about: AboutParty) -> str | None:
+        """What is wrong with the point keys, by what the group says of its own; None: they are the same."""
+        for generation, check in sorted(about.point_keys.items()):
+            if generation not in self.point_keys:
+                return f"point_keys: generation {generation} is missing; take the group's keys file for the party anew"
+            if check_of(self.point_keys[generation]) != check:
+                return (
+                    f"point_keys: generation {generation} is not the group's key of the party; it is another party's, "
+                    "another installation's, or cut; take the group's keys file for the party"
+                )
+        return None
 
 
 class _Found(NamedTuple):
@@ -70,6 +87,7 @@ class Gate:
     ) -> None:
         self._party, self._follower, self._denials = party, follower, denials
         self._now, self._today = now, today
+        self._checked: tuple[Beat, str | None] | None = None
 
     def shut(self) -> Reason | None:
         """Why the gate is not open for everyone, or None."""
@@ -78,13 +96,22 @@ class Gate:
     def partitions(self) -> list[tuple[Reason | None, float]]:
         """Of each partition: why its gate is shut, or None; and the age of its view in seconds."""
         now = self._now()
-        shut = [self._follower.gate(partition, now) for partition in range(PARTITIONS)]
         return [
-            (Reason(reason) if reason else None, self._follower.age(partition, now))
-            for partition, reason in enumerate(shut)
+            (self._shut([partition]), self._follower.age(partition, now)) for partition in range(PARTITIONS)
         ]
 
-    def _shut(self, partitions: "range | set[int]") -> Reason | None:
+    def wrong_keys(self) -> str | None:
+        """Why the point keys are not the group's, by its beats; None: they are, or no beat has said so yet."""
+        told = self._follower.told
+        if told is None or told.about is None:
+            return None
+        if self._checked is None or self._checked[0] is not told:
+            self._checked = told, self._party.wrong_keys(told.about)
+        return self._checked[1]
+
+    def _shut(self, partitions: Iterable[int]) -> Reason | None:
+        if self.wrong_keys():
+            return Reason.WRONG_KEYS
         now = self._now()
         for partition in partitions:
             if reason := self._follower.gate(partition, now):
@@ -120,11 +147,10 @@ class Gate:
         terms = self._terms(question)
         if isinstance(terms, Answer):
             raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
-        image, now = self._follower.image, self._now()
-        shut = [self._follower.gate(partition, now) for partition in range(PARTITIONS)]
+        image = self._follower.image
         ended = [row for row in list(image.until) if self._has_ended(row)]
         of_shape = batch.permits(image.shapes, Asked(question.channel, terms, question.product_group))
-        reasons = [None if reason is None else Reason(reason) for reason in shut]
+        reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
         codes = batch.codes(self._follower, reasons, of_shape, np.array(ended, np.int64), customers)
         if len(self._denials):
             self._deny_here(question, customers, codes)
@@ -140,12 +166,29 @@ class Gate:
 
     def _terms(self, question: Question) -> Terms | Answer:
         partner, mode = question.partner, question.mode
+        if wrong := self._misspelt(question):
+            return _bad(wrong)
         if question.purpose == Purpose.PARTNER_MARKETING:
             if partner is None and self._party.name.startswith("partner."):
                 partner = self._party.ident
             if partner is None or mode is None:
                 return _bad("partner, mode: partners' marketing needs both")
         return str(question.purpose), partner, None if mode is None else str(mode)
+
+    def _misspelt(self, question: Question) -> str | None:
+        """A word that is none of the contract's would read as denied, and nobody would notice."""
+        for field, words in _WORDS.items():
+            given = getattr(question, field)
+            if given is not None and given not in words:
+                return f"{field}: is one of {', '.join(words)}"
+        for field in _TEXTS:
+            if not isinstance(getattr(question, field), str | None):
+                return f"{field}: is text"
+        told = self._follower.told
+        about = None if told is None else told.about
+        if question.partner is not None and about is not None and question.partner not in about.partners:
+            return f"partner: is one of {', '.join(about.partners) or 'none, since the party has no partner'}"
+        return None
 
     def _look_up(self, question: Question) -> _Found | None:
         """Raises InvalidContactPoint."""

@@ -28,6 +28,7 @@ LAYOUT = 1
 PORTION = 5000
 RETRY_SECONDS = 0.5
 # InternalClientError: a statement on a connection that has just been cut, which asyncpg has not noticed yet.
+_DSN = "dsn: is postgresql://user:password@host:port/database, and its parameters are PostgreSQL's"
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 _SETTINGS = {
     "application_name": "kielto-subscriber",
@@ -52,6 +53,8 @@ class PostgresStore:
     def __init__(self, dsn: str, *, schema: str = "kielto_subscriber") -> None:
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
             raise StoreError("schema: is a plain lower-case identifier")
+        if not dsn.strip():
+            raise StoreError(_DSN)
         self._dsn, self._schema = dsn, schema
         self._connection: Any = None
         self._mark = Mark(UUID(int=0), 0)
@@ -59,7 +62,12 @@ class PostgresStore:
 
     async def open(self, party: str, /) -> tuple[Mark, State]:
         await self._connect()
-        await self._connection.execute(_LAYOUT.format(schema=self._schema))
+        try:
+            await self._connection.execute(_LAYOUT.format(schema=self._schema))
+        except asyncpg.InsufficientPrivilegeError:
+            raise StoreError(
+                f"{self._schema}: PostgreSQL refuses it: grant the user CREATE on the database, or give it the schema"
+            ) from None
         await self._connection.execute(self._sql(_CREATE), LAYOUT, party, uuid4(), stored.state_text(State()))
         row = await self._connection.fetchrow(self._sql("SELECT * FROM {schema}.store"))
         if row["layout"] != LAYOUT:
@@ -149,7 +157,11 @@ class PostgresStore:
                     return
                 why = "another instance holds the store"
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-                raise StoreError(f"the store refuses us: {type(error).__name__}") from None
+                raise StoreError(
+                    f"dsn: PostgreSQL refuses the user, password or database: {type(error).__name__}"
+                ) from None
+            except ValueError:  # asyncpg's own for a DSN is both this and an InterfaceError
+                raise StoreError(_DSN) from None
             except _AWAY as error:
                 why = f"the store is away ({type(error).__name__})"
             telling.warn("%s; waiting", why)

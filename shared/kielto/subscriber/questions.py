@@ -7,12 +7,14 @@ from kielto.events.words import Channel, Mode, Purpose
 
 
 class Reason(StrEnum):
-    """Why an answer is what it is. The first four mean that the gate is shut: ask again later."""
+    """Why an answer is what it is. The first five mean that the gate is shut: ask again later."""
 
     STARTING = "starting"
     STALE = "stale"
     SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
     PARTITION_SHUT = "partition-shut"
+    WRONG_KEYS = "wrong-keys"
+    """The point keys are not those that the group hashes with, so nobody would be found by address or number."""
     UNKNOWN = "unknown"
     DENIED = "denied"
     BAD_QUESTION = "bad-question"

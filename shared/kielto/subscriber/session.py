@@ -43,6 +43,8 @@ class Session:
     def __init__(self, store: Store, follower: Follower, decoder: Decoder, mark: Mark) -> None:
         self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)
+        self.news = 0
+        """Commits of something besides beats: while they go on, it is getting somewhere."""
         self.on_commit: Callable[[Delta], None] = lambda _: None
         self._store = store
         self._lock = asyncio.Lock()
@@ -90,6 +92,7 @@ class Session:
         mark = await self._store.commit(self.follower, delta)
         self.follower.settle(delta)
         self.committed = Committed.of(mark, self.follower.state)
+        self.news += delta.news
         self.on_commit(delta)
 
 

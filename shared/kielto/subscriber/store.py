@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.state import Delta, State
 
@@ -14,7 +15,7 @@ class StoreLost(Exception):
     """
 
 
-class StoreError(Exception):
+class StoreError(KieltoError):
     """The store cannot be used as it is configured."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.digests import Digests
 from kielto.subscriber.follow import Following
+from kielto.subscriber.freshness import clock
 from kielto.subscriber.gate import Gate, Party
 from kielto.subscriber.questions import Answer, Question, Reason
 from kielto.subscriber.session import Session
@@ -26,6 +28,8 @@ from kielto.subscriber.spool import Spool
 from kielto.subscriber.state import Delta
 from kielto.subscriber.store import Mark, Store, StoreError, StoreLost
 from kielto.subscriber.submit import Submitting
+from kielto.subscriber.telling import Telling
+from kielto.subscriber.trouble import FORBIDDEN, MISSING, NotReadyError, Troubles
 
 if TYPE_CHECKING:
     from kielto.subscriber.clear import Clearance, Cleared
@@ -33,6 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 READY_POLL_SECONDS = 0.02
+MISSING_SECONDS = 10.0
+"""A party whose topics are still missing after so long is taken to be none of the group's."""
+PROGRESS_SECONDS = 5.0
+_IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PARTY = re.compile(rf"(company|partner)\.{_IDENT.pattern}")
+_BROKERS = re.compile(r"[^\s,]+:[0-9]{1,5}(,[^\s,]+:[0-9]{1,5})*")
 
 
 class Subscriber:
@@ -67,7 +77,8 @@ class Subscriber:
         clearance: "Clearance | None" = None,
         flush_seconds: float = 10.0,
     ) -> None:
-        self._security = security
+        _check(subscriber, party, bootstrap, point_keys)
+        self._security, self._troubles = security, Troubles()
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
         self._whose = Party(party, dict(point_keys), country)
@@ -172,12 +183,45 @@ class Subscriber:
         """Customers in the store, allowed or not."""
         return 0 if self._session is None else len(self._session.follower.image)
 
-    async def ready(self) -> None:
-        """Returns when the gate is open for everyone. Raises StoreError when the store refuses us for good."""
-        while self.shut() is not None:
-            if self._refused is not None:
-                raise self._refused
+    async def ready(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - it says why it ran out
+        """Returns when the gate is open for everyone.
+
+        Raises NotReadyError, which names the cause: at once for what cannot get better as things are set up (foreign
+        point keys, a subscriber that is not in the group), soon where the party's topics are missing, and else when
+        nothing new was taken in for `timeout` seconds; None waits for ever. Raises StoreError when the store refuses
+        us. The following goes on in the background all the same.
+        """
+        news, since, telling = -1, clock(), Telling(log)
+        while (reason := self._wanting()) is not None:
+            if self._session is not None and self._session.news != news:
+                news, since = self._session.news, clock()
+            cause, waited = self._troubles.text(), clock() - since
+            if timeout is not None and waited > (
+                min(timeout, MISSING_SECONDS) if cause == MISSING else timeout
+            ):
+                raise NotReadyError(
+                    f"{cause or f'the gate is shut: {reason}'} (nothing new for {waited:.0f} s)"
+                )
+            if waited > PROGRESS_SECONDS:
+                telling.warn("not ready, %d customers read: %s", self.count(), cause or reason)
             await asyncio.sleep(READY_POLL_SECONDS)
+
+    def _wanting(self) -> Reason | None:
+        """Why the gate is shut. Raises what will not get better by waiting."""
+        if self._refused is not None:
+            raise self._refused
+        if self._gate is not None and (wrong := self._gate.wrong_keys()):
+            raise NotReadyError(wrong)
+        told = None if self._session is None else self._session.follower.told
+        if told is not None and told.about is not None and self.subscriber not in told.about.subscribers:
+            known = ", ".join(told.about.subscribers) or "none"
+            raise NotReadyError(
+                f"subscriber: is not in group.yaml for {self.party} ({known}): what it acknowledges is refused. Use "
+                "the id that stands there, or have it added"
+            )
+        if (reason := self.shut()) is None and self._troubles.text() == FORBIDDEN:
+            raise NotReadyError(FORBIDDEN)  # it reads, and cannot acknowledge
+        return reason
 
     # -- telling
 
@@ -259,7 +303,13 @@ class Subscriber:
 
     async def _one_session(self) -> None:
         session = await Session.load(self._store, self.party, self._stale_seconds, self._spool)
-        following = Following(self._bootstrap, permissions_of(self.party), session, security=self._security)
+        following = Following(
+            self._bootstrap,
+            permissions_of(self.party),
+            session,
+            security=self._security,
+            troubles=self._troubles,
+        )
         assert self._instance is not None
         sender = Sender(self.party, self.subscriber, self._instance, acks(self.party), following.topics)
         acknowledger = Acknowledger(
@@ -271,6 +321,7 @@ class Subscriber:
             lambda: self.shut() is None,
             self._stale_seconds,
             security=self._security,
+            troubles=self._troubles,
         )
         digests = Digests(
             self._bootstrap, sender, self._store, session, following.verify, security=self._security
@@ -311,6 +362,22 @@ class Subscriber:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _check(subscriber: str, party: str, bootstrap: str, point_keys: Mapping[int, bytes]) -> None:
+    """Raises ValueError naming the setting and the rule."""
+    rules = (
+        (_IDENT.fullmatch(subscriber), "subscriber: is the id of a subscriber system in group.yaml"),
+        (_PARTY.fullmatch(party), "party: is company.<id> or partner.<id>"),
+        (_BROKERS.fullmatch(bootstrap), "bootstrap: is host:port, several of them separated by commas"),
+        (point_keys, "point_keys: has one key at least"),
+        (
+            all(len(key) == 32 for key in point_keys.values()),
+            "point_keys: each key has 32 bytes (64 digits in hex)",
+        ),
+    )
+    if broken := next((rule for holds, rule in rules if not holds), None):
+        raise ValueError(broken)
 
 
 def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -33,11 +33,12 @@ def store_dsn(database: Callable[[str], str]) -> str:
 
 
 def follow(play: Play, tmp_path: Path, of: Any) -> Subscriber:
+    keys = json.loads((play.services.keys_folder / "company.kauppa.keys.json").read_text())["point_keys"]
     return Subscriber(
         subscriber="kauppa-crm",
         party="company.kauppa",
         bootstrap=play.services.stack.kafka.bootstrap,
-        point_keys={1: b"k" * 32},
+        point_keys={int(generation): bytes.fromhex(key) for generation, key in keys.items()},
         store=of,
         spool=tmp_path / "spool.sqlite",
     )

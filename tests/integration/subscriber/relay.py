@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kielto import kafka
 from kielto.events.base import Event
-from kielto.events.control import BEAT, SNAPSHOT, Beat, SnapshotComplete, Taken
+from kielto.events.control import BEAT, SNAPSHOT, AboutParty, Beat, SnapshotComplete, Taken
 from kielto.events.envelope import Read, encode, read
 from kielto.events.messages import Acknowledgement, Decision
 from kielto.events.records import Permissions
@@ -24,13 +24,16 @@ def new_party() -> str:
 
 
 class Relay:
-    """Beats go out every `beat_seconds` while `beating` is set; `taken` is what they say of the decisions topic."""
+    """Beats go out every `beat_seconds` while `beating` is set; `taken` is what they say of the decisions topic,
+    `about` what of the party.
+    """
 
     def __init__(self, bootstrap: str, party: str, beat_seconds: float = 0.25) -> None:
         self.bootstrap, self.party, self.beat_seconds = bootstrap, party, beat_seconds
         self.family = permissions_of(party)
         self.epoch, self.term, self.n, self.generation = 1, 1, 0, 0
         self.taken: tuple[Taken, ...] = ()
+        self.about: AboutParty | None = None
         self.beating = asyncio.Event()
         self.producer: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -119,7 +122,7 @@ class Relay:
             self.n += 1
             event = Beat(
                 epoch=self.epoch, term=self.term, n=self.n, generation=self.generation, taken=self.taken,
-                at=datetime.now(UTC),
+                about=self.about, at=datetime.now(UTC),
             )  # fmt: skip
             try:
                 await self.control(Lane.EXPRESS, BEAT, [event] * PARTITIONS)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from kielto.events.base import VersionText
-from kielto.events.digests import InvalidContactPoint, digest, digest_of, normalise, point_of
+from kielto.events.digests import InvalidContactPoint, check_of, digest, digest_of, normalise, point_of
 from kielto.events.emails import written
 from kielto.events.versions import Version
 from kielto.events.words import PointKind
@@ -84,6 +84,11 @@ def test_digests(case: dict[str, str]) -> None:
 def test_points(case: dict[str, str]) -> None:
     key, canonical = bytes.fromhex(case["point_key"]), bytes.fromhex(case["digest"])
     assert point_of(key, canonical) == case["point"] == hmac_by_hand(key, canonical)
+
+
+@pytest.mark.parametrize("case", vectors("digests")["checks"], ids=str)
+def test_check_values_of_point_keys(case: dict[str, str]) -> None:
+    assert check_of(bytes.fromhex(case["point_key"])) == case["check"]
 
 
 @pytest.mark.parametrize("case", vectors("digests")["pairwise"], ids=str)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.base import Event
-from kielto.events.control import BEAT, SNAPSHOT, Beat, SnapshotComplete, Taken, Void
+from kielto.events.control import BEAT, SNAPSHOT, AboutParty, Beat, SnapshotComplete, Taken, Void
 from kielto.events.envelope import Encoded, encode
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import Lane
@@ -39,9 +39,15 @@ def erased(name: str, version: str) -> Permissions:
 
 
 def beat(
-    n: int, *, epoch: int = 1, term: int = 1, generation: int = 1, taken: tuple[Taken, ...] = ()
+    n: int,
+    *,
+    epoch: int = 1,
+    term: int = 1,
+    generation: int = 1,
+    taken: tuple[Taken, ...] = (),
+    about: AboutParty | None = None,
 ) -> Beat:
-    return Beat(epoch=epoch, term=term, n=n, generation=generation, taken=taken, at=NOW)
+    return Beat(epoch=epoch, term=term, n=n, generation=generation, taken=taken, about=about, at=NOW)
 
 
 def snapshot(

@@ -161,7 +161,7 @@ async def test_a_subscriber_clears_through_its_own_gate(sender: Sender) -> None:
     known: dict[str, Any] = {
         "subscriber": "crm",
         "party": "company.kauppa",
-        "bootstrap": "-",
+        "bootstrap": "kafka:9092",
         "point_keys": {1: b"1" * 32},
     }
     kielto = Subscriber(**known, store=MemoryStore(), clearance=sender.clearance)

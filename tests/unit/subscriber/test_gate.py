@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from kielto.events.control import Taken
-from kielto.events.digests import digest_of, point_of
+from kielto.events.control import AboutParty, Taken
+from kielto.events.digests import check_of, digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
@@ -35,6 +35,11 @@ def hashed(kind: PointKind, value: str, generation: int = 1) -> str:
 MAIL, OTHER_MAIL = (hashed(PointKind.EMAIL, f"{x}@example.com") for x in ("aino", "aino.work"))
 TEL = hashed(PointKind.PHONE, "+358 40 1234567")
 HOME = "7" * 64
+ABOUT = AboutParty(
+    point_keys={generation: check_of(key) for generation, key in KEYS.items()},
+    subscribers=("crm",),
+    partners=("matkat", "sahko"),
+)
 
 
 def aino(**changes: Any) -> Permissions:
@@ -102,7 +107,8 @@ def test_the_address_counts_under_every_generation_of_the_point_key(world: World
         ("email", {"customer": hexes("aino"), "address": "aino.work@example.com"}, Reason.DENIED),
         ("phone", {"address": "040 1234567"}, Reason.DENIED),
         ("automated_call", {"customer": hexes("aino")}, Reason.DENIED),
-        ("smoke", {"customer": hexes("aino")}, Reason.DENIED),
+        ("smoke", {"customer": hexes("aino")}, Reason.BAD_QUESTION),
+        ("Email", {"customer": hexes("aino")}, Reason.BAD_QUESTION),
         ("email", {"address": "no address"}, Reason.BAD_QUESTION),
         ("sms", {"address": "12"}, Reason.BAD_QUESTION),
         ("phone", {"address": "040 1234567 Eva"}, Reason.BAD_QUESTION),
@@ -518,3 +524,44 @@ def test_without_an_address_every_point_of_the_channel_has_to_permit(world: Worl
     assert world.may(customer=hexes("aino"), address="aino.work@example.com").reason is Reason.DENIED
     batched = world.gate.may_customers(Question("own_marketing", "email"), bytes.fromhex(hexes("aino")))
     assert CODES[batched[0]] is Reason.DENIED
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("purpose", "own-marketing"),
+        ("purpose", ""),
+        ("channel", "e-mail"),
+        ("mode", "we-send"),
+        ("partner", "matka"),
+        ("partner", "Matkat"),
+        ("number", 123),
+        ("address", b"aino@example.com"),
+    ],
+)
+def test_a_misspelt_word_is_a_bad_question(world: World, field: str, value: Any) -> None:
+    """It would read as denied, and the campaign would seem to reach nobody."""
+    world.script.express(beat(9, about=ABOUT))
+    question = Question("partner_marketing", "email", hexes("aino"), partner="matkat", mode="we_send")
+    assert world.gate.may(question)
+    answer = world.gate.may(replace(question, **{field: value}))
+    assert answer.reason is Reason.BAD_QUESTION
+    assert answer.detail.startswith(f"{field}: ")
+    assert str(value) not in answer.detail.split() or not value
+
+
+def test_foreign_point_keys_shut_the_gate(world: World) -> None:
+    """Whoever banned an address would not be found by it."""
+    assert world.may(address="aino@example.com")
+    for about in (
+        ABOUT.model_copy(update={"point_keys": {1: check_of(KEYS[2]), 2: check_of(KEYS[2])}}),
+        ABOUT.model_copy(update={"point_keys": {2: check_of(KEYS[2]), 3: "0" * 16}}),
+    ):
+        world.script.express(beat(9 + len(about.point_keys), term=2 + (3 in about.point_keys), about=about))
+        for who in ({"address": "aino@example.com"}, {"customer": hexes("aino")}):
+            assert world.may(**who).reason is Reason.WRONG_KEYS
+        assert world.gate.shut() is Reason.WRONG_KEYS
+    world.script.express(
+        beat(9, term=4, about=ABOUT.model_copy(update={"point_keys": {2: check_of(KEYS[2])}}))
+    )
+    assert world.may(address="aino@example.com")  # a generation that the group has no more does no harm

@@ -10,7 +10,11 @@ from tests.unit.subscriber.test_gate import World
 
 def test_answers_by_reason_and_the_gate_of_each_partition() -> None:
     kielto = Subscriber(
-        subscriber="crm", party="company.kauppa", bootstrap="-", point_keys={}, store=MemoryStore()
+        subscriber="crm",
+        party="company.kauppa",
+        bootstrap="kafka:9092",
+        point_keys={1: bytes(32)},
+        store=MemoryStore(),
     )
     registry = CollectorRegistry()
     registry.register(GateCollector(kielto))

@@ -8,6 +8,7 @@ import pytest
 
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.gate import Party
 from kielto.subscriber.spool import Spool
@@ -55,3 +56,38 @@ async def test_a_no_under_the_id_of_a_yes(tmp_path: Path) -> None:
         await desk.says(said())
     assert len(desk.denials) == 0
     assert [s.decision for s in desk.spool.all()] == [yes]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"act": "stop"}, "act: is one of 'ban', 'opt_out'"),
+        ({"reach": "everywhere"}, "reach: is one of 'group', 'company'"),
+        ({"purposes": ("own-marketing",)}, "purposes: is one of 'own_marketing'"),
+        ({"channels": ("fax",)}, "channels: is one of 'email'"),
+        ({"by": "robot"}, "by: is one of 'person'"),
+        ({"partner": "Matkat Oy"}, "partner: has the form of an id"),
+        ({"said_at": "yesterday"}, "said_at: is a time with a time zone"),
+        ({"said_at": NOW.replace(tzinfo=None)}, "said_at: is a time with a time zone"),
+        ({"evidence": "x" * 3000}, "evidence: has at most 2000 characters"),
+        ({"id": "7"}, "id: is a UUID"),
+        ({"route": 7}, "route: is text"),
+    ],
+)
+def test_a_field_that_breaks_a_rule_is_named_in_plain_words(given: dict[str, Any], words: str) -> None:
+    right = {"id": UUID(int=7), "act": "ban", "said_at": NOW}
+    with pytest.raises(ValueError, match="^" + words) as error:
+        decide(Party("company.kauppa", KEYS), right | given, hexes("a"), None, None, None)
+    assert "_error" not in str(error.value)
+
+
+def test_a_customers_id_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"^customer: is 64 hexadecimal digits"):
+        decide(
+            Party("company.kauppa", KEYS),
+            {"id": UUID(int=7), "act": "ban", "said_at": NOW},
+            "x",
+            None,
+            None,
+            None,
+        )

@@ -1,0 +1,53 @@
+"""What keeps a subscriber from being ready, in words for whoever set it up."""
+
+from kielto import kafka
+from kielto.errors import KieltoError
+
+BROKER = (
+    "bootstrap: no broker answers there: is the address right and reachable from here, is Kafka up, and do the TLS and "
+    "SASL settings of `security` suit the listener?"
+)
+MISSING = (
+    "party: its topics are missing, or this Kafka user may not see them: is the party in group.yaml as "
+    "`company.<id>` or `partner.<id>`, has the group's set-up run since, and may the user describe and read the "
+    "topics `<party>.*`?"
+)
+FORBIDDEN = (
+    "security: Kafka refuses this user: it needs to describe and read `<party>.restrictions.v1` and "
+    "`<party>.permissions.v1`, and to describe and write `<party>.acks.v1` and `<party>.decisions.v1`"
+)
+LOGIN = "security: Kafka refuses the user name, password or certificate"
+
+
+class NotReadyError(KieltoError):
+    """The gate did not open in time, or never will as things are set up. The message names the cause."""
+
+
+class Troubles:
+    """The last trouble of each loop, until it works again."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def note(self, loop: str, text: str) -> None:
+        self._texts[loop] = text
+
+    def failed(self, loop: str, error: BaseException) -> None:
+        """One of Kafka's faults."""
+        self.note(loop, _cause(error))
+
+    def works(self, loop: str) -> None:
+        self._texts.pop(loop, None)
+
+    def text(self) -> str | None:
+        return next(iter(self._texts.values()), None)
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, kafka.FORBIDDEN):
+        return FORBIDDEN
+    if isinstance(error, kafka.LOGIN):
+        return LOGIN
+    if isinstance(error, kafka.DOWN):
+        return BROKER
+    return f"Kafka: {type(error).__name__}"
