@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
 
+from kielto.events.base import Event
 from kielto.events.envelope import Read
 from kielto.events.messages import (
     Acknowledgement,
@@ -25,7 +26,7 @@ from kielto.validation import FieldRule
 from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
-from services.consents.store import deliveries
+from services.consents.store import customers, deliveries
 from services.consents.store.customers import Disclosure
 from services.consents.use_cases import reconcile
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
@@ -38,7 +39,12 @@ from services.consents.use_cases.context import (
     point_subject,
 )
 from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide, storable
-from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
+from services.consents.use_cases.take_in import (
+    compute_customer_anew,
+    deny_customer,
+    take_in_customers,
+    take_in_disclosures,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -47,14 +53,23 @@ NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
 
 
 def subscriptions(context: Context) -> list[Subscription]:
-    customers = Customers(context)
+    facts = Customers(context)
     return [
-        Subscription(CUSTOMERS.topic(Lane.EXPRESS), customers),
-        Subscription(CUSTOMERS.topic(Lane.BULK), customers, batch=True),
+        Subscription(CUSTOMERS.topic(Lane.EXPRESS), facts),
+        Subscription(CUSTOMERS.topic(Lane.BULK), facts, batch=True),
         Subscription(MARKETING_EVENTS, MarketingEvents(context), batch=True),
-        *(Subscription(decisions(party), Decisions(context, party)) for party in context.group.parties),
+        *(_decisions(context, party) for party in context.group.parties),
         *(Subscription(acks(party), Acknowledgements(context, party)) for party in context.group.parties),
     ]
+
+
+def _decisions(context: Context, party: str) -> Subscription:
+    handler, holding = Decisions(context, party), Unreadable(context, party)
+    return Subscription(decisions(party), handler, holding=holding, urgent=_is_no)
+
+
+def _is_no(event: Event) -> bool:
+    return isinstance(event, Decision) and event.act.restricts is True
 
 
 class Customers:
@@ -126,6 +141,23 @@ class Acknowledgements(Stateless):
             raise Permanent("subscriber: is a subscriber of the party") from None
         except reconcile.OutsideRange:
             raise Permanent("rows: lie in the bucket, above after and not above upto") from None
+
+
+class Unreadable:
+    """A message on a party's decisions topic that cannot be read may be a *no* of whom its key names: nothing is
+    allowed about them, in the whole group, until it is replayed or discarded. Of anybody, if the key names nobody: then
+    nothing is cleared for the party (`store.clearances.held`).
+    """
+
+    def __init__(self, context: Context, party: str) -> None:
+        self._context, self._party = context, party
+
+    async def customer(self, conn: Conn, key: str | None) -> UUID | None:
+        ident = self._context.keys.from_pairwise(self._party, key) if key else None
+        return ident if ident is not None and await customers.is_known(conn, ident) else None
+
+    async def compute_anew(self, conn: Conn, customer: UUID) -> None:
+        await compute_customer_anew(conn, self._context, customer)
 
 
 class Decisions(Stateless):

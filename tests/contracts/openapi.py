@@ -17,6 +17,7 @@ from kielto.service.freshness import InputFreshness
 from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
 from kielto.service.postgres import Pool
+from kielto.service.running import routers_of
 from kielto.service.settings import ServiceSettings
 
 SERVICES = ("customers", "consents", "marketing")
@@ -44,7 +45,7 @@ def describe(name: str) -> dict[str, Any]:
     platform, service = build(name)
     app = create_app(
         name,
-        service.routers,
+        routers_of(name, platform, service),
         pool=platform.pool,
         verifier=platform.verifier,
         health=Health(),

@@ -28,7 +28,7 @@ from kielto.service.problems import FieldError, Problem
 from kielto.service.strict_route import StrictRoute
 from kielto.subscriber.questions import Question, Reason
 from services.consents.api.callers import invalid
-from services.consents.store.clearances import Asked, NotPrimary
+from services.consents.store.clearances import Asked, Held, NotPrimary
 from services.consents.use_cases.clear import CLEAR_SECONDS, Overdue, Wanted, clear, refuse_overdue
 from services.consents.use_cases.cleared import Shown, cleared
 from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
@@ -312,6 +312,13 @@ def _answered() -> Iterator[None]:
     except Overdue:
         raise Problem(
             409, "subscriber-overdue", "A subscriber of the company has not applied decisions in time."
+        ) from None
+    except Held:
+        raise Problem(
+            409,
+            "unreadable-decision",
+            "A message on the decisions topic of the company, or of the partner, cannot be read and may be a ban of"
+            " anybody. Nothing is cleared until it is replayed or discarded (GET /consents/quarantine).",
         ) from None
     except NotPrimary:
         raise Problem(

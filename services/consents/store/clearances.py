@@ -36,6 +36,10 @@ class NotPrimary(Exception):
     """This server follows another one: what it knows may be old."""
 
 
+class Held(Exception):
+    """A message of the party, which may be about anybody, is in quarantine: nothing is cleared until it is not."""
+
+
 class Holder(NamedTuple):
     """The record of a customer of the company, as it is now."""
 
@@ -103,6 +107,10 @@ LEFT JOIN LATERAL (
     SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
 ) AS r ON true"""
 
+_HELD = """
+SELECT EXISTS (
+    SELECT FROM quarantine WHERE topic = ANY ($1::text[]) AND state = 'open' AND holds AND customer IS NULL)"""
+
 _SAID = """
 SELECT d.*, d.ref AS asked, false AS suppressed FROM decisions d WHERE d.ref = ANY ($1::text[])
 UNION ALL
@@ -135,6 +143,12 @@ WITH RECURSIVE seed (id) AS (
 ), {PERSON}
 SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
 WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""  # noqa: S608 - constants of ours
+
+
+async def must_not_be_held(conn: Conn, topics: Sequence[str]) -> None:
+    """Raises Held when a message on one of these topics may be a *no* of anybody."""
+    if await conn.fetchval(_HELD, topics):
+        raise Held
 
 
 async def lock(conn: Conn, refs: Sequence[str]) -> set[str]:

@@ -93,6 +93,8 @@ ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, n = excluded.n, unreadabl
 WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
 RETURNING id"""
 
+_IS_KNOWN = "SELECT EXISTS (SELECT FROM customers WHERE id = $1)"
+
 _DISCLOSE = """
 WITH new AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
@@ -163,6 +165,11 @@ async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
 async def deny(conn: Conn, customer: UUID, version: Version) -> bool:
     """Note that the record of this version cannot be read. False when that version, or a newer one, is held."""
     return await conn.fetchval(_DENY, customer, version.epoch, version.n) is not None
+
+
+async def is_known(conn: Conn, customer: UUID) -> bool:
+    """Whether a record of this customer was ever taken in."""
+    return bool(await conn.fetchval(_IS_KNOWN, customer))
 
 
 async def disclose(conn: Conn, disclosures: Sequence[Disclosure]) -> bool:

@@ -65,7 +65,9 @@ SELECT
     (SELECT json_object_agg(id, encode(content, 'hex')) FROM decisions WHERE id = ANY ($3)) AS repeated,
     array(SELECT id FROM hit) AS hit,
     array(SELECT id FROM person) AS person,
-    (SELECT json_agg(json_build_array(id, unreadable, body, alias_of))
+    (SELECT json_agg(json_build_array(id, unreadable OR EXISTS (
+            SELECT FROM quarantine q WHERE q.customer = customers.id AND q.state = 'open' AND q.holds
+        ), body, alias_of))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
     (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.suppressed)) FROM (
         SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, false AS suppressed

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from kielto.events import topics
 from kielto.events.words import PointKind
 from kielto.service.keys import Keys
 from kielto.service.postgres import Conn, Pool, transaction
@@ -66,7 +67,7 @@ class Cleared(NamedTuple):
 async def clear(
     pool: Pool, context: Context, asked: Asked, wanted: Sequence[Wanted], valid_seconds: float
 ) -> Cleared:
-    """In a transaction of its own. Raises NotPrimary, NotClaimed, or TimeoutError: those concerned keep changing."""
+    """In a transaction of its own. Raises NotPrimary, NotClaimed, Held; TimeoutError: those concerned keep changing."""
     for _ in range(_ATTEMPTS):
         try:
             async with transaction(pool) as conn:
@@ -97,6 +98,8 @@ async def _clear(
 ) -> Cleared:
     refs = list(dict.fromkeys(w.ref for w in wanted))
     locked = await clearances.lock(conn, refs)
+    parties = [f"company.{asked.company}", *([f"partner.{asked.partner}"] if asked.partner else [])]
+    await clearances.must_not_be_held(conn, [topics.decisions(party) for party in parties])
     found = await clearances.load(conn, asked.company, refs, locked)
     strangers = await _strangers(conn, context, asked, wanted, found)
     work = _Judge(context.keys, asked.company, wanted, found).results

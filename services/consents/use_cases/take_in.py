@@ -46,6 +46,11 @@ async def deny_customer(conn: Conn, context: Context, customer: UUID, version: V
         await compute_anew(conn, context, locked)
 
 
+async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
+    """Something besides their record changed what they may be told. Raises Moved."""
+    await compute_anew(conn, context, await locks.for_facts(conn, [customer]))
+
+
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
     """From the first disclosure on the partner has a record of the customer. Raises Moved."""
     locked = await locks.for_facts(

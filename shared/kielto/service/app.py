@@ -22,7 +22,7 @@ from kielto import group as groups
 from kielto import kafka
 from kielto.service import audit_report, commands, logs, migrations, parties, postgres
 from kielto.service.auth import Verifier
-from kielto.service.composition import Build, Platform, Service
+from kielto.service.composition import Build, Platform, Service, quarantine_of
 from kielto.service.consumers import UnsafeSubscriber
 from kielto.service.courtesy import Courtesy
 from kielto.service.freshness import InputFreshness
@@ -96,7 +96,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
         if arguments:
             audit = audit_report.commands(settings, pool, service.families)
             service = replace(service, commands={**service.commands, **audit})
-            return await commands.run(arguments, pool, platform.group, service)
+            return await commands.run(arguments, pool, quarantine_of(platform, service), service)
         assert front is not None
         return await Running(name, platform, service, stop, front).run()
     finally:

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from kielto.group import Group
-from kielto.service import epoch, postgres, quarantine, snapshots
+from kielto.service import epoch, postgres, snapshots
 from kielto.service.composition import Service
 from kielto.service.epoch import NotClaimed
 from kielto.service.inbox import Permanent
 from kielto.service.logs import where
 from kielto.service.postgres import Pool, transaction
+from kielto.service.quarantine import Absent, Quarantine
 
 USAGE = (
-    "usage: migrate | quarantine list | quarantine replay ID | quarantine discard ID"
+    "usage: migrate | quarantine list | quarantine replay ID [--why TEXT] | quarantine discard ID [--why TEXT]"
     " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
 )
 _LOOK_SECONDS = 1.0
 
 
-async def run(arguments: Sequence[str], pool: Pool, group: Group, service: Service) -> int:
+async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
     """The exit status: 0 done, 1 could not be done, 2 wrong usage. Of errors only the kind is printed: a text
     of the database's may quote what it was given.
     """
     try:
-        return await _run(arguments, pool, group, service)
+        return await _run(arguments, pool, quarantine, service)
     except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a screen
         print(f"not done: {_why(error)}")
         return 1
@@ -36,7 +36,7 @@ def _why(error: Exception) -> str:
     kind = type(error).__name__
     if isinstance(error, Permanent):
         return error.reason
-    if isinstance(error, quarantine.Absent):
+    if isinstance(error, Absent):
         return str(error)
     if isinstance(error, NotClaimed):
         return "no epoch is open: let the service run with Kafka until one is (`epoch` shows it)"
@@ -47,32 +47,42 @@ def _why(error: Exception) -> str:
     return f"{kind} at {where(error)}; nothing was changed: try again, and if it stays, mend the cause first"
 
 
-async def _run(arguments: Sequence[str], pool: Pool, group: Group, service: Service) -> int:
+async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
     match arguments:
         case ["quarantine", "list"]:
-            for kept in await quarantine.listed(pool):
-                place = f"{kept.topic}/{kept.partition}@{kept.offset}"
-                print(f"{kept.id}\t{kept.at:%Y-%m-%dT%H:%M:%SZ}\t{place}\t{kept.reason}")
-            return 0
-        case ["quarantine", "replay", ident] if ident.isdigit():
-            topics = {topic.name: topic for topic in group.topics()}
-            await quarantine.replay(pool, int(ident), topics, service.subscriptions)
+            return await _list(quarantine)
+        case ["quarantine", "replay", ident, *why] if ident.isdigit() and _is_option("--why", why):
+            await quarantine.replay(int(ident), by="command", note=why[1] if why else None)
             print("replayed")
             return 0
-        case ["quarantine", "discard", ident] if ident.isdigit():
-            found = await quarantine.discard(pool, int(ident))
-            print("discarded" if found else "not found")
-            return 0 if found else 1
+        case ["quarantine", "discard", ident, *why] if ident.isdigit() and _is_option("--why", why):
+            await quarantine.discard(int(ident), by="command", note=why[1] if why else None)
+            print("discarded")
+            return 0
         case ["snapshot", which, *rest] if rest in ([], ["--wait"]):
             return await _snapshot(pool, service, which, wait=bool(rest))
         case ["epoch"]:
             return await _show_epoch(pool)
-        case ["epoch", "begin", *rest] if not rest or (len(rest) == 2 and rest[0] == "--why"):
-            return await _begin_epoch(pool, rest[1] if rest else "by command")
+        case ["epoch", "begin", *why] if _is_option("--why", why):
+            return await _begin_epoch(pool, why[1] if why else "by command")
         case [name, *rest] if name in service.commands:
             return await service.commands[name](rest)
     print(" | ".join([USAGE, *service.commands]))
     return 2
+
+
+def _is_option(name: str, words: Sequence[str]) -> bool:
+    return not words or (len(words) == 2 and words[0] == name)
+
+
+async def _list(quarantine: Quarantine) -> int:
+    after = 0
+    while found := await quarantine.listed(after=after):
+        for kept in found:
+            place = f"{kept.topic}/{kept.partition}@{kept.offset}"
+            print(f"{kept.id}\t{kept.at:%Y-%m-%dT%H:%M:%SZ}\t{place}\t{kept.reason}")
+        after = found[-1].id
+    return 0
 
 
 async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> int:

@@ -16,6 +16,7 @@ from kielto.service.inbox import Subscription
 from kielto.service.keys import Keys
 from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
+from kielto.service.quarantine import Quarantine
 from kielto.service.settings import ServiceSettings
 
 
@@ -59,6 +60,11 @@ class Service:
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
     """By their first word, beside those of every service: given the other words, returns the exit status."""
+
+
+def quarantine_of(platform: Platform, service: Service) -> Quarantine:
+    topics = {topic.name: topic for topic in platform.group.topics()}
+    return Quarantine(platform.pool, platform.keys, topics, service.subscriptions)
 
 
 Build = Callable[[Platform], Service]

@@ -5,7 +5,7 @@ only shares out partitions. Nothing is ever committed to Kafka, so nothing can b
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,11 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from kielto import kafka
 from kielto.events.topics import Topic
 from kielto.service import intake, postgres, telemetry
+from kielto.service.ahead import Ahead
 from kielto.service.courtesy import NOBODY, Courtesy
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
+from kielto.service.keys import Evidence
 from kielto.service.postgres import Pool
 from kielto.service.reader import Reader, Transient, polled
 from kielto.service.watch import Restart, Watch, topic_ids
@@ -48,15 +50,19 @@ class Consumers:
         pool: Pool,
         topics: Mapping[str, Topic],
         subscriptions: Sequence[Subscription],
+        evidence: Evidence,
         *,
         security: kafka.Security = kafka.CLEAR,
         courtesy: Courtesy = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
+        intakes = {s.topic: Intake(pool, topics[s.topic], s, evidence) for s in subscriptions}
         self._readers = {
-            s.topic: Reader(pool, Intake(pool, topics[s.topic], s), courtesy, batch=s.batch)
-            for s in subscriptions
+            s.topic: Reader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
         }
+        self._ahead = Ahead(
+            bootstrap, {s.topic: intakes[s.topic] for s in subscriptions if s.urgent}, security=security
+        )
         self._broker = _broker(service, bootstrap, security, self._readers, subscriptions)
         check(self._broker)
         self._stopping = asyncio.Event()
@@ -99,9 +105,34 @@ class Consumers:
             for topic, reader in self._readers.items():
                 await reader.prepare(ids[topic], life)
             await self._broker.start()
-            await Watch(self._pool, client, self._readers, ids, life).run()
+            await first_to_end(
+                Watch(self._pool, client, self._readers, ids, life).run(), self._for_ever(self._ahead.run)
+            )
         finally:
             await kafka.close(client)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Beside the consumers: what fails there is begun again there, whatever it is."""
+        while True:
+            try:
+                await work()
+                await asyncio.Event().wait()
+            except Exception as error:  # noqa: BLE001 - the consumers themselves go on
+                log.warning("urgent messages are not looked for", error=type(error).__name__)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Raises what ended the first of them; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _broker(

@@ -2,11 +2,12 @@
 together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from kielto.events.base import Event
 from kielto.events.envelope import Read
 from kielto.events.versions import Version
 from kielto.service.postgres import Conn
@@ -59,6 +60,16 @@ class BatchHandler(Handler, Protocol):
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None: ...
 
 
+class Holding(Protocol):
+    """For topics without state: what a message that cannot be taken in, and may take a permission away, holds up."""
+
+    async def customer(self, conn: Conn, key: str | None) -> UUID | None:
+        """Whom a message of this key may be about; None: nobody can say."""
+
+    async def compute_anew(self, conn: Conn, customer: UUID) -> None:
+        """A message about this customer was put into quarantine, or has left it, in the same transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A topic that a service reads. One consumer each, group `kielto.<service>.<topic>`, positions in the
@@ -69,3 +80,8 @@ class Subscription:
     handler: Handler
     batch: bool = False
     """With True `handler` is a BatchHandler; for bulk topics (polling idles up to 50 ms)."""
+    holding: Holding | None = None
+    urgent: Callable[[Event], bool] | None = None
+    """Which messages are taken in at once, though a transaction is open before them or around them (`ahead.py`). Their
+    handler must do nothing when they come again.
+    """

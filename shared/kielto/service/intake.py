@@ -6,6 +6,7 @@ durably, before anything behind it, and denies its key; everything else that fai
 try again.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard, cast
@@ -19,6 +20,7 @@ from kielto.events.records import Record
 from kielto.events.topics import Topic
 from kielto.service import quarantine, telemetry
 from kielto.service.inbox import BatchHandler, Meta, Permanent, Subscription
+from kielto.service.keys import Evidence
 from kielto.service.postgres import Conn, Pool, transaction
 
 _CONTROL = (control.Beat, control.SnapshotComplete, control.Void)
@@ -54,8 +56,8 @@ class AnotherLife(Exception):
 
 
 class Intake:
-    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription) -> None:
-        self._pool, self._topic, self._subscription = pool, topic, subscription
+    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, evidence: Evidence) -> None:
+        self._pool, self._topic, self._subscription, self._evidence = pool, topic, subscription, evidence
         self._has_state = any(issubclass(carried, Record) for carried in topic.carries)
         self.topic = topic.name
         self.topic_id = UUID(int=0)
@@ -83,6 +85,18 @@ class Intake:
             except asyncpg.DataError:  # as a NUL in a text: no later attempt stores it
                 why = Permanent("value: cannot be stored by the database")
                 await self._refuse(record, meta, _refused(read, why))
+
+    async def take_ahead(self, record: Any) -> None:
+        """An urgent message of an open transaction, or behind one. The position is not moved: it comes again, and what
+        cannot be taken in is kept then. Raises whatever is transient.
+        """
+        read, urgent = self._read(record), self._subscription.urgent
+        if urgent is None or not isinstance(read, Read) or not urgent(read.event):
+            return
+        telemetry.begin(_traceparent(record))
+        with contextlib.suppress(Permanent, asyncpg.DataError):
+            async with transaction(self._pool) as conn:
+                await self._subscription.handler.handle(conn, read, self._meta(record))
 
     async def take_batch(self, records: Sequence[Any]) -> None:
         """Messages of one partition in one transaction. Raises whatever is transient."""
@@ -118,7 +132,8 @@ class Intake:
     ) -> None:
         """What cannot be read may be anything, so it holds."""
         keyless = self._has_state and why.key is None
-        await quarantine.put(conn, record, meta, why.reason, keyless=keyless, holds=holds)
+        kept = quarantine.Why(why.reason, keyless, holds)
+        await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
         telemetry.quarantined.labels(self._topic.name).inc()

@@ -6,18 +6,18 @@ Kafka is there and its topics are as the group says; a difference ends the proce
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service import epoch, idempotency, postgres, snapshots
+from kielto.service import epoch, idempotency, postgres, quarantine, quarantine_api, snapshots
 from kielto.service.auditor import Auditor
 from kielto.service.beats import BeatPlan
-from kielto.service.composition import Platform, Service
+from kielto.service.composition import Platform, Service, quarantine_of
 from kielto.service.consumers import Consumers
 from kielto.service.delivery import Stopped
 from kielto.service.epochs import Epochs
@@ -50,6 +50,7 @@ class Running:
             platform.by_key,
             self._topics,
             service.subscriptions,
+            platform.keys.evidence,
             security=settings.security,
             courtesy=platform.courtesy,
         )
@@ -151,6 +152,7 @@ class Running:
     async def _housekeeping(self) -> None:
         while True:
             await idempotency.forget_old(self._platform.pool)
+            await quarantine.forget(self._platform.pool, self._platform.settings.quarantine_days)
             await asyncio.sleep(3600)
 
     async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
@@ -200,12 +202,17 @@ class Running:
         platform, service = self._platform, self._service
         return create_app(
             self._name,
-            service.routers if Role.API in self._roles else (),
+            routers_of(self._name, platform, service) if Role.API in self._roles else (),
             pool=platform.pool,
             verifier=platform.verifier,
             health=self._health,
             streamed=service.streamed,
         )
+
+
+def routers_of(name: str, platform: Platform, service: Service) -> Sequence[APIRouter]:
+    """The service's own, and those of every service."""
+    return [*service.routers, quarantine_api.router(name, quarantine_of(platform, service))]
 
 
 def _freeze() -> None:

@@ -80,6 +80,9 @@ class ServiceSettings(KafkaSettings):
         default=0.15, gt=0, le=1, description="Of its time that bulk work takes while people say no; 1: all."
     )
 
+    quarantine_days: float = Field(
+        default=90, gt=0, description="How long to keep the content of a message that cannot be taken in."
+    )
     auditor: bool = Field(default=True, description="`off` only where faults must not be repaired: in tests.")
 
     @field_validator("roles", mode="before")

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from kielto import kafka
 from kielto.events import control, envelope
@@ -19,10 +20,19 @@ from kielto.events.topics import PARTITIONS, Family, Lane, Topic, all_topics, pe
 from kielto.kafka import TopicPartition
 from kielto.service import migrations, outbox, postgres
 from kielto.service.beats import BeatPlan
+from kielto.service.inbox import Subscription
+from kielto.service.keys import Evidence, Keys
 from kielto.service.postgres import Pool
+from kielto.service.quarantine import Quarantine
 from kielto.service.relay import Relay, RelaySettings
 
 BEAT = 0.2
+EVIDENCE = Evidence(bytes(32))
+
+
+def quarantine_of(service: "Bench", subscriptions: Sequence[Subscription] = ()) -> Quarantine:
+    keys = cast(Keys, SimpleNamespace(evidence=EVIDENCE))
+    return Quarantine(service.pool, keys, service.topics, subscriptions)
 
 
 @dataclass

@@ -7,10 +7,10 @@ import pytest
 
 from kielto.events import control
 from kielto.events.topics import PARTITIONS, Lane
-from kielto.service import delivery, express, marks, quarantine, snapshots
+from kielto.service import delivery, express, marks, snapshots
 from kielto.service.beats import Beats
 from kielto.service.delivery import Delivered, Message
-from tests.integration.service.support import BEAT, Bench, eventually, key
+from tests.integration.service.support import BEAT, Bench, eventually, key, quarantine_of
 
 
 async def test_every_partition_gets_every_beat_in_order(service: Bench) -> None:
@@ -141,8 +141,8 @@ async def test_what_may_be_a_no_is_not_taken_in_while_it_is_in_quarantine(servic
 
     async def aside(partition: int, offset: int, *, holds: bool, topic_id: UUID = ident) -> None:
         await service.pool.execute(
-            """INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, headers, reason, keyless,
-            holds) VALUES ($1, $2, $3, $4, 0, '[]', 'x', false, $5)""",
+            """INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, reason, keyless, holds)
+            VALUES ($1, $2, $3, $4, 0, 'x', false, $5)""",
             topic, topic_id, partition, offset, holds,
         )  # fmt: skip
 
@@ -157,8 +157,9 @@ async def test_what_may_be_a_no_is_not_taken_in_while_it_is_in_quarantine(servic
         return bool(beats) and beats[-1].taken[0].offsets == offsets
 
     await eventually(lambda: told(12, 8, 0, 0, 3, 0), "a no in quarantine is passed over")
-    rows = await quarantine.listed(service.pool)
-    assert await quarantine.discard(service.pool, next(row.id for row in rows if row.offset == 12))
+    quarantine = quarantine_of(service)
+    rows = await quarantine.listed()
+    await quarantine.discard(next(row.id for row in rows if row.offset == 12), by="a test")
     await eventually(lambda: told(14, 8, 0, 0, 3, 0), "it does not move on")
-    assert await quarantine.discard(service.pool, next(row.id for row in rows if row.offset == 14))
+    await quarantine.discard(next(row.id for row in rows if row.offset == 14), by="a test")
     await eventually(lambda: told(17, 8, 0, 0, 3, 0), "it does not move on")

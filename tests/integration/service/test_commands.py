@@ -1,9 +1,7 @@
 """The commands of an operator: what they do, and that their errors show nothing that a message held."""
 
 import asyncio
-import json
-from collections.abc import Sequence
-from typing import cast
+from types import SimpleNamespace
 from uuid import uuid4
 
 import asyncpg
@@ -14,12 +12,12 @@ from kielto.events.envelope import Read
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.group import Group
-from kielto.service import commands, quarantine
+from kielto.service import commands, postgres
 from kielto.service.composition import Service
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn
-from tests.integration.service.support import Bench, eventually, key
+from kielto.service.quarantine import Why, put
+from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
 
 SECRET = "040 123 4567"
 
@@ -37,18 +35,9 @@ class Fails:
         raise AssertionError
 
 
-class _Topics:
-    """In place of a group: the bench's own topics."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._topics = tuple(bench.topics.values())
-
-    def topics(self) -> Sequence[object]:
-        return self._topics
-
-
 async def run(bench: Bench, service: Service, *arguments: str) -> int:
-    return await commands.run(arguments, bench.pool, cast(Group, _Topics(bench)), service)
+    quarantine = quarantine_of(bench, service.subscriptions)
+    return await commands.run(arguments, bench.pool, quarantine, service)
 
 
 class Moved(Exception):
@@ -73,22 +62,17 @@ async def test_a_replay_that_fails_says_what_kind_and_what_to_do(
 ) -> None:
     topic, k = service.family.topic(Lane.BULK), key()
     message = envelope.encode(Permissions(version="1.1", subject=k), key=k, source="consents")
-    await service.pool.execute(
-        'INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, key, headers, value,'
-        " reason, keyless) VALUES ($1, $2, 0, 0, 0, $3, $4, $5, 'r', false)",
-        topic,
-        uuid4(),
-        message.key,
-        json.dumps([(n, quarantine._text(v)) for n, v in message.headers]),
-        message.value,
-    )
-    (kept,) = await quarantine.listed(service.pool)
+    record = SimpleNamespace(**message._asdict())
+    async with postgres.transaction(service.pool) as conn:
+        meta, why = Meta(topic, uuid4(), 0, 0, 0), Why("r", keyless=False, holds=True)
+        await put(conn, EVIDENCE, record, meta, why)
+    (kept,) = await quarantine_of(service).listed()
     reading = Service(families=(), subscriptions=[Subscription(topic, Fails(failure))])
     assert await run(service, reading, "quarantine", "replay", str(kept.id)) == 1
     printed = capsys.readouterr()
     assert told in printed.out
     assert SECRET not in printed.out + printed.err
-    assert len(await quarantine.listed(service.pool)) == 1, "it is still there"
+    assert len(await quarantine_of(service).listed()) == 1, "it is still there"
 
 
 async def test_a_replay_of_what_is_not_there(service: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,11 +22,12 @@ from kielto.events.messages import Report
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane, Topic, _retained
 from kielto.events.versions import Version
-from kielto.service import consumers, quarantine, reader
+from kielto.service import consumers, reader
 from kielto.service.consumers import Consumers, UnsafeSubscriber
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn
-from tests.integration.service.support import Bench, eventually, key
+from kielto.service.quarantine import Absent
+from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
 
 
 class Projection:
@@ -81,6 +82,7 @@ class Inbox:
             self.bench.pool,
             {self.topic.name: self.topic},
             self.subscriptions,
+            EVIDENCE,
         )
         task = asyncio.create_task(running.run())
         try:
@@ -186,15 +188,16 @@ async def test_permanent_failures_go_to_quarantine_and_deny_their_key(
     async with inbox.running():
         await eventually(lambda: inbox.has_seen(bad, good), "not handled")
     assert dict(await inbox.seen()) == {bad: "denied", good: "3.4"}
-    kept = await quarantine.listed(inbox.bench.pool)
+    quarantine = quarantine_of(inbox.bench, inbox.subscriptions)
+    kept = await quarantine.listed()
     assert [k.reason for k in kept] == [reason]
     inbox.projection.fail.clear()
     await inbox.bench.pool.execute("DELETE FROM seen")
-    topics = {inbox.topic.name: inbox.topic}
-    await quarantine.replay(inbox.bench.pool, kept[0].id, topics, inbox.subscriptions)
+    await quarantine.replay(kept[0].id, by="a test")
     assert await inbox.seen() == [(bad, "3.4")]
-    assert await quarantine.listed(inbox.bench.pool) == []
-    assert not await quarantine.discard(inbox.bench.pool, kept[0].id)
+    assert await quarantine.listed() == []
+    with pytest.raises(Absent):
+        await quarantine.discard(kept[0].id, by="a test")
 
 
 async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: Inbox) -> None:
@@ -217,7 +220,7 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
     await send(inbox.bench, topic, *last)
     async with inbox.running():
         await eventually(lambda: inbox.has_seen(*last), "what is behind it waits")
-    kept = await inbox.bench.pool.fetch("SELECT reason, keyless, key, headers FROM quarantine ORDER BY id")
+    kept = await inbox.bench.pool.fetch("SELECT reason, keyless FROM quarantine ORDER BY id")
     assert len(kept) == len(poison)
     denied = [version for k, version in await inbox.seen() if k == readable.key.decode()]
     assert denied == ["denied"] * 6, "every one with a key and a version denies it"
@@ -296,7 +299,7 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(
 async def test_kafka_and_topics_may_come_later(service: Bench) -> None:
     inbox = Inbox(service, service.topics[service.family.topic(Lane.BULK)], batch=True)
     running = Consumers(
-        "late", "127.0.0.1:1", service.pool, {inbox.topic.name: inbox.topic}, inbox.subscriptions
+        "late", "127.0.0.1:1", service.pool, {inbox.topic.name: inbox.topic}, inbox.subscriptions, EVIDENCE
     )
     task = asyncio.create_task(running.run())
     await asyncio.sleep(0.5)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from kielto.service.composition import Service
 from kielto.service.epochs import Epochs, TakeIn
 from kielto.service.relay import Relay
 from tests.integration.service.auditing import auditing, caught_up, findings, write
-from tests.integration.service.support import Bench, bench, eventually, key
+from tests.integration.service.support import Bench, bench, eventually, key, quarantine_of
 
 ANOTHER_SERVER = "UPDATE epoch SET started = started - interval '1 hour'"
 """As after a restart of the server."""
@@ -176,10 +176,10 @@ async def test_a_row_never_goes_back_to_an_epoch_that_ended(service: Bench) -> N
 
 async def test_shown_and_begun_by_command(service: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     async def shown() -> str:
-        assert await commands.run(["epoch"], service.pool, group, writing) == 0
+        assert await commands.run(["epoch"], service.pool, quarantine, writing) == 0
         return capsys.readouterr().out
 
-    writing, group = Service(families=(service.family,)), cast(Any, None)
+    writing, quarantine = Service(families=(service.family,)), quarantine_of(service)
     assert (await shown()).strip().endswith("open")
     await service.pool.execute(ANOTHER_SERVER)
     assert "not yet held against our own topics" in await shown()
@@ -189,7 +189,7 @@ async def test_shown_and_begun_by_command(service: Bench, capsys: pytest.Capture
         relay(service, lane)
     await asyncio.wait_for(epoch.until_checked(service.pool), 15)
     begin = ["epoch", "begin", "--why", "a dump was restored"]
-    assert await asyncio.wait_for(commands.run(begin, service.pool, group, writing), 20) == 0
+    assert await asyncio.wait_for(commands.run(begin, service.pool, quarantine, writing), 20) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     assert [line.split(";")[0] for line in said] == ["epoch 2\tended", "epoch 3\topen"]
     assert "epoch 3" in (text := await shown())
@@ -197,7 +197,7 @@ async def test_shown_and_begun_by_command(service: Bench, capsys: pytest.Capture
     await telemetry.observe(service.pool)
     assert telemetry.epoch._value.get() == 3
     assert telemetry.epoch_open._value.get() == 1
-    assert await commands.run(["epoch", "begin", "--now"], service.pool, group, writing) == 2
+    assert await commands.run(["epoch", "begin", "--now"], service.pool, quarantine, writing) == 2
 
 
 async def test_nothing_is_relayed_or_beaten_before_the_look(

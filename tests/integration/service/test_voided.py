@@ -8,10 +8,9 @@ import pytest
 
 from kielto.events import control, envelope
 from kielto.events.topics import Lane
-from kielto.service import quarantine
 from kielto.service.inbox import Subscription
 from kielto.service.intake import Intake
-from tests.integration.service.support import Bench
+from tests.integration.service.support import EVIDENCE, Bench, quarantine_of
 
 
 class _Nothing:
@@ -31,8 +30,8 @@ class _Nothing:
 async def test_whichever_is_read_first(service: Bench, first: str) -> None:
     bulk, express = (service.topics[service.family.topic(lane)] for lane in (Lane.BULK, Lane.EXPRESS))
     assert service.family.express
-    reading = Intake(service.pool, bulk, Subscription(bulk.name, _Nothing(), batch=True))
-    voiding = Intake(service.pool, express, Subscription(express.name, _Nothing()))
+    reading = Intake(service.pool, bulk, Subscription(bulk.name, _Nothing(), batch=True), EVIDENCE)
+    voiding = Intake(service.pool, express, Subscription(express.name, _Nothing()), EVIDENCE)
     reading.topic_id, voiding.topic_id = uuid4(), uuid4()
     void = control.Void(topic_id=reading.topic_id, partition=2, offset=7)
     encoded = envelope.encode(void, key=void.key(), source="consents")
@@ -43,8 +42,8 @@ async def test_whichever_is_read_first(service: Bench, first: str) -> None:
             await reading.take_batch(unreadable)
         else:
             await voiding.take(voids)
-    assert [kept.offset for kept in await quarantine.listed(service.pool)] == [8], "that one is not voided"
-    assert [kept.offset for kept in await quarantine.listed(service.pool, "discarded")] == [7]
+    assert [kept.offset for kept in await quarantine_of(service).listed()] == [8], "that one is not voided"
+    assert [kept.offset for kept in await quarantine_of(service).listed("discarded")] == [7]
 
 
 def _record(topic: str, offset: int, key: bytes, value: bytes, headers: Any) -> Any:

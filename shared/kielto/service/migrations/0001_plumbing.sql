@@ -84,7 +84,8 @@ CREATE TABLE positions (
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 
--- Messages that can never be taken in. A row with `keyless` has a key that nobody can read.
+-- Messages that can never be taken in. A row with `keyless` has a key that nobody can read. `content`: the message, key
+-- and headers too, sealed; null when it is closed or was kept for long enough. `customer`: whom it may be about.
 CREATE TABLE quarantine (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic text NOT NULL,
@@ -92,13 +93,15 @@ CREATE TABLE quarantine (
     partition integer NOT NULL,
     "offset" bigint NOT NULL,
     timestamp_ms bigint NOT NULL,
-    key bytea,
-    headers json NOT NULL, -- not jsonb: a header's name may hold a NUL
-    value bytea,
+    content bytea,
     reason text NOT NULL,
     keyless boolean NOT NULL,
+    customer uuid,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
     at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz,
+    closed_by text,
+    note text,
     UNIQUE (topic, topic_id, partition, "offset")
 );
 

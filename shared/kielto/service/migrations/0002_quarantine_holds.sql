@@ -3,3 +3,4 @@
 ALTER TABLE quarantine ADD COLUMN holds boolean NOT NULL DEFAULT true;
 
 CREATE INDEX quarantine_holding ON quarantine (topic, topic_id, partition, "offset") WHERE state = 'open' AND holds;
+CREATE INDEX quarantine_customers ON quarantine (customer) WHERE state = 'open' AND holds AND customer IS NOT NULL;

@@ -1,0 +1,95 @@
+"""Messages in quarantine over HTTP: which there are, and what becomes of them. A company sees those of its topics."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.service.auth import Caller, require
+from kielto.service.inbox import Permanent
+from kielto.service.problems import Problem
+from kielto.service.quarantine import Absent, Kept, Quarantine
+
+Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
+State = Literal["open", "replayed", "discarded"]
+Ident = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+class MessageBody(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    reason: str = Field(description="The field and the rule; nothing of the content.")
+    state: State
+    at: datetime
+    holds: bool = Field(
+        description="It may take a permission away: whom it may be about is denied while it is open."
+    )
+
+
+class MessagesBody(BaseModel):
+    messages: list[MessageBody] = Field(description="The oldest first.")
+    next: int | None = Field(description="`after` of the next page; null: this was the last.")
+
+
+class ClosingBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+    ] = Field(description="Why; nothing about the person.")
+
+
+def router(name: str, quarantine: Quarantine) -> APIRouter:
+    routes = APIRouter(prefix=f"/{name}/quarantine", tags=["quarantine"])
+
+    @routes.get("", response_model=MessagesBody)
+    async def messages(
+        caller: Officer,
+        state: Annotated[State, Query()] = "open",
+        after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    ) -> MessagesBody:
+        """All, or for a company's token those of the company's own topics."""
+        found = await quarantine.listed(state, party=_party(caller), after=after, limit=limit)
+        return MessagesBody(
+            messages=[_shown(kept) for kept in found], next=found[-1].id if len(found) == limit else None
+        )
+
+    @routes.post("/{ident}/replay", status_code=204)
+    async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
+        """Hand the message to the service again, after what was wrong with the service was mended."""
+        async with _answered():
+            await quarantine.replay(ident, by=caller.subject, note=body.reason, party=_party(caller))
+
+    @routes.post("/{ident}/discard", status_code=204)
+    async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
+        """Give the message up: its content is deleted, and it denies nobody any longer."""
+        async with _answered():
+            await quarantine.discard(ident, by=caller.subject, note=body.reason, party=_party(caller))
+
+    return routes
+
+
+def _party(caller: Caller) -> str | None:
+    return f"company.{caller.company}" if caller.company else None
+
+
+def _shown(kept: Kept) -> MessageBody:
+    return MessageBody.model_validate(kept)
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    try:
+        yield
+    except Absent:
+        raise Problem(404, "unknown-message", "There is no such open message.") from None
+    except Permanent as error:
+        raise Problem(
+            409, "still-unreadable", f"The message still cannot be taken in: {error.reason}."
+        ) from None

@@ -1,0 +1,156 @@
+"""What is kept of a message that cannot be taken in: sealed, small, and no longer than it is needed."""
+
+import hashlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.exceptions import InvalidTag
+
+from kielto.events import envelope
+from kielto.events.records import Permissions
+from kielto.events.topics import Lane
+from kielto.service import postgres, quarantine
+from kielto.service.inbox import Meta, Permanent, Subscription
+from kielto.service.quarantine import Absent, Quarantine, Why, put
+from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
+
+SECRET = b"040 123 4567"
+
+
+class Takes:
+    """A handler that takes everything."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def handle(self, conn: Any, read: Any, meta: Meta) -> None:
+        self.taken.append(read.key)
+
+    async def deny(self, *_: Any) -> None:
+        raise AssertionError
+
+
+async def kept(service: Bench, value: bytes, **record: Any) -> tuple[Quarantine, Takes]:
+    """A record of the bench's family with this value, in quarantine."""
+    topic, k, takes = service.family.topic(Lane.BULK), key(), Takes()
+    message = envelope.encode(Permissions(version="1.1", subject=k), key=k, source="consents")
+    fields = {
+        "key": k.encode(),
+        "headers": [*message.headers, ("x", SECRET)],
+        "value": value or message.value,
+    }
+    async with postgres.transaction(service.pool) as conn:
+        meta = Meta(topic, uuid4(), 0, 7, 0)
+        await put(
+            conn, EVIDENCE, SimpleNamespace(**fields | record), meta, Why("r", keyless=False, holds=True)
+        )
+    return quarantine_of(service, [Subscription(topic, takes)]), takes
+
+
+async def content(service: Bench) -> bytes | None:
+    found: bytes | None = await service.pool.fetchval("SELECT content FROM quarantine")
+    return found
+
+
+async def test_content_is_sealed_and_opened_at_its_place_only(service: Bench) -> None:
+    asked, takes = await kept(service, b"")
+    row = await service.pool.fetchrow("SELECT quarantine::text AS whole, content FROM quarantine")
+    assert row is not None
+    assert SECRET.hex() not in row["whole"]
+    assert SECRET not in row["content"]
+    await service.pool.execute('UPDATE quarantine SET "offset" = 8')
+    with pytest.raises(InvalidTag):
+        await asked.replay(1, by="a test")
+    await service.pool.execute('UPDATE quarantine SET "offset" = 7')
+    (one,) = await asked.listed()
+    await asked.replay(one.id, by="a test", note="mended")
+    assert len(takes.taken) == 1
+
+
+@pytest.mark.parametrize("close", [Quarantine.discard, Quarantine.replay])
+async def test_content_is_deleted_when_it_is_closed(service: Bench, close: Callable[..., Any]) -> None:
+    asked, _ = await kept(service, b"")
+    assert await content(service) is not None
+    (one,) = await asked.listed()
+    await close(asked, one.id, by="anna", note="why")
+    assert await content(service) is None
+    row = await service.pool.fetchrow("SELECT closed_by, note, closed_at FROM quarantine")
+    assert row is not None
+    assert (row["closed_by"], row["note"]) == ("anna", "why")
+    with pytest.raises(Absent):
+        await close(asked, one.id, by="anna")
+
+
+async def test_content_is_deleted_after_its_time_and_the_message_still_holds(service: Bench) -> None:
+    asked, takes = await kept(service, b"")
+    await quarantine.forget(service.pool, 30)
+    assert await content(service) is not None
+    await service.pool.execute("UPDATE quarantine SET at = now() - interval '31 days'")
+    await quarantine.forget(service.pool, 30)
+    assert await content(service) is None
+    (one,) = await asked.listed()
+    assert one.holds
+    with pytest.raises(Permanent, match="no longer kept"):
+        await asked.replay(one.id, by="a test")
+    assert not takes.taken
+    await asked.discard(one.id, by="a test")
+
+
+async def test_of_what_is_too_large_the_first_bytes_are_kept(service: Bench) -> None:
+    large = b"z" * 2_000_000
+    asked, _ = await kept(service, large)
+    sealed = await content(service)
+    assert sealed is not None
+    assert len(sealed) < 4000
+    _, headers, value = quarantine._unpacked(EVIDENCE.open(sealed, _place(service)))
+    assert value == large[:256]
+    assert dict(headers)["length"] == b"2000000"
+    assert dict(headers)["sha256"] == hashlib.sha256(large).hexdigest().encode()
+    with pytest.raises(Permanent, match="too large"):
+        await asked.replay((await asked.listed())[0].id, by="a test")
+
+
+async def test_a_party_sees_and_closes_those_of_its_own_topics(service: Bench) -> None:
+    asked, _ = await kept(service, b"")
+    (one,) = await asked.listed(party=service.family.name)
+    assert await asked.listed(party=f"{service.family.name}x") == []
+    assert await asked.listed(party=service.family.name[:-1]) == [], "a name is no prefix of another"
+    for close in (asked.discard, asked.replay):
+        with pytest.raises(Absent):
+            await close(one.id, by="a test", party="company.other")
+    assert await asked.listed(after=one.id) == []
+
+
+def _place(service: Bench) -> str:
+    return quarantine._place(service.family.topic(Lane.BULK), 0, 7)
+
+
+async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: Bench) -> None:
+    somebody = UUID(int=7)
+
+    class Holds:
+        computed = 0
+
+        async def customer(self, conn: Any, key: str | None) -> UUID | None:
+            return somebody if key == "theirs" else None
+
+        async def compute_anew(self, conn: Any, customer: UUID) -> None:
+            assert customer == somebody
+            Holds.computed += 1
+
+    record = SimpleNamespace(key=b"theirs", headers=[], value=b"{")
+    subscription = Subscription("company.a.decisions.v1", Takes(), holding=Holds())
+    for holds, expected in ((False, 0), (True, 1), (True, 1)):
+        async with postgres.transaction(service.pool) as conn:
+            meta = Meta(subscription.topic, somebody, 0, int(holds), 0)
+            await put(
+                conn, EVIDENCE, record, meta, Why("r", keyless=False, holds=holds), subscription.holding
+            )
+        assert Holds.computed == expected, "once, however often it comes; not for what takes nothing away"
+    asked = quarantine_of(service, [subscription])
+    for one in await asked.listed():
+        await asked.discard(one.id, by="a test")
+    assert Holds.computed == 2
