@@ -45,6 +45,7 @@ class Services:
             raise LocalError(str(error)) from None
         self.keys_folder = folder / "keys"
         self.ports = {name: (wanted_ports or {}).get(name) or ports.free_port() for name in modules}
+        self.metrics_ports = {name: ports.free_port() for name in modules}
         self.dsns: dict[str, str] = {}
         self.processes: dict[str, Process] = {}
         self._modules = modules
@@ -86,6 +87,10 @@ class Services:
         """Where the service's own prefix begins, e.g. `http://127.0.0.1:8102/consents`."""
         return f"http://{ports.LOOPBACK}:{self.ports[name]}/{name}"
 
+    def metrics(self, name: str) -> str:
+        """Where its metrics are: on a port of their own."""
+        return f"http://{ports.LOOPBACK}:{self.metrics_ports[name]}/metrics"
+
     def environment(self, name: str) -> dict[str, str]:
         """The whole environment of a service's process."""
         own = {
@@ -95,6 +100,7 @@ class Services:
             "KIELTO_KEYS_FILE": str(self.keys_folder / "services.keys.json"),
             "KIELTO_HTTP_HOST": ports.LOOPBACK,
             "KIELTO_HTTP_PORT": str(self.ports[name]),
+            "KIELTO_METRICS_PORT": str(self.metrics_ports[name]),
             "KIELTO_JWKS": str(token.key_set()),
             "KIELTO_ISSUER": token.ISSUER,
             "KIELTO_AUDIENCE": token.AUDIENCE,

@@ -76,7 +76,7 @@ def build(platform: Platform) -> Service:
         group_changed,
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
     )
-    live = Live(platform.pool, context)
+    live = Live(platform.pool, context, platform.limits)
     terms = clearances.Terms(settings.clearance_seconds, settings.clearance_refuses_overdue)
     return Service(
         families=families,

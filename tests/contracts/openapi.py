@@ -33,6 +33,7 @@ def build(name: str) -> tuple[Platform, Service]:
         keys=cast(Keys, SimpleNamespace(checks=lambda _: {})),
         pool=cast(Pool, nothing),
         by_key=cast(Pool, nothing),
+        ready=cast(Pool, nothing),
         verifier=cast(Verifier, nothing),
         inputs=cast(InputFreshness, nothing),
         courtesy=Courtesy(),

@@ -48,6 +48,7 @@ class Cluster:
         for relay in RELAYS:
             self.ports[relay] = ports.free_port()
             own = {"KIELTO_ROLES": "relay", "KIELTO_HTTP_PORT": str(self.ports[relay])}
+            own["KIELTO_METRICS_PORT"] = "0"
             self._add(relay, ["services.consents"], {**consents, **own})
         for subscriber in self.group.subscribers:
             self._add_follower(subscriber.id)

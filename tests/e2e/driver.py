@@ -206,8 +206,9 @@ class Driver:
     async def scan_metrics(self) -> list[Finding]:
         found: list[Finding] = []
         for name in ("customers", "consents", "marketing"):
-            url = f"http://{ports.LOOPBACK}:{self.cluster.ports[name]}/metrics"
-            await self.cluster.http.request(METHOD, url)
+            url = self.cluster.services.metrics(name)
+            api = f"http://{ports.LOOPBACK}:{self.cluster.ports[name]}/{name}"
+            await self.cluster.http.request(METHOD, api)
             text = (await self.cluster.http.get(url)).content
             assert b"kielto_" in text
             found += search(f"metrics of {name}", text, self.planted)

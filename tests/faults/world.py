@@ -68,7 +68,11 @@ class World(Cluster):
     def start(self) -> None:
         super().start()
         for name in EXTRA:
-            own = {"KIELTO_ROLES": "consumers", "KIELTO_HTTP_PORT": str(ports.free_port())}
+            own = {
+                "KIELTO_ROLES": "consumers",
+                "KIELTO_HTTP_PORT": str(ports.free_port()),
+                "KIELTO_METRICS_PORT": "0",
+            }
             environment = {**self.services.environment("consents"), **own}
             command = [
                 sys.executable,

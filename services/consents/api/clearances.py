@@ -26,6 +26,7 @@ from kielto.service.limits import FIXED
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
 from kielto.service.strict_route import StrictRoute
+from kielto.service.throttle import Throttled
 from kielto.subscriber.questions import Question, Reason
 from services.consents.api.callers import invalid
 from services.consents.store.clearances import Asked, Held, NotPrimary
@@ -156,12 +157,13 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/clearances", tags=["clearances"])
 
     @routes.post("", response_model=ClearanceBody)
-    async def post(given: GivenClearance, caller: Sender) -> Response:
+    async def post(given: GivenClearance, caller: Sender, throttle: Throttled) -> Response:
         """Whom the campaign may reach now; recorded before it is answered. Ask directly before handing over.
 
         There is no Idempotency-Key: an answer given again would be older than it says. Asking again is harmless.
         """
         company = _own(caller)
+        throttle.recipients(caller, len(given.recipients))
         asked = _asked(given, company, caller)
         wanted = await _in_thread(given, context, company)
         with _answered():

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Conn, Pool
 from kielto.service.strict_route import StrictRoute
+from kielto.service.throttle import Throttled
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
 from services.consents.api.callers import Desk, Key, Reader, answered, named, party
@@ -48,7 +49,10 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
 
     @routes.post("", status_code=201, response_model=Receipt)
     async def post(
-        given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)], caller: Desk, key: Key
+        given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)],
+        caller: Desk,
+        key: Key,
+        throttle: Throttled,
     ) -> Response:
         """Record a decision. 201 means: committed. A *no* is taken for anybody, known or not.
 
@@ -67,8 +71,9 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
                 await key.keep(conn, 201, body)
             return body
 
-        with answered():
-            await receive(pool, context, command, finish)
+        async with throttle.decision(caller, command.subject.ref, is_no=command.act.restricts):
+            with answered():
+                await receive(pool, context, command, finish)
         outcome, shown = taken[-1]
         body = shown.once_committed(datetime.now(UTC)).model_dump_json()
         metrics.taken(command.act, pending=outcome.pending)

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from kielto.service.limits import FIXED
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Prover, party
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live, State, Told, TooMany, Watcher
 
-STREAM_SECONDS = 900.0
+STREAM_SECONDS = FIXED.stream_seconds
 """Then it is asked for anew, with a token that still holds."""
 
 
@@ -41,10 +42,10 @@ def router(live: Live, context: Context) -> APIRouter:
         try:
             with live.watch(party(caller), last_event_id) as watcher:
                 yield watcher, party(caller)
-        except TooMany:
-            raise Problem(
-                503, "too-many-watchers", "As many watch as may.", headers={"Retry-After": "30"}
-            ) from None
+        except TooMany as full:
+            status = 429 if full.own else 503
+            title = "Too many streams are open. Close one, or try again later."
+            raise Problem(status, "too-many-watchers", title, headers={"Retry-After": "30"}) from None
 
     @routes.get("/live", response_class=EventSourceResponse)
     async def get(

@@ -14,12 +14,12 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+from kielto.service.limits import Limits
 from kielto.service.postgres import Conn, Pool
 from services.consents.store import proof
 from services.consents.store.proof import Whereabouts
 from services.consents.use_cases.context import Context
 
-WATCHERS = 50
 OPEN = 2000
 """Decisions that are followed at a time; of more, the oldest are let go: what is overdue names them."""
 KEPT = 1000
@@ -49,14 +49,18 @@ class Told(NamedTuple):
 
 
 class TooMany(Exception):
-    """As many watch as may."""
+    """As many streams are open as may be; `own`: of the party that asks for another."""
+
+    def __init__(self, *, own: bool) -> None:
+        super().__init__()
+        self.own = own
 
 
 class Watcher:
     """`party` None sees everything; a company, of the decisions that it brought, its own subscribers."""
 
     def __init__(self, party: str | None) -> None:
-        self._party = party
+        self.party = party
         self._queue: asyncio.Queue[Told | None] = asyncio.Queue(KEPT + 1)
         self._ended = False
         self._begun = asyncio.Event()
@@ -93,9 +97,9 @@ class Watcher:
     def _may_see(self, told: Told) -> bool:
         if told.state is State.GAP:
             return True
-        if self._party is None:
+        if self.party is None:
             return told.state is not State.COMPLETE or told.sees is None
-        return told.party == self._party and told.sees in (_ALL, self._party)
+        return told.party == self.party and told.sees in (_ALL, self.party)
 
 
 _ALL = "*"
@@ -109,8 +113,8 @@ class _Open:
 
 
 class Live:
-    def __init__(self, pool: Pool, context: Context) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, context: Context, limits: Limits | None = None) -> None:
+        self._pool, self._limits = pool, limits or Limits()
         self._subscribers = context.group.subscribers
         self._party_of = {s.id: s.party for s in self._subscribers}
         self._watchers: set[Watcher] = set()
@@ -132,8 +136,10 @@ class Live:
 
         Raises TooMany.
         """
-        if len(self._watchers) >= WATCHERS:
-            raise TooMany
+        if len(self._watchers) >= self._limits.streams:
+            raise TooMany(own=False)
+        if sum(other.party == party for other in self._watchers) >= self._limits.streams_per_party:
+            raise TooMany(own=True)
         watcher = Watcher(party)
         for told in self._since(last_seen):
             watcher.tell(told)

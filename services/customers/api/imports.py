@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
 import orjson
@@ -16,6 +17,7 @@ from kielto.events.base import Ident
 from kielto.service import epoch
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
+from kielto.service.throttle import Throttled
 from services.customers.api import examples
 from services.customers.api.bodies import Give
 from services.customers.api.callers import Writer, answered, invalid
@@ -66,7 +68,9 @@ def router(context: Context) -> APIRouter:
     @routes.post(
         PATH, openapi_extra=_BODY, responses={200: {"content": {_NDJSON: {}}}}, response_class=Response
     )
-    async def post(company: Annotated[Ident, Query()], request: Request, caller: Writer) -> Response:
+    async def post(
+        company: Annotated[Ident, Query()], request: Request, caller: Writer, throttle: Throttled
+    ) -> Response:
         """Take in a company's customers; the answer is a line for each row, in order, as soon as it is
         committed: `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}]}`, and
         at the end `{"summary": {...}}`. Without a summary the rows after the last one reported may be
@@ -82,7 +86,9 @@ def router(context: Context) -> APIRouter:
         with answered():
             context.guesses.check(company, by_identifier=True)
         give = Names.of(context.keys, caller).give
-        return _Streamed(company, import_rows(context, company, caller.company, rows), give)
+        return _Streamed(
+            company, import_rows(context, company, caller.company, rows), give, throttle.importing(caller)
+        )
 
     return routes
 
@@ -92,12 +98,22 @@ class _Streamed(Response):
 
     media_type = _NDJSON
 
-    def __init__(self, company: str, reports: AsyncIterator[Report], give: Give) -> None:
+    def __init__(
+        self,
+        company: str,
+        reports: AsyncIterator[Report],
+        give: Give,
+        turn: AbstractAsyncContextManager[None],
+    ) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._company, self._reports, self._give = company, reports, give
+        self._company, self._reports, self._give, self._turn = company, reports, give, turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        async with self._turn:
+            await self._answer(send)
+
+    async def _answer(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         with Spool() as spool:
             working = asyncio.create_task(self._work(spool))

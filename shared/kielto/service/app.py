@@ -10,7 +10,7 @@ Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,13 +70,13 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    front = None if arguments else Front(settings.http_host, settings.http_port, limits)
+    fronts = [] if arguments else _listening(settings, limits)
     pools: list[postgres.Pool] = []
     try:
-        pools = await _database(settings.postgres_dsn, name, directory, stop, front)
+        pools = await _database(settings.postgres_dsn, name, directory, stop, fronts, limits)
         if not pools or arguments == ["migrate"]:
             return 0
-        pool, by_key = pools
+        pool, by_key, ready = pools
         group = groups.load(settings.group_file, settings.beat_seconds)
         keys = Keys.load(settings.keys_file)
         left = await (parties.left(pool, group) if arguments else parties.note(pool, group, keys))
@@ -86,6 +86,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             keys=keys,
             pool=pool,
             by_key=by_key,
+            ready=ready,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
             courtesy=Courtesy(settings.bulk_share),
@@ -97,38 +98,49 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             audit = audit_report.commands(settings, pool, service.families)
             service = replace(service, commands={**service.commands, **audit})
             return await commands.run(arguments, pool, quarantine_of(platform, service), service)
-        assert front is not None
-        return await Running(name, platform, service, stop, front).run()
+        return await Running(name, platform, service, stop, *fronts).run()
     finally:
-        if front is not None:
+        for front in fronts:
             await front.end()
         for each in pools:
             each.terminate()
 
 
 async def _database(
-    dsn: str, name: str, directory: Path, stop: asyncio.Event, front: Front | None
+    dsn: str, name: str, directory: Path, stop: asyncio.Event, fronts: Iterable[Front], limits: Limits
 ) -> "list[postgres.Pool]":
-    """Migrated; two pools, the second for statements by key. Waits for the database as long as it is away; none when
-    told to stop meanwhile.
+    """Migrated; three pools: for anything, for statements by key, and for /readyz. Waits for the database as long as it
+    is away; none when told to stop meanwhile.
     """
     while not stop.is_set():
         try:
             if done := await migrations.migrate(dsn, directory):
                 log.info("migrated", migrations=done)
-            return await _pools(dsn, name)
+            return await _pools(dsn, name, limits)
         except postgres.AWAY as error:
             log.warning("database away", error=type(error).__name__)
-            if front is not None:
+            for front in fronts:
                 front.reason = AWAY
             await asyncio.sleep(0.5)
     return []
 
 
-async def _pools(dsn: str, name: str) -> list[postgres.Pool]:
-    pool = await postgres.open_pool(dsn, name=name)
+async def _pools(dsn: str, name: str, limits: Limits) -> list[postgres.Pool]:
+    pools: list[postgres.Pool] = []
     try:
-        return [pool, await postgres.open_pool(dsn, name=name, by_key=True)]
+        pools.append(await postgres.open_pool(dsn, name=name, limits=limits))
+        pools.append(await postgres.open_pool(dsn, name=name, by_key=True, limits=limits))
+        pools.append(await postgres.open_pool(dsn, name=name, size=1))
     except BaseException:
-        pool.terminate()
+        for pool in pools:
+            pool.terminate()
         raise
+    return pools
+
+
+def _listening(settings: ServiceSettings, limits: Limits) -> list[Front]:
+    """The API's and the metrics'."""
+    return [
+        Front(settings.http_host, settings.http_port, limits),
+        Front(settings.metrics_host, settings.metrics_port, limits, setting="KIELTO_METRICS_PORT"),
+    ]

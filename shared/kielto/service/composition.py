@@ -30,6 +30,8 @@ class Platform:
     pool: Pool
     by_key: Pool
     """The same database, for small transactions that find everything by key (`postgres.BY_KEY`)."""
+    ready: Pool
+    """One connection for /readyz alone."""
     verifier: Verifier
     inputs: InputFreshness
     courtesy: Courtesy

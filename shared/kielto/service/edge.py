@@ -1,27 +1,28 @@
-"""Around every request: its trace, the limit of its body, its metrics, and 503 for writes before the epoch is
-claimed.
+"""Around every request: its trace, who is calling, the limits of its body, its metrics, and 503 for writes before the
+epoch is claimed.
 
+FastAPI reads and parses a body before it asks its dependencies; so whoever sends one is asked for a token here.
 Plain ASGI: Starlette's own middleware classes cost more than many of our endpoints.
 """
 
+import asyncio
 import time
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.service import telemetry
+from kielto.service.auth import identify
+from kielto.service.limits import Limits
+from kielto.service.postgres import whose_request
 from kielto.service.problems import Problem
-
-MAX_BODY = 2 * 1024 * 1024
-"""Bytes of a request's body, room for a clearance of 10,000; more is answered 413.
-
-Streamed paths are exempt: they read line by line.
-"""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_CLOSE = {"Connection": "close"}
 
 
 class _Claimed(Protocol):
@@ -29,77 +30,121 @@ class _Claimed(Protocol):
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, *, health: _Claimed, streamed: frozenset[str]) -> None:
-        self._app, self._health, self._streamed = app, health, streamed
+    def __init__(
+        self, app: ASGIApp, *, prefix: str, health: _Claimed, limits: Limits, streamed: frozenset[str]
+    ) -> None:
+        """`prefix`: what is below it needs a token; `streamed`: paths whose bodies have no limit as a whole."""
+        self._app, self._health, self._limits, self._streamed = app, health, limits, streamed
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server keeps the body back
         headers = Headers(scope=scope)
         telemetry.begin(headers.get("traceparent"))
         began = time.perf_counter()
-        exchange = _Exchange(receive, send, None if scope["path"] in self._streamed else MAX_BODY)
+        exchange = _Exchange(receive, send, self._limits, method, streamed=scope["path"] in self._streamed)
         try:
-            if problem := self._refused(scope, headers, exchange):
-                await respond(problem, scope, receive, exchange.send)
-            else:
-                await self._handle(scope, exchange, send)
+            await self._handle(scope, headers, exchange)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            method = (
-                scope["method"] if scope["method"] in _METHODS else "other"
-            )  # a label is never the caller's
-            telemetry.requests.labels(method, route, exchange.status or 500).observe(
+            label = method if method in _METHODS else "other"  # a label is never the caller's
+            telemetry.requests.labels(label, route, exchange.status or 500).observe(
                 time.perf_counter() - began
             )
 
-    async def _handle(self, scope: Scope, exchange: "_Exchange", send: Send) -> None:
+    async def _handle(self, scope: Scope, headers: Headers, exchange: "_Exchange") -> None:
+        try:
+            await self._admit(scope, headers, exchange)
+        except Problem as problem:
+            await respond(problem, scope, exchange.receive, exchange.send)
+            return
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
-            if not exchange.too_large:
+            if exchange.refusal is None:
                 raise
-        if exchange.too_large:
-            await respond(_too_large(), scope, exchange.receive, send)
+        if exchange.refusal is not None:
+            await exchange.refuse(scope)
 
-    def _refused(self, scope: Scope, headers: Headers, exchange: "_Exchange") -> Problem | None:
-        if not self._health.claimed and scope["method"] not in _SAFE:
-            return Problem(
+    async def _admit(self, scope: Scope, headers: Headers, exchange: "_Exchange") -> None:
+        """Raises Problem."""
+        safe = scope["method"] in _SAFE
+        if not self._health.claimed and not safe:
+            raise Problem(
                 503,
                 "epoch-not-claimed",
                 "The very first start is not complete: nothing is accepted yet.",
                 headers={"Retry-After": "1"},
             )
+        whose = ""
+        if _below(scope["path"], self._prefix) and (not safe or "authorization" in headers):
+            whose = (await identify(Request(scope))).company or "group"
+        whose_request.set(whose)
         length = headers.get("content-length", "")
-        return _too_large() if exchange.limit and length.isdigit() and int(length) > exchange.limit else None
+        if not exchange.streamed and length.isdigit() and int(length) > self._limits.body_bytes:
+            raise _too_large(self._limits)
 
 
 class _Exchange:
-    """Counts what comes in and notes what goes out; holds back an answer to a body that was cut off."""
+    """Counts what comes in and how long it takes, and notes what goes out; of a body that was cut off it holds back
+    the application's answer.
+    """
 
-    def __init__(self, receive: Receive, send: Send, limit: int | None) -> None:
-        self._receive, self._send, self.limit = receive, send, limit
+    def __init__(self, receive: Receive, send: Send, limits: Limits, method: str, *, streamed: bool) -> None:
+        self._receive, self._send, self._limits = receive, send, limits
+        self.streamed, self._head = streamed, method == "HEAD"
         self.status: int | None = None
-        self.too_large = False
-        self._received = 0
+        self.refusal: Problem | None = None
+        self._begun = False
+        self._received, self._whole, self._left = 0, False, limits.body_seconds
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request" and self.limit is not None:
+        if self._whole:
+            return await self._receive()
+        message = await self._part()
+        if message is None:
+            self.refusal = _late(self._limits)
+        elif message["type"] == "http.request":
+            self._whole = not message.get("more_body", False)
             self._received += len(message.get("body", b""))
-            if self._received > self.limit:
-                self.too_large = True
-                return {"type": "http.disconnect"}
-        return message
+            if not self.streamed and self._received > self._limits.body_bytes:
+                self.refusal = _too_large(self._limits)
+        return {"type": "http.disconnect"} if message is None or self.refusal else message
+
+    async def _part(self) -> Message | None:
+        """None: it did not come in time."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._left):
+                return await self._receive()
+        except TimeoutError:
+            return None
+        finally:
+            if not self.streamed:
+                self._left -= time.monotonic() - began
 
     async def send(self, message: Message) -> None:
-        if self.too_large:
-            self.status = 413
+        if self.refusal is not None and not self._begun:
             return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
+            self._begun, self.status = True, message["status"]
+            await self._send(message)
+            if self._head:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not self._head:
+            await self._send(message)
+
+    async def refuse(self, scope: Scope) -> None:
+        """Unless the application had begun its answer."""
+        assert self.refusal is not None
+        if not self._begun:
+            self.status = self.refusal.status
+            await respond(self.refusal, scope, self._receive, self._send)
 
 
 async def respond(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,5 +156,17 @@ def response(problem: Problem, path: str) -> JSONResponse:
     return JSONResponse(body, problem.status, headers=problem.headers, media_type="application/problem+json")
 
 
-def _too_large() -> Problem:
-    return Problem(413, "body-too-large", f"A request's body has at most {MAX_BODY} bytes.")
+def _below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def _too_large(limits: Limits) -> Problem:
+    return Problem(
+        413, "body-too-large", f"A request's body has at most {limits.body_bytes} bytes.", headers=_CLOSE
+    )
+
+
+def _late(limits: Limits) -> Problem:
+    return Problem(
+        408, "body-timeout", f"A request's body comes within {limits.body_seconds:g} seconds.", headers=_CLOSE
+    )

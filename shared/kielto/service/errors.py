@@ -12,10 +12,13 @@ from starlette.exceptions import HTTPException
 
 from kielto.events.envelope import TooLarge
 from kielto.service import postgres
+from kielto.service.described import Described
 from kielto.service.edge import response
 from kielto.service.epoch import NotClaimed
 from kielto.service.idempotency import Repeated, replay
 from kielto.service.problems import FieldError, Problem
+from kielto.service.shares import Busy, Crowded
+from kielto.service.throttle import too_many
 from kielto.validation import field_rules
 
 log = structlog.get_logger(__name__)
@@ -30,6 +33,8 @@ def answer_errors(app: FastAPI) -> None:
         TooLarge, _always(413, "record-too-large", "What would be published is too large.")
     )
     app.add_exception_handler(NotClaimed, _always(503, "epoch-not-claimed", "Nothing is accepted yet."))
+    app.add_exception_handler(Crowded, _crowded)
+    app.add_exception_handler(Busy, _busy)
     for kind in postgres.AWAY:
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(Exception, _unknown)
@@ -80,7 +85,28 @@ async def _http(request: Request, error: Exception) -> Response:
         {404: "There is nothing here.", 405: "This method does nothing here."}.get(
             error.status_code, "The request cannot be handled."
         ),
-        headers=error.headers,
+        headers=_allow(request) if error.status_code == 405 else error.headers,
+    )
+    return response(problem, request.url.path)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Of all operations of the path: Starlette names those of the first that it meets (RFC 9110, section 10.2.1)."""
+    described: Described = request.app.state.described
+    return {"Allow": ", ".join(described.methods(request.url.path)) or "GET, HEAD"}
+
+
+async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return response(too_many(), request.url.path)
+
+
+async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Others of the same party, or about the same person, take long."""
+    problem = Problem(
+        503,
+        "busy",
+        "The turn did not come in time. Try again with the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
     )
     return response(problem, request.url.path)
 

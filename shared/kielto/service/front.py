@@ -30,18 +30,16 @@ class CannotListen(Exception):
 class Front:
     """Answers /livez by itself and everything else with `reason`, until it is given the service's application.
 
-    Raises CannotListen.
+    `setting`: what the port is called where it is set. Raises CannotListen.
     """
 
-    def __init__(self, host: str, port: int, limits: Limits) -> None:
+    def __init__(self, host: str, port: int, limits: Limits, *, setting: str = "KIELTO_HTTP_PORT") -> None:
         self.reason = MIGRATING
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listening = socket.create_server((host, port), family=family, backlog=2048)
         except OSError as error:
-            raise CannotListen(
-                f"KIELTO_HTTP_PORT: cannot listen on {host}:{port} ({error.strerror})"
-            ) from None
+            raise CannotListen(f"{setting}: cannot listen on {host}:{port} ({error.strerror})") from None
         self.port: int = listening.getsockname()[1]
         self._app: ASGIApp | None = None
         self._server = _Server(

@@ -1,22 +1,28 @@
-"""The HTTP side of a service: FastAPI with problem details, a body limit, traces, health and metrics.
+"""The HTTP side of a service: FastAPI with problem details, limits, traces and health; metrics are an application of
+their own.
 
 Endpoints find `pool` and `verifier` on `request.app.state`; routers carry their service's prefix.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kielto.service import postgres, telemetry
 from kielto.service.auth import Verifier
-from kielto.service.edge import Edge
+from kielto.service.described import Described, known_query
+from kielto.service.edge import Edge, respond
 from kielto.service.errors import answer_errors
+from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem, ProblemDetails
+from kielto.service.throttle import Throttle
 
 
 @dataclass(slots=True)
@@ -35,12 +41,15 @@ def create_app(
     verifier: Verifier,
     health: Health,
     streamed: Sequence[str] = (),
+    limits: Limits | None = None,
+    ready: "Pool | None" = None,
 ) -> FastAPI:
-    """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`,
-    `/metrics`.
+    """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`.
 
-    Bodies have at most `edge.MAX_BODY` bytes, except those of the paths in `streamed`.
+    Bodies have at most `limits.body_bytes` bytes, except those of the paths in `streamed`. `ready`: a pool that /readyz
+    alone asks: what others wait for says nothing of the database.
     """
+    limits = limits or Limits()
     problem: dict[int | str, dict[str, Any]] = {
         "default": {"model": ProblemDetails, "description": "A problem (RFC 9457)."}
     }
@@ -50,15 +59,19 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         responses=problem,
+        dependencies=[Depends(known_query)],
+        redirect_slashes=False,  # to whatever host the caller names
     )
     app.state.pool, app.state.verifier = pool, verifier
+    app.state.throttle = Throttle(limits)
     for router in routers:
         app.include_router(router)
-    app.include_router(_watching(pool, health))
+    app.include_router(_watching(ready or pool, health, limits.ready_seconds))
     answer_errors(app)
-    app.add_middleware(Edge, health=health, streamed=frozenset(streamed))
+    app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, streamed=frozenset(streamed))
     describe = app.openapi
     app.openapi = lambda: _mended(describe())  # type: ignore[method-assign]
+    app.state.described = Described(app.openapi)
     return app
 
 
@@ -79,7 +92,7 @@ def _mended(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _watching(pool: Pool, health: Health) -> APIRouter:
+def _watching(pool: Pool, health: Health, seconds: float) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/livez")
@@ -91,7 +104,8 @@ def _watching(pool: Pool, health: Health) -> APIRouter:
     async def readyz() -> Response:
         """Needs the database, and an epoch once in its life; not Kafka: decisions are accepted without it."""
         try:
-            await pool.fetchval("SELECT 1", timeout=2)
+            async with asyncio.timeout(seconds):
+                await pool.fetchval("SELECT 1", timeout=seconds)
         except postgres.AWAY:
             raise Problem(503, "database-unavailable", "The database does not answer.") from None
         if not health.claimed:
@@ -100,9 +114,17 @@ def _watching(pool: Pool, health: Health) -> APIRouter:
             raise Problem(503, "stopping", "The service is stopping.")
         return JSONResponse({"status": "ok"})
 
-    @router.get("/metrics")
-    async def metrics() -> Response:
-        await telemetry.observe(pool)
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
     return router
+
+
+def metrics_app(pool: Pool) -> ASGIApp:
+    """Prometheus' exposition at /metrics, for a port of its own: it names companies and counts what they do."""
+
+    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/metrics":
+            await respond(Problem(404, "not-found", "There is nothing here."), scope, receive, send)
+            return
+        await telemetry.observe(pool)
+        await Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
+
+    return metrics

@@ -102,14 +102,12 @@ class Limits(BaseSettings):
         "Recipients that one party asks clearance of, averaged; a burst of ten times as many.",
         "429 with Retry-After",
     )
-    imports_per_party: int = _limit(2, "Imports of one party at a time.", "429 with Retry-After")
+    imports_per_party: int = _limit(4, "Imports of one party at a time.", "429 with Retry-After")
     streams: int = _limit(50, "Live streams of decisions, of all parties.", "503 with Retry-After")
     streams_per_party: int = _limit(10, "Of them, of one party.", "429 with Retry-After")
 
     # -- the database
     pool_connections: int = _limit(10, "Connections of each of a process's two pools.", "See wait_seconds.")
-    lock_seconds: float = _limit(10.0, "Waiting for a row's lock.", "503 with Retry-After")
-    statement_seconds: float = _limit(30.0, "One statement.", "503 with Retry-After")
     ready_seconds: float = _limit(2.0, "The database's answer to /readyz.", "503")
 
 
@@ -120,6 +118,8 @@ class Fixed(BaseModel):
     idempotency_key_characters: int = _limit(200, "An Idempotency-Key.", "400")
     clearance_recipients: int = _limit(10_000, "Recipients of one clearance.", "422")
     row_bytes: int = _limit(64 * KIB, "One row of an import.", "The row is refused; the others are taken.")
+    lock_seconds: float = _limit(10.0, "Waiting for a row's lock.", "503 with Retry-After")
+    statement_seconds: float = _limit(30.0, "One statement.", "503 with Retry-After")
     stream_seconds: float = _limit(
         900.0, "One live stream of decisions.", "It ends; ask again with Last-Event-ID."
     )

@@ -22,7 +22,7 @@ from kielto.service.consumers import Consumers
 from kielto.service.delivery import Stopped
 from kielto.service.epochs import Epochs
 from kielto.service.front import GRACE_SECONDS, Front
-from kielto.service.http import Health, create_app
+from kielto.service.http import Health, create_app, metrics_app
 from kielto.service.relay import Relay, RelaySettings
 from kielto.service.settings import Role
 
@@ -37,8 +37,15 @@ Result = TypeVar("Result")
 
 class Running:
     def __init__(
-        self, name: str, platform: Platform, service: Service, stop: asyncio.Event, front: Front
+        self,
+        name: str,
+        platform: Platform,
+        service: Service,
+        stop: asyncio.Event,
+        front: Front,
+        watched: Front,
     ) -> None:
+        """`front` serves the API, `watched` the metrics."""
         self._name, self._platform, self._service, self._stop = name, platform, service, stop
         self._health = Health()
         self._roles = platform.settings.roles
@@ -82,12 +89,13 @@ class Running:
             service.families,
             security=settings.security,
         )
-        self._front = front
+        self._front, self._watched = front, watched
 
     async def run(self) -> int:
         """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
         stopped = asyncio.create_task(self._stop.wait())
         self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
+        self._watched.give(metrics_app(self._platform.pool))
         _freeze()
         graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
         others = [
@@ -190,6 +198,7 @@ class Running:
         for task in others:
             task.cancel()
         self._front.stop()
+        self._watched.stop()
         self._consumers.stop()
         for relay in self._relays:
             relay.stop()
@@ -207,6 +216,8 @@ class Running:
             verifier=platform.verifier,
             health=self._health,
             streamed=service.streamed,
+            limits=platform.limits,
+            ready=platform.ready,
         )
 
 

@@ -69,6 +69,10 @@ class ServiceSettings(KafkaSettings):
     keys_file: Path
     http_host: str = "127.0.0.1"
     http_port: int = Field(ge=0, le=65535)
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Where /metrics is served: never where companies' callers reach."
+    )
+    metrics_port: int = Field(default=9464, ge=0, le=65535)
     jwks: str = Field(description="Path or http(s) URL of the issuer's key set.")
     issuer: str
     audience: str = "kielto"

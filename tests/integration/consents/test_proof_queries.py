@@ -11,13 +11,14 @@ import httpx
 import pytest
 
 from kielto.service.http import Health, create_app
+from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
 from services.consents.api import proof_live, proof_queries
 from services.consents.use_cases import live as live_module
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live, State, Told
 from services.consents.use_cases.overdue import Week
-from tests.integration.consents.test_api import Tokens
+from tests.integration.consents.test_api import Tokens, as_
 from tests.integration.consents.test_whereabouts import PARTY, Log, long_ago
 from tests.integration.consents.world import Someone, World
 
@@ -262,7 +263,7 @@ async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool,
 async def test_watchers_are_bounded_and_let_go(
     world: World, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_module, "WATCHERS", 1)
+    monkeypatch.setattr(live, "_limits", Limits(streams=1))
     monkeypatch.setattr(live_module, "KEPT", 2)
     with live.watch(None, None) as watcher:
         answer = await http.get("/consents/proof/live")
@@ -272,6 +273,21 @@ async def test_watchers_are_bounded_and_let_go(
         assert len([await watcher.next(1) for _ in range(2)]) == 2
         assert await watcher.next(1) is None, "who does not read is let go"
         assert await watcher.next(1) is None
+
+
+async def test_one_party_cannot_take_all_streams(
+    http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_limits", Limits(streams=4, streams_per_party=2))
+    with live.watch("company.kauppa", None), live.watch("company.kauppa", None):
+        refused = await http.get("/consents/proof/live", headers=as_("dpo@kauppa"))
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:kielto:problem:too-many-watchers")
+        assert int(refused.headers["retry-after"]) > 0
+        with live.watch("company.sahko", None), live.watch(None, None):
+            full = await http.get("/consents/proof/live", headers=as_("dpo@sahko"))
+            assert full.status_code == 503, "all streams are taken"
+    with live.watch("company.kauppa", None):
+        pass
 
 
 async def test_what_is_not_followed_is_told_as_a_gap(

@@ -103,7 +103,7 @@ async def test_a_customers_way_to_kafka(customers: Services, bearer: str) -> Non
         assert [json.loads(line).get("status") for line in answer.text.splitlines()[:2]] == [
             "changed", "refused",  # kauppa now states these points too
         ]  # fmt: skip
-        metrics = (await http.get(base.removesuffix("/customers") + "/metrics")).text
+        metrics = (await http.get(customers.metrics("customers"))).text
 
     async def told() -> Any:
         return await read_all(bootstrap, EXPRESS, (Customer,))

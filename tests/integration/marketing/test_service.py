@@ -57,7 +57,7 @@ def marketing(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Services]:
 
 class Api:
     def __init__(self, services: Services) -> None:
-        self._base = services.url("marketing")
+        self._base, self._metrics = services.url("marketing"), services.metrics("marketing")
         self._headers = {"Authorization": f"Bearer {token.issue(['campaigns'], company='kauppa')}"}
 
     async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Api:
 
     async def metrics(self) -> str:
         async with httpx.AsyncClient(timeout=20) as client:
-            return (await client.get(f"{self._base.removesuffix('/marketing')}/metrics")).text
+            return (await client.get(self._metrics)).text
 
     async def launch(self, aim: Aim) -> str:
         body = {

@@ -314,7 +314,7 @@ async def test_problems_and_repetitions(services: Services) -> None:
 
 async def shown(services: Services, name: str) -> str:
     """A service's metrics."""
-    return (await _get(services.url(name).removesuffix(name) + "metrics")).text
+    return (await _get(services.metrics(name))).text
 
 
 async def _get(url: str) -> httpx.Response:

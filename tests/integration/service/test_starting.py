@@ -34,6 +34,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, port: int) -> dict[str, str]
         KIELTO_GROUP_FILE=str(ROOT / "group.yaml"),
         KIELTO_KEYS_FILE=str(folder / "services.keys.json"),
         KIELTO_HTTP_PORT=str(port),
+        KIELTO_METRICS_PORT="0",
         KIELTO_JWKS=str(token.key_set()),
         KIELTO_ISSUER=token.ISSUER,
     )

@@ -1,5 +1,6 @@
 """The edge of HTTP without a database: limits, problems, refusals, what is logged."""
 
+import asyncio
 import io
 import json
 import logging
@@ -10,15 +11,18 @@ import httpx
 import pytest
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import StreamingResponse
 from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from kielto.service import logs
 from kielto.service.auth import Caller, Verifier, require
-from kielto.service.edge import MAX_BODY
 from kielto.service.http import Health, create_app
+from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
+
+BEARER = {"Authorization": "Bearer me"}
 
 
 class Thing(BaseModel):
@@ -31,7 +35,13 @@ class Anyone:
         return Caller(token, frozenset({"desk"}), None)
 
 
-def app(health: Health | None = None) -> FastAPI:
+async def _ticks() -> AsyncIterator[bytes]:
+    while True:
+        yield b"tick"
+        await asyncio.sleep(0.01)
+
+
+def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
     router = APIRouter(prefix="/test")
 
     @router.post("/things")
@@ -41,6 +51,18 @@ def app(health: Health | None = None) -> FastAPI:
     @router.post("/stream")
     async def stream(request: Request) -> int:
         return sum([len(part) async for part in request.stream()])
+
+    @router.put("/things/{ident}")
+    async def put(ident: str, thing: Thing) -> Thing:
+        return thing
+
+    @router.get("/things/{ident}")
+    async def get(ident: str, of: str = "") -> Thing:
+        return Thing(name=of)
+
+    @router.get("/stream")
+    async def long() -> StreamingResponse:
+        return StreamingResponse(_ticks())
 
     @router.get("/refused")
     async def refused() -> None:
@@ -58,15 +80,14 @@ def app(health: Health | None = None) -> FastAPI:
         verifier=verifier,
         health=health or Health(claimed=True),
         streamed=["/test/stream"],
+        limits=limits,
     )
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://test", headers={"Authorization": "Bearer me"}
-    ) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=BEARER) as client:
         yield client
 
 
@@ -78,7 +99,7 @@ async def _parts(count: int) -> AsyncIterator[bytes]:
 async def test_a_body_without_a_length_is_cut_off_too(client: httpx.AsyncClient) -> None:
     answer = await client.post("/test/things", content=_parts(30))
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:kielto:problem:body-too-large")
-    declared = await client.post("/test/things", content=b"x" * (MAX_BODY + 1))
+    declared = await client.post("/test/things", content=b"x" * (Limits().body_bytes + 1))
     assert declared.status_code == 413
 
 
@@ -138,7 +159,8 @@ async def test_the_database_away_is_503_without_details(client: httpx.AsyncClien
 
 async def test_before_the_epoch_only_reading_is_answered() -> None:
     health = Health()
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app(health)), base_url="http://t") as client:
+    transport = httpx.ASGITransport(app(health))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=BEARER) as client:
         refused = await client.post("/test/stream", content=b"x")
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:kielto:problem:epoch-not-claimed")
         assert (await client.get("/test/refused")).status_code == 409
@@ -188,3 +210,108 @@ async def test_a_method_that_nobody_knows_is_no_label(client: httpx.AsyncClient)
     labels = generate_latest().decode()
     assert 'kielto_http_request_seconds_count{method="other"' in labels
     assert "planted.person" not in labels.lower()
+
+
+NO_TOKEN = [
+    ("POST", "/test/things"),
+    ("PUT", "/test/things/1"),
+    ("POST", "/test/stream"),
+    ("DELETE", "/test/x"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), NO_TOKEN)
+async def test_a_token_is_looked_at_before_a_body(method: str, path: str) -> None:
+    """Not a byte of the body is asked for."""
+    asked: list[int] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        asked.append(1)
+        yield b"{"
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app()), base_url="http://t") as client:
+        answer = await client.request(method, path, content=body())
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:kielto:problem:unauthorised")
+    assert asked == []
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        await asyncio.sleep(30)
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    transport = httpx.ASGITransport(app(limits=Limits(body_seconds=0.2)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=BEARER) as client:
+        for body in (half, drip):
+            answer = await client.post("/test/things", content=body())
+            assert (answer.status_code, answer.json()["type"]) == (408, "urn:kielto:problem:body-timeout")
+            assert answer.headers["connection"] == "close"
+        stream = await client.post("/test/stream", content=half())
+        assert stream.status_code == 408
+
+
+async def test_a_stream_may_be_long_but_not_silent() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    transport = httpx.ASGITransport(app(limits=Limits(body_seconds=0.2)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=BEARER) as client:
+        assert (await client.post("/test/stream", content=slow())).json() == 8
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/test/things/1", "/test/nothing", "/test/refused", "/test/stream"]
+)
+async def test_head_is_get_without_its_body(client: httpx.AsyncClient, path: str) -> None:
+    head = await client.head(path)
+    assert head.content == b""
+    if path == "/test/stream":
+        assert head.status_code == 200
+        return
+    got = await client.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"])
+
+
+async def test_a_405_names_all_methods_of_the_path(client: httpx.AsyncClient) -> None:
+    for method, path, allowed in (
+        ("DELETE", "/test/things/1", "GET, HEAD, PUT"),
+        ("PATCH", "/test/stream", "GET, HEAD, POST"),
+        ("HEAD", "/test/things", "POST"),
+        ("POST", "/livez", "GET, HEAD"),
+    ):
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/test/things/", "/test/refused/", "/livez/"])
+async def test_a_trailing_slash_leads_nowhere(client: httpx.AsyncClient, path: str) -> None:
+    """A redirect would go to whatever host the caller names."""
+    answer = await client.get(path, headers={"Host": "evil.example"})
+    assert answer.status_code in (404, 405)
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("ov=x", "ov"),
+        ("of=x&limit=3", "limit"),
+        ("aino@example.com=1", "?"),
+        ("0405550002", "?"),
+        ("%00=", "?"),
+    ],
+)
+async def test_an_unknown_query_parameter_is_refused(
+    client: httpx.AsyncClient, query: str, field: str
+) -> None:
+    answer = await client.get(f"/test/things/1?{query}")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:kielto:problem:invalid-request")
+    assert answer.json()["errors"] == [{"field": field, "rule": "is no parameter here; those are: of"}]
+    assert (await client.get("/test/things/1?of=x")).json()["name"] == "x"

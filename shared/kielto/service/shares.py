@@ -1,0 +1,103 @@
+"""Who comes much must not keep out who comes seldom: turns and rates by key, of a party or of a subject."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+
+_ROUNDING = 1e-6
+
+
+class Crowded(Exception):
+    """Too many wait for the same already."""
+
+
+class Busy(TimeoutError):
+    """The turn did not come in time."""
+
+
+class Shares:
+    """At most `most` turns of a key at a time; up to `waiting` more wait in order, each at most `seconds`.
+
+    Keys are kept only as long as somebody has or awaits a turn.
+    """
+
+    def __init__(self, most: int, waiting: int, seconds: float) -> None:
+        self._most, self._waiting, self._seconds = most, waiting, seconds
+        self._turns: dict[Hashable, _Turns] = {}
+
+    async def take(self, key: Hashable) -> None:
+        """Then call `give_back`. Raises Crowded, or Busy."""
+        turns = self._turns.get(key)
+        if turns is None:
+            turns = self._turns[key] = _Turns(self._most)
+        elif turns.users >= self._most + self._waiting:
+            raise Crowded
+        turns.users += 1
+        try:
+            if turns.free.locked():
+                async with asyncio.timeout(self._seconds):
+                    await turns.free.acquire()
+            else:
+                await turns.free.acquire()
+        except TimeoutError:
+            self._left(key, turns)
+            raise Busy from None
+        except BaseException:
+            self._left(key, turns)
+            raise
+
+    def give_back(self, key: Hashable) -> None:
+        turns = self._turns[key]
+        turns.free.release()
+        self._left(key, turns)
+
+    @asynccontextmanager
+    async def turn(self, key: Hashable) -> AsyncIterator[None]:
+        await self.take(key)
+        try:
+            yield
+        finally:
+            self.give_back(key)
+
+    def _left(self, key: Hashable, turns: "_Turns") -> None:
+        turns.users -= 1
+        if not turns.users:
+            del self._turns[key]
+
+
+class _Turns:
+    def __init__(self, most: int) -> None:
+        self.free = asyncio.Semaphore(most)
+        self.users = 0
+        """Who has a turn, and who waits for one."""
+
+
+class Rate:
+    """So much of each key a second, averaged over a burst (a token bucket). Keys are the group's parties: few."""
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._full_at: dict[Hashable, float] = {}
+        """When the key's bucket will be full again."""
+
+    def missing(self, key: Hashable, amount: float) -> float:
+        """Seconds until there is so much (more than a burst: until the bucket is full); 0: it is taken now."""
+        seconds = self._after(key, amount)
+        if seconds > _ROUNDING:
+            return seconds
+        self._take(key, amount)
+        return 0.0
+
+    def reserve(self, key: Hashable, amount: float) -> float:
+        """Taken in any case; in so many seconds it is there."""
+        seconds = self._after(key, amount)
+        self._take(key, amount)
+        return max(0.0, seconds)
+
+    def _after(self, key: Hashable, amount: float) -> float:
+        lacking = max(0.0, self._full_at.get(key, 0.0) - self._clock()) * self._rate
+        return (lacking + min(amount, self._burst) - self._burst) / self._rate
+
+    def _take(self, key: Hashable, amount: float) -> None:
+        self._full_at[key] = max(self._full_at.get(key, 0.0), self._clock()) + amount / self._rate
