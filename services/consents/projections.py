@@ -8,7 +8,7 @@ from kielto.events.words import Status
 from kielto.service.keys import Keys
 from services.consents.store.customers import CustomerRow
 
-_KEPT = {"version", "changed_at", "known_by"}
+_LEFT_OUT = {"version", "changed_at", "known_by", "known_by_mailbox"}
 _TOKEN = 22
 """Characters kept of a keyed hash: 132 of its 384 bits, so that no two meet."""
 
@@ -28,7 +28,7 @@ def _row(record: Customer, keys: Keys) -> CustomerRow:
         id=record.subject,
         version=record.at_version,
         alias_of=record.alias_of,
-        body=record.model_dump_json(exclude=_KEPT, exclude_defaults=True),
+        body=record.model_dump_json(exclude=_LEFT_OUT, exclude_defaults=True),
         refs=tuple(dict.fromkeys(_refs(record, keys))),
         aliases=record.aliases,
         organisations=_each(record.organisation, *(s.organisation for s in record.stated)),
@@ -58,3 +58,5 @@ def _refs(record: Customer, keys: Keys) -> Iterable[str]:
             yield f"p:{point.digest}"
     for token in record.known_by:
         yield f"k:{token[:_TOKEN]}"
+    for token in record.known_by_mailbox:
+        yield f"m:{token[:_TOKEN]}"

@@ -141,7 +141,7 @@ class _Shown:
             restored=decision.spared is not None,
             widened=list(decision.widened),
             by_link=None if self._party else decision.id in self._links,
-            suppressed=None if self._party else decision.suppressed,
+            suppressed=None if self._party else decision.suppressed is not None,
         )
 
     def verdict(self, verdict: Verdict) -> VerdictBody:

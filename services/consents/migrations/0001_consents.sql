@@ -3,7 +3,8 @@
 
 -- The rows that are locked while somebody's permissions are computed. A ref names a subject:
 --   c:<customer id>   i:<party>:<the party's id of a customer>   n:<sealed number>   p:<sealed contact point>
---   k:<the beginning of a keyed hash> of an identity code, a name with a postal address, a mailbox without its tag
+--   k:<the beginning of a keyed hash> of an identity code, or a name with a postal address
+--   m:<the beginning of a keyed hash> of a mailbox without its tag
 -- Always locked in this text's order. Never deleted: a row that went away would not keep a second locker out.
 CREATE TABLE subjects (ref text COLLATE "C" PRIMARY KEY);
 
@@ -66,7 +67,7 @@ CREATE TABLE relations (
 );
 CREATE INDEX relations_other ON relations (other, relation);
 
--- By what else a customer is named: i:, n: and p: refs, and k: refs, which name nobody while the customer is here. An `i:` row is never deleted: it says that the party has a
+-- By what else a customer is named: i:, n: and p: refs, and k: and m: refs, which name nobody while the customer is here. An `i:` row is never deleted: it says that the party has a
 -- record of the customer, which goes on being published.
 CREATE TABLE customer_refs (
     ref      text COLLATE "C" NOT NULL,

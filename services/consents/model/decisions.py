@@ -35,6 +35,13 @@ class Route(StrEnum):
     IMPORT = "import"
 
 
+class KnownBy(StrEnum):
+    IDENTITY = "identity"
+    """A number, a contact point, an identity code, or the name with the postal address."""
+    MAILBOX = "mailbox"
+    """An address that differs in its tag alone (`eva+shop@`, `eva@`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerSubject:
     id: UUID
@@ -88,8 +95,8 @@ class Decision:
     points: frozenset[PointName] = frozenset()
     spared: Mapping[Cell, Groups] | None = field(default=None, compare=False)
     """Of a *no* of which only the record that listed it is left: what that record allowed all the same."""
-    suppressed: bool = field(default=False, compare=False)
-    """A *no* of somebody who was erased and by whose names or addresses this person is known."""
+    suppressed: KnownBy | None = field(default=None, compare=False)
+    """Of a *no* of somebody who was erased: how the person whom it binds now is known to be them."""
     widened: tuple[str, ...] = ()
     """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
 

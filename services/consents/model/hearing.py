@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Act, Recipient
-from services.consents.model.decisions import CustomerSubject, Decision, NumberSubject, PointSubject
+from services.consents.model.decisions import CustomerSubject, Decision, KnownBy, NumberSubject, PointSubject
 from services.consents.model.facts import Customer, Person, Point
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
@@ -73,6 +73,8 @@ def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing
 
 
 def _heard(person: Person, decision: Decision, rules: Rules) -> Heard | None:
+    if _is_of_another_mailbox(decision, rules):
+        return None
     voice = _voice(person, decision, rules)
     if voice is not Voice.OWN and (via := _via(person.bound_by, decision)):
         return Heard(decision, Voice.OWN, _where_via(person, decision), via)
@@ -85,6 +87,11 @@ def _heard(person: Person, decision: Decision, rules: Rules) -> Heard | None:
     ):
         return Heard(decision, Voice.EMPLOYER, _where_via(person, decision), via)
     return None
+
+
+def _is_of_another_mailbox(decision: Decision, rules: Rules) -> bool:
+    by_mailbox = decision.suppressed is KnownBy.MAILBOX
+    return by_mailbox and not rules.switches[Judgement.PLUS_ADDRESS_IS_MAILBOX]
 
 
 def _via(others: Iterable[Person], decision: Decision) -> frozenset[UUID]:
@@ -111,6 +118,8 @@ def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
 
 def concerns(person: Person, decision: Decision, rules: Rules) -> Voice | None:
     """In whose voice it is directly about this person, whether it counts or not: not by way of anybody else."""
+    if _is_of_another_mailbox(decision, rules):
+        return None
     if any(_is_about(customer, decision, ended=True) for customer in person.customers):
         return Voice.OWN
     return _voice(person, decision, rules)

@@ -53,6 +53,7 @@ class Judgement(StrEnum):
     PARTNER_MESSAGES_WITHIN_DUTIES = "partner_messages_within_duties"
     PERSONAL_ADDRESS_IS_NATURAL = "personal_address_is_natural"
     POINT_MAY_CONSENT = "point_may_consent"
+    PLUS_ADDRESS_IS_MAILBOX = "plus_address_is_mailbox"
 
 
 def _all_channels(value: object) -> object:

@@ -112,9 +112,10 @@ SELECT EXISTS (
     SELECT FROM quarantine WHERE topic = ANY ($1::text[]) AND state = 'open' AND holds AND customer IS NULL)"""
 
 _SAID = """
-SELECT d.*, d.ref AS asked, false AS suppressed FROM decisions d WHERE d.ref = ANY ($1::text[])
+SELECT d.*, d.ref AS asked, NULL AS known_by FROM decisions d WHERE d.ref = ANY ($1::text[])
 UNION ALL
-SELECT d.*, s.ref, true FROM suppressions s JOIN decisions d ON d.id = s.decision WHERE s.ref = ANY ($1::text[])"""
+SELECT d.*, s.ref, 'identity' FROM suppressions s JOIN decisions d ON d.id = s.decision
+WHERE s.ref = ANY ($1::text[])"""
 
 _ADD = """
 INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, product_group, asked_by,

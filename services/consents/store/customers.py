@@ -15,7 +15,7 @@ from kielto.service.postgres import Conn
 
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
-    """`refs`: the i:, n:, p: and k: refs that the record gives. `aliases`: who it says were merged into this customer.
+    """`refs`: all but the c: ref that the record gives. `aliases`: who it says were merged into this customer.
     `organisations`: those that the customer acts for, as anybody states; `bound_by`: those whose own no binds them.
     """
 

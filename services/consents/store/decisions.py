@@ -16,6 +16,7 @@ from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
     Decision,
+    KnownBy,
     NumberSubject,
     PointSubject,
     Route,
@@ -167,16 +168,16 @@ def _row(stored: Stored) -> dict[str, Any]:
 
 
 def decision_of(
-    row: Mapping[str, Any], customer: UUID, allowed: Any = None, *, suppressed: bool = False
+    row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
 ) -> Decision:
     """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer.
 
-    `allowed`: of one that was restored (`store/restored.py`). `suppressed`: it binds the customer as their own
-    (`store/suppressions.py`).
+    `allowed`: of one that was restored (`store/restored.py`). `known_by`: `KnownBy`, of one that was said by
+    somebody erased (`store/suppressions.py`).
     """
     return Decision(
         id=_uuid(row["id"]),
-        subject=CustomerSubject(customer) if suppressed else _subject(row, customer),
+        subject=CustomerSubject(customer) if known_by else _subject(row, customer),
         act=Act(row["act"]),
         reach=Reach(row["reach"]),
         company=row["company"],
@@ -192,7 +193,7 @@ def decision_of(
         product_groups=frozenset(row["product_groups"]),
         widened=tuple(row["widened"]),
         spared=None if allowed is None else spared(allowed),
-        suppressed=suppressed,
+        suppressed=KnownBy(known_by) if known_by else None,
     )
 
 

@@ -69,19 +69,23 @@ SELECT
             SELECT FROM quarantine q WHERE q.customer = customers.id AND q.state = 'open' AND q.holds
         ), body, alias_of))
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
-    (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.suppressed)) FROM (
-        SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, false AS suppressed
+    (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.known_by)) FROM (
+        SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, NULL AS known_by
         FROM named n JOIN decisions d USING (ref)
         WHERE d.ref = ANY (array(SELECT ref FROM named))
             AND NOT EXISTS (SELECT FROM lapsed l WHERE l.decision = d.id)
         UNION ALL
-        SELECT t.customer, row_to_json(d), t.allowed, false FROM restored t JOIN decisions d ON d.id = t.decision
+        SELECT t.customer, row_to_json(d), t.allowed, NULL FROM restored t JOIN decisions d ON d.id = t.decision
         WHERE t.customer = ANY (array(SELECT id FROM context))
         UNION ALL
-        SELECT n.customer, row_to_json(d), NULL, true
-        FROM suppressions x JOIN named n USING (ref) JOIN decisions d ON d.id = x.decision
-        WHERE x.ref = ANY (array(SELECT ref FROM named)) AND NOT EXISTS (
-            SELECT FROM known_apart k WHERE k.decision = x.decision AND k.customer = n.customer)
+        SELECT x.customer, row_to_json(d), NULL, x.known_by FROM (
+            SELECT n.customer, s.decision,
+                CASE WHEN bool_and(starts_with(s.ref, 'm:')) THEN 'mailbox' ELSE 'identity' END AS known_by
+            FROM suppressions s JOIN named n USING (ref)
+            WHERE s.ref = ANY (array(SELECT ref FROM named)) AND NOT EXISTS (
+                SELECT FROM known_apart k WHERE k.decision = s.decision AND k.customer = n.customer)
+            GROUP BY n.customer, s.decision
+        ) x JOIN decisions d ON d.id = x.decision
     ) s) AS decisions,
     (SELECT json_agg(json_build_array(customer, company, partner))
         FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,
@@ -111,8 +115,8 @@ async def load(
         state.customers[ident] = customer_of(ident, body, UUID(alias_of) if alias_of else None)
         if unreadable:
             state.unreadable.add(ident)
-    for text, fields, allowed, suppressed in _json(row["decisions"]):
-        state.decisions[UUID(text)].append(decision_of(fields, UUID(text), allowed, suppressed=suppressed))
+    for text, fields, allowed, known_by in _json(row["decisions"]):
+        state.decisions[UUID(text)].append(decision_of(fields, UUID(text), allowed, known_by))
     for text, company, partner in _json(row["disclosures"]):
         state.disclosed[UUID(text)].add((company, partner))
     for text, family, key, epoch, n, body in _json(row["records"]):

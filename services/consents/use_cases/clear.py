@@ -178,7 +178,7 @@ async def _strangers(
     assert not arrived.holders
     said: dict[str, list[Decision]] = {ref: [] for ref in refs}
     for row in await clearances.said(conn, list(refs)):
-        said[row["asked"]].append(decision_of(dict(row), _NOBODY, suppressed=row["suppressed"]))
+        said[row["asked"]].append(decision_of(dict(row), _NOBODY, known_by=row["known_by"]))
     question = wanted[0].question
     return {ref for ref, decisions in said.items() if _may_reach(context, asked, question, ref, decisions)}
 

@@ -67,6 +67,7 @@ def record(customer: Customer, keys: OurKeys) -> CustomerRecord:
         ),
         bound_by=linking.bound_by(customer),
         known_by=_known_by(customer, keys),
+        known_by_mailbox=_known_by_mailbox(customer, keys),
         aliases=customer.aliases,
     )
 
@@ -124,16 +125,19 @@ def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
 
 def _known_by(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
     """Keyed hashes of what the person is known again by after an erasure: identity codes, also former ones; the name
-    with a postal address; mailboxes without their tag (`eva+shop@` is `eva@`).
+    with a postal address.
     """
     found = {keys.known_by("identity_code", blind.hex()) for blind in customer.identities}
     names = {folded(f.name) for f in customer.facts.values() if f.name} - {""}
     for point in customer.points:
         if point.kind is PointKind.POST:
             found |= {keys.known_by("name_and_address", f"{name}\0{point.value}") for name in names}
-        elif point.kind is PointKind.EMAIL:
-            found.add(keys.known_by("mailbox", mailbox(point.key[1])))
     return tuple(sorted(found))
+
+
+def _known_by_mailbox(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
+    emails = (p.key[1] for p in customer.points if p.kind is PointKind.EMAIL)
+    return tuple(sorted({keys.known_by("mailbox", mailbox(email)) for email in emails}))
 
 
 def mailbox(email: str) -> str:

@@ -159,7 +159,10 @@ class Customer(Record):
     known_by: tuple[Sealed, ...] = Field(
         default=(),
         description="Keyed hashes by which the person is known again after an erasure: of the identity code, of the "
-        "folded name with a postal address, of a mailbox without its tag. They bind nobody while the person is here.",
+        "folded name with a postal address. They bind nobody while the person is here.",
+    )
+    known_by_mailbox: tuple[Sealed, ...] = Field(
+        default=(), description="The same, of mailboxes without their tag (`eva+shop@` is `eva@`)."
     )
     aliases: tuple[UUID, ...] = Field(
         default=(),

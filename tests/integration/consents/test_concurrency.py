@@ -16,7 +16,7 @@ from services.consents.store import locks
 from services.consents.use_cases import decide as deciding
 from services.consents.use_cases.decide import Command
 from services.consents.use_cases.take_in import take_in_customers
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import Someone, World, erased
 
 Work = Callable[[Conn], Awaitable[Any]]
 
@@ -137,6 +137,57 @@ async def test_a_merge_meets_a_ban_of_the_one_that_is_merged_away(
     assert await overlapping(world, merge, ban)
     assert await world.allowed(survivor) == await world.allowed(merged) == set()
     assert await world.stale() == []
+
+
+@pytest.mark.parametrize("decision_first", [True, False])
+async def test_a_no_meets_the_record_that_it_binds_by_a_link(world: World, decision_first: bool) -> None:
+    one, other = Someone(), Someone(("sahko",))
+    await world.know(one)
+    ban = decision(world, world.command(world.by_number(one)))
+    arrival = facts(world, world.record(other, bound_by=(one.id,)))
+    assert await overlapping(world, *((ban, arrival) if decision_first else (arrival, ban)))
+    assert await world.allowed(other, "company.sahko") == set()
+    assert await world.stale() == []
+
+
+@pytest.mark.parametrize("banned_first", [True, False])
+async def test_the_record_of_the_banned_meets_the_one_that_it_binds_by_a_link(
+    world: World, banned_first: bool
+) -> None:
+    """What waited for the one binds both from the first record on."""
+    one, other = Someone(), Someone(("sahko",))
+    await world.decide(world.by_number(one))
+    first, second = facts(world, world.record(one)), facts(world, world.record(other, bound_by=(one.id,)))
+    assert await overlapping(world, *((first, second) if banned_first else (second, first)))
+    assert await world.allowed(other, "company.sahko") == set()
+    assert await world.stale() == []
+
+
+@pytest.mark.parametrize("by", ["phone", "known_by", "known_by_mailbox"])
+@pytest.mark.parametrize("erasure_first", [True, False])
+async def test_an_erasure_meets_the_record_of_whoever_is_known_to_be_the_erased(
+    world: World, erasure_first: bool, by: str
+) -> None:
+    gone = Someone()
+    token = {} if by == "phone" else {by: ("t" * 64,)}
+    again = Someone(phone=gone.phone) if by == "phone" else Someone()
+    await world.know(gone, **token)
+    await world.decide(world.by_id(gone))
+    erasure, arrival = facts(world, erased(gone)), facts(world, world.record(again, **token))
+    assert await overlapping(world, *((erasure, arrival) if erasure_first else (arrival, erasure)))
+    await world.know(again, **token)
+    assert await world.allowed(again) == set()
+    assert await world.stale() == []
+
+
+async def test_an_erasure_meets_a_ban(world: World) -> None:
+    gone = Someone()
+    await world.know(gone)
+    ban, erasure = decision(world, world.command(world.by_number(gone))), facts(world, erased(gone))
+    assert await overlapping(world, ban, erasure)
+    again = Someone(phone=gone.phone)
+    await world.know(again)
+    assert await world.allowed(again) == set()
 
 
 async def test_many_at_once(world: World) -> None:
