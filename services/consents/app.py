@@ -16,11 +16,13 @@ from services.consents.api import (
     proof_queries,
     proofs,
     reconciliation,
+    shared_addresses,
 )
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
 from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
+from services.consents.store import consequences
 from services.consents.store.locks import Moved
 from services.consents.subscribers import subscriptions
 from services.consents.use_cases import locate
@@ -30,10 +32,12 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.detect import detect_for_ever
 from services.consents.use_cases.group_change import step
 from services.consents.use_cases.live import Live
+from services.consents.use_cases.portions import work_off_for_ever
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.reconcile import reconcile_for_ever
 from services.consents.use_cases.reconcile_command import command as reconcile_command
 from services.consents.use_cases.seal import seal_for_ever
+from services.consents.use_cases.shared_addresses import count_for_ever
 from services.consents.use_cases.subscribers import command as subscribers_command
 from services.consents.use_cases.take_back import Kept, keep, take_back
 
@@ -68,6 +72,7 @@ def build(platform: Platform) -> Service:
         return await reconcile_command(platform.pool, context, words)
 
     lasting = (
+        lambda: count_for_ever(platform.pool),
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
         lambda: detect_for_ever(platform.pool, context),
@@ -85,6 +90,7 @@ def build(platform: Platform) -> Service:
             clearances.router(platform.pool, context, terms),
             customers.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
+            shared_addresses.router(platform.pool),
             reconciliation.router(platform.pool, context),
             breaches.router(platform.pool, context),
             proof_queries.router(platform.pool, context),
@@ -96,7 +102,13 @@ def build(platform: Platform) -> Service:
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
-        background=[watch, *(_of_relays(platform, work) for work in lasting), live.run],
+        beats_withheld=consequences.families,
+        background=[
+            watch,
+            lambda: work_off_for_ever(platform.pool, context),
+            *(_of_relays(platform, work) for work in lasting),
+            live.run,
+        ],
         commands={
             "seals": Seals(platform.pool, context),
             "subscribers": command,

@@ -42,10 +42,28 @@ reconciliation_differences = Gauge(
     ["subscriber"],
 )
 
+consequences_pending = Gauge(
+    "kielto_consequences_pending",
+    "Decisions about many customers whose records do not all show them yet: beats are withheld meanwhile.",
+)
+consequences_seconds = Gauge(
+    "kielto_consequences_oldest_seconds", "How long the oldest of those decisions has been committed."
+)
+
+shared_addresses = Gauge(
+    "kielto_shared_addresses",
+    "Addresses that more than 100 customers have; counted each hour by processes that relay.",
+)
+
 sealed_decisions = Counter(
     "kielto_sealed_decisions_total", "Decisions added to the signed log by this process."
 )
 unsealed_decisions = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
+
+
+def consequences_waiting(decisions: int, oldest_seconds: float) -> None:
+    consequences_pending.set(decisions)
+    consequences_seconds.set(oldest_seconds)
 
 
 def taken(act: str, *, pending: bool) -> None:

@@ -19,6 +19,7 @@ from kielto.service.epoch import NotClaimed
 from kielto.service.postgres import Conn, Pool
 from kielto.subscriber.questions import Reason
 from services.consents.store.closure import PERSON
+from services.consents.store.consequences import OWED_BY
 from services.consents.store.locks import Moved
 
 _ENTRY = Struct(">8s8sBIQ8s")
@@ -41,11 +42,12 @@ class Held(Exception):
 
 
 class Holder(NamedTuple):
-    """The record of a customer of the company, as it is now."""
+    """The record of a customer of the company, as it is now. `owed`: a decision is committed that it does not show."""
 
     key: str
     version: Version
     body: str
+    owed: bool = False
 
 
 class Found(NamedTuple):
@@ -77,6 +79,15 @@ class Asked(NamedTuple):
     asked_by: str
 
 
+class Part(NamedTuple):
+    """So many recipients of a clearance as are read and recorded at once. All of its parts run out together."""
+
+    id: UUID
+    number: int
+    at: datetime
+    valid_until: datetime
+
+
 class Entry(NamedTuple):
     """One recipient of a clearance that was recorded. `key`: the beginning of the record's key, or None."""
 
@@ -86,17 +97,20 @@ class Entry(NamedTuple):
     version: Version
 
 
+# Of the asking company's customers alone: nobody's ban waits for what another company asks about strangers.
 _LOCK = """
 SELECT ref FROM subjects
-WHERE ref = ANY (array(SELECT 'c:' || customer FROM customer_refs WHERE ref = ANY ($1::text[])))
+WHERE ref = ANY (array(SELECT 'c:' || n.customer FROM customer_refs n WHERE n.ref = ANY ($1::text[]) AND EXISTS (
+    SELECT FROM customer_refs own WHERE own.customer = n.customer AND starts_with(own.ref, $2))))
 ORDER BY ref FOR SHARE"""
 
 _LOCK_POINTS = """
 INSERT INTO subjects (ref) SELECT ref FROM unnest($1::text[]) AS r (ref) ORDER BY ref COLLATE "C"
 ON CONFLICT (ref) DO UPDATE SET ref = excluded.ref WHERE false"""
 
-_LOAD = """
-SELECT a.ref, c.customer, k.key, r.epoch, r.n, r.body
+_LOAD = f"""
+WITH {OWED_BY}
+SELECT a.ref, c.customer, k.key, r.epoch, r.n, r.body, EXISTS (SELECT FROM owed o WHERE o.id = c.customer) AS owed
 FROM unnest($1::text[]) AS a (ref)
 CROSS JOIN LATERAL (SELECT customer FROM customer_refs x WHERE x.ref = a.ref OFFSET 0) AS c
 LEFT JOIN LATERAL (
@@ -105,7 +119,7 @@ LEFT JOIN LATERAL (
 ) AS k ON true
 LEFT JOIN LATERAL (
     SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
-) AS r ON true"""
+) AS r ON true"""  # noqa: S608 - constants of ours
 
 _HELD = """
 SELECT EXISTS (
@@ -118,10 +132,9 @@ SELECT d.*, s.ref, 'identity' FROM suppressions s JOIN decisions d ON d.id = s.d
 WHERE s.ref = ANY ($1::text[])"""
 
 _ADD = """
-INSERT INTO clearances (id, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
+INSERT INTO clearances (id, part, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
     at, valid_until, recipients, form)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + make_interval(secs => $10), $11, 2
-FROM clock_timestamp() AS t
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 2)
 RETURNING (SELECT epoch FROM current_epoch WHERE checked) AS epoch, CASE
     WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
 END"""
@@ -152,9 +165,15 @@ async def must_not_be_held(conn: Conn, topics: Sequence[str]) -> None:
         raise Held
 
 
-async def lock(conn: Conn, refs: Sequence[str]) -> set[str]:
-    """Keep decisions about those whom these refs name out; the refs that are locked."""
-    return {row["ref"] for row in await conn.fetch(_LOCK, refs)}
+async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
+    """Keep decisions about those of the company's customers whom these refs name out; the refs that are locked."""
+    return {row["ref"] for row in await conn.fetch(_LOCK, refs, f"i:company.{company}:")}
+
+
+async def now(conn: Conn) -> datetime:
+    """The primary's time. Taken between the lock and the load: no decision that was committed by then is missing."""
+    at: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    return at
 
 
 async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
@@ -166,13 +185,13 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
     """Whom the refs name and what the company's records say, in one statement after the lock. Raises Moved."""
     family = f"company.{company}"
     found = Found({}, set())
-    for ref, customer, key, epoch, n, body in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
-        if f"c:{customer}" not in locked:
+    for ref, customer, key, epoch, n, body, owed in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
+        if key is not None and f"c:{customer}" not in locked:
             raise Moved
         if body is None:
             found.elsewhere.add(ref)
         else:
-            found.holders.setdefault(ref, []).append(Holder(key, Version(epoch, n), body))
+            found.holders.setdefault(ref, []).append(Holder(key, Version(epoch, n), body, owed))
     return found
 
 
@@ -181,11 +200,13 @@ async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
     return await conn.fetch(_SAID, refs)
 
 
-async def add(conn: Conn, ident: UUID, asked: Asked, valid_seconds: float, results: Sequence[Result]) -> None:
+async def add(conn: Conn, part: Part, asked: Asked, results: Sequence[Result]) -> None:
     """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
     disk, this one does. Raises NotClaimed.
     """
-    epoch = await conn.fetchval(_ADD, ident, *asked, valid_seconds, b"".join(map(_packed, results)))
+    epoch = await conn.fetchval(
+        _ADD, part.id, part.number, *asked, part.at, part.valid_until, b"".join(map(_packed, results))
+    )
     if epoch is None:
         raise NotClaimed
 

@@ -38,6 +38,9 @@ HIT = f"""{PERSON}, bound (id) AS (
     ) AS next (id)
 )"""  # noqa: S608 - constants of ours
 
+# Needs `seed (id)`. As HIT, of the same persons alone: a portion of many is computed by itself.
+HIT_ALONE = f"{PERSON}, hit (id) AS (SELECT id FROM person)"  # noqa: S608 - constants of ours
+
 # Needs `hit (id)`. Adds those whose decisions count for them, too: the organisations that they act for, and those whose
 # own no binds them or these organisations; each with those merged with them.
 BINDING = f"""

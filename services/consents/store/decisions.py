@@ -71,7 +71,8 @@ SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[]
 
 _BEAR = """
 INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link, since)
-SELECT *, $8 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[], $7::boolean[])
+SELECT *, $8::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[], $7::boolean[])
 ON CONFLICT DO NOTHING"""
 
 _GET = f"""
@@ -117,8 +118,10 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
     )
 
 
-async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime) -> None:
-    """Decisions that came to bear on records only now; one that is noted keeps its first version."""
+async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:
+    """Decisions that came to bear on records only now (None: since their receipt); one that is noted keeps its first
+    version.
+    """
     if bears_on:
         await conn.execute(
             _BEAR,

@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from kielto.service.postgres import Conn
-from services.consents.store.closure import HIT
+from services.consents.store.closure import HIT, HIT_ALONE
 
 
 class Moved(Exception):
@@ -44,7 +44,14 @@ WITH RECURSIVE seed (id) AS (
 ), {HIT}, wanted (ref) AS MATERIALIZED (
     SELECT $1::text COLLATE "C"
     UNION
-    SELECT 'c:' || id FROM hit
+    SELECT 'c:' || id FROM hit WHERE (SELECT count(*) FROM hit) <= $3
+), {_LOCK}"""  # noqa: S608 - constants of ours
+
+_PORTION = f"""
+WITH RECURSIVE seed (id) AS (
+    SELECT unnest($1::uuid[])
+), {HIT_ALONE}, wanted (ref) AS MATERIALIZED (
+    SELECT ('c:' || id) COLLATE "C" FROM hit
 ), {_LOCK}"""  # noqa: S608 - constants of ours
 
 _FACTS = f"""
@@ -63,9 +70,16 @@ WITH RECURSIVE seed (id) AS (
 ), {_LOCK}"""  # noqa: S608 - constants of ours
 
 
-async def for_decision(conn: Conn, ref: str, customer: UUID | None) -> Locked:
-    """Lock a decision's subject and everyone whom it names now. `customer` is the one of a `c:` ref."""
-    return _locked(await conn.fetchrow(_DECISION, ref, customer))
+async def for_decision(conn: Conn, ref: str, customer: UUID | None, most: int) -> Locked:
+    """Lock a decision's subject and everyone whom it names now, but for those where they are more than `most`: these
+    are found and not locked. `customer` is the one of a `c:` ref.
+    """
+    return _locked(await conn.fetchrow(_DECISION, ref, customer, most))
+
+
+async def for_portion(conn: Conn, customers: Collection[UUID]) -> Locked:
+    """Lock these customers under all their ids, to compute what was decided and committed about them."""
+    return _locked(await conn.fetchrow(_PORTION, customers))
 
 
 async def for_facts(

@@ -14,6 +14,7 @@ from kielto.events.topics import PARTITIONS
 from kielto.group import Subscriber
 from kielto.service.postgres import Conn
 from kielto.subscriber.acks import progress_seconds
+from services.consents.store.consequences import OWED_FAMILIES
 
 BEHIND = 10_000
 COUNTED = 5_000
@@ -44,10 +45,13 @@ _FLAWED = """EXISTS (
         f.key = p.key
         OR f.key IS NULL AND f.topic = p.topic AND f.partition = p.partition AND p."offset" >= f."offset"))"""
 
+# Of a decision whose records are computed in portions, those to come stand as one record more that nobody has.
 _WHEREABOUTS = f"""
-WITH {_LIVE}, record AS MATERIALIZED (
+WITH {_LIVE}, {OWED_FAMILIES}, record AS MATERIALIZED (
     SELECT decision, family, key, epoch, n, held, since FROM decision_records
     WHERE decision = ANY($4::uuid[]) AND ($5 OR NOT by_link)
+    UNION ALL
+    SELECT decision, family, '', 2147483647, 0, false, NULL FROM owed_families WHERE decision = ANY($4::uuid[])
 ), place AS MATERIALIZED (
     SELECT DISTINCT ON (r.decision, r.family, r.key, p.topic_id)
         r.decision, r.family, r.key, p.topic, p.topic_id, p.partition, p."offset"

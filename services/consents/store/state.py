@@ -14,7 +14,7 @@ from kielto.service.postgres import Conn
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Customer
 from services.consents.store.bodies import customer_of
-from services.consents.store.closure import BINDING, HIT
+from services.consents.store.closure import BINDING, HIT, HIT_ALONE
 from services.consents.store.decisions import decision_of
 
 
@@ -94,15 +94,23 @@ SELECT
             SELECT epoch, n, body FROM records r WHERE r.family = k.family AND r.key = k.key OFFSET 0
         ) r ON true) AS records"""  # noqa: S608 - constants of ours
 
+_LOAD_ALONE = _LOAD.replace(HIT, HIT_ALONE)
+
 
 async def load(
-    conn: Conn, customers: Collection[UUID], *, ref: str | None = None, decisions: Collection[UUID] = ()
+    conn: Conn,
+    customers: Collection[UUID],
+    *,
+    ref: str | None = None,
+    decisions: Collection[UUID] = (),
+    alone: bool = False,
 ) -> State:
-    """What is known of these customers, of those whom `ref` names, and of everyone concerned with them.
+    """What is known of these customers, of those whom `ref` names, and of everyone concerned with them; `alone`: not of
+    the contact persons of an organisation.
 
     Raises NotClaimed before the epoch exists.
     """
-    row = await conn.fetchrow(_LOAD, customers, ref, decisions)
+    row = await conn.fetchrow(_LOAD_ALONE if alone else _LOAD, customers, ref, decisions)
     assert row is not None  # the statement selects one row
     if row["epoch"] is None:
         raise NotClaimed

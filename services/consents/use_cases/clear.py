@@ -26,7 +26,7 @@ from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import Customer, Person, Point
 from services.consents.model.rules_file import Judgement
 from services.consents.store import clearances
-from services.consents.store.clearances import Asked, Found, Holder, Result
+from services.consents.store.clearances import Asked, Found, Holder, Part, Result
 from services.consents.store.decisions import decision_of
 from services.consents.store.locks import Moved
 from services.consents.use_cases.context import Context
@@ -35,6 +35,8 @@ from services.consents.use_cases.locate import subscribers
 CLEAR_SECONDS = 10.0
 """For which a clearance is valid, if the operator sets nothing else."""
 _ATTEMPTS = 20
+PART = 500
+"""Recipients: their locks are held for some tenths of a second."""
 _INLINE = 100
 """Up to so many recipients are judged at once; more in a thread, so that others are answered meanwhile."""
 _NOBODY = UUID(int=0)
@@ -67,11 +69,36 @@ class Cleared(NamedTuple):
 async def clear(
     pool: Pool, context: Context, asked: Asked, wanted: Sequence[Wanted], valid_seconds: float
 ) -> Cleared:
-    """In a transaction of its own. Raises NotPrimary, NotClaimed, Held; TimeoutError: those concerned keep changing."""
+    """In parts, each in a transaction of its own, so that no decision waits for a whole batch; they run out together,
+    as the first of them does. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep changing.
+    """
+    ident, until, results = uuid4(), None, list[Result]()
+    for number, first in enumerate(range(0, len(wanted), PART)):
+        begun = _Begun(ident, number, valid_seconds, until)
+        part, found = await _part(pool, context, asked, wanted[first : first + PART], begun)
+        results += found
+        until = part.valid_until
+    return Cleared(ident, results)
+
+
+class _Begun(NamedTuple):
+    id: UUID
+    number: int
+    valid_seconds: float
+    until: datetime | None
+    """When the parts before run out."""
+
+    def at(self, at: datetime) -> Part:
+        return Part(self.id, self.number, at, self.until or at + timedelta(seconds=self.valid_seconds))
+
+
+async def _part(
+    pool: Pool, context: Context, asked: Asked, wanted: Sequence[Wanted], begun: _Begun
+) -> tuple[Part, list[Result]]:
     for _ in range(_ATTEMPTS):
         try:
             async with transaction(pool) as conn:
-                return await _clear(conn, context, asked, wanted, valid_seconds)
+                return await _clear(conn, context, asked, wanted, begun)
         except Moved:
             continue
         except asyncpg.ReadOnlySQLTransactionError:
@@ -94,10 +121,14 @@ async def forget_for_ever(pool: Pool, days: int) -> None:
 
 
 async def _clear(
-    conn: Conn, context: Context, asked: Asked, wanted: Sequence[Wanted], valid_seconds: float
-) -> Cleared:
+    conn: Conn, context: Context, asked: Asked, wanted: Sequence[Wanted], begun: _Begun
+) -> tuple[Part, list[Result]]:
+    """A decision about many customers does not wait for their locks (`portions.py`): one that is committed before the
+    load is seen by it, and one that comes later comes after `at`, too.
+    """
     refs = list(dict.fromkeys(w.ref for w in wanted))
-    locked = await clearances.lock(conn, refs)
+    locked = await clearances.lock(conn, asked.company, refs)
+    part = begun.at(await clearances.now(conn))
     parties = [f"company.{asked.company}", *([f"partner.{asked.partner}"] if asked.partner else [])]
     await clearances.must_not_be_held(conn, [topics.decisions(party) for party in parties])
     found = await clearances.load(conn, asked.company, refs, locked)
@@ -107,9 +138,8 @@ async def _clear(
     results = [
         result._replace(reason=Reason.ALLOWED) if result.ref in strangers else result for result in judged
     ]
-    ident = uuid4()
-    await clearances.add(conn, ident, asked, valid_seconds, results)
-    return Cleared(ident, results)
+    await clearances.add(conn, part, asked, results)
+    return part, results
 
 
 class _Judge:
@@ -130,6 +160,8 @@ class _Judge:
         held, asked = sorted(self._holders.get(wanted.ref, ())), self._asked(wanted)
         reason = Reason.UNKNOWN
         for holder in held:
+            if holder.owed:
+                return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
             reason = permits.permits([records[holder.key]], asked).reason
             if reason is not Reason.ALLOWED:
                 return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
@@ -172,10 +204,8 @@ async def _strangers(
     if not refs:
         return set()
     await clearances.lock_points(conn, sorted(refs))
-    arrived = await clearances.load(
-        conn, asked.company, sorted(refs), set()
-    )  # raises Moved: they are known by now
-    assert not arrived.holders
+    # Raises Moved: by now they are the company's customers. Another company's may have come, too.
+    refs -= (await clearances.load(conn, asked.company, sorted(refs), set())).elsewhere
     said: dict[str, list[Decision]] = {ref: [] for ref in refs}
     for row in await clearances.said(conn, list(refs)):
         said[row["asked"]].append(decision_of(dict(row), _NOBODY, known_by=row["known_by"]))

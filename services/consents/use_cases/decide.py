@@ -7,12 +7,14 @@ on a topic is not refused at all: nobody can be asked what was meant, so it is t
 A party's token must not tell a stranger from another company's customer: nothing here answers differently for the two.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Status
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents.model.check import DecisionError, check
@@ -26,7 +28,8 @@ from services.consents.model.decisions import (
 )
 from services.consents.model.expand import expand
 from services.consents.model.widen import widen
-from services.consents.store import decisions, locks, state
+from services.consents.store import consequences, decisions, locks, state
+from services.consents.store.consequences import Begun
 from services.consents.store.decisions import Stored
 from services.consents.store.state import State
 from services.consents.use_cases.context import Context, Subject
@@ -36,6 +39,8 @@ from services.consents.use_cases.republish import Written, bearing, republish, s
 AHEAD = timedelta(minutes=5)
 """How far the clock of whoever brings a *yes* may run ahead of ours."""
 _ATTEMPTS = 20
+MANY = 100
+"""Customers: what a decision means for more of them is computed in portions, after its commit (`portions.py`)."""
 
 
 class Forbidden(Exception):
@@ -82,15 +87,17 @@ class Outcome(NamedTuple):
     decision: Decision
     judged: list[Judged]
     written: list[Written]
+    coming: Mapping[str, int] | None = None
+    """Of a decision about more than `MANY` customers: how many records of each party it is about to be shown by."""
 
     @property
     def pending(self) -> bool:
         """It is about nobody whom we know yet."""
-        return not any(self.decision.id in one.direct for one in self.judged)
+        return self.coming is None and not any(self.decision.id in one.direct for one in self.judged)
 
     def pending_for(self, party: str | None) -> bool:
         """It is about none of the party's own customers; None is ourselves."""
-        return not self.written_for(party) if party else self.pending
+        return not self.records_of(party) if party else self.pending
 
     def written_for(self, party: str | None) -> list[Written]:
         """Of a company only records of customers whom it named, by an address only where it has that; None: all.
@@ -104,6 +111,21 @@ class Outcome(NamedTuple):
         if kind == "company":
             return [w for w in own if w.judged.at(name).names(self.decision.id)]
         return [w for w in own if self.decision.id in w.judged.direct]
+
+    def records_of(self, party: str | None) -> int:
+        """The same, counted, with those that are about to be written."""
+        coming = (n for family, n in (self.coming or {}).items() if party in (None, family))
+        return sum(coming) + len(self.written_for(party))
+
+    def judged_for(self, party: str) -> list[Judged]:
+        """Persons whom a company named, by an address only where it has that."""
+        if self.coming is None:
+            return [w.judged for w in self.written_for(party)]
+        return [one for one in self.judged if one.at(party.partition(".")[2]).names(self.decision.id)]
+
+    @property
+    def by_address(self) -> bool:
+        return isinstance(self.decision.subject, PointSubject)
 
 
 Finish = Callable[[Conn, Outcome], Awaitable[bytes]]
@@ -131,23 +153,31 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     subject = command.subject
     decision = _decision(context, command)
     _may(command, decision)
-    locked = await locks.for_decision(conn, subject.ref, subject.customer)
+    locked = await locks.for_decision(conn, subject.ref, subject.customer, MANY)
+    many = len(locked.customers) > MANY
     seed = [subject.customer] if subject.customer else []
     other = uuid5(command.id, (command.content or b"").hex())
-    found = await state.load(conn, seed, ref=subject.ref, decisions=(command.id, other))
+    # A no about many asks nothing of them, and is committed at once.
+    whom = ([], None) if many and decision.is_no else (seed, subject.ref)
+    found = await state.load(conn, whom[0], ref=whom[1], decisions=(command.id, other))
     if found.repeated:
         if found.repeated.get(command.id) in (None, command.content) or other in found.repeated:
             return None
         if not decision.is_no:
             raise DecisionError("id", "is not that of a decision which says something else")
         command, decision = replace(command, id=other), replace(decision, id=other)
-    locks.must_cover(locked, found.hit)
+    if many:
+        _first(command, found)
+    else:
+        locks.must_cover(locked, found.hit)
     if not decision.is_no:
         _check_yes(context, command, decision, found)
     decision = replace(
         decision, subject=_subject(subject, found), lifts=_cited(context, command, decision.is_no, found)
     )
     check(decision, context.facts)
+    if many:
+        return await _in_portions(conn, context, command, decision, locked, found)
     for customer in found.hit:
         found.decisions[customer].append(decision)
     judged = list(judge(context, found))
@@ -155,6 +185,33 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     bears_on = bearing(written, decision, context.facts)
     await decisions.add(conn, _stored(context, command, decision, found), bears_on)
     return Outcome(decision, judged, written)
+
+
+async def _in_portions(
+    conn: Conn, context: Context, command: Command, decision: Decision, locked: locks.Locked, found: State
+) -> Outcome:
+    """Stored under the lock on its subject alone: whoever computes one of those concerned after its commit sees it.
+
+    The outcome of a *yes* has the first `MANY` persons of those whom the party knows, to say what still binds them.
+    """
+    subject = command.subject
+    families = (CONSENTS.name, *context.group.parties) if decision.is_no else ()
+    speaks = [family for family in families if speaks_of(decision, family, context.facts)]
+    begun = Begun(decision.id, subject.ref, subject.customer)
+    await decisions.add(conn, _stored(context, command, decision, found), ())
+    await consequences.add(conn, begun, speaks)
+    counted = await consequences.records(conn, begun)
+    coming = {family: n for family, n in counted.items() if family in context.group.parties}
+    coming[CONSENTS.name] = len(locked.customers)
+    for customer in found.hit:
+        found.decisions[customer].append(decision)
+    return Outcome(decision, list(judge(context, found)), [], coming)
+
+
+def _first(command: Command, found: State) -> None:
+    """Of many, whom a *yes* asks what binds them: the first of those whom the subject names and the party knows."""
+    known = (c for c in found.hit if command.party is None or command.party in found.keys[c])
+    found.hit = tuple(islice(sorted(known, key=lambda c: c not in found.named), MANY))
 
 
 def _decision(context: Context, command: Command) -> Decision:

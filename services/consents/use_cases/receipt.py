@@ -32,7 +32,10 @@ class RecordVersion(BaseModel):
 
 class Affected(BaseModel):
     records: int
-    versions: list[RecordVersion] = Field(description=f"The first {_LISTED}.")
+    versions: list[RecordVersion] = Field(
+        description=f"The first {_LISTED}. None of an address to a company, nor where more than 100 customers are "
+        "concerned: those are written in the seconds after the answer, and the decision holds at once."
+    )
 
 
 class Receipt(BaseModel):
@@ -70,7 +73,8 @@ class Receipt(BaseModel):
 def receipt(context: Context, outcome: Outcome, company: str | None, clear_seconds: float) -> Receipt:
     """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
     decision, party = outcome.decision, f"company.{company}" if company else None
-    written = outcome.written_for(party)
+    # Of an address nothing tells a company whether others have it, too: how many are computed at once depends on them.
+    written = [] if party and outcome.by_address else outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
     return Receipt(
         decision=decision.id,
@@ -87,7 +91,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
             in_words=in_words(decision),
         ),
         affected=Affected(
-            records=len(written),
+            records=outcome.records_of(party),
             versions=[RecordVersion(family=w.family, version=str(w.version)) for w in written[:_LISTED]],
         ),
         remaining_restrictions=sorted(
@@ -104,7 +108,7 @@ def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUI
     name = party.partition(".")[2]
     return {
         said.id
-        for one in (w.judged for w in outcome.written_for(party))
+        for one in outcome.judged_for(party)
         for said in one.decisions
         if said.id in one.at(name).restrictions and speaks_of(said, party, context.facts)
     }

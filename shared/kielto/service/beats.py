@@ -9,15 +9,24 @@ for.
 
 import json
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.delivery import Message
 from kielto.service.marks import Leader
+
+Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
+"""Names of families of which something is committed that no mark shows yet. Read before the marks of a look: what is
+not in it is marked, or was committed later and is not vouched for.
+"""
+
+
+async def nothing_withheld(_: Leader) -> Container[str]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class BeatPlan:
     gate: Callable[[], bool] = lambda: True
     about: Mapping[str, control.AboutParty] = field(default_factory=dict)
     """By family name: what its beats say of the party."""
+    withheld: Withheld = nothing_withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Look:
 
     taken: Mapping[str, control.Taken]
     generations: Mapping[str, int]
+    withheld: Container[str] = ()
 
 
 class Beats:
@@ -67,14 +78,17 @@ class Beats:
         topics = sorted({topic for topics in self._plan.taken.values() for topic in topics})
         row = await conn.fetchrow(_LOOK, topics)
         assert row is not None
-        return Look(_taken(json.loads(row["taken"])), json.loads(row["generations"]))
+        withheld = await self._plan.withheld(conn)
+        return Look(_taken(json.loads(row["taken"])), json.loads(row["generations"]), withheld)
 
     def messages(self, look: Look, going: Container[str]) -> list[Message]:
         """Beat n+1 for all partitions of the families in `going`: the others have marks that cannot be
-        published. Call `acknowledged` when each was.
+        published. None for those that the look withholds: their followers miss a number. Call `acknowledged` when
+        each was.
         """
         at = datetime.now(UTC)
-        families = [family for family in self._families if family.name in going]
+        named = (family for family in self._families if family.name in going)
+        families = [family for family in named if family.name not in look.withheld]
         return [message for family in families for message in self._beat(family, look, at)]
 
     def acknowledged(self) -> None:

@@ -9,6 +9,7 @@ from kielto.events.control import AboutParty
 from kielto.events.topics import Family
 from kielto.group import Group
 from kielto.service.auth import Verifier
+from kielto.service.beats import Withheld, nothing_withheld
 from kielto.service.courtesy import Courtesy
 from kielto.service.epochs import TakeIn
 from kielto.service.freshness import InputFreshness
@@ -56,6 +57,8 @@ class Service:
     """Beats are withheld while it says False."""
     about: Mapping[str, AboutParty] = field(default_factory=dict)
     """By family name: what its beats say of the party."""
+    beats_withheld: Withheld = nothing_withheld
+    """Families for which no beat may be written just now, asked for at each look (`beats.py`)."""
     take_in: TakeIn | None = None
     """What a restored database takes back out of the service's own topics."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()

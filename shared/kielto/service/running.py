@@ -61,7 +61,13 @@ class Running:
             security=settings.security,
             courtesy=platform.courtesy,
         )
-        plan = BeatPlan(platform.group.beat_seconds, service.taken, service.beat_gate, service.about)
+        plan = BeatPlan(
+            platform.group.beat_seconds,
+            service.taken,
+            service.beat_gate,
+            service.about,
+            service.beats_withheld,
+        )
         epochs = Epochs(
             settings.kafka_bootstrap,
             platform.pool,

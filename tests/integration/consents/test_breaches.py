@@ -3,7 +3,6 @@
 from datetime import datetime
 from itertools import product
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -28,7 +27,7 @@ from tests.integration.consents.reported import (
     with_a_contact,
 )
 from tests.integration.consents.test_take_back import listed
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import Someone, World, a_part, erased
 
 __all__ = ["who"]  # fixtures
 
@@ -177,7 +176,7 @@ async def test_a_clearance_that_was_valid_is_the_bound(
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
     asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
-        await clearances.add(conn, uuid4(), asked, 60, [Result(ref, Reason.ALLOWED, None)])
+        await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(101), ago(41))
     assert await found(pool, await tell(pool, context, who, ago(45), ago(44))) == "within_bound"
     assert await found(pool, await tell(pool, context, who, ago(40), ago(39))) == "after_ban"
@@ -190,7 +189,7 @@ async def test_a_clearance_of_other_marketing_excuses_nothing(
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
     asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
-        await clearances.add(conn, uuid4(), asked, 60, [Result(ref, Reason.ALLOWED, None)])
+        await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))
     given = {"purpose": Purpose.PARTNER_MARKETING, "partner": "matkat"}
     ident = await tell(pool, context, who, ago(45), ago(44), **given)

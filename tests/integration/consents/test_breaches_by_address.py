@@ -28,7 +28,7 @@ from tests.integration.consents.reported import (
     with_a_contact,
 )
 from tests.integration.consents.test_api import as_
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import Someone, World, a_part
 
 __all__ = ["http", "who"]  # fixtures
 
@@ -124,7 +124,7 @@ async def test_a_clearance_of_another_address_excuses_nothing(
     for cleared, what in ((OTHER_PHONE, "after_ban"), (who.phone, "within_bound")):
         result = Result(ref, Reason.ALLOWED, None, address=world.by_phone(cleared).ref)
         async with transaction(pool) as conn:
-            await clearances.add(conn, uuid4(), asked, 60, [result])
+            await clearances.add(conn, a_part(), asked, [result])
             await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))
         ident = await tell(pool, context, who, ago(45), ago(44), point=phone_of(context, who))
         assert await found(pool, ident) == what

@@ -1,7 +1,7 @@
 """64 clients over HTTP, opposite decisions and clearances of the same few people: each person is one register.
 
-A clearance is judged harder than by when it was asked and answered: it has to have been true at a moment not before the
-time that its record carries, since that is what the record is proof of.
+A clearance is judged harder than by when it was asked and answered: what it allows has to have been true at the very
+time that its record carries, since that is what the record is proof of; what it denies, then or later.
 """
 
 import asyncio
@@ -61,8 +61,9 @@ class Client:
                 await self.clear(f"c{self.seed}.{step}", self.rng.sample(list(self.keys), 3))
 
     async def change(self, who: str) -> None:
-        """A ban, and soon its lifting."""
+        """A ban, and soon its lifting; in between nobody may be cleared."""
         ban = await self._decide(who, "ban", [], lambda ident: {"adds": ident})
+        await asyncio.sleep(0.1 * self.rng.random())
         await self._decide(who, "lifting", [ban], lambda _: {"takes": ban})
 
     async def _decide(
@@ -132,12 +133,16 @@ async def _run(server: str, world: World, pool: Pool) -> History:
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(base_url=server, headers=as_("desk"), limits=limits, timeout=60) as http:
         await asyncio.gather(*(Client(http, history, keys, seed).run() for seed in range(CLIENTS)))
-    to_monotonic = min(before, time.monotonic() - time.time()) - CLOCKS_APART
+    offsets = (before, time.monotonic() - time.time())
+    to_monotonic = min(offsets) - CLOCKS_APART
+    apart = max(offsets) - min(offsets) + 2 * CLOCKS_APART
     await asyncio.sleep(0.5)  # for records that come late
     recorded = {str(r["id"]): r["at"].timestamp() for r in await pool.fetch("SELECT id, at FROM clearances")}
     for clearance, who, sent, answered, allowed in history.looked:
-        begin = max(sent, recorded[clearance] + to_monotonic)
-        history.people.setdefault(who, []).append(Op(min(begin, answered), answered, saw_empty=allowed))
+        begin = min(max(sent, recorded[clearance] + to_monotonic), answered)
+        # What it allows was true at that very time: the lock sees to it. What it denies may have been decided since.
+        end = min(begin + apart, answered) if allowed else answered
+        history.people.setdefault(who, []).append(Op(begin, end, saw_empty=allowed))
     return history
 
 
@@ -189,14 +194,14 @@ async def test_with_the_lock_the_same_slowness_breaks_nothing(
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between reading and recording there is time for a decision."""
-    add = store.add
+    """Between the time that is recorded and the reading there is time for a decision."""
+    load = store.load
 
-    async def planted(*record: Any) -> None:
+    async def planted(*asked: Any) -> store.Found:
         await asyncio.sleep(0.1)
-        await add(*record)
+        return await load(*asked)
 
-    monkeypatch.setattr(store, "add", planted)
+    monkeypatch.setattr(store, "load", planted)
 
 
 def test_the_search_tells_histories_apart() -> None:

@@ -20,10 +20,11 @@ from services.consents.api.clearances import Terms
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.store import clearances as store
+from services.consents.use_cases import clear, portions
 from services.consents.use_cases import decide as deciding
 from services.consents.use_cases.context import Context
 from tests.integration.consents.test_api import Tokens, as_, problem
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import Someone, World, a_part
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -148,7 +149,7 @@ async def test_strangers_where_prospects_may_be_marketed_to(
     await world.know(sister)
     banned, free = "+358401110001", "+358401110002"
     await world.decide(world.by_phone(banned))
-    people = [{"address": banned}, {"address": free}, {"address": sister.phone}, {"number": "none"}]
+    people = [{"address": banned}, {"address": free}, {"address": sister.phone}, {"number": "no-1"}]
     assert await reasons(http, *people) == ["unknown", "allowed", "unknown", "unknown"]
     assert await reasons(http, *people, channel="sms") == ["unknown"] * 4
     assert await reasons(client(), *people) == ["unknown"] * 4
@@ -428,8 +429,73 @@ async def test_the_commit_waits_for_the_disk(pool: Pool, set_to: str, committed_
     asked = store.Asked("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
     async with transaction(pool) as conn:
         await conn.execute(f"SET LOCAL synchronous_commit = {set_to}")
-        await store.add(conn, uuid4(), asked, 10, [store.Result("p:x", Reason.UNKNOWN, None)])
+        await store.add(conn, a_part(), asked, [store.Result("p:x", Reason.UNKNOWN, None)])
         assert await conn.fetchval("SHOW synchronous_commit") == committed_with
+
+
+async def test_a_decision_about_many_denies_before_its_portions(
+    http: httpx.AsyncClient, world: World, pool: Pool, context: Context
+) -> None:
+    """By customer, number and address; whoever its portions have reached is asked of their record again."""
+    people = [Someone(phone="+358409998877") for _ in range(deciding.MANY + 1)]
+    await world.know(*people)
+    who = people[-1]
+    recipients = [
+        {"customer": world.key("company.kauppa", who)},
+        {"number": who.number("kauppa").partition(":")[2]},
+        {"address": who.phone},
+    ]
+    assert await reasons(http, *recipients) == ["allowed"] * 3
+    await world.decide(world.by_phone(who.phone))
+    assert await world.allowed(who) >= {"phone"}, "its record does not show it yet"
+    assert await reasons(http, *recipients) == ["denied"] * 3
+    while await portions.work_off(pool, context):
+        pass
+    assert await reasons(http, *recipients) == ["denied"] * 3
+
+
+async def test_a_decision_about_many_denies_nobody_elses_customers(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    """sahko's own no about an address: kauppa learns nothing of it, by a clearance either."""
+    people = [Someone(("kauppa", "sahko"), phone="+358409998877") for _ in range(deciding.MANY + 1)]
+    await world.know(*people)
+    await world.decide(world.by_phone(people[0].phone), reach=Reach.COMPANY, company="sahko")
+    assert await pool.fetchval("SELECT count(*) FROM consequences") == 1
+    assert await reasons(http, {"address": people[0].phone}) == ["allowed"]
+
+
+async def test_strangers_are_not_locked(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+    """Another company's ban waits for nothing that this company asks about its customers."""
+    theirs = Someone(("sahko",))
+    await world.know(theirs)
+    async with transaction(pool) as conn:
+        refs = [world.by_phone(theirs.phone).ref, world.by_number(theirs, "sahko").ref]
+        assert await store.lock(conn, "kauppa", refs) == set()
+        assert (await store.load(conn, "kauppa", refs, set())).elsewhere == set(refs)
+        async with asyncio.timeout(5):
+            await world.decide(world.by_id(theirs))
+
+
+async def test_a_batch_is_recorded_in_parts_that_run_out_together(
+    http: httpx.AsyncClient, world: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clear, "PART", 2)
+    people = [Someone() for _ in range(5)]
+    await world.know(*people)
+    await world.decide(world.by_id(people[4]))
+    recipients = [{"customer": world.key("company.kauppa", who)} for who in people]
+    assert await reasons(http, *recipients) == ["allowed"] * 4 + ["denied"]
+    rows = await pool.fetch("SELECT * FROM clearances ORDER BY part")
+    assert [row["part"] for row in rows] == [0, 1, 2]
+    assert len({row["id"] for row in rows}) == len({row["valid_until"] for row in rows}) == 1
+    assert rows[0]["at"] < rows[1]["at"] < rows[2]["at"]
+    for recipient, allowed in ((recipients[3], True), (recipients[4], False)):
+        search = {"campaign": "spring", "channel": "phone", "recipient": recipient}
+        search["at"] = datetime.now(UTC).isoformat()
+        answer = await http.post("/consents/clearances/search", json=search)
+        assert [one["clearance"] for one in answer.json()["clearances"]] == [str(rows[0]["id"])]
+        assert answer.json()["allowed"] is allowed
 
 
 async def test_before_the_epoch_nothing_is_cleared(http: httpx.AsyncClient, pool: Pool) -> None:
@@ -459,7 +525,7 @@ async def test_clearances_do_not_wait_for_each_other_and_decisions_do(
     key = world.key("company.kauppa", who)
     ref = f"i:company.kauppa:{key}"
     async with transaction(pool) as conn:
-        assert await store.lock(conn, [ref]) == {f"c:{who.id}"}
+        assert await store.lock(conn, "kauppa", [ref]) == {f"c:{who.id}"}
         assert await reasons(http, {"customer": key}) == ["allowed"]
         ban = asyncio.create_task(world.decide(world.by_id(who)))
         done, _ = await asyncio.wait([ban], timeout=0.3)

@@ -13,6 +13,7 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipie
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents import projections
 from services.consents.store import state
+from services.consents.store.clearances import Part
 from services.consents.store.customers import Disclosure
 from services.consents.store.locks import Moved
 from services.consents.use_cases import decide as deciding
@@ -214,6 +215,12 @@ class World:
             else:
                 return
         raise AssertionError("never came to an end")
+
+
+def a_part() -> Part:
+    """Of a clearance that was given just now, for a minute."""
+    now = datetime.now(UTC)
+    return Part(uuid4(), 0, now, now + timedelta(minutes=1))
 
 
 def erased(who: Someone) -> Customer:

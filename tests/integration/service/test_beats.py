@@ -1,6 +1,7 @@
 """Heartbeats by the contract's rules, read from the log itself."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -53,6 +54,46 @@ async def test_no_beat_overtakes_what_was_committed_before_its_look(
     for n, k in looked[:6]:
         partition, offset = first[k]
         assert offset < beats[partition, n], f"beat {n} vouches for a record that stands behind it"
+
+
+async def test_nothing_vouches_for_what_is_withheld(service: Bench) -> None:
+    """Asked before the marks: what is not withheld then is marked, or is committed later."""
+    withheld: set[str] = {service.family.name}
+
+    async def ask(_: marks.Leader) -> set[str]:
+        return set(withheld)
+
+    service.relay(withheld=ask)
+    k = key()
+    await service.publish(k)
+    await service.no_marks()
+    await asyncio.sleep(5 * BEAT)
+    assert await service.beats() == []
+    withheld.clear()
+    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+
+
+async def test_a_look_asks_what_is_withheld_before_it_reads_the_marks(
+    service: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stopped being withheld after the question was marked before the marks are read."""
+    order: list[str] = []
+    fetch = marks.fetch
+
+    async def ask(_: marks.Leader) -> tuple[str, ...]:
+        order.append("withheld")
+        return ()
+
+    async def noted(*asked: Any) -> Any:
+        order.append("marks")
+        return await fetch(*asked)
+
+    monkeypatch.setattr(marks, "fetch", noted)
+    service.relay(withheld=ask)
+    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+    for place, what in enumerate(order):
+        if what == "withheld":
+            assert order[place + 1] == "marks"
 
 
 async def test_a_number_is_not_followed_after_an_unknown_answer(
