@@ -8,6 +8,7 @@ from kielto.service import parties
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
+from kielto.service.topic_ends import TopicEnds
 from services.consents.api import (
     breaches,
     clearances,
@@ -97,7 +98,7 @@ def build(platform: Platform) -> Service:
             proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
-        subscriptions=subscriptions(context),
+        subscriptions=subscriptions(context, TopicEnds(platform.settings)),
         about={party: _about(platform, party) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),

@@ -27,6 +27,12 @@ decisions_overdue = Gauge(
     ["subscriber"],
 )
 
+claims_beyond_end = Counter(
+    "kielto_claims_beyond_end_total",
+    "Positions that the subscriber acknowledged beyond the end of their topic: it cannot have read them.",
+    ["subscriber"],
+)
+
 deliveries_judged = Counter(
     "kielto_deliveries_judged_total",
     "Reported deliveries held against permissions, by what was found.",

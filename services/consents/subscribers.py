@@ -22,6 +22,7 @@ from kielto.events.versions import Version
 from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.postgres import Conn
+from kielto.service.topic_ends import TopicEnds
 from kielto.validation import FieldRule
 from services.consents import metrics, projections
 from services.consents.model.check import DecisionError
@@ -29,7 +30,7 @@ from services.consents.model.decisions import Actor, Route
 from services.consents.store import customers, deliveries
 from services.consents.store.customers import Disclosure
 from services.consents.use_cases import reconcile
-from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge
+from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge, of_pair
 from services.consents.use_cases.context import (
     Context,
     Subject,
@@ -52,14 +53,18 @@ NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
 """Of the ids of decisions that came on a party's topic: uuid5(NAMESPACE, "<party>/<the party's id>")."""
 
 
-def subscriptions(context: Context) -> list[Subscription]:
+def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
+    """`ends`: of our own topics, which bound what subscribers may claim."""
     facts = Customers(context)
     return [
         Subscription(CUSTOMERS.topic(Lane.EXPRESS), facts),
         Subscription(CUSTOMERS.topic(Lane.BULK), facts, batch=True),
         Subscription(MARKETING_EVENTS, MarketingEvents(context), batch=True),
         *(_decisions(context, party) for party in context.group.parties),
-        *(Subscription(acks(party), Acknowledgements(context, party)) for party in context.group.parties),
+        *(
+            Subscription(acks(party), Acknowledgements(context, party, ends))
+            for party in context.group.parties
+        ),
     ]
 
 
@@ -127,14 +132,18 @@ class MarketingEvents(Stateless):
 
 
 class Acknowledgements(Stateless):
-    def __init__(self, context: Context, party: str) -> None:
-        self._context, self._party = context, party
+    def __init__(self, context: Context, party: str, ends: TopicEnds) -> None:
+        self._context, self._party, self._ends = context, party, ends
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         try:
             match read.event:
                 case Acknowledgement() as ack:
-                    await acknowledge(conn, self._context, self._party, ack, _appended(meta))
+                    claimed = [
+                        (p.topic, p.topic_id, p.partition, p.offset) for p in of_pair(self._party, ack)
+                    ]
+                    ends = await self._ends.known(claimed)
+                    await acknowledge(conn, self._context, self._party, ack, _appended(meta), ends)
                 case StoreDigest() | StoreListing() as told:
                     await reconcile.keep(conn, self._context, self._party, told, _appended(meta))
         except UnknownSubscriber:

@@ -29,6 +29,10 @@ class SubscriberBody(BaseModel):
         description="Decisions that it has not applied by its deadline, of the oldest 5000 records that it lacks "
         "in each partition."
     )
+    claims_beyond_end: int = Field(
+        description="Positions that its instances acknowledged beyond the end of their topic. They count up to the "
+        "end; an instance that is ended takes its claims with it."
+    )
 
     @classmethod
     def of(cls, subscriber: Subscriber, state: SubscriberState) -> "SubscriberBody":
@@ -42,6 +46,7 @@ class SubscriberBody(BaseModel):
             late_seconds=late_seconds(state),
             exceptions=state.exceptions,
             overdue=state.overdue,
+            claims_beyond_end=state.claims_beyond_end,
         )
 
 

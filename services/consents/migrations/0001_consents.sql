@@ -102,6 +102,9 @@ CREATE TABLE instances (
     instance   uuid NOT NULL,
     generation uuid NOT NULL,
     seen_at    timestamptz NOT NULL,
+    -- How many positions it has claimed beyond the ends of their topics, and when last.
+    beyond_end    bigint NOT NULL DEFAULT 0,
+    beyond_end_at timestamptz,
     PRIMARY KEY (subscriber, instance)
 );
 

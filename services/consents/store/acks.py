@@ -74,6 +74,15 @@ WHERE s.subscriber = $1 AND coalesce(r.since, d.received_at) >= s.since
         SELECT FROM publications q
         WHERE q.family = p.family AND q.key = p.key AND (q.epoch, q.n) >= (r.epoch, r.n) AND q.at < p.at)"""
 
+# Of topics that are no more: where the last thing stood that was published there.
+_PUBLISHED = """
+SELECT n.topic_id, n.partition, (
+    SELECT max(p."offset") + 1 FROM publications p WHERE p.topic_id = n.topic_id AND p.partition = n.partition) AS upto
+FROM unnest($1::uuid[], $2::integer[]) AS n (topic_id, partition)"""
+
+_NOTE_BEYOND_END = """
+UPDATE instances SET beyond_end = beyond_end + $3, beyond_end_at = $4 WHERE subscriber = $1 AND instance = $2"""
+
 _END = """
 WITH unreadable AS (DELETE FROM ack_exceptions WHERE subscriber = $1 AND instance = $2)
 DELETE FROM instances WHERE subscriber = $1 AND instance = $2 RETURNING 1"""
@@ -114,6 +123,21 @@ async def take_in(
             "positions went back: a store was restored", subscriber=ack.subscriber, instance=str(ack.instance)
         )
     return [row["since"] for row in rows if row["since"] is not None]
+
+
+async def published(conn: Conn, positions: Sequence[Position]) -> dict[tuple[UUID, int], int]:
+    """By topic id and partition: the offset behind the last thing that was published there, 0 for none."""
+    if not positions:
+        return {}
+    rows = await conn.fetch(_PUBLISHED, [p.topic_id for p in positions], [p.partition for p in positions])
+    return {(row["topic_id"], row["partition"]): row["upto"] or 0 for row in rows}
+
+
+async def note_beyond_end(
+    conn: Conn, subscriber: str, instance: UUID, positions: int, appended_at: datetime
+) -> None:
+    """The instance has claimed so many positions that the broker had not given out."""
+    await conn.execute(_NOTE_BEYOND_END, subscriber, instance, positions, appended_at)
 
 
 async def end(conn: Conn, subscriber: str, instance: UUID) -> bool:

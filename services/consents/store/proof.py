@@ -151,7 +151,8 @@ SELECT b.id AS subscriber,
     (SELECT min(p.at) FROM low l
         JOIN publications p ON p.family = l.family AND p.key = l.key AND (p.epoch, p.n) > (l.epoch, l.n)
     ) AS missing_since,
-    (SELECT count(*) FROM lacking WHERE since < $6) AS overdue
+    (SELECT count(*) FROM lacking WHERE since < $6) AS overdue,
+    (SELECT coalesce(sum(beyond_end), 0)::bigint FROM instances i WHERE i.subscriber = b.id) AS claims_beyond_end
 FROM subscriber b"""  # noqa: S608
 
 _OVERDUE = f"""{_LACKING}
@@ -207,6 +208,7 @@ class SubscriberState(NamedTuple):
     exceptions: int
     missing_since: datetime | None
     overdue: int
+    claims_beyond_end: int
 
 
 class Receipt(NamedTuple):

@@ -123,9 +123,22 @@ async def last(conn: "Conn | Pool", subscribers: Sequence[str]) -> list[asyncpg.
     return await conn.fetch(_LAST, subscribers)
 
 
-async def unanswered(conn: "Conn | Pool", asks: Sequence[UUID]) -> list[str]:
-    """Subscribers that have not answered these questions, or whose answers were not judged."""
-    return [row["subscriber"] for row in await conn.fetch(_UNANSWERED, asks)]
+async def unanswered(
+    conn: "Conn | Pool", asks: Sequence[UUID], instances: Sequence[tuple[str, UUID]]
+) -> list[tuple[str, UUID]]:
+    """Of these instances, by subscriber, those that have not answered the question to their subscriber among these, or
+    whose answers were not judged.
+    """
+    return [tuple(row) for row in await conn.fetch(_UNANSWERED, asks, *_apart(instances))]
+
+
+async def standing_at(conn: "Conn | Pool", instances: Sequence[tuple[str, UUID]]) -> int:
+    """How many differences are open at these instances, by subscriber."""
+    return int(await conn.fetchval(_STANDING_AT, *_apart(instances)))
+
+
+def _apart(instances: Sequence[tuple[str, UUID]]) -> tuple[list[str], list[UUID]]:
+    return [subscriber for subscriber, _ in instances], [instance for _, instance in instances]
 
 
 async def forget(conn: "Conn | Pool", days: int) -> None:
@@ -245,9 +258,16 @@ LEFT JOIN LATERAL (
 ) AS a ON true ORDER BY s.subscriber, a.instance"""
 
 _UNANSWERED = """
-SELECT r.subscriber FROM reconciliations r WHERE r.ask = ANY ($1::uuid[]) AND (
-    NOT EXISTS (SELECT FROM reconciliation_answers a WHERE a.ask = r.ask)
-    OR EXISTS (SELECT FROM reconciliation_answers a WHERE a.ask = r.ask AND a.message IS NOT NULL))"""
+SELECT i.subscriber, i.instance FROM unnest($2::text[], $3::uuid[]) AS i (subscriber, instance)
+WHERE NOT EXISTS (
+    SELECT FROM reconciliations r JOIN reconciliation_answers a USING (ask)
+    WHERE r.ask = ANY ($1::uuid[]) AND r.subscriber = i.subscriber AND a.instance = i.instance AND a.message IS NULL)
+ORDER BY i.subscriber, i.instance"""
+
+_STANDING_AT = """
+SELECT count(*) FROM differences d JOIN unnest($1::text[], $2::uuid[]) AS i (subscriber, instance)
+    USING (subscriber, instance)
+WHERE d.closed_at IS NULL"""
 
 _FORGET = """
 WITH old AS (DELETE FROM reconciliations WHERE asked_at < now() - make_interval(days => $1) RETURNING ask)

@@ -1,8 +1,12 @@
 """Take in what a subscriber has applied. Its own clock is a claim; the broker's time is what counts."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
-from kielto.events.messages import Acknowledgement
+import structlog
+
+from kielto.events.messages import Acknowledgement, Position
 from kielto.events.topics import Lane, permissions_of
 from kielto.service.postgres import Conn
 from services.consents import metrics
@@ -10,26 +14,57 @@ from services.consents.store import acks
 from services.consents.store.proof import life_seconds
 from services.consents.use_cases.context import Context
 
+log = structlog.get_logger(__name__)
+
+Ends = Mapping[tuple[UUID, int], int]
+"""By topic id and partition: the next offset that the broker will give out."""
+
 
 class UnknownSubscriber(Exception):
     """The party has no subscriber of that name in the group."""
 
 
+def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
+    """Positions in the party's own pair of topics, the last of each place; those in others prove nothing here."""
+    family = permissions_of(party)
+    pair = {family.topic(lane) for lane in Lane}
+    return list({(p.topic_id, p.partition): p for p in ack.positions if p.topic in pair}.values())
+
+
 async def acknowledge(
-    conn: Conn, context: Context, party: str, ack: Acknowledgement, appended_at: datetime
+    conn: Conn, context: Context, party: str, ack: Acknowledgement, appended_at: datetime, ends: Ends
 ) -> None:
-    """In the caller's transaction. Positions in other topics than the party's pair prove nothing here.
+    """In the caller's transaction. Nobody has applied what the broker has not given out: a position beyond the end of
+    its topic counts up to the end, and is listed. `ends`: of the current topics; of former ones what was published
+    there tells.
 
     Raises UnknownSubscriber.
     """
     subscriber = next((s for s in context.group.subscribers_of(party) if s.id == ack.subscriber), None)
     if subscriber is None:
         raise UnknownSubscriber
-    family = permissions_of(party)
-    pair = {family.topic(lane) for lane in Lane}
-    positions = {(p.topic_id, p.partition): p for p in ack.positions if p.topic in pair}
+    claimed = of_pair(party, ack)
+    former = [p for p in claimed if (p.topic_id, p.partition) not in ends]
+    positions = bounded(claimed, {**await acks.published(conn, former), **ends})
     life = life_seconds(subscriber)
-    for since in await acks.take_in(conn, ack, list(positions.values()), appended_at, life):
+    for since in await acks.take_in(conn, ack, positions, appended_at, life):
         metrics.applied_seconds.labels(ack.subscriber).observe(
             max(0.0, (appended_at - since).total_seconds())
         )
+    if beyond := sum(held.offset != said.offset for held, said in zip(positions, claimed, strict=True)):
+        await acks.note_beyond_end(conn, ack.subscriber, ack.instance, beyond, appended_at)
+        metrics.claims_beyond_end.labels(ack.subscriber).inc(beyond)
+        log.warning(
+            "positions beyond the end are claimed",
+            subscriber=ack.subscriber,
+            instance=str(ack.instance),
+            positions=beyond,
+        )
+
+
+def bounded(positions: Sequence[Position], ends: Ends) -> list[Position]:
+    """In the same order; one in a place without a known end is at its beginning."""
+    return [
+        p.model_copy(update={"offset": min(p.offset, ends.get((p.topic_id, p.partition), 0))})
+        for p in positions
+    ]

@@ -1,6 +1,7 @@
 """Answers of subscribers as they come from outside."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +25,8 @@ from tests.integration.consents.world import Someone, World
 
 KAUPPA = permissions_of("company.kauppa")
 ROW = "5e" * 32
+NO_ENDS: Any = None
+"""No acknowledgement is among the answers."""
 
 
 async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, context: Context) -> None:
@@ -53,7 +56,7 @@ async def test_a_listing_with_rows_outside_its_range_is_refused(
     pool: Pool, context: Context, taken: bool, about: dict[str, Any]
 ) -> None:
     said = _listing(uuid4(), **({"bucket": 0x5E5 >> 2, "rows": (f"{ROW} 1.1 {'0' * 16}",)} | about))
-    handler, read = Acknowledgements(context, "company.kauppa"), Read("kauppa-crm", said)
+    handler, read = Acknowledgements(context, "company.kauppa", NO_ENDS), Read("kauppa-crm", said)
     meta = Meta("company.kauppa.acks.v1", uuid4(), 0, 0, 0)
     async with transaction(pool) as conn:
         if taken:
@@ -68,6 +71,7 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
 ) -> None:
     """A store that has read nothing yet answers, and leaves everything out."""
     monkeypatch.setattr(reconcile_command, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS_EACH", 0.0)
     monkeypatch.setattr(reconcile_command, "_SETTLE_SECONDS", 0.2)
     store_id = uuid4()
 
@@ -91,6 +95,7 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
                     await reconcile.judge_one(pool, context)
             await asyncio.sleep(0.05)
 
+    await heard(pool, "kauppa-crm", store_id)
     answering = asyncio.create_task(answer())
     try:
         assert await reconcile_command.command(pool, context, ["kauppa-crm", "--wait"]) == 1
@@ -175,3 +180,64 @@ def _answer(subscriber: str, ask: UUID, offset: int) -> StoreDigest:
         positions=(position,),
         digests="0" * 16 * BUCKETS,
     )
+
+
+async def heard(pool: Pool, subscriber: str, instance: UUID, seconds_ago: float = 0.0) -> None:
+    """An acknowledgement of the instance was appended then."""
+    await pool.execute(
+        "INSERT INTO instances (subscriber, instance, named, generation, seen_at, since)"
+        " SELECT $1, $2, $2, $2, t, t FROM (SELECT clock_timestamp() - make_interval(secs => $3) AS t) x",
+        subscriber,
+        instance,
+        seconds_ago,
+    )
+
+
+async def test_the_command_waits_for_nobody_who_is_gone(
+    pool: Pool, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The only instance of one subscriber, and one of those of another; a third one was never seen."""
+    live, gone, only = uuid4(), uuid4(), uuid4()
+    await heard(pool, "kauppa-crm", live)
+    await heard(pool, "kauppa-crm", gone, 4000)
+    await heard(pool, "sahko-crm", only, 90)
+    began = time.monotonic()
+    waiting = asyncio.create_task(reconcile_command.command(pool, context, ["--all", "--wait"]))
+    try:
+        await until(lambda: pool.fetchval("SELECT EXISTS (SELECT FROM reconciliations)"))
+        ask = await pool.fetchval("SELECT ask FROM reconciliations WHERE subscriber = 'kauppa-crm'")
+        family = "company.kauppa"
+        digests = "0" * 16 * BUCKETS  # nobody is known, in no store
+        positions = tuple(
+            Position(topic=permissions_of(family).topic(lane), topic_id=uuid4(), partition=p, offset=0)
+            for lane in Lane
+            for p in range(PARTITIONS)
+        )
+        said = StoreDigest(
+            subscriber="kauppa-crm", instance=live, generation=live, ask=ask, content=False,
+            positions=positions, digests=digests,
+        )  # fmt: skip
+        async with transaction(pool) as conn:
+            await reconcile.keep(conn, context, family, said, datetime.now(UTC))
+        assert await reconcile.judge_one(pool, context)
+        assert await waiting == 0
+    finally:
+        waiting.cancel()
+    assert time.monotonic() - began < 10
+    lines = capsys.readouterr().out.splitlines()
+    skipped = {tuple(line.split("\t")[:2]) for line in lines if line.startswith("SKIPPED")}
+    assert {("SKIPPED kauppa-crm", str(gone)), ("SKIPPED sahko-crm", str(only))} <= skipped
+    assert ("SKIPPED kauppa-mail", "-") in skipped
+    asked = await pool.fetch("SELECT subscriber FROM reconciliations")
+    assert {row["subscriber"] for row in asked} == {"kauppa-crm"}
+
+
+async def test_one_that_lives_and_is_silent_is_named(
+    pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS_EACH", 0.0)
+    silent = uuid4()
+    await heard(pool, "kauppa-crm", silent)
+    assert await reconcile_command.command(pool, context, ["kauppa-crm", "--wait"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"SILENT kauppa-crm {silent}"

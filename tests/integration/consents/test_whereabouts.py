@@ -57,8 +57,12 @@ class Log:
         instance: UUID | None = None,
         unreadable: Someone | None = None,
         keyless: int | None = None,
+        topic_id: UUID | None = None,
+        end: int = 1 << 40,
     ) -> None:
-        """`keyless`: the offset of a record whose key cannot be read."""
+        """`end`: of the topic, by the broker; `topic_id`: of a topic that is no more. `keyless`: the offset of a record
+        whose key cannot be read.
+        """
         topic = permissions_of(PARTY).topic(lane)
         exceptions: tuple[StoreException, ...] = ()
         if unreadable is not None:
@@ -74,12 +78,13 @@ class Log:
             subscriber=subscriber,
             instance=instance or store,
             generation=store,
-            positions=(Position(topic=topic, topic_id=IDS[lane], partition=0, offset=upto),),
+            positions=(Position(topic=topic, topic_id=topic_id or IDS[lane], partition=0, offset=upto),),
             exceptions=exceptions,
             claimed_at=datetime.now(UTC) + timedelta(days=9),
         )
+        ends = {(IDS[lane], 0): end}
         async with transaction(self.world.pool) as conn:
-            await acknowledge(conn, self.world.context, PARTY, ack, at or datetime.now(UTC))
+            await acknowledge(conn, self.world.context, PARTY, ack, at or datetime.now(UTC), ends)
 
     async def where(self, decision: UUID, subscriber: str = "kauppa-crm") -> Location:
         found = await locate(self.world.pool, self.world.context, decision, None)
@@ -397,3 +402,55 @@ async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(world: W
 async def test_a_subscriber_of_another_party_says_nothing_here(world: World, log: Log) -> None:
     with pytest.raises(UnknownSubscriber):
         await log.acknowledge(uuid4(), 1, subscriber="sahko-crm")
+
+
+@pytest.mark.parametrize("beyond", [1, 1000, 2**62, 2**63, 2**80])
+async def test_what_is_claimed_beyond_the_end_proves_nothing_to_come(
+    world: World, log: Log, beyond: int
+) -> None:
+    """It counts up to the end, and is listed at the subscriber."""
+    first, second, crm = Someone(), Someone(), uuid4()
+    await world.know(first, second)
+    for who in (first, second):
+        await log.publish(who, Lane.BULK)
+    ban = (await world.decide(world.by_id(first))).decision.id
+    offset = await log.publish(first)
+    await log.acknowledge(crm, offset + 1 + beyond, end=offset + 1)
+    assert (await log.where(ban)).stage is Stage.APPLIED
+    later = (await world.decide(world.by_id(second))).decision.id
+    offset = await log.publish(second)
+    assert (await log.where(later)).stage is Stage.ON_THE_WAY
+    assert await claims(world) == {"kauppa-crm": 1, "kauppa-mail": 0}
+    await log.acknowledge(crm, offset + 1, end=offset + 1)
+    assert (await log.where(later)).stage is Stage.APPLIED
+    assert await claims(world) == {"kauppa-crm": 1, "kauppa-mail": 0}
+
+
+async def test_a_claim_in_a_topic_that_is_no_more_counts_up_to_what_was_published_there(
+    world: World, log: Log
+) -> None:
+    who, crm = Someone(), uuid4()
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    for topic_id, upto in ((uuid4(), 0), (IDS[Lane.BULK], 1)):
+        await log.acknowledge(crm, 500, topic_id=topic_id)
+        held = "SELECT upto FROM ack_positions WHERE topic_id = $1"
+        assert await world.pool.fetchval(held, topic_id) == upto
+
+
+async def test_positions_that_go_down_after_a_claim_beyond_the_end(world: World, log: Log) -> None:
+    """The claim is as good as the end; below it the store was restored, as ever."""
+    who, crm = Someone(), uuid4()
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    ban = (await world.decide(world.by_id(who))).decision.id
+    offset = await log.publish(who)
+    await log.acknowledge(crm, 10_000, end=offset + 1)
+    assert (await log.where(ban)).stage is Stage.APPLIED
+    await log.acknowledge(crm, offset, end=offset + 1)
+    assert (await log.where(ban)).stage is Stage.ON_THE_WAY
+
+
+async def claims(world: World) -> dict[str, int]:
+    found = await subscribers(world.pool, world.context, PARTY)
+    return {subscriber.id: state.claims_beyond_end for subscriber, state in found}
