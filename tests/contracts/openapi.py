@@ -24,15 +24,15 @@ SERVICES = ("customers", "consents", "marketing")
 FOLDER = ROOT / "docs/contract"
 
 
-def build(name: str) -> tuple[Platform, Service]:
-    """One service as its application builds it. Nothing is connected."""
+def build(name: str, pool: "Pool | None" = None) -> tuple[Platform, Service]:
+    """One service as its application builds it. Nothing is connected but the pool, where one is given."""
     nothing = cast(Any, SimpleNamespace())
     platform = Platform(
         settings=cast(ServiceSettings, nothing),
         group=load(ROOT / "group.yaml"),
         keys=cast(Keys, SimpleNamespace(checks=lambda _: {})),
-        pool=cast(Pool, nothing),
-        by_key=cast(Pool, nothing),
+        pool=pool or cast(Pool, nothing),
+        by_key=pool or cast(Pool, nothing),
         ready=cast(Pool, nothing),
         verifier=cast(Verifier, nothing),
         inputs=cast(InputFreshness, nothing),

@@ -1,11 +1,15 @@
 """The commands of a service's process: its quarantine, its backfills, and what the service brings itself."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 
-from kielto.service import epoch, postgres, snapshots
+from kielto.service import access_entry, epoch, postgres, snapshots
+from kielto.service.access_entry import Entry
 from kielto.service.composition import Service
 from kielto.service.epoch import NotClaimed
 from kielto.service.inbox import Permanent
@@ -17,6 +21,7 @@ USAGE = (
     "usage: migrate | quarantine list | quarantine replay ID [--why TEXT] | quarantine discard ID [--why TEXT]"
     " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
 )
+_NAMES = {"quarantine", "list", "replay", "discard", "snapshot", "epoch", "begin", "audit", "void"}
 _LOOK_SECONDS = 1.0
 
 
@@ -24,6 +29,40 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
     """The exit status: 0 done, 1 could not be done, 2 wrong usage. Of errors only the kind is printed: a text
     of the database's may quote what it was given.
     """
+    entry = _entry(arguments, service)
+    access_entry.begin(entry)
+    code = await _told(arguments, pool, quarantine, service)
+    if not entry.written:
+        await entry.write(pool, "ok" if code == 0 else "refused", None if code == 0 else f"exit {code}")
+    return code
+
+
+def _entry(arguments: Sequence[str], service: Service) -> Entry:
+    """Of the command's words only its names are kept, and ids."""
+    names = {*_NAMES, *service.commands}
+    action = " ".join(["command", *(word for word in arguments[:2] if word in names)])
+    subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
+    return Entry(lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects)
+
+
+def _operator() -> str:
+    """Who is at the shell: KIELTO_OPERATOR, or else the system's user."""
+    if name := os.environ.get("KIELTO_OPERATOR"):
+        return name[:100]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+async def _told(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
     try:
         return await _run(arguments, pool, quarantine, service)
     except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a screen

@@ -45,6 +45,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     answer.
     """
     assert isinstance(error, Problem)
+    request.state.refused = error.rule
     claim = getattr(request.state, "claim", None)
     if claim is not None and error.slug != "idempotency-key-reused":
         stored = await replay(request.app.state.pool, claim)
@@ -66,6 +67,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [FieldError(*told) for told in field_rules(map(_placed, error.errors()))]
     problem = Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+    request.state.refused = problem.rule
     return response(problem, request.url.path)
 
 

@@ -14,11 +14,12 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kielto.service import postgres, telemetry
+from kielto.service import access_log, postgres, telemetry
 from kielto.service.auth import Verifier
 from kielto.service.described import Described, known_query
 from kielto.service.edge import Edge, respond
 from kielto.service.errors import answer_errors
+from kielto.service.keys import Keys
 from kielto.service.limits import Limits
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem, ProblemDetails
@@ -43,6 +44,7 @@ def create_app(
     streamed: Sequence[str] = (),
     limits: Limits | None = None,
     ready: "Pool | None" = None,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`.
 
@@ -64,10 +66,12 @@ def create_app(
     )
     app.state.pool, app.state.verifier = pool, verifier
     app.state.throttle = Throttle(limits)
+    app.include_router(access_log.router(name, pool, keys))  # first: `/customers/{ident}` would take its path
     for router in routers:
         app.include_router(router)
     app.include_router(_watching(ready or pool, health, limits.ready_seconds))
     answer_errors(app)
+    app.add_middleware(access_log.AccessLog, pool=pool, keys=keys)
     app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, streamed=frozenset(streamed))
     describe = app.openapi
     app.openapi = lambda: _mended(describe())  # type: ignore[method-assign]

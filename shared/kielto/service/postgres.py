@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
+from kielto.service import access_entry
 from kielto.service.limits import FIXED, Limits
 from kielto.service.shares import Busy, Shares
 
@@ -154,9 +155,17 @@ async def connect(
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Conn]:
-    """One transaction: committed when the block ends, rolled back when it raises."""
+    """One transaction: committed when the block ends, rolled back when it raises. The first one of a request or command
+    has its entry of the audit trail.
+    """
+    entry = access_entry.current()
+    wrote = False
     async with pool.acquire() as conn, conn.transaction():
         yield conn
+        if entry is not None and not entry.written:
+            wrote = await entry.write(conn)
+    if entry is not None and wrote:
+        entry.written = True
 
 
 def _settings(name: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Problem details (RFC 9457) with stable types `urn:kielto:problem:<slug>`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 PREFIX = "urn:kielto:problem:"
+_FIELD = re.compile(r"[a-z_]{1,30}(\.[a-z_]{1,30}|\.[0-9]{1,6}){0,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class Problem(Exception):
         super().__init__(f"{status} {slug}")
         self.status, self.slug, self.title, self.detail = status, slug, title, detail
         self.errors, self.headers = tuple(errors), dict(headers or {})
+
+    @property
+    def rule(self) -> str:
+        """What the audit trail keeps of it: its type and the fields that it names, but none that a caller made up."""
+        fields = sorted({error.field for error in self.errors if _FIELD.fullmatch(error.field)})
+        return f"{self.slug}: {', '.join(fields[:5])}" if fields else self.slug
 
     def body(self, instance: str) -> dict[str, Any]:
         """`instance` is the request's path."""

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service import epoch, idempotency, postgres, quarantine, quarantine_api, snapshots
+from kielto.service import access_log, epoch, idempotency, postgres, quarantine, quarantine_api, snapshots
 from kielto.service.auditor import Auditor
 from kielto.service.beats import BeatPlan
 from kielto.service.composition import Platform, Service, quarantine_of
@@ -167,6 +167,7 @@ class Running:
         while True:
             await idempotency.forget_old(self._platform.pool)
             await quarantine.forget(self._platform.pool, self._platform.settings.quarantine_days)
+            await access_log.forget_old(self._platform.pool, self._platform.settings.audit_days)
             await asyncio.sleep(3600)
 
     async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
@@ -224,6 +225,7 @@ class Running:
             streamed=service.streamed,
             limits=platform.limits,
             ready=platform.ready,
+            keys=platform.keys,
         )
 
 

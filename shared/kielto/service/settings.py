@@ -79,6 +79,9 @@ class ServiceSettings(KafkaSettings):
     beat_seconds: float | None = Field(default=None, gt=0, description="Instead of the group file's.")
     log_level: str = "info"
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
+    audit_days: int = Field(
+        default=730, ge=365, description="How long entries of the audit trail are kept, in days."
+    )
     bulk_rate: int = Field(default=20_000, gt=0, description="Records per second on the bulk lane, at most.")
     bulk_share: float = Field(
         default=0.15, gt=0, le=1, description="Of its time that bulk work takes while people say no; 1: all."
