@@ -97,7 +97,7 @@ class Services:
             "KIELTO_POSTGRES_DSN": self.dsns[name],
             "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
             "KIELTO_GROUP_FILE": str(self.group_file),
-            "KIELTO_KEYS_FILE": str(self.keys_folder / "services.keys.json"),
+            "KIELTO_KEYS_FILE": str(keys.service_file(self.keys_folder, name)),
             "KIELTO_HTTP_HOST": ports.LOOPBACK,
             "KIELTO_HTTP_PORT": str(self.ports[name]),
             "KIELTO_METRICS_PORT": str(self.metrics_ports[name]),

@@ -1,9 +1,10 @@
 """The services' secrets: sealing of digests, pairwise ids and points of each party, encryption at rest, blind
 indexes.
 
-The keys file is JSON, each key in hex: `digest_key` (64 bytes, AES-SIV), `master_key` and `index_key` (32),
-`id_keys` by party (32), `point_keys` by party and generation (32); `seal_key` (32, an Ed25519 seed) for whoever
-signs the log of decisions.
+The keys file is JSON, each key in hex. Every service has `digest_key` (64 bytes, AES-SIV), `id_keys` by party (32),
+`point_keys` by party and generation (32) and `master_key` (32), which may be the service's own. `index_key` (32) is for
+customers and consents, `seal_key` (32, an Ed25519 seed) for consents, which signs the log of decisions. A service's
+file holds no key that it does not use.
 """
 
 import base64
@@ -56,7 +57,7 @@ class KeyFile(BaseModel):
 
     digest_key: Hex64
     master_key: Hex32
-    index_key: Hex32
+    index_key: Hex32 | None = None
     id_keys: dict[str, Hex32]
     point_keys: dict[str, dict[int, Hex32]] = Field(default_factory=dict)
     seal_key: Hex32 | None = None
@@ -102,7 +103,6 @@ class Keys:
             party: {generation: bytes.fromhex(key) for generation, key in keys.items()}
             for party, keys in file.point_keys.items()
         }
-        self._index = bytes.fromhex(file.index_key)
 
     @classmethod
     def load(cls, path: Path) -> "Keys":
@@ -115,6 +115,13 @@ class Keys:
             errors = error.errors(include_input=False)
             lines = [f"{'.'.join(str(x) for x in e['loc'])}: {e['msg']}" for e in errors]
             raise KeysError(f"{path}: " + "; ".join(lines)) from None
+
+    @cached_property
+    def _index(self) -> bytes:
+        """Raises KeysError: marketing has none."""
+        if self._file.index_key is None:
+            raise KeysError('the keys file: index_key is missing: add "index_key": 32 random bytes in hex')
+        return bytes.fromhex(self._file.index_key)
 
     @cached_property
     def _siv(self) -> AESSIV:
@@ -173,7 +180,7 @@ class Keys:
 
     @cached_property
     def seal_key(self) -> OKPKey:
-        """Raises KeysError: files from before there were seals have none, and serve for everything else."""
+        """Raises KeysError: only consents has one."""
         if self._file.seal_key is None:
             raise KeysError('the keys file: seal_key is missing: add "seal_key": 32 random bytes in hex')
         return seals.signing_key(bytes.fromhex(self._file.seal_key))
