@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Status
+from kielto.service import access_entry
 from kielto.service.postgres import Conn, Pool, transaction
 from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import (
@@ -138,10 +139,18 @@ async def receive(pool: Pool, context: Context, command: Command, finish: Finish
             async with transaction(pool) as conn:
                 outcome = await decide(conn, context, command)
                 assert outcome is not None  # a new id each time
+                _noted(outcome.decision)
                 return await finish(conn, outcome)
         except locks.Moved:
             continue
     raise TimeoutError("those concerned keep changing")
+
+
+def _noted(decision: Decision) -> None:
+    """The audit trail names whom the decision names: not who shares the address, they may be another company's."""
+    subject = decision.subject
+    named = subject.id if isinstance(subject, CustomerSubject) and subject.id != _NOBODY else None
+    access_entry.about(decision.id, named)
 
 
 async def decide(conn: Conn, context: Context, command: Command) -> Outcome | None:

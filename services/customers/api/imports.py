@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any
 
 import orjson
@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from kielto.events.base import Ident
-from kielto.service import epoch
+from kielto.service import access_entry, epoch
+from kielto.service.postgres import AWAY, Pool
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
@@ -87,7 +88,11 @@ def router(context: Context) -> APIRouter:
             context.guesses.check(company, by_identifier=True)
         give = Names.of(context.keys, caller).give
         return _Streamed(
-            company, import_rows(context, company, caller.company, rows), give, throttle.importing(caller)
+            context.pool,
+            company,
+            import_rows(context, company, caller.company, rows),
+            give,
+            throttle.importing(caller),
         )
 
     return routes
@@ -100,6 +105,7 @@ class _Streamed(Response):
 
     def __init__(
         self,
+        pool: Pool,
         company: str,
         reports: AsyncIterator[Report],
         give: Give,
@@ -107,6 +113,7 @@ class _Streamed(Response):
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
+        self._pool = pool
         self._company, self._reports, self._give, self._turn = company, reports, give, turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -147,6 +154,8 @@ class _Streamed(Response):
             log.error("import stopped", company=self._company, row=row, error=type(error).__name__)  # noqa: TRY400
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
+            with suppress(*AWAY):
+                await access_entry.counted(self._pool, rows=counts.total(), **_all(counts))
             await spool.end()
 
 

@@ -4,6 +4,7 @@ instead.
 
 from collections.abc import Callable
 
+from kielto.service import access_entry
 from kielto.service.idempotency import Claim
 from kielto.service.postgres import Conn
 from services.customers.metrics import count_refused
@@ -31,6 +32,7 @@ async def create(
         if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
             raise Exists
         outcome = (await register(conn, context, [entry]))[0]
+        access_entry.about(outcome.id)
         if claim is not None and outcome.status != "refused":
             await claim.keep(conn, *answer(outcome))
         return outcome

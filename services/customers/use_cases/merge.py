@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
-from kielto.service import telemetry
+from kielto.service import access_entry, telemetry
 from kielto.service.outbox import Change, publish
 from kielto.service.postgres import Conn
 from services.customers.model import merging, publishing
@@ -31,6 +31,7 @@ async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
     """
 
     async def work(conn: Conn) -> Stored:
+        access_entry.about(duplicate, into)
         return await merge_in(conn, context, duplicate, into)
 
     return await in_transaction(context.pool, work)

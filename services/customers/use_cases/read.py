@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from kielto.service import access_entry
 from kielto.service.postgres import Conn
 from services.customers.model import entitlement
 from services.customers.store import reading
@@ -40,5 +41,6 @@ async def find(context: Context, canonical: str) -> Stored | None:
     async with context.pool.acquire() as conn:
         while ident := (await reading.by_number(conn, [canonical])).get(canonical):
             if stored := (await reading.load(conn, context.keys, [ident])).get(ident):
+                access_entry.about(ident)
                 return stored
     return None  # a number never stays with somebody who was merged or erased in between

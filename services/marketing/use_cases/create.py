@@ -1,5 +1,6 @@
 """A campaign is drafted. It addresses nobody until it is launched."""
 
+from kielto.service import access_entry
 from kielto.service.idempotency import Claim
 from kielto.service.postgres import Pool, transaction
 from services.marketing.model.campaign import Campaign
@@ -10,5 +11,6 @@ async def create(pool: Pool, draft: Campaign, claim: Claim | None, answer: bytes
     """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
     async with transaction(pool) as conn:
         await campaigns.insert(conn, draft)
+        access_entry.about(draft.id)
         if claim:
             await claim.keep(conn, 201, answer)

@@ -1,0 +1,53 @@
+"""What a desk does leaves entries that name the decision and whom it names, and nothing personal."""
+
+from typing import Any
+
+import httpx
+
+from kielto.service.postgres import Pool
+from tests.integration.consents.test_api import as_, ban, http
+from tests.integration.consents.world import Someone, World
+
+__all__ = ["http"]
+
+
+async def trail(pool: Pool) -> list[dict[str, Any]]:
+    return [dict(row) for row in await pool.fetch("SELECT * FROM audit_trail ORDER BY id")]
+
+
+async def test_a_ban_names_its_decision_and_its_customer(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    who, other = Someone(), Someone()
+    other.phone = who.phone
+    await world.know(who, other)
+    by_id = await ban(http, {"customer": str(who.id)}, evidence="call of Maija Meikäläinen")
+    by_phone = await ban(http, {"kind": "phone", "value": who.phone})
+    first, second = await trail(pool)
+    assert {str(ident) for ident in first["subjects"]} == {by_id["decision"], str(who.id)}
+    assert {str(ident) for ident in second["subjects"]} == {by_phone["decision"]}
+    assert [e["action"] for e in (first, second)] == ["POST /consents/decisions"] * 2
+    assert not [text for text in (who.phone, who.phone[4:], "Maija") if text in str((first, second))]
+
+
+async def test_what_staff_may_not_do_is_noted_with_its_rule(
+    http: httpx.AsyncClient, world: World, pool: Pool
+) -> None:
+    who = Someone()
+    await world.know(who)
+    said = await ban(http, {"customer": str(who.id)})
+    lifting = {"subject": {"customer": str(who.id)}, "act": "lifting", "reach": "company", "company": "kauppa",
+               "by": "staff", "lifts": [said["decision"]]}  # fmt: skip
+    refused = await http.post("/consents/decisions", json=lifting, headers=as_("desk"))
+    foreign = await http.post(
+        "/consents/decisions",
+        json={"subject": {"company": "sahko", "number": "1"}, "act": "ban"},
+        headers=as_("desk@kauppa"),
+    )
+    assert refused.status_code == 422
+    assert foreign.status_code == 403
+    found = [(e["outcome"], e["rule"], e["company"]) for e in (await trail(pool))[1:]]
+    assert found[0][0] == found[1][0] == "refused"
+    assert found[0][1].startswith("invalid-request: ")
+    assert found[1][1:] == ("foreign-company", "kauppa")
+    assert await pool.fetchval("SELECT count(*) FROM decisions") == 1
