@@ -46,6 +46,7 @@ _RULES_OF_KINDS = (
     ("decimal_", "is a number"),
     ("bool_", "is true or false"),
     ("uuid_", "is a UUID"),
+    ("is_instance_of", "is a UUID"),
     ("datetime_", _TIME),
     ("timezone_", _TIME),
     ("date_", _DAY),

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Pool
+from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Prover
 from services.consents.use_cases.shared_addresses import shared_addresses
 
@@ -21,7 +22,7 @@ class SharedAddressesBody(BaseModel):
 
 
 def router(pool: Pool) -> APIRouter:
-    routes = APIRouter(prefix="/consents", tags=["customers"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["customers"])
 
     @routes.get("/shared-addresses", response_model=SharedAddressesBody)
     async def get(caller: Prover) -> SharedAddressesBody:

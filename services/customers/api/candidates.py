@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
+from kielto.service.strict_route import StrictRoute
 from services.customers.api.bodies import (
     Apart,
     CandidateBody,
@@ -21,7 +22,7 @@ _AFTER = r"^[0-9a-f-]{36}\.[0-9a-f-]{36}$"
 
 
 def router(context: Context) -> APIRouter:
-    routes = APIRouter(prefix="/customers/candidates", tags=["candidates"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/customers/candidates", tags=["candidates"])
 
     @routes.get("", response_model=CandidatesBody)
     async def candidates(

@@ -12,6 +12,7 @@ from kielto.service.auth import Caller, require
 from kielto.service.inbox import Permanent
 from kielto.service.problems import Problem
 from kielto.service.quarantine import Absent, Kept, Quarantine
+from kielto.service.strict_route import StrictRoute
 
 Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
 State = Literal["open", "replayed", "discarded"]
@@ -45,7 +46,7 @@ class ClosingBody(BaseModel):
 
 
 def router(name: str, quarantine: Quarantine) -> APIRouter:
-    routes = APIRouter(prefix=f"/{name}/quarantine", tags=["quarantine"])
+    routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}/quarantine", tags=["quarantine"])
 
     @routes.get("", response_model=MessagesBody)
     async def messages(
