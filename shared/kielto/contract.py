@@ -4,7 +4,8 @@
     asyncapi.json          the topics of the group, AsyncAPI 3.0
     released/<n>.json      all schemas as they once were published; new ones stay compatible with every one
 
-`release` adds the present schemas as the next release: when readers outside may build upon them.
+`acls` prints who may do what on the brokers (`kielto.acls`). `release` adds the present schemas as the next release:
+when readers outside may build upon them.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kielto import acls
 from kielto.events.asyncapi import document
 from kielto.events.schemas import schemas
 from kielto.group import Group, load
@@ -55,8 +57,14 @@ def main(arguments: list[str]) -> int:
             write(Path(folder), load(Path("group.yaml")))
         case ["release", folder]:
             release(Path(folder))
+        case ["acls"]:
+            sys.stdout.write(acls.lines(load(Path("group.yaml"))))
+        case ["acls", "strimzi"]:
+            sys.stdout.write(acls.strimzi(load(Path("group.yaml"))))
         case _:
-            sys.stderr.write("usage: python -m kielto.contract write|release FOLDER\n")
+            sys.stderr.write(
+                "usage: python -m kielto.contract write FOLDER | release FOLDER | acls [strimzi]\n"
+            )
             return 2
     return 0
 

@@ -22,7 +22,7 @@ from kielto.kafka.clients import (
     producer,
 )
 from kielto.kafka.gaps import stepped_over
-from kielto.kafka.metadata import topic_ids
+from kielto.kafka.metadata import topic_ids, writable
 from kielto.kafka.partitions import partition_of
 from kielto.kafka.security import CLEAR, Security, SecurityError
 from kielto.kafka.topics import TopicMismatch, create_topics, verify_topics
@@ -51,4 +51,5 @@ __all__ = [
     "stepped_over",
     "topic_ids",
     "verify_topics",
+    "writable",
 ]

@@ -1,4 +1,4 @@
-"""The ids of topics, which aiokafka's own metadata request does not ask for.
+"""The ids of topics, and what we may do to them, which aiokafka's own metadata request does not ask for.
 
 Source: kafka.apache.org/protocol (Metadata v10, KIP-516).
 """
@@ -35,6 +35,7 @@ class _TopicId(AbstractType[UUID]):
 
 
 _NIL = UUID(int=0)
+_WRITE = 1 << 4  # AclOperation.WRITE, of a topic's authorized operations (KIP-430)
 
 
 class _MetadataResponse(Response):
@@ -102,21 +103,33 @@ class _MetadataRequest(Request[_MetadataStruct]):
 
     API_KEY = 3
 
-    def __init__(self, topics: Sequence[str]) -> None:
-        self._topics = topics
+    def __init__(self, topics: Sequence[str], *, operations: bool = False) -> None:
+        self._topics, self._operations = topics, operations
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
         topics: list[tuple[UUID, str, dict[int, bytes]]] = [(_NIL, name, {}) for name in self._topics]
-        return request_struct_class(topics, False, False, False, {})
+        return request_struct_class(topics, False, False, self._operations, {})
 
 
 async def topic_ids(client: Any, names: Sequence[str]) -> dict[str, UUID]:
     """The id of each existing topic of `names`. `client` is a started producer, consumer or admin. Raises one
     of DOWN.
     """
+    response = await _ask(client, _MetadataRequest(names))
+    return {name: ident for error, name, ident, *_ in response.topics if error == 0 and ident != _NIL}
+
+
+async def writable(client: Any, names: Sequence[str]) -> set[str]:
+    """Those of the existing topics that this client's user may write: all, where no authorizer is. Raises one of
+    DOWN.
+    """
+    response = await _ask(client, _MetadataRequest(names, operations=True))
+    return {topic[1] for topic in response.topics if topic[0] == 0 and topic[5] & _WRITE}
+
+
+async def _ask(client: Any, request: _MetadataRequest) -> Any:
     inner = getattr(client, "client", None) or client._client  # noqa: SLF001 - no public way
     node = inner.get_random_node()
     if node is None:
         raise KafkaConnectionError("no broker is known")
-    response = await inner.send(node, _MetadataRequest(names))
-    return {name: ident for error, name, ident, *_ in response.topics if error == 0 and ident != _NIL}
+    return await inner.send(node, request)

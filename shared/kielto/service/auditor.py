@@ -206,6 +206,10 @@ class Audit:
                 self.positions[topic, partition] = at._replace(offset=read_to)
 
     async def _note(self, items: Sequence[Item]) -> None:
+        if self._producer is not None:
+            # An epoch is announced in the topics before it is ours: asked after the records were read, and before what
+            # is known of them, no announcement of our own is taken for a stranger's.
+            await epoch.must_be_checked(self._conn)
         known = await audit_store.known(self._conn, items, self.positions)
         findings = examine(items, known)
         moved = {

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard, cast
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from kielto.events import control, envelope
 from kielto.events.envelope import Read, Unreadable
@@ -23,6 +24,9 @@ from kielto.service.inbox import BatchHandler, Meta, Permanent, Subscription
 from kielto.service.keys import Evidence
 from kielto.service.postgres import Conn, Pool, transaction
 
+log = structlog.get_logger(__name__)
+
+_FOREIGN = "ce_source: is not that of the topic's writer"
 _CONTROL = (control.Beat, control.SnapshotComplete, control.Void)
 
 
@@ -59,6 +63,7 @@ class Intake:
     def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, evidence: Evidence) -> None:
         self._pool, self._topic, self._subscription, self._evidence = pool, topic, subscription, evidence
         self._has_state = any(issubclass(carried, Record) for carried in topic.carries)
+        self._source = f"urn:kielto:{topic.writer}"
         self.topic = topic.name
         self.topic_id = UUID(int=0)
         """Set before anything is read."""
@@ -130,7 +135,8 @@ class Intake:
     async def _quarantine(
         self, conn: Conn, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True
     ) -> None:
-        """What cannot be read may be anything, so it holds."""
+        """What cannot be read may be anything, so it holds; but what was readable, and is no *no*."""
+        holds = holds and not (why.reason == _FOREIGN and self._subscription.urgent is not None)
         keyless = self._has_state and why.key is None
         kept = quarantine.Why(why.reason, keyless, holds)
         await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
@@ -155,7 +161,19 @@ class Intake:
         return None if before is None else int(before)
 
     def _read(self, record: Any) -> envelope.Read | envelope.Tombstone | Unreadable | envelope.Unknown:
-        return envelope.read(self._topic.carries, record.key, record.value, record.headers)
+        """Who may write the topic is for the brokers to say; one who gives another name is mistaken at least. Only what
+        is urgent, a *no*, is taken all the same: as the topic's writer's.
+        """
+        read = envelope.read(self._topic.carries, record.key, record.value, record.headers)
+        if not isinstance(read, Read) or read.headers["ce_source"] == self._source:
+            return read
+        if self._subscription.urgent is not None and self._subscription.urgent(read.event):
+            log.warning(
+                "foreign ce_source", topic=record.topic, partition=record.partition, offset=record.offset
+            )
+            return read
+        version = read.event.at_version if isinstance(read.event, Record) else None
+        return Unreadable(_FOREIGN, read.key, version)
 
     def _meta(self, record: Any) -> Meta:
         return Meta(record.topic, self.topic_id, record.partition, record.offset, record.timestamp)

@@ -14,7 +14,16 @@ from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service import access_log, epoch, idempotency, postgres, quarantine, quarantine_api, snapshots
+from kielto.service import (
+    access_log,
+    epoch,
+    idempotency,
+    postgres,
+    quarantine,
+    quarantine_api,
+    snapshots,
+    telemetry,
+)
 from kielto.service.auditor import Auditor
 from kielto.service.beats import BeatPlan
 from kielto.service.composition import Platform, Service, quarantine_of
@@ -121,6 +130,7 @@ class Running:
         pool, settings = self._platform.pool, self._platform.settings
         self._health.claimed = await self._patiently(lambda: _has_epoch(pool))
         await self._verify()
+        await self._patiently(self._tell_open_topics)
         if not self._health.claimed:
             families = self._service.families
             await self._patiently(
@@ -154,6 +164,27 @@ class Running:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
+
+    async def _tell_open_topics(self) -> None:
+        """Whoever may write what is not theirs, as we may then, can say a company's *no*, or take one back."""
+        settings = self._platform.settings
+        client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
+        try:
+            await client.start()
+            others = [
+                s.topic for s in self._service.subscriptions if self._topics[s.topic].writer != self._name
+            ]
+            found = sorted(await kafka.writable(client, others))
+        finally:
+            await kafka.close(client)
+        telemetry.open_topics.set(len(found))
+        if found:
+            log.warning(
+                "topics.open",
+                topics=found,
+                rule="this service may write topics of others: set up the brokers' access control"
+                " (python -m kielto.contract acls)",
+            )
 
     async def _watch_inputs(self) -> None:
         read = [self._topics[s.topic] for s in self._service.subscriptions]

@@ -59,6 +59,9 @@ standing = Gauge(
 restarts = Counter(
     "kielto_consumer_restarts_total", "Times the consumers began again, by the kind of error.", ["cause"]
 )
+open_topics = Gauge(
+    "kielto_topics_open", "Topics of others that this service may write: the borders are open."
+)
 requests = Histogram(
     "kielto_http_request_seconds",
     "Requests by method, route and status.",

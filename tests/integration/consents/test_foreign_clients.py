@@ -161,6 +161,22 @@ async def test_a_bomb_is_not_unpacked(play: Play, codec: str) -> None:
     await discard_all(play)
 
 
+@pytest.mark.parametrize("source", ["company.sahko", "consents", "partner.matkat"])
+async def test_who_says_another_source_has_its_no_taken_and_its_yes_refused(play: Play, source: str) -> None:
+    """The brokers say who may write here; a yes by somebody else's name is nobody's."""
+    who, other = Someone(), Someone()
+    await play.introduce(who, other)
+    consent, ban = yes(play, who), of(play, other)
+    messages = [message(consent, source=source), message(ban, source=source)]
+    await write(play.services.stack.kafka.bootstrap, DECISIONS, 0, messages)
+    await until(lambda: play.taken(ban))
+    assert not await play.taken(consent)
+    (kept,) = (await play.call("GET", "/quarantine"))["messages"]
+    assert (kept["reason"], kept["holds"]) == ("ce_source: is not that of the topic's writer", False)
+    assert await play.world.allowed(other) == set()
+    await discard_all(play)
+
+
 def recipients(play: Play, *people: Someone, **given: Any) -> dict[str, Any]:
     about = {"campaign": "spring", "purpose": "own_marketing", "channel": "phone"}
     return about | given | {"recipients": [{"customer": play.world.key(PARTY, who)} for who in people]}

@@ -48,6 +48,10 @@ class Transaction:
         producer.begin_transaction()
         return cls(producer, topic)
 
+    def again(self) -> None:
+        """The next one of the same producer."""
+        self._producer.begin_transaction()
+
     async def write(self, partition: int, messages: Sequence[Message]) -> None:
         """Returns when the broker has them."""
         _produce(self._producer, self._topic, partition, messages)

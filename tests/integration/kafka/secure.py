@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +78,11 @@ def _builder(
     )
 
 
-def broker(folder: Path, authority: Authority) -> Kafka:
-    """Its one listener is SASL_SSL with SCRAM-SHA-512 and asks for client certificates; not started."""
+def broker(folder: Path, authority: Authority, users: Sequence[str] = ()) -> Kafka:
+    """Its one listener is SASL_SSL with SCRAM-SHA-512 and asks for client certificates; not started.
+
+    With `users`, who have the same password, nobody but USER may do anything that no access control list allows.
+    """
     cert_file, key_file = authority.issue("broker")
     store = folder / "broker.pem"
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,15 +103,22 @@ def broker(folder: Path, authority: Authority) -> Kafka:
             "ssl.keystore.location": str(store),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(authority.ca_file),
+            **(_AUTHORIZER if users else {}),
         },
         jvm=[],  # the cache is of a start without TLS
     )
-    _format(folder)
+    _format(folder, (USER, *users))
     return made
 
 
-def _format(folder: Path) -> None:
-    """A data folder in which the user is known, in place of the template's."""
+_AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": f"User:{USER};User:ANONYMOUS",  # the controller's listener has no names
+}
+
+
+def _format(folder: Path, users: Sequence[str]) -> None:
+    """A data folder in which the users are known, in place of the template's."""
     classpath = jars.fetch("kafka")
 
     def fill(data: Path) -> None:
@@ -122,8 +133,11 @@ def _format(folder: Path) -> None:
                 "format",
                 f"--config={properties}",
                 "--cluster-id=kielto-secure-cluster0",
-                "--add-scram",
-                f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]",
+                *(
+                    word
+                    for user in users
+                    for word in ("--add-scram", f"SCRAM-SHA-512=[name={user},password={PASSWORD}]")
+                ),
             ]
         )
 

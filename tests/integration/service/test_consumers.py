@@ -208,6 +208,11 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
         (readable.key, readable.value, [*readable.headers, ("x", None)]),
         (readable.key, readable.value, [*readable.headers, ("x", b"\xff\xfe")]),
         (readable.key, readable.value, []),
+        (
+            readable.key,
+            readable.value,
+            [(n, v.replace(b":consents", b":customers")) for n, v in readable.headers],
+        ),
         (readable.key, b"\x00", [*readable.headers, ("nul\x00", b"\x00")]),
         (b"not a key", readable.value, [*readable.headers]),
         (b"\xff\xff", readable.value, [*readable.headers]),
@@ -222,8 +227,9 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
         await eventually(lambda: inbox.has_seen(*last), "what is behind it waits")
     kept = await inbox.bench.pool.fetch("SELECT reason, keyless FROM quarantine ORDER BY id")
     assert len(kept) == len(poison)
+    assert any(row["reason"].startswith("ce_source: is not that") for row in kept)
     denied = [version for k, version in await inbox.seen() if k == readable.key.decode()]
-    assert denied == ["denied"] * 6, "every one with a key and a version denies it"
+    assert denied == ["denied"] * 7, "every one with a key and a version denies it"
     assert sum(row["keyless"] for row in kept) == 3
 
 

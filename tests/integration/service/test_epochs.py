@@ -229,6 +229,37 @@ async def _beats(service: Bench) -> bool:
     return bool(await service.beats())
 
 
+async def test_the_auditor_takes_no_announcement_of_ours_for_a_strangers(
+    service: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the announcement in the topics and the commit it reads an epoch that is not the database's."""
+    announce = epoch.announce
+
+    async def slow(*arguments: Any, **more: Any) -> None:
+        await announce(*arguments, **more)
+        await asyncio.sleep(1.5)
+
+    monkeypatch.setattr(epoch, "announce", slow)
+    await service.publish(key())
+    for lane in Lane:
+        relay(service, lane)
+    async with auditing(service):
+        await caught_up(service)
+        for number in (2, 3):
+            assert await epoch.end(service.pool, "by command") == number - 1
+            await asyncio.wait_for(epoch.until_checked(service.pool), 15)
+            await eventually(lambda: _beats(service), "no beat")
+        await caught_up(service)
+    assert await findings(service) == []
+    await beat(service, 9, 1)
+    async with auditing(service):
+        await eventually(lambda: _ahead(service), "a stranger's epoch is not found")
+
+
+async def _ahead(service: Bench) -> bool:
+    return [kind for kind, _, _ in await findings(service)] == ["ahead"]
+
+
 async def test_by_command_while_the_relays_run(service: Bench) -> None:
     keys = [key() for _ in range(20)]
     for k in keys:

@@ -1,6 +1,7 @@
 """The consumers are begun again when one hangs, and only then: who works slowly, rests or tries again is left alone."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ import pytest
 
 from kielto import kafka
 from kielto.events.topics import PARTITIONS
-from kielto.kafka import TopicPartition
-from kielto.service import intake, watch
+from kielto.kafka import KafkaError, TopicPartition
+from kielto.service import intake, telemetry, watch
 from kielto.service.courtesy import PORTION, Courtesy
 from kielto.service.intake import Intake
 from kielto.service.postgres import Pool
@@ -193,3 +194,20 @@ async def test_what_hung_before_is_not_in_hand_after_the_next_start(scene: Scene
     await scene.reader.prepare(ID, cast(Any, None))
     assert not scene.reader.busy
     taking.cancel()
+
+
+async def test_says_since_when_a_partition_stands_and_why(scene: Scene) -> None:
+    await scene.look()
+    assert telemetry.standing.labels(TOPIC)._value.get() == 0
+    scene.reader.failed_to_read(
+        logging.ERROR, "Kafka error occurred", exc_info=KafkaError("broker-7 said no")
+    )
+    await scene.look(after=10)
+    assert telemetry.standing.labels(TOPIC)._value.get() == pytest.approx(10)
+    with pytest.raises(Restart, match="KafkaError") as restart:
+        await scene.look(after=30)
+    assert restart.value.cause == "KafkaError"
+    assert "broker-7" not in str(restart.value)
+    scene.position = scene.end
+    await scene.look(after=5)
+    assert telemetry.standing.labels(TOPIC)._value.get() == 0
