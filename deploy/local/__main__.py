@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from deploy.local.paths import HOME
+from deploy.local.paths import HOME, PRIVATE
 from deploy.local.progress import LocalError, say
 
 COMMANDS = {
@@ -49,7 +49,7 @@ def usage() -> str:
 
 def _hold_environment() -> None:
     """Nobody makes the environment anew under this process, nor under what it becomes by exec (environment.py)."""
-    HOME.mkdir(parents=True, exist_ok=True)
+    HOME.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     lock = os.open(HOME / "environment.lock", os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(lock, True)
     fcntl.flock(lock, fcntl.LOCK_SH)

@@ -5,6 +5,7 @@ nothing of ours imported. Usage: environment.py REQUIREMENTS VENV
 """
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -13,8 +14,13 @@ from pathlib import Path
 from typing import IO
 
 
+def private() -> int:
+    """As `paths.PRIVATE`, which cannot be imported yet."""
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
 def main(requirements: Path, venv: Path) -> int:
-    venv.parent.mkdir(parents=True, exist_ok=True)
+    venv.parent.mkdir(mode=private(), parents=True, exist_ok=True)
     with open(venv.parent / "environment.lock", "w") as lock:
         lock_alone(lock)  # two first starts at once: the second finds it made
         stamp, wanted = venv / "stamp", requirements.read_bytes()

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.paths import ROOT
 from kielto.group import load
+from kielto.service.front import GRACE_SECONDS
 from kielto.service.settings import ServiceSettings
 from kielto.service.setup import SetupSettings
 
@@ -38,8 +39,9 @@ def of(kind: str) -> dict[str, Manifest]:
 
 
 def pods() -> dict[str, Manifest]:
-    """The pod template's spec of each Deployment and Job."""
-    return {name: m["spec"]["template"]["spec"] for k in ("Deployment", "Job") for name, m in of(k).items()}
+    """The pod template's spec of each Deployment and CronJob."""
+    jobs = {name: m["spec"]["jobTemplate"] for name, m in of("CronJob").items()}
+    return {name: m["spec"]["template"]["spec"] for name, m in (of("Deployment") | jobs).items()}
 
 
 def settings_of(name: str) -> dict[str, str | None]:
@@ -87,7 +89,8 @@ def test_a_service_has_all_that_belongs_to_it(name: str) -> None:
     )
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert (
-        pod["terminationGracePeriodSeconds"] >= container["lifecycle"]["preStop"]["sleep"]["seconds"] + 15 + 5
+        pod["terminationGracePeriodSeconds"]
+        >= container["lifecycle"]["preStop"]["sleep"]["seconds"] + 2 * GRACE_SECONDS + 10
     )
     assert container["image"].startswith(f"kielto-{name}:")
 
@@ -165,6 +168,33 @@ def test_the_environment_is_what_the_process_reads(
         assert str(Path(getattr(settings, field)).parent) in mounts
 
 
+@pytest.mark.parametrize("name", [*SERVICES, "setup"])
+def test_a_container_hides_no_setting_of_the_overlays(name: str) -> None:
+    """What stands in `settings` and in `env` too cannot be set by an overlay."""
+    (container,) = pods()[name]["containers"]
+    maps = of("ConfigMap")
+    settings = {k for source in container["envFrom"] for k in maps[source["configMapRef"]["name"]]["data"]}
+    assert settings.isdisjoint(entry["name"] for entry in container.get("env", []))
+    assert "KIELTO_KAFKA_REPLICAS" in settings
+
+
+def test_nothing_is_applied_that_cannot_be_changed_afterwards() -> None:
+    """A Job's pod template is immutable: another group file or image would be refused."""
+    assert not of("Job")
+    assert of("CronJob")["setup"]["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_the_policy_of_pods_is_of_one_version() -> None:
+    labels = of("Namespace")["kielto"]["metadata"]["labels"]
+    for mode in ("enforce", "warn"):
+        assert re.fullmatch(r"v1\.\d+", labels[f"pod-security.kubernetes.io/{mode}-version"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_listens_on_both_families_of_addresses(name: str) -> None:
+    assert settings_of(name)["KIELTO_HTTP_HOST"] == "::"
+
+
 def test_the_base_has_the_groups_own_file() -> None:
     same = (BASE / "group.yaml").read_text("utf-8") == (ROOT / "group.yaml").read_text("utf-8")
     assert same, "copy it anew: cp group.yaml deploy/base/group.yaml"
@@ -218,7 +248,9 @@ def test_the_image_runs_as_a_numeric_user_and_takes_hashed_wheels_only() -> None
     assert re.search(r"^USER \d{5}:\d{5}$", DOCKERFILE, re.MULTILINE)
     assert "--require-hashes --only-binary=:all:" in DOCKERFILE
     for line in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
-        assert line == "python:${PYTHON}-slim"
+        assert line == "${BASE}"
+    assert re.search(r"^ARG BASE=docker\.io/library/python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)
+    assert "@sha256:" in DOCKERFILE, "how a release gives the base by its digest"
     user = re.search(r"^USER (\d+)", DOCKERFILE, re.MULTILINE)
     patch = yaml.safe_load((BASE / "service.patch.yaml").read_text("utf-8"))
     assert user

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import environment
+from deploy.local.paths import PRIVATE
 
 
 def test_who_makes_it_waits_for_the_commands_that_run(
@@ -23,3 +24,17 @@ def test_who_makes_it_waits_for_the_commands_that_run(
         waiting.join(10)
         assert not waiting.is_alive()
     assert "waiting for the commands that still run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("user", "mode"), [(0, 0o711), (1000, 0o700)])
+def test_what_is_made_is_not_for_others_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, mode: int
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert environment.private() == mode
+    requirements, venv = tmp_path / "r.txt", tmp_path / "home" / "venv"
+    requirements.write_text("")
+    monkeypatch.setattr(environment, "make", lambda _: False)
+    assert environment.main(requirements, venv) == 1
+    assert venv.parent.stat().st_mode & 0o777 == mode
+    assert PRIVATE in (0o711, 0o700)

@@ -25,7 +25,7 @@ from kielto.kafka.gaps import stepped_over
 from kielto.kafka.metadata import topic_ids, writable
 from kielto.kafka.partitions import partition_of
 from kielto.kafka.security import CLEAR, Security, SecurityError
-from kielto.kafka.topics import TopicMismatch, create_topics, verify_topics
+from kielto.kafka.topics import TopicMismatch, TopicsMissing, create_topics, verify_topics
 
 __all__ = [
     "CLEAR",
@@ -41,6 +41,7 @@ __all__ = [
     "SecurityError",
     "TopicMismatch",
     "TopicPartition",
+    "TopicsMissing",
     "abort",
     "close",
     "consumer",

@@ -17,6 +17,10 @@ class TopicMismatch(Exception):
     """
 
 
+class TopicsMissing(TopicMismatch):
+    """All that are there are as they must be: the set-up was not run yet, or not for this group file."""
+
+
 async def create_topics(
     bootstrap: str, topics: Sequence[Topic], replicas: int = 1, *, security: Security = CLEAR
 ) -> list[str]:
@@ -46,8 +50,8 @@ async def create_topics(
 
 
 async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Security = CLEAR) -> None:
-    """Compare partitions and settings with the group. Raises TopicMismatch naming every difference, or one of
-    DOWN.
+    """Compare partitions and settings with the group. Raises TopicMismatch naming every difference,
+    TopicsMissing when topics are only missing, or one of DOWN.
     """
     admin = await _admin(bootstrap, security)
     try:
@@ -56,8 +60,8 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
             for t in await admin.describe_topics([t.name for t in topics])
             if t["error_code"] == 0
         }
-        wrong = [f"{t.name}: is missing (run the set-up)" for t in topics if t.name not in found]
-        wrong += [
+        missing = [f"{t.name}: is missing (run the set-up)" for t in topics if t.name not in found]
+        wrong = [
             f"{t.name}: has {found[t.name]} partitions, must have {t.partitions}"
             for t in topics
             if found.get(t.name, t.partitions) != t.partitions
@@ -71,7 +75,9 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
             if settings[t.name].get(k) != v
         ]
         if wrong:
-            raise TopicMismatch("; ".join(wrong))
+            raise TopicMismatch("; ".join([*missing, *wrong]))
+        if missing:
+            raise TopicsMissing("; ".join(missing))
     finally:
         await admin.close()
 

@@ -27,6 +27,15 @@ class CannotListen(Exception):
     """The address is taken, or not ours."""
 
 
+def _listening(host: str, port: int) -> socket.socket:
+    """`::` is every address, IPv4 too; a node without IPv6 gives its IPv4 addresses. Raises OSError."""
+    every = host == "::"
+    if every and not socket.has_dualstack_ipv6():
+        return socket.create_server(("0.0.0.0", port), backlog=2048)  # noqa: S104 - what was asked for
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=every)
+
+
 class Front:
     """Answers /livez by itself and everything else with `reason`, until it is given the service's application.
 
@@ -36,8 +45,7 @@ class Front:
     def __init__(self, host: str, port: int, limits: Limits, *, setting: str = "KIELTO_HTTP_PORT") -> None:
         self.reason = MIGRATING
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listening = socket.create_server((host, port), family=family, backlog=2048)
+            listening = _listening(host, port)
         except OSError as error:
             raise CannotListen(f"{setting}: cannot listen on {host}:{port} ({error.strerror})") from None
         self.port: int = listening.getsockname()[1]

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
 _RETRY_SECONDS = 0.5
+_MISSING_SECONDS = 2.0
 _MISMATCHES = 5  # a broker that is just starting may not know its topics yet
 _SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
 Result = TypeVar("Result")
@@ -150,16 +151,21 @@ class Running:
         await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
 
     async def _verify(self) -> None:
-        """Raises TopicMismatch; waits as long as Kafka is away."""
+        """Raises TopicMismatch; waits as long as Kafka is away, or the set-up was not run."""
         used = {s.topic for s in self._service.subscriptions}
         topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
         settings = self._platform.settings
         bootstrap, security = settings.kafka_bootstrap, settings.security
-        for attempt in range(_MISMATCHES):
+        mismatches = 0
+        while True:
             try:
                 await self._patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
+            except kafka.TopicsMissing as missing:
+                log.warning("topics are missing: run the set-up", rule=str(missing))
+                await asyncio.sleep(_MISSING_SECONDS)
             except kafka.TopicMismatch:
-                if attempt == _MISMATCHES - 1:
+                mismatches += 1
+                if mismatches == _MISMATCHES:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
