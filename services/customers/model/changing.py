@@ -99,7 +99,7 @@ def apply(
 
 def _values(old: Customer, mine: Facts, draft: Draft, speaker: Speaker, meant: Meant) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
-    if not old.facts and not values.get("recipient"):
+    if not values.get("recipient") and _is_first(old, speaker):
         values["recipient"] = Recipient.NATURAL
     for name, field in (
         ("identity_code", "identity"),
@@ -111,6 +111,13 @@ def _values(old: Customer, mine: Facts, draft: Draft, speaker: Speaker, meant: M
     if speaker.importing:
         _hold_back(mine, values)
     return values
+
+
+def _is_first(old: Customer, speaker: Speaker) -> bool:
+    """Whether the speaker says for the first time what somebody is. For a company no other company's word counts."""
+    if speaker.company is None:
+        return not old.facts
+    return speaker.company not in old.facts and not old.stated_by(GROUP).recipient
 
 
 def _aged(facts: Facts, moment: Moment) -> Facts:

@@ -151,7 +151,9 @@ def _sources(told: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, str, str]
 
 
 def _points(customer: Customer, scope: str | None, *, hidden: bool) -> Iterable[SeenPoint]:
-    for point in sorted(customer.points, key=lambda p: p.id):
+    for point in sorted(
+        customer.points, key=lambda p: (p.kind, p.value)
+    ):  # the order tells nothing, as ids would
         post = point.kind is PointKind.POST
         if scope is EVERYBODY:
             role = any(c.role_address for c in point.claims.values())

@@ -211,7 +211,7 @@ def _grounds(customer: Customer, company: str | None) -> set[object]:
     grounds: set[object] = set()
     for point in customer.points:
         if company is None or point.held_in(company):
-            address = (point.id, company is not None and point.of_a_task(company))
+            address = (point.id, point.of_a_task(company or GROUP))
             grounds.add(address)
             grounds.update((address, sale) for sale in point.sales)
     return grounds

@@ -15,9 +15,11 @@ _LOCK_KEYS = """
     INSERT INTO link_keys AS k (blind) SELECT unnest($1::bytea[]) ORDER BY 1
     ON CONFLICT (blind) DO UPDATE SET blind = k.blind WHERE false"""
 _DROP_KEYS = """
-    DELETE FROM link_keys k WHERE blind = ANY ($1::bytea[])
-        AND NOT EXISTS (SELECT FROM points WHERE points.blind = k.blind)
-        AND NOT EXISTS (SELECT FROM identifiers i WHERE i.blind = k.blind)"""
+    DELETE FROM link_keys WHERE blind IN (
+        SELECT blind FROM link_keys k WHERE blind = ANY ($1::bytea[])
+            AND NOT EXISTS (SELECT FROM points WHERE points.blind = k.blind)
+            AND NOT EXISTS (SELECT FROM identifiers i WHERE i.blind = k.blind)
+        FOR UPDATE SKIP LOCKED)"""
 _HOLDERS = """
     WITH wanted AS MATERIALIZED (
         SELECT unnest($1::bytea[]) AS blind
@@ -94,7 +96,7 @@ async def lock_keys(conn: Conn, blinds: Iterable[bytes]) -> None:
 
 
 async def drop_keys(conn: Conn, blinds: Iterable[bytes]) -> None:
-    """Those that nobody holds any more."""
+    """Those that nobody holds any more, and nobody is about to."""
     await conn.execute(_DROP_KEYS, sorted(set(blinds)))
 
 

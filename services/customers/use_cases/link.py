@@ -123,6 +123,11 @@ def _holders(
     return holders, frozenset(points[b] for b in many if b in points)
 
 
+def no_longer(keys: Keys, old: Customer | None, new: Customer) -> set[bytes]:
+    """What linked `old` and does not link `new`."""
+    return _blinds(keys, old) - _blinds(keys, new) if old else set()
+
+
 def _blinds(keys: Keys, customer: Customer) -> set[bytes]:
     return {keys.blind_index(*point) for point in reachable(customer)} | _identifiers(keys, customer)
 

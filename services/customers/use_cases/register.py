@@ -24,7 +24,14 @@ from services.customers.store.reading import Stored
 from services.customers.store.writing import Taken, Write
 from services.customers.use_cases.changes import changes, for_ourselves
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.link import Around, blinds_of, check_complete, look_around, relink
+from services.customers.use_cases.link import (
+    Around,
+    blinds_of,
+    check_complete,
+    look_around,
+    no_longer,
+    relink,
+)
 
 Status = Literal["created", "changed", "unchanged", "refused"]
 _SEVERAL = "names more than one customer of the register; they have to be merged first"
@@ -205,6 +212,7 @@ async def _keep(
     looked_at = [*written, *(s.customer.id for s in untouched.values())]
     moved = await relink(conn, context, around, present, looked_at)
     told: list[Change] = []
+    gone = {blind for write in written.values() for blind in no_longer(context.keys, write.old, write.new)}
     for ident, write in written.items():
         new = moved.pop(ident, write.new)
         old = write.before.customer if write.before else None
@@ -213,6 +221,7 @@ async def _keep(
         express = publishing.restricts(present[ident], customer)
         told.append(for_ourselves(context, customer, express=express))
     revisions = await writing.store(conn, context.keys, list(writes.values()))
+    await linking.drop_keys(conn, gone)
     await publish(conn, told, traceparent=telemetry.current())
     return revisions
 
