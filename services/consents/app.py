@@ -21,6 +21,7 @@ from services.consents.api import (
 )
 from services.consents.api import decisions as decisions_api
 from services.consents.api import subscribers as subscribers_api
+from services.consents.api.operations import OPERATIONS
 from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
 from services.consents.store import consequences
@@ -86,6 +87,7 @@ def build(platform: Platform) -> Service:
     terms = clearances.Terms(settings.clearance_seconds, settings.clearance_refuses_overdue)
     return Service(
         families=families,
+        operations=OPERATIONS,
         routers=[
             decisions_api.router(platform.by_key, context, settings.clearance_seconds),
             clearances.router(platform.pool, context, terms),

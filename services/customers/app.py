@@ -9,6 +9,7 @@ from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
 from services.customers.api import candidates, customers, imports
+from services.customers.api.operations import OPERATIONS
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
 from services.customers.use_cases.candidates import Candidates
@@ -53,6 +54,7 @@ def build(platform: Platform) -> Service:
 
     return Service(
         families=families,
+        operations=OPERATIONS,
         routers=[imports.router(context), candidates.router(context), customers.router(context)],
         streamed=[imports.PATH],
         background=[coming_of_age, bury, group_changed],

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from kielto.events.topics import CONSENTS, Lane
 from kielto.service.app import Platform, Service
 from services.marketing.api import drafting, reading
+from services.marketing.api.operations import OPERATIONS
 from services.marketing.settings import MarketingSettings
 from services.marketing.subscribers import subscriptions
 from services.marketing.use_cases.catch_up import look
@@ -39,6 +40,7 @@ def build(platform: Platform) -> Service:
 
     return Service(
         families=(),  # no state of its own: audiences and events are messages, sent once and in order
+        operations=OPERATIONS,
         routers=[drafting.router(platform.group, clock, wake), reading.routes],
         subscriptions=subscriptions(platform.group, clock),
         background=[launches.run],

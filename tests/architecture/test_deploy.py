@@ -126,9 +126,22 @@ def test_pods_reach_and_are_reached_by_what_is_listed_only() -> None:
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     (chosen,) = policies["services"]["podSelector"]["matchExpressions"]
     assert sorted(chosen["values"]) == list(SERVICES)
-    (entrance,) = policies["services"]["ingress"]
-    assert entrance["from"]
-    assert entrance["ports"] == [{"port": "http"}]
+    callers, monitoring = policies["services"]["ingress"]
+    assert callers["from"]
+    assert callers["ports"] == [{"port": "http"}]
+    assert monitoring["from"]
+    assert monitoring["from"] != callers["from"], (
+        "who may call the API must not thereby read what names companies"
+    )
+    assert monitoring["ports"] == [{"port": "metrics"}]
+    for name in SERVICES:
+        (container,) = pods()[name]["containers"]
+        ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+        environment = settings_of(name)
+        assert ports == {k: environment[f"KIELTO_{k.upper()}_PORT"] for k in ("http", "metrics")}
+        assert [p["targetPort"] for p in of("Service")[name]["spec"]["ports"]] == ["http"], (
+            "no Service names metrics"
+        )
     for policy in policies.values():
         for way_out in policy.get("egress", []):
             assert way_out["ports"], "an egress rule without ports lets everything out"

@@ -17,7 +17,7 @@ from kielto.service.freshness import InputFreshness
 from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
 from kielto.service.postgres import Pool
-from kielto.service.running import routers_of
+from kielto.service.running import operations_of, routers_of
 from kielto.service.settings import ServiceSettings
 
 SERVICES = ("customers", "consents", "marketing")
@@ -50,6 +50,7 @@ def describe(name: str) -> dict[str, Any]:
         pool=platform.pool,
         verifier=platform.verifier,
         health=Health(),
+        operations=operations_of(name, service),
         streamed=service.streamed,
     )
     return app.openapi()

@@ -1,11 +1,81 @@
 """What is published of the services' HTTP is what they answer to."""
 
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from tests.contracts.openapi import FOLDER, SERVICES, text
+from kielto.service.running import operations_of
+from tests.contracts.openapi import FOLDER, SERVICES, build, text
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_published_description_is_the_applications(name: str) -> None:
     published = (FOLDER / f"openapi-{name}.json").read_text(encoding="utf-8")
     assert published == text(name), "out of date: run python -m tests.contracts.openapi"
+
+
+def operations(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """`POST /path`, the method, and what is said of it."""
+    for path, by_method in published(name)["paths"].items():
+        for method, described in by_method.items():
+            yield f"{method.upper()} {path}", method, described
+
+
+def published(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"openapi-{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_operation_has_a_name_that_a_person_would_choose(name: str) -> None:
+    _, service = build(name)
+    known = operations_of(name, service)
+    assert set(known) == {place for place, _, _ in operations(name)}, "add it to api/operations.py"
+    ids = [described["operationId"] for _, _, described in operations(name)]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", ident) for ident in ids), ids
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_operation_says_who_may_call_it_and_how_it_refuses(name: str) -> None:
+    for place, method, described in operations(name):
+        assert described["summary"], place
+        if place == "GET /consents/proof-keys":
+            assert described["security"] == [], "it needs no token"
+            continue
+        assert described["security"] == [{"bearer": []}], place
+        assert described["x-roles"], place
+        assert all(role in described["description"] for role in described["x-roles"]), place
+        assert {"401", "403", "422", "429", "503", "default"} <= set(described["responses"]), place
+        for status, response in described["responses"].items():
+            if status.startswith(("4", "5")):
+                assert list(response["content"]) == ["application/problem+json"], place
+                assert all(t.startswith("urn:kielto:problem:") for t in response["x-problem-types"]), place
+        headers = {p["name"]: p for p in described.get("parameters", ()) if p["in"] == "header"}
+        assert ("If-Match" in headers) is (method == "patch"), place
+        assert all(h["required"] for n, h in headers.items() if n == "If-Match"), place
+        if place in ("POST /customers", "POST /consents/decisions", "POST /marketing/campaigns"):
+            assert "Idempotency-Key" in headers, place
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_schema_is_named_for_a_file_of_ours(name: str) -> None:
+    names = list(published(name)["components"]["schemas"])
+    assert all(re.fullmatch(r"[A-Za-z]+", schema) for schema in names), names
+    assert not re.search(r"services__|kielto__", json.dumps(published(name)))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_json_body_has_an_example(name: str) -> None:
+    document = published(name)
+    for place, _, described in operations(name):
+        for content in described.get("requestBody", {"content": {}})["content"].values():
+            schema = content["schema"]
+            while reference := schema.get("$ref") or next(
+                (s["$ref"] for s in schema.get("anyOf", ()) if "$ref" in s), None
+            ):
+                schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+            assert {"example", "examples"} & {*content, *schema}, place

@@ -20,7 +20,8 @@ from services.consents.store import deliveries
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.overdue import FIRST
 
-Officer = Annotated[Caller, Depends(require("dpo"))]
+Officer = Annotated[Caller, Depends(require("dpo", group=True))]
+"""Of the whole group: no company closes a case against itself."""
 State = Literal["open", "explained", "closed"]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
@@ -63,7 +64,10 @@ class BreachesBody(BaseModel):
 
 
 class SettleBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"state": "explained", "note": "a test call to our own number"}]},
+    )
     state: Literal["explained", "closed"]
     note: Annotated[
         str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")

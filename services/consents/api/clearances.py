@@ -78,7 +78,20 @@ class GivenRecipient(BaseModel):
 
 
 class GivenClearance(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "campaign": "spring-2026",
+                    "purpose": "own_marketing",
+                    "channel": "email",
+                    "product_group": "groceries",
+                    "recipients": [{"number": "1001", "address": "aino@example.com"}],
+                }
+            ]
+        },
+    )
 
     campaign: Campaign
     purpose: Purpose
@@ -108,7 +121,19 @@ class ClearanceBody(BaseModel):
 
 
 class GivenSearch(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "campaign": "spring-2026",
+                    "channel": "email",
+                    "at": "2026-03-02T10:00:00Z",
+                    "recipient": {"number": "1001"},
+                }
+            ]
+        },
+    )
 
     company: Ident | None = Field(default=None, description="If not the token's own.")
     campaign: Campaign

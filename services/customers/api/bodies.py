@@ -24,7 +24,9 @@ _ID = Field(description="Of a company's caller the company's own id (64 hex digi
 
 
 class End(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"number": "1001", "ended": "2026-03-31"}]}
+    )
 
     ended: Day | None = Field(default=None, description="Today when left out; not in the future.")
     number: Number | None = Field(
@@ -46,7 +48,10 @@ class Into(BaseModel):
 
 
 class Apart(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "father and son of one name; both were asked"}]},
+    )
 
     reason: str = Field(
         min_length=1, max_length=500, description="Why these are different people; it is kept."

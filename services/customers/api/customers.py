@@ -1,6 +1,5 @@
 """Create, read, find, change and merge customers; end a customership."""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Response
 from kielto.events.base import Ident
 from kielto.events.digests import InvalidContactPoint, normalise
 from kielto.events.words import PointKind
-from kielto.service.problems import Problem
+from kielto.service.if_match import revisions
 from kielto.service.strict_route import StrictRoute
 from services.customers.api import examples
 from services.customers.api.bodies import CustomerBody, End, Found, Into, Receipt
@@ -29,7 +28,6 @@ Ref = Annotated[
     str,
     Path(max_length=64, description="The company's own id of the customer; for the whole group its UUID."),
 ]
-_TAG = re.compile(r'"(\d{1,18})"')
 
 
 def router(context: Context) -> APIRouter:
@@ -89,12 +87,12 @@ def router(context: Context) -> APIRouter:
         number. A company changes what it states itself; the group takes back what a company states of a death, a
         minority, a safety ban or an end with a `reason`. Needs `If-Match`.
         """
-        revision = _revision(if_match)
+        seen = revisions(if_match)
         with answered():
             who = speaker(caller)
             names = Names.of(context.keys, caller)
             draft = read_patch(given, who, context.terms, context.moment().today)
-            stored = await changing.change(context, names.take(ident), draft, who, revision)
+            stored = await changing.change(context, names.take(ident), draft, who, seen)
         return _answer(stored, names)
 
     @routes.post("/{ident}/customerships/{company}/end", response_model=CustomerBody)
@@ -138,12 +136,3 @@ def _answer(stored: Stored | Alias, names: Names) -> Response:
     body = CustomerBody.of(stored, names.company, names.give).model_dump_json()
     tag = f'"{stored.revision(names.company)}"'
     return Response(body, headers={"ETag": tag}, media_type="application/json")
-
-
-def _revision(if_match: str | None) -> int:
-    if if_match is None:
-        raise Problem(428, "if-match-missing", "If-Match names the ETag of the customer that is changed")
-    match = _TAG.fullmatch(if_match.strip())
-    if match is None:
-        raise Problem(412, "stale", "If-Match is no ETag of a customer")
-    return int(match[1])

@@ -1,6 +1,6 @@
 """Change one customer, upon the revision that the caller has seen; end its customership in a company."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -20,13 +20,18 @@ class Stale(Exception):
     """The customer was changed since the caller read it."""
 
 
-async def change(context: Context, ident: UUID, draft: Draft, speaker: Speaker, revision: int) -> Stored:
-    """Raises Unknown, Stale, Refused, NotClaimed."""
+async def change(
+    context: Context, ident: UUID, draft: Draft, speaker: Speaker, seen: Collection[int] | None
+) -> Stored:
+    """`seen`: one of these is the revision that the caller has read; None: whatever it is.
+
+    Raises Unknown, Stale, Refused, NotClaimed.
+    """
 
     async def work(conn: Conn) -> Stored:
         await lock_for(conn, context, [draft])
         stored = await _locked(conn, context, ident, speaker.company)
-        if stored.revision(speaker.company) != revision:
+        if seen is not None and stored.revision(speaker.company) not in seen:
             raise Stale
         _entitled(stored.customer, draft, speaker)
         return await _apply(conn, context, ident, draft, speaker)

@@ -14,9 +14,8 @@ Campaigner = Annotated[Caller, Depends(require("campaigns"))]
 
 
 async def own(request: Request, caller: Caller, ident: UUID) -> Campaign:
-    """The campaign. Raises Problem 404, and 403 when it is another company's."""
+    """The campaign. Raises Problem 404: another company's is answered as one that is not there."""
     campaign = await look.campaign(request.app.state.pool, ident)
-    if campaign is None:
+    if campaign is None or caller.company not in (None, campaign.aim.company):
         raise Problem(404, "unknown-campaign", "There is no such campaign")
-    caller.must_act_for(campaign.aim.company)
     return campaign

@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,19 +179,27 @@ class Verifier:
         return json.loads(await asyncio.to_thread(Path(self._jwks).read_bytes))
 
 
-def require(*roles: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
-    """A FastAPI dependency: the caller, who has at least one of `roles` (none named: any caller).
+class Asked:
+    """A FastAPI dependency: the caller, of whom a role is asked."""
 
-    `caller: Annotated[Caller, Depends(require("desk"))]`. Raises Problem 401 or 403 `missing-role`.
-    """
+    def __init__(self, roles: tuple[str, ...], *, group: bool) -> None:
+        self.roles, self.group = roles, group
 
-    async def caller(request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         found = await identify(request)
-        if roles and not found.roles & set(roles):
-            raise Problem(403, "missing-role", f"The token has none of the roles {', '.join(roles)}.")
+        if self.roles and not found.roles & set(self.roles):
+            raise Problem(403, "missing-role", f"The token has none of the roles {', '.join(self.roles)}.")
+        if self.group and found.company is not None:
+            raise Problem(403, "foreign-company", "This is for callers of the whole group.")
         return found
 
-    return caller
+
+def require(*roles: str, group: bool = False) -> Asked:
+    """The caller, who has at least one of `roles` (none named: any caller); with `group` one of the whole group.
+
+    `caller: Annotated[Caller, Depends(require("desk"))]`. Raises Problem 401, or 403 `missing-role`, `foreign-company`.
+    """
+    return Asked(roles, group=group)
 
 
 async def identify(request: Request) -> Caller:

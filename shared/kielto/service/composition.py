@@ -16,6 +16,7 @@ from kielto.service.freshness import InputFreshness
 from kielto.service.inbox import Subscription
 from kielto.service.keys import Keys
 from kielto.service.limits import Limits
+from kielto.service.openapi import Operations
 from kielto.service.postgres import Pool
 from kielto.service.quarantine import Quarantine
 from kielto.service.settings import ServiceSettings
@@ -48,6 +49,8 @@ class Service:
     families: tuple[Family, ...]
     """The state that it writes."""
     routers: Sequence[APIRouter] = ()
+    operations: Operations = field(default_factory=dict)
+    """What the description says of its routes beside what FastAPI knows."""
     streamed: Sequence[str] = ()
     """Paths whose bodies are streams, without a limit as a whole."""
     subscriptions: Sequence[Subscription] = ()

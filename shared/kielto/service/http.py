@@ -21,6 +21,7 @@ from kielto.service.edge import Edge, respond
 from kielto.service.errors import answer_errors
 from kielto.service.keys import Keys
 from kielto.service.limits import Limits
+from kielto.service.openapi import NONE, Operations, finished
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem, ProblemDetails
 from kielto.service.throttle import Throttle
@@ -45,11 +46,12 @@ def create_app(
     limits: Limits | None = None,
     ready: "Pool | None" = None,
     keys: Keys | None = None,
+    operations: Operations = NONE,
 ) -> FastAPI:
     """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`.
 
     Bodies have at most `limits.body_bytes` bytes, except those of the paths in `streamed`. `ready`: a pool that /readyz
-    alone asks: what others wait for says nothing of the database.
+    alone asks: what others wait for says nothing of the database. `operations`: the names and problems of its routes.
     """
     limits = limits or Limits()
     problem: dict[int | str, dict[str, Any]] = {
@@ -66,7 +68,10 @@ def create_app(
     )
     app.state.pool, app.state.verifier = pool, verifier
     app.state.throttle = Throttle(limits)
-    app.include_router(access_log.router(name, pool, keys))  # first: `/customers/{ident}` would take its path
+    routers = [
+        access_log.router(name, pool, keys),
+        *routers,
+    ]  # first: `/customers/{ident}` would take its path
     for router in routers:
         app.include_router(router)
     app.include_router(_watching(ready or pool, health, limits.ready_seconds))
@@ -74,26 +79,9 @@ def create_app(
     app.add_middleware(access_log.AccessLog, pool=pool, keys=keys)
     app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, streamed=frozenset(streamed))
     describe = app.openapi
-    app.openapi = lambda: _mended(describe())  # type: ignore[method-assign]
+    app.openapi = lambda: app.openapi_schema or finished(describe(), routers, operations)  # type: ignore[method-assign]
     app.state.described = Described(app.openapi)
     return app
-
-
-def _mended(document: dict[str, Any]) -> dict[str, Any]:
-    """What FastAPI says otherwise than it is: problems are `application/problem+json`, also those of a body that
-    breaks a rule; a stream of events is described in words of OpenAPI 3.1 (`itemSchema` is one of 3.2)."""
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for status, response in operation["responses"].items():
-                if status == "default" or status.startswith(("4", "5")):
-                    response["content"] = problem
-                for content in response.get("content", {}).values():
-                    if content.pop("itemSchema", None):
-                        content.clear()
-    for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
-    return document
 
 
 def _watching(pool: Pool, health: Health, seconds: float) -> APIRouter:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.service.auth import Caller, require
 from kielto.service.inbox import Permanent
+from kielto.service.openapi import Operation, Operations
 from kielto.service.problems import Problem
 from kielto.service.quarantine import Absent, Kept, Quarantine
 from kielto.service.strict_route import StrictRoute
@@ -39,7 +40,10 @@ class MessagesBody(BaseModel):
 
 
 class ClosingBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "the service understands such dates from 1.4 on"}]},
+    )
     reason: Annotated[
         str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
     ] = Field(description="Why; nothing about the person.")
@@ -74,6 +78,17 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
             await quarantine.discard(ident, by=caller.subject, note=body.reason, party=_party(caller))
 
     return routes
+
+
+def operations(name: str) -> Operations:
+    unknown = "404 unknown-message"
+    return {
+        f"GET /{name}/quarantine": Operation("listQuarantine"),
+        f"POST /{name}/quarantine/{{ident}}/replay": Operation(
+            "replayMessage", (unknown, "409 still-unreadable")
+        ),
+        f"POST /{name}/quarantine/{{ident}}/discard": Operation("discardMessage", (unknown,)),
+    }
 
 
 def _party(caller: Caller) -> str | None:

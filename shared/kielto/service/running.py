@@ -32,6 +32,7 @@ from kielto.service.delivery import Stopped
 from kielto.service.epochs import Epochs
 from kielto.service.front import GRACE_SECONDS, Front
 from kielto.service.http import Health, create_app, metrics_app
+from kielto.service.openapi import Operation, Operations
 from kielto.service.relay import Relay, RelaySettings
 from kielto.service.settings import Role
 
@@ -259,6 +260,7 @@ class Running:
             pool=platform.pool,
             verifier=platform.verifier,
             health=self._health,
+            operations=operations_of(self._name, service),
             streamed=service.streamed,
             limits=platform.limits,
             ready=platform.ready,
@@ -269,6 +271,11 @@ class Running:
 def routers_of(name: str, platform: Platform, service: Service) -> Sequence[APIRouter]:
     """The service's own, and those of every service."""
     return [*service.routers, quarantine_api.router(name, quarantine_of(platform, service))]
+
+
+def operations_of(name: str, service: Service) -> Operations:
+    audit = {f"GET /{name}/audit": Operation("listAudit")}
+    return {**service.operations, **quarantine_api.operations(name), **audit}
 
 
 def _freeze() -> None:

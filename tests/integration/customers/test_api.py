@@ -133,10 +133,19 @@ async def test_a_change_without_or_on_an_old_revision_is_refused(http: httpx.Asy
     path = (await http.post("/customers", json=AINO)).headers["location"]
     missing = await http.patch(path, json={"name": "B"})
     assert (missing.status_code, problem(missing)) == (428, "if-match-missing")
-    for tag in ('"2"', "1", 'W/"1"', "*"):
+    for tag in ('"2"', "1", 'W/"1"', '"2", "3"', 'W/"1", "2"'):
         stale = await http.patch(path, json={"name": "B"}, headers={"If-Match": tag})
         assert (stale.status_code, problem(stale)) == (412, "stale")
     assert (await http.get(path)).json()["name"] == "Aino Esimerkki"
+
+
+async def test_a_change_upon_one_of_several_revisions_or_upon_any(http: httpx.AsyncClient) -> None:
+    path = (await http.post("/customers", json=AINO)).headers["location"]
+    for name, tags in (("B", '"1", "999"'), ("C", '"999","2"'), ("D", "*")):
+        changed = await http.patch(path, json={"name": name}, headers={"If-Match": tags})
+        assert (changed.status_code, changed.json()["name"]) == (200, name)
+    nobody = await http.patch(f"/customers/{uuid4()}", json={"name": "B"}, headers={"If-Match": "*"})
+    assert (nobody.status_code, problem(nobody)) == (404, "unknown-customer")
 
 
 async def test_a_taken_number_is_a_conflict_and_the_same_request_again_its_answer(

@@ -170,7 +170,7 @@ async def test_changes_afterwards_reach_the_survivor(context: Context, people: R
     assert (await people.record(survivor))["aliases"] == [str(duplicate)]
     entry = people.entry(name="B")
     with pytest.raises(Refused, match="customer: was merged"):
-        await change(context, duplicate, entry.draft, entry.speaker, 2)
+        await change(context, duplicate, entry.draft, entry.speaker, {2})
     ended = await end(context, duplicate, "sahko", None, None, people.entry("sahko", name="x").speaker)
     assert ended.customer.id == survivor
     assert not ended.customer.active_in("sahko")

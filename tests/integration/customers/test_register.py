@@ -223,10 +223,10 @@ async def test_an_end_takes_all_but_the_number_from_the_company(context: Context
 async def test_a_change_needs_the_revision_that_was_read(context: Context, people: Register) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     entry = people.entry(name="B")
-    stored = await change(context, ident(outcome), entry.draft, entry.speaker, 1)
+    stored = await change(context, ident(outcome), entry.draft, entry.speaker, {1})
     assert stored.revision(None) == 2
     with pytest.raises(Stale):
-        await change(context, ident(outcome), entry.draft, entry.speaker, 1)
+        await change(context, ident(outcome), entry.draft, entry.speaker, {1})
 
 
 async def test_a_company_sees_its_own_customers_only(context: Context, people: Register) -> None:
@@ -236,7 +236,7 @@ async def test_a_company_sees_its_own_customers_only(context: Context, people: R
         await read(context, ident(outcome), "sahko")
     entry = people.entry("sahko", name="B")
     with pytest.raises(Unknown):
-        await change(context, ident(outcome), entry.draft, entry.speaker, 1)
+        await change(context, ident(outcome), entry.draft, entry.speaker, {1})
     found = await find(context, "kauppa:K1")
     assert found
     assert found.customer.id == outcome.id

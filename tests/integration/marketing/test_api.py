@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -161,6 +161,7 @@ async def test_what_cannot_be_is_refused_by_field(
 
 async def test_a_caller_acts_only_for_its_company_and_role(http: httpx.AsyncClient, pool: Pool) -> None:
     place = (await http.post("/marketing/campaigns", json=OWN)).headers["location"]
+    ident = place.rpartition("/")[2]
     foreign = {"Authorization": "Bearer campaigns@sahko"}
     for method, path in (
         ("POST", f"{place}/launch"),
@@ -170,7 +171,11 @@ async def test_a_caller_acts_only_for_its_company_and_role(http: httpx.AsyncClie
         ("GET", f"{place}/recipients"),
     ):
         answer = await http.request(method, path, headers=foreign)
-        assert (answer.status_code, problem(answer)) == (403, "foreign-company"), path
+        nobodys = await http.request(method, path.replace(ident, str(UUID(int=1))), headers=foreign)
+        assert (answer.status_code, problem(answer)) == (404, "unknown-campaign"), path
+        assert answer.text.replace(ident, "") == nobodys.text.replace(str(UUID(int=1)), ""), (
+            "as if there was none"
+        )
         answer = await http.request(method, path, headers={"Authorization": "Bearer desk@kauppa"})
         assert (answer.status_code, problem(answer)) == (403, "missing-role"), path
         answer = await http.request(method, path, headers={"Authorization": ""})

@@ -1,0 +1,36 @@
+"""consents' calls by the names that clients know them by, and the problems that are their own."""
+
+from kielto.service.openapi import Operation
+
+_DECISION, _CUSTOMER = "404 unknown-decision", "404 unknown-customer"
+_SUBSCRIBER, _BREACH = "404 unknown-subscriber", "404 unknown-breach"
+
+OPERATIONS = {
+    "POST /consents/decisions": Operation("recordDecision", (_CUSTOMER, "413 record-too-large")),
+    "GET /consents/decisions/{ident}": Operation("getDecision", (_DECISION,)),
+    "GET /consents/decisions/{ident}/whereabouts": Operation("getWhereabouts", (_DECISION,)),
+    "GET /consents/decisions/{ident}/proof": Operation(
+        "getProof", (_DECISION, "409 not-sealed", "409 seal-broken", "410 erased", "503 no-seal-key")
+    ),
+    "GET /consents/proof-head": Operation("getProofHead", ("404 no-such-head", "409 not-sealed")),
+    "GET /consents/proof-keys": Operation("getProofKeys"),
+    "GET /consents/proof/live": Operation(
+        "watchDecisions", ("429 too-many-watchers", "503 too-many-watchers")
+    ),
+    "GET /consents/proof/overdue": Operation("listOverdue"),
+    "GET /consents/proof/propagation": Operation("getPropagation"),
+    "GET /consents/customers/{ident}/permissions": Operation("getPermissions", (_CUSTOMER,)),
+    "GET /consents/customers/{ident}/explanation": Operation("explainPermissions", (_CUSTOMER,)),
+    "POST /consents/clearances": Operation(
+        "clearRecipients", ("403 company-needed", "409 subscriber-overdue", "503 not-primary")
+    ),
+    "POST /consents/clearances/search": Operation("searchClearances"),
+    "GET /consents/shared-addresses": Operation("listSharedAddresses"),
+    "GET /consents/breaches": Operation("listBreaches"),
+    "GET /consents/breaches/{ident}": Operation("getBreach", (_BREACH,)),
+    "POST /consents/breaches/{ident}/close": Operation("closeBreach", (_BREACH,)),
+    "GET /consents/reconciliation": Operation("getReconciliation"),
+    "GET /consents/subscribers": Operation("listSubscribers"),
+    "GET /consents/subscribers/{ident}": Operation("getSubscriber", (_SUBSCRIBER,)),
+    "GET /consents/subscribers/{ident}/overdue": Operation("listOverdueOfSubscriber", (_SUBSCRIBER,)),
+}
