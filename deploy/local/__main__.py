@@ -13,6 +13,7 @@ from deploy.local.progress import LocalError, say
 COMMANDS = {
     "demo": ("deploy.local.demo", "a ban's way through the group, shown on real people and checked"),
     "up": ("deploy.local.up", "start everything and stay; prints the URLs, Ctrl-C stops all"),
+    "run": ("deploy.local.run", "an operator's command of a service that `up` runs: run SERVICE COMMAND"),
     "test": ("deploy.local.test", "all checks and tests; options and paths go to pytest; or: test faults"),
     "bench": ("tests.bench", "measure: bench NAME --json FILE"),
     "token": ("deploy.local.token", "print a bearer token for the local services"),

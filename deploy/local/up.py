@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from deploy.local import ports
+from deploy.local import ports, run
 from deploy.local.paths import HOME
 from deploy.local.processes import Process, ProcessFailed
 from deploy.local.progress import say
@@ -26,8 +26,12 @@ def main(arguments: list[str]) -> int:
     with stack:
         say("starting the services")
         with Services(stack, FOLDER, beat_seconds=options.beat, wanted_ports=wanted_ports()) as services:
-            show(services)
-            return stay(services)
+            left = run.leave(services)
+            try:
+                show(services)
+                return stay(services)
+            finally:
+                left.unlink(missing_ok=True)
 
 
 def wanted_ports() -> dict[str, int]:
@@ -40,7 +44,16 @@ def show(services: Services) -> None:
     lines = [f"{name:<12} {services.url(name)}" for name in MODULES]
     lines.append(f"{'Kafka':<12} {services.stack.kafka.bootstrap}")
     lines.append(f"{'logs, keys':<12} {services.folder}")
-    print("\n".join([*lines, "", "A token: ./kielto token.  Ctrl-C stops everything."]), flush=True)
+    print(
+        "\n".join(
+            [
+                *lines,
+                "",
+                "A token: ./kielto token.  A command: ./kielto run consents epoch.  Ctrl-C stops everything.",
+            ]
+        ),
+        flush=True,
+    )
 
 
 def stay(services: Services) -> int:

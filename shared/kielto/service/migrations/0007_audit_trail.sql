@@ -1,4 +1,4 @@
--- Who read, changed or was refused what. See docs/decisions/0027-audit-trail.md.
+-- Who read, changed or was refused what. See docs/decisions/0031-audit-trail.md.
 
 -- Ids only: `actor` is the token's subject or the operator's name, `subjects` are our own ids of customers, decisions and
 -- campaigns; never a name, an address or a number. `detail` holds counts.

@@ -1,0 +1,47 @@
+"""Every command that the runbook names exists."""
+
+import importlib.util
+import re
+
+import pytest
+
+from deploy.local.__main__ import COMMANDS
+from deploy.local.paths import ROOT
+from kielto.service import audit_report, commands
+from tests.contracts.openapi import SERVICES, build
+
+TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())
+RUNS = [tuple(found) for found in re.findall(r"\./kielto run ([a-z|<>]+) ([a-z]+)(?: ([a-z]+))?", TEXT)]
+
+
+def words(service: str) -> set[str]:
+    """The first words of the commands that the service has."""
+    platform, built = build(service)
+    plumbing = {part.split()[0] for part in commands.USAGE.removeprefix("usage: ").split(" | ")}
+    own = set(built.commands) | set(audit_report.commands(platform.settings, platform.pool, built.families))
+    return plumbing | own
+
+
+def test_the_runbook_names_commands() -> None:
+    assert len(RUNS) > 8
+
+
+@pytest.mark.parametrize(("services", "command", "_"), RUNS, ids=[" ".join(run) for run in RUNS])
+def test_a_services_command_exists(services: str, command: str, _: str) -> None:
+    for service in SERVICES if services in ("<name>", "SERVICE") else services.split("|"):
+        assert command in words(service), f"{service} has no command {command}"
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\./kielto ([a-z]+)", TEXT))))
+def test_a_command_of_ours_exists(name: str) -> None:
+    assert name in COMMANDS
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (kielto[a-z_.]*)", TEXT))))
+def test_a_module_exists(module: str) -> None:
+    assert importlib.util.find_spec(module.rstrip(".")) is not None
+
+
+def test_what_does_not_exist_would_be_found() -> None:
+    assert "audit" not in words("marketing")
+    assert "size" not in words("consents")
