@@ -8,7 +8,7 @@ from kielto.service import parties, tombstones
 from kielto.service.app import Platform, Service
 from kielto.service.epochs import TakeIn
 from kielto.service.settings import Role
-from services.customers.api import candidates, customers, imports
+from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.api.operations import OPERATIONS
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
@@ -55,7 +55,12 @@ def build(platform: Platform) -> Service:
     return Service(
         families=families,
         operations=OPERATIONS,
-        routers=[imports.router(context), candidates.router(context), customers.router(context)],
+        routers=[
+            imports.router(context),
+            candidates.router(context),
+            customers.router(context),
+            unreadable.router(context),
+        ],
         streamed=[imports.PATH],
         background=[coming_of_age, bury, group_changed],
         take_in=TakeIn(CUSTOMERS, keep, again),

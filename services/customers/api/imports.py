@@ -24,11 +24,11 @@ from services.customers.api.bodies import Give
 from services.customers.api.callers import Writer, answered, invalid
 from services.customers.api.identity import Names
 from services.customers.api.lines import lines
-from services.customers.api.spool import Spool
+from services.customers.api.spool import NotRead, Spool
 from services.customers.model import problems
-from services.customers.model.given import GivenRow
+from services.customers.model.given import Country, GivenRow
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.import_rows import MAX_LINE, Report, import_rows
+from services.customers.use_cases.import_rows import MAX_LINE, Import, Report, import_rows
 from services.customers.use_cases.register import Outcome
 
 PATH = "/customers/imports"
@@ -58,6 +58,8 @@ _BODY = {
         "content": {_NDJSON: {"schema": row_schema(), "example": examples.ROW}},
     }
 }
+_COUNTRY = "Of phone numbers and addresses whose row names none (ISO 3166 alpha-2); else the company's."
+_DRY_RUN = "Report what would be done, and change nothing. Batches of rows are tried one by one."
 _PROGRESS_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -70,12 +72,22 @@ def router(context: Context) -> APIRouter:
         PATH, openapi_extra=_BODY, responses={200: {"content": {_NDJSON: {}}}}, response_class=Response
     )
     async def post(
-        company: Annotated[Ident, Query()], request: Request, caller: Writer, throttle: Throttled
+        company: Annotated[Ident, Query()],
+        request: Request,
+        caller: Writer,
+        throttle: Throttled,
+        country: Annotated[Country | None, Query(description=_COUNTRY)] = None,
+        dry_run: Annotated[bool, Query(description=_DRY_RUN)] = False,
     ) -> Response:
         """Take in a company's customers; the answer is a line for each row, in order, as soon as it is
-        committed: `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}]}`, and
-        at the end `{"summary": {...}}`. Without a summary the rows after the last one reported may be
-        missing: send all again, what stands already is `unchanged`. A refused row stops no other.
+        committed: `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}],
+        warnings: [{field, rule}]}`, and at the end `{"summary": {...}}`. Without a summary the rows after the
+        last one reported may be missing: send all again, what stands already is `unchanged`. A refused row
+        stops no other.
+
+        A row of which a phone number, an e-mail address or a postal address cannot be read is taken in without it:
+        `warnings` name the field and the rule, and the value is kept as it was given. So is a phone number without a
+        country code that is no number in use in the country which was assumed for it.
         """
         caller.must_act_for(company)
         if company not in context.terms.group.company_ids:
@@ -83,17 +95,12 @@ def router(context: Context) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
             raise Problem(415, "unsupported-media-type", f"An import is {_NDJSON}")
         await epoch.current(context.pool)
-        rows = lines(request.stream(), MAX_LINE)
         with answered():
             context.guesses.check(company, by_identifier=True)
         give = Names.of(context.keys, caller).give
-        return _Streamed(
-            context.pool,
-            company,
-            import_rows(context, company, caller.company, rows),
-            give,
-            throttle.importing(caller),
-        )
+        given = Import(company, caller.company, country, dry_run)
+        reports = import_rows(context, given, lines(request.stream(), MAX_LINE))
+        return _Streamed(context.pool, given, reports, give, throttle.importing(caller))
 
     return routes
 
@@ -106,7 +113,7 @@ class _Streamed(Response):
     def __init__(
         self,
         pool: Pool,
-        company: str,
+        given: Import,
         reports: AsyncIterator[Report],
         give: Give,
         turn: AbstractAsyncContextManager[None],
@@ -114,7 +121,7 @@ class _Streamed(Response):
         super().__init__()
         del self.headers["content-length"]
         self._pool = pool
-        self._company, self._reports, self._give, self._turn = company, reports, give, turn
+        self._given, self._reports, self._give, self._turn = given, reports, give, turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         async with self._turn:
@@ -133,29 +140,33 @@ class _Streamed(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _work(self, spool: Spool) -> None:
+        company, dry_run = self._given.company, self._given.dry_run
         counts: Counter[str] = Counter()
         row, began, told = 0, time.monotonic(), time.monotonic()
         try:
             async for report in self._reports:
                 await spool.write(b"".join(_line(n, outcome, self._give) for n, outcome in report))
                 counts.update(outcome.status for _, outcome in report)
+                counts["warnings"] += sum(len(outcome.warnings) for _, outcome in report)
                 row = report[-1][0]
                 if time.monotonic() - told > _PROGRESS_SECONDS:
                     told = time.monotonic()
-                    log.info("importing", company=self._company, row=row, **counts)
+                    log.info("importing", company=company, row=row, **counts)
             seconds = round(time.monotonic() - began, 3)
-            summary = {"rows": counts.total(), **_all(counts), "seconds": seconds}
+            summary = {**_all(counts), "seconds": seconds, "dry_run": dry_run}
             await spool.write(orjson.dumps({"summary": summary}) + b"\n")
-            log.info("imported", company=self._company, **summary)
-        except ClientDisconnect:
-            log.info("import left", company=self._company, row=row)
+            log.info("imported", company=company, **summary)
+        except (ClientDisconnect, NotRead) as error:
+            log.info("import left", company=company, row=row, why=type(error).__name__)
+            if isinstance(error, NotRead):
+                await spool.write_last(orjson.dumps(_stopped(row)) + b"\n")
         except Exception as error:  # noqa: BLE001 - the head of the answer is gone: only a line can tell it
             # The type alone: a database's message may repeat the row.
-            log.error("import stopped", company=self._company, row=row, error=type(error).__name__)  # noqa: TRY400
+            log.error("import stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             with suppress(*AWAY):
-                await access_entry.counted(self._pool, rows=counts.total(), **_all(counts))
+                await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
             await spool.end()
 
 
@@ -165,11 +176,14 @@ def _line(row: int, outcome: Outcome, give: Give) -> bytes:
         line["id"] = give(outcome.id)
     if outcome.problems:
         line["errors"] = [p._asdict() for p in outcome.problems]
+    if outcome.warnings:
+        line["warnings"] = [p._asdict() for p in outcome.warnings]
     return orjson.dumps(line) + b"\n"
 
 
 def _all(counts: Counter[str]) -> dict[str, int]:
-    return {status: counts[status] for status in ("created", "changed", "unchanged", "refused")}
+    statuses = {status: counts[status] for status in ("created", "changed", "unchanged", "refused")}
+    return {"rows": sum(statuses.values()), **statuses, "warnings": counts["warnings"]}
 
 
 def _stopped(row: int) -> dict[str, Any]:

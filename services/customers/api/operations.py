@@ -12,6 +12,7 @@ OPERATIONS = {
     "PATCH /customers/{ident}": Operation("changeCustomer", (_UNKNOWN, "413 record-too-large", _GUESSES)),
     "POST /customers/{ident}/customerships/{company}/end": Operation("endCustomership", (_UNKNOWN,)),
     "POST /customers/{ident}/merge": Operation("mergeCustomers", (_UNKNOWN,)),
+    "GET /customers/{ident}/unreadable": Operation("listUnreadable", (_UNKNOWN,)),
     "POST /customers/imports": Operation("importCustomers", ("415 unsupported-media-type", _GUESSES)),
     "GET /customers/candidates": Operation("listCandidates"),
     "GET /customers/candidates/contradictions": Operation("listContradictions"),

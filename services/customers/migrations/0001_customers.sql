@@ -110,3 +110,16 @@ CREATE TABLE contradictions (
     at timestamptz NOT NULL DEFAULT now(),
     UNIQUE NULLS NOT DISTINCT (customer, source, number)
 );
+
+-- Contact points of imports that cannot be read: kept as they were given, and used for nothing. What a company states
+-- of a customer replaces what it stated before; they go with the customer.
+CREATE TABLE unreadable_values (
+    id uuid PRIMARY KEY,
+    customer uuid NOT NULL REFERENCES customers (id),
+    source text NOT NULL,                  -- the company that stated it
+    kind text NOT NULL CHECK (kind IN ('email', 'phone', 'post')),
+    rule text NOT NULL,                    -- the rule that it broke
+    value bytea NOT NULL,                  -- sealed: JSON of the value or the address
+    at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX unreadable_values_of ON unreadable_values (customer);

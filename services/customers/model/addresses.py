@@ -13,13 +13,15 @@ class InvalidAddress(ValueError):
     """The message is `<field>: <rule>`."""
 
 
-def to_text(address: Address) -> str:
-    """Raises InvalidAddress."""
+def to_text(address: Address, assumed: str) -> str:
+    """`assumed`: the country of an address that names none. Raises InvalidAddress."""
+    country = address.country or assumed
     code = " ".join(address.postal_code.upper().split())
-    if address.country == "FI" and not _FINNISH_CODE.fullmatch(code):
-        raise InvalidAddress("postal_code: has five digits in Finland")
+    if country == "FI" and not _FINNISH_CODE.fullmatch(code):
+        unsaid = "" if address.country else ", which was assumed: an address abroad names its country"
+        raise InvalidAddress(f"postal_code: has five digits in Finland{unsaid}")
     street = " ".join(address.street.split())
-    return "\n".join((street, code, " ".join(address.city.upper().split()), address.country))
+    return "\n".join((street, code, " ".join(address.city.upper().split()), country))
 
 
 def from_text(text: str) -> Address:

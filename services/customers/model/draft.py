@@ -60,6 +60,18 @@ class DraftPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A contact point of an import that cannot be read: kept as it was given, and used for nothing."""
+
+    kind: PointKind
+    field: str
+    """Where it stood, e.g. `points.1.value`."""
+    rule: str
+    value: str
+    """As given: JSON of the point's value or address."""
+
+
+@dataclass(frozen=True, slots=True)
 class DraftCustomership:
     company: str
     number: str
@@ -92,3 +104,5 @@ class Draft:
     customerships: tuple[DraftCustomership, ...] = ()
     same_as: str | None = None
     reason: str | None = None
+    unreadable: tuple[Unreadable, ...] = ()
+    """Of an import alone; at a desk what cannot be read is refused."""

@@ -65,7 +65,10 @@ class Address(_Given):
     street: Annotated[str, _text(200)] = Field(description="Street, number, stairwell, flat; or a PO box.")
     postal_code: Annotated[str, _text(16, 0)] = ""
     city: Annotated[str, _text(100)]
-    country: Country = "FI"
+    country: Country | None = Field(
+        default=None,
+        description="ISO 3166 alpha-2. Without one: the row's, the import's, else the company's.",
+    )
 
 
 class GivenPoint(_Given):
@@ -169,6 +172,10 @@ class GivenRow(Given):
     number: Number
     since: Day | None = None
     ended: Day | None = None
+    country: Country | None = Field(
+        default=None,
+        description="Of phone numbers and addresses that name none; else the import's, else the company's.",
+    )
     same_as: NumberRef | None = Field(
         default=None,
         description="Another number of the same person; another company's only by a group-wide caller.",

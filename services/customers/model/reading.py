@@ -2,11 +2,12 @@
 against the group.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.digests import InvalidContactPoint, is_of, normalise
 from kielto.events.emails import written
 from kielto.events.words import PointKind
 from services.customers.model import addresses, identifiers
@@ -19,6 +20,7 @@ from services.customers.model.draft import (
     Reference,
     Speaker,
     Terms,
+    Unreadable,
 )
 from services.customers.model.given import (
     CustomerPatch,
@@ -45,11 +47,25 @@ def read_patch(given: CustomerPatch, speaker: Speaker, terms: Terms, today: date
     return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships or ())
 
 
-def read_row(given: GivenRow, company: str, scope: str | None, terms: Terms, today: date) -> Draft:
-    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises Refused."""
+def read_row(
+    given: GivenRow,
+    company: str,
+    scope: str | None,
+    terms: Terms,
+    today: date,
+    *,
+    country: str | None = None,
+    places: Sequence[int] | None = None,
+) -> Draft:
+    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises Refused.
+
+    `country`: the import's. `places`: where each of the points stood in the row, when some had no shape at all.
+    """
     ref: dict[str, Any] = {k: getattr(given, k) for k in ("since", "ended") if k in given.model_fields_set}
     own = GivenCustomership.model_construct(company=company, number=given.number, **ref)
     reading = _Reading(given, Speaker(company, importing=True), terms, today, scope=scope, path="")
+    reading.row_country, reading.import_country = given.country, country
+    reading.places = places
     return reading.draft((own,), given.same_as)
 
 
@@ -71,7 +87,11 @@ class _Reading:
         """The only company whose customers may be referred to; None: any."""
         self.path = path
         """Where a customership's fields stand in what was given."""
+        self.row_country: str | None = None
+        self.import_country: str | None = None
+        self.places: Sequence[int] | None = None
         self.problems: list[Problem] = []
+        self.unreadable: list[Unreadable] = []
 
     def draft(self, customerships: tuple[GivenCustomership, ...], same_as: NumberRef | None = None) -> Draft:
         given = self.given
@@ -96,6 +116,7 @@ class _Reading:
             customerships=tuple(self._customership(i, c) for i, c in enumerate(customerships)),
             same_as=self._number("same_as.", same_as, self.scope) if same_as else None,
             reason=self._reason(),
+            unreadable=tuple(self.unreadable),
         )
         if self.problems:
             raise Refused(self.problems)
@@ -182,23 +203,28 @@ class _Reading:
         return DraftCustomership(given.company, given.number, canonical, given.since, given.ended, stated)
 
     def _points(self, customerships: tuple[GivenCustomership, ...]) -> tuple[DraftPoint, ...]:
-        country = self._country(customerships)
+        assumed = self.import_country or self._company_country(customerships)
+        posts = self.row_country or assumed
+        phones = self.row_country or self._address_country() or assumed
         points: dict[tuple[PointKind, str], DraftPoint] = {}
         for i, given in enumerate(self.given.points or ()):
-            value = self._value(f"points.{i}", given, country)
-            sales = self._sales(f"points.{i}.sales", given)
+            path = f"points.{self.places[i] if self.places else i}"
+            value = self._value(path, given, posts if given.kind is PointKind.POST else phones)
+            sales = self._sales(f"{path}.sales", given)
             if value is not None:
                 # The same address given twice is one contact point; the later one counts.
                 point = DraftPoint(given.kind, value, given.role_address, sales)
                 points[point.key] = point
         return tuple(points.values())
 
-    def _country(self, customerships: tuple[GivenCustomership, ...]) -> str:
-        """Of phone numbers without a country code: the address's, else the company's."""
-        addressed = next((p.address.country for p in self.given.points or () if p.address), None)
+    def _address_country(self) -> str | None:
+        addresses_given = (p.address for p in self.given.points or () if p.address)
+        return next((a.country for a in addresses_given if a.country), None)
+
+    def _company_country(self, customerships: tuple[GivenCustomership, ...]) -> str:
         company = self.speaker.company or (customerships[0].company if customerships else None)
         known = {c.id: c.country for c in self.terms.group.companies}
-        return addressed or known.get(company or "", self.terms.group.companies[0].country)
+        return known.get(company or "", self.terms.group.companies[0].country)
 
     def _value(self, path: str, given: GivenPoint, country: str) -> str | None:
         takes = "address" if given.kind is PointKind.POST else "value"
@@ -207,16 +233,33 @@ class _Reading:
             self._problem(path, f"a point of kind {given.kind} has {takes}, and no {other}")
             return None
         try:
-            if given.address:
-                return addresses.to_text(given.address)
-            read = normalise(given.kind, given.value or "", country)
-            return written(given.value or "") if given.kind is PointKind.EMAIL else read
+            return addresses.to_text(given.address, country) if given.address else self._read(given, country)
         except addresses.InvalidAddress as error:
             field, _, rule = str(error).partition(": ")
-            self._problem(f"{path}.address.{field}", rule)
+            self._unread(given, f"{path}.address.{field}", rule)
         except InvalidContactPoint as error:
-            self._problem(f"{path}.value", str(error).partition(": ")[2])
+            self._unread(given, f"{path}.value", str(error).partition(": ")[2])
         return None
+
+    def _read(self, given: GivenPoint, country: str) -> str:
+        """Raises InvalidContactPoint. A number that an import leaves without its country must be one that exists in the
+        country that was assumed: else it is read as some stranger's.
+        """
+        value = given.value or ""
+        read = normalise(given.kind, value, country)
+        if given.kind is PointKind.PHONE and self.speaker.importing and not is_of(value, country):
+            raise InvalidContactPoint(
+                f"phone: is no number in use in {country}, the country that was assumed"
+            )
+        return written(value) if given.kind is PointKind.EMAIL else read
+
+    def _unread(self, given: GivenPoint, field: str, rule: str) -> None:
+        """At a desk it is refused; a row of an import is taken without it."""
+        if not self.speaker.importing:
+            self._problem(field, rule)
+            return
+        kept = given.address.model_dump_json(exclude_none=True) if given.address else json.dumps(given.value)
+        self.unreadable.append(Unreadable(given.kind, field, rule, kept))
 
     def _sales(self, path: str, given: GivenPoint) -> tuple[Sale, ...] | None:
         if given.sales is None:

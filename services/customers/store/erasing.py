@@ -12,7 +12,7 @@ class Organisation(Exception):
     """Contact persons act for it."""
 
 
-_TABLES = ("points", "identifiers", "customerships", "statements")
+_TABLES = ("points", "unreadable_values", "identifiers", "customerships", "statements")
 _BLINDS = """
     WITH whole AS (SELECT coalesce(alias_of, id) AS id FROM customers WHERE id = $1)
     SELECT blind FROM points JOIN whole ON customer = whole.id WHERE kind <> 'post'

@@ -3,6 +3,7 @@
 import orjson
 
 from kielto.service.postgres import Conn
+from services.customers.store import unreadable
 from services.customers.store.reading import Stored
 from services.customers.store.sealing import context
 
@@ -28,6 +29,7 @@ async def move(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
     """
     into, gone = survivor.customer.id, duplicate.customer
     await _identifiers(conn, duplicate, survivor)
+    await unreadable.move(conn, gone.id, duplicate.key, into, survivor.key)
     await conn.execute(_MOVE_CUSTOMERSHIPS, into, gone.id)
     await conn.execute(_DELETE_POINTS, gone.id)
     await conn.execute(_DELETE_STATEMENTS, gone.id)

@@ -6,17 +6,19 @@ number.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from kielto.service.limits import FIXED
 from kielto.service.postgres import Conn
+from kielto.strict_json import DuplicateName, NotJson
 from services.customers.metrics import IMPORTED_ROWS, count_refused
+from services.customers.model import rows
 from services.customers.model.draft import Speaker
-from services.customers.model.given import GivenRow
 from services.customers.model.problems import Problem, Refused, problems_of
-from services.customers.model.reading import read_row
+from services.customers.store import unreadable
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.register import Entry, Outcome, register
 
@@ -35,29 +37,45 @@ Report = list[tuple[int, Outcome]]
 _Batch = list[tuple[int, Entry | Outcome]]
 
 
-async def import_rows(
-    context: Context, company: str, scope: str | None, lines: AsyncIterator[Line]
-) -> AsyncIterator[Report]:
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`scope` is the caller's company (None: the whole group); `country` that of phone numbers and addresses
+    which name none. A dry run reports what would be done, and changes nothing.
+    """
+
+    company: str
+    scope: str | None = None
+    country: str | None = None
+    dry_run: bool = False
+
+
+class _DryRun(Exception):
+    """Rolls back what was done."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+async def import_rows(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[Report]:
     """Outcomes in order, a batch at a time, each batch committed before it is reported.
 
-    `scope` is the caller's company (None: the whole group). What the database raises ends it; everything
-    reported before then stands.
+    What the database raises ends it; everything reported before then stands. Of a dry run each batch is rolled
+    back by itself: nobody waits for the whole, and a customer who is in two batches is `created` in both.
     """
-    async for batch in _ahead(_batches(context, company, scope, lines)):
+    async for batch in _ahead(_batches(context, given, lines)):
         began = time.monotonic()
-        report = await _take_in(context, company, batch)
+        report = await _take_in(context, given, batch)
         took = time.monotonic() - began
         yield report
         await context.courtesy.rest(took)
 
 
-async def _batches(
-    context: Context, company: str, scope: str | None, lines: AsyncIterator[Line]
-) -> AsyncIterator[_Batch]:
+async def _batches(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[_Batch]:
     batch: _Batch = []
     size = 0
     async for row, line in lines:
-        batch.append((row, _read(context, company, scope, line)))
+        batch.append((row, _read(context, given, line)))
         size += len(line or b"")
         if len(batch) % _BREATHER == 0:
             await asyncio.sleep(0)
@@ -83,23 +101,28 @@ async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
         coming.cancel()
 
 
-def _read(context: Context, company: str, scope: str | None, line: bytes | None) -> Entry | Outcome:
+def _read(context: Context, given: Import, line: bytes | None) -> Entry | Outcome:
     if line is None:
         return Outcome("refused", problems=(Problem("row", f"has at most {MAX_LINE} bytes"),))
+    today = context.moment().today
     try:
-        given = GivenRow.model_validate_json(line)
+        row = rows.shape(line)
+    except DuplicateName as twice:
+        return Outcome("refused", problems=(Problem(twice.field, "is given once in an object"),))
+    except NotJson as error:
+        return Outcome("refused", problems=(Problem("body", str(error)),))
     except ValidationError as error:
         return Outcome("refused", problems=tuple(problems_of(error)))
-    by_identifier = bool(given.identity_code or given.business_id)
-    if by_identifier and context.guesses.wait(company):
+    by_identifier = bool(row.given.identity_code or row.given.business_id)
+    if by_identifier and context.guesses.wait(given.company):
         return Outcome("refused", problems=(Problem("row", _TOO_MANY),))
     try:
-        draft = read_row(given, company, scope, context.terms, context.moment().today)
+        draft = rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
     except Refused as refused:
         if by_identifier:
-            _count(context, company)
+            _count(context, given.company)
         return Outcome("refused", problems=refused.problems)
-    return Entry(draft, Speaker(company, importing=True), scope)
+    return Entry(draft, Speaker(given.company, importing=True), given.scope)
 
 
 def _count(context: Context, company: str) -> None:
@@ -107,16 +130,40 @@ def _count(context: Context, company: str) -> None:
     count_refused(company)
 
 
-async def _take_in(context: Context, company: str, batch: _Batch) -> Report:
+async def _take_in(context: Context, given: Import, batch: _Batch) -> Report:
     entries = [e for _, e in batch if isinstance(e, Entry)]
 
     async def work(conn: Conn) -> list[Outcome]:
-        return await register(conn, context, entries)
+        outcomes = await register(conn, context, entries)
+        await unreadable.keep(conn, context.keys, given.company, _unreadable(entries, outcomes))
+        if given.dry_run:
+            raise _DryRun(outcomes)
+        return outcomes
 
-    outcomes = iter(await in_transaction(context.pool, work) if entries else [])
-    report = [(row, next(outcomes) if isinstance(e, Entry) else e) for row, e in batch]
+    try:
+        outcomes = await in_transaction(context.pool, work) if entries else []
+    except _DryRun as done:
+        outcomes = [replace(o, id=None) if o.status == "created" else o for o in done.outcomes]
+    taken = iter(zip(entries, outcomes, strict=True))
+    report = [(row, _warned(*next(taken)) if isinstance(e, Entry) else e) for row, e in batch]
     for (_, outcome), (_, entry) in zip(report, batch, strict=True):
-        IMPORTED_ROWS.labels(company, outcome.status).inc()
+        if not given.dry_run:
+            IMPORTED_ROWS.labels(given.company, outcome.status).inc()
         if outcome.status == "refused" and isinstance(entry, Entry) and entry.by_identifier:
-            _count(context, company)
+            _count(context, given.company)
     return report
+
+
+def _unreadable(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> list[unreadable.Stated]:
+    """What each taken row says of its contact points; a row without any leaves what was kept."""
+    return [
+        unreadable.Stated(o.id, e.draft.unreadable)
+        for e, o in zip(entries, outcomes, strict=True)
+        if o.id is not None and "points" in e.draft.stated
+    ]
+
+
+def _warned(entry: Entry, outcome: Outcome) -> Outcome:
+    if outcome.status == "refused" or not entry.draft.unreadable:
+        return outcome
+    return replace(outcome, warnings=tuple(Problem(u.field, u.rule) for u in entry.draft.unreadable))

@@ -62,6 +62,8 @@ class Outcome:
     id: UUID | None = None
     revision: int | None = None
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    """What was taken in only as it was given: contact points that cannot be read."""
 
 
 @dataclass(slots=True)

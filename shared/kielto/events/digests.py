@@ -15,7 +15,7 @@ import re
 import unicodedata
 
 from kielto.events.emails import NotAnEmail, email
-from kielto.events.phones import NotAPhone, e164, phone
+from kielto.events.phones import NotAPhone, e164, is_sure, phone
 from kielto.events.words import PointKind
 
 _NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
@@ -52,6 +52,16 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
                 raise InvalidContactPoint("post: an address has no digest; name its id")
     except (NotAnEmail, NotAPhone) as error:
         raise InvalidContactPoint(f"{kind}: {error}") from None
+
+
+def is_of(value: str, country: str) -> bool:
+    """Whether a phone number that `normalise` takes is surely read: it names its country, or is a *valid* number of
+    `country`, not merely a possible one. Raises InvalidContactPoint.
+    """
+    try:
+        return is_sure(value.strip(), country)
+    except NotAPhone as error:
+        raise InvalidContactPoint(f"phone: {error}") from None
 
 
 def _number(text: str) -> str:

@@ -21,6 +21,8 @@ _DECIMAL_TAIL = re.compile(r"[^.,]*[0-9]{7}[.,][0-9]+|[^.,]*[.,][0-9]{1,2}")
 _LONE_TAIL = re.compile(r".*[0-9]{2}[^0-9]+[0-9]|.*[0-9]{9}[^0-9]+[0-9]{2}")
 """`0405550002-3`, `0405550002 12`: an alternative last digit or an extension, and no part of the number."""
 _FORM = re.compile(r"\+*[0-9 ()\[\]./-]+")
+_SOURCE = phonenumbers.CountryCodeSource
+_NAMES_ITS_COUNTRY = (_SOURCE.FROM_NUMBER_WITH_PLUS_SIGN, _SOURCE.FROM_NUMBER_WITH_IDD)
 _FORM_RULE = "has only digits, spaces and ( ) . - / after an optional +; one number, no extension"
 _AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
@@ -33,7 +35,7 @@ class NotAPhone(ValueError):
 def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
     """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhone."""
     try:
-        number = phonenumbers.parse(_plain(text), country)
+        number = phonenumbers.parse(_plain(text), country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
         raise NotAPhone("is no phone number (ITU-T E.164)") from None
     if not phonenumbers.is_possible_number(number):
@@ -42,6 +44,12 @@ def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
     if is_placeholder(national):
         raise NotAPhone("is a placeholder, and nobody's number")
     return number
+
+
+def is_sure(text: str, country: str) -> bool:
+    """Whether the number names its country, or is valid in the one that was assumed. Raises NotAPhone."""
+    number = phone(text, country)
+    return number.country_code_source in _NAMES_ITS_COUNTRY or phonenumbers.is_valid_number(number)
 
 
 def e164(number: phonenumbers.PhoneNumber) -> str:

@@ -120,6 +120,16 @@ class Fixed(BaseModel):
     row_bytes: int = _limit(64 * KIB, "One row of an import.", "The row is refused; the others are taken.")
     lock_seconds: float = _limit(10.0, "Waiting for a row's lock.", "503 with Retry-After")
     statement_seconds: float = _limit(30.0, "One statement.", "503 with Retry-After")
+    import_unread_bytes: int = _limit(
+        64 * MIB,
+        "Of an import's report that the client has not read.",
+        "No more of the request is read until it reads on.",
+    )
+    import_unread_seconds: float = _limit(
+        60.0,
+        "Waiting for a client that reads nothing of a report of that size.",
+        "The import ends with `import-stopped`: send the rest, and read while sending.",
+    )
     stream_seconds: float = _limit(
         900.0, "One live stream of decisions.", "It ends; ask again with Last-Event-ID."
     )

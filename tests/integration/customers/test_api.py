@@ -11,7 +11,7 @@ import pytest
 
 from kielto.service.auth import Caller, Verifier
 from kielto.service.http import Health, create_app
-from services.customers.api import candidates, customers, imports
+from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.use_cases.context import Context
 
 AINO: dict[str, Any] = {
@@ -43,7 +43,7 @@ async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     """By default a writer for the whole group."""
     app = create_app(
         "customers",
-        [imports.router(context), candidates.router(context), customers.router(context)],
+        [part.router(context) for part in (imports, candidates, customers, unreadable)],
         pool=context.pool,
         verifier=Tokens(),
         health=Health(claimed=True),
@@ -294,6 +294,48 @@ async def test_an_import_reports_row_by_row(http: httpx.AsyncClient) -> None:
     assert last["summary"].items() >= {"rows": 4, "created": 2, "refused": 2}.items()
     read = await http.get(f"/customers/{first['id']}")
     assert read.json()["name"] == "A"
+
+
+async def test_what_an_import_cannot_read_is_reported_kept_and_shown(http: httpx.AsyncClient) -> None:
+    rows = [
+        {"number": "1", "points": [{"kind": "phone", "value": "07911 123456"}]},
+        {"number": "2", "points": [{"kind": "phone", "value": "0405550002 Eva"}]},
+    ]
+    content = b"\xef\xbb\xbf" + b"\n".join(json.dumps(row).encode() for row in rows)
+    told = []
+    for options in ("&dry_run=true", "", "&country=GB"):
+        answer = await http.post(
+            f"/customers/imports?company=kauppa{options}", content=content, headers=NDJSON
+        )
+        assert "Eva" not in answer.text
+        told.append([json.loads(line) for line in answer.text.splitlines()])
+    dry, real, british = told
+    assert [(line["status"], line["warnings"][0]["field"]) for line in dry[:2]] == [
+        ("created", "points.0.value")
+    ] * 2
+    assert "id" not in dry[0]
+    assert [line["warnings"] for line in dry[:2]] == [line["warnings"] for line in real[:2]]
+    assert [t[2]["summary"]["dry_run"] for t in told] == [True, False, False]
+    assert [t[2]["summary"]["warnings"] for t in told] == [2, 2, 1]
+    assert "warnings" not in british[0]
+    ident = real[1]["id"]
+    kept = await http.get(f"/customers/{ident}/unreadable")
+    (item,) = kept.json()["items"]
+    assert (item["kind"], item["source"], item["value"]) == ("phone", "kauppa", "0405550002 Eva")
+    assert (await http.get(f"/customers/{real[0]['id']}/unreadable")).json() == {"items": []}
+    own = as_("register@kauppa")
+    again = await http.post("/customers/imports?company=kauppa", content=content, headers=own | NDJSON)
+    named = json.loads(again.text.splitlines()[1])["id"]
+    shown = await http.get(f"/customers/{named}/unreadable", headers=own)
+    assert shown.json() == kept.json()
+    for headers, name in ((own, ident), (as_("register@sahko"), named), (as_("register@sahko"), ident)):
+        foreign = await http.get(f"/customers/{name}/unreadable", headers=headers)
+        assert (foreign.status_code, problem(foreign)) == (404, "unknown-customer")
+    for options in ("&country=Finland", "&dry_run=maybe"):
+        wrong = await http.post(
+            f"/customers/imports?company=kauppa{options}", content=content, headers=NDJSON
+        )
+        assert fields(wrong) == [options[1:].partition("=")[0]]
 
 
 async def test_an_import_must_name_a_company_and_its_form(http: httpx.AsyncClient) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.customers.api import spool
 from services.customers.api.lines import lines
-from services.customers.api.spool import Spool
+from services.customers.api.spool import NotRead, Spool
 
 
 async def read(chunks: list[bytes], limit: int = 10) -> list[tuple[int, bytes | None]]:
@@ -62,3 +62,44 @@ async def test_a_writer_far_ahead_waits(monkeypatch: pytest.MonkeyPatch) -> None
         assert await anext(chunks) == b"y"
         await kept.end()
         assert [chunk async for chunk in chunks] == []
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4, 20])
+async def test_a_byte_order_mark_is_no_part_of_the_first_row(cut: int) -> None:
+    data = b'\xef\xbb\xbf{"a":1}\n{"b":2}'
+    assert await read([data[:cut], data[cut:]]) == [(1, b'{"a":1}'), (2, b'{"b":2}')]
+    for rest in (b"\xef\xbb\xbf", b"\xef", b""):
+        marked = b"x\n\xef\xbb\xbfy" + rest
+        assert await read([marked]) == [(1, b"x"), (2, b"\xef\xbb\xbfy" + rest)]
+    assert await read([b"\xef\xbb\xbf"]) == []
+
+
+async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MOST_UNREAD", 10)
+    monkeypatch.setattr(spool, "LONGEST_UNREAD", 0.05)
+    with Spool() as kept:
+        await kept.write(b"x" * 10)
+        with pytest.raises(NotRead):
+            await kept.write(b"y")
+        await kept.write_last(b"z")
+        await kept.end()
+        assert b"".join([chunk async for chunk in kept.chunks()]) == b"x" * 10 + b"z"
+
+
+async def test_what_was_read_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the report, and however slowly it is read, the file stays small."""
+    monkeypatch.setattr(spool, "MOST_UNREAD", 100)
+    monkeypatch.setattr(spool, "_IN_MEMORY", 10)
+    monkeypatch.setattr(spool, "_READ", 30)
+    with Spool() as kept:
+        chunks, read_so_far, written = kept.chunks(), b"", b""
+        for i in range(500):
+            part = bytes([i % 256]) * 25
+            await kept.write(part)
+            written += part
+            if i > 1:  # stays behind, and never catches up
+                read_so_far += await anext(chunks)
+            size = kept._file.seek(0, 2)
+            assert size <= 225
+        await kept.end()
+        assert read_so_far + b"".join([chunk async for chunk in chunks]) == written

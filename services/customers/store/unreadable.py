@@ -1,0 +1,76 @@
+"""Contact points of imports that cannot be read: as they were given, sealed, by customer and company."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from kielto.events.words import PointKind
+from kielto.service.keys import DataKey, Keys
+from kielto.service.postgres import Conn
+from services.customers.model.draft import Unreadable
+from services.customers.store.sealing import context
+
+
+class Stated(NamedTuple):
+    customer: UUID
+    values: tuple[Unreadable, ...]
+
+
+class Kept(NamedTuple):
+    kind: PointKind
+    source: str
+    rule: str
+    value: str
+    """JSON, as it was given."""
+
+
+async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[Stated]) -> None:
+    """What `source` says of each customer, instead of what it said before; the last one of several counts."""
+    newest = dict(stated)
+    await conn.execute(_FORGET, list(newest), source)
+    rows = [(uuid4(), customer, u) for customer, values in newest.items() for u in values]
+    if not rows:
+        return
+    found = await conn.fetch(_DATA_KEYS, list({customer for _, customer, _ in rows}))
+    opened = {r["id"]: keys.data_key(r["id"], r["data_key"]) for r in found}
+    await conn.execute(
+        _KEEP,
+        source,
+        [ident for ident, _, _ in rows],
+        [customer for _, customer, _ in rows],
+        [u.kind.value for _, _, u in rows],
+        [u.rule for _, _, u in rows],
+        [opened[customer].encrypt(u.value, _place(ident)) for ident, customer, u in rows],
+    )
+
+
+async def kept(conn: Conn, key: DataKey, customer: UUID, source: str | None = None) -> list[Kept]:
+    """Of one company, or (None) of all."""
+    return [
+        Kept(PointKind(r["kind"]), r["source"], r["rule"], key.decrypt(r["value"], _place(r["id"])))
+        for r in await conn.fetch(_KEPT, customer, source)
+    ]
+
+
+async def move(conn: Conn, duplicate: UUID, old: DataKey, survivor: UUID, new: DataKey) -> None:
+    """Sealed anew as the survivor's."""
+    rows = await conn.fetch(_KEPT, duplicate, None)
+    sealed = [new.encrypt(old.decrypt(r["value"], _place(r["id"])), _place(r["id"])) for r in rows]
+    await conn.execute(_MOVE, survivor, [r["id"] for r in rows], sealed)
+
+
+def _place(ident: UUID) -> bytes:
+    return context("unreadable", ident)
+
+
+_DATA_KEYS = "SELECT id, data_key FROM customers WHERE id = ANY ($1::uuid[])"
+_FORGET = "DELETE FROM unreadable_values WHERE customer = ANY ($1::uuid[]) AND source = $2"
+_KEEP = """
+    INSERT INTO unreadable_values (source, id, customer, kind, rule, value)
+    SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[]) AS n"""
+_KEPT = """
+    SELECT id, source, kind, rule, value FROM unreadable_values
+    WHERE customer = $1 AND source = coalesce($2, source) ORDER BY source, at, id"""
+_MOVE = """
+    UPDATE unreadable_values u SET customer = $1, value = n.value
+    FROM unnest($2::uuid[], $3::bytea[]) AS n (id, value) WHERE u.id = n.id"""
