@@ -105,10 +105,11 @@ def test_a_scenario_of_ten_calls(made: Callable[[str], ModuleType], services: Se
     no = desk.body(
         "GivenDecision", subject={"company": "kauppa", "number": "G-1001"}, act="ban", route="phone"
     )
-    receipt = desk.call("decisions.record_decision", 201, body=no, idempotency_key="two").parsed
-    decision = desk.call("decisions.get_decision", 200, ident=receipt.id).parsed
+    taken = desk.call("decisions.record_decision", 201, body=no, idempotency_key="two")
+    decided = taken.headers["location"].rpartition("/")[2]
+    decision = desk.call("decisions.get_decision", 200, ident=decided).parsed
     assert decision.act == "ban"
-    assert desk.call("decisions.get_whereabouts", 200, ident=receipt.id).parsed.subscribers is not None
+    assert desk.call("decisions.get_whereabouts", 200, ident=decided).parsed.subscribers is not None
     asked = desk.body(
         "GivenClearance",
         campaign="spring",
