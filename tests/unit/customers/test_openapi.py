@@ -11,7 +11,7 @@ from kielto.service.auth import Verifier
 from kielto.service.http import Health, create_app
 from kielto.service.keys import Keys
 from kielto.service.postgres import Pool
-from services.customers.api import candidates, customers, examples, imports
+from services.customers.api import candidates, customers, examples, imports, unreadable
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
 from services.customers.use_cases.context import Context
 from tests.unit.customers.world import MOMENT, TERMS
@@ -21,7 +21,7 @@ def description() -> dict[str, Any]:
     context = Context(
         cast(Pool, None), cast(Keys, None), TERMS, lambda: MOMENT.at, ZoneInfo("Europe/Helsinki")
     )
-    routers = [imports.router(context), candidates.router(context), customers.router(context)]
+    routers = [part.router(context) for part in (imports, candidates, customers, unreadable)]
     verifier = cast(Verifier, None)
     app = create_app("customers", routers, pool=context.pool, verifier=verifier, health=Health())
     return app.openapi()
@@ -36,7 +36,9 @@ def test_the_description_is_openapi_3_1() -> None:
         "/customers/{ident}",
         "/customers/{ident}/customerships/{company}/end",
         "/customers/{ident}/merge",
+        "/customers/{ident}/unreadable",
         "/customers/imports",
+        "/customers/audit",
         "/customers/candidates",
         "/customers/candidates/contradictions",
         "/customers/candidates/{one}/{other}/apart",
