@@ -24,7 +24,7 @@ async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
         held = newest.get(record.subject)
         if held is None or held.at_version < record.at_version:
             newest[record.subject] = record
-    rows = [CustomerRow(r.subject, r.at_version, r.status, _points(r)) for r in newest.values()]
+    rows = [CustomerRow(r.subject, r.at_version, r.status, _points(r), _holders(r)) for r in newest.values()]
     return await people.put_customers(conn, rows)
 
 
@@ -51,6 +51,11 @@ async def deny_permissions(conn: Conn, customer: UUID, version: Version) -> list
 
 def _points(record: Customer) -> str:
     return orjson.dumps({str(p.id): p.digest for p in record.points}).decode()
+
+
+def _holders(record: Customer) -> str:
+    """A company that does not have a contact point is not told of it, whatever it may do there."""
+    return orjson.dumps({str(p.id): p.holders for p in record.points if p.holders}).decode()
 
 
 def _companies(record: CustomerPermissions) -> dict[str, str]:

@@ -209,16 +209,18 @@ def persons(customers: Iterable[Customer]) -> dict[UUID, Person]:
     found: dict[UUID, Person] = {}
     for root, person in bare.items():
         employers = _named(bare, roots, person.root.organisations)
-        others = tuple(o for c in person.customers for o in c.bound_by)
-        binding = tuple(p for p in _named(bare, roots, others, unknown=True) if p.root.id != root)
+        binding = _binding(bare, roots, person)
         if employers or binding:
-            employers = tuple(
-                replace(e, bound_by=_named(bare, roots, e.root.bound_by, unknown=True)) for e in employers
-            )
+            employers = tuple(replace(e, bound_by=_binding(bare, roots, e)) for e in employers)
             found[root] = replace(person, employers=employers, bound_by=binding)
         else:
             found[root] = person
     return {ident: found[root] for ident, root in roots.items()}
+
+
+def _binding(bare: Mapping[UUID, Person], roots: Mapping[UUID, UUID], person: Person) -> tuple[Person, ...]:
+    others = (o for c in person.customers for o in c.bound_by)
+    return tuple(p for p in _named(bare, roots, others, unknown=True) if p.root.id != person.root.id)
 
 
 def _named(

@@ -5,13 +5,14 @@ To refuse it would end its denial at the desk that took it, and the person's wor
 
 from dataclasses import replace
 
-from kielto.events.words import PARTNERS_PURPOSES, Purpose, Reach
+from kielto.events.words import CHANNELS_OF, PARTNERS_PURPOSES, PointKind, Purpose, Reach
 from services.consents.model.expand import Scope
 from services.consents.model.facts import GroupFacts
 
 NOT_A_PARTNER = "partner: is a partner of the group"
 PARTNER_WITHOUT = "partner: is named when the reach is partner, and only then"
 COMPANY_WITHOUT = "company: is named when the reach is company"
+NOT_OF_THE_ADDRESS = "channels: has one on which the address is reached"
 NOT_OF_PARTNERS = "purposes: has partner_marketing or disclosure when the reach is a partner"
 
 
@@ -38,3 +39,13 @@ def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
         both = scope.purposes | PARTNERS_PURPOSES | {Purpose.OWN_MARKETING}
         scope = replace(scope, reach=Reach.GROUP, company=None, partner=None, purposes=both)
     return scope, tuple(broken)
+
+
+def widen_to_address(scope: Scope, kind: PointKind) -> tuple[Scope, tuple[str, ...]]:
+    """A no for an address, by channels on which nobody is reached there (STOP to a text message, told of an e-mail
+    address), would deny nothing: it is taken for every channel of the address.
+    """
+    its = frozenset(CHANNELS_OF[kind])
+    if not scope.channels or scope.channels & its:
+        return scope, ()
+    return replace(scope, channels=scope.channels | its), (NOT_OF_THE_ADDRESS,)

@@ -39,6 +39,11 @@ class Subject:
     company: str | None = None
     """Whose customer number it is."""
 
+    @property
+    def point(self) -> PointKind | None:
+        """Of a bare contact point: what kind it is."""
+        return PointKind(self.kind) if self.kind in (PointKind.EMAIL, PointKind.PHONE) else None
+
 
 def customer_subject(customer: UUID) -> Subject:
     return Subject(f"c:{customer}", "customer", customer=customer)

@@ -28,7 +28,7 @@ from services.consents.model.decisions import (
     Route,
 )
 from services.consents.model.expand import expand
-from services.consents.model.widen import widen
+from services.consents.model.widen import widen, widen_to_address
 from services.consents.store import consequences, decisions, locks, state
 from services.consents.store.consequences import Begun
 from services.consents.store.decisions import Stored
@@ -86,6 +86,7 @@ class Command:
 
 class Outcome(NamedTuple):
     decision: Decision
+    subject: Subject
     judged: list[Judged]
     written: list[Written]
     coming: Mapping[str, int] | None = None
@@ -193,7 +194,7 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     written = await republish(conn, context, found, judged, command.received_at, because=decision)
     bears_on = bearing(written, decision, context.facts)
     await decisions.add(conn, _stored(context, command, decision, found), bears_on)
-    return Outcome(decision, judged, written)
+    return Outcome(decision, subject, judged, written)
 
 
 async def _in_portions(
@@ -214,7 +215,7 @@ async def _in_portions(
     coming[CONSENTS.name] = len(locked.customers)
     for customer in found.hit:
         found.decisions[customer].append(decision)
-    return Outcome(decision, list(judge(context, found)), [], coming)
+    return Outcome(decision, subject, list(judge(context, found)), [], coming)
 
 
 def _first(command: Command, found: State) -> None:
@@ -239,6 +240,9 @@ def _decision(context: Context, command: Command) -> Decision:
     if command.by_topic and command.act.restricts:
         scope, broken = widen(scope, context.facts)
         broken = (*command.broken, *broken)
+    if command.subject.point is not None and command.act.restricts:
+        scope, also = widen_to_address(scope, command.subject.point)
+        broken += also
     said_at = storable(command.said_at, command.received_at)
     return Decision(
         id=command.id,

@@ -15,7 +15,7 @@ from services.consents.store.places import Place
 from services.consents.store.seals import Sealed
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.locate import Location, UnknownDecision, locate
-from services.consents.use_cases.receipt import in_words
+from services.consents.use_cases.words import in_words
 
 _PLACES = 100
 _NOBODY = UUID(int=0)
@@ -59,7 +59,7 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
         "made_at": instant(datetime.now(UTC)),
         "made_for": party or "group",
         "decision": statement(row, salt),
-        "in_words": in_words(decision_of(dict(row), _NOBODY)),
+        "in_words": in_words(decision_of(dict(row), _NOBODY), row["subject_kind"]),
         "subject": {
             "kind": row["subject_kind"],
             "customer": row["ref"][2:] if row["ref"].startswith("c:") else None,

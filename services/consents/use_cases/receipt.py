@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from kielto.events.words import Act, Channel, Purpose, Reach
-from services.consents.model.decisions import Decision
+from kielto.events.words import Channel, Purpose, Reach
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Outcome
 from services.consents.use_cases.republish import speaks_of
+from services.consents.use_cases.words import in_words
 
 _LISTED = 100
 
@@ -88,7 +88,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
             partner=decision.partner,
             purposes=sorted(decision.purposes),
             channels=sorted(decision.channels),
-            in_words=in_words(decision),
+            in_words=in_words(decision, outcome.subject.kind, effective=_effective(outcome, company)),
         ),
         affected=Affected(
             records=outcome.records_of(party),
@@ -98,6 +98,15 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
             context.keys.pairwise(party, r) if party else str(r) for r in remaining
         ),
         clear_seconds=clear_seconds if decision.is_no else None,
+    )
+
+
+def _effective(outcome: Outcome, company: str | None) -> bool:
+    """Of a yes: something is allowed that rests on it, as far as the caller is told."""
+    return any(
+        ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
+        for one in outcome.judged
+        for cell, ruling in one.verdicts
     )
 
 
@@ -112,47 +121,3 @@ def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUI
         for said in one.decisions
         if said.id in one.at(name).restrictions and speaks_of(said, party, context.facts)
     }
-
-
-def in_words(decision: Decision) -> str:
-    """One sentence that an agent can read back."""
-    return f"{_VERB[decision.act]} {_purposes(decision)} {_channels(decision)}, {_reach(decision)}."
-
-
-_VERB = {
-    Act.BAN: "No more",
-    Act.OPT_OUT: "No more",
-    Act.OBJECTION: "No more",
-    Act.WITHDRAWAL: "Consent withdrawn:",
-    Act.CONSENT: "Consent given:",
-    Act.LIFTING: "Restrictions lifted:",
-}
-_MARKETING = frozenset({Purpose.OWN_MARKETING, Purpose.PARTNER_MARKETING})
-
-
-def _purposes(decision: Decision) -> str:
-    named = decision.purposes
-    direct = ["direct marketing"] if not named or named >= _MARKETING else []
-    rest = sorted(named - _MARKETING if direct else named)
-    words = [*direct, *(p.replace("_", " ") for p in rest)]
-    groups = f" (only {', '.join(sorted(decision.product_groups))})" if decision.product_groups else ""
-    return ", ".join(words) + groups
-
-
-def _channels(decision: Decision) -> str:
-    if not decision.channels or decision.channels == frozenset(Channel):
-        return "on any channel"
-    return "by " + ", ".join(sorted(c.replace("_", " ") for c in decision.channels))
-
-
-def _reach(decision: Decision) -> str:
-    where = f"company {decision.company}" if decision.company else "any company of the group"
-    match decision.reach:
-        case Reach.GROUP:
-            return "from any company of the group and any of its partners"
-        case Reach.COMPANY:
-            return f"from company {decision.company}"
-        case Reach.PARTNER:
-            return f"for partner {decision.partner}, through {where}"
-        case Reach.PARTNERS:
-            return f"for all partners, through {where}"

@@ -10,6 +10,8 @@ CREATE TABLE people (
         CHECK (customer_status IN ('unknown', 'live', 'alias', 'erased', 'unreadable')),
     -- id of the contact point -> its sealed digest; null for a postal address, which has none
     points            jsonb   NOT NULL DEFAULT '{}',
+    -- id of a contact point that only some companies have -> these companies
+    holders           jsonb   NOT NULL DEFAULT '{}',
     permission_epoch  integer NOT NULL DEFAULT 0,
     permission_n      bigint  NOT NULL DEFAULT 0,
     permission_status text    NOT NULL DEFAULT 'unknown'

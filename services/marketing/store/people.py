@@ -9,12 +9,14 @@ from kielto.service.postgres import Conn
 
 
 class CustomerRow(NamedTuple):
-    """A customer's record at a version. `points` is JSON: id of the point -> sealed digest, or null."""
+    """A customer's record at a version. `points` is JSON: id of the point -> sealed digest, or null; `holders`: id of a
+    point -> the companies that have it, where not all have."""
 
     id: UUID
     version: Version
     status: str
     points: str
+    holders: str = "{}"
 
 
 class PermissionRow(NamedTuple):
@@ -29,14 +31,15 @@ class PermissionRow(NamedTuple):
 # Rows are inserted, and so locked, in ascending order of id, as everywhere in this service.
 # The same version counts again only where it could not be read before.
 _PUT_CUSTOMERS = """
-INSERT INTO people AS p (id, customer_epoch, customer_n, customer_status, points)
-SELECT id, epoch, n, status, points::jsonb
-FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::text[], $5::text[])
-     AS new (id, epoch, n, status, points)
+INSERT INTO people AS p (id, customer_epoch, customer_n, customer_status, points, holders)
+SELECT id, epoch, n, status, points::jsonb, holders::jsonb
+FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+     AS new (id, epoch, n, status, points, holders)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE
 SET customer_epoch = excluded.customer_epoch, customer_n = excluded.customer_n,
-    customer_status = excluded.customer_status, points = excluded.points
+    customer_status = excluded.customer_status, points = excluded.points,
+    holders = excluded.holders
 WHERE (p.customer_epoch, p.customer_n) < (excluded.customer_epoch, excluded.customer_n)
    OR (p.customer_epoch, p.customer_n) = (excluded.customer_epoch, excluded.customer_n)
       AND p.customer_status = 'unreadable' AND excluded.customer_status <> 'unreadable'
@@ -83,6 +86,7 @@ async def put_customers(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
         [r.version.n for r in rows],
         [r.status for r in rows],
         [r.points for r in rows],
+        [r.holders for r in rows],
     )
     return [row["id"] for row in taken]
 

@@ -58,6 +58,7 @@ WHERE c.company = $1 AND c.customer = ANY($2::uuid[])
   AND c.partner IS NOT DISTINCT FROM $5 AND c.mode IS NOT DISTINCT FROM $6
   AND (c.product_groups IS NULL OR c.product_groups ? $7)
   AND p.customer_status = 'live' AND p.permission_status = 'live' AND p.points ? c.point::text
+  AND coalesce(p.holders -> c.point::text ? c.company, true)
 ORDER BY c.customer, c.point
 """
 
@@ -83,6 +84,7 @@ WITH gone AS (
             AND x.purpose = c.purpose AND x.channel = c.channel
             AND x.partner IS NOT DISTINCT FROM c.partner AND x.mode IS NOT DISTINCT FROM c.mode
             AND (x.product_groups IS NULL OR x.product_groups ? c.product_group)
+            AND coalesce(p.holders -> x.point::text ? c.company, true)
             AND p.customer_status IN ('live', 'alias'))
     RETURNING r.campaign, r.subject, r.address
 ), taken AS (

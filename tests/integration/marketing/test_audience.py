@@ -53,6 +53,21 @@ async def test_a_postal_address_is_named_by_its_pairwise_id(pool: Pool, keys: Ke
     assert [p["point"] for p in message["points"]] == [keys.pairwise("company.kauppa", who.post)]
 
 
+async def test_a_point_that_the_company_does_not_have_is_not_given_to_it(pool: Pool, keys: Keys) -> None:
+    """Whatever an older permission says: customers' record is newer."""
+    theirs, others = person(), person()
+    for who, holders in ((theirs, ("kauppa", "sahko")), (others, ("sahko",))):
+        record = customer(keys, who)
+        points = tuple(p.model_copy(update={"holders": holders}) for p in record.points)
+        await know(pool, record.model_copy(update={"points": points}), permissions(who, 1, [OWN_EMAIL]))
+    campaign = await launched(pool, keys, OWN_EMAIL)
+    assert await standing(pool, campaign) == {theirs.id}
+    record = customer(keys, theirs, 2)
+    points = tuple(p.model_copy(update={"holders": ("sahko",)}) for p in record.points)
+    await know(pool, record.model_copy(update={"points": points}))
+    assert await standing(pool, campaign) == set()
+
+
 async def test_what_the_partner_sends_is_told_to_the_partner_and_put_on_record(
     pool: Pool, keys: Keys
 ) -> None:

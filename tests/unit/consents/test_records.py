@@ -3,18 +3,16 @@
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from kielto.events.records import CustomerPermissions, Permissions
-from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.events.words import Channel, Mode, PointKind, Purpose
 from kielto.service.keys import KeyFile, Keys
-from services.consents.model.decisions import Actor, CustomerSubject, Decision, Route
 from services.consents.model.facts import Customer, Customership, Person, Point
 from services.consents.model.ruling import Cell, Groups, Reason, Ruling, Verdict
 from services.consents.use_cases.judge import Judged
-from services.consents.use_cases.receipt import in_words
 from services.consents.use_cases.records import Records, flat
 
 PARTY = "company.a"
@@ -191,53 +189,3 @@ def test_flat_tells_everything_apart() -> None:
         {"points": [{"point": "x", "channel": "sms", "allow": [{"purpose": "q", "product_groups": ["g"]}]}]}
     ) == {("", "x", "sms", "q", None, None): frozenset("g")}
     assert flat({"status": "erased"}) == {}
-
-
-BAN = Decision(
-    id=uuid4(),
-    subject=CustomerSubject(UUID(int=1)),
-    act=Act.BAN,
-    reach=Reach.GROUP,
-    company=None,
-    partner=None,
-    purposes=frozenset(),
-    channels=frozenset(),
-    by=Actor.PERSON,
-    route=Route.PHONE,
-    said_at=NOW,
-    received_at=NOW,
-    effective_from=NOW,
-)
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        (
-            {},
-            "No more direct marketing on any channel, from any company of the group and any of its partners.",
-        ),
-        (
-            {"reach": Reach.COMPANY, "company": "a", "channels": frozenset({Channel.SMS, Channel.EMAIL})},
-            "No more direct marketing by email, sms, from company a.",
-        ),
-        (
-            {"act": Act.OPT_OUT, "reach": Reach.PARTNERS, "purposes": frozenset({Purpose.PARTNER_MARKETING})},
-            "No more partner marketing on any channel, for all partners, through any company of the group.",
-        ),
-        (
-            {
-                "act": Act.CONSENT,
-                "reach": Reach.PARTNER,
-                "partner": "p",
-                "company": "a",
-                "purposes": frozenset({Purpose.DISCLOSURE}),
-                "channels": frozenset({Channel.POST}),
-                "product_groups": frozenset({"g"}),
-            },
-            "Consent given: disclosure (only g) by post, for partner p, through company a.",
-        ),
-    ],
-)
-def test_a_decision_is_read_back_in_words(changed: dict, words: str) -> None:  # type: ignore[type-arg]
-    assert in_words(replace(BAN, **changed)) == words

@@ -35,7 +35,8 @@ def explains_itself(world: World) -> None:
             assert named <= denying
             assert named <= {str(i) for i in in_force}
             # A contact person's two lanes may have different reasons; one of them is given.
-            if not ruling.allowed and person.root.recipient is not Recipient.CONTACT:
+            recipient = person.seen_by(cell.company).root.recipient
+            if not ruling.allowed and recipient is not Recipient.CONTACT:
                 assert named == denying
 
 
@@ -43,6 +44,26 @@ def never_allows_more(before: Allowed, after: Allowed) -> None:
     """No late yes (b): a restriction or a restricting fact allows nothing that was denied."""
     for ident, allowed in after.items():
         assert not takes_away(allowed, before[ident]), ident
+
+
+def another_companys_word_changes_nothing(before: World, after: World, company: str) -> None:
+    """What one company states of anybody is nothing to the others."""
+    for customer in before.customers:
+        was, now = (_of_others(world.allowed(customer.id), company) for world in (before, after))
+        assert now == was, customer.id
+
+
+def another_companys_decision_loosens_nothing(before: World, after: World, company: str) -> None:
+    """A no that one company brings may travel, a yes does not."""
+    for customer in before.customers:
+        was, now = (_of_others(world.allowed(customer.id), company) for world in (before, after))
+        assert not takes_away(now, was), customer.id
+        if after.decisions[-1].is_yes:
+            assert now == was, customer.id
+
+
+def _of_others(allowed: dict[Cell, Groups], company: str) -> dict[Cell, Groups]:
+    return {cell: groups for cell, groups in allowed.items() if cell.company != company}
 
 
 def uncited_restrictions_hold(world: World) -> None:
@@ -53,7 +74,11 @@ def uncited_restrictions_hold(world: World) -> None:
         me = str(customer.id)
         for cell in world.allowed(customer.id):
             covering = reference.restrictions_on(plainly, me, plain_cell(cell))
-            binding = {d["id"] for d in covering if reference.speaker(plainly, me, d) != "employer"}
+            binding = {
+                d["id"]
+                for d in covering
+                if not str(reference.speaker(plainly, me, d, cell.company)).startswith("employer")
+            }
             assert not binding - cited, (me, cell)
 
 
@@ -82,7 +107,9 @@ def merge_keeps_bans(before: World, after: World, one: UUID, other: UUID) -> Non
         d for d in plain(before)["decisions"] if d["id"] not in {str(i) for i in cited} and not d["points"]
     ]
     own = [
-        d for d in unlimited if "self" in {reference.speaker(plain(before), str(i), d) for i in (one, other)}
+        d
+        for d in unlimited
+        if "self" in {reference.speaker(plain(before), str(i), d, None) for i in (one, other)}
     ]
     nos = [d for d in own if d["act"] not in reference.YES]
     for ident in (one, other):

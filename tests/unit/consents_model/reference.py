@@ -34,20 +34,55 @@ def end_of_chain(world: Plain, ident: str) -> str:
         path.append(onward)
 
 
-def same_person(world: Plain, ident: str) -> list[Plain]:
+def seen_by(facts: Plain, company: str | None) -> Plain:
+    """What the group or this company states; None: what anybody does."""
+    if company is None:
+        return facts
+    points = []
+    for point in facts["points"]:
+        if not point["holders"] or company in point["holders"]:
+            role = point["role_address"] or company in point["role_address_in"]
+            points.append({**point, "role_address": role})
+    seen = {**facts, "points": points}
+    for word in facts["stated"]:
+        if word["company"] == company:
+            seen["recipient"] = word["recipient"] or facts["recipient"]
+            seen["organisation"] = word["organisation"] or facts["organisation"]
+            seen["duties"] = word["duties"]
+    return seen
+
+
+def same_person(world: Plain, ident: str, company: str | None = None) -> list[Plain]:
     end = end_of_chain(world, ident)
-    return [facts for other, facts in world["customers"].items() if end_of_chain(world, other) == end]
+    everyone = world["customers"].items()
+    return [seen_by(facts, company) for other, facts in everyone if end_of_chain(world, other) == end]
 
 
-def survivor(world: Plain, ident: str) -> Plain:
-    facts: Plain = world["customers"][end_of_chain(world, ident)]
-    return facts
+def survivor(world: Plain, ident: str, company: str | None = None) -> Plain:
+    return seen_by(world["customers"][end_of_chain(world, ident)], company)
+
+
+def binders(world: Plain, people: list[Plain]) -> list[list[Plain]]:
+    """The others whose own no binds these people: each as all the records of one person."""
+    found: dict[str, list[Plain]] = {}
+    mine = {facts["id"] for facts in people}
+    for other in (o for facts in people for o in facts["bound_by"]):
+        if other not in world["customers"]:
+            found[other] = [{"id": other, "customerships": []}]
+        elif other not in mine:
+            found[end_of_chain(world, other)] = same_person(world, other)
+    return list(found.values())
+
+
+def said_by_others(world: Plain, people: list[Plain], decision: Plain) -> set[str]:
+    """Those of them whom it is about, each by one id."""
+    return {min(p["id"] for p in other) for other in binders(world, people) if is_about(decision, other)}
 
 
 def cells(world: Plain, ident: str) -> list[Cell]:
     found: list[Cell] = []
     for company in world["companies"]:
-        for point in survivor(world, ident)["points"]:
+        for point in survivor(world, ident, company)["points"]:
             for channel in CHANNELS[point["kind"]]:
                 here = (company, point["id"], channel)
                 found.append((*here, "own_marketing", None, None))
@@ -64,7 +99,7 @@ def needed(cell: Cell) -> list[str]:
 
 
 def the_point(world: Plain, ident: str, cell: Cell) -> Plain:
-    return next(p for p in survivor(world, ident)["points"] if p["id"] == cell[1])
+    return next(p for p in survivor(world, ident, cell[0])["points"] if p["id"] == cell[1])
 
 
 def is_about(decision: Plain, people: list[Plain]) -> bool:
@@ -83,10 +118,13 @@ def is_about(decision: Plain, people: list[Plain]) -> bool:
     return False
 
 
-def speaker(world: Plain, ident: str, decision: Plain) -> str | None:
-    me = survivor(world, ident)
+def speaker(world: Plain, ident: str, decision: Plain, company: str | None) -> str | None:
+    """As this company sees the person."""
+    me = survivor(world, ident, company)
     if is_about(decision, same_person(world, ident)):
         return "self"
+    if said_by_others(world, same_person(world, ident), decision):
+        return "link"
     if "point" in decision["subject"]:
         return "point" if any(p["ref"] == decision["subject"]["point"] for p in me["points"]) else None
     if me["recipient"] != "contact" or me["organisation"] is None:
@@ -94,9 +132,22 @@ def speaker(world: Plain, ident: str, decision: Plain) -> str | None:
     organisation = me["organisation"]
     if decision["subject"].get("customer") == organisation:
         return "employer"
-    if organisation in world["customers"] and is_about(decision, same_person(world, organisation)):
+    if organisation not in world["customers"]:
+        return None
+    if is_about(decision, same_person(world, organisation)):
         return "employer"
-    return None
+    return "employer's link" if said_by_others(world, same_person(world, organisation), decision) else None
+
+
+def others(world: Plain, ident: str, decision: Plain, company: str) -> set[str]:
+    """By way of whom it speaks of the person; nobody, when it does directly."""
+    match speaker(world, ident, decision, company):
+        case "link":
+            return said_by_others(world, same_person(world, ident), decision)
+        case "employer's link":
+            organisation = survivor(world, ident, company)["organisation"]
+            return said_by_others(world, same_person(world, organisation), decision)
+    return set()
 
 
 def in_scope(decision: Plain, cell: Cell) -> bool:
@@ -113,16 +164,18 @@ def in_scope(decision: Plain, cell: Cell) -> bool:
 
 
 def speaks_of_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bool:
-    point = the_point(world, ident, cell)
+    point, voice = the_point(world, ident, cell), speaker(world, ident, decision, cell[0])
+    if voice in ("link", "employer's link") and decision["act"] not in YES:
+        return True
     if "point" in decision["subject"]:
         return bool(point["ref"] == decision["subject"]["point"])
     if not decision["points"] or point["id"] in decision["points"]:
         return True
     if point["ref"] is not None and point["ref"] in decision["points"]:
         return True
-    if decision["act"] in YES or speaker(world, ident, decision) != "self":
+    if decision["act"] in YES or voice != "self":
         return False
-    mine = [p["id"] for p in survivor(world, ident)["points"]]
+    mine = [p["id"] for p in survivor(world, ident, cell[0])["points"]]
     return any(name.startswith("id:") and name not in mine for name in decision["points"])
 
 
@@ -132,7 +185,7 @@ def restrictions_on(world: Plain, ident: str, cell: Cell) -> list[Plain]:
         d
         for d in world["decisions"]
         if d["act"] not in YES
-        and speaker(world, ident, d) is not None
+        and speaker(world, ident, d, cell[0]) is not None
         and in_scope(d, cell)
         and cell[2] in d["channels"]
         and set(needed(cell)) & set(d["purposes"])
@@ -155,12 +208,21 @@ def says_yes(world: Plain, ident: str, decision: Plain, cell: Cell, purpose: str
 
 
 def is_lifted(world: Plain, ident: str, restriction: Plain, cell: Cell, product_group: str) -> bool:
-    whose = speaker(world, ident, restriction)
-    may = {"self": ["self"], "point": ["self", "point"], "employer": ["employer"]}[str(whose)]
+    """Who said it lifts it, and an identified person what an address said; others only what they said themselves."""
+    whose, company = speaker(world, ident, restriction, cell[0]), cell[0]
+    may = {
+        "self": ["self"],
+        "point": ["self", "point"],
+        "employer": ["employer"],
+        "link": ["self", "link"],
+        "employer's link": ["employer", "employer's link"],
+    }[str(whose)]
+    theirs = others(world, ident, restriction, company)
     for purpose in set(needed(cell)) & set(restriction["purposes"]):
         if not any(
             restriction["id"] in d["lifts"]
-            and speaker(world, ident, d) in may
+            and speaker(world, ident, d, company) in may
+            and others(world, ident, d, company) <= theirs
             and says_yes(world, ident, d, cell, purpose, product_group)
             for d in world["decisions"]
         ):
@@ -173,7 +235,7 @@ def has_consent(world: Plain, ident: str, cell: Cell, product_group: str, by_nam
     for purpose in needed(cell):
         if not any(
             d["act"] == "consent"
-            and speaker(world, ident, d) == "self"
+            and speaker(world, ident, d, cell[0]) == "self"
             and says_yes(world, ident, d, cell, purpose, product_group)
             and consent_is_about_point(world, ident, d, cell)
             and (product_group in d["product_groups"] or not by_name)
@@ -188,7 +250,7 @@ def consent_is_about_point(world: Plain, ident: str, decision: Plain, cell: Cell
     if decision["points"]:
         return True
     point, me, subject = the_point(world, ident, cell), survivor(world, ident), decision["subject"]
-    for facts in same_person(world, ident):
+    for facts in same_person(world, ident, cell[0]):
         numbers = [(c["company"], c["ref"]) for c in facts["customerships"]]
         named = (
             subject.get("customer") == facts["id"]
@@ -205,7 +267,7 @@ def consent_is_about_point(world: Plain, ident: str, decision: Plain, cell: Cell
 
 def never(world: Plain, ident: str, cell: Cell) -> bool:
     """Facts, relation and channels for which nothing the person says could allow it."""
-    me, everyone = survivor(world, ident), same_person(world, ident)
+    me, everyone = survivor(world, ident, cell[0]), same_person(world, ident)
     return (
         me["status"] != "live"
         or me["alias_of"] is not None
@@ -221,12 +283,13 @@ def may(world: Plain, ident: str, cell: Cell, product_group: str) -> bool:
     """May this company (or partner) address this person about this product group, here and thus?"""
     if never(world, ident, cell):
         return False
-    me = survivor(world, ident)
+    me = survivor(world, ident, cell[0])
     in_duties = me["recipient"] == "contact" and product_group in me["duties"]
     message = cell[2] in ("email", "sms")
     for no in restrictions_on(world, ident, cell):
         outside_with_consent = me["recipient"] == "contact" and not in_duties and message
-        if speaker(world, ident, no) == "employer" and outside_with_consent:
+        voice = speaker(world, ident, no, cell[0])
+        if voice in ("employer", "employer's link") and outside_with_consent:
             continue  # outside duties it is the person who consents, not the organisation
         if not is_lifted(world, ident, no, cell, product_group):
             return False
@@ -244,6 +307,7 @@ def may(world: Plain, ident: str, cell: Cell, product_group: str) -> bool:
 def allowed(world: Plain, ident: str) -> dict[Cell, frozenset[str] | None]:
     """All that may be published: product groups by cell, None for all. "All but these" cannot be published."""
     mentioned = {g for f in world["customers"].values() for g in f["duties"]}
+    mentioned |= {g for f in world["customers"].values() for s in f["stated"] for g in s["duties"]}
     mentioned |= {g for d in world["decisions"] for g in d["product_groups"]}
     mentioned |= {
         s["product_group"] for f in world["customers"].values() for p in f["points"] for s in p["sales"]
@@ -255,7 +319,7 @@ def allowed(world: Plain, ident: str) -> dict[Cell, frozenset[str] | None]:
             if groups == mentioned:
                 found[cell] = None
                 continue
-            duties = set(survivor(world, ident)["duties"])
+            duties = set(survivor(world, ident, cell[0])["duties"])
             groups = {g for g in groups if g in duties or has_consent(world, ident, cell, g, by_name=True)}
         if groups:
             found[cell] = frozenset(groups)

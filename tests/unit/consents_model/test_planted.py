@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +12,24 @@ from hypothesis import strategies as st
 
 from services.consents.model import coverage, evaluate, hearing
 from services.consents.model.decisions import Decision
-from services.consents.model.facts import Customer, Person
+from services.consents.model.facts import Customer, Person, Point
 from services.consents.model.hearing import LIFTED_BY, Heard, Hearing, Voice
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.model.ruling import Cell
 from tests.unit.consents_model import properties as hold
 from tests.unit.consents_model.test_properties import LATEST, NOS, apart
-from tests.unit.consents_model.world import ANNA, BERTTA, RULES, World, decisions, merge, worlds
+from tests.unit.consents_model.world import (
+    ANNA,
+    BERTTA,
+    GROUP,
+    RULES,
+    World,
+    decisions,
+    make_others_word,
+    merge,
+    worlds,
+)
 
 SIZE = 800
 Case = tuple[World, Decision, bool]
@@ -46,6 +57,16 @@ def merging(case: Case) -> None:
 def ordering(case: Case) -> None:
     world = case[0]
     hold.order_and_repeats_change_nothing(world, replace(world, decisions=world.decisions[::-1]))
+
+
+def apart_by_company(case: Case) -> None:
+    """Each company's word about everybody, said anew from the case's own seed."""
+    world, no, _ = case
+    rng = Random(no.said_at.toordinal() + len(world.decisions))
+    for company in GROUP.companies:
+        for customer in world.customers:
+            stated = make_others_word(rng, customer, company)
+            hold.another_companys_word_changes_nothing(world, world.changed(stated), company)
 
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -170,6 +191,37 @@ def consent_to_marketing_is_consent_to_disclosure(patch: pytest.MonkeyPatch) -> 
     patch.setattr(coverage, "purposes_of", lambda cell: (cell.purpose,))
 
 
+@planted(reference)
+def a_companys_word_counts_for_all(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Person, "seen_by", lambda person, company: person)
+
+
+@planted(apart_by_company)
+def a_companys_address_is_everybodys(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Point, "seen_by", lambda point, company: point)
+
+
+@planted(reference)
+def a_consent_travels_over_a_link(patch: pytest.MonkeyPatch) -> None:
+    heard = hearing._heard
+    patch.setattr(hearing, "_heard", lambda *given: (h := heard(*given)) and h._replace(via=frozenset()))
+
+
+@planted(reference)
+def a_no_does_not_travel_over_a_link(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(hearing, "_via", lambda others, decision: frozenset())
+
+
+@planted(reference)
+def anybodys_yes_lifts_what_came_over_a_link(patch: pytest.MonkeyPatch) -> None:
+    cited_by = hearing._cited_by
+
+    def whoever(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
+        return cited_by(no, [y._replace(via=y.via & no.via) for y in yeses])
+
+    patch.setattr(hearing, "_cited_by", whoever)
+
+
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     """The same every time: one corpus, drawn once, on which each bug is tried."""
@@ -191,7 +243,7 @@ def cases() -> list[Case]:
     return drawn
 
 
-@pytest.mark.parametrize("holds", [reference, uncited, monotone, merging, ordering])
+@pytest.mark.parametrize("holds", [reference, uncited, monotone, merging, ordering, apart_by_company])
 def test_without_a_bug_all_holds(holds: Property, cases: list[Case]) -> None:
     assert not any(_fails(holds, case) for case in cases[:100])
 

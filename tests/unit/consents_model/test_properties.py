@@ -16,6 +16,8 @@ from tests.unit.consents_model.world import (
     PEOPLE,
     World,
     decisions,
+    make_others_decision,
+    make_others_word,
     make_restricting_fact,
     merge,
     seeded,
@@ -51,6 +53,24 @@ def test_a_restricting_fact_allows_nothing_new(world: World, who: UUID, data: st
 
 
 @bounded
+@given(worlds(), st.sampled_from(PEOPLE), st.sampled_from(GROUP.companies), st.data())
+def test_what_a_company_states_is_nothing_to_the_others(
+    world: World, who: UUID, company: str, data: st.DataObject
+) -> None:
+    stated = data.draw(seeded(make_others_word, world.customer(who), company))
+    hold.another_companys_word_changes_nothing(world, world.changed(stated), company)
+
+
+@bounded
+@given(worlds(), st.sampled_from(GROUP.companies), st.data())
+def test_what_a_company_brings_loosens_nothing_at_the_others(
+    world: World, company: str, data: st.DataObject
+) -> None:
+    said = data.draw(seeded(make_others_decision, LATEST, company))
+    hold.another_companys_decision_loosens_nothing(world, world.told(said), company)
+
+
+@bounded
 @given(worlds())
 def test_what_an_uncited_restriction_covers_is_never_allowed(world: World) -> None:
     hold.uncited_restrictions_hold(world)
@@ -82,7 +102,8 @@ def test_what_is_generated_could_be_taken(world: World) -> None:
 
 
 def apart(world: World) -> World:
-    """The same world before the two were merged into anybody."""
+    """The same world before the two were merged into anybody. Without links: a no by one reaches farther through a link
+    than at home, where it may name points."""
     for ident in (ANNA, BERTTA):
         world = world.changed(replace(world.customer(ident), alias_of=None, status=Status.LIVE))
-    return world
+    return replace(world, customers=tuple(replace(c, bound_by=()) for c in world.customers))

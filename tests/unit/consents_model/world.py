@@ -21,7 +21,16 @@ from services.consents.model.decisions import (
     Subject,
 )
 from services.consents.model.evaluate import evaluate
-from services.consents.model.facts import Customer, Customership, GroupFacts, Person, Point, Sale, persons
+from services.consents.model.facts import (
+    Customer,
+    Customership,
+    GroupFacts,
+    Person,
+    Point,
+    Sale,
+    Stated,
+    persons,
+)
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import Cell, Groups
 from services.consents.model.views import allowances
@@ -99,8 +108,27 @@ def make_points(rng: Random, owner: UUID) -> tuple[Point, ...]:
             rng.choice(GROUP.companies), date(2025, 5, 1), rng.choice(PRODUCT_GROUPS), rng.random() < 0.7
         )
         ident = point_id(owner, number, rng.randint(0, 1))
-        found.append(Point(ident, kind, ref, rng.random() < 0.5, (sale,) * rng.randint(0, 1)))
+        point = Point(ident, kind, ref, rng.random() < 0.5, (sale,) * rng.randint(0, 1))
+        if rng.random() < 0.3:
+            point = replace(point, holders=frozenset(some(rng, GROUP.companies, least=1)))
+        if rng.random() < 0.2:
+            point = replace(point, role_address_in=frozenset(some(rng, GROUP.companies)))
+        found.append(point)
     return tuple(found)
+
+
+def make_stated(rng: Random, ident: UUID, company: str) -> Stated:
+    """Only some are anybody's contact persons by a company's word alone."""
+    may_act = ident in (USER, CONTACT)
+    recipients = (None, Recipient.NATURAL, Recipient.LEGAL, *((Recipient.CONTACT,) if may_act else ()))
+    organisation = rng.choice((FIRM, FIRM, BERTTA, UUID(int=99))) if may_act else None
+    duties = frozenset(some(rng, PRODUCT_GROUPS)) if may_act else frozenset[str]()
+    return Stated(company, rng.choice(recipients), organisation, duties)
+
+
+def make_links(rng: Random, ident: UUID) -> tuple[UUID, ...]:
+    others = [other for other in (*PEOPLE, UUID(int=98)) if other != ident]
+    return tuple(some(rng, others, least=1, most=2)) if rng.random() < 0.2 else ()
 
 
 def make_customer(rng: Random, ident: UUID) -> Customer:
@@ -118,6 +146,8 @@ def make_customer(rng: Random, ident: UUID) -> Customer:
         duties=frozenset(some(rng, PRODUCT_GROUPS)) if ident == CONTACT else frozenset(),
         points=make_points(rng, ident),
         customerships=tuple(Customership(c, r, rng.random() < 0.8) for c, r in some(rng, NUMBERS, least=1)),
+        stated=tuple(make_stated(rng, ident, c) for c in GROUP.companies if rng.random() < 0.15),
+        bound_by=make_links(rng, ident),
     )
 
 
@@ -175,6 +205,34 @@ def make_restricting_fact(rng: Random, customer: Customer) -> Customer:
 def make_other_facts(rng: Random, customer: Customer) -> Customer:
     """Any newer facts of the same customer, as its service might publish them; merges are `merge`."""
     return replace(make_customer(rng, customer.id), alias_of=customer.alias_of, status=customer.status)
+
+
+def make_others_word(rng: Random, customer: Customer, company: str) -> Customer:
+    """What the company states of the customer changes, in whatever way; nothing that restricts everywhere."""
+    stated = tuple(s for s in customer.stated if s.company != company)
+    if rng.random() < 0.7:
+        stated += (make_stated(rng, customer.id, company),)
+    points = []
+    for point in customer.points:
+        held = point.holders
+        if held and rng.random() < 0.5:
+            held = held - {company} or held if company in held else held | {company}
+        roles = point.role_address_in ^ {company} if rng.random() < 0.5 else point.role_address_in
+        its = tuple(s for s in point.sales if s.seller != company)
+        sales = its + (Sale(company, date(2025, 5, 1), rng.choice(PRODUCT_GROUPS), True),) * rng.randint(0, 1)
+        points.append(replace(point, holders=held, role_address_in=roles, sales=sales))
+    kind, ref = rng.choice(ADDRESSES)
+    points.append(Point(UUID(int=77_000 + rng.randint(0, 9)), kind, ref, holders=frozenset({company})))
+    return replace(customer, stated=stated, points=tuple(points))
+
+
+def make_others_decision(rng: Random, ident: UUID, company: str) -> Decision:
+    """What a company may say for a person: a yes for its own marketing alone, a no as far as it likes."""
+    decision = make_decision(rng, ident)
+    if decision.is_no:
+        return decision
+    purposes = OWN if decision.act is Act.CONSENT else decision.purposes
+    return replace(decision, reach=Reach.COMPANY, company=company, partner=None, purposes=purposes)
 
 
 def make_subject(rng: Random) -> Subject:
@@ -298,6 +356,8 @@ def _customer(c: Customer) -> Plain:
                 "kind": str(p.kind),
                 "ref": _text(p.ref),
                 "role_address": p.role_address,
+                "role_address_in": sorted(p.role_address_in),
+                "holders": sorted(p.holders),
                 "sales": [
                     {"seller": s.seller, "product_group": s.product_group, "ban_offered": s.ban_offered}
                     for s in p.sales
@@ -305,6 +365,16 @@ def _customer(c: Customer) -> Plain:
             }
             for p in c.points
         ],
+        "stated": [
+            {
+                "company": s.company,
+                "recipient": str(s.recipient) if s.recipient else None,
+                "organisation": str(s.organisation) if s.organisation else None,
+                "duties": sorted(s.duties),
+            }
+            for s in c.stated
+        ],
+        "bound_by": _ids(c.bound_by),
         "customerships": [
             {"company": m.company, "ref": _text(m.ref), "active": m.active} for m in c.customerships
         ],
