@@ -30,7 +30,7 @@ def test_it_is_valid_by_the_official_schema() -> None:
     [
         lambda d: d.pop("info"),
         lambda d: d.update(asyncapi="2.6.0"),
-        lambda d: d["operations"]["consents.send.company.kauppa.permissions.v1"].update(action="publish"),
+        lambda d: d["operations"]["consents.send.party.permissions.v1"].update(action="publish"),
         lambda d: d["channels"]["marketing.events.v1"].update(address=7),
         lambda d: d["channels"]["marketing.events.v1"]["bindings"]["kafka"].update(partitions="six"),
         lambda d: d["components"]["messages"]["decision"].update(playload={}),
@@ -68,13 +68,21 @@ def test_every_reference_leads_somewhere() -> None:
         assert at(reference)
 
 
+def expanded(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each channel by the topics that it stands for."""
+    found: dict[str, dict[str, Any]] = {}
+    for channel in document["channels"].values():
+        parties = channel.get("parameters", {}).get("party", {}).get("enum", [""])
+        found |= {channel["address"].replace("{party}", party): channel for party in parties}
+    return found
+
+
 def test_it_has_every_topic_with_its_settings() -> None:
-    channels = DOCUMENT["channels"]
+    channels = expanded(DOCUMENT)
     assert set(channels) == {t.name for t in TOPICS}
     for topic in TOPICS:
         channel = channels[topic.name]
         binding = channel["bindings"]["kafka"]
-        assert channel["address"] == binding["topic"] == topic.name
         assert binding["partitions"] == topic.partitions
         assert set(channel["messages"]) == {m.kind for m in topic.carries}
         settings = {
@@ -86,8 +94,14 @@ def test_it_has_every_topic_with_its_settings() -> None:
 
 @pytest.mark.parametrize("service", ["customers", "consents", "marketing"])
 def test_it_says_what_each_service_sends_and_receives(service: str) -> None:
-    said = {(o["action"], at(o["channel"]["$ref"])["address"]) for name, o in DOCUMENT["operations"].items()
-            if name.startswith(f"{service}.")}  # fmt: skip
+    topics = expanded(DOCUMENT)
+    said = {
+        (o["action"], topic)
+        for name, o in DOCUMENT["operations"].items()
+        if name.startswith(f"{service}.")
+        for topic, channel in topics.items()
+        if channel is at(o["channel"]["$ref"])
+    }
     sends = {("send", t.name) for t in TOPICS if t.writer == service}
     assert said == sends | {("receive", t.name) for t in TOPICS if service in t.readers}
     assert sends
@@ -113,5 +127,32 @@ def test_an_example_is_valid_in_headers_key_and_payload(name: str) -> None:
 
 
 def test_another_group_has_other_topics(tmp_path: Path) -> None:
-    channels = document(TOPICS[:3])["channels"]
-    assert set(channels) == {t.name for t in TOPICS[:3]}
+    assert set(expanded(document(TOPICS[:3]))) == {t.name for t in TOPICS[:3]}
+
+
+def test_a_channel_stands_for_all_parties_and_they_differ_in_the_party_alone() -> None:
+    kinds = {
+        "restrictions",
+        "permissions",
+        "customers",
+        "audiences",
+        "decisions",
+        "acks",
+        "reports",
+        "results",
+    }
+    ours = {t.name for t in TOPICS if not t.name.startswith(("company.", "partner."))}
+    assert set(DOCUMENT["channels"]) == ours | {f"party.{kind}.v1" for kind in kinds}
+    by_kind: dict[str, set[str]] = {}
+    for topic in TOPICS:
+        if topic.name not in ours:
+            said = (topic.config, topic.partitions, [m.kind for m in topic.carries])
+            by_kind.setdefault(topic.name.split(".", 2)[2], set()).add(json.dumps(said))
+    assert {kind for kind, said in by_kind.items() if len(said) > 1} == set()
+
+
+def test_it_says_where_the_brokers_are_and_how_to_log_in() -> None:
+    cluster = DOCUMENT["servers"]["cluster"]
+    assert cluster["protocol"] == "kafka-secure"
+    assert [at(found["$ref"])["type"] for found in cluster["security"]] == ["scramSha512"]
+    assert all(at(s["$ref"]) for channel in DOCUMENT["channels"].values() for s in channel["servers"])

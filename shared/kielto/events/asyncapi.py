@@ -20,8 +20,10 @@ _TEXTS = ("message.timestamp.type",)
 
 
 def document(topics: Iterable[Topic]) -> dict[str, Any]:
-    """The description of these topics: one channel each, what travels on it, and which service sends or receives."""
-    topics = sorted(topics, key=lambda t: t.name)
+    """The description of these topics: a channel for each of ours, and one for each kind that every party has, with the
+    party as its parameter; what travels on it, and which service sends or receives.
+    """
+    channels = _channels(topics)
     return {
         "asyncapi": "3.0.0",
         "id": "urn:kielto:topics",
@@ -36,24 +38,67 @@ def document(topics: Iterable[Topic]) -> dict[str, Any]:
             ),
         },
         "defaultContentType": "application/json",
-        "channels": {topic.name: _channel(topic) for topic in topics},
-        "operations": {name: body for topic in topics for name, body in _operations(topic)},
+        "servers": _SERVERS,
+        "channels": {name: _channel(name, alike) for name, alike in channels.items()},
+        "operations": {
+            operation: body
+            for name, alike in channels.items()
+            for operation, body in _operations(name, alike[0])
+        },
         "components": {
             "messages": {model.kind: _message(model, example) for model, example in EXAMPLE_OF.items()},
             "messageTraits": {"cloudevent": {"headers": _HEADERS}},
             "schemas": components(),
+            "securitySchemes": _SECURITY,
         },
     }
 
 
-def _channel(topic: Topic) -> dict[str, Any]:
+def _channels(topics: Iterable[Topic]) -> dict[str, list[Topic]]:
+    """By channel: one topic of ours, or those of a kind that all parties have, which differ in the party alone."""
+    found: dict[str, list[Topic]] = {}
+    for topic in sorted(topics, key=lambda t: t.name):
+        found.setdefault(_name(topic.name), []).append(topic)
+    return found
+
+
+def _name(topic: str) -> str:
+    """`party.restrictions.v1` of `company.kauppa.restrictions.v1`; a topic of ours is its own channel."""
+    party = _party(topic)
+    return f"party{topic.removeprefix(party)}" if party else topic
+
+
+def _party(topic: str) -> str | None:
+    kind, ident, *_ = topic.split(".")
+    return f"{kind}.{ident}" if kind in ("company", "partner") else None
+
+
+def _channel(name: str, alike: list[Topic]) -> dict[str, Any]:
+    parties = [party for t in alike if (party := _party(t.name))]
+    topic = alike[0]
+    if not parties:
+        return {**_content(topic, who=(topic.writer, *topic.readers)), "address": name}
+    who = ("the party" if w in parties else w for w in (topic.writer, *topic.readers))
     return {
-        "address": topic.name,
-        "description": f"Written by {topic.writer}, read by {', '.join(topic.readers)}.",
+        **_content(topic, who=tuple(who)),
+        "address": name.replace("party", "{party}", 1),
+        "parameters": {
+            "party": {
+                "description": "`company.<id>` or `partner.<id>`, of group.yaml.",
+                "enum": parties,
+            }
+        },
+    }
+
+
+def _content(topic: Topic, who: tuple[str, ...]) -> dict[str, Any]:
+    """What channels have in common. `who`: the writer, then the readers."""
+    return {
+        "description": f"Written by {who[0]}, read by {', '.join(who[1:])}.",
+        "servers": [{"$ref": "#/servers/cluster"}, {"$ref": "#/servers/local"}],
         "messages": {m.kind: {"$ref": f"#/components/messages/{m.kind}"} for m in topic.carries},
         "bindings": {
             "kafka": {
-                "topic": topic.name,
                 "partitions": topic.partitions,
                 "topicConfiguration": {name: _typed(name, text) for name, text in topic.config.items()},
                 "bindingVersion": _BINDING,
@@ -68,10 +113,10 @@ def _typed(name: str, text: str) -> object:
     return text if name in _TEXTS else int(text)
 
 
-def _operations(topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(name: str, topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]:
     for who, action in ((topic.writer, "send"), *((reader, "receive") for reader in topic.readers)):
         if who in SERVICES:
-            channel = f"#/channels/{topic.name}"
+            channel = f"#/channels/{name}"
             messages = [{"$ref": f"{channel}/messages/{m.kind}"} for m in topic.carries]
             body = {
                 "action": action,
@@ -79,7 +124,7 @@ def _operations(topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]:
                 "messages": messages,
                 "tags": [{"name": who}],
             }
-            yield f"{who}.{action}.{topic.name}", body
+            yield f"{who}.{action}.{name}", body
 
 
 def _message(model: type[Event], example: Event) -> dict[str, Any]:
@@ -126,6 +171,27 @@ def _payload(example: Event) -> dict[str, Any]:
     return example.model_dump(mode="json", exclude_defaults=True)
 
 
+_SERVERS = {
+    "cluster": {
+        "host": "{bootstrap}",
+        "protocol": "kafka-secure",
+        "description": "The group's brokers, over TLS; each party has a user of its own (SASL_SSL).",
+        "variables": {"bootstrap": {"description": "Host and port.", "examples": ["kafka.example.com:9093"]}},
+        "security": [{"$ref": "#/components/securitySchemes/scram"}],
+    },
+    "local": {
+        "host": "{bootstrap}",
+        "protocol": "kafka",
+        "description": "What `./kielto up` starts, on loopback and in clear; it prints the port.",
+        "variables": {"bootstrap": {"description": "Host and port.", "examples": ["127.0.0.1:9092"]}},
+    },
+}
+_SECURITY = {
+    "scram": {
+        "type": "scramSha512",
+        "description": "SASL SCRAM-SHA-512: a user for each party, and one for each service.",
+    }
+}
 _REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 _HEADERS = {
     "type": "object",

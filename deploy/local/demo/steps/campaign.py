@@ -11,7 +11,11 @@ from deploy.local.demo.world import CAMPAIGNS, World
 
 
 async def campaign(world: World, step: Step, register: Register, count: int) -> None:
-    """A text-message campaign of kauppa; recipients ban it half way; none of them gets one more message."""
+    """A text-message campaign of kauppa; recipients ban it when a quarter was sent; none of them gets one more message.
+
+    They are spread over the second half of the queue: a ban takes a moment, and whose message goes out in that moment
+    gets it.
+    """
     drafted = await world.call("POST", "/marketing/campaigns", {
         "company": "kauppa", "name": "Week's offers", "purpose": OWN, "channel": "sms",
         "product_group": PRODUCT_GROUP["kauppa"],
@@ -28,8 +32,7 @@ async def campaign(world: World, step: Step, register: Register, count: int) -> 
         if n not in register.used
     }
     waiting = (await world.ask(CAMPAIGNS, "/queue"))["waiting"]
-    # The last in the queue: their messages are seconds away, however slow the machine is just now.
-    chosen = [subject for subject in reversed(waiting) if subject in mine][:count]
+    chosen = spread([subject for subject in waiting if subject in mine], count)
     register.used.update(mine[subject] for subject in chosen)
     accepted: dict[str, float] = {}
     for subject in chosen:
@@ -47,9 +50,17 @@ async def campaign(world: World, step: Step, register: Register, count: int) -> 
     step.ok = len(chosen) == count and len(stopped) == count and step.lost == 0 and step.sent_after_ban == 0
     step.shown = (
         f"{addressed} addressed, {len(sent)} sent, {len(stopped)} of {count} stopped in mid-campaign "
-        f"({counts['recalled']} recalled), {step.sent_after_ban} sent after the ban"
+        f"({counts['recalled']} recalled), {step.sent_after_ban} sent after the ban; "
+        "they waited in the second half of the queue"
     )
     step.ok = step.ok and len(sent) + sum(queue["refused"].values()) == addressed
+
+
+def spread(waiting: list[str], count: int) -> list[str]:
+    """So many, at equal distances in the second half; the hindmost first, so that each is told in time."""
+    half = waiting[len(waiting) // 2 :]
+    count = min(count, len(half))
+    return [half[len(half) - 1 - n * len(half) // count] for n in range(count)]
 
 
 async def _until(world: World, done: Any, seconds: float = 120.0) -> dict[str, Any]:
