@@ -6,6 +6,7 @@ it (`entitlement`).
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from uuid import UUID
 
 from kielto.events.digests import normalise
@@ -67,6 +68,7 @@ class Point:
         return GROUP in self.claims or company in self.claims
 
 
+@lru_cache(maxsize=10_000)  # asked some ten times for each row of an import
 def point_key(kind: PointKind, value: str) -> tuple[PointKind, str]:
     """Equal for two spellings of one contact point. Raises InvalidContactPoint."""
     return kind, normalise(kind, value) if kind is PointKind.EMAIL else value

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from kielto.events.digests import digest, digest_of
+from kielto.events.digests import digest
 from kielto.events.records import (
     CompanyCustomer,
     CustomerPoint,
@@ -18,7 +18,7 @@ from kielto.events.records import (
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import PointKind, Recipient, Status
 from services.customers.model import addresses, entitlement, linking
-from services.customers.model.customer import GROUP, Customer, Point
+from services.customers.model.customer import GROUP, Customer, Point, point_key
 from services.customers.model.entitlement import EVERYBODY, SeenPoint
 from services.customers.model.names import folded
 
@@ -107,7 +107,7 @@ def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
     return CustomerPoint(
         id=point.id,
         kind_of=point.kind,
-        digest=None if point.kind is PointKind.POST else seal(digest_of(point.kind, point.value)),
+        digest=None if point.kind is PointKind.POST else seal(digest(*point.key)),
         role_address=bool(group and group.role_address),
         role_address_in=() if says else tuple(c for c in companies if point.claims[c].role_address),
         holders=() if group else tuple(companies),
@@ -180,7 +180,7 @@ def _named(point: SeenPoint, value: str, party: str, keys: PartyKeys) -> NamedPo
     if point.kind is PointKind.POST:
         named = keys.pairwise(party, point.id)
         return NamedPoint(point=named, channel_kind=point.kind, value=addresses.as_lines(value))
-    hashed = keys.point(party, digest_of(point.kind, value))
+    hashed = keys.point(party, digest(*point_key(point.kind, value)))
     return NamedPoint(point=hashed, channel_kind=point.kind, value=value)
 
 

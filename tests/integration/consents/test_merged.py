@@ -144,7 +144,7 @@ async def test_a_chain_read_at_once_and_in_any_order(world: World, people: Regis
     """Both the one in between and the last survivor name the first."""
     orders = [[[0, 1, 2]], [[1, 2], [0]], *([[i] for i in order] for order in permutations(range(3)))]
     for turn, order in enumerate(orders):
-        a, b, c = [await people.person(f"{turn}-{i}", f"+35840{turn}00000{i}") for i in range(3)]
+        a, b, c = [await people.person(f"{turn}-{i + 1}", f"+35840{turn}00000{i}") for i in range(3)]
         await world.decide(customer_subject(a))
         await merge(people.context, a, b)
         await merge(people.context, b, c)
