@@ -247,7 +247,8 @@ async def test_an_officer_of_a_company_sees_and_settles_its_own(play: Play) -> N
     await until(listed)
     assert await listed(company="sahko") == []
     (kept,) = await listed(company="kauppa")
-    assert (kept["topic"], kept["reason"], kept["holds"]) == (DECISIONS, "value: JSON: json_invalid", True)
+    assert (kept["topic"], kept["holds"]) == (DECISIONS, True)
+    assert kept["reason"].startswith("value: ")
     path, why = f"/quarantine/{kept['id']}", {"reason": "it was a test"}
     for step in ("discard", "replay"):
         assert (await call(play, f"{path}/{step}", why, company="sahko")).status_code == 404
