@@ -19,10 +19,14 @@ class Kafka:
     managed = True  # ours to start and stop
 
     def __init__(
-        self, directory: Path, settings: dict[str, str] | None = None, jvm: list[str] | None = None
+        self,
+        directory: Path,
+        settings: dict[str, str] | None = None,
+        jvm: list[str] | None = None,
+        port: int | None = None,
     ) -> None:
         self.directory = directory
-        self.port, self.controller_port = ports.free_port(), ports.free_port()
+        self.port, self.controller_port = port or ports.free_port(), ports.free_port()
         self.bootstrap = f"{ports.LOOPBACK}:{self.port}"
         self.doors: dict[int, int] = {}
         """Further ports, filled before the start: each with the port that its clients are told (a proxy's)."""

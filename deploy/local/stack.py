@@ -27,7 +27,8 @@ class DirectoryInUse(LocalError):
 class Stack:
     """Both servers, with their data and logs in `directory`, which keeps them from one start to the next.
 
-    `postgres` and `kafka` are settings of the servers themselves, by their own names.
+    `postgres` and `kafka` are settings of the servers themselves, by their own names; `kafka_port` is the broker's port
+    (any free one).
     """
 
     def __init__(
@@ -36,13 +37,16 @@ class Stack:
         *,
         postgres: dict[str, str] | None = None,
         kafka: dict[str, str] | None = None,
+        kafka_port: int | None = None,
     ) -> None:
         self.directory = directory
         running = os.environ.get("KIELTO_POSTGRES"), os.environ.get("KIELTO_KAFKA")
         self.postgres = (
             RunningPostgres(running[0]) if running[0] else Postgres(directory / "postgres", postgres)
         )
-        self.kafka = RunningKafka(running[1]) if running[1] else Kafka(directory / "kafka", kafka)
+        self.kafka = (
+            RunningKafka(running[1]) if running[1] else Kafka(directory / "kafka", kafka, port=kafka_port)
+        )
         self._lock: IO[bytes] | None = None
 
     def start(self) -> None:

@@ -11,7 +11,7 @@ from deploy.local.services import MODULES, Services
 from deploy.local.stack import Stack
 
 FOLDER = HOME / "up"
-FIRST_PORT = 8101
+FIRST_PORT, KAFKA_PORT = 8101, 9092
 
 
 def main(arguments: list[str]) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fresh", action="store_true", help="begin without the data of the last time")
     parser.add_argument("--beat", type=float, default=1.0, metavar="SECONDS", help="between heartbeats (1)")
     options = parser.parse_args(arguments)
-    stack = Stack(FOLDER / "stack")
+    stack = Stack(FOLDER / "stack", kafka_port=KAFKA_PORT if ports.is_free(KAFKA_PORT) else None)
     if options.fresh:
         stack.forget()
     say("starting PostgreSQL and Kafka")

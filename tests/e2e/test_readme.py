@@ -1,5 +1,6 @@
 """The README's example is run as it stands, but for the broker's address and the folder."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from deploy.local import token
 from deploy.local.paths import ROOT
 from deploy.local.services import Services
 from deploy.local.stack import Stack
+from kielto.events.topics import decisions
+from tests.e2e import log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PERSON = {
@@ -61,3 +64,5 @@ def test_the_example_follows_asks_and_submits(tmp_path: Path) -> None:
             check=False,
         )
         assert done.stdout.splitlines() == ["call", "now: denied"], done.stderr[-2000:]
+        sent = asyncio.run(log.places(stack.kafka.bootstrap, [decisions("company.kauppa")]))
+        assert len(sent) == 1, "its ban is left in the spool"

@@ -7,11 +7,28 @@ from uuid import UUID
 from kielto.events import control
 from kielto.events.base import Event
 from kielto.events.envelope import MAX_KEY, SCHEMAS, encode
-from kielto.events.records import Record
+from kielto.events.messages import (
+    Acknowledgement,
+    Audience,
+    Decision,
+    MarketingEvent,
+    Report,
+    StoreDigest,
+    StoreListing,
+    Unaddressed,
+)
+from kielto.events.records import CompanyCustomer, Customer, Record
 from kielto.events.schemas import EXAMPLE_OF, components
 from kielto.events.topics import Topic
 from kielto.events.versions import PATTERN
 
+_ANSWERS = (Acknowledgement, StoreDigest, StoreListing)
+_WRITERS: dict[type[Event], str] = {
+    **dict.fromkeys((Decision, Report, *_ANSWERS), "company.kauppa"),
+    **dict.fromkeys((Customer, CompanyCustomer), "customers"),
+    **dict.fromkeys((Audience, MarketingEvent, Unaddressed), "marketing"),
+}
+"""Whose `ce_source` the examples have; everything else is written by consents."""
 SERVICES = ("customers", "consents", "marketing")
 _BINDING = "0.5.0"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -156,6 +173,8 @@ def _key(model: type[Event]) -> dict[str, Any]:
         return {"type": "string", "pattern": r"^!reconcile\.[a-z][a-z0-9-]{0,39}$"}
     if model in (control.Beat, control.SnapshotComplete):
         return {"type": "string", "const": f"!{model.kind}"}
+    if model in _ANSWERS:
+        return {"type": "string", "pattern": rf"^[a-z][a-z0-9-]{{0,39}}/{_UUID}$"}
     if issubclass(model, Record):
         internal = model.model_fields["subject"].annotation is UUID
         return {"type": "string", "pattern": f"^{_UUID}$" if internal else "^[0-9a-f]{64}$"}
@@ -163,7 +182,8 @@ def _key(model: type[Event]) -> dict[str, Any]:
 
 
 def _example_headers(example: Event) -> dict[str, str]:
-    headers = encode(example, key="a1" * 32, source="consents", ident=UUID(int=1)).headers
+    writer = _WRITERS.get(type(example), "consents")
+    headers = encode(example, key="a1" * 32, source=writer, ident=UUID(int=1)).headers
     return {name: raw.decode() for name, raw in headers} | {"ce_time": "2026-01-15T09:30:00Z"}
 
 
