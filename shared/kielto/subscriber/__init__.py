@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kielto.errors import KieltoError
 from kielto.events.words import Act, Channel, Mode, Purpose, Reach
+from kielto.subscriber.changes import Change
 from kielto.subscriber.memory import MemoryStore
 from kielto.subscriber.questions import Answer, Question, Reason
 from kielto.subscriber.spool import SpoolInUseError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Act",
     "Answer",
+    "Change",
     "Channel",
     "Clearance",
     "Cleared",

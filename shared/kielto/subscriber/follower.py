@@ -80,6 +80,8 @@ class Follower:
         state = self.state
         for partition in range(PARTITIONS):
             state.positions.pop((lane, partition), None)
+            if state.confirmed is not None:
+                state.confirmed.pop((lane, partition), None)
             seen = [state.floors.get(partition, (0, 0)), self._wanted.pop(partition, (0, 0))]
             if snapshot := state.snapshots.pop(partition, None):
                 seen.append(snapshot.number)

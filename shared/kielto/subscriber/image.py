@@ -1,4 +1,4 @@
-"""The follower's store in memory: columns of numbers, some 70 bytes a customer with its indexes.
+"""The follower's store in memory: columns of numbers, some 66 bytes a customer with its indexes.
 
 Customers are found by the first 96 bits of their id, customer numbers and points by 64 bits of their hashes.
 All of these are HMACs. Among a million customers two ids meet with a chance of 10^-17; an address that no

@@ -68,7 +68,14 @@ class PostgresStore:
             raise StoreError(
                 f"{self._schema}: PostgreSQL refuses it: grant the user CREATE on the database, or give it the schema"
             ) from None
-        await self._connection.execute(self._sql(_CREATE), LAYOUT, party, uuid4(), stored.state_text(State()))
+        await self._connection.execute(
+            self._sql(_CREATE),
+            LAYOUT,
+            party,
+            uuid4(),
+            stored.state_text(State()),
+            stored.positions_text(State()),
+        )
         row = await self._connection.fetchrow(self._sql("SELECT * FROM {schema}.store"))
         if row["layout"] != LAYOUT:
             raise StoreError(f"{self._schema}: has layout {row['layout']}, this version reads {LAYOUT}")
@@ -180,6 +187,10 @@ class PostgresStore:
         return text.format(schema=self._schema)
 
 
+def _empty() -> tuple[str, str]:
+    return stored.state_text(State()), stored.positions_text(State())
+
+
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
 _LAYOUT = """
@@ -206,7 +217,7 @@ CREATE TABLE IF NOT EXISTS {schema}.records (
 """
 
 _CREATE = """
-INSERT INTO {schema}.store (layout, party, generation, commits, positions, state) VALUES ($1, $2, $3, 0, '[]', $4)
+INSERT INTO {schema}.store (layout, party, generation, commits, positions, state) VALUES ($1, $2, $3, 0, $5, $4)
 ON CONFLICT DO NOTHING
 """
 

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from kielto.events.topics import Lane
 from kielto.subscriber import stored
 from kielto.subscriber.blocks import Block
+from kielto.subscriber.changes import Changes, OnChange
 from kielto.subscriber.decode import Decoder
 from kielto.subscriber.follower import Batch, Follower
 from kielto.subscriber.spool import Spool
@@ -40,32 +41,59 @@ class Committed:
 class Session:
     """`on_commit` is called after each commit, with what it held."""
 
-    def __init__(self, store: Store, follower: Follower, decoder: Decoder, mark: Mark) -> None:
+    def __init__(
+        self, store: Store, follower: Follower, decoder: Decoder, mark: Mark, changes: Changes | None = None
+    ) -> None:
         self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)
         self.news = 0
         """Commits of something besides beats: while they go on, it is getting somewhere."""
         self.on_commit: Callable[[Delta], None] = lambda _: None
-        self._store = store
+        self._store, self.changes = store, changes
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def load(cls, store: Store, party: str, stale_seconds: float, spool: Spool | None) -> "Session":
+    async def load(
+        cls,
+        store: Store,
+        party: str,
+        stale_seconds: float,
+        spool: Spool | None,
+        on_change: OnChange | None = None,
+    ) -> "Session":
         """Raises StoreError, StoreLost, and what the store's client raises when it goes away meanwhile."""
         mark, state = await store.open(party)
         if store.durable and not await _vouched(spool, mark):
             mark = await store.renew()
-        follower = Follower(stale_seconds, durable=store.durable, state=state)
+        if on_change is None:
+            state.confirmed = None
+        follower = Follower(stale_seconds, durable=store.durable or on_change is not None, state=state)
+        changes = None if on_change is None else Changes(on_change, follower)
         decoder = Decoder(follower.image.shapes)
         async for portion in store.rows():
             stored.load(follower.image, decoder, portion)
+            if changes is not None:
+                changes.loaded(portion)
             await asyncio.sleep(0)
-        return cls(store, follower, decoder, mark)
+        return cls(store, follower, decoder, mark, changes)
+
+    def acknowledgeable(self) -> Committed:
+        """What the store holds, up to where changes were confirmed."""
+        if self.changes is None:
+            return self.committed
+        confirmed = (self.follower.state.confirmed or {}) if self.changes.caught_up else {}
+        held = self.committed.positions
+        return replace(
+            self.committed,
+            positions={place: min(at, confirmed[place]) for place, at in held.items() if place in confirmed},
+        )
 
     async def apply(self, lane: Lane, topic: UUID, batch: Batch, block: Block | None = None) -> bool:
         """Apply and commit records of a topic's incarnation. False: it is no longer the one that is
         followed.
         """
+        if self.changes is not None:
+            await self.changes.room()
         async with self._lock:
             if self.follower.state.topics.get(lane) != topic:
                 return False
@@ -93,6 +121,8 @@ class Session:
         self.follower.settle(delta)
         self.committed = Committed.of(mark, self.follower.state)
         self.news += delta.news
+        if self.changes is not None:
+            self.changes.committed(delta)
         self.on_commit(delta)
 
 

@@ -45,6 +45,8 @@ class State:
     """Ids of deleted topics: a lagging broker may still name one."""
     positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
     """The next offset to read of each partition."""
+    confirmed: dict[tuple[Lane, int], int] | None = None
+    """Up to there a tool behind the follower has confirmed changes; None: there is none, so as far as `positions`."""
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     """The newest complete one of each partition."""
     floors: dict[int, tuple[int, int]] = field(default_factory=dict)

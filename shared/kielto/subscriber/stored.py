@@ -18,7 +18,16 @@ from kielto.subscriber.store import StoredRow
 
 
 def positions_text(state: State) -> str:
-    return json.dumps([[lane, partition, at] for (lane, partition), at in sorted(state.positions.items())])
+    confirmed = None if state.confirmed is None else _places(state.confirmed)
+    return json.dumps({"applied": _places(state.positions), "confirmed": confirmed})
+
+
+def _places(positions: dict[tuple[Lane, int], int]) -> list[list[Any]]:
+    return [[lane, partition, at] for (lane, partition), at in sorted(positions.items())]
+
+
+def _read_places(told: list[list[Any]]) -> dict[tuple[Lane, int], int]:
+    return {(Lane(lane), partition): at for lane, partition, at in told}
 
 
 def state_text(state: State) -> str:
@@ -42,12 +51,13 @@ def _flaw(flaw: Flaw) -> list[Any]:
 
 
 def read_state(positions: str, rest: str) -> State:
-    told = json.loads(rest)
+    told, places = json.loads(rest), json.loads(positions)
     shut = [_read_flaw(f) for f in told["shut"]]
     return State(
         topics={Lane(lane): UUID(ident) for lane, ident in told["topics"].items()},
         former_topics=set(map(UUID, told["former_topics"])),
-        positions={(Lane(lane), partition): at for lane, partition, at in json.loads(positions)},
+        positions=_read_places(places["applied"]),
+        confirmed=None if places["confirmed"] is None else _read_places(places["confirmed"]),
         snapshots={int(p): Snapshot(*s) for p, s in told["snapshots"].items()},
         floors={int(p): (f[0], f[1]) for p, f in told["floors"].items()},
         exceptions={key: _read_flaw(f) for key, f in told["exceptions"].items()},

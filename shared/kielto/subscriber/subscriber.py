@@ -16,6 +16,7 @@ from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber.acks import Acknowledger, Sender
 from kielto.subscriber.batch import CODES
+from kielto.subscriber.changes import OnChange
 from kielto.subscriber.decide import decide
 from kielto.subscriber.denials import Denials
 from kielto.subscriber.digests import Digests
@@ -56,6 +57,9 @@ class Subscriber:
     (ISO 3166 alpha-2) reads phone numbers without a country code. `instance`: this installation's id; kept
     in the spool by default. `security`: TLS and SASL, where the brokers ask for them. `flush_seconds`: so long
     leaving waits at most for decisions to be sent; what is left is in `unsent`, and logged.
+    `on_change`: an async function that is given the customers whose records changed, for a tool that keeps its own
+    list: called after the store has them and before they are acknowledged, again with backoff when it raises, and again
+    after a restart for what it had not returned from. It may get a customer twice. The first time it gets everybody.
 
     Use it as an asynchronous context manager. It starts at once, whether Kafka and the store are there or
     not; until it has read everything, and whenever it is not sure that it has, `may` says no.
@@ -76,6 +80,7 @@ class Subscriber:
         security: Security = CLEAR,
         clearance: "Clearance | None" = None,
         flush_seconds: float = 10.0,
+        on_change: OnChange | None = None,
     ) -> None:
         _check(subscriber, party, bootstrap, point_keys)
         self._security, self._troubles = security, Troubles()
@@ -84,6 +89,7 @@ class Subscriber:
         self._whose = Party(party, dict(point_keys), country)
         self._instance, self._spool_path = instance, spool
         self._clearance, self._flush_seconds = clearance, flush_seconds
+        self._on_change = on_change
         self.unsent: list[UUID] = []
         """After leaving: ids of decisions that the broker does not have. They wait in the spool for the next start."""
         self.answers: Counter[Reason] = Counter()
@@ -137,6 +143,7 @@ class Subscriber:
         await self._store.close()
         if self._clearance is not None:
             await self._clearance.close()
+        self._submitting = None  # what is told from now on would not be kept
         if self._spool is not None:
             self._spool.close()
 
@@ -302,7 +309,9 @@ class Subscriber:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _one_session(self) -> None:
-        session = await Session.load(self._store, self.party, self._stale_seconds, self._spool)
+        session = await Session.load(
+            self._store, self.party, self._stale_seconds, self._spool, self._on_change
+        )
         following = Following(
             self._bootstrap,
             permissions_of(self.party),
@@ -315,7 +324,7 @@ class Subscriber:
         acknowledger = Acknowledger(
             self._bootstrap,
             sender,
-            lambda: session.committed,
+            session.acknowledgeable,
             following.verify,
             self._note,
             lambda: self.shut() is None,
@@ -332,12 +341,16 @@ class Subscriber:
             digests.asked(delta.asked)
 
         session.on_commit = committed
+        if session.changes is not None:
+            session.changes.on_confirm = lambda: acknowledger.committed(news=True)
         self._session, self._gate = session, Gate(self._whose, session.follower, self._denials)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(following.run())
                 tasks.create_task(acknowledger.run())
                 tasks.create_task(digests.run())
+                if session.changes is not None:
+                    tasks.create_task(session.changes.run())
         finally:
             self._gate = None
 

@@ -1,19 +1,27 @@
 """A subscriber with a store in PostgreSQL as a process of its own, to be killed.
 
-python -m tests.integration.subscriber.child BOOTSTRAP PARTY DSN SPOOL
+python -m tests.integration.subscriber.child BOOTSTRAP PARTY DSN SPOOL [hang]
+
+With `hang` a tool behind it never returns from its first change.
 """
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from kielto.subscriber import PostgresStore, Subscriber, follow
+from kielto.subscriber import Change, PostgresStore, Subscriber, follow
 from tests.integration.subscriber.customers import POINT_KEY
 
 follow.PORTION_SHUT = 100  # many commits, so that it can be killed between two
 
 
-async def main(bootstrap: str, party: str, dsn: str, spool: str) -> None:
+async def hang(_changes: Sequence[Change]) -> None:
+    print("at work", flush=True)
+    await asyncio.Event().wait()
+
+
+async def main(bootstrap: str, party: str, dsn: str, spool: str, tool: str = "") -> None:
     async with Subscriber(
         subscriber="crm",
         party=party,
@@ -22,6 +30,7 @@ async def main(bootstrap: str, party: str, dsn: str, spool: str) -> None:
         store=PostgresStore(dsn),
         spool=Path(spool),
         stale_seconds=3.0,
+        on_change=hang if tool else None,
     ) as kielto:
         await kielto.ready()
         print("open", flush=True)

@@ -66,13 +66,13 @@ class Relay:
             await admin.close()
         await self.create(*names)
 
-    async def put(self, lane: Lane, *events: Permissions) -> None:
-        """Returns when the broker has them all."""
+    async def put(self, lane: Lane, *events: Permissions) -> list[tuple[int, int]]:
+        """Returns when the broker has them all; in which partition it put each, at which offset."""
         sent = []
         for event in events:
             message = encode(event, key=event.subject, source="consents")
             sent.append(await self.raw(lane, message.key, message.value, message.headers))
-        await asyncio.gather(*sent)
+        return [(told.partition, told.offset) for told in await asyncio.gather(*sent)]
 
     async def raw(
         self, lane: Lane, key: bytes, value: bytes | None, headers: Any, partition: int | None = None

@@ -188,7 +188,7 @@ async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: P
 async def test_leaving_waits_until_all_is_sent(relay: Relay, follow: Follow) -> None:
     """A program that takes a ban and ends has told the group of it."""
     async with follow() as kielto:
-        said = [await kielto.submit("ban", number=str(n)) for n in range(20)]
+        said = [await kielto.submit("ban", number=f"A{n}") for n in range(1, 21)]
     assert kielto.unsent == []
     assert {d.id for d in await relay.decided()} == set(said)
 
