@@ -26,9 +26,11 @@ class Mirror(Relay):
         self._transactions: dict[Lane, Transaction] = {}
         self._locks = {lane: asyncio.Lock() for lane in Lane}
 
-    async def put(self, lane: Lane, *events: Permissions) -> None:
+    async def put(self, lane: Lane, *events: Permissions) -> list[tuple[int, int]]:
+        """Where the records stand a mirror does not say."""
         messages = [encode(event, key=event.subject, source="consents") for event in events]
         await self._transact(lane, [(partition_of(m.key, PARTITIONS), _given(m)) for m in messages])
+        return []
 
     async def control(self, lane: Lane, key: str, events: Iterable[Event]) -> None:
         messages = [encode(event, key=key, source="consents") for event in events]
