@@ -122,7 +122,9 @@ def test_a_scenario_of_ten_calls(made: Callable[[str], ModuleType], services: Se
     assert desk.call("subscribers.list_subscribers", 200).parsed.subscribers
 
     campaigns = Client(made, services, "marketing", "kauppa")
-    draft = campaigns.body("NewCampaign", name="Spring", purpose="own_marketing", channel="email")
+    draft = campaigns.body(
+        "NewCampaign", name="Spring", purpose="own_marketing", channel="email", product_group="groceries"
+    )
     campaign = campaigns.call("campaigns.create_campaign", 201, body=draft).parsed
     assert campaigns.call("campaigns.get_campaign", 200, ident=campaign.id).parsed.state == "open"
     foreign = Client(made, services, "marketing", "sahko")
