@@ -27,6 +27,8 @@ CHECKS = (
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
+    "unsupported_method",
+    "ignored_auth",
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
