@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import structlog
 
@@ -29,17 +29,19 @@ from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.store import customers, deliveries
 from services.consents.store.customers import Disclosure
-from services.consents.use_cases import reconcile
+from services.consents.use_cases import reconcile, results
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge, of_pair
 from services.consents.use_cases.context import (
     Context,
     Subject,
+    decision_id,
     id_ref,
     id_subject,
     number_subject,
     point_subject,
 )
 from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide, storable
+from services.consents.use_cases.results import Told
 from services.consents.use_cases.take_in import (
     compute_customer_anew,
     deny_customer,
@@ -48,9 +50,6 @@ from services.consents.use_cases.take_in import (
 )
 
 log = structlog.get_logger(__name__)
-
-NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
-"""Of the ids of decisions that came on a party's topic: uuid5(NAMESPACE, "<party>/<the party's id>")."""
 
 
 def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
@@ -180,12 +179,18 @@ class Decisions(Stateless):
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         if not isinstance(said := read.event, Decision):
             return
+        told = Told(self._context, self._party, said.id, meta)
         try:
             outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
-        except DecisionError as error:
-            raise Permanent(f"{error.field}: {error.rule}", holds=said.act.restricts) from None
-        except Forbidden as error:
-            raise Permanent(error.rule, holds=said.act.restricts) from None
+        except (DecisionError, Forbidden, Permanent) as error:
+            why = _why(error)
+            if said.act.restricts:
+                raise Permanent(why) from None
+            await results.refused(
+                conn, told, why
+            )  # a yes without effect is the party's business, not an operator's
+            return
+        await results.taken(conn, told, outcome, decision_id(self._party, said.id))
         if outcome is not None:
             self._tell(outcome, said)
 
@@ -249,6 +254,17 @@ class Decisions(Stateless):
             return text
 
 
+def _why(error: DecisionError | Forbidden | Permanent) -> str:
+    """`field: rule`."""
+    match error:
+        case DecisionError():
+            return f"{error.field}: {error.rule}"
+        case Forbidden():
+            return error.rule
+        case Permanent():
+            return error.reason
+
+
 def delivered(items: Sequence[tuple[Read, Meta]]) -> Iterator[tuple[MarketingEvent | Unaddressed, Meta]]:
     for read, meta in items:
         match read.event:
@@ -276,11 +292,6 @@ def _delivery(event: MarketingEvent | Unaddressed, meta: Meta) -> deliveries.Del
         reported_at=told,
         point=event.point,
     )
-
-
-def decision_id(party: str, ident: UUID) -> UUID:
-    """Ours, of a decision that a party sent under its own id."""
-    return uuid5(NAMESPACE, f"{party}/{ident}")
 
 
 _POINT_KINDS = (PointKind.EMAIL, PointKind.PHONE)

@@ -158,7 +158,8 @@ def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
     if not merkle.included(leaf, document.leaf, head.size, path, bytes.fromhex(head.root)):
         raise Refused("the decision: is not the one that was sealed at this leaf")
     customer = document.subject.customer
-    if customer is not None and seals.blinded(salt, f"c:{customer}") != said.get("subject"):
+    prefix = "c:" if document.made_for == "group" else f"i:{document.made_for}:"
+    if customer is not None and seals.blinded(salt, prefix + customer) != said.get("subject"):
         raise Refused("subject: is not whom the sealed decision is about")
     lifted = sorted(seals.blinded(salt, lift) for lift in document.lifts)
     if document.made_for == "group" and lifted != said.get("lifts"):

@@ -12,7 +12,7 @@ import httpx
 from deploy.local import ports
 from kielto import kafka
 from kielto.events.topics import PARTITIONS
-from services.consents.subscribers import decision_id
+from services.consents.use_cases.context import decision_id
 from tests.e2e.cluster import Cluster
 from tests.e2e.compare import BACKLOG, Held, allows, differences, primary
 from tests.e2e.driver import Driver

@@ -18,6 +18,8 @@ from services.consents.use_cases.context import (
     Context,
     Subject,
     customer_subject,
+    decision_id,
+    id_subject,
     number_subject,
     point_subject,
 )
@@ -29,7 +31,9 @@ class _Given(BaseModel):
 
 
 class ByCustomer(_Given):
-    customer: UUID
+    customer: UUID | Hash = Field(
+        description="The group's token gives our id, a company's its own (64 hex digits)."
+    )
 
 
 class ByNumber(_Given):
@@ -71,7 +75,10 @@ class GivenDecision(_Given):
     channels: list[Channel] = Field(default=[], max_length=20)
     product_groups: list[Ident] = Field(default=[], max_length=100, description="Of a consent alone.")
     lifts: list[UUID | Hash] = Field(
-        default=[], max_length=100, description="Restrictions, by id or by the company's reference."
+        default=[],
+        max_length=100,
+        description="Restrictions: the group's token gives our ids; a company's its references, or its own "
+        "ids of decisions that it sent.",
     )
     by: Actor = Actor.PERSON
     route: Route = Route.SELF_SERVICE
@@ -95,7 +102,7 @@ class GivenDecision(_Given):
             purposes=tuple(self.purposes),
             channels=tuple(self.channels),
             product_groups=tuple(self.product_groups),
-            lifts=tuple(self.lifts),
+            lifts=tuple(self._lift(caller, lift) for lift in self.lifts),
             by=self.by,
             route=self.route,
             evidence=self.evidence,
@@ -103,10 +110,21 @@ class GivenDecision(_Given):
             recorded_by=caller.subject,
         )
 
+    def _lift(self, caller: Caller, lift: UUID | str) -> UUID | str:
+        whose = party(caller)
+        return decision_id(whose, lift) if whose and isinstance(lift, UUID) else lift
+
     def _subject(self, context: Context, caller: Caller) -> Subject:
         match self.subject:
-            case ByCustomer(customer=customer):
+            case ByCustomer(customer=UUID() as customer) if caller.company is None:
                 return customer_subject(customer)
+            case ByCustomer(customer=str() as ident) if whose := party(caller):
+                return id_subject(whose, ident)
+            case ByCustomer():
+                rule = "is your own id of the customer, 64 hexadecimal digits"
+                raise invalid(
+                    "subject.customer", rule if caller.company else "is our id of the customer, a UUID"
+                )
             case ByNumber(company=company, number=number):
                 digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")
                 return number_subject(context.keys, company, digest)
@@ -166,9 +184,9 @@ EXAMPLES = {
 class ShownDecision(BaseModel):
     """As it was given. Numbers and addresses are kept as sealed digests only and cannot be shown."""
 
-    id: UUID
+    id: str = Field(description="Our id; to a company its own reference.")
     subject_kind: str
-    customer: UUID | None
+    customer: str | None = Field(description="Our id; to a company its own.")
     subject_company: str | None
     act: Act
     reach: Reach
@@ -195,12 +213,14 @@ class ShownDecision(BaseModel):
     evidence: str | None
 
     @classmethod
-    def of(cls, row: asyncpg.Record, evidence: str | None, name: Callable[[UUID], str]) -> "ShownDecision":
-        """`name`: as whoever asks knows a decision."""
+    def of(
+        cls, row: asyncpg.Record, evidence: str | None, customer: str | None, name: Callable[[UUID], str]
+    ) -> "ShownDecision":
+        """`customer` and `name`: as whoever asks knows the subject, and a decision."""
         shown = {field: row[field] for field in cls.model_fields if field in row.keys()}  # noqa: SIM118 - of a record
         return cls(
-            **shown | {"lifts": [name(lifted) for lifted in row["lifts"]]},
-            customer=UUID(row["ref"][2:]) if row["ref"].startswith("c:") else None,
+            **shown | {"id": name(row["id"]), "lifts": [name(lifted) for lifted in row["lifts"]]},
+            customer=customer,
             status="in_force" if row["bound"] else "pending",
             brought_by=row["party"],
             evidence=evidence,

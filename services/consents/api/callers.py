@@ -4,15 +4,16 @@ who is late. A company's token sees its own."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import Depends
 
+from kielto.events.base import Hash
 from kielto.service.auth import Caller, require
 from kielto.service.idempotency import Claim, claimed
 from kielto.service.problems import FieldError, Problem
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Context
+from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decide import Forbidden
 from services.consents.use_cases.explain import UnknownCustomer
 from services.consents.use_cases.locate import UnknownDecision
@@ -27,10 +28,30 @@ def party(caller: Caller) -> str | None:
     return f"company.{caller.company}" if caller.company else None
 
 
-def named(context: Context, caller: Caller, decision: UUID) -> str:
-    """To whom it is shown decides: a company knows a decision by its own reference."""
+Ident = UUID | Hash
+"""A customer or a decision as the caller knows it: the group by our id, a company by its own (64 hex digits)."""
+
+
+def named(context: Context, caller: Caller, ident: UUID) -> str:
+    """A customer, a stored address or a decision, as whoever asks knows it."""
     whose = party(caller)
-    return context.keys.pairwise(whose, decision) if whose else str(decision)
+    return context.keys.pairwise(whose, ident) if whose else str(ident)
+
+
+def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
+    """Of what is no id of the caller's, another company's, or ours told by a company: nobody's id."""
+    whose = party(caller)
+    if whose is None:
+        return given if isinstance(given, UUID) else uuid4()
+    return (context.keys.from_pairwise(whose, given) if isinstance(given, str) else None) or uuid4()
+
+
+def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
+    """The same; a company may also name one by the id that it gave it itself (`submit()`)."""
+    whose = party(caller)
+    if whose is not None and isinstance(given, UUID):
+        return decision_id(whose, given)
+    return customer_asked(context, caller, given)
 
 
 def invalid(field: str, rule: str) -> Problem:

@@ -12,7 +12,8 @@ from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
 from kielto.service.auth import Caller
 from kielto.service.postgres import Pool
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import Reader, answered, invalid, party
+from services.consents.api.callers import Ident as Asked
+from services.consents.api.callers import Reader, answered, customer_asked, invalid, named, party
 from services.consents.model.decisions import Decision
 from services.consents.model.ruling import Reason, Verdict
 from services.consents.use_cases.context import Context
@@ -21,7 +22,7 @@ from services.consents.use_cases.explain import Explained, explain
 
 class PermissionBody(BaseModel):
     company: str
-    point: UUID
+    point: str = Field(description="The stored address: our id; to a company its own.")
     kind: PointKind
     channel: Channel
     purpose: Purpose
@@ -64,13 +65,13 @@ class DecisionBody(BaseModel):
 class PermissionsBody(BaseModel):
     """What is allowed; what is not listed is denied. `restrictions`: in force, what a lifting has to cite."""
 
-    customer: UUID
+    customer: str = Field(description="Our id; to a company its own.")
     permissions: list[PermissionBody]
     restrictions: list[DecisionBody]
 
 
 class ExplanationBody(BaseModel):
-    customer: UUID
+    customer: str = Field(description="Our id; to a company its own.")
     unreadable: bool = Field(
         description="A newer record of the customer cannot be read: everything is denied."
     )
@@ -83,20 +84,21 @@ def router(pool: Pool, context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/customers", tags=["permissions"])
 
     @routes.get("/{ident}/permissions", response_model=PermissionsBody)
-    async def permissions(ident: UUID, caller: Reader) -> PermissionsBody:
-        """What is allowed now; for a company's token, to that company."""
+    async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
+        """What is allowed now; for a company's token, to that company, of whom it names by its own id."""
+        customer = customer_asked(context, caller, ident)
         with answered():
-            found = await explain(pool, context, ident, caller.company)
+            found = await explain(pool, context, customer, caller.company)
         shown = _Shown(context, caller, found)
         return PermissionsBody(
-            customer=ident,
+            customer=named(context, caller, customer),
             permissions=[PermissionBody(**shown.cell(v)) for v in found.verdicts if v.ruling.allowed],
             restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
         )
 
     @routes.get("/{ident}/explanation", response_model=ExplanationBody)
     async def explanation(
-        ident: UUID,
+        ident: Asked,
         caller: Reader,
         company: Annotated[Ident | None, Query()] = None,
         channel: Annotated[Channel | None, Query()] = None,
@@ -106,11 +108,12 @@ def router(pool: Pool, context: Context) -> APIRouter:
             caller.must_act_for(company)
             if company not in context.group.company_ids:
                 raise invalid("company", "is a company of the group")
+        customer = customer_asked(context, caller, ident)
         with answered():
-            found = await explain(pool, context, ident, company or caller.company, channel)
+            found = await explain(pool, context, customer, company or caller.company, channel)
         shown = _Shown(context, caller, found)
         return ExplanationBody(
-            customer=ident,
+            customer=named(context, caller, customer),
             unreadable=found.unreadable,
             verdicts=[shown.verdict(v) for v in found.verdicts],
             decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
@@ -121,15 +124,15 @@ def router(pool: Pool, context: Context) -> APIRouter:
 
 
 class _Shown:
-    """To whom it is shown decides how decisions are named: a company knows them by its own references."""
+    """To whom it is shown decides how decisions and addresses are named: a company knows them by its own ids."""
 
     def __init__(self, context: Context, caller: Caller, found: Explained) -> None:
         self._keys, self._party = context.keys, party(caller)
         self._links = found.judged.by_link
         self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
 
-    def name(self, decision: UUID) -> str:
-        return self._keys.pairwise(self._party, decision) if self._party else str(decision)
+    def name(self, ident: UUID) -> str:
+        return self._keys.pairwise(self._party, ident) if self._party else str(ident)
 
     def decision(self, decision: Decision) -> DecisionBody:
         return DecisionBody(
@@ -158,6 +161,7 @@ class _Shown:
     def cell(self, verdict: Verdict) -> dict[str, object]:
         cell, ruling = verdict
         return cell._asdict() | {
+            "point": self.name(cell.point),
             "kind": self._kinds[cell.point],
             "product_groups": None if ruling.product_groups is None else sorted(ruling.product_groups),
         }

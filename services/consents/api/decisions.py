@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
@@ -12,9 +11,9 @@ from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
-from services.consents.api.callers import Desk, Key, Reader, answered, named, party
+from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named, party
 from services.consents.use_cases.clear import CLEAR_SECONDS
-from services.consents.use_cases.context import Context
+from services.consents.use_cases.context import Context, shown_customer
 from services.consents.use_cases.decide import Outcome, receive
 from services.consents.use_cases.locate import Location, Stage, locate
 from services.consents.use_cases.read import read_decision
@@ -39,7 +38,7 @@ class LocationBody(BaseModel):
 
 
 class WhereaboutsBody(BaseModel):
-    decision: UUID
+    decision: str = Field(description="Our id; to a company its own reference.")
     everywhere: bool = Field(description="Every subscriber to whom it means something has applied it.")
     subscribers: list[LocationBody]
 
@@ -77,24 +76,31 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         outcome, shown = taken[-1]
         body = shown.once_committed(datetime.now(UTC)).model_dump_json()
         metrics.taken(command.act, pending=outcome.pending)
-        headers = {"Location": f"/consents/decisions/{command.id}"}
+        headers = {"Location": f"/consents/decisions/{shown.decision}"}
         return Response(body, 201, headers, media_type="application/json")
 
     @routes.get("/{ident}", response_model=ShownDecision)
-    async def get(ident: UUID, caller: Reader) -> ShownDecision:
-        """A decision as it was given; a company's token reads what it brought itself."""
+    async def get(ident: Ident, caller: Reader) -> ShownDecision:
+        """A decision as it was given; a company's token reads what it brought itself, by its reference (64 hex digits)
+        or by the id under which it sent it on its topic."""
         with answered():
-            row, evidence = await read_decision(pool, context, ident, party(caller))
-        return ShownDecision.of(row, evidence, lambda decision: named(context, caller, decision))
+            row, evidence = await read_decision(
+                pool, context, decision_asked(context, caller, ident), party(caller)
+            )
+        customer = shown_customer(context.keys, row["ref"], party(caller))
+        return ShownDecision.of(row, evidence, customer, lambda known: named(context, caller, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
-    async def whereabouts(ident: UUID, caller: Reader) -> WhereaboutsBody:
+    async def whereabouts(ident: Ident, caller: Reader) -> WhereaboutsBody:
         """Which subscriber has applied it, since when, and who is late."""
+        decision = decision_asked(context, caller, ident)
         with answered():
-            found = await locate(pool, context, ident, party(caller))
+            found = await locate(pool, context, decision, party(caller))
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
         return WhereaboutsBody(
-            decision=ident, everywhere=everywhere, subscribers=[LocationBody.of(x) for x in found]
+            decision=named(context, caller, decision),
+            everywhere=everywhere,
+            subscribers=[LocationBody.of(x) for x in found],
         )
 
     return routes

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -23,8 +22,8 @@ STREAM_SECONDS = FIXED.stream_seconds
 
 class ToldBody(BaseModel):
     state: State
-    decision: UUID | None = Field(
-        description="For a company's token only of decisions that it brought itself."
+    decision: str | None = Field(
+        description="Our id; to a company its reference, of decisions that it brought itself."
     )
     reference: str | None = Field(description="The calling company's own reference of the decision.")
     subscriber: str | None
@@ -37,7 +36,7 @@ def router(live: Live, context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/proof", tags=["proof"])
 
     async def watching(
-        caller: Prover, last_event_id: Annotated[str | None, Header(max_length=60)] = None
+        caller: Prover, last_event_id: Annotated[str | None, Header(max_length=80)] = None
     ) -> AsyncIterator[tuple[Watcher, str | None]]:
         try:
             with live.watch(party(caller), last_event_id) as watcher:
@@ -70,7 +69,9 @@ def router(live: Live, context: Context) -> APIRouter:
                 return
             if told is None:
                 return
-            yield ServerSentEvent(event=told.state, id=live.ident(told), data=_body(context, told, whose))
+            yield ServerSentEvent(
+                event=told.state, id=live.ident(told, whose), data=_body(context, told, whose)
+            )
 
     return routes
 
@@ -79,8 +80,12 @@ def _body(context: Context, told: Told, party: str | None) -> ToldBody:
     gap = told.state is State.GAP
     return ToldBody(
         state=told.state,
-        decision=None if gap else told.decision,
-        reference=context.keys.pairwise(party, told.decision) if party and not gap else None,
+        decision=None if gap else _named(context, told, party),
+        reference=_named(context, told, party) if party and not gap else None,
         subscriber=told.subscriber,
         at=told.at,
     )
+
+
+def _named(context: Context, told: Told, party: str | None) -> str:
+    return context.keys.pairwise(party, told.decision) if party else str(told.decision)

@@ -74,8 +74,8 @@ class LateAt(BaseModel):
 
 
 class LateBody(BaseModel):
-    decision: UUID | None = Field(
-        description="For a company's token only of decisions that it brought itself."
+    decision: str | None = Field(
+        description="Our id; to a company its reference, of decisions that it brought itself."
     )
     reference: str | None = Field(description="The calling company's own reference of the decision.")
     received_at: datetime = Field(description="By our clock; of a decision from a topic, the broker's.")
@@ -169,7 +169,7 @@ def _overdue(context: Context, found: list[Late], party: str | None, limit: int)
     now = datetime.now(UTC)
     bodies = [
         LateBody(
-            decision=one.decision if party in (None, one.party) else None,
+            decision=_named(context, one, party),
             reference=context.keys.pairwise(party, one.decision) if party else None,
             received_at=one.received_at,
             missing_at=[
@@ -186,6 +186,12 @@ def _overdue(context: Context, found: list[Late], party: str | None, limit: int)
     ]
     last = (found[-1].received_at, found[-1].decision) if len(found) == limit else None
     return OverdueBody(decisions=bodies, next=paging.place(context, _TAG, last) if last else None)
+
+
+def _named(context: Context, one: Late, party: str | None) -> str | None:
+    if party is None:
+        return str(one.decision)
+    return context.keys.pairwise(party, one.decision) if one.party == party else None
 
 
 def _weeks(first: str | None, last: str | None) -> list[Week]:

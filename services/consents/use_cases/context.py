@@ -1,13 +1,16 @@
 """What every use case needs: the group, the rules in force and the keys; and how subjects are named."""
 
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kielto.events.words import PointKind
 from kielto.group import Group
 from kielto.service.keys import Keys
 from services.consents.model.facts import GroupFacts
 from services.consents.model.rules import Rules
+
+NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
+"""Of the ids of decisions that came on a party's topic: uuid5(NAMESPACE, "<party>/<the party's id>")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,21 @@ def point_subject(keys: Keys, kind: PointKind, digest: bytes) -> Subject:
 
 def id_ref(party: str, ident: str) -> str:
     return f"i:{party}:{ident}"
+
+
+def decision_id(party: str, ident: UUID) -> UUID:
+    """Ours, of a decision that a party sent under its own id."""
+    return uuid5(NAMESPACE, f"{party}/{ident}")
+
+
+def shown_customer(keys: Keys, ref: str, party: str | None) -> str | None:
+    """The customer whom a ref names, as the party knows them (None: the group). None: it names nobody by an id."""
+    if ref.startswith("c:"):
+        return keys.pairwise(party, UUID(ref[2:])) if party else ref[2:]
+    if not ref.startswith("i:"):
+        return None
+    _, whose, key = ref.split(":")
+    if party == whose:
+        return key
+    ident = keys.from_pairwise(whose, key) if party is None else None
+    return str(ident) if ident else None

@@ -5,6 +5,7 @@ then where it is, until it is everywhere; who does not read is let go. Nothing i
 """
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from kielto.service.limits import Limits
 from kielto.service.postgres import Conn, Pool
@@ -120,7 +121,8 @@ class Live:
         self._watchers: set[Watcher] = set()
         self._watched = asyncio.Event()
         self._listening = False
-        self._life = uuid4().hex[:8]
+        self._keys = context.keys
+        self._life = secrets.token_bytes(8)
         self._told: deque[Told] = deque(maxlen=KEPT)
         self._count = 0
         self._news: deque[UUID] = deque(maxlen=OPEN)
@@ -141,7 +143,7 @@ class Live:
         if sum(other.party == party for other in self._watchers) >= self._limits.streams_per_party:
             raise TooMany(own=True)
         watcher = Watcher(party)
-        for told in self._since(last_seen):
+        for told in self._since(party, last_seen):
             watcher.tell(told)
         self._watchers.add(watcher)
         self._watched.set()
@@ -152,16 +154,28 @@ class Live:
         finally:
             self._watchers.discard(watcher)
 
-    def ident(self, told: Told) -> str:
-        return f"{self._life}-{told.number}"
+    def ident(self, told: Told, party: str | None) -> str:
+        """Opaque to a party: numbers would count the events that it does not see."""
+        ident = UUID(bytes=self._life + told.number.to_bytes(8))
+        return self._keys.pairwise(party, ident) if party else str(ident)
 
-    def _since(self, last_seen: str | None) -> Sequence[Told]:
+    def _number(self, party: str | None, ident: str) -> int | None:
+        """None: it is no id of this life, or not the party's."""
+        try:
+            found = self._keys.from_pairwise(party, ident) if party else UUID(ident)
+        except ValueError:
+            return None
+        if found is None or found.bytes[:8] != self._life:
+            return None
+        return int.from_bytes(found.bytes[8:])
+
+    def _since(self, party: str | None, last_seen: str | None) -> Sequence[Told]:
         if last_seen is None:
             return ()
-        life, _, number = last_seen.partition("-")
-        if life == self._life and number.isascii() and number.isdigit():
-            later = [told for told in self._told if told.number > int(number)]
-            if len(later) == self._count - int(number):
+        number = self._number(party, last_seen)
+        if number is not None:
+            later = [told for told in self._told if told.number > number]
+            if len(later) == self._count - number:
                 return later
         return [Told(self._count, _NOBODY, None, State.GAP, None)]
 

@@ -62,7 +62,7 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
         "in_words": in_words(decision_of(dict(row), _NOBODY), row["subject_kind"]),
         "subject": {
             "kind": row["subject_kind"],
-            "customer": row["ref"][2:] if row["ref"].startswith("c:") else None,
+            "customer": _sealed_customer(row["ref"], party),
         },
         "lifts": sorted(named(lift) for lift in row["lifts"]),
         "salt": salt.hex(),
@@ -116,6 +116,12 @@ async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
     if not merkle.included(leaf, sealed.leaf, head.size, path, bytes.fromhex(head.root)):
         raise Altered
     return {"leaf": sealed.leaf, "inclusion": [hash_.hex() for hash_ in path], "head": token}
+
+
+def _sealed_customer(ref: str, party: str | None) -> str | None:
+    """As it is sealed, and nobody else's id: to a company of its own ids alone."""
+    prefix = f"i:{party}:" if party else "c:"
+    return ref.removeprefix(prefix) if ref.startswith(prefix) else None
 
 
 def _system(location: Location) -> dict[str, Any]:

@@ -39,7 +39,9 @@ class Affected(BaseModel):
 
 
 class Receipt(BaseModel):
-    decision: UUID
+    decision: str = Field(
+        description="Our id; to a company its reference: it works wherever a decision is named."
+    )
     reference: str | None = Field(description="The calling company's own reference of the decision.")
     status: str = Field(
         description="`in_force`, or `pending` while it is about nobody whom we know; to a company, about none of its "
@@ -77,7 +79,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
     written = [] if party and outcome.by_address else outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
     return Receipt(
-        decision=decision.id,
+        decision=context.keys.pairwise(party, decision.id) if party else str(decision.id),
         reference=context.keys.pairwise(party, decision.id) if party else None,
         status="pending" if outcome.pending_for(party) else "in_force",
         received_at=decision.received_at,

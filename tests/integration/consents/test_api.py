@@ -16,7 +16,7 @@ from kielto.service.http import Health, create_app
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
 from services.consents.api import customers, decisions, subscribers
-from services.consents.use_cases.context import Context
+from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import Someone, World
 
 
@@ -259,7 +259,8 @@ async def test_who_may_record_and_for_whom(http: httpx.AsyncClient, world: World
     await world.know(mine, theirs)
 
     async def refused(token: str, **given: Any) -> tuple[int, str, list[str]]:
-        body = {"subject": {"customer": str(mine.id)}, "act": "ban"} | given
+        ident = world.key("company.kauppa", mine) if token.endswith("@kauppa") else str(mine.id)
+        body = {"subject": {"customer": ident}, "act": "ban"} | given
         return problem(await http.post("/consents/decisions", json=body, headers=as_(token)))
 
     assert (await refused("bad"))[:2] == (401, "unauthorised")
@@ -272,7 +273,9 @@ async def test_who_may_record_and_for_whom(http: httpx.AsyncClient, world: World
     assert await refused("desk@kauppa", act="consent", reach="company", company="sahko", **yes) == foreign
     assert await refused("desk@kauppa", act="consent", reach="group", **yes) == foreign
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
-    assert (await ban(http, {"customer": str(mine.id)}, "desk@kauppa"))["binds"]["reach"] == "group"
+    assert (await ban(http, {"customer": world.key("company.kauppa", mine)}, "desk@kauppa"))["binds"][
+        "reach"
+    ] == "group"
 
 
 Form = tuple[int, str | None, object]
@@ -311,7 +314,7 @@ async def test_a_company_cannot_tell_anothers_customer_from_nobody(
     forms: list[list[Form]] = []
     for who in (theirs, nobody):
         subject = {
-            "customer": {"customer": str(who.id)},
+            "customer": {"customer": world.key("company.kauppa", who)},
             "phone": {"kind": "phone", "value": who.phone},
             "email": {"kind": "email", "value": who.email},
         }[by]
@@ -327,7 +330,9 @@ async def test_a_company_cannot_tell_anothers_customer_from_nobody(
             body = {"subject": subject, "act": "lifting", **YES, "lifts": lifts}
             answers.append(await http.post("/consents/decisions", json=body, headers=desk))
         for end in ("permissions", "explanation"):
-            answers.append(await http.get(f"/consents/customers/{who.id}/{end}", headers=desk))
+            answers.append(
+                await http.get(f"/consents/customers/{world.key('company.kauppa', who)}/{end}", headers=desk)
+            )
         forms.append([form(answer) for answer in answers])
     assert forms[0] == forms[1]
 
@@ -337,8 +342,9 @@ async def test_a_no_of_anothers_customer_binds_them_all_the_same(
 ) -> None:
     theirs = Someone(("sahko",))
     await world.know(theirs)
-    await ban(http, {"customer": str(theirs.id)}, "desk@kauppa")
-    assert await world.allowed(theirs, "company.sahko") == set()
+    """By an address; an id of its own the company has of its own customers alone."""
+    await ban(http, {"kind": "phone", "value": theirs.phone}, "desk@kauppa")
+    assert "phone" not in await world.allowed(theirs, "company.sahko")
 
 
 async def test_of_a_shared_address_a_company_hears_of_its_own_customers_alone(
@@ -361,13 +367,15 @@ async def test_of_a_shared_address_a_company_hears_of_its_own_customers_alone(
 async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: World) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
-    receipt = await ban(http, {"customer": str(who.id)}, "desk@sahko", reach="company", company="sahko")
+    mine = {"customer": world.key("company.sahko", who)}
+    receipt = await ban(http, mine, "desk@sahko", reach="company", company="sahko")
     group = await ban(http, {"customer": str(who.id)}, channels=["phone"])
     assert [v["family"] for v in receipt["affected"]["versions"]] == ["company.sahko"]
-    reference = world.keys.pairwise("company.sahko", UUID(receipt["decision"]))
-    assert receipt["reference"] == reference
+    reference = receipt["reference"]
+    assert receipt["decision"] == reference
+    assert world.keys.from_pairwise("company.sahko", reference) is not None
 
-    path = f"/consents/customers/{who.id}"
+    path = f"/consents/customers/{world.key('company.kauppa', who)}"
     seen = (await http.get(f"{path}/explanation", headers=as_("desk@kauppa"))).json()
     assert {v["company"] for v in seen["verdicts"]} == {"kauppa"}
     wanted = world.keys.pairwise("company.kauppa", UUID(group["decision"]))
@@ -383,13 +391,14 @@ async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: Worl
         assert problem(answer)[:2] == (404, "unknown-decision")
     other = Someone(("sahko",))
     await world.know(other)
-    answer = await http.get(f"/consents/customers/{other.id}/permissions", headers=as_("desk@kauppa"))
+    key = world.key("company.kauppa", other)
+    answer = await http.get(f"/consents/customers/{key}/permissions", headers=as_("desk@kauppa"))
     assert problem(answer)[:2] == (404, "unknown-customer")
 
     lifted = await http.post(
         "/consents/decisions",
         json={
-            "subject": {"customer": str(who.id)},
+            "subject": {"customer": world.key("company.kauppa", who)},
             "act": "lifting",
             "reach": "company",
             "company": "kauppa",
@@ -440,3 +449,74 @@ async def test_a_repeated_request_gets_the_first_answer(http: httpx.AsyncClient,
     other = await http.post("/consents/decisions", json=body | {"channels": ["sms"]}, headers=headers)
     assert problem(other)[:2] == (422, "idempotency-key-reused")
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 1
+
+
+async def test_a_company_knows_customers_and_addresses_by_its_own_ids(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    who = Someone(("kauppa", "sahko"))
+    await world.know(who)
+    ident = world.key("company.kauppa", who)
+    text = ""
+    for end in ("permissions", "explanation"):
+        answer = await http.get(f"/consents/customers/{ident}/{end}", headers=as_("desk@kauppa"))
+        assert answer.json()["customer"] == ident
+        text += answer.text
+    for ours in (who.id, who.phone_id, who.email_id, who.post):
+        assert str(ours) not in text
+    assert world.keys.pairwise("company.kauppa", who.phone_id) in text
+    group = await http.get(f"/consents/customers/{who.id}/permissions")
+    assert group.json()["customer"] == str(who.id)
+
+
+async def test_another_companys_id_is_nobodys(http: httpx.AsyncClient, world: World) -> None:
+    """Ours, another company's, another's customer's, a random one: the same answer as of somebody unknown."""
+    who, theirs = Someone(("kauppa", "sahko")), Someone(("sahko",))
+    await world.know(who, theirs)
+    idents = [
+        str(who.id),
+        world.key("company.sahko", who),
+        world.key("company.kauppa", theirs),
+        "0" * 64,
+        str(uuid4()),
+    ]
+    forms = [
+        form(await http.get(f"/consents/customers/{ident}/permissions", headers=as_("desk@kauppa")))
+        for ident in idents
+    ]
+    assert {status for status, _, _ in forms} == {404}
+    assert all(one == forms[0] for one in forms)
+    ours = await http.get(f"/consents/customers/{world.key('company.kauppa', who)}/permissions")
+    assert problem(ours)[:2] == (404, "unknown-customer")
+    refused = {"subject": {"customer": str(who.id)}, "act": "ban"}
+    answer = await http.post("/consents/decisions", json=refused, headers=as_("desk@kauppa"))
+    assert problem(answer) == (422, "invalid-request", ["subject.customer"])
+
+
+async def test_one_id_of_a_decision_works_everywhere(http: httpx.AsyncClient, world: World) -> None:
+    """The reference of the receipt, and the id that the company's own library gave it."""
+    who, own = Someone(("kauppa", "sahko")), uuid4()
+    await world.know(who)
+    desk, ident = as_("desk@kauppa"), world.key("company.kauppa", who)
+    receipt = await ban(http, {"customer": ident}, "desk@kauppa")
+    sent = await world.decide(
+        world.by_id(who), id=decision_id("company.kauppa", own), party="company.kauppa", by_topic=True
+    )
+    reference = world.keys.pairwise("company.kauppa", sent.decision.id)
+    for known, shown in ((receipt["decision"], receipt["decision"]), (str(own), reference), (reference,) * 2):
+        answer = await http.get(f"/consents/decisions/{known}", headers=desk)
+        assert (answer.status_code, answer.json()["id"], answer.json()["customer"]) == (200, shown, ident)
+        answer = await http.get(f"/consents/decisions/{known}/whereabouts", headers=desk)
+        assert answer.json()["decision"] == shown
+    assert (await http.get(f"/consents/decisions/{sent.decision.id}")).json()["id"] == str(sent.decision.id)
+    lifting = {"subject": {"customer": ident}, "act": "lifting", **YES}
+    for cited in (str(own), receipt["decision"]):
+        answer = await http.post("/consents/decisions", json=lifting | {"lifts": [cited]}, headers=desk)
+        assert answer.status_code == 201, answer.text
+    foreign = [str(sent.decision.id), str(uuid4()), world.keys.pairwise("company.sahko", sent.decision.id)]
+    forms = [form(await http.get(f"/consents/decisions/{x}", headers=desk)) for x in (*foreign, "f" * 64)]
+    assert forms == [forms[0]] * 4
+    assert forms[0][0] == 404
+    for other in (str(own), reference):
+        answer = await http.get(f"/consents/decisions/{other}", headers=as_("desk@sahko"))
+        assert form(answer) == forms[0]

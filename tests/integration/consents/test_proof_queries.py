@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -97,7 +98,7 @@ async def test_a_company_sees_its_own_and_no_ids_of_others(
     assert page["decisions"][0]["reference"] == world.keys.pairwise(PARTY, ban)
     assert {at["party"] for at in page["decisions"][0]["missing_at"]} == {PARTY}
     page = await get(http, "proof/overdue", "dpo@kauppa", after=page["next"])
-    assert [d["decision"] for d in page["decisions"]] == [str(own)]
+    assert [d["decision"] for d in page["decisions"]] == [world.keys.pairwise(PARTY, own)]
     for path in ("subscribers/sahko-crm", "subscribers/sahko-crm/overdue", "subscribers/nobody"):
         answer = await http.get(f"/consents/{path}", headers={"Authorization": "Bearer dpo@kauppa"})
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:kielto:problem:unknown-subscriber")
@@ -209,7 +210,7 @@ async def test_live_from_accepted_to_complete(world: World, log: Log, live: Live
         assert states == [State.APPLIED, State.APPLIED, State.COMPLETE]
         with pytest.raises(TimeoutError):
             await other.next(0.3)
-        with live.watch(None, live.ident(accepted)) as again:
+        with live.watch(None, live.ident(accepted, None)) as again:
             assert (await told(again, 5))[0].state is State.APPLIED
         with live.watch(None, "0badc0de-3") as lost:
             assert [t.state for t in await told(lost, 1)] == [State.GAP]
@@ -238,9 +239,34 @@ async def test_live_over_http(
     answer = await asked
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [json.loads(row[6:]) for row in answer.text.splitlines() if row.startswith("data: ")]
-    assert [(e["state"], e["decision"]) for e in events] == [("accepted", str(own))]
+    assert [(e["state"], e["decision"]) for e in events] == [("accepted", world.keys.pairwise(PARTY, own))]
     assert "event: accepted\n" in answer.text
-    assert f"id: {live._life}-" in answer.text
+
+
+async def test_ids_of_events_tell_a_company_nothing_of_others(
+    world: World, pool: Pool, context: Context
+) -> None:
+    """Hidden events between two of one's own neither show in their ids nor break resuming."""
+    live = Live(pool, context)
+    told = [
+        Told(n, uuid4(), party, State.ACCEPTED, None, sees="*")
+        for n, party in enumerate((PARTY, "company.sahko", "company.sahko", PARTY), start=1)
+    ]
+    live._told.extend(told)
+    live._count = len(told)
+    own = [live.ident(told[n], PARTY) for n in (0, 3)]
+    assert all(re.fullmatch("[0-9a-f]{64}", ident) for ident in own)
+    assert own[0][:8] != own[1][:8]
+    assert live.ident(told[0], "company.sahko") not in own
+    with live.watch(PARTY, own[0]) as watcher:
+        again = await watcher.next(1)
+    assert again is not None
+    assert again.number == 4, "nothing is told twice, nothing is left out"
+    for foreign in (live.ident(told[0], "company.sahko"), live.ident(told[0], None), "1-1", "0" * 64):
+        with live.watch(PARTY, foreign) as watcher:
+            first = await watcher.next(1)
+        assert first is not None
+        assert first.state is State.GAP
 
 
 async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool, context: Context) -> None:

@@ -36,13 +36,17 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
 
 
 async def keys_of(http: httpx.AsyncClient) -> seals.Keys:
-    return seals.key_set((await http.get("/consents/proof-keys", headers={"Authorization": ""})).json())
+    request = http.build_request("GET", "/consents/proof-keys")
+    del request.headers["Authorization"]
+    return seals.key_set((await http.send(request)).json())
 
 
 async def sealed_ban(
     http: httpx.AsyncClient, world: World, who: Someone, token: str = "desk", **given: Any
 ) -> str:
-    receipt = await ban(http, {"customer": str(who.id)}, token, **given)
+    company = token.partition("@")[2]
+    ident = world.key(f"company.{company}", who) if company else str(who.id)
+    receipt = await ban(http, {"customer": ident}, token, **given)
     await seal(world.pool, world.keys.seal_key)
     return str(receipt["decision"])
 
@@ -93,11 +97,11 @@ async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World
     lifting = await http.post(
         "/consents/decisions",
         json={
-            "subject": {"customer": str(who.id)},
+            "subject": {"customer": world.key("company.kauppa", who)},
             "act": "lifting",
             "reach": "company",
             "company": "kauppa",
-            "lifts": [world.keys.pairwise("company.kauppa", UUID(cited))],
+            "lifts": [cited],
         },
         headers=as_("desk@kauppa"),
     )
@@ -108,12 +112,17 @@ async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World
     document, _ = proof.verify(answer.content, await keys_of(http))
     assert document.made_for == "company.kauppa"
     assert {s.party for s in document.systems} == {"company.kauppa"}
-    assert document.lifts == [world.keys.pairwise("company.kauppa", UUID(cited))]
-    assert cited not in answer.text
+    assert document.lifts == [cited]
+    ours = world.keys.from_pairwise("company.kauppa", cited)
+    assert str(ours) not in answer.text
+    assert str(who.id) not in answer.text
+    assert document.subject.customer == world.key("company.kauppa", who)
     assert "sahko" not in answer.text
     assert problem(await http.get(path, headers=as_("dpo@sahko")))[:2] == (404, "unknown-decision")
+    lifted = world.keys.from_pairwise("company.kauppa", lifting.json()["decision"])
+    path = f"/consents/decisions/{lifted}/proof"
     of_all, _ = proof.verify((await http.get(path)).content, await keys_of(http))
-    assert of_all.lifts == [cited]
+    assert of_all.lifts == [str(ours)]
 
 
 async def test_a_company_is_not_told_where_others_have_it(http: httpx.AsyncClient, world: World) -> None:
@@ -122,9 +131,9 @@ async def test_a_company_is_not_told_where_others_have_it(http: httpx.AsyncClien
     ident = await sealed_ban(http, world, who, "desk@kauppa")
     for party in ("company.kauppa", "company.sahko"):
         await log.publish(who, party=party)
-    path = f"/consents/decisions/{ident}/proof"
-    for token, count in (("dpo@kauppa", 1), ("dpo", 2)):
-        answer = await http.get(path, headers=as_(token))
+    ours = world.keys.from_pairwise("company.kauppa", ident)
+    for token, known, count in (("dpo@kauppa", ident, 1), ("dpo", ours, 2)):
+        answer = await http.get(f"/consents/decisions/{known}/proof", headers=as_(token))
         document, _ = proof.verify(answer.content, await keys_of(http))
         assert (len(document.places), document.places_in_all) == (count, count)
         assert ("sahko" in answer.text) == (count == 2)

@@ -8,7 +8,7 @@ from kielto.events.words import PointKind
 from kielto.service.keys import KeyFile, Keys
 from services.consents.projections import newest
 from services.consents.store.bodies import customer_of
-from services.consents.subscribers import decision_id
+from services.consents.use_cases.context import decision_id
 
 KEYS = Keys(
     KeyFile(
