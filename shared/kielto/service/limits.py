@@ -75,7 +75,7 @@ class Limits(BaseSettings):
 
     # -- a party: a company's callers together; callers for the whole group together
     party_requests: int = _limit(
-        6,
+        8,
         "Requests of one party that are worked on at a time, each with at most one of the pool's connections.",
         "They wait in order; see party_waiting and wait_seconds.",
     )
@@ -88,7 +88,7 @@ class Limits(BaseSettings):
         "They wait in order; 503 with Retry-After after wait_seconds.",
     )
     wait_seconds: float = _limit(
-        5.0,
+        15.0,
         "Waiting for one's turn, or for a connection of the pool.",
         "503 with Retry-After",
     )
