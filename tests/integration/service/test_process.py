@@ -19,6 +19,7 @@ import pytest
 
 from deploy.local import token
 from deploy.local.kafka import Kafka
+from deploy.local.processes import Process
 from deploy.local.services import Services
 from deploy.local.stack import Stack
 from kielto import kafka as adapter
@@ -222,19 +223,28 @@ async def test_a_graceful_stop_is_quick_and_ends_well(services: Services) -> Non
         assert loop.time() - began < 8
 
 
-async def test_a_topic_that_differs_stops_the_start(ground: Services, kafka: Kafka) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient
+async def test_a_topic_that_is_missing_is_waited_for_and_one_that_differs_stops_the_start(
+    ground: Services, kafka: Kafka
+) -> None:
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.delete_topics([CUSTOMERS.bulk])
     await eventually(lambda: _is_gone(admin, CUSTOMERS.bulk), "it is still there")
-    await admin.close()
     process = ground.processes["customers"]
     process.start()
+    await eventually(lambda: _says(process, "run the set-up"), "it does not say what it waits for", 60)
+    assert process.running
+    await admin.create_topics([NewTopic(CUSTOMERS.bulk, 3, 1)])
+    await admin.close()
     assert process._child is not None
     assert await asyncio.to_thread(process._child.wait, 60) == 1
-    assert CUSTOMERS.bulk in process.log_tail()
+    assert f"{CUSTOMERS.bulk}: has 3 partitions" in process.log_tail()
+
+
+async def _says(process: Process, text: str) -> bool:
+    return text in process.log_tail()
 
 
 async def _is_gone(admin: Any, topic: str) -> bool:
