@@ -15,14 +15,12 @@ async def erase(
     conn: Conn, context: Context, rows: Sequence[CustomerRow], locked: Locked, at: datetime
 ) -> None:
     """In the transaction that stores the records, under its locks. Raises Moved."""
-    erased = {row.id for row in rows if row.erased}
-    if not erased:
-        return
-    found = await state.load(conn, locked.seed)
-    locks.must_cover(locked, found.hit)
-    going = set(await suppressions.newer(conn, [(row.id, row.version) for row in rows if row.erased]))
+    erased = [(row.id, row.version) for row in rows if row.erased]
+    going = set(await suppressions.newer(conn, erased)) if erased else set()
     if not going:
         return
+    found = await state.load(conn, sorted(going))
+    locks.must_cover(locked, found.hit)
     theirs = [j for j in judge(context, found) if not going.isdisjoint(j.person.keys)]
     own = {(c, d) for j in theirs for c in j.person.keys if c in going for d in j.own}
     await suppressions.add(conn, own, [c for j in theirs for c in j.person.keys], at)
