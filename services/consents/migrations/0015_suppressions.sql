@@ -1,4 +1,4 @@
--- A no outlives the erasure of whoever said it. See docs/decisions/0032-suppression.md.
+-- A no outlives the erasure of whoever said it. See docs/decisions/0033-suppression.md.
 
 -- Of somebody who was erased while the decision was in force: by this they are known again. Whoever has it is bound by
 -- the decision as by their own. Never a name, an address or a code: sealed digests, keyed hashes, ids.

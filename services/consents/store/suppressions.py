@@ -1,4 +1,4 @@
-"""A no outlives the erasure of whoever said it, and nothing else does (docs/decisions/0032-suppression.md)."""
+"""A no outlives the erasure of whoever said it, and nothing else does (docs/decisions/0033-suppression.md)."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
