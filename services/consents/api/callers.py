@@ -14,7 +14,7 @@ from kielto.service.idempotency import Claim, claimed
 from kielto.service.problems import FieldError, Problem
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import Context, decision_id
-from services.consents.use_cases.decide import Forbidden
+from services.consents.use_cases.decide import Forbidden, NotKnownYet
 from services.consents.use_cases.explain import UnknownCustomer
 from services.consents.use_cases.locate import UnknownDecision
 
@@ -63,6 +63,15 @@ def answered() -> Iterator[None]:
     """The use cases' refusals as problem details."""
     try:
         yield
+    except NotKnownYet as error:
+        raise Problem(
+            409,
+            "subject-not-known-yet",
+            "A consent needs a customer whom we know.",
+            "A customer who was just created is known within seconds: ask again. Else check the id.",
+            errors=[FieldError(error.field, error.rule)],
+            headers={"Retry-After": "1"},
+        ) from None
     except DecisionError as error:
         raise invalid(error.field, error.rule) from None
     except Forbidden as error:

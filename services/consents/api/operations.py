@@ -6,7 +6,9 @@ _DECISION, _CUSTOMER = "404 unknown-decision", "404 unknown-customer"
 _SUBSCRIBER, _BREACH = "404 unknown-subscriber", "404 unknown-breach"
 
 OPERATIONS = {
-    "POST /consents/decisions": Operation("recordDecision", (_CUSTOMER, "413 record-too-large")),
+    "POST /consents/decisions": Operation(
+        "recordDecision", (_CUSTOMER, "409 subject-not-known-yet", "413 record-too-large")
+    ),
     "GET /consents/decisions/{ident}": Operation("getDecision", (_DECISION,)),
     "GET /consents/decisions/{ident}/whereabouts": Operation("getWhereabouts", (_DECISION,)),
     "GET /consents/decisions/{ident}/proof": Operation(

@@ -52,6 +52,10 @@ class Forbidden(Exception):
         self.rule = rule
 
 
+class NotKnownYet(DecisionError):
+    """A *yes* about nobody whom the party knows, or not yet: a stranger and another company's customer look alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A decision as it was given. What is left out means what act and route say it means (rules.toml).
@@ -347,7 +351,7 @@ def _check_yes(context: Context, command: Command, decision: Decision, found: St
     """First of all whether we, or the party, know anybody whom it is about: what follows may depend on them."""
     if not _knows(command, found):
         whose = "known to us" if command.party is None else "a customer of the company that acts"
-        raise DecisionError("subject", f"is {whose}, for a yes")
+        raise NotKnownYet("subject", f"is {whose}, for a yes")
     if decision.said_at > decision.received_at + AHEAD:
         raise DecisionError("said_at", "is not in the future, for a yes")
     companies = (c for c in context.group.companies if decision.company in (None, c.id))

@@ -191,17 +191,6 @@ NOBODY = {"customer": str(uuid4())}
         ({"act": "ban", "subject": {"kind": "post", "value": "Street 1"}}, ["subject.point.kind"]),
         ({"act": "ban", "subject": {}}, ["subject.point.kind", "subject.point.value"]),
         ({"act": "consent", "reach": "group"}, ["purposes"]),
-        (
-            {
-                "act": "consent",
-                "reach": "company",
-                "company": "kauppa",
-                "purposes": ["own_marketing"],
-                "channels": ["sms"],
-            },
-            ["subject"],
-        ),
-        ({"act": "lifting"}, ["subject"]),
     ],
 )
 async def test_what_breaks_a_rule_changes_nothing(
@@ -520,3 +509,33 @@ async def test_one_id_of_a_decision_works_everywhere(http: httpx.AsyncClient, wo
     for other in (str(own), reference):
         answer = await http.get(f"/consents/decisions/{other}", headers=as_("desk@sahko"))
         assert form(answer) == forms[0]
+
+
+@pytest.mark.parametrize("said", [{"act": "consent", **YES}, {"act": "lifting", **YES, "lifts": ["f" * 64]}])
+@pytest.mark.parametrize("by", ["customer", "number", "phone"])
+async def test_a_yes_about_nobody_known_yet_is_to_be_asked_again(
+    http: httpx.AsyncClient, world: World, by: str, said: dict[str, Any]
+) -> None:
+    """The same answer of a stranger and of another company's customer; a consent is taken once the customer came."""
+    who, theirs = Someone(), Someone(("sahko",))
+    await world.know(theirs)
+    desk = as_("desk@kauppa")
+
+    def subject(of: Someone) -> dict[str, str]:
+        return {
+            "customer": {"customer": world.key("company.kauppa", of)},
+            "number": {"company": "kauppa", "number": of.id.hex[:12]},
+            "phone": {"kind": "phone", "value": of.phone},
+        }[by]
+
+    answers = [
+        await http.post("/consents/decisions", json={"subject": subject(of)} | said, headers=desk)
+        for of in (who, theirs)
+    ]
+    assert problem(answers[0]) == (409, "subject-not-known-yet", ["subject"])
+    assert answers[0].headers["retry-after"] == "1"
+    assert form(answers[0]) == form(answers[1])
+    assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
+    await world.know(who)
+    again = await http.post("/consents/decisions", json={"subject": subject(who)} | said, headers=desk)
+    assert again.status_code == (201 if said["act"] == "consent" else 422), again.text
