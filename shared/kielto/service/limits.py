@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kielto.kafka.codecs import LIMIT
+
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -129,6 +131,11 @@ class Fixed(BaseModel):
         60.0,
         "Waiting for a client that reads nothing of a report of that size.",
         "The import ends with `import-stopped`: send the rest, and read while sending.",
+    )
+    batch_bytes: int = _limit(
+        LIMIT,
+        "A compressed batch on Kafka, uncompressed.",
+        "It is not uncompressed: one unreadable message is quarantined in its place.",
     )
     stream_seconds: float = _limit(
         900.0, "One live stream of decisions.", "It ends; ask again with Last-Event-ID."

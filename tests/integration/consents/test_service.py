@@ -149,7 +149,7 @@ async def until(what: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
 
 
 def denied(records: list[Permissions]) -> bool:
-    return bool(records) and not records[-1].points
+    return bool(records) and not any(point.allow for point in records[-1].points)
 
 
 async def test_the_way_of_a_ban(play: Play) -> None:
