@@ -6,7 +6,7 @@ from uuid import UUID
 from kielto.events.records import Customer
 from kielto.events.words import Status
 from kielto.service.keys import Keys
-from services.consents.store.customers import CustomerRow
+from services.consents.store.customers import CustomerRow, party_refs
 
 _LEFT_OUT = {"version", "changed_at", "known_by", "known_by_mailbox"}
 _TOKEN = 22
@@ -39,14 +39,6 @@ def _row(record: Customer, keys: Keys) -> CustomerRow:
 
 def _each(*idents: UUID | None) -> tuple[UUID, ...]:
     return tuple(dict.fromkeys(i for i in idents if i is not None))
-
-
-def party_refs(record: Customer, keys: Keys) -> Iterable[str]:
-    """The ids that companies have of the customer; also those of companies that have left, which may come back."""
-    for customership in record.customerships:
-        party = f"company.{customership.company}"
-        if keys.knows(party):
-            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
 
 
 def _refs(record: Customer, keys: Keys) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """customers' newest records and what names each customer; disclosures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -10,6 +10,7 @@ import orjson
 
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.versions import Version
+from kielto.service.keys import Keys
 from kielto.service.postgres import Conn
 
 
@@ -114,6 +115,14 @@ _DISCLOSED = "SELECT customer, partner FROM disclosures WHERE customer = ANY ($1
 
 _NAME = """
 INSERT INTO customer_refs (ref, customer) SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING"""
+
+
+def party_refs(record: CustomerRecord, keys: Keys) -> Iterable[str]:
+    """The ids that companies have of the customer; also those of companies that have left, which may come back."""
+    for customership in record.customerships:
+        party = f"company.{customership.company}"
+        if keys.knows(party):
+            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
 
 
 async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord]:

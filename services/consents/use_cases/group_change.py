@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from kielto.service.postgres import Conn
-from services.consents import projections
 from services.consents.store import customers, locks
 from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.take_in import compute_anew
@@ -16,7 +15,7 @@ async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
     kept = await customers.kept_after(conn, after, AT_ONCE)
     if not kept:
         return None
-    refs = [(ref, record.subject) for record in kept for ref in projections.party_refs(record, context.keys)]
+    refs = [(ref, record.subject) for record in kept for ref in customers.party_refs(record, context.keys)]
     for disclosed in await customers.disclosed(conn, [record.subject for record in kept]):
         party = f"partner.{disclosed.partner}"
         if context.keys.knows(party):
