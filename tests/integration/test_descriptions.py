@@ -30,7 +30,7 @@ CHECKS = (
     "unsupported_method",
     "ignored_auth",
 )
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_nothing_breaks_and_everything_is_described(services: Services, name: st
         capture_output=True,
         text=True,
         check=False,
-        timeout=140,
+        timeout=280,
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
