@@ -272,3 +272,13 @@ WHERE d.closed_at IS NULL"""
 _FORGET = """
 WITH old AS (DELETE FROM reconciliations WHERE asked_at < now() - make_interval(days => $1) RETURNING ask)
 DELETE FROM reconciliation_answers a USING old o WHERE a.ask = o.ask"""
+
+
+_ERASED_LATELY = """
+SELECT count(*) FROM differences
+WHERE subscriber = $1 AND ours IS NULL AND repaired_at > clock_timestamp() - interval '1 hour'"""
+
+
+async def erased_lately(conn: Conn, subscriber: str) -> int:
+    """Keys that nobody here knows and that were published as erased for the subscriber's sake in the last hour."""
+    return int(await conn.fetchval(_ERASED_LATELY, subscriber))

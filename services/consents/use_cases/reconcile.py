@@ -52,6 +52,10 @@ async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -
     return question.ask
 
 
+INVENTED = 100
+"""Ids that nobody was ever given: so many of a subscriber are published as erased in an hour."""
+
+
 async def keep(
     conn: Conn, context: Context, party: str, message: StoreDigest | StoreListing, appended_at: datetime
 ) -> None:
@@ -100,12 +104,14 @@ async def judge_one(pool: Pool, context: Context) -> bool:
         if subscriber is None:
             found = (0, 0, 0)  # it has left the group meanwhile
         else:
-            found = await _judge(conn, subscriber, answer)
+            found = await _judge(conn, context, subscriber, answer)
         await store.judged(conn, answer, found)
         return True
 
 
-async def _judge(conn: Conn, subscriber: Subscriber, answer: store.Answer) -> tuple[int, int, int]:
+async def _judge(
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer
+) -> tuple[int, int, int]:
     """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
     try:
         async with conn.transaction():
@@ -113,7 +119,8 @@ async def _judge(conn: Conn, subscriber: Subscriber, answer: store.Answer) -> tu
                 return await _digest(
                     conn, subscriber, answer, StoreDigest.model_validate_json(answer.message)
                 )
-            return await _listing(conn, subscriber, answer, StoreListing.model_validate_json(answer.message))
+            listing = StoreListing.model_validate_json(answer.message)
+            return await _listing(conn, context, subscriber, answer, listing)
     except asyncpg.DataError:
         log.warning("an answer that cannot be judged", subscriber=answer.subscriber, ask=str(answer.ask))
         return 0, 0, 0
@@ -140,7 +147,7 @@ async def _digest(
 
 
 async def _listing(
-    conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreListing
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer, said: StoreListing
 ) -> tuple[int, int, int]:
     about = Range.of(said.bucket, said.after, said.upto)
     if _incomplete(subscriber, said):
@@ -150,7 +157,7 @@ async def _listing(
     found = differences(ours, theirs, moving)
     moving |= await _known(conn, subscriber.party, found)
     found = [d for d in found if d.key[:SHORT] not in moving]
-    await repair(conn, subscriber.party, answer, found)
+    await repair(conn, context, subscriber.party, answer, found)
     but = [d.key[:SHORT] for d in found] + sorted(moving)
     await store.agreed(conn, answer, about, but)
     return len(ours), len(moving), len(found)
@@ -174,12 +181,19 @@ def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> boo
     return not named >= {(family.topic(lane), partition) for lane in Lane for partition in range(PARTITIONS)}
 
 
-async def repair(conn: Conn, family: str, answer: store.Answer, found: Sequence[Difference]) -> None:
+async def repair(
+    conn: Conn, context: Context, family: str, answer: store.Answer, found: Sequence[Difference]
+) -> None:
     """Name them, and give each record a version that is news to the store, on the express lane. What nobody here
-    knows is published as erased, so that it denies.
+    knows is published as erased, so that it denies; of ids that we never gave the party at most `INVENTED` an hour, or
+    whoever makes them up would fill the topic for ever: the rest is named alone.
     """
-    now = await epoch.current(conn)
-    numbers = [_number(difference, now) for difference in found]
+    now, invented = await epoch.current(conn), await store.erased_lately(conn, answer.subscriber)
+    numbers: list[int | None] = []
+    for difference in found:
+        made_up = difference.ours is None and context.keys.from_pairwise(family, difference.key) is None
+        invented += made_up
+        numbers.append(None if made_up and invented > INVENTED else _number(difference, now))
     changes = [
         Change(family, d.key, Permissions(subject=d.key, version="0.0", status=Status.ERASED), express=True)
         for d, number in zip(found, numbers, strict=True)

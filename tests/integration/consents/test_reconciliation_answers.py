@@ -117,6 +117,20 @@ async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, worl
     assert [d["key"] for d in await store.listed(pool, ["kauppa-crm"], 10)] == [stranger]
 
 
+async def test_invented_people_are_erased_up_to_a_bound_and_named_beyond(
+    pool: Pool, context: Context, world: World
+) -> None:
+    """A store that tells of people whom nobody ever was given does not fill the topic for ever."""
+    who = Someone()
+    await world.know(who)
+    keys = [f"{1 << 2:03x}{n:021x}{0:040x}" for n in range(reconcile.INVENTED + 30)]
+    await _kept(pool, context, 1, *keys)
+    assert await reconcile.judge_one(pool, context)
+    statuses = await _statuses(pool)
+    assert list(statuses.values()).count("erased") == reconcile.INVENTED
+    assert len(await store.listed(pool, ["kauppa-crm"], 1000)) == len(keys)
+
+
 async def test_no_listing_erases_who_becomes_known_meanwhile(
     pool: Pool, context: Context, world: World
 ) -> None:
