@@ -131,6 +131,14 @@ async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord
     return [CustomerRecord.model_validate({**orjson.loads(row["body"]), "version": "0.0"}) for row in rows]
 
 
+def party_refs(record: CustomerRecord, keys: Keys) -> Iterable[str]:
+    """The ids that companies have of the customer; also those of companies that have left, which may come back."""
+    for customership in record.customerships:
+        party = f"company.{customership.company}"
+        if keys.knows(party):
+            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
+
+
 class Disclosed(NamedTuple):
     customer: UUID
     partner: str
