@@ -18,7 +18,8 @@ from services.customers.use_cases import candidates as queue
 from services.customers.use_cases.candidates import FIRST, PAGE
 from services.customers.use_cases.context import Context
 
-_AFTER = r"^[0-9a-f-]{36}\.[0-9a-f-]{36}$"
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_AFTER = rf"^{_UUID}\.{_UUID}$"
 
 
 def router(context: Context) -> APIRouter:

@@ -73,4 +73,4 @@ def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> 
 
 def _refused(found: list[Fault]) -> Problem:
     errors = [FieldError(f.field, f.rule) for f in found]
-    return Problem(422, "invalid-request", "The campaign cannot be", errors=errors)
+    return Problem(422, "invalid-request", "Invalid campaign", errors=errors)
