@@ -117,14 +117,6 @@ _NAME = """
 INSERT INTO customer_refs (ref, customer) SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING"""
 
 
-def party_refs(record: CustomerRecord, keys: Keys) -> Iterable[str]:
-    """The ids that companies have of the customer; also those of companies that have left, which may come back."""
-    for customership in record.customerships:
-        party = f"company.{customership.company}"
-        if keys.knows(party):
-            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
-
-
 async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord]:
     """What customers last said of the next customers by ascending id; their versions are not kept."""
     rows = await conn.fetch(_KEPT_AFTER, after, limit)
