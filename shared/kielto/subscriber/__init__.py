@@ -5,7 +5,7 @@
         if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL, address="aino@example.com")):
             ...  # send, now
 
-Needs aiokafka, pydantic, phonenumbers and email-validator; `PostgresStore` also asyncpg (`kielto[postgres]`).
+Needs aiokafka, pydantic and phonenumbers; `PostgresStore` also asyncpg (`kielto[postgres]`).
 """
 
 from typing import TYPE_CHECKING, Any
