@@ -1,4 +1,4 @@
--- Decisions about more customers than one transaction computes (docs/decisions/0026-consequences-in-portions.md). The
+-- Decisions about more customers than one transaction computes (docs/decisions/0029-consequences-in-portions.md). The
 -- decision is committed with this row; whose records do not show it yet is worked off in portions, by any process.
 CREATE TABLE consequences (
     decision uuid PRIMARY KEY,
