@@ -17,6 +17,7 @@ from services.consents.api import (
     proof_queries,
     proofs,
     reconciliation,
+    results,
     shared_addresses,
 )
 from services.consents.api import decisions as decisions_api
@@ -79,7 +80,7 @@ def build(platform: Platform) -> Service:
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
         lambda: detect_for_ever(platform.pool, context),
         lambda: bury_for_ever(platform.pool, context),
-        lambda: prune_for_ever(platform.pool, settings.dead_store_days),
+        lambda: prune_for_ever(platform.pool, settings.dead_store_days, settings.result_days),
         group_changed,
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
     )
@@ -92,6 +93,7 @@ def build(platform: Platform) -> Service:
             decisions_api.router(platform.by_key, context, settings.clearance_seconds),
             clearances.router(platform.pool, context, terms),
             customers.router(platform.pool, context),
+            results.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
             shared_addresses.router(platform.pool),
             reconciliation.router(platform.pool, context),

@@ -23,6 +23,11 @@ class ConsentsSettings(BaseSettings):
         gt=0,
         description="For so long is kept when a store that is gone had applied what it had: proof of the past.",
     )
+    result_days: int = Field(
+        default=37,
+        gt=0,
+        description="For so long a company can read over HTTP what became of a message; on its topic as long.",
+    )
     seal_seconds: float = Field(
         default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
     )

@@ -167,6 +167,10 @@ class Unreadable:
     async def compute_anew(self, conn: Conn, customer: UUID) -> None:
         await compute_customer_anew(conn, self._context, customer)
 
+    async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
+        ident = event.id if isinstance(event, Decision) else None
+        await results.refused(conn, Told(self._context, self._party, ident, meta), reason)
+
 
 class Decisions(Stateless):
     """What a party's own desks took, with the same effect as over HTTP."""

@@ -32,6 +32,7 @@ OPERATIONS = {
     "GET /consents/breaches/{ident}": Operation("getBreach", (_BREACH,)),
     "POST /consents/breaches/{ident}/close": Operation("closeBreach", (_BREACH,)),
     "GET /consents/reconciliation": Operation("getReconciliation"),
+    "GET /consents/results": Operation("listResults", ("403 company-needed",)),
     "GET /consents/subscribers": Operation("listSubscribers"),
     "GET /consents/subscribers/{ident}": Operation("getSubscriber", (_SUBSCRIBER,)),
     "GET /consents/subscribers/{ident}/overdue": Operation("listOverdueOfSubscriber", (_SUBSCRIBER,)),

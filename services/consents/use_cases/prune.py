@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from kielto.service.postgres import Pool
-from services.consents.store import prune
+from services.consents.store import prune, results
 
 _EVERY_SECONDS = 6 * 3600.0
 _SETTLED = timedelta(days=1)
@@ -13,10 +13,11 @@ _SILENCE = timedelta(days=7)
 _RECORDS = 1000
 
 
-async def prune_for_ever(pool: Pool, dead_store_days: int) -> None:
+async def prune_for_ever(pool: Pool, dead_store_days: int, result_days: int) -> None:
     while True:
         await asyncio.sleep(_EVERY_SECONDS)
         await once(pool, dead_store_days)
+        await results.forget(pool, result_days)
 
 
 async def once(pool: Pool, dead_store_days: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from kielto.events.results import DecisionResult, Reason, ResultStatus
 from kielto.service import outbox
 from kielto.service.inbox import Meta
 from kielto.service.postgres import Conn
+from services.consents.store import results
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Outcome
 
@@ -19,11 +20,11 @@ _FIELD, _RULE = 60, 200
 
 
 class Told(NamedTuple):
-    """About which message: the party's own id of the decision, and where it stands."""
+    """About which message: the party's own id of the decision (None: it cannot be read), and where it stands."""
 
     context: Context
     party: str
-    ident: UUID
+    ident: UUID | None
     meta: Meta
 
 
@@ -57,7 +58,9 @@ async def _report(
         reasons=reasons,
         at=datetime.now(UTC),
     )
-    await outbox.report(conn, topics.results(party), str(ident), result, source="consents")
+    key = str(ident or f"{meta.partition}@{meta.offset}")
+    await outbox.report(conn, topics.results(party), key, result, source="consents")
+    await results.keep(conn, party, result)
 
 
 def _reason(why: str) -> Reason:

@@ -69,6 +69,9 @@ class Holding(Protocol):
     async def compute_anew(self, conn: Conn, customer: UUID) -> None:
         """A message about this customer was put into quarantine, or has left it, in the same transaction."""
 
+    async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
+        """This message was put into quarantine, in the same transaction; `event` None: it cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:

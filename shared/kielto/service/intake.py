@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from kielto.events import control, envelope
+from kielto.events.base import Event
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Record
 from kielto.events.topics import Topic
@@ -86,10 +87,10 @@ class Intake:
                     if await self._moved(conn, meta):
                         await self._subscription.handler.handle(conn, read, meta)
             except Permanent as error:
-                await self._refuse(record, meta, _refused(read, error), holds=error.holds)
+                await self._refuse(record, meta, _refused(read, error), read.event, holds=error.holds)
             except asyncpg.DataError:  # as a NUL in a text: no later attempt stores it
                 why = Permanent("value: cannot be stored by the database")
-                await self._refuse(record, meta, _refused(read, why))
+                await self._refuse(record, meta, _refused(read, why), read.event)
 
     async def take_ahead(self, record: Any) -> None:
         """An urgent message of an open transaction, or behind one. The position is not moved: it comes again, and what
@@ -127,18 +128,27 @@ class Intake:
             if await self._moved(conn, meta):
                 await quarantine.voided(conn, void.topic_id, void.partition, void.offset)
 
-    async def _refuse(self, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True) -> None:
+    async def _refuse(
+        self, record: Any, meta: Meta, why: Unreadable, event: Event | None = None, *, holds: bool = True
+    ) -> None:
         async with transaction(self._pool) as conn:
             if await self._moved(conn, meta):
-                await self._quarantine(conn, record, meta, why, holds=holds)
+                await self._quarantine(conn, record, meta, why, event, holds=holds)
 
     async def _quarantine(
-        self, conn: Conn, record: Any, meta: Meta, why: Unreadable, *, holds: bool = True
+        self,
+        conn: Conn,
+        record: Any,
+        meta: Meta,
+        why: Unreadable,
+        event: Event | None = None,
+        *,
+        holds: bool = True,
     ) -> None:
         """What cannot be read may be anything, so it holds; but what was readable, and is no *no*."""
         holds = holds and not (why.reason == _FOREIGN and self._subscription.urgent is not None)
         keyless = self._has_state and why.key is None
-        kept = quarantine.Why(why.reason, keyless, holds)
+        kept = quarantine.Why(why.reason, keyless, holds, event)
         await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)

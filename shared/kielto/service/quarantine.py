@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from kielto.events import envelope
-from kielto.events.base import MAX_BYTES
+from kielto.events.base import MAX_BYTES, Event
 from kielto.events.topics import Topic
 from kielto.service.inbox import Holding, Meta, Permanent, Subscription
 from kielto.service.keys import Evidence, Keys
@@ -44,11 +44,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """`keyless`: its key cannot be read, on a topic with state. `holds`: see Permanent."""
+    """`keyless`: its key cannot be read, on a topic with state. `holds`: see Permanent. `event`: what was read, if it
+    could be."""
 
     reason: str
     keyless: bool
     holds: bool
+    event: Event | None = None
 
 
 async def put(
@@ -63,6 +65,8 @@ async def put(
     kept = await conn.fetchval(_PUT, *place, sealed, why.reason, why.keyless, why.holds, customer)
     if kept == "open" and customer is not None and holding is not None:
         await holding.compute_anew(conn, customer)
+    if kept is not None and holding is not None:
+        await holding.tell(conn, why.event, why.reason, meta)
 
 
 async def voided(conn: Conn, topic_id: UUID, partition: int, offset: int) -> None:

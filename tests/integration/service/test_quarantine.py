@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
 from kielto.events import envelope
+from kielto.events.base import Event
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.service import postgres, quarantine
@@ -133,6 +134,7 @@ async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: 
 
     class Holds:
         computed = 0
+        told: ClassVar[list[Any]] = []
 
         async def customer(self, conn: Any, key: str | None) -> UUID | None:
             return somebody if key == "theirs" else None
@@ -140,6 +142,9 @@ async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: 
         async def compute_anew(self, conn: Any, customer: UUID) -> None:
             assert customer == somebody
             Holds.computed += 1
+
+        async def tell(self, conn: Any, event: Event | None, reason: str, meta: Meta) -> None:
+            Holds.told.append((event, reason, meta.offset))
 
     record = SimpleNamespace(key=b"theirs", headers=[], value=b"{")
     subscription = Subscription("company.a.decisions.v1", Takes(), holding=Holds())
@@ -150,6 +155,7 @@ async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: 
                 conn, EVIDENCE, record, meta, Why("r", keyless=False, holds=holds), subscription.holding
             )
         assert Holds.computed == expected, "once, however often it comes; not for what takes nothing away"
+    assert Holds.told == [(None, "r", 0), (None, "r", 1)]
     asked = quarantine_of(service, [subscription])
     for one in await asked.listed():
         await asked.discard(one.id, by="a test")
