@@ -102,7 +102,7 @@ def build(platform: Platform) -> Service:
             proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
-        subscriptions=subscriptions(context, TopicEnds(platform.settings)),
+        subscriptions=subscriptions(context, TopicEnds(platform.settings), platform.limits),
         about={party: _about(platform, party) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),

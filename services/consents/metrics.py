@@ -47,6 +47,11 @@ reconciliation_differences = Gauge(
     "Records that a store of the subscriber holds otherwise than we published them, and that stand.",
     ["subscriber"],
 )
+reconciliation_dropped = Counter(
+    "kielto_reconciliation_dropped_total",
+    "Answers of the party's subscribers that were dropped: it had given as many in an hour as it may.",
+    ["party"],
+)
 
 consequences_pending = Gauge(
     "kielto_consequences_pending",

@@ -21,6 +21,7 @@ from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisi
 from kielto.events.versions import Version
 from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.inbox import Meta, Permanent, Subscription
+from kielto.service.limits import Limits
 from kielto.service.postgres import Conn
 from kielto.service.topic_ends import TopicEnds
 from kielto.validation import FieldRule
@@ -52,7 +53,7 @@ from services.consents.use_cases.take_in import (
 log = structlog.get_logger(__name__)
 
 
-def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
+def subscriptions(context: Context, ends: TopicEnds, limits: Limits | None = None) -> list[Subscription]:
     """`ends`: of our own topics, which bound what subscribers may claim."""
     facts = Customers(context)
     return [
@@ -61,7 +62,7 @@ def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
         Subscription(MARKETING_EVENTS, MarketingEvents(context), batch=True),
         *(_decisions(context, party) for party in context.group.parties),
         *(
-            Subscription(acks(party), Acknowledgements(context, party, ends))
+            Subscription(acks(party), Acknowledgements(context, party, ends, limits))
             for party in context.group.parties
         ),
     ]
@@ -131,8 +132,8 @@ class MarketingEvents(Stateless):
 
 
 class Acknowledgements(Stateless):
-    def __init__(self, context: Context, party: str, ends: TopicEnds) -> None:
-        self._context, self._party, self._ends = context, party, ends
+    def __init__(self, context: Context, party: str, ends: TopicEnds, limits: Limits | None = None) -> None:
+        self._context, self._party, self._ends, self._limits = context, party, ends, limits or Limits()
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         try:
@@ -144,7 +145,8 @@ class Acknowledgements(Stateless):
                     ends = await self._ends.known(claimed)
                     await acknowledge(conn, self._context, self._party, ack, _appended(meta), ends)
                 case StoreDigest() | StoreListing() as told:
-                    await reconcile.keep(conn, self._context, self._party, told, _appended(meta))
+                    at, limits = _appended(meta), self._limits
+                    await reconcile.keep(conn, self._context, self._party, told, at, limits)
         except UnknownSubscriber:
             raise Permanent("subscriber: is a subscriber of the party") from None
         except reconcile.OutsideRange:

@@ -24,9 +24,12 @@ CREATE TABLE reconciliation_answers (
     compared    integer,
     left_out    integer,
     differing   integer,
+    judged_at   timestamptz,
     UNIQUE (ask, instance, part)
 );
-CREATE INDEX reconciliation_answers_waiting ON reconciliation_answers (id) WHERE message IS NOT NULL;
+CREATE INDEX reconciliation_answers_waiting ON reconciliation_answers (subscriber, id) WHERE message IS NOT NULL;
+CREATE INDEX reconciliation_answers_judged ON reconciliation_answers (subscriber, judged_at);
+CREATE INDEX reconciliation_answers_by_time ON reconciliation_answers (subscriber, appended_at);
 CREATE INDEX reconciliation_answers_of ON reconciliation_answers (subscriber, instance, id);
 
 -- What differed twice. `theirs` null: the store lacks the record; `ours` null: we have none of that key.

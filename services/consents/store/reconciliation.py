@@ -1,7 +1,7 @@
 """Reconciliation in the database: what was asked and answered, what we have published, what differs."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -36,17 +36,35 @@ async def due(conn: Conn, subscribers: Sequence[str], seconds: float, follow_up_
     return [row["subscriber"] for row in await conn.fetch(_DUE, subscribers, seconds, follow_up_seconds)]
 
 
-async def keep(conn: Conn, message: StoreDigest | StoreListing, part: str, appended_at: datetime) -> None:
-    """An answer to a question that was asked; any other is passed over, and so is one that came before."""
-    kind = "digest" if isinstance(message, StoreDigest) else "listing"
+async def keep(
+    conn: Conn,
+    message: StoreDigest | StoreListing,
+    part: str,
+    appended_at: datetime,
+    life: timedelta,
+    party: Sequence[str],
+    most: int,
+) -> bool:
+    """An answer to a question that was asked, by an instance that lived then: it was heard of before, and had not been
+    silent for `life`. Any other is passed over, and so is a second one.
+
+    False: the subscribers `party` have given `most` answers within an hour, and it was dropped.
+    """
+    if await conn.fetchval(_GIVEN, list(party), appended_at, most) >= most:
+        return False
+    bucket = None if isinstance(message, StoreDigest) else message.bucket
+    kind = "digest" if bucket is None else "listing"
     args = (message.ask, message.subscriber, message.instance, kind, part, appended_at)
-    await conn.execute(_KEEP, *args, message.model_dump_json())
+    await conn.execute(_KEEP, *args, message.model_dump_json(), bucket, life)
+    return True
 
 
 async def waiting(conn: Conn) -> Answer | None:
-    """The oldest that was not judged, locked."""
-    row = await conn.fetchrow(_WAITING)
-    return None if row is None else Answer(*row)
+    """One that was not judged, locked: the oldest of the subscriber whose last was judged the longest ago."""
+    for row in await conn.fetch(_WHOSE_TURN):
+        if (found := await conn.fetchrow(_WAITING, row["subscriber"])) is not None:
+            return Answer(*found)
+    return None
 
 
 async def judged(conn: Conn, answer: Answer, found: tuple[int, int, int]) -> None:
@@ -79,6 +97,11 @@ async def known(conn: Conn, family: str, keys: Sequence[str]) -> list[str]:
         "SELECT key FROM records WHERE family = $1 AND key = ANY ($2::text[])", family, keys
     )
     return [row["key"] for row in rows]
+
+
+async def permitting(conn: Conn, family: str, keys: Sequence[str]) -> set[str]:
+    """Those whose record forbids nothing: it is live, has points, and allows something at each."""
+    return {row["key"] for row in await conn.fetch(_PERMITTING, family, keys)}
 
 
 async def note(conn: Conn, answer: Answer, found: Sequence[Difference], repairable: Sequence[bool]) -> None:
@@ -168,15 +191,31 @@ WHERE floor((extract(epoch FROM clock_timestamp())::float8 - phase.seconds) / $2
 _KEEP = """
 INSERT INTO reconciliation_answers (ask, subscriber, instance, kind, part, appended_at, message)
 SELECT r.ask, r.subscriber, $3, $4, $5, $6, $7 FROM reconciliations r
+JOIN instances i ON i.subscriber = r.subscriber AND i.instance = $3
 WHERE r.ask = $1 AND r.subscriber = $2 AND r.asked_at > clock_timestamp() - interval '1 day'
+    AND CASE WHEN $8::integer IS NULL THEN r.buckets = '{}' ELSE $8 = ANY (r.buckets) END
+    AND i.since <= r.asked_at AND i.seen_at >= r.asked_at - $9::interval
 ON CONFLICT DO NOTHING"""
+
+_GIVEN = """
+SELECT count(*) FROM (
+    SELECT FROM reconciliation_answers
+    WHERE subscriber = ANY ($1::text[]) AND appended_at > $2::timestamptz - interval '1 hour' AND appended_at <= $2
+    LIMIT $3
+) AS given"""
+
+_WHOSE_TURN = """
+SELECT w.subscriber FROM (SELECT DISTINCT subscriber FROM reconciliation_answers WHERE message IS NOT NULL) AS w
+ORDER BY (SELECT max(judged_at) FROM reconciliation_answers a WHERE a.subscriber = w.subscriber) NULLS FIRST,
+    w.subscriber"""
 
 _WAITING = """
 SELECT id, ask, subscriber, instance, kind, message FROM reconciliation_answers
-WHERE message IS NOT NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"""
+WHERE message IS NOT NULL AND subscriber = $1 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 _JUDGED = """
-UPDATE reconciliation_answers SET message = NULL, compared = $2, left_out = $3, differing = $4 WHERE id = $1"""
+UPDATE reconciliation_answers
+SET message = NULL, judged_at = clock_timestamp(), compared = $2, left_out = $3, differing = $4 WHERE id = $1"""
 
 # A record is on its way while it has a mark, or was put into the log at or above the store's position. One statement:
 # the relay turns marks into publications in one transaction.
@@ -212,6 +251,13 @@ SELECT h.key, h.version, h.hash, m.key IS NOT NULL AS moving FROM held h LEFT JO
 WHERE h.key >= $6 AND left(h.key, 24) > $7 AND h.key < $8
 ORDER BY h.key"""
 )
+
+_PERMITTING = """
+SELECT key FROM records
+WHERE family = $1 AND key = ANY ($2::text[]) AND status = 'live' AND json_array_length(body -> 'points') > 0
+    AND NOT EXISTS (
+        SELECT FROM json_array_elements(body -> 'points') AS p
+        WHERE coalesce(json_array_length(p -> 'allow'), 0) = 0)"""
 
 _NOTE = """
 INSERT INTO differences AS d (subscriber, instance, key, kind, theirs, ours, repaired_at)

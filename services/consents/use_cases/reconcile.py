@@ -6,7 +6,7 @@ Each answer is judged in one transaction, with the repair that follows from it; 
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,12 +19,14 @@ from kielto.events.topics import PARTITIONS, Lane, permissions_of
 from kielto.events.words import Status
 from kielto.group import Subscriber
 from kielto.service import epoch, outbox
+from kielto.service.limits import Limits
 from kielto.service.outbox import Change
 from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from services.consents import metrics
 from services.consents.model.reconcile import KEY, SHORT, Difference, Held, Range, above, compare, differences
 from services.consents.store import locks
 from services.consents.store import reconciliation as store
+from services.consents.store.proof import life_seconds
 from services.consents.use_cases.acknowledge import UnknownSubscriber
 from services.consents.use_cases.context import Context, id_ref
 
@@ -57,17 +59,26 @@ INVENTED = 100
 
 
 async def keep(
-    conn: Conn, context: Context, party: str, message: StoreDigest | StoreListing, appended_at: datetime
+    conn: Conn,
+    context: Context,
+    party: str,
+    message: StoreDigest | StoreListing,
+    appended_at: datetime,
+    limits: Limits | None = None,
 ) -> None:
     """An answer, to be judged soon. Raises UnknownSubscriber, OutsideRange."""
-    if all(s.id != message.subscriber for s in context.group.subscribers_of(party)):
+    own = {s.id: s for s in context.group.subscribers_of(party)}
+    if message.subscriber not in own:
         raise UnknownSubscriber
     if isinstance(message, StoreListing):
         about = Range.of(message.bucket, message.after, message.upto)
         if not all(about.holds(row.partition(" ")[0]) for row in message.rows):
             raise OutsideRange
     part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
-    await store.keep(conn, message, part, appended_at)
+    life = timedelta(seconds=life_seconds(own[message.subscriber]))
+    most = (limits or Limits()).reconciliation_answers
+    if not await store.keep(conn, message, part, appended_at, life, list(own), most):
+        metrics.reconciliation_dropped.labels(party).inc()
 
 
 async def reconcile_for_ever(pool: Pool, context: Context, seconds: float) -> None:
@@ -184,24 +195,25 @@ def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> boo
 async def repair(
     conn: Conn, context: Context, family: str, answer: store.Answer, found: Sequence[Difference]
 ) -> None:
-    """Name them, and give each record a version that is news to the store, on the express lane. What nobody here
-    knows is published as erased, so that it denies; of ids that we never gave the party at most `INVENTED` an hour, or
-    whoever makes them up would fill the topic for ever: the rest is named alone.
+    """Name them, and give each record a version that is news to the store: on bulk where it forbids
+    nothing, else on the express lane. What nobody here knows is published as erased, so that it denies; of ids
+    that we never gave the party at most `INVENTED` an hour, on bulk, or whoever makes them up would fill the topic for
+    ever: the rest is named alone.
     """
     now, invented = await epoch.current(conn), await store.erased_lately(conn, answer.subscriber)
     numbers: list[int | None] = []
+    made_up = {d.key for d in found if d.ours is None and context.keys.from_pairwise(family, d.key) is None}
     for difference in found:
-        made_up = difference.ours is None and context.keys.from_pairwise(family, difference.key) is None
-        invented += made_up
-        numbers.append(None if made_up and invented > INVENTED else _number(difference, now))
-    changes = [
-        Change(family, d.key, Permissions(subject=d.key, version="0.0", status=Status.ERASED), express=True)
-        for d, number in zip(found, numbers, strict=True)
-        if d.ours is None and number is not None
-    ]
+        invented += difference.key in made_up
+        beyond = difference.key in made_up and invented > INVENTED
+        numbers.append(None if beyond else _number(difference, now))
+    repairable = [(d, number) for d, number in zip(found, numbers, strict=True) if number is not None]
+    erased = [d.key for d, _ in repairable if d.ours is None]
+    gone = {key: Permissions(subject=key, version="0.0", status=Status.ERASED) for key in erased}
+    changes = [Change(family, key, record, express=key not in made_up) for key, record in gone.items()]
     await outbox.publish(conn, changes)
-    raised = [(d.key, number) for d, number in zip(found, numbers, strict=True) if number is not None]
-    await outbox.renew(conn, family, raised)
+    bulk = made_up | await store.permitting(conn, family, [d.key for d, _ in repairable])
+    await outbox.renew(conn, family, [(d.key, number) for d, number in repairable], bulk=bulk)
     await store.note(conn, answer, found, [number is not None for number in numbers])
 
 

@@ -107,6 +107,11 @@ class Limits(BaseSettings):
     imports_per_party: int = _limit(4, "Imports of one party at a time.", "429 with Retry-After")
     streams: int = _limit(50, "Live streams of decisions, of all parties.", "503 with Retry-After")
     streams_per_party: int = _limit(10, "Of them, of one party.", "429 with Retry-After")
+    reconciliation_answers: int = _limit(
+        5000,
+        "Answers of one party to questions what its stores hold, in an hour.",
+        "Dropped, and counted; what differs is found by a later question.",
+    )
 
     # -- the database
     pool_connections: int = _limit(10, "Connections of each of a process's two pools.", "See wait_seconds.")

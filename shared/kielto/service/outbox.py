@@ -7,7 +7,7 @@ permit.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from uuid import UUID
@@ -96,12 +96,14 @@ def _lane(change: Change) -> Lane:
     return Lane.EXPRESS if change.express and not change.family.endswith(".customers") else Lane.BULK
 
 
-async def renew(conn: Conn, family: str, above: Sequence[tuple[str, int]]) -> None:
+async def renew(
+    conn: Conn, family: str, above: Sequence[tuple[str, int]], *, bulk: Collection[str] = ()
+) -> None:
     """Give each of these records a version above the number `n`, unchanged otherwise, and mark it on the
-    express lane: whoever holds anything else under that key takes it for news.
+    express lane, those of `bulk` on bulk: whoever holds anything else under that key takes it for news.
     """
     keys, numbers = [key for key, _ in above], [n for _, n in above]
-    await conn.execute(_RENEW, family, keys, numbers)
+    await conn.execute(_RENEW, family, keys, numbers, list(bulk))
 
 
 async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
@@ -184,9 +186,10 @@ WITH wanted AS (
     UPDATE records r SET n = greatest(r.n, w.n) + 1 FROM wanted w JOIN held h USING (key)
     WHERE r.family = $1 AND r.key = w.key RETURNING r.key
 ), marked AS (
-    INSERT INTO marks (lane, family, key) SELECT 'express', $1, key FROM raised RETURNING lane
+    INSERT INTO marks (lane, family, key)
+    SELECT CASE WHEN key = ANY ($4::text[]) THEN 'bulk' ELSE 'express' END, $1, key FROM raised RETURNING lane
 )
-SELECT pg_notify('kielto_express', '') FROM marked LIMIT 1"""
+SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
 
 _REPORT = """
 WITH queued AS (

@@ -60,6 +60,11 @@ async def table(store_dsn: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
+async def heard_of(play: Play, kielto: Subscriber) -> None:
+    there = "SELECT EXISTS (SELECT FROM instances WHERE instance = $1 AND since < clock_timestamp())"
+    await until(lambda: play.world.pool.fetchval(there, kielto._instance))
+
+
 async def ask(play: Play) -> None:
     """And wait until nothing of it is left to be judged."""
     crm = next(s for s in play.world.context.group.subscribers if s.id == "kauppa-crm")
@@ -82,7 +87,8 @@ async def found(play: Play) -> dict[str, str]:
 async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
     play: Play, people: list[Someone], store_dsn: str, table: Any, tmp_path: Path
 ) -> None:
-    async with follow(play, tmp_path, PostgresStore(store_dsn)):
+    async with follow(play, tmp_path, PostgresStore(store_dsn)) as kielto:
+        await heard_of(play, kielto)
 
         async def settled() -> bool:
             await ask(play)
@@ -138,6 +144,7 @@ async def _same(play: Play, kinds: dict[str, str]) -> bool:
 async def test_a_store_in_memory_agrees(play: Play, people: list[Someone], tmp_path: Path) -> None:
     async with follow(play, tmp_path, MemoryStore()) as kielto:
         instance = kielto._instance
+        await heard_of(play, kielto)
 
         async def agrees() -> bool:
             await ask(play)

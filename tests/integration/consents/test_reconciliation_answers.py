@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,11 +31,13 @@ NO_ENDS: Any = None
 
 async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, context: Context) -> None:
     """A position of more than 64 bits, from a company's own topic."""
-    by_name = {s.id: s for s in context.group.subscribers}
+    by_name, instance = {s.id: s for s in context.group.subscribers}, uuid4()
+    for name in ("kauppa-crm", "sahko-crm"):
+        await heard(pool, name, instance)
     async with transaction(pool) as conn:
         for name, offset in (("kauppa-crm", 2**63), ("sahko-crm", 0)):
             subscriber = by_name[name]
-            answer = _answer(name, await reconcile.ask(conn, subscriber), offset)
+            answer = _answer(name, await reconcile.ask(conn, subscriber), offset, instance)
             await reconcile.keep(conn, context, subscriber.party, answer, datetime.now(UTC))
     assert [await reconcile.judge_one(pool, context) for _ in range(3)] == [True, True, False]
 
@@ -55,7 +57,7 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, cont
 async def test_a_listing_with_rows_outside_its_range_is_refused(
     pool: Pool, context: Context, taken: bool, about: dict[str, Any]
 ) -> None:
-    said = _listing(uuid4(), **({"bucket": 0x5E5 >> 2, "rows": (f"{ROW} 1.1 {'0' * 16}",)} | about))
+    said = _listing(uuid4(), None, **({"bucket": 0x5E5 >> 2, "rows": (f"{ROW} 1.1 {'0' * 16}",)} | about))
     handler, read = Acknowledgements(context, "company.kauppa", NO_ENDS), Read("kauppa-crm", said)
     meta = Meta("company.kauppa.acks.v1", uuid4(), 0, 0, 0)
     async with transaction(pool) as conn:
@@ -156,9 +158,11 @@ async def _kept(pool: Pool, context: Context, bucket: int, *keys: str) -> None:
     """A listing with these keys."""
     crm = next(s for s in context.group.subscribers if s.id == "kauppa-crm")
     rows = tuple(f"{key} 1.1 {'0' * 16}" for key in sorted(keys))
+    instance = uuid4()
+    await heard(pool, crm.id, instance)
     async with transaction(pool) as conn:
-        said = _listing(await reconcile.ask(conn, crm), bucket=bucket, rows=rows)
-        await store.keep(conn, said, "", datetime.now(UTC))
+        said = _listing(await reconcile.ask(conn, crm, [bucket]), instance, bucket=bucket, rows=rows)
+        assert await store.keep(conn, said, "", datetime.now(UTC), timedelta(hours=1), [crm.id], 10)
 
 
 async def _statuses(pool: Pool) -> dict[str, str]:
@@ -166,11 +170,11 @@ async def _statuses(pool: Pool) -> dict[str, str]:
     return {row["key"]: row["status"] for row in rows}
 
 
-def _listing(ask: UUID, **about: Any) -> StoreListing:
+def _listing(ask: UUID, instance: UUID | None = None, **about: Any) -> StoreListing:
     """Of a store that has read everything."""
     return StoreListing(
         subscriber="kauppa-crm",
-        instance=uuid4(),
+        instance=instance or uuid4(),
         generation=uuid4(),
         ask=ask,
         content=True,
@@ -183,11 +187,11 @@ def _listing(ask: UUID, **about: Any) -> StoreListing:
     )
 
 
-def _answer(subscriber: str, ask: UUID, offset: int) -> StoreDigest:
+def _answer(subscriber: str, ask: UUID, offset: int, instance: UUID) -> StoreDigest:
     position = Position(topic="x", topic_id=uuid4(), partition=0, offset=offset)
     return StoreDigest(
         subscriber=subscriber,
-        instance=uuid4(),
+        instance=instance,
         generation=uuid4(),
         ask=ask,
         content=False,
