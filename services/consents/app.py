@@ -13,6 +13,7 @@ from services.consents.api import (
     breaches,
     clearances,
     customers,
+    held,
     proof_live,
     proof_queries,
     proofs,
@@ -28,13 +29,14 @@ from services.consents.settings import ConsentsSettings
 from services.consents.store import consequences
 from services.consents.store.locks import Moved
 from services.consents.subscribers import subscriptions
-from services.consents.use_cases import locate
+from services.consents.use_cases import locate, marks
 from services.consents.use_cases.bury import bury_for_ever
 from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.detect import detect_for_ever
 from services.consents.use_cases.group_change import step
 from services.consents.use_cases.live import Live
+from services.consents.use_cases.marks_command import command as marks_command
 from services.consents.use_cases.portions import work_off_for_ever
 from services.consents.use_cases.prune import prune_for_ever
 from services.consents.use_cases.reconcile import reconcile_for_ever
@@ -49,7 +51,12 @@ Work = Callable[[], Awaitable[None]]
 
 def build(platform: Platform) -> Service:
     group = platform.group
-    context = Context.of(group, platform.keys, left=platform.left)
+    context = Context.of(
+        group,
+        platform.keys,
+        left=platform.left,
+        foreign_nos_per_hour=platform.limits.foreign_nos_per_hour,
+    )
     # As patient as the least patient subscriber: its bound for a restricting fact is then twice its own N.
     patience = min((s.stale_seconds for s in group.subscribers), default=3 * group.beat_seconds)
     settings = ConsentsSettings()
@@ -74,7 +81,11 @@ def build(platform: Platform) -> Service:
     async def reconcile(words: Sequence[str]) -> int:
         return await reconcile_command(platform.pool, context, words)
 
+    async def decisions_command(words: Sequence[str]) -> int:
+        return await marks_command(platform.pool, context, words)
+
     lasting = (
+        lambda: marks.count_for_ever(platform.pool, context),
         lambda: count_for_ever(platform.pool),
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
@@ -96,6 +107,7 @@ def build(platform: Platform) -> Service:
             results.router(platform.pool, context),
             subscribers_api.router(platform.pool, context),
             shared_addresses.router(platform.pool),
+            held.router(platform.pool, context),
             reconciliation.router(platform.pool, context),
             breaches.router(platform.pool, context),
             proof_queries.router(platform.pool, context),
@@ -118,6 +130,7 @@ def build(platform: Platform) -> Service:
             "seals": Seals(platform.pool, context),
             "subscribers": command,
             "reconcile": reconcile,
+            "decisions": decisions_command,
         },
     )
 

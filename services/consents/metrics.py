@@ -61,6 +61,18 @@ consequences_seconds = Gauge(
     "kielto_consequences_oldest_seconds", "How long the oldest of those decisions has been committed."
 )
 
+foreign_bans = Gauge(
+    "kielto_foreign_bans",
+    "A party's decisions of the last hour that say no to others too, about people who are none of its own; counted "
+    "by processes that relay.",
+    ["party"],
+)
+held_bans = Gauge(
+    "kielto_held_bans",
+    "Of such decisions those above the bound, which deny at the party alone until an officer releases them.",
+    ["party"],
+)
+
 shared_addresses = Gauge(
     "kielto_shared_addresses",
     "Addresses that more than 100 customers have; counted each hour by processes that relay.",

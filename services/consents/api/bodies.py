@@ -146,6 +146,12 @@ def _country(context: Context, company: str | None) -> str:
     return next((c.country for c in companies if c.id == company), companies[0].country)
 
 
+def _status(row: asyncpg.Record) -> str:
+    if row["mark"] == "voided" or (row["held"] and row["mark"] is None):
+        return row["mark"] or "held"
+    return "in_force" if row["bound"] else "pending"
+
+
 EXAMPLES = {
     "ban": {
         "summary": "No direct marketing at all",
@@ -206,7 +212,8 @@ class ShownDecision(BaseModel):
     received_at: datetime
     effective_from: datetime
     status: str = Field(
-        description="`pending` while it bears on nobody known; to a company, on none of its own customers."
+        description="`pending` while it bears on nobody known; to a company, on none of its own customers. "
+        "`held`: it denies at the party alone until it is released; `voided`: it denies nothing any more."
     )
     brought_by: str | None = Field(description="`company.<id>`, `partner.<id>`; null: ourselves.")
     recorded_by: str | None
@@ -221,7 +228,7 @@ class ShownDecision(BaseModel):
         return cls(
             **shown | {"id": name(row["id"]), "lifts": [name(lifted) for lifted in row["lifts"]]},
             customer=customer,
-            status="in_force" if row["bound"] else "pending",
+            status=_status(row),
             brought_by=row["party"],
             evidence=evidence,
         )

@@ -9,6 +9,9 @@ OPERATIONS = {
     "POST /consents/decisions": Operation(
         "recordDecision", (_CUSTOMER, "409 subject-not-known-yet", "413 record-too-large")
     ),
+    "POST /consents/decisions/void": Operation("voidDecisions"),
+    "GET /consents/held": Operation("listHeld"),
+    "POST /consents/held/release": Operation("releaseHeld"),
     "GET /consents/decisions/{ident}": Operation("getDecision", (_DECISION,)),
     "GET /consents/decisions/{ident}/whereabouts": Operation("getWhereabouts", (_DECISION,)),
     "GET /consents/decisions/{ident}/proof": Operation(

@@ -99,6 +99,9 @@ class Decision:
     """Of a *no* of somebody who was erased: how the person whom it binds now is known to be them."""
     widened: tuple[str, ...] = ()
     """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
+    held_at: str | None = field(default=None, compare=False)
+    """Of a *no* above the rate of the party that brought it (`company.<id>`, `partner.<id>`): it reaches that party
+    alone."""
 
     @property
     def is_no(self) -> bool:
@@ -111,6 +114,8 @@ class Decision:
 
     def reaches(self, company: str, partner: str | None) -> bool:
         """Whether it speaks of the company's own marketing (`partner` None), or of that partner's."""
+        if self.held_at not in (None, f"company.{company}", f"partner.{partner}"):
+            return False
         match self.reach:
             case Reach.GROUP:
                 return True

@@ -126,9 +126,9 @@ SELECT EXISTS (
     SELECT FROM quarantine WHERE topic = ANY ($1::text[]) AND state = 'open' AND holds AND customer IS NULL)"""
 
 _SAID = """
-SELECT d.*, d.ref AS asked, NULL AS known_by FROM decisions d WHERE d.ref = ANY ($1::text[])
+SELECT d.*, d.ref AS asked, NULL AS known_by FROM decisions_in_force d WHERE d.ref = ANY ($1::text[])
 UNION ALL
-SELECT d.*, s.ref, 'identity' FROM suppressions s JOIN decisions d ON d.id = s.decision
+SELECT d.*, s.ref, 'identity' FROM suppressions s JOIN decisions_in_force d ON d.id = s.decision
 WHERE s.ref = ANY ($1::text[])"""
 
 _ADD = """

@@ -5,6 +5,7 @@ was cut off, or done twice, leaves nothing out.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,8 @@ class Begun(NamedTuple):
     ref: str
     customer: UUID | None
     """The one of a `c:` ref."""
+    since: datetime | None = None
+    """From when on the records are owed; None: from the decision's receipt on."""
 
 
 class Waiting(NamedTuple):
@@ -34,6 +37,12 @@ owed (decision, id) AS MATERIALIZED (
             SELECT b.customer WHERE b.customer IS NOT NULL
             UNION
             SELECT customer FROM customer_refs WHERE ref = b.ref
+            UNION
+            SELECT r.customer FROM suppressions s JOIN customer_refs r USING (ref) WHERE s.decision = b.decision
+            UNION
+            SELECT substr(s.ref, 3)::uuid FROM suppressions s WHERE s.decision = b.decision AND starts_with(s.ref, 'c:')
+            UNION
+            SELECT t.customer FROM restored t WHERE t.decision = b.decision
         ), {HIT}
         SELECT id FROM hit
     ) h
@@ -61,6 +70,12 @@ begun AS MATERIALIZED (SELECT decision, ref, customer FROM consequences WHERE $3
 _ADD = """
 INSERT INTO consequences (decision, ref, customer, speaks) VALUES ($1, $2, $3, $4)"""
 
+_AGAIN = """
+INSERT INTO consequences (decision, ref, customer, speaks, since) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (decision) DO UPDATE SET speaks = excluded.speaks, since = excluded.since"""
+
+_UNDONE = "DELETE FROM consequences_done WHERE decision = $1"
+
 # As a company sees it: of an address only those of whom the company has it.
 _RECORDS = """
 WITH named (id) AS (
@@ -78,8 +93,10 @@ GROUP BY 1"""
 
 _FAMILIES = f"WITH {OWED_FAMILIES} SELECT DISTINCT family FROM owed_families"  # noqa: S608 - ours
 
+# What keeps nobody waiting comes last.
 _NEXT = """
-SELECT decision, ref, customer FROM consequences ORDER BY begun_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
+SELECT decision, ref, customer, since FROM consequences
+ORDER BY speaks = '{}', begun_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 _PORTION = f"""
 WITH begun (decision, ref, customer) AS (
@@ -100,7 +117,14 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(begun_at)),
 
 async def add(conn: Conn, begun: Begun, speaks: Sequence[str]) -> None:
     """`speaks`: the families that the decision takes something away in; none: a *yes*, which keeps nothing waiting."""
-    await conn.execute(_ADD, *begun, speaks)
+    await conn.execute(_ADD, begun.decision, begun.ref, begun.customer, speaks)
+
+
+async def again(conn: Conn, begun: Begun, speaks: Sequence[str]) -> None:
+    """The decision counts otherwise from now on: everybody whom it concerns is owed new records, whatever portions
+    there were. Another statement deletes what these did: it sees the one for which the first waited."""
+    await conn.execute(_AGAIN, begun.decision, begun.ref, begun.customer, speaks, begun.since)
+    await conn.execute(_UNDONE, begun.decision)
 
 
 async def records(conn: Conn, begun: Begun) -> Mapping[str, int]:
@@ -122,7 +146,7 @@ async def next_begun(conn: Conn) -> Begun | None:
 
 async def portion(conn: Conn, begun: Begun, limit: int) -> list[UUID]:
     """Customers who are owed their new records; none: all of it is done."""
-    return [row["id"] for row in await conn.fetch(_PORTION, *begun, limit)]
+    return [row["id"] for row in await conn.fetch(_PORTION, begun.decision, begun.ref, begun.customer, limit)]
 
 
 async def did(conn: Conn, decision: UUID, customers: Collection[UUID]) -> None:

@@ -40,6 +40,8 @@ class Stored:
     """Wrapped key and encrypted text."""
     content: bytes | None = None
     """Tells apart what came under one id of the party's own."""
+    foreign: bool = False
+    """A party's *no* that reaches beyond the party, about none of its own people."""
 
 
 class BearsOn(NamedTuple):
@@ -57,8 +59,9 @@ class BearsOn(NamedTuple):
 _ADD = """
 WITH said AS (
     INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
-        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content,
+        foreign_subject, held)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $32, $33)
 ), proven AS (
     INSERT INTO evidence (decision, key, text) SELECT $1, $22::bytea, $23::bytea WHERE $22::bytea IS NOT NULL
 ), salted AS (
@@ -83,7 +86,9 @@ WITH RECURSIVE said AS (
     UNION
     SELECT substr(ref, 3)::uuid FROM said WHERE starts_with(ref, 'c:')
 ), {PERSON}
-SELECT d.*, e.key, e.text, CASE
+SELECT d.*, e.key, e.text, (
+    SELECT kind FROM decision_marks m WHERE m.decision = d.id ORDER BY kind DESC LIMIT 1
+) AS mark, CASE
     WHEN $2::text IS NULL THEN EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id AND NOT r.by_link)
     ELSE EXISTS (
         SELECT FROM person p JOIN customer_refs i ON i.customer = p.id AND starts_with(i.ref, 'i:' || $2 || ':')
@@ -93,6 +98,13 @@ SELECT d.*, e.key, e.text, CASE
                 AND (at.point -> 'holders' IS NULL OR (at.point -> 'holders')::jsonb ? split_part($2, '.', 2))))
 END AS bound
 FROM said d LEFT JOIN evidence e ON e.decision = d.id"""  # noqa: S608 - constants of ours
+
+
+_FOREIGN = """
+SELECT count(*) FROM (
+    SELECT FROM decisions
+    WHERE party = $1 AND foreign_subject AND received_at > $2::timestamptz - interval '1 hour' AND received_at <= $2
+    LIMIT $3) AS f"""
 
 
 async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
@@ -115,7 +127,16 @@ async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
         commit(row, salt),
         [b.held for b in bears_on],
         [b.by_link for b in bears_on],
+        stored.foreign,
+        stored.decision.held_at is not None,
     )
+
+
+async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
+    """How many *no*s of the party about others' people were received in the hour until then; counts no more than
+    `most`."""
+    found: int = await conn.fetchval(_FOREIGN, party, until, most)
+    return found
 
 
 async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:
@@ -138,7 +159,7 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) 
 
 async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | None:
     """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
-    customer of the party."""
+    customer of the party. `mark`: what the group's officer did with it last (`store/marks.py`)."""
     return await conn.fetchrow(_GET, ident, party)
 
 
@@ -173,7 +194,8 @@ def _row(stored: Stored) -> dict[str, Any]:
 def decision_of(
     row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
 ) -> Decision:
-    """The model's view of a row, as it names `customer`: by whatever id a party gave it, it is about that customer.
+    """The model's view of a row of `decisions_in_force`, as it names `customer`: by whatever id a party gave it, it is
+    about that customer.
 
     `allowed`: of one that was restored (`store/restored.py`). `known_by`: `KnownBy`, of one that was said by
     somebody erased (`store/suppressions.py`).
@@ -197,6 +219,7 @@ def decision_of(
         widened=tuple(row["widened"]),
         spared=None if allowed is None else spared(allowed),
         suppressed=KnownBy(known_by) if known_by else None,
+        held_at=row["party"] if row["holding"] else None,
     )
 
 

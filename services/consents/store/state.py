@@ -71,11 +71,12 @@ SELECT
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
     (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.known_by)) FROM (
         SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, NULL AS known_by
-        FROM named n JOIN decisions d USING (ref)
+        FROM named n JOIN decisions_in_force d USING (ref)
         WHERE d.ref = ANY (array(SELECT ref FROM named))
             AND NOT EXISTS (SELECT FROM lapsed l WHERE l.decision = d.id)
         UNION ALL
-        SELECT t.customer, row_to_json(d), t.allowed, NULL FROM restored t JOIN decisions d ON d.id = t.decision
+        SELECT t.customer, row_to_json(d), t.allowed, NULL
+        FROM restored t JOIN decisions_in_force d ON d.id = t.decision
         WHERE t.customer = ANY (array(SELECT id FROM context))
         UNION ALL
         SELECT x.customer, row_to_json(d), NULL, x.known_by FROM (
@@ -85,7 +86,7 @@ SELECT
             WHERE s.ref = ANY (array(SELECT ref FROM named)) AND NOT EXISTS (
                 SELECT FROM known_apart k WHERE k.decision = s.decision AND k.customer = n.customer)
             GROUP BY n.customer, s.decision
-        ) x JOIN decisions d ON d.id = x.decision
+        ) x JOIN decisions_in_force d ON d.id = x.decision
     ) s) AS decisions,
     (SELECT json_agg(json_build_array(customer, company, partner))
         FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,

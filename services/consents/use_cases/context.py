@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from kielto.events.words import PointKind
 from kielto.group import Group
 from kielto.service.keys import Keys
+from kielto.service.limits import FOREIGN_NOS_PER_HOUR
 from services.consents.model.facts import GroupFacts
 from services.consents.model.rules import Rules
 
@@ -21,15 +22,22 @@ class Context:
     keys: Keys
     left: frozenset[str] = frozenset()
     """Parties that were of the group and are no more."""
+    foreign_nos_per_hour: int = FOREIGN_NOS_PER_HOUR
+    """So many of a party's *no*s about others' people take effect in an hour; those above it are held."""
 
     @classmethod
     def of(
-        cls, group: Group, keys: Keys, rules: Rules | None = None, left: frozenset[str] = frozenset()
+        cls,
+        group: Group,
+        keys: Keys,
+        rules: Rules | None = None,
+        left: frozenset[str] = frozenset(),
+        foreign_nos_per_hour: int = FOREIGN_NOS_PER_HOUR,
     ) -> "Context":
         partners = {p.id: frozenset(p.of) for p in group.partners}
         gone = frozenset(p.removeprefix("company.") for p in left if p.startswith("company."))
         facts = GroupFacts(group.company_ids, partners, gone)
-        return cls(group, facts, rules or Rules.shipped(), keys, left)
+        return cls(group, facts, rules or Rules.shipped(), keys, left, foreign_nos_per_hour)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from services.consents.store.consequences import Begun
 from services.consents.store.decisions import Stored
 from services.consents.store.state import State
 from services.consents.use_cases.context import Context, Subject
-from services.consents.use_cases.judge import Judged, judge
+from services.consents.use_cases.judge import Judged, judge, names
 from services.consents.use_cases.republish import Written, bearing, republish, speaks_of
 
 AHEAD = timedelta(minutes=5)
@@ -95,6 +95,10 @@ class Outcome(NamedTuple):
     written: list[Written]
     coming: Mapping[str, int] | None = None
     """Of a decision about more than `MANY` customers: how many records of each party it is about to be shown by."""
+
+    @property
+    def held(self) -> bool:
+        return self.decision.held_at is not None
 
     @property
     def pending(self) -> bool:
@@ -192,12 +196,14 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     check(decision, context.facts)
     if many:
         return await _in_portions(conn, context, command, decision, locked, found)
-    for customer in found.hit:
-        found.decisions[customer].append(decision)
-    judged = list(judge(context, found))
+    judged = _judged_with(context, found, decision)
+    foreign = _reaches_beyond(command.party, decision) and not _is_of(command.party, decision, found, judged)
+    if foreign and await _is_above_the_rate(conn, context, command):
+        decision = replace(decision, held_at=command.party)
+        judged = _judged_with(context, found, decision)
     written = await republish(conn, context, found, judged, command.received_at, because=decision)
     bears_on = bearing(written, decision, context.facts)
-    await decisions.add(conn, _stored(context, command, decision, found), bears_on)
+    await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), bears_on)
     return Outcome(decision, subject, judged, written)
 
 
@@ -209,17 +215,48 @@ async def _in_portions(
     The outcome of a *yes* has the first `MANY` persons of those whom the party knows, to say what still binds them.
     """
     subject = command.subject
+    begun = Begun(decision.id, subject.ref, subject.customer)
+    counted = await consequences.records(conn, begun)
+    foreign = _reaches_beyond(command.party, decision) and command.party not in counted
+    if foreign and await _is_above_the_rate(conn, context, command):
+        decision = replace(decision, held_at=command.party)
     families = (CONSENTS.name, *context.group.parties) if decision.is_no else ()
     speaks = [family for family in families if speaks_of(decision, family, context.facts)]
-    begun = Begun(decision.id, subject.ref, subject.customer)
-    await decisions.add(conn, _stored(context, command, decision, found), ())
+    await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), ())
     await consequences.add(conn, begun, speaks)
-    counted = await consequences.records(conn, begun)
     coming = {family: n for family, n in counted.items() if family in context.group.parties}
     coming[CONSENTS.name] = len(locked.customers)
+    return Outcome(decision, subject, _judged_with(context, found, decision), [], coming)
+
+
+def _judged_with(context: Context, found: State, decision: Decision) -> list[Judged]:
+    """Of two decisions with one id the last counts."""
     for customer in found.hit:
         found.decisions[customer].append(decision)
-    return Outcome(decision, subject, list(judge(context, found)), [], coming)
+    return list(judge(context, found))
+
+
+def _reaches_beyond(party: str | None, decision: Decision) -> bool:
+    """Whether it is a party's *no* that denies anything to others, too."""
+    if party is None or not decision.is_no:
+        return False
+    own = {Reach.COMPANY: f"company.{decision.company}", Reach.PARTNER: f"partner.{decision.partner}"}
+    return own.get(decision.reach) != party
+
+
+def _is_of(party: str | None, decision: Decision, found: State, judged: list[Judged]) -> bool:
+    """Whether it is about anybody of the party's own people, by an address only where the party has that."""
+    return party is not None and any(
+        any(party in found.keys[key] for key in one.person.keys) and names(one, party, decision.id)
+        for one in judged
+    )
+
+
+async def _is_above_the_rate(conn: Conn, context: Context, command: Command) -> bool:
+    """Those that are being taken just now by others are not counted: a few more than the bound may take effect."""
+    assert command.party is not None  # it reaches beyond a party
+    most = context.foreign_nos_per_hour
+    return await decisions.foreign(conn, command.party, command.received_at, most) >= most
 
 
 def _first(command: Command, found: State) -> None:
@@ -372,7 +409,7 @@ def _knows(command: Command, found: State) -> bool:
     )
 
 
-def _stored(context: Context, command: Command, decision: Decision, found: State) -> Stored:
+def _stored(context: Context, command: Command, decision: Decision, found: State, *, foreign: bool) -> Stored:
     """Of somebody who is erased no evidence is kept."""
     named = [found.customers[c] for c in found.named if c in found.customers]
     evidence, erased = None, bool(named) and all(c.status is Status.ERASED for c in named)
@@ -381,5 +418,12 @@ def _stored(context: Context, command: Command, decision: Decision, found: State
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
     subject = command.subject
     return Stored(
-        decision, subject.ref, subject.kind, command.party, command.recorded_by, evidence, command.content
+        decision,
+        subject.ref,
+        subject.kind,
+        command.party,
+        command.recorded_by,
+        evidence,
+        command.content,
+        foreign,
     )

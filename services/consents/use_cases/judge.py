@@ -1,7 +1,7 @@
 """From what was loaded to what each person may be told: the model, applied to everyone who is concerned."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from services.consents.model.decisions import Decision
@@ -57,9 +57,23 @@ class Judged:
     def customers(self) -> tuple[Customer, ...]:
         return self.person.customers
 
+    def said(self, decision: Decision) -> Decision:
+        """As it counts for this person: one that is held is not, for the party's own people."""
+        if decision.held_at is None:
+            return decision
+        return next((d for d in self.decisions if d.id == decision.id), decision)
+
     def at(self, company: str) -> InCompany:
         """Of one that is not, or no longer, of the group: nothing."""
         return self.in_company.get(company, _NOTHING)
+
+
+def names(judged: Judged, party: str, decision: UUID) -> bool:
+    """Whether the decision is about the person as the party has them: about themselves, or about an address that the
+    company has, or that those companies have which disclosed them to the partner."""
+    kind, _, name = party.partition(".")
+    companies = [name] if kind == "company" else [c for c, partner in judged.disclosed if partner == name]
+    return any(judged.at(company).names(decision) for company in companies)
 
 
 def judge(context: Context, state: State) -> Iterator[Judged]:
@@ -102,8 +116,10 @@ def _judged(context: Context, state: State, person: Person) -> Judged:
 
 
 def _said(state: State, person: Person) -> dict[UUID, Decision]:
-    """By id; where it names several, as it names the person."""
-    return {d.id: d for c in _counting(person) for d in state.decisions.get(c, ())}
+    """By id; where it names several, as it names the person. None is held of the own people of whoever brought it."""
+    parties = frozenset(party for key in person.keys for party in state.keys.get(key, ()))
+    said = (d for c in _counting(person) for d in state.decisions.get(c, ()))
+    return {d.id: replace(d, held_at=None) if d.held_at in parties else d for d in said}
 
 
 def _counting(person: Person) -> tuple[UUID, ...]:

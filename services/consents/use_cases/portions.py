@@ -59,7 +59,7 @@ async def _portion(conn: Conn, context: Context, begun: Begun) -> None:
     judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
     written = await republish(conn, context, found, judged, datetime.now(UTC), because=decision)
     if decision is not None:
-        await decisions.bear(conn, bearing(written, decision, context.facts), None)
+        await decisions.bear(conn, bearing(written, decision, context.facts), begun.since)
     await consequences.did(conn, begun.decision, customers)
 
 

@@ -45,7 +45,8 @@ class Receipt(BaseModel):
     reference: str | None = Field(description="The calling company's own reference of the decision.")
     status: str = Field(
         description="`in_force`, or `pending` while it is about nobody whom we know; to a company, about none of its "
-        "own customers."
+        "own customers. `held`: above the rate of the company's *no*s about people who are none of its own, it denies "
+        "at the company alone until the group's data protection officer releases it."
     )
     received_at: datetime
     effective_from: datetime
@@ -81,7 +82,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
     return Receipt(
         decision=context.keys.pairwise(party, decision.id) if party else str(decision.id),
         reference=context.keys.pairwise(party, decision.id) if party else None,
-        status="pending" if outcome.pending_for(party) else "in_force",
+        status="held" if outcome.held else "pending" if outcome.pending_for(party) else "in_force",
         received_at=decision.received_at,
         effective_from=decision.effective_from,
         binds=Binds(

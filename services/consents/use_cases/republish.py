@@ -83,7 +83,7 @@ def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> li
     return [
         BearsOn(decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.judged.direct)
         for w in written
-        if _bears_on(w, decision) and speaks_of(decision, w.family, group)
+        if _bears_on(w, decision) and speaks_of(w.judged.said(decision), w.family, group)
     ]
 
 

@@ -35,6 +35,7 @@ async def taken(conn: Conn, about: Told, outcome: Outcome | None, decision: UUID
         return
     broken = outcome.decision.widened
     status = ResultStatus.WIDENED if broken else ResultStatus.TAKEN
+    status = ResultStatus.HELD if outcome.held else status
     await _report(conn, about, status, outcome.decision.id, tuple(map(_reason, broken)))
 
 

@@ -21,7 +21,19 @@ USAGE = (
     "usage: migrate | quarantine list | quarantine replay ID [--why TEXT] | quarantine discard ID [--why TEXT]"
     " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
 )
-_NAMES = {"quarantine", "list", "replay", "discard", "snapshot", "epoch", "begin", "audit", "void"}
+_NAMES = {
+    "quarantine",
+    "list",
+    "replay",
+    "discard",
+    "snapshot",
+    "epoch",
+    "begin",
+    "audit",
+    "void",
+    "held",
+    "release",
+}
 _LOOK_SECONDS = 1.0
 
 

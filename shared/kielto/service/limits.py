@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kielto.kafka.codecs import LIMIT
 
 KIB, MIB = 1024, 1024 * 1024
+FOREIGN_NOS_PER_HOUR = 1000
 
 
 def _limit(default: float, what: str, beyond: str) -> Any:
@@ -98,6 +99,12 @@ class Limits(BaseSettings):
         200,
         "Decisions of one party, averaged; a burst of twice as many.",
         "A yes: 429 with Retry-After. A no is never refused: it waits.",
+    )
+    foreign_nos_per_hour: int = _limit(
+        FOREIGN_NOS_PER_HOUR,
+        "Decisions of one party in an hour that say no to more than the party itself, about people who are none of "
+        "its own.",
+        "It is taken, and denies at the party alone until the group's data protection officer releases it (`held`).",
     )
     recipients_per_second: int = _limit(
         20_000,
