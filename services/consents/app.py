@@ -115,6 +115,7 @@ def build(platform: Platform) -> Service:
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
         subscriptions=subscriptions(context, TopicEnds(platform.settings), platform.limits),
+        begin_again=(Moved,),
         about={party: _about(platform, party) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),

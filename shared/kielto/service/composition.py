@@ -54,6 +54,8 @@ class Service:
     streamed: Sequence[str] = ()
     """Paths whose bodies are streams, without a limit as a whole."""
     subscriptions: Sequence[Subscription] = ()
+    begin_again: tuple[type[Exception], ...] = ()
+    """What its handlers raise when somebody else was quicker: roll back and begin again."""
     taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
     beat_gate: Callable[[], bool] = lambda: True
@@ -72,7 +74,7 @@ class Service:
 
 def quarantine_of(platform: Platform, service: Service) -> Quarantine:
     topics = {topic.name: topic for topic in platform.group.topics()}
-    return Quarantine(platform.pool, platform.keys, topics, service.subscriptions)
+    return Quarantine(platform.pool, platform.keys, topics, service.subscriptions, service.begin_again)
 
 
 Build = Callable[[Platform], Service]

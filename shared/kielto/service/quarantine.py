@@ -5,7 +5,7 @@ What is kept of a message is deleted as soon as its row is closed, and after a t
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from kielto.service.keys import Evidence, Keys
 from kielto.service.postgres import Conn, Pool, transaction
 
 _FIRST_BYTES = 256
+_ATTEMPTS = 20
 DAYS = 90
 
 
@@ -81,12 +82,16 @@ async def forget(pool: Pool, days: float = DAYS) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Of one service. `party`, where it is given, limits each call to the topics of that party."""
+    """Of one service. `party`, where it is given, limits each call to the topics of that party.
+
+    `begin_again`: with what its handlers say that somebody else was quicker: the same is then tried once more.
+    """
 
     pool: Pool
     keys: Keys
     topics: Mapping[str, Topic]
     subscriptions: Sequence[Subscription]
+    begin_again: tuple[type[Exception], ...] = ()
 
     async def listed(
         self, state: str = "open", *, party: str | None = None, after: int = 0, limit: int = 1000
@@ -99,9 +104,12 @@ class Quarantine:
         self, ident: int, *, by: str, note: str | None = None, party: str | None = None
     ) -> None:
         """Raises Absent when there is no such open row."""
-        async with transaction(self.pool) as conn:
+
+        async def work(conn: Conn) -> None:
             row = await self._open(conn, ident, party)
             await self._close(conn, row, "discarded", by, note)
+
+        await self._committed(work)
 
     async def replay(self, ident: int, *, by: str, note: str | None = None, party: str | None = None) -> None:
         """Hand the message to its handler again; closed only when that succeeds. The position is not touched.
@@ -109,7 +117,8 @@ class Quarantine:
         Raises Absent when there is no such open row or nobody reads its topic, Permanent when it still cannot be
         taken in.
         """
-        async with transaction(self.pool) as conn:
+
+        async def work(conn: Conn) -> None:
             row = await self._open(conn, ident, party)
             subscription = self._subscription(row["topic"])
             if subscription is None:
@@ -124,6 +133,19 @@ class Quarantine:
             meta = Meta(row["topic"], row["topic_id"], row["partition"], row["offset"], row["timestamp_ms"])
             await subscription.handler.handle(conn, read, meta)
             await self._close(conn, row, "replayed", by, note)
+
+        await self._committed(work)
+
+    async def _committed(self, work: Callable[[Conn], Awaitable[None]]) -> None:
+        """In a transaction; again from its beginning where somebody else changed what it works on."""
+        for _ in range(_ATTEMPTS):
+            try:
+                async with transaction(self.pool) as conn:
+                    await work(conn)
+                    return
+            except self.begin_again:
+                continue
+        raise TimeoutError("those concerned keep changing")
 
     async def _open(self, conn: Conn, ident: int, party: str | None) -> Any:
         row = await conn.fetchrow(_OPEN, ident, _prefix(party))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -49,6 +50,66 @@ async def kept(service: Bench, value: bytes, **record: Any) -> tuple[Quarantine,
             conn, EVIDENCE, SimpleNamespace(**fields | record), meta, Why("r", keyless=False, holds=True)
         )
     return quarantine_of(service, [Subscription(topic, takes)]), takes
+
+
+class MovedError(Exception):
+    pass
+
+
+class TakesLater(Takes):
+    """Somebody else is quicker at first; what it wrote by then is not kept."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+
+    async def handle(self, conn: Any, read: Any, meta: Meta) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            await conn.execute("UPDATE quarantine SET note = 'half done'")
+            raise MovedError
+        await super().handle(conn, read, meta)
+
+    async def customer(self, conn: Any, key: str | None) -> UUID:
+        return UUID(int=1)
+
+    async def tell(self, *_: Any) -> None:
+        raise AssertionError
+
+    async def compute_anew(self, conn: Any, customer: UUID) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise MovedError
+
+
+async def test_a_replay_begins_again_where_somebody_else_was_quicker(service: Bench) -> None:
+    asked, _ = await kept(service, b"")
+    (one,) = await asked.listed()
+    takes = TakesLater(2)
+    patient = replace(asked, subscriptions=[Subscription(one.topic, takes)], begin_again=(MovedError,))
+    await patient.replay(one.id, by="somebody")
+    assert len(takes.taken) == 1
+    rows = await service.pool.fetch("SELECT state, note FROM quarantine")
+    assert [tuple(row) for row in rows] == [("replayed", None)]
+
+
+async def test_a_discard_begins_again_too_but_not_for_ever(service: Bench) -> None:
+    asked, takes = await kept(service, b"")
+    await service.pool.execute("UPDATE quarantine SET customer = $1", UUID(int=1))
+    (one,) = await asked.listed()
+    for times, done in ((1000, False), (2, True)):
+        holding = TakesLater(times)
+        patient = replace(
+            asked,
+            subscriptions=[Subscription(one.topic, takes, holding=holding)],
+            begin_again=(MovedError,),
+        )
+        if done:
+            await patient.discard(one.id, by="somebody")
+        else:
+            with pytest.raises(TimeoutError):
+                await patient.discard(one.id, by="somebody")
+    assert await service.pool.fetchval("SELECT state FROM quarantine") == "discarded"
 
 
 async def content(service: Bench) -> bytes | None:
