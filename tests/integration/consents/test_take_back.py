@@ -1,17 +1,22 @@
 """After a restore: what our own topics list and the database lacks denies again, and proof is asked anew."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
+
+import pytest
 
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.postgres import Pool
+from services.consents.store.marks import Mark
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.explain import explain
 from services.consents.use_cases.locate import Stage
+from services.consents.use_cases.marks import Order, all_of
 from services.consents.use_cases.take_back import keep, take_back
 from tests.integration.consents.test_whereabouts import Log
 from tests.integration.consents.world import Someone, World
@@ -33,7 +38,8 @@ async def listed(world: World, *people: Someone) -> dict[str, Any]:
 async def restored(world: World, *people: Someone) -> None:
     """The database is as it was before anybody said anything; a new epoch has begun and is not open."""
     tables = (
-        "evidence, decision_records, decisions, restored, salts, unsealed, suppressions, known_apart, lapsed"
+        "evidence, decision_records, decision_marks, decisions, restored, salts, unsealed, suppressions, "
+        "known_apart, lapsed"
     )
     await world.pool.execute(f"TRUNCATE {tables}")
     await world.pool.execute("DELETE FROM records")
@@ -73,6 +79,35 @@ async def test_a_ban_that_the_database_lacks_denies_again(world: World, context:
     assert said.spared is not None
     assert any(v.ruling.decisions == (said.id,) for v in found.verdicts if v.cell.channel is Channel.PHONE)
     assert await world.stale() == []
+
+
+@pytest.mark.parametrize("voided", [False, True])
+async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
+    world: World, context: Context, pool: Pool, voided: bool
+) -> None:
+    """A partner's no about a stranger; its customer's company may go on, before the restore and after."""
+    world.context = replace(context, foreign_nos_per_hour=1)
+    who = Someone()
+    await world.know(who)
+    kauppas = await world.allowed(who)
+    partners = flat(await world.body(who))
+    for phone in ("+358501234567", who.phone):
+        await world.decide(world.by_phone(phone), party="partner.matkat", by_topic=True)
+    narrowed = flat(await world.body(who))
+    assert narrowed < partners
+    if voided:
+        order = Order(Mark.VOIDED, "partner.matkat", datetime(2000, 1, 1, tzinfo=UTC), "officer", "x")
+        assert await all_of(pool, world.context, order) == 2
+    kept = await listed(world, who)
+    await restored(world, who)
+    await take_back(pool, context, kept, 2)
+    assert await world.allowed(who) == kauppas
+    assert flat(await world.body(who)) == (partners if voided else narrowed)
+
+
+def flat(body: Any) -> set[tuple[str, str, str | None]]:
+    """Channel, purpose and partner of all that is allowed."""
+    return {(at["channel"], it["purpose"], it.get("partner")) for at in body["points"] for it in at["allow"]}
 
 
 async def test_a_lifting_that_cites_it_ends_it_where_it_covers(
