@@ -6,6 +6,7 @@ writes it before the answer is given, where no transaction did (`access_entry`).
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,6 +30,8 @@ from kielto.service.strict_route import StrictRoute
 
 _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
 _ACTOR = 200
+_UNWRITABLE = (*AWAY, asyncpg.ReadOnlySQLTransactionError)
+"""The database is away, or follows another one."""
 
 
 class AccessLog:
@@ -59,7 +62,8 @@ class AccessLog:
             await self._app(scope, receive, answer.send)
         except Exception:
             if "route" in scope:
-                await entry.write(self._pool, "failed", "500")
+                with suppress(*_UNWRITABLE):  # what failed is told, not that its entry failed too
+                    await entry.write(self._pool, "failed", "500")
             raise
 
 
@@ -77,7 +81,7 @@ class _Answer:
         if message["type"] == "http.response.start" and "route" in self._scope:
             try:
                 await self._write(message)
-            except AWAY:
+            except _UNWRITABLE:
                 if message["status"] < 500:
                     self._withheld = True
                     await respond(_unwritten(), self._scope, self._receive, self._send)
