@@ -28,8 +28,8 @@ from services.consents.commands import Seals
 from services.consents.settings import ConsentsSettings
 from services.consents.store import consequences
 from services.consents.store.locks import Moved
-from services.consents.subscribers import subscriptions
-from services.consents.use_cases import locate, marks
+from services.consents.subscribers import deciding_again, subscriptions
+from services.consents.use_cases import locate, marks, wait
 from services.consents.use_cases.bury import bury_for_ever
 from services.consents.use_cases.clear import forget_for_ever
 from services.consents.use_cases.context import Context
@@ -90,6 +90,7 @@ def build(platform: Platform) -> Service:
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),
         lambda: detect_for_ever(platform.pool, context),
+        lambda: wait.work_off_for_ever(platform.pool, context, deciding_again(context)),
         lambda: bury_for_ever(platform.pool, context),
         lambda: prune_for_ever(platform.pool, settings.dead_store_days, settings.result_days),
         group_changed,

@@ -30,7 +30,7 @@ from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.store import customers, deliveries
 from services.consents.store.customers import Disclosure
-from services.consents.use_cases import reconcile, results
+from services.consents.use_cases import reconcile, results, wait
 from services.consents.use_cases.acknowledge import UnknownSubscriber, acknowledge, of_pair
 from services.consents.use_cases.context import (
     Context,
@@ -41,7 +41,7 @@ from services.consents.use_cases.context import (
     number_subject,
     point_subject,
 )
-from services.consents.use_cases.decide import Command, Forbidden, Outcome, decide, storable
+from services.consents.use_cases.decide import Command, Forbidden, NotKnownYet, Outcome, decide, storable
 from services.consents.use_cases.results import Told
 from services.consents.use_cases.take_in import (
     compute_customer_anew,
@@ -66,6 +66,15 @@ def subscriptions(context: Context, ends: TopicEnds, limits: Limits | None = Non
             for party in context.group.parties
         ),
     ]
+
+
+def deciding_again(context: Context) -> wait.Again:
+    """How a yes that waited is decided."""
+
+    async def again(conn: Conn, party: str, said: Decision, meta: Meta) -> bool:
+        return await Decisions(context, party).take_again(conn, said, meta)
+
+    return again
 
 
 def _decisions(context: Context, party: str) -> Subscription:
@@ -185,9 +194,27 @@ class Decisions(Stateless):
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         if not isinstance(said := read.event, Decision):
             return
+        try:
+            await self._take(conn, said, meta)
+        except NotKnownYet:
+            told = Told(self._context, self._party, said.id, meta)
+            await wait.keep(conn, told, said, self._command(said, _appended(meta)))
+
+    async def take_again(self, conn: Conn, said: Decision, meta: Meta) -> bool:
+        """One that waits; False: it has to wait on."""
+        try:
+            await self._take(conn, said, meta)
+        except NotKnownYet:
+            return False
+        return True
+
+    async def _take(self, conn: Conn, said: Decision, meta: Meta) -> None:
+        """Raises NotKnownYet."""
         told = Told(self._context, self._party, said.id, meta)
         try:
             outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
+        except NotKnownYet:
+            raise
         except (DecisionError, Forbidden, Permanent) as error:
             why = _why(error)
             if said.act.restricts:

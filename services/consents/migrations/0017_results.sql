@@ -1,4 +1,4 @@
--- What parties were told of the messages of their decisions topics, for those who ask over HTTP. See record 0033.
+-- What parties were told of the messages of their decisions topics, for those who ask over HTTP. See record 0034.
 CREATE SEQUENCE results_number;
 CREATE TABLE results (
     id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from kielto.service.postgres import Conn
-from services.consents.store import customers, locks
+from services.consents.store import customers, locks, waiting
 from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.take_in import compute_anew
 
@@ -23,5 +23,6 @@ async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
     ids = [record.subject for record in kept]
     locked = await locks.for_facts(conn, ids, refs=[ref for ref, _ in refs])
     await customers.name(conn, refs)
+    await waiting.due(conn, [ref for ref, _ in refs])
     await compute_anew(conn, context, locked)
     return max(ids)

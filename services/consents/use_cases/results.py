@@ -39,6 +39,10 @@ async def taken(conn: Conn, about: Told, outcome: Outcome | None, decision: UUID
     await _report(conn, about, status, outcome.decision.id, tuple(map(_reason, broken)))
 
 
+async def waiting(conn: Conn, about: Told, decision: UUID) -> None:
+    await _report(conn, about, ResultStatus.WAITING, decision)
+
+
 async def refused(conn: Conn, about: Told, why: str) -> None:
     """`why`: `field: rule`."""
     await _report(conn, about, ResultStatus.REFUSED, None, (_reason(why),))

@@ -11,7 +11,7 @@ from uuid import UUID
 from kielto.events.versions import Version
 from kielto.service.postgres import Conn
 from kielto.service.turns import in_turns
-from services.consents.store import customers, decisions, locks, state
+from services.consents.store import customers, decisions, locks, state, waiting
 from services.consents.store.customers import CustomerRow, Disclosure
 from services.consents.store.locks import Locked
 from services.consents.use_cases.context import Context
@@ -35,7 +35,9 @@ async def take_in_customers(
         refs=[ref for row in rows for ref in row.refs],
     )
     await erase(conn, context, rows, locked, told_at or datetime.now(UTC))
+    await waiting.erase(conn, [row.id for row in rows if row.erased])
     if await customers.put(conn, rows):
+        await waiting.due(conn, [ref for row in rows for ref in row.refs])
         await compute_anew(conn, context, locked)
 
 
@@ -57,6 +59,7 @@ async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequenc
         conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures if d.ref]
     )
     if await customers.disclose(conn, disclosures):
+        await waiting.due(conn, [d.ref for d in disclosures if d.ref])
         await compute_anew(conn, context, locked)
 
 

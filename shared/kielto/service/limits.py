@@ -149,6 +149,11 @@ class Fixed(BaseModel):
         "A compressed batch on Kafka, uncompressed.",
         "It is not uncompressed: one unreadable message is quarantined in its place.",
     )
+    waiting_days: float = _limit(
+        7.0,
+        "A yes of a company's topic that waits for its customer to become known.",
+        "It is refused; the company may send it again under another id.",
+    )
     stream_seconds: float = _limit(
         900.0, "One live stream of decisions.", "It ends; ask again with Last-Event-ID."
     )

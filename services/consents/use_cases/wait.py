@@ -1,0 +1,98 @@
+"""A yes of a party's topic about nobody whom the party knows yet: kept sealed until they come, or for days.
+
+Whoever takes in what names its subject marks it as due in the same transaction; any process then decides it anew, with
+the time at which the broker had it. It is removed in the transaction that takes it: a kill loses and doubles nothing.
+What is said no to meanwhile stays: a yes lifts what it cites.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from kielto.events.messages import Decision
+from kielto.events.topics import decisions
+from kielto.service import epoch
+from kielto.service.inbox import Meta
+from kielto.service.limits import FIXED
+from kielto.service.postgres import AWAY, Conn, Pool, transaction
+from services.consents.store import locks
+from services.consents.store import waiting as store
+from services.consents.store.waiting import Waiting
+from services.consents.use_cases import results
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decide import Command
+from services.consents.use_cases.results import Told
+
+_LOOK_SECONDS = 0.5
+_EXPIRED_AT_ONCE = 500
+
+Again = Callable[[Conn, str, Decision, Meta], Awaitable[bool]]
+"""Decide a party's message anew, and tell its result; False: it has to wait on."""
+
+
+class _Gone(Exception):
+    """Another process took it."""
+
+
+async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> None:
+    """And tell that it waits, or what a repeated one is."""
+    context, party, _, meta = about
+    assert command.content is not None
+    sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
+    one = Waiting(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
+    held = await store.add(conn, one, command.subject.ref, command.content)
+    if held is None:
+        await results.waiting(conn, about, command.id)
+    elif held == command.content:
+        await results.taken(conn, about, None, command.id)
+    else:
+        await results.refused(conn, about, "id: is not that of a decision which says something else")
+
+
+async def work_off_for_ever(pool: Pool, context: Context, again: Again) -> None:
+    while True:
+        try:
+            while await work_off(pool, context, again):
+                pass
+            await expire(pool, context)
+        except (*AWAY, epoch.NotClaimed):
+            pass
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def work_off(pool: Pool, context: Context, again: Again) -> bool:
+    """One; False when nothing is due."""
+    try:
+        async with transaction(pool) as conn:
+            one = await store.next_due(conn, context.group.parties)
+            if one is None:
+                return False
+            await _again(conn, context, one, again)
+    except (locks.Moved, _Gone):
+        pass
+    return True
+
+
+async def _again(conn: Conn, context: Context, one: Waiting, again: Again) -> None:
+    assert one.sealed is not None  # what is erased is not due
+    opened = context.keys.evidence.open(one.sealed, _place(one.party, one.decision))
+    meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
+    if not await again(conn, one.party, Decision.read(opened), meta):
+        await store.not_yet(conn, one.decision)
+        return
+    if not await store.remove(conn, one.decision):
+        raise _Gone
+    await store.counts_from_now(conn, one.decision)
+
+
+async def expire(pool: Pool, context: Context) -> None:
+    """Whether or not anybody was known meanwhile, and erased again: all are told the same."""
+    async with transaction(pool) as conn:
+        for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
+            meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
+            about = Told(context, one.party, one.ident, meta)
+            await results.refused(conn, about, "subject: was a customer within 7 days, for a yes")
+
+
+def _place(party: str, decision: UUID) -> str:
+    return f"waiting/{party}/{decision}"
