@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
+from kielto.events.results import DecisionResult
 from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
@@ -24,6 +25,7 @@ from kielto.subscriber.follow import Following
 from kielto.subscriber.freshness import clock
 from kielto.subscriber.gate import Gate, Party
 from kielto.subscriber.questions import Answer, Question, Reason
+from kielto.subscriber.results import Results
 from kielto.subscriber.session import Session
 from kielto.subscriber.spool import Spool
 from kielto.subscriber.state import Delta
@@ -97,6 +99,7 @@ class Subscriber:
         self._spool: Spool | None = None
         self._denials = Denials(decisions(party))
         self._submitting: Submitting | None = None
+        self._results: Results | None = None
         self._session: Session | None = None
         self._gate: Gate | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -288,6 +291,18 @@ class Subscriber:
         if self._submitting is None:
             raise ValueError("spool: submit needs a file to keep decisions in")
         await self._submitting.sent(decision)
+
+    async def result(self, decision: UUID, timeout: float | None = 60.0) -> DecisionResult:  # noqa: ASYNC109 - as ready()
+        """What became of a decision at the group, by the id that `submit` returned: taken, widened, waiting, held or
+        refused, with the rules that were broken. Of one that was sent again, what the first became.
+
+        The party's results topic is read from ten minutes before the first call on, and the newest 10,000 results are
+        kept. Raises TimeoutError; ask again then.
+        """
+        if self._results is None:
+            self._results = Results(self._bootstrap, self.party, security=self._security)
+            self._start(self._results.run())
+        return await self._results.of(decision, timeout)
 
     # -- running
 
