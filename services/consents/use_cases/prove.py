@@ -59,7 +59,7 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
         "made_at": instant(datetime.now(UTC)),
         "made_for": party or "group",
         "decision": statement(row, salt),
-        "in_words": in_words(decision_of(dict(row), _NOBODY), row["subject_kind"]),
+        "in_words": in_words(decision_of({**row, "holding": False}, _NOBODY), row["subject_kind"]),
         "subject": {
             "kind": row["subject_kind"],
             "customer": _sealed_customer(row["ref"], party),
