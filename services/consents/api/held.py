@@ -65,7 +65,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """Let decisions that are held take effect as they were given."""
         return await _marked(pool, context, _order(Mark.RELEASED, order, caller))
 
-    @routes.post("/decisions/void", response_model=MarkedBody)
+    @routes.post("/held/void", response_model=MarkedBody)
     async def void(order: OrderBody, caller: Officer) -> MarkedBody:
         """Void what the party said no to about people who are none of its own, held or not. What the same people said
         otherwise holds; so do decisions about the party's own people."""

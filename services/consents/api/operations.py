@@ -9,7 +9,7 @@ OPERATIONS = {
     "POST /consents/decisions": Operation(
         "recordDecision", (_CUSTOMER, "409 subject-not-known-yet", "413 record-too-large")
     ),
-    "POST /consents/decisions/void": Operation("voidDecisions"),
+    "POST /consents/held/void": Operation("voidDecisions"),
     "GET /consents/held": Operation("listHeld"),
     "POST /consents/held/release": Operation("releaseHeld"),
     "GET /consents/decisions/{ident}": Operation("getDecision", (_DECISION,)),

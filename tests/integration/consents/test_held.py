@@ -348,7 +348,7 @@ async def test_over_http(http: httpx.AsyncClient, world: World, pool: Pool, cont
     assert not await callable_by(world, theirs)
     assert await status() == "pending"  # for kauppa it is about nobody
     assert (await http.get("/consents/held", headers=as_("dpo"))).json() == {"parties": []}
-    answer = await http.post("/consents/decisions/void", json=reason, headers=as_("dpo"))
+    answer = await http.post("/consents/held/void", json=reason, headers=as_("dpo"))
     assert answer.json() == {"marked": BOUND + 2, "more": False}
     while await portions.work_off(pool, context):
         pass
@@ -367,7 +367,7 @@ async def test_no_company_and_no_other_role_sees_or_does_it(http: httpx.AsyncCli
     answers = [
         await http.get("/consents/held", headers=as_(token)),
         await http.post("/consents/held/release", json=body, headers=as_(token)),
-        await http.post("/consents/decisions/void", json=body, headers=as_(token)),
+        await http.post("/consents/held/void", json=body, headers=as_(token)),
     ]
     assert {problem(answer)[0] for answer in answers} == {403}
 
