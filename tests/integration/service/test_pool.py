@@ -11,7 +11,7 @@ from kielto.service import postgres
 from kielto.service.auth import Verifier
 from kielto.service.http import Health, create_app
 from kielto.service.limits import Limits
-from kielto.service.postgres import Pool, open_pool, whose_request
+from kielto.service.postgres import Pool, open_pool, transaction, whose_request
 from kielto.service.shares import Busy, Crowded
 from tests.integration.service.support import Bench
 
@@ -83,7 +83,8 @@ async def test_a_lock_is_waited_for_for_a_bounded_time(
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE idempotency")
         with pytest.raises(postgres.AWAY):
-            await pool.execute("LOCK TABLE idempotency")
+            async with transaction(pool) as other:
+                await other.execute("LOCK TABLE idempotency")
     pool.terminate()
 
 
