@@ -107,10 +107,8 @@ def test_it_starts_everything_and_ctrl_c_stops_everything(copy: Path) -> None:
     keys = Path(consents["KIELTO_KEYS_FILE"])
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     parties = group.load(ROOT / "group.yaml").parties
-    assert {file.name for file in keys.parent.iterdir()} == {
-        keys.name,
-        *(f"{party}.keys.json" for party in parties),
-    }
+    holders = (*NAMES, "services", *parties)
+    assert {file.name for file in keys.parent.iterdir()} == {f"{holder}.keys.json" for holder in holders}
 
 
 def test_its_data_stay_unless_it_is_told_otherwise(copy: Path) -> None:

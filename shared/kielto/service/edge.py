@@ -161,9 +161,10 @@ def _below(path: str, prefix: str) -> bool:
 
 
 def _too_large(limits: Limits) -> Problem:
-    return Problem(
-        413, "body-too-large", f"A request's body has at most {limits.body_bytes} bytes.", headers=_CLOSE
-    )
+    """The connection stays open: what the client still sends is thrown away for `linger_seconds`. Closed at once, the
+    network would throw away the answer (RFC 9112, section 9.6).
+    """
+    return Problem(413, "body-too-large", f"A request's body has at most {limits.body_bytes} bytes.")
 
 
 def _late(limits: Limits) -> Problem:
