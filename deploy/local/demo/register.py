@@ -26,8 +26,10 @@ class Register:
         return found[:count]
 
     async def take_in(self, people: list[Person]) -> list[dict[str, Any]]:
-        """Import company by company; returns the refused rows' reports, with the number they are about."""
-        refused = []
+        """Import company by company; returns the reports of rows that were refused, or taken without what could not be
+        read of them. In this data that is the phone.
+        """
+        told = []
         for company in PRODUCT_GROUP:
             theirs = [p for p in people if company in p.companies]
             if not theirs:
@@ -37,11 +39,12 @@ class Register:
             )
             for line in report[:-1]:
                 person = theirs[line["row"] - 1]
-                if line["status"] == "refused":
-                    refused.append({"number": person.number, "company": company, **line})
-                else:
+                if line["status"] == "refused" or line.get("warnings"):
+                    told.append(line)
+                    person = person.without_phone()
+                if line["status"] != "refused":
                     self.ids[person.number], self.people[person.number] = UUID(line["id"]), person
-        return refused
+        return told
 
     def of(self, company: str, *, also: str | None = None) -> list[str]:
         """Numbers of the people of a company (and also of another), in the register's order."""
