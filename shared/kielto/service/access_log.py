@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kielto.events.base import Ident
+from kielto.events.base import Ident, Moment
 from kielto.service import access_entry, telemetry
 from kielto.service.access_entry import Entry
 from kielto.service.auth import Caller, require
@@ -181,8 +181,8 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
         company: Annotated[Ident | None, Query()] = None,
         actor: Annotated[str | None, Query(max_length=_ACTOR, pattern=r"^[^\x00]*$")] = None,
         action: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
-        since: Annotated[datetime | None, Query(alias="from")] = None,
-        until: Annotated[datetime | None, Query(alias="to")] = None,
+        since: Annotated[Moment | None, Query(alias="from")] = None,
+        until: Annotated[Moment | None, Query(alias="to")] = None,
         cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Page:
@@ -203,8 +203,8 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
             about,
             actor,
             action,
-            _zoned("from", since),
-            _zoned("to", until),
+            since,
+            until,
             int(cursor) if cursor else None,
             limit,
         )
@@ -213,17 +213,6 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
         return Page(items=items, next=str(rows[-1]["id"]) if len(rows) == limit else None)
 
     return routes
-
-
-def _zoned(field: str, at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise Problem(
-            422,
-            "invalid-request",
-            "The request breaks a rule.",
-            errors=[FieldError(field, "must have a time zone")],
-        )
-    return at
 
 
 def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> EntryBody:
