@@ -115,6 +115,7 @@ def build(platform: Platform) -> Service:
             proof_live.router(live, context),
             proofs.router(platform.pool, context, settings.seal_seconds),
         ],
+        body_bytes={clearances.PATH: platform.limits.clearance_body_bytes},
         subscriptions=subscriptions(context, TopicEnds(platform.settings), platform.limits),
         begin_again=(Moved,),
         about={party: _about(platform, party) for party in group.parties},

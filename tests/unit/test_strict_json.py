@@ -2,11 +2,14 @@
 
 import json
 
+import httpx
 import pytest
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kielto.service.errors import answer_errors
 from kielto.service.strict_route import StrictRoute
 from kielto.strict_json import DuplicateName, NotJson, loads
 from tests.contracts.openapi import SERVICES, build
@@ -54,3 +57,28 @@ def test_every_route_reads_its_body_so(service: str) -> None:
     routes = [r for router in build(service)[1].routers for r in router.routes if isinstance(r, APIRoute)]
     assert routes
     assert [r.path for r in routes if not isinstance(r, StrictRoute)] == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON", "application/problem+JSON; charset=utf-8"]
+)
+async def test_however_its_kind_is_written(kind: str) -> None:
+    """FastAPI reads a media type in any case (RFC 9110, section 8.3.1)."""
+    routes = APIRouter(route_class=StrictRoute)
+
+    @routes.post("/things")
+    async def post(thing: dict[str, bool]) -> dict[str, bool]:
+        return thing
+
+    app = FastAPI()
+    app.include_router(routes)
+    answer_errors(app)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post(
+            "/things", content=b'{"deceased":true,"deceased":false}', headers={"Content-Type": kind}
+        )
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"field": "deceased", "rule": "is given once in an object"}],
+    )

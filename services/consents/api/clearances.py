@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     StringConstraints,
     model_validator,
@@ -34,6 +35,7 @@ from services.consents.use_cases.clear import CLEAR_SECONDS, Overdue, Wanted, cl
 from services.consents.use_cases.cleared import Shown, cleared
 from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
 
+PATH = "/consents/clearances"
 _ERRORS = 20
 _INLINE = 100
 
@@ -99,7 +101,10 @@ class GivenClearance(BaseModel):
     partner: Ident | None = None
     mode: Mode | None = None
     product_group: Ident | None = None
-    recipients: list[GivenRecipient] = Field(min_length=1, max_length=FIXED.clearance_recipients)
+    # The first that has no shape ends it: to tell of all would take seconds, in which nobody else is answered.
+    recipients: Annotated[list[GivenRecipient], FailFast()] = Field(
+        min_length=1, max_length=FIXED.clearance_recipients
+    )
 
     @model_validator(mode="after")
     def _partners(self) -> "GivenClearance":
@@ -179,7 +184,7 @@ class Terms(NamedTuple):
 
 
 def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
-    routes = APIRouter(route_class=StrictRoute, prefix="/consents/clearances", tags=["clearances"])
+    routes = APIRouter(route_class=StrictRoute, prefix=PATH, tags=["clearances"])
 
     @routes.post("", response_model=ClearanceBody)
     async def post(given: GivenClearance, caller: Sender, throttle: Throttled) -> Response:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
-from kielto.events.base import Ident
+from kielto.events.base import Ident, few
 from kielto.events.words import PointKind, Recipient
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -80,7 +80,7 @@ class GivenPoint(_Given):
     role_address: StrictBool | None = Field(
         default=None, description="Of an organisation's task, as info@ is."
     )
-    sales: tuple[Sale, ...] | None = Field(default=None, max_length=20)
+    sales: Annotated[tuple[Sale, ...] | None, few(20)] = Field(default=None, max_length=20)
 
 
 class Duty(_Given):
@@ -129,14 +129,14 @@ class Given(_Given):
     safety_ban: StrictBool = Field(default=False, description="Turvakielto: hides the postal address.")
     organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
     person: CustomerRef | None = Field(default=None, description=_PERSON)
-    duties: tuple[Duty, ...] = Field(default=(), max_length=50)
-    points: tuple[GivenPoint, ...] = Field(default=(), max_length=50)
+    duties: Annotated[tuple[Duty, ...], few(50)] = Field(default=(), max_length=50)
+    points: Annotated[tuple[GivenPoint, ...], few(50)] = Field(default=(), max_length=50)
 
 
 class GivenCustomer(Given):
     """A customer to create."""
 
-    customerships: tuple[GivenCustomership, ...] = Field(default=(), max_length=20)
+    customerships: Annotated[tuple[GivenCustomership, ...], few(20)] = Field(default=(), max_length=20)
 
 
 class CustomerPatch(_Given):
@@ -156,9 +156,11 @@ class CustomerPatch(_Given):
     safety_ban: StrictBool | None = Field(default=None, description="Turvakielto: hides the postal address.")
     organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
     person: CustomerRef | None = Field(default=None, description=_PERSON)
-    duties: tuple[Duty, ...] | None = Field(default=None, max_length=50)
-    points: tuple[GivenPoint, ...] | None = Field(default=None, max_length=50)
-    customerships: tuple[GivenCustomership, ...] | None = Field(default=None, max_length=20)
+    duties: Annotated[tuple[Duty, ...] | None, few(50)] = Field(default=None, max_length=50)
+    points: Annotated[tuple[GivenPoint, ...] | None, few(50)] = Field(default=None, max_length=50)
+    customerships: Annotated[tuple[GivenCustomership, ...] | None, few(20)] = Field(
+        default=None, max_length=20
+    )
     reason: Annotated[str, _text(500)] | None = Field(
         default=None,
         description="For callers of the whole group: why a death, a minority, a safety ban or an end that a company "

@@ -29,7 +29,7 @@ _TOO_MANY = (
 )
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1024 * 1024
-_BREATHER = 20  # rows read between two chances for other requests
+_BREATHER = 0.01  # seconds of reading between two chances for other requests
 
 Line = tuple[int, bytes | None]
 """The row's number, from 1, and its bytes; None when there were too many."""
@@ -73,12 +73,13 @@ async def import_rows(context: Context, given: Import, lines: AsyncIterator[Line
 
 async def _batches(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[_Batch]:
     batch: _Batch = []
-    size = 0
+    size, breath = 0, time.monotonic()
     async for row, line in lines:
         batch.append((row, _read(context, given, line)))
         size += len(line or b"")
-        if len(batch) % _BREATHER == 0:
+        if time.monotonic() - breath > _BREATHER:
             await asyncio.sleep(0)
+            breath = time.monotonic()
         if len(batch) >= context.courtesy.portion(_BATCH_ROWS) or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0

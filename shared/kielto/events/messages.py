@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from kielto.events import lenient
-from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText
+from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText, few
 from kielto.events.control import BUCKETS
 from kielto.events.records import AllowedPoint
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
@@ -46,9 +46,9 @@ class Decision(Event):
     act: Act
     reach: Reach | None = None
     partner: Ident | None = None
-    purposes: tuple[Purpose, ...] = ()
-    channels: tuple[Channel, ...] = ()
-    lifts: tuple[str, ...] = Field(
+    purposes: Annotated[tuple[Purpose, ...], few(50)] = Field(default=(), max_length=50)
+    channels: Annotated[tuple[Channel, ...], few(50)] = Field(default=(), max_length=50)
+    lifts: Annotated[tuple[str, ...], few(100)] = Field(
         default=(), max_length=100, description="The company's references, or its own ids."
     )
     by: Literal["person", "agent", "staff", "import"] = "person"
@@ -176,8 +176,8 @@ class Acknowledgement(Event):
     generation: UUID = Field(
         description="Identity of the store's contents; new when it was emptied or restored."
     )
-    positions: tuple[Position, ...] = Field(max_length=200)
-    exceptions: tuple[StoreException, ...] = Field(default=(), max_length=1000)
+    positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
+    exceptions: Annotated[tuple[StoreException, ...], few(1000)] = Field(default=(), max_length=1000)
     claimed_at: Moment = Field(
         description="The subscriber's own clock: a claim. Proof uses the broker's append time."
     )
@@ -198,7 +198,7 @@ class StoreDigest(Event):
     generation: UUID
     ask: UUID
     content: bool = Field(description="Whether the store keeps the records' bytes, and they are hashed.")
-    positions: tuple[Position, ...] = Field(
+    positions: Annotated[tuple[Position, ...], few(200)] = Field(
         max_length=200, description="All below them was applied when the digests were begun."
     )
     digests: str = Field(
@@ -223,13 +223,13 @@ class StoreListing(Event):
     generation: UUID
     ask: UUID
     content: bool
-    positions: tuple[Position, ...] = Field(max_length=200)
+    positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
     bucket: int = Field(ge=0, lt=BUCKETS)
     after: str = Field(default="", pattern=r"^[0-9a-f]{0,24}$", description="Keys above this one,")
     upto: str = Field(
         default="", pattern=r"^[0-9a-f]{0,24}$", description="and not above this one; empty: to the end."
     )
-    rows: tuple[HeldRow, ...] = Field(
+    rows: Annotated[tuple[HeldRow, ...], few(1000)] = Field(
         max_length=1000,
         description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, by key; "
         "with a key outside the bucket or those bounds the message is refused.",

@@ -53,6 +53,8 @@ class Service:
     """What the description says of its routes beside what FastAPI knows."""
     streamed: Sequence[str] = ()
     """Paths whose bodies are streams, without a limit as a whole."""
+    body_bytes: Mapping[str, int] = field(default_factory=dict)
+    """By path: of those that take more than others."""
     subscriptions: Sequence[Subscription] = ()
     begin_again: tuple[type[Exception], ...] = ()
     """What its handlers raise when somebody else was quicker: roll back and begin again."""

@@ -7,6 +7,7 @@ Plain ASGI: Starlette's own middleware classes cost more than many of our endpoi
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
@@ -31,10 +32,12 @@ class _Claimed(Protocol):
 
 class Edge:
     def __init__(
-        self, app: ASGIApp, *, prefix: str, health: _Claimed, limits: Limits, streamed: frozenset[str]
+        self, app: ASGIApp, *, prefix: str, health: _Claimed, limits: Limits, most: Mapping[str, int | None]
     ) -> None:
-        """`prefix`: what is below it needs a token; `streamed`: paths whose bodies have no limit as a whole."""
-        self._app, self._health, self._limits, self._streamed = app, health, limits, streamed
+        """`prefix`: what is below it needs a token; `most`: by path how many bytes of a body it takes where that is not
+        `limits.body_bytes`, None: any, of a stream.
+        """
+        self._app, self._health, self._limits, self._most = app, health, limits, most
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +50,8 @@ class Edge:
         headers = Headers(scope=scope)
         telemetry.begin(headers.get("traceparent"))
         began = time.perf_counter()
-        exchange = _Exchange(receive, send, self._limits, method, streamed=scope["path"] in self._streamed)
+        most = self._most.get(scope["path"], self._limits.body_bytes)
+        exchange = _Exchange(receive, send, self._limits, method, most)
         try:
             await self._handle(scope, headers, exchange)
         finally:
@@ -86,8 +90,8 @@ class Edge:
             whose = (await identify(Request(scope))).company or "group"
         whose_request.set(whose)
         length = headers.get("content-length", "")
-        if not exchange.streamed and length.isdigit() and int(length) > self._limits.body_bytes:
-            raise _too_large(self._limits)
+        if exchange.most is not None and length.isdigit() and int(length) > exchange.most:
+            raise _too_large(exchange.most)
 
 
 class _Exchange:
@@ -95,9 +99,10 @@ class _Exchange:
     the application's answer.
     """
 
-    def __init__(self, receive: Receive, send: Send, limits: Limits, method: str, *, streamed: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, limits: Limits, method: str, most: int | None) -> None:
+        """`most`: bytes of a body; None: it is a stream."""
         self._receive, self._send, self._limits = receive, send, limits
-        self.streamed, self._head = streamed, method == "HEAD"
+        self.most, self._head = most, method == "HEAD"
         self.status: int | None = None
         self.refusal: Problem | None = None
         self._begun = False
@@ -112,8 +117,8 @@ class _Exchange:
         elif message["type"] == "http.request":
             self._whole = not message.get("more_body", False)
             self._received += len(message.get("body", b""))
-            if not self.streamed and self._received > self._limits.body_bytes:
-                self.refusal = _too_large(self._limits)
+            if self.most is not None and self._received > self.most:
+                self.refusal = _too_large(self.most)
         return {"type": "http.disconnect"} if message is None or self.refusal else message
 
     async def _part(self) -> Message | None:
@@ -125,7 +130,7 @@ class _Exchange:
         except TimeoutError:
             return None
         finally:
-            if not self.streamed:
+            if self.most is not None:
                 self._left -= time.monotonic() - began
 
     async def send(self, message: Message) -> None:
@@ -160,11 +165,11 @@ def _below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-def _too_large(limits: Limits) -> Problem:
+def _too_large(most: int) -> Problem:
     """The connection stays open: what the client still sends is thrown away for `linger_seconds`. Closed at once, the
     network would throw away the answer (RFC 9112, section 9.6).
     """
-    return Problem(413, "body-too-large", f"A request's body has at most {limits.body_bytes} bytes.")
+    return Problem(413, "body-too-large", f"A request's body has at most {most} bytes here.")
 
 
 def _late(limits: Limits) -> Problem:

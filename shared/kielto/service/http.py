@@ -5,7 +5,7 @@ Endpoints find `pool` and `verifier` on `request.app.state`; routers carry their
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ def create_app(
     verifier: Verifier,
     health: Health,
     streamed: Sequence[str] = (),
+    body_bytes: Mapping[str, int] | None = None,
     limits: Limits | None = None,
     ready: "Pool | None" = None,
     keys: Keys | None = None,
@@ -50,7 +51,8 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`.
 
-    Bodies have at most `limits.body_bytes` bytes, except those of the paths in `streamed`. `ready`: a pool that /readyz
+    Bodies have at most `limits.body_bytes` bytes, of a path in `body_bytes` so many; those of the paths in `streamed`
+    have no limit. `ready`: a pool that /readyz
     alone asks: what others wait for says nothing of the database. `operations`: the names and problems of its routes.
     """
     limits = limits or Limits()
@@ -77,7 +79,8 @@ def create_app(
     app.include_router(_watching(ready or pool, health, limits.ready_seconds))
     answer_errors(app)
     app.add_middleware(access_log.AccessLog, pool=pool, keys=keys)
-    app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, streamed=frozenset(streamed))
+    most: dict[str, int | None] = {**(body_bytes or {}), **dict.fromkeys(streamed)}
+    app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, most=most)
     describe = app.openapi
     app.openapi = lambda: app.openapi_schema or finished(describe(), routers, operations)  # type: ignore[method-assign]
     app.state.described = Described(app.openapi)

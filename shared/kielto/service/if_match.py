@@ -5,7 +5,7 @@ import re
 from kielto.service.problems import Problem
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_LIST = re.compile(rf"\s*,*\s*(?:{_TAG.pattern}(?:\s*,[\s,]*|\s*$))+")
+_LIST = re.compile(rf"[\s,]*(?:{_TAG.pattern}(?:\s*,[\s,]*|\s*$))+")
 
 
 def revisions(header: str | None) -> frozenset[int] | None:

@@ -57,8 +57,9 @@ class Limits(BaseSettings):
         "The connection is closed.",
     )
     body_bytes: int = _limit(
-        2 * MIB, "A request's body, after its token was verified; an import has no such limit.", "413"
+        128 * KIB, "A request's body, after its token was verified; an import has no such limit.", "413"
     )
+    clearance_body_bytes: int = _limit(2 * MIB, "The body of a clearance, which has many recipients.", "413")
     body_seconds: float = _limit(
         30.0,
         "Waiting for the parts of a request's body, all together; of an import, for its next part.",

@@ -262,6 +262,7 @@ class Running:
             health=self._health,
             operations=operations_of(self._name, service),
             streamed=service.streamed,
+            body_bytes=service.body_bytes,
             limits=platform.limits,
             ready=platform.ready,
             keys=platform.keys,

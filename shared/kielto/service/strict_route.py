@@ -18,7 +18,7 @@ class StrictRoute(APIRoute):
             return handle
 
         async def strict(request: Request) -> Response:
-            if "json" not in request.headers.get("content-type", ""):
+            if "json" not in request.headers.get("content-type", "").lower():
                 return await handle(request)
             try:
                 body = await request.body()
