@@ -10,11 +10,26 @@ from typing import Any, NoReturn
 MOST_NAMES = 50
 """Of one object: more than any message of ours has. Each name that nobody knows is an error to be told, which costs
 a hundred times what it costs to read it."""
+DEPTH = 100
+"""Levels of lists and objects. Python's own limit depends on what is on the stack already: what one function could
+still read, the next could not write.
+"""
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class NotJson(ValueError):
     """No JSON, or nested deeper or with more names than anything of ours."""
+
+
+class HalfPair(NotJson):
+    """A text has half a surrogate pair (RFC 8259 section 8.2): it is no Unicode, and nothing stores or sends it on.
+    `content`: what was read, with a question mark in its place.
+    """
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+        super().__init__("texts are Unicode (RFC 8259, section 8.2)")
 
 
 class DuplicateName(NotJson):
@@ -26,13 +41,35 @@ class DuplicateName(NotJson):
 
 
 def loads(data: bytes | str) -> Any:
-    """Raises NotJson. UTF-8; neither NaN nor Infinity, which Python would take."""
+    """Raises NotJson. UTF-8; neither NaN, Infinity nor half a surrogate pair, which Python would take."""
     try:
-        return _DECODER.decode(data if isinstance(data, str) else data.decode())
+        text = data if isinstance(data, str) else data.decode()
+        value = _DECODER.decode(text)
     except NotJson:
         raise
     except (ValueError, RecursionError):
-        raise NotJson("is no JSON (RFC 8259)") from None
+        raise NotJson(_NO_JSON) from None
+    if text.count("[") + text.count("{") > DEPTH and _is_deep(value):
+        raise NotJson(f"is nested at most {DEPTH} levels deep")
+    if _SURROGATE.search(text):
+        _must_be_unicode(value)
+    return value
+
+
+def _must_be_unicode(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise HalfPair(_DECODER.decode(text.encode(errors="replace").decode())) from None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(DEPTH):
+        parts = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for part in parts for inner in part if isinstance(inner, list | dict)]
+    return bool(level)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -46,7 +83,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(_: str) -> NoReturn:
-    raise NotJson("is no JSON (RFC 8259)")
+    raise NotJson(_NO_JSON)
 
 
+_NO_JSON = "is no JSON (RFC 8259)"
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)

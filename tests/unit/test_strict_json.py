@@ -1,6 +1,7 @@
 """JSON in which a name stands once in an object, and that every body is read by it."""
 
 import json
+import time
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from kielto.service.errors import answer_errors
 from kielto.service.strict_route import StrictRoute
-from kielto.strict_json import DuplicateName, NotJson, loads
+from kielto.strict_json import DEPTH, DuplicateName, NotJson, loads
 from tests.contracts.openapi import SERVICES, build
 
 
@@ -40,6 +41,43 @@ def test_a_name_given_twice_is_named(text: bytes | str, field: str) -> None:
 def test_what_is_no_json_is_refused(text: bytes) -> None:
     with pytest.raises(NotJson):
         loads(text)
+
+
+def test_a_name_given_twice_among_thousands_is_found_at_once() -> None:
+    names = ",".join(f'"a{n}":0' for n in range(60_000))
+    began = time.process_time()
+    with pytest.raises(DuplicateName):
+        loads("{" + names + ',"a59999":0}')
+    assert time.process_time() - began < 2  # of quadratic work it was 80 s
+
+
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}")])
+def test_depth_is_bounded_whatever_is_on_the_stack(left: str, right: str) -> None:
+    levels = DEPTH // sum(left.count(c) for c in "[{")
+    assert loads(left * levels + "1" + right * levels)
+    for more in (1, 2, 400, 800, 890):
+        with pytest.raises(NotJson):
+            loads(left * (levels + more) + "1" + right * (levels + more))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'["\ud800"]',
+        r'{"a\uDFFF":1}',
+        r'["\udc00\ud800"]',
+        r'[{"a":["x\ud83d"]}]',
+        r'{"\ud800":1,"\udfff":1}',
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(text: str) -> None:
+    with pytest.raises(NotJson):
+        loads(text)
+    assert loads(r'["\ud83d\ude00", "\\ud800"]') == ["\N{GRINNING FACE}", r"\ud800"]
+
+
+def test_many_lists_beside_one_another_are_not_deep() -> None:
+    assert loads(json.dumps([[[0]]] * 5000)) == [[[0]]] * 5000
 
 
 @given(

@@ -12,7 +12,7 @@ from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText, fe
 from kielto.events.control import BUCKETS
 from kielto.events.records import AllowedPoint
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
-from kielto.strict_json import loads
+from kielto.strict_json import HalfPair, loads
 from kielto.validation import FieldRule, field_rules
 
 
@@ -67,13 +67,23 @@ class Decision(Event):
         """A *no* of which a word cannot be read is taken for the widest that it may mean (`lenient`); whoever
         writes one (`submit`) validates it strictly.
         """
-        content = loads(value)
+        content = cls._content(value)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             if not lenient.is_no(content):
                 raise
             return cls._widest(content, error)
+
+    @staticmethod
+    def _content(value: bytes) -> Any:
+        """What is no Unicode in the words of a *no* does not refuse it."""
+        try:
+            return loads(value)
+        except HalfPair as half:
+            if not lenient.is_no(half.content):
+                raise
+            return half.content
 
     @classmethod
     def _widest(cls, content: dict[str, Any], error: ValidationError) -> Self:

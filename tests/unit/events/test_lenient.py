@@ -100,6 +100,7 @@ def test_a_time_that_cannot_be_read_is_told_and_refuses_nothing(said_at: Any) ->
     [
         ("evidence", "x" * 2001),
         ("evidence", 5),
+        ("evidence", "x" * 1990 + "\ud800" * 30),
         ("route", "x" * 41),
         ("route", 5),
         ("by", "robot"),
@@ -116,6 +117,23 @@ def test_no_other_word_refuses_a_no(field: str, value: Any) -> None:
 def test_an_id_that_is_none_gives_the_same_id_each_time() -> None:
     one, again, other = (taken(id=ident) for ident in ("case 17", "case 17", "case 18"))
     assert one.id == again.id != other.id
+
+
+@pytest.mark.parametrize("field", ["evidence", "route", "by", "reach", "partner", "id", "said_at", "unknown"])
+def test_half_a_surrogate_pair_refuses_no_no(field: str) -> None:
+    """It can be written on (`wait`, results): what cannot would be tried for ever."""
+    assert taken(**{field: "a\ud800b"}).model_dump_json()
+    assert isinstance(on_topic(ban(act="consent", lifts=["\ud800"])), Unreadable)
+
+
+@pytest.mark.parametrize("field", ["id", "evidence", "channels", "partner", "unknown"])
+@pytest.mark.parametrize(("left", "right"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_no_depth_is_an_error_of_ours(field: str, left: bytes, right: bytes) -> None:
+    """Above the depth that is read it is unreadable; `read` never raises."""
+    content = json.dumps(ban(**{field: "@"})).encode()
+    for depth in [99, 100, 101, *range(900, 1000)]:
+        found = on_topic(content.replace(b'"@"', left * depth + b"1" + right * depth))
+        assert isinstance(found, Decision) == (depth < 100)
 
 
 @pytest.mark.parametrize("kind", ["fax", None, 5])
@@ -158,7 +176,11 @@ def test_what_can_be_read_is_read_as_it_is() -> None:
 
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from([*Channel, *Reach]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(), max_size=5)
+    | st.sampled_from([*Channel, *Reach]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
 )
 
