@@ -30,6 +30,7 @@ _UNDECODABLE = {
     b"too-large": "batch: is too large when uncompressed",
     b"unknown-codec": "batch: its compression codec is not known",
     b"corrupt": "batch: cannot be decompressed",
+    b"damaged": "batch: its records cannot be told apart",
 }
 _HEX = re.compile(r"[0-9a-f]{64}")
 

@@ -1,39 +1,39 @@
 """Whatever stands in a topic, its readers get past it, within bounded memory.
 
 aiokafka 0.14 decodes header names strictly while it hands out records, materialises a compressed batch whatever its
-size, and raises for a codec that it does not know: each at every attempt, so that whoever may write to a topic could
-stop its readers. `install()` has
+size, and raises for a codec that it does not know or a record that it reads otherwise than the broker does: each at
+every attempt, so that whoever may write to a topic could stop its readers. `install()` has
 
 - a record with a header's name that is no UTF-8 handed out with that name escaped and its value null, which
   `kielto.events.envelope` refuses like any null header;
-- a batch that cannot be decompressed, or not within `codecs.LIMIT`, and a record of a compressed batch above `RECORD`
-  bytes handed out as a stand-in: one record at its offset (of a batch: its last) with the first bytes, their length
-  and hash, which `kielto.events.envelope` refuses.
+- a batch whose records cannot be told apart (`parsing`), that cannot be decompressed, or not within `codecs.LIMIT`, and
+  a record of a compressed batch above `RECORD` bytes handed out as a stand-in: one record at its offset (of a batch:
+  its last) with the first bytes, their length and hash, which `kielto.events.envelope` refuses.
 
 Part of the adapter, whose clients install it.
 """
 
-# ruff: noqa: SLF001 - there is no public way to a record that cannot be decoded
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
 from kielto.events.envelope import MAX_KEY, UNDECODABLE
 from kielto.kafka import codecs
+from kielto.kafka.parsing import DAMAGED, HEADER, Damaged, parse
 
 RECORD = 512 * 1024
 """Bytes of key, value and headers together: what a topic takes of an uncompressed batch."""
 KEPT = 256
 """First bytes of what is not handed out."""
-_ESCAPED = "\\x"
 _CODEC = 0x07
-_OVERHEAD, _LENGTH_AT, _ATTRIBUTES_AT, _HEADER = 12, 8, 21, 61
+_OVERHEAD, _LENGTH_AT, _ATTRIBUTES_AT = 12, 8, 21
 
 
 def install() -> None:
@@ -94,13 +94,16 @@ class Batch:
         return next(self._inner)  # of a control batch, which is never compressed
 
     def __iter__(self) -> Iterator[Any]:
-        if not self._inner.compression_type or self._inner.magic < 2:
+        if self._inner.magic < 2:
+            yield from self._inner
+            return
+        if not self._inner.compression_type:
             yield from _records(self._inner, self._bytes)
             return
         try:
             plain = self._uncompressed()
         except codecs.Undecodable as error:
-            yield _stand_in(self._inner, error.code, self._bytes()[_HEADER:])
+            yield _stand_in(self._inner, error.code, self._bytes()[HEADER:])
             return
         for record in _records(DefaultRecordBatch(plain), lambda: plain):
             yield record if _size(record) <= RECORD else self._above(record)
@@ -113,9 +116,9 @@ class Batch:
         that of what came was verified before.
         """
         raw = self._bytes()
-        content = codecs.decompress(raw[_ATTRIBUTES_AT + 1] & _CODEC, raw[_HEADER:])
-        header = bytearray(raw[:_HEADER])
-        struct.pack_into(">i", header, _LENGTH_AT, _HEADER - _OVERHEAD + len(content))
+        content = codecs.decompress(raw[_ATTRIBUTES_AT + 1] & _CODEC, raw[HEADER:])
+        header = bytearray(raw[:HEADER])
+        struct.pack_into(">i", header, _LENGTH_AT, HEADER - _OVERHEAD + len(content))
         header[_ATTRIBUTES_AT + 1] &= ~_CODEC & 0xFF
         return bytes(header) + content
 
@@ -142,37 +145,22 @@ def _size(record: Any) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def _records(batch: Any, raw: Any) -> Iterator[Any]:
-    """Those of an uncompressed batch; `raw` gives its bytes."""
-    handed = 0
+def _records(batch: Any, raw: Callable[[], bytes]) -> Iterator[Any]:
+    """Those of an uncompressed batch; `raw` gives its bytes. What was handed out comes again: the fetcher passes over
+    offsets that it had. What cannot be told apart is one stand-in at the batch's last offset.
+    """
+    at = batch.base_offset
     try:
         for record in batch:
-            handed += 1
+            if not at <= record.offset < batch.next_offset:
+                raise Damaged
+            at = record.offset + 1
             yield record
-    except UnicodeDecodeError:
+    except (Damaged, CorruptRecordException, UnicodeDecodeError):
         pass
     else:
         return
-    for place, record in enumerate(_escaped(raw())):
-        if place >= handed:
-            yield record
-
-
-def _escaped(raw: bytes) -> Iterator[Any]:
-    """The batch once more, by aiokafka's parser in Python."""
-    batch = _DefaultRecordBatchPy(raw)
-    batch._buffer = _Buffer(batch._buffer)
-    for record in batch:
-        record.headers[:] = [(n, None if _ESCAPED in n else value) for n, value in record.headers]
-        yield record
-
-
-class _Buffer(bytearray):
-    """Its parts decode whatever they hold."""
-
-    def __getitem__(self, place: Any) -> Any:
-        part = super().__getitem__(place)
-        return _Buffer(part) if isinstance(place, slice) else part
-
-    def decode(self, *_: Any) -> str:
-        return bytes(self).decode("utf-8", "backslashreplace")
+    try:
+        yield from parse(raw(), batch)
+    except Damaged:
+        yield _stand_in(batch, DAMAGED, raw()[HEADER:])
