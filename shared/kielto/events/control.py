@@ -13,13 +13,19 @@ BUCKETS = 1024
 """Of a reconciliation: by the first ten bits of the key."""
 
 
+_MOST = 2**63 - 1
+Counted = Annotated[int, Field(ge=0, le=_MOST)]
+"""An offset, or a number that only rises: 64 bits. More would overflow whoever keeps it."""
+Numbered = Annotated[int, Field(ge=1, le=_MOST)]
+
+
 class Taken(Event):
     """How far the writer has taken in another topic (a company's decisions): the next offset by partition."""
 
     kind: ClassVar[str] = "taken"
     topic: str = Field(max_length=249)
     topic_id: UUID
-    offsets: tuple[int, ...] = Field(max_length=1000)
+    offsets: tuple[Counted, ...] = Field(max_length=1000)
 
 
 class AboutParty(Part):
@@ -44,11 +50,10 @@ class Beat(Event):
     """
 
     kind: ClassVar[str] = "beat"
-    epoch: int = Field(ge=1)
-    term: int = Field(ge=1)
-    n: int = Field(ge=0)
-    generation: int = Field(
-        ge=0,
+    epoch: Numbered
+    term: Numbered
+    n: Counted
+    generation: Counted = Field(
         description="The newest snapshot generation that was asked for; a gate is shut until it is complete.",
     )
     taken: tuple[Taken, ...] = ()
@@ -60,11 +65,11 @@ class SnapshotComplete(Event):
     """A backfill is whole in this partition. `begin_*`: the topics' end offsets before the enumeration."""
 
     kind: ClassVar[str] = "snapshot"
-    epoch: int = Field(ge=1)
-    generation: int = Field(ge=1)
-    count: int = Field(ge=0, description="Live records in the family, for progress only.")
-    begin_restrictions: int = Field(ge=0)
-    begin_bulk: int = Field(ge=0)
+    epoch: Numbered
+    generation: Numbered
+    count: Counted = Field(description="Live records in the family, for progress only.")
+    begin_restrictions: Counted
+    begin_bulk: Counted
 
 
 class Void(Event):
@@ -72,8 +77,8 @@ class Void(Event):
 
     kind: ClassVar[str] = "void"
     topic_id: UUID
-    partition: int = Field(ge=0)
-    offset: int = Field(ge=0)
+    partition: Counted
+    offset: Counted
 
     def key(self) -> str:
         return f"{VOID}.{self.topic_id}.{self.partition}.{self.offset}"

@@ -44,7 +44,7 @@ def parse(raw: bytes, batch: Any) -> Iterator[Plain]:
     for _ in range(count):
         length = reader.number()
         end = reader.at + length
-        reader.bytes(1)  # attributes: none are in use
+        reader.take(1)  # attributes: none are in use
         delta, place = reader.number(), reader.number()
         key, value = reader.nullable(), reader.nullable()
         headers = [_header(reader) for _ in range(reader.size())]
@@ -56,7 +56,7 @@ def parse(raw: bytes, batch: Any) -> Iterator[Plain]:
 
 
 def _header(reader: "_Reader") -> tuple[str, bytes | None]:
-    name, value = reader.bytes(reader.size()), reader.nullable()
+    name, value = reader.take(reader.size()), reader.nullable()
     text = name.decode(errors="backslashreplace")
     return text, None if ESCAPED in text else value
 
@@ -81,12 +81,12 @@ class _Reader:
             raise Damaged
         return size
 
-    def bytes(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
         self.at += size
         if self.at > len(self._raw):
             raise Damaged
         return self._raw[self.at - size : self.at]
 
-    def nullable(self) -> "bytes | None":
+    def nullable(self) -> bytes | None:
         size = self.number()
-        return None if size < 0 else self.bytes(size)
+        return None if size < 0 else self.take(size)

@@ -58,7 +58,8 @@ def _of(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     """`metadata`: what pydantic gathered from Annotated and Field."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _of(arguments[0], [*arguments[1:], *metadata])
+        inner = [part for a in arguments[1:] for part in (a.metadata if isinstance(a, FieldInfo) else [a])]
+        return _of(arguments[0], [*inner, *metadata])
     if origin in (Union, types.UnionType):
         return st.one_of(*(st.none() if a is type(None) else _of(a, metadata) for a in arguments))
     if origin is Literal:

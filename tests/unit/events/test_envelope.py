@@ -256,6 +256,15 @@ def test_a_control_record_of_another_version_or_without_headers_proves_nothing(h
     assert read(LANE, key, None, headers) == Tombstone("!snapshot")
 
 
+@pytest.mark.parametrize("field", ["epoch", "generation", "count", "begin_restrictions", "begin_bulk"])
+def test_a_number_of_more_than_64_bits_proves_nothing(field: str) -> None:
+    """A follower's columns do not hold it: `may_customers` raised at each call."""
+    key, _, headers = encode(SNAPSHOT, key="!snapshot", source="consents")
+    for number, known in ((2**63 - 1, True), (2**63, False), (10**30, False)):
+        value = json.dumps(SNAPSHOT.model_dump() | {field: number}).encode()
+        assert isinstance(read(LANE, key, value, headers), Read) is known
+
+
 # Topics without state: each message is someone's act, so none may be passed over unseen.
 
 
