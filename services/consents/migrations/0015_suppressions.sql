@@ -16,7 +16,8 @@ CREATE TABLE known_apart (
     PRIMARY KEY (decision, customer)
 );
 
--- Consents given by a customer number, of somebody who was erased: whoever has the number next has not consented.
+-- Yeses given by a customer number, of somebody who was erased: consents, and liftings of what is kept. Whoever has the
+-- number next has said neither.
 CREATE TABLE lapsed (decision uuid PRIMARY KEY REFERENCES decisions);
 
 -- Not for what the customer is, but for whom the record's customer may be (relations): shown to the group alone.

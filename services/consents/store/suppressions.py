@@ -48,11 +48,12 @@ WITH gone AS (
     SELECT r.ref FROM customer_refs r WHERE r.customer = ANY ($1) AND NOT EXISTS (
         SELECT FROM customer_refs o WHERE o.ref = r.ref AND o.customer <> ALL ($1))
 ), said AS (
-    SELECT id, act, subject_kind FROM decisions WHERE ref = ANY (array(SELECT ref FROM gone))
+    SELECT id, act, subject_kind, lifts FROM decisions WHERE ref = ANY (array(SELECT ref FROM gone))
 ), unreadable AS (
     DELETE FROM evidence WHERE decision IN (SELECT id FROM said)
 )
-INSERT INTO lapsed (decision) SELECT id FROM said WHERE act = 'consent' AND subject_kind = 'number'
+INSERT INTO lapsed (decision) SELECT id FROM said
+WHERE subject_kind = 'number' AND (act = 'consent' OR (act = 'lifting' AND lifts && $2::uuid[]))
 ON CONFLICT DO NOTHING"""
 
 
@@ -73,6 +74,8 @@ async def add(
         await conn.execute(_ADD, [c for c, _ in own], [d for _, d in own], list(persons), at)
 
 
-async def forget(conn: Conn, customers: Collection[UUID]) -> None:
-    """Delete the evidence of what they said, with its keys, and end their consents by number."""
-    await conn.execute(_FORGET, list(customers))
+async def forget(conn: Conn, customers: Collection[UUID], kept: Collection[UUID]) -> None:
+    """Delete the evidence of what they said, with its keys; end their consents by number, and their liftings of what is
+    `kept`: whoever has the number next has said no such yes.
+    """
+    await conn.execute(_FORGET, list(customers), list(kept))

@@ -24,4 +24,4 @@ async def erase(
     theirs = [j for j in judge(context, found) if not going.isdisjoint(j.person.keys)]
     own = {(c, d) for j in theirs for c in j.person.keys if c in going for d in j.own}
     await suppressions.add(conn, own, [c for j in theirs for c in j.person.keys], at)
-    await suppressions.forget(conn, going)
+    await suppressions.forget(conn, going, {d for _, d in own})

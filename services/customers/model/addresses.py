@@ -5,6 +5,7 @@ ones are equal.
 import re
 
 from services.customers.model.given import Address
+from services.customers.model.names import letters_of
 
 _FINNISH_CODE = re.compile(r"\d{5}")
 
@@ -22,6 +23,14 @@ def to_text(address: Address, assumed: str) -> str:
         raise InvalidAddress(f"postal_code: has five digits in Finland{unsaid}")
     street = " ".join(address.street.split())
     return "\n".join((street, code, " ".join(address.city.upper().split()), country))
+
+
+def folded(text: str) -> str:
+    """Equal for `Käsityökatu 1 A 2` and `KASITYOKATU 1a2`: street and postal code without case, diacritics, spaces and
+    punctuation. The post office is left out: the code names it, and it has two languages.
+    """
+    street, code, _, country = text.split("\n")
+    return "\0".join(("".join(letters_of(street)), "".join(letters_of(code)), country))
 
 
 def from_text(text: str) -> Address:

@@ -9,6 +9,11 @@ _PARTS = re.compile(r"[^\W_]+")
 
 def folded(name: str) -> str:
     """Equal for `Åsa  Öhman-Berg` and `ohman berg ASA`."""
-    text = unicodedata.normalize("NFKD", name.casefold())
+    return " ".join(sorted(letters_of(name)))
+
+
+def letters_of(text: str) -> list[str]:
+    """Its words of letters and digits alone, in order, without case and diacritics."""
+    text = unicodedata.normalize("NFKD", text.casefold())
     text = "".join(c for c in text if not unicodedata.combining(c)).casefold().translate(_LETTERS)
-    return " ".join(sorted(_PARTS.findall(text)))
+    return _PARTS.findall(text)

@@ -131,7 +131,10 @@ def _known_by(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
     names = {folded(f.name) for f in customer.facts.values() if f.name} - {""}
     for point in customer.points:
         if point.kind is PointKind.POST:
-            found |= {keys.known_by("name_and_address", f"{name}\0{point.value}") for name in names}
+            found |= {
+                keys.known_by("name_and_address", f"{name}\0{addresses.folded(point.value)}")
+                for name in names
+            }
     return tuple(sorted(found))
 
 

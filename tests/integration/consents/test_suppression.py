@@ -2,21 +2,24 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from kielto.events.records import CustomershipOf
-from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
+from kielto.events.records import Customer, CustomershipOf
+from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.postgres import Pool
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
-from services.consents.use_cases.context import Context, Subject
+from services.consents.use_cases.context import Context, Subject, customer_subject
 from services.consents.use_cases.explain import explain
 from services.consents.use_cases.read import read_decision
 from services.consents.use_cases.take_back import take_back
+from services.customers.model.customer import Customer as Registered
+from services.customers.model.publishing import record
 from tests.integration.consents.test_take_back import listed
 from tests.integration.consents.world import Someone, World, erased
+from tests.unit.customers.world import after, said
 
 EVERYTHING: dict[str, Any] = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
 OWN: dict[str, Any] = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
@@ -79,6 +82,71 @@ async def test_whoever_is_known_again_is_denied(world: World, subject: str, by: 
     assert await world.allowed(again) == set()
     assert len(await world.restrictions(again)) == 1
     assert await world.stale() == []
+
+
+WAYS = ["email", "phone", "number", "code", "home", "mailbox"]
+
+
+@pytest.mark.parametrize("subject", ["id", "number", "email", "phone"])
+async def test_a_no_that_was_lifted_in_part_denies_whoever_is_known_again(world: World, subject: str) -> None:
+    """What was freed was the erased one's; nobody knows who the newcomer is. It comes back whole."""
+    who = Someone()
+    await world.know(who, known_by=(CODE, HOME), known_by_mailbox=(MAILBOX,))
+    ban = (await world.decide(named(world, who, subject))).decision.id
+    channel = Channel.EMAIL if subject == "email" else Channel.PHONE
+    lifted = OWN | {"channels": (channel,)}
+    await world.decide(named(world, who, subject), Act.LIFTING, lifts=(ban,), **lifted)
+    assert (channel is Channel.EMAIL) or "phone" in await world.allowed(who)
+    await erase(world, who)
+    for by in WAYS:
+        again = await imported_again(world, who, by)
+        assert await world.allowed(again) == set(), by
+        assert await world.restrictions(again) == {ban}, by
+        await world.decide(world.by_id(again), Act.LIFTING, lifts=(ban,), **lifted)
+        assert await world.allowed(again) == ({"phone"} if channel is Channel.PHONE else set()), by
+
+
+ADDRESS = {"street": "Käsityökatu 1 A 2", "postal_code": "00100", "city": "Helsinki"}
+EVA: dict[str, Any] = {
+    "name": "Eva Ek",
+    "points": [
+        {"kind": "email", "value": "eva@example.com"},
+        {"kind": "phone", "value": "040 555 0002"},
+        {"kind": "post", "address": ADDRESS},
+    ],
+}
+BACK: dict[str, dict[str, Any]] = {
+    "email": {"points": [{"kind": "email", "value": "EVA@example.com"}]},
+    "phone": {"points": [{"kind": "phone", "value": "+358 40 5550002"}]},
+    "number": {"customerships": [{"company": "kauppa", "number": "1"}]},
+    "code": {"identity_code": "131052-308T"},
+    "home": {
+        "name": "EK, ÉVA",
+        "points": [{"kind": "post", "address": ADDRESS | {"street": "KÄSITYÖKATU 1a2"}}],
+    },
+    "mailbox": {"points": [{"kind": "email", "value": "eva+list@example.com"}]},
+    "nothing": {"name": "Eva Ek", "points": [{"kind": "email", "value": "ek@example.com"}]},
+}
+
+
+async def test_the_registers_own_records_make_them_known_again(world: World) -> None:
+    """As customers publishes them, from what companies give."""
+
+    def known(number: str, **fields: Any) -> Customer:
+        given = {"customerships": [{"company": "kauppa", "number": number}], **fields}
+        code = b"the blind index of it" if "identity_code" in fields else None
+        person = after(Registered(uuid4()), said(**given), identity=code)
+        return record(person, world.keys).model_copy(update={"version": "1.1"})
+
+    eva = known("1", identity_code="131052-308T", **EVA)
+    await world.take_in([eva])
+    ban = (await world.decide(customer_subject(eva.subject))).decision.id
+    await world.take_in([Customer(version="1.2", subject=eva.subject, status=Status.ERASED)])
+    for by, fields in BACK.items():
+        again = known("2", **fields)
+        await world.take_in([again])
+        held = await world.restrictions(Someone(id=again.subject))
+        assert held == (set() if by == "nothing" else {ban}), by
 
 
 async def test_a_stranger_is_free(world: World) -> None:

@@ -4,6 +4,8 @@ import hashlib
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from kielto.events.digests import point_of
 from services.customers.model.publishing import entitled, record
 from tests.unit.customers.world import NEW, after, row, said
@@ -61,3 +63,38 @@ def test_after_the_end_nothing_but_the_number_is_left() -> None:
     assert entitled(former, "sahko", Plain()).name == "Aino"
     active = {c.company: c.active for c in record(former, Plain()).customerships}
     assert active == {"kauppa": False, "sahko": True}
+
+
+STREET = {"street": "Käsityökatu 1 A 2", "postal_code": "00100", "city": "Helsinki"}
+
+
+def known_by(name: str, **address: str) -> tuple[str, ...]:
+    point = POST | {"address": STREET | address}
+    return record(after(NEW, said(name=name, points=[point], customerships=NUMBERS)), Plain()).known_by
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        {},
+        {"street": "KÄSITYÖKATU 1 A 2"},
+        {"street": "käsityökatu 1a2"},
+        {"street": "Käsityökatu 1, A 2."},
+        {"street": "Kasityokatu 1 A 2"},
+        {"city": "Helsingfors"},
+        {"country": "FI"},
+    ],
+)
+def test_a_home_is_known_again_however_it_is_spelt(spelt: dict[str, str]) -> None:
+    """Lists spell addresses in every way; whoever is bound by it was erased and said no."""
+    assert known_by("Eva Ek", **spelt) == known_by("EK, Éva")
+    assert len(known_by("Eva Ek", **spelt)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"street": "Käsityökatu 1 A 3"}, {"postal_code": "00200"}, {"postal_code": "100", "country": "SE"}],
+)
+def test_another_home_is_another(other: dict[str, str]) -> None:
+    assert known_by("Eva Ek", **other) != known_by("Eva Ek")
+    assert known_by("Adam Ek") != known_by("Eva Ek")
