@@ -50,11 +50,19 @@ async def look_around(conn: Conn, context: Context, drafts: Iterable[Draft], tar
     return Around(near, linked, apart, frozenset(ids - targets))
 
 
-def check_complete(around: Around, customers: Iterable[Customer], targets: set[UUID]) -> None:
-    """Raises Taken when somebody was linked to one of them before they were locked: begin again."""
-    for customer in customers:
-        if customer.id in targets and customer.links - around.ids - targets:
-            raise Taken
+async def check_complete(
+    conn: Conn, around: Around, customers: Iterable[Customer], targets: set[UUID]
+) -> None:
+    """Raises Taken when somebody was linked to one of them, or came to share a contact point or an identifier with
+    one, before they were locked: begin again. Whoever comes later waits for these locks.
+    """
+    if not targets:
+        return
+    near = await linking.near(conn, (), targets)
+    sharing = {i for holders in near.holders.values() for i in holders}
+    linked = {i for customer in customers if customer.id in targets for i in customer.links}
+    if (sharing | linked) - around.ids - targets:
+        raise Taken
 
 
 async def relink(

@@ -15,13 +15,14 @@ from kielto.service.postgres import Conn
 from services.customers.model import merging, publishing
 from services.customers.model.customer import Customer, Facts
 from services.customers.model.problems import Problem, Refused
-from services.customers.store import linking, locking, reading, writing
+from services.customers.store import erasing, linking, locking, reading, writing
 from services.customers.store import merging as moving
 from services.customers.store.locking import Row
 from services.customers.store.reading import Stored
 from services.customers.store.writing import Write
 from services.customers.use_cases.changes import changes, changes_to, for_ourselves
 from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.link import look_around, relink
 from services.customers.use_cases.read import Unknown
 
 
@@ -39,14 +40,38 @@ async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
 
 async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) -> Stored:
     """The same in the caller's transaction. Raises writing.Taken too."""
+    blinds = await _blinds(conn, duplicate, into)
+    await linking.lock_keys(conn, blinds)
     rows = await locking.lock(conn, [duplicate, into])
+    if await _blinds(conn, duplicate, into) - blinds:
+        raise writing.Taken
     survivor = _survivor(rows, duplicate, into)
     if rows[duplicate].alias_of != survivor:
         contacts = _contacts(rows, duplicate)
         await _merge(
             conn, context, duplicate, survivor, contacts, _near(rows, {duplicate, survivor, *contacts})
         )
+        await _look_again(conn, context, survivor)
     return (await reading.load(conn, context.keys, [survivor]))[survivor]
+
+
+async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:
+    return {blind for ident in customers for blind in await erasing.blinds(conn, ident)}
+
+
+async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
+    """With the duplicate's contact points under the survivor's name somebody may be the same person who was not before,
+    or no more.
+    """
+    around = await look_around(conn, context, (), {survivor})
+    stored = await reading.load(conn, context.keys, {survivor} | around.ids, lock=True)
+    present = {ident: s.customer for ident, s in stored.items()}
+    moved = await relink(conn, context, around, present, [survivor])
+    told = [
+        for_ourselves(context, customer, express=publishing.restricts(present[ident], customer))
+        for ident, customer in moved.items()
+    ]
+    await publish(conn, told, traceparent=telemetry.current())
 
 
 def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:

@@ -161,7 +161,7 @@ async def _pass(conn: Conn, context: Context, moment: Moment, items: Sequence[_I
     stored = await reading.load(conn, context.keys, targets | around.ids, lock=True)
     if targets - stored.keys():
         raise Taken  # merged into another customer, or erased, since it was found
-    check_complete(around, (s.customer for s in stored.values()), targets)
+    await check_complete(conn, around, (s.customer for s in stored.values()), targets)
     ids = iter(await writing.new_ids(conn, sum(1 + len(e.draft.points) for _, e, _ in items)))
 
     outcomes: dict[int, Outcome] = {}

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kielto.service.postgres import transaction
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import Refused
 from services.customers.use_cases.candidates import Candidates, candidates, contradictions, mark_apart
@@ -13,6 +14,7 @@ from services.customers.use_cases.context import Context
 from services.customers.use_cases.erase import erase
 from services.customers.use_cases.merge import merge
 from services.customers.use_cases.read import Unknown
+from services.customers.use_cases.register import register
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_register import ADDRESS, CODE, ident
 
@@ -145,6 +147,46 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
     with pytest.raises(Refused):
         await mark_apart(context, first, first, "x", "someone")
     assert await Candidates(context)([]) == 2
+
+
+CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"name": "Adam Ek"}, {"name": "Eva Ek"}),
+    ({"birth_date": "1981-05-17"}, {"birth_date": "1980-05-17"}),
+    ({"recipient": "legal", "name": "Ek Ab"}, {"recipient": "natural", "name": "Eva Ek"}),
+]
+
+
+@pytest.mark.parametrize(("before", "now"), CHANGES)
+async def test_a_newcomer_meets_a_change_that_makes_the_two_one(
+    context: Context, people: Register, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """The change names no contact point, so it begins before the newcomer is there, and waits for its transaction."""
+    known = await put(people, "kauppa", **before, points=[PHONE])
+    newcomer = people.entry(
+        "sahko", **person("sahko", "11", name="Eva Ek", birth_date="1980-05-17", points=[PHONE])
+    )
+    async with transaction(context.pool) as conn:
+        (outcome,) = await register(conn, context, [newcomer])
+        changing = asyncio.create_task(people.put(people.entry("kauppa", target=known, **now)))
+        await asyncio.sleep(0.3)
+        assert not changing.done()
+    (changed,) = await changing
+    assert changed.status == "changed", changed
+    assert await bound(people, known) == [str(ident(outcome))]
+    assert await bound(people, ident(outcome)) == [str(known)]
+
+
+async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: Register) -> None:
+    """The duplicate's phone under the survivor's name: whoever has both may be the same person."""
+    third = await put(people, "sahko", name="Eva Ek", points=[PHONE])
+    duplicate = await put(people, "kauppa", "12", name="Ek, Evy", points=[PHONE])
+    survivor = await put(people, "kauppa", name="Eva Ek")
+    assert await bound(people, third) == []
+    await people.lanes()
+    await merge(context, duplicate, survivor)
+    assert await bound(people, survivor) == [str(third)]
+    assert await bound(people, third) == [str(survivor)]
+    assert ("customers", "bulk") not in await people.lanes(), "a link restricts"
 
 
 async def test_a_merge_takes_the_links_along(context: Context, people: Register) -> None:
