@@ -9,7 +9,10 @@ which another does again.
 import asyncio
 from datetime import UTC, datetime
 
-from kielto.service.postgres import Conn, Pool, transaction
+import structlog
+
+from kielto.service import epoch
+from kielto.service.postgres import AWAY, Conn, Pool, transaction
 from kielto.service.turns import in_turns
 from services.consents import metrics
 from services.consents.model.decisions import Decision
@@ -20,6 +23,8 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.judge import judge
 from services.consents.use_cases.republish import AT_ONCE, bearing, republish
 
+log = structlog.get_logger(__name__)
+
 PORTION = 200
 """Customers in a transaction: whoever decides about one of them waits for some tenths of a second at most."""
 _IDLE_SECONDS = 0.25
@@ -27,10 +32,15 @@ _IDLE_SECONDS = 0.25
 
 async def work_off_for_ever(pool: Pool, context: Context) -> None:
     while True:
-        if not await work_off(pool, context):
+        try:
+            more = await work_off(pool, context)
+            async with pool.acquire() as conn:
+                metrics.consequences_waiting(*await consequences.waiting(conn))
+        except (*AWAY, epoch.NotClaimed) as error:  # gates are shut meanwhile: goes on as soon as it can
+            log.info("portions wait", error=type(error).__name__)
+            more = False
+        if not more:
             await asyncio.sleep(_IDLE_SECONDS)
-        async with pool.acquire() as conn:
-            metrics.consequences_waiting(*await consequences.waiting(conn))
 
 
 async def work_off(pool: Pool, context: Context) -> bool:

@@ -10,9 +10,11 @@ import pytest
 
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Recipient
-from kielto.service.postgres import Pool, transaction
+from kielto.service.epoch import NotClaimed
+from kielto.service.postgres import Conn, Pool, transaction
 from services.consents import projections
 from services.consents.store import consequences, decisions
+from services.consents.store.consequences import Begun
 from services.consents.use_cases import decide as deciding
 from services.consents.use_cases import portions
 from services.consents.use_cases.context import Context
@@ -149,6 +151,35 @@ async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
         outcome.decision.id,
     )
     assert shown == PEOPLE
+
+
+@pytest.mark.parametrize(
+    "fault", [asyncpg.ConnectionDoesNotExistError, asyncpg.LockNotAvailableError, NotClaimed]
+)
+async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
+    world: World, pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    """Gates are shut until it is through, so it does not wait longer after each failure."""
+    people = await holders(world)
+    await world.decide(world.by_phone(SHARED))
+    begin, failed = consequences.next_begun, 0
+
+    async def next_begun(conn: Conn) -> Begun | None:
+        nonlocal failed
+        failed += 1
+        if failed <= 5:
+            raise fault
+        return await begin(conn)
+
+    monkeypatch.setattr(consequences, "next_begun", next_begun)
+    monkeypatch.setattr(portions, "_IDLE_SECONDS", 0.01)
+    working = asyncio.create_task(portions.work_off_for_ever(pool, context))
+    async with asyncio.timeout(20):
+        while not working.done() and await owed(pool):  # noqa: ASYNC110 - another task's transactions
+            await asyncio.sleep(0.05)
+    assert not working.done()
+    working.cancel()
+    assert await banned(world, people) == PEOPLE
 
 
 async def test_it_is_everywhere_only_when_its_last_portion_is(
