@@ -56,6 +56,7 @@ def build(platform: Platform) -> Service:
         platform.keys,
         left=platform.left,
         foreign_nos_per_hour=platform.limits.foreign_nos_per_hour,
+        waiting_yeses=platform.limits.waiting_yeses,
     )
     # As patient as the least patient subscriber: its bound for a restricting fact is then twice its own N.
     patience = min((s.stale_seconds for s in group.subscribers), default=3 * group.beat_seconds)
@@ -86,6 +87,7 @@ def build(platform: Platform) -> Service:
 
     lasting = (
         lambda: marks.count_for_ever(platform.pool, context),
+        lambda: wait.count_for_ever(platform.pool, context),
         lambda: count_for_ever(platform.pool),
         lambda: seal_for_ever(platform.pool, context, settings.seal_seconds),
         lambda: reconcile_for_ever(platform.pool, context, settings.reconcile_seconds),

@@ -73,6 +73,12 @@ held_bans = Gauge(
     ["party"],
 )
 
+waiting_yeses = Gauge(
+    "kielto_waiting_yeses",
+    "Yeses of a party's topic that wait for their customers to become known; counted by processes that relay.",
+    ["party"],
+)
+
 shared_addresses = Gauge(
     "kielto_shared_addresses",
     "Addresses that more than 100 customers have; counted each hour by processes that relay.",

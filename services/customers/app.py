@@ -17,6 +17,7 @@ from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import AGAIN, Context
 from services.customers.use_cases.erase import Erase
 from services.customers.use_cases.group_change import step
+from services.customers.use_cases.guesses import Guesses
 from services.customers.use_cases.merge import Merge
 from services.customers.use_cases.take_back import Kept, keep, take_back
 
@@ -31,6 +32,7 @@ def build(platform: Platform) -> Service:
         zone=settings.time_zone,
         courtesy=platform.courtesy,
         link_duplicates=settings.link_duplicates,
+        guesses=Guesses(platform.limits.refused_identifiers_per_hour),
     )
 
     async def coming_of_age() -> None:

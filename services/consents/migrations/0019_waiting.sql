@@ -17,4 +17,5 @@ CREATE TABLE waiting (
 );
 CREATE INDEX waiting_for ON waiting (ref) WHERE ref IS NOT NULL;
 CREATE INDEX waiting_due ON waiting (timestamp_ms) WHERE due;
+CREATE INDEX waiting_of_party ON waiting (party);
 CREATE INDEX waiting_by_time ON waiting (timestamp_ms);

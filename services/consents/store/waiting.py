@@ -25,6 +25,17 @@ async def add(conn: Conn, one: Waiting, ref: str, content: bytes) -> bytes | Non
     return held
 
 
+async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
+    """Whether `most` of the party wait already, and none under this id. Those that come at the same time are unseen."""
+    return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
+
+
+async def counted(conn: Conn, parties: Collection[str]) -> dict[str, int]:
+    """How many wait, by party."""
+    found = dict.fromkeys(parties, 0)
+    return found | {row["party"]: row["count"] for row in await conn.fetch(_COUNTED, list(parties))}
+
+
 async def due(conn: Conn, refs: Collection[str]) -> None:
     """More was learnt of somebody of these refs."""
     await conn.execute("UPDATE waiting SET due = true WHERE ref = ANY ($1::text[])", list(refs))
@@ -63,6 +74,12 @@ async def counts_from_now(conn: Conn, decision: UUID) -> None:
 _ADD = """
 INSERT INTO waiting (decision, party, ident, partition, "offset", timestamp_ms, sealed, ref, content)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING true"""
+
+_IS_FULL = """
+SELECT EXISTS (SELECT FROM waiting WHERE party = $1 OFFSET $3)
+    AND NOT EXISTS (SELECT FROM waiting WHERE decision = $2)"""
+
+_COUNTED = "SELECT party, count(*) FROM waiting WHERE party = ANY ($1::text[]) GROUP BY party"
 
 _ERASE = """
 UPDATE waiting SET ref = NULL, sealed = NULL, due = false

@@ -6,7 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from kielto.events.words import PointKind
 from kielto.group import Group
 from kielto.service.keys import Keys
-from kielto.service.limits import FOREIGN_NOS_PER_HOUR
+from kielto.service.limits import FOREIGN_NOS_PER_HOUR, WAITING_YESES
 from services.consents.model.facts import GroupFacts
 from services.consents.model.rules import Rules
 
@@ -24,6 +24,8 @@ class Context:
     """Parties that were of the group and are no more."""
     foreign_nos_per_hour: int = FOREIGN_NOS_PER_HOUR
     """So many of a party's *no*s about others' people take effect in an hour; those above it are held."""
+    waiting_yeses: int = WAITING_YESES
+    """So many of a party's yeses wait for their customers; those above it are refused."""
 
     @classmethod
     def of(
@@ -33,11 +35,13 @@ class Context:
         rules: Rules | None = None,
         left: frozenset[str] = frozenset(),
         foreign_nos_per_hour: int = FOREIGN_NOS_PER_HOUR,
+        waiting_yeses: int = WAITING_YESES,
     ) -> "Context":
         partners = {p.id: frozenset(p.of) for p in group.partners}
         gone = frozenset(p.removeprefix("company.") for p in left if p.startswith("company."))
         facts = GroupFacts(group.company_ids, partners, gone)
-        return cls(group, facts, rules or Rules.shipped(), keys, left, foreign_nos_per_hour)
+        rules = rules or Rules.shipped()
+        return cls(group, facts, rules, keys, left, foreign_nos_per_hour, waiting_yeses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from kielto.service import epoch
 from kielto.service.inbox import Meta
 from kielto.service.limits import FIXED
 from kielto.service.postgres import AWAY, Conn, Pool, transaction
+from services.consents import metrics
 from services.consents.store import locks
 from services.consents.store import waiting as store
 from services.consents.store.waiting import Waiting
@@ -24,6 +25,7 @@ from services.consents.use_cases.decide import Command
 from services.consents.use_cases.results import Told
 
 _LOOK_SECONDS = 0.5
+_COUNT_SECONDS = 30.0
 _EXPIRED_AT_ONCE = 500
 
 Again = Callable[[Conn, str, Decision, Meta], Awaitable[bool]]
@@ -35,9 +37,12 @@ class _Gone(Exception):
 
 
 async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> None:
-    """And tell that it waits, or what a repeated one is."""
+    """And tell that it waits, or what a repeated one is; or that as many of the party wait as may."""
     context, party, _, meta = about
     assert command.content is not None
+    if await store.is_full(conn, party, command.id, context.waiting_yeses):
+        await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
+        return
     sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
     one = Waiting(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
     held = await store.add(conn, one, command.subject.ref, command.content)
@@ -58,6 +63,16 @@ async def work_off_for_ever(pool: Pool, context: Context, again: Again) -> None:
         except (*AWAY, epoch.NotClaimed):
             pass
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def count_for_ever(pool: Pool, context: Context) -> None:
+    """Keeps the metrics."""
+    while True:
+        async with pool.acquire() as conn:
+            counted = await store.counted(conn, context.group.parties)
+        for party, count in counted.items():
+            metrics.waiting_yeses.labels(party).set(count)
+        await asyncio.sleep(_COUNT_SECONDS)
 
 
 async def work_off(pool: Pool, context: Context, again: Again) -> bool:

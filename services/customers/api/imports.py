@@ -21,7 +21,7 @@ from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
 from services.customers.api import examples
 from services.customers.api.bodies import Give
-from services.customers.api.callers import Writer, answered, invalid
+from services.customers.api.callers import Writer, invalid
 from services.customers.api.identity import Names
 from services.customers.api.lines import lines
 from services.customers.api.spool import NotRead, Spool
@@ -95,8 +95,6 @@ def router(context: Context) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
             raise Problem(415, "unsupported-media-type", f"An import is {_NDJSON}")
         await epoch.current(context.pool)
-        with answered():
-            context.guesses.check(company, by_identifier=True)
         give = Names.of(context.keys, caller).give
         given = Import(company, caller.company, country, dry_run)
         reports = import_rows(context, given, lines(request.stream(), MAX_LINE))

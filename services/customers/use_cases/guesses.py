@@ -6,7 +6,8 @@ Nobody learns anything from such a row; a company that sends many of them either
 import time
 from collections import defaultdict, deque
 
-MOST_REFUSED_AN_HOUR = 10_000
+from kielto.service.limits import REFUSED_IDENTIFIERS_PER_HOUR
+
 _HOUR = 3600.0
 
 
@@ -21,7 +22,7 @@ class TooMany(Exception):
 class Guesses:
     """Of this process alone: with several the limit is as many times higher."""
 
-    def __init__(self, most: int = MOST_REFUSED_AN_HOUR) -> None:
+    def __init__(self, most: int = REFUSED_IDENTIFIERS_PER_HOUR) -> None:
         self.most = most
         self._refused = defaultdict[str, deque[float]](deque)
 

@@ -16,6 +16,8 @@ from kielto.kafka.codecs import LIMIT
 
 KIB, MIB = 1024, 1024 * 1024
 FOREIGN_NOS_PER_HOUR = 1000
+REFUSED_IDENTIFIERS_PER_HOUR = 10_000
+WAITING_YESES = 50_000
 
 
 def _limit(default: float, what: str, beyond: str) -> Any:
@@ -99,7 +101,17 @@ class Limits(BaseSettings):
     decisions_per_second: int = _limit(
         200,
         "Decisions of one party, averaged; a burst of twice as many.",
-        "A yes: 429 with Retry-After. A no is never refused: it waits.",
+        "A yes: 429 with Retry-After. A no waits, as long as at most `party_waiting` do; then 429 with Retry-After.",
+    )
+    waiting_yeses: int = _limit(
+        WAITING_YESES,
+        "Yeses of one company's topic that wait for their customers to become known.",
+        "The yes is refused, and a result says so; it may be sent again under another id.",
+    )
+    refused_identifiers_per_hour: int = _limit(
+        REFUSED_IDENTIFIERS_PER_HOUR,
+        "Of one company, what names an identity code or business id and is refused, in an hour.",
+        "Rows of imports with such an identifier are refused; other requests with one: 429 with Retry-After.",
     )
     foreign_nos_per_hour: int = _limit(
         FOREIGN_NOS_PER_HOUR,

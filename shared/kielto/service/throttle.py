@@ -19,17 +19,22 @@ class Throttle:
 
     def __init__(self, limits: Limits) -> None:
         self._subjects = Shares(limits.subject_requests, limits.party_waiting, limits.wait_seconds)
+        self._nos = Shares(limits.party_waiting, 0, limits.wait_seconds)
         self._decisions = Rate(limits.decisions_per_second, 2 * limits.decisions_per_second)
         self._recipients = Rate(limits.recipients_per_second, 10 * limits.recipients_per_second)
         self._imports = Shares(limits.imports_per_party, 0, limits.wait_seconds)
 
     @asynccontextmanager
     async def decision(self, caller: Caller, subject: str, *, is_no: bool) -> AsyncIterator[None]:
-        """Around a decision about one subject. A *no* is never refused by the rate: it waits."""
-        if is_no:
-            await asyncio.sleep(self._decisions.reserve(caller.company, 1))
-        elif seconds := self._decisions.missing(caller.company, 1):
+        """Around a decision about one subject. A *no* waits for the rate; so many that one party's would take all of
+        the connections do not.
+        """
+        seconds = self._decisions.missing(caller.company, 1)
+        if seconds and not is_no:
             raise too_many(seconds)
+        if seconds:
+            async with self._nos.turn(caller.company):
+                await asyncio.sleep(self._decisions.reserve(caller.company, 1))
         async with self._subjects.turn((caller.company, subject)):
             yield
 

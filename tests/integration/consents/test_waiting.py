@@ -1,18 +1,21 @@
 """A yes of a party's topic that comes before its customer does."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from kielto.events.digests import digest_of
-from kielto.events.messages import DecisionSubject
+from kielto.events.envelope import Read
+from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.results import ResultStatus
 from kielto.events.words import Channel, PointKind
-from kielto.service.postgres import Pool
-from services.consents.subscribers import deciding_again
+from kielto.service.inbox import Meta
+from kielto.service.postgres import Pool, transaction
+from services.consents.subscribers import Decisions, deciding_again
 from services.consents.use_cases import wait
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.test_results import PARTY, YES, Desk
@@ -175,3 +178,30 @@ async def test_sent_again_once_known_it_is_taken_once(
     await work_off(desk, context)
     assert await statuses(desk) == ["waiting", "taken", "repeated"]
     assert await pool.fetchval("SELECT count(*) FROM decisions") == 1
+
+
+async def test_so_many_of_a_party_wait_and_those_above_are_refused(
+    world: World, context: Context, pool: Pool
+) -> None:
+    desk = Desk(world, pool, replace(context, waiting_yeses=2))
+    people = [Someone(("kauppa",)), Someone(("sahko",)), Someone(("sahko",)), Someone()]
+    await world.know(people[1])
+    said = [await desk.say(subjects(world, who)["phone"], **YES) for who in people[:3]]
+    assert await statuses(desk) == ["waiting", "waiting", "refused"]
+    assert [why.field for why in (await desk.told())[2].reasons] == ["subject"]
+    await desk.send(said[0])
+    await world.know(people[3])
+    await desk.say(subjects(world, people[3])["id"], **YES)
+    assert (await statuses(desk))[3:] == ["repeated", "taken"], "who is known waits for nobody"
+    await world.know(people[0])
+    await work_off(desk, context)
+    await desk.say(subjects(world, people[2])["phone"], **YES)
+    assert (await statuses(desk))[-2:] == ["taken", "waiting"], "there is room again"
+    await _say(Decisions(context, "company.sahko"), pool, said[2])
+    assert await pool.fetchval("SELECT count(*) FROM waiting WHERE party = 'company.sahko'") == 1, "its own"
+
+
+async def _say(handler: Decisions, pool: Pool, said: Decision) -> None:
+    meta = Meta("company.sahko.decisions.v1", UUID(int=2), 2, 1, 1_800_000_000_000)
+    async with transaction(pool) as conn:
+        await handler.handle(conn, Read(str(said.id), said), meta)

@@ -214,6 +214,11 @@ async def test_refused_identifiers_are_counted_and_limited(
     assert (limited.status_code, "retry-after" in limited.headers) == (429, True)
     plain = await http.post("/customers", json={"name": "B", "customerships": [number]}, headers=SAHKO)
     assert plain.status_code == 201, "rows without identifiers go on"
+    content = b'{"number":"3","deceased":true}\n{"number":"4","identity_code":"%s"}' % CODE.encode()
+    again = await http.post("/customers/imports?company=sahko", content=content, headers=SAHKO | NDJSON)
+    lines = [json.loads(line) for line in again.text.splitlines()[:2]]
+    assert [line["status"] for line in lines] == ["created", "refused"], "a death waits for no identifier"
+    assert [e["field"] for e in lines[1]["errors"]] == ["row"]
     other = {"identity_code": CODE, "customerships": [{"company": "kauppa", "number": "2"}]}
     assert (await http.post("/customers", json=other, headers=KAUPPA)).status_code == 201
 

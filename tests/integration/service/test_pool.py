@@ -10,7 +10,7 @@ import pytest
 from kielto.service import postgres
 from kielto.service.auth import Verifier
 from kielto.service.http import Health, create_app
-from kielto.service.limits import Limits
+from kielto.service.limits import FIXED, Limits
 from kielto.service.postgres import Pool, open_pool, transaction, whose_request
 from kielto.service.shares import Busy, Crowded
 from tests.integration.service.support import Bench
@@ -85,6 +85,15 @@ async def test_a_lock_is_waited_for_for_a_bounded_time(
         with pytest.raises(postgres.AWAY):
             async with transaction(pool) as other:
                 await other.execute("LOCK TABLE idempotency")
+    pool.terminate()
+
+
+async def test_a_statement_has_a_bounded_time(service: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "FIXED", FIXED.model_copy(update={"statement_seconds": 0.2}))
+    pool = await open_pool(service.dsn, name="test")
+    with pytest.raises(postgres.AWAY):
+        await pool.execute("SELECT pg_sleep(5)")
+    assert await pool.fetchval("SELECT 1", timeout=5) == 1
     pool.terminate()
 
 

@@ -11,6 +11,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from kielto.service.auth import Caller, Verifier
+from kielto.service.limits import FIXED
 from kielto.service.problems import Problem
 from tests.unit.service.tokens import AUDIENCE, GROUP, ISSUER, KEY, jwks, token
 
@@ -65,6 +66,15 @@ async def test_a_wrong_claim_is_refused(verifier: Verifier, changes: dict[str, A
     with pytest.raises(Problem) as refused:
         await verifier.verify(token(**changes | moments))
     assert (refused.value.status, refused.value.slug) == (401, "unauthorised")
+
+
+async def test_a_token_that_is_too_long_is_refused_before_anything_of_it_is_read(verifier: Verifier) -> None:
+    rest = FIXED.token_bytes - len(token(more=""))
+    assert (await verifier.verify(token(more="x" * (rest * 3 // 4 - 8)))).subject == "someone"
+    for length in (rest, 10 * rest):
+        with pytest.raises(Problem) as refused:
+            await verifier.verify(token(more="x" * length))
+        assert (refused.value.status, refused.value.detail) == (401, "the token is too long")
 
 
 async def test_a_company_that_left_the_group_is_refused(verifier: Verifier) -> None:

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from kielto.service import logs
 from kielto.service.auth import Caller, Verifier, require
 from kielto.service.http import Health, create_app
-from kielto.service.limits import Limits
+from kielto.service.idempotency import Claim, claimed
+from kielto.service.limits import FIXED, Limits
 from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
 
@@ -52,6 +53,10 @@ def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
 
     @router.post("/things")
     async def post(thing: Thing, _: Annotated[Caller, Depends(require("desk"))]) -> Thing:
+        return thing
+
+    @router.post("/once")
+    async def once(thing: Thing, _: Annotated[Claim | None, Depends(claimed)]) -> Thing:
         return thing
 
     @router.post("/stream")
@@ -107,6 +112,15 @@ async def test_a_body_without_a_length_is_cut_off_too(client: httpx.AsyncClient)
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:kielto:problem:body-too-large")
     declared = await client.post("/test/things", content=b"x" * (Limits().body_bytes + 1))
     assert declared.status_code == 413
+
+
+async def test_an_idempotency_key_has_so_many_characters(client: httpx.AsyncClient) -> None:
+    for key, status in (("k" * FIXED.idempotency_key_characters, 200), ("k" * 201, 400), ("a key", 400)):
+        answer = await client.post("/test/once", json={"name": "a"}, headers={"Idempotency-Key": key})
+        assert answer.status_code == status, key
+        if status == 400:
+            assert answer.json()["type"] == "urn:kielto:problem:malformed-idempotency-key"
+            assert key not in answer.text
 
 
 async def test_a_stream_has_no_limit_as_a_whole(client: httpx.AsyncClient) -> None:

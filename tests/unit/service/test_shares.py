@@ -90,6 +90,24 @@ async def test_a_no_waits_where_a_yes_is_refused() -> None:
     assert 0.2 < max(await first) < 3.0
 
 
+async def test_as_many_nos_wait_as_may_and_no_more() -> None:
+    """Each holds a connection while it waits: without a bound one party's would take all of them."""
+    throttle = Throttle(Limits(decisions_per_second=10, party_waiting=30))
+
+    async def decide(caller: Caller, subject: int) -> bool:
+        try:
+            async with throttle.decision(caller, f"c:{subject}", is_no=True):
+                return True
+        except Crowded:
+            return False
+
+    async with asyncio.timeout(5):
+        taken = await asyncio.gather(*(decide(KAUPPA, n) for n in range(200)))
+    assert sum(taken) == 20 + 30, "a burst, and those who wait"
+    assert await decide(SAHKO, 0)
+    assert await decide(KAUPPA, 0), "those who waited have left"
+
+
 async def test_recipients_are_counted() -> None:
     throttle = Throttle(Limits(recipients_per_second=1000))
     for _ in range(10):
