@@ -42,6 +42,6 @@ def build(platform: Platform) -> Service:
         families=(),  # no state of its own: audiences and events are messages, sent once and in order
         operations=OPERATIONS,
         routers=[drafting.router(platform.group, clock, wake), reading.routes],
-        subscriptions=subscriptions(platform.group, clock),
+        subscriptions=subscriptions(platform.group, platform.keys, clock),
         background=[launches.run],
     )

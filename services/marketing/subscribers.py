@@ -11,6 +11,7 @@ from kielto.events.topics import CONSENTS, CUSTOMERS, Family, Lane, reports
 from kielto.events.versions import Version
 from kielto.group import Group
 from kielto.service.inbox import Meta, Subscription
+from kielto.service.keys import Keys
 from kielto.service.postgres import Conn
 from services.marketing import projections
 from services.marketing.use_cases.recall import recall
@@ -19,12 +20,12 @@ from services.marketing.use_cases.report import take_report
 Clock = Callable[[], datetime]
 
 
-def subscriptions(group: Group, clock: Clock) -> list[Subscription]:
+def subscriptions(group: Group, keys: Keys, clock: Clock) -> list[Subscription]:
     """Everything that marketing reads: both lanes of customers and consents, and each party's reports."""
     return [
         *_pair(CUSTOMERS, Customers(clock)),
         *_pair(CONSENTS, Permissions(clock)),
-        *(Subscription(reports(party), Reports(party)) for party in group.parties),
+        *(Subscription(reports(party), Reports(keys, party)) for party in group.parties),
     ]
 
 
@@ -72,12 +73,12 @@ class Permissions:
 
 
 class Reports:
-    def __init__(self, party: str) -> None:
-        self._party = party
+    def __init__(self, keys: Keys, party: str) -> None:
+        self._keys, self._party = keys, party
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         assert isinstance(read.event, Report)  # the topic carries nothing else
-        await take_report(conn, self._party, read.event, _published(meta))
+        await take_report(conn, self._keys, self._party, read.event, _published(meta))
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         """A report is no state: one that cannot be read denies nothing, and waits in quarantine."""

@@ -44,7 +44,7 @@ WHERE state <> 'closed'
 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 
-_OLDEST_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1"
+_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1000"
 
 # Whom it is measured against is counted again when it may begin.
 _SET_WAITING = """
@@ -116,9 +116,9 @@ async def orphan(conn: Conn, companies: Sequence[str], pairs: Sequence[tuple[str
     return _campaign(row) if row else None
 
 
-async def oldest_launching(conn: Conn) -> Campaign | None:
-    row = await conn.fetchrow(_OLDEST_LAUNCHING)
-    return _campaign(row) if row else None
+async def launching(conn: Conn) -> list[Campaign]:
+    """The oldest first."""
+    return [_campaign(row) for row in await conn.fetch(_LAUNCHING)]
 
 
 async def set_waiting(conn: Conn, ident: UUID, reason: str | None) -> None:

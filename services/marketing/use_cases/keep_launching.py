@@ -68,13 +68,17 @@ class Launches:
             return False
 
     async def _catches_up(self) -> bool:
-        """Whether the oldest launch has to wait for people who were registered just before it."""
+        """Whether the oldest launch has to wait for people who were registered just before it. All wait at the same
+        time: nobody's launch waits once more for each of another's before it.
+        """
         async with self.pool.acquire() as conn:
-            campaign = await campaigns.oldest_launching(conn)
+            launching = await campaigns.launching(conn)
+        now = time.monotonic()
+        self._waiting = {c.id: self._waiting.get(c.id) or CatchUp(now) for c in launching}
+        campaign = next(iter(launching), None)
         if campaign is None or campaign.seen or campaign.caught_up:
             return False
-        now = time.monotonic()
-        waiting = self._waiting.setdefault(campaign.id, CatchUp(now))
+        waiting = self._waiting[campaign.id]
         reason = waiting.waits_for(*await self.look(), now)
         if reason is not None and now - waiting.began > self.patience:
             log.warning("launches.not_caught_up", campaign=str(campaign.id), waits_for=reason)
@@ -82,6 +86,4 @@ class Launches:
         if reason != campaign.waiting_for or reason is None:
             async with self.pool.acquire() as conn:
                 await campaigns.set_waiting(conn, campaign.id, reason)
-        if reason is None:
-            del self._waiting[campaign.id]
         return reason is not None

@@ -10,6 +10,7 @@ from kielto.events.base import Event
 from kielto.events.messages import Report
 from kielto.service import outbox, telemetry
 from kielto.service.inbox import Permanent
+from kielto.service.keys import Keys
 from kielto.service.postgres import Conn
 from services.marketing.model.messages import reported, unaddressed
 from services.marketing.store import campaigns, deliveries, recipients
@@ -17,8 +18,11 @@ from services.marketing.store import campaigns, deliveries, recipients
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-async def take_report(conn: Conn, party: str, report: Report, reported_at: datetime | None = None) -> None:
-    """Raises Permanent when it is about a campaign that is not the party's, or a response of somebody never addressed.
+async def take_report(
+    conn: Conn, keys: Keys, party: str, report: Report, reported_at: datetime | None = None
+) -> None:
+    """Raises Permanent when it is about a campaign that is not the party's, a response of somebody never addressed, or
+    a delivery to an id that the party was never given.
 
     A delivery to somebody never addressed is told all the same: who was banned before the launch is just that.
     """
@@ -31,6 +35,8 @@ async def take_report(conn: Conn, party: str, report: Report, reported_at: datet
     if customer is None:
         if report.what != "delivery":
             raise Permanent("subject: was never addressed in this campaign")
+        if keys.from_pairwise(party, report.subject) is None:  # nobody's, whoever we come to know
+            raise Permanent("subject: is an id that this party was given")
         await _tell(conn, report.subject, unaddressed(report, party, campaign.aim, reported_at))
         return
     try:

@@ -88,3 +88,19 @@ async def test_what_never_comes_is_not_waited_for_for_ever(pool: Pool, keys: Key
         await until(pool, campaign, State.LAUNCHING, Wait.PERMISSIONS)
         await until(pool, campaign, State.LAUNCHED, None)
     assert await standing(pool, campaign) == {known.id}
+
+
+async def test_launches_wait_at_the_same_time(pool: Pool, keys: Keys) -> None:
+    """One company's ten launches do not make another's wait ten times as long."""
+    await know(pool, customer(keys, person()))
+
+    async def look() -> tuple[Ends, Ends, bool]:
+        return {}, {}, True
+
+    several = [await draft(pool, OWN_POST) for _ in range(4)]
+    for campaign in several:
+        await launch(pool, campaign.id, NOW)
+    patience = 2.0
+    async with launching(pool, keys, look, patience), asyncio.timeout(2 * patience):
+        for campaign in several:
+            await until(pool, campaign, State.LAUNCHED, None)

@@ -1,6 +1,8 @@
 """A company or partner leaves: its campaigns end, everybody in them is recalled, and nobody else's launch waits."""
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -133,3 +135,42 @@ async def test_a_late_recall_of_a_campaign_of_the_leavers_waits_for_nobody(pool:
 def test_no_campaign_is_drafted_for_who_has_left() -> None:
     assert [f.field for f in faults(OWN_POST, without("company.kauppa"))] == ["company"]
     assert [f.field for f in faults(THEIR_POST, without("partner.matkat"))] == ["partner"]
+
+
+def again(group: Group, *companies: dict[str, Any]) -> Group:
+    """The next revision, with these companies besides."""
+    given = group.model_dump()
+    given["companies"] = [*given["companies"], *companies]
+    return Group.model_validate(given | {"revision": given["revision"] + 1})
+
+
+@pytest.mark.parametrize("name", ["kauppa", "uusi"], ids=["back", "renamed"])
+async def test_who_comes_back_or_under_another_name_begins_anew(pool: Pool, keys: Keys, name: str) -> None:
+    """Nobody is in an old campaign again; a new one addresses who permits it now."""
+    old, banned, party = person(), person(), f"company.{name}"
+    await parties.note(pool, GROUP, keys)
+    await know(pool, customer(keys, old), permissions(old, 1, [OWN_POST]))
+    await know(pool, customer(keys, banned), permissions(banned, 1, [OWN_POST]))
+    before = await launched(pool, keys, OWN_POST)
+    gone = without("company.kauppa")
+    await parties.note(pool, gone, keys)
+    await ended(pool, gone)
+    await know(pool, permissions(banned, 2))
+    kauppa = next(c for c in GROUP.model_dump()["companies"] if c["id"] == "kauppa")
+    group = again(gone, kauppa | {"id": name})
+    file = keys._file.model_dump()
+    file["id_keys"].setdefault(party, "ab" * 32)
+    file["point_keys"].setdefault(party, {1: "cd" * 32})
+    later = Keys(KeyFile.model_validate(file))
+    assert await parties.note(pool, group, later) == ({"company.kauppa"} - {party})
+    await ended(pool, group)
+    aim = replace(OWN_POST, company=name)
+    await know(pool, permissions(old, 3, [aim], company=name))
+    assert faults(aim, group) == []
+    after = await launched(pool, later, aim)
+    assert (await standing(pool, before), await standing(pool, after)) == (set(), {old.id})
+    assert actions(await said(pool, audiences(party)), later.pairwise(party, old.id))[-1:] == ["address"]
+    async with pool.acquire() as conn:
+        found = await campaigns.get(conn, before.id)
+    assert found is not None
+    assert found.state is State.CLOSED

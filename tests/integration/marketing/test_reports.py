@@ -32,10 +32,10 @@ def report(campaign: UUID, subject: str, **fields: Any) -> Report:
     return Report(**{**default, "campaign": campaign, "subject": subject, **fields})
 
 
-async def take(pool: Pool, party: str, *reports: Report) -> None:
+async def take(pool: Pool, keys: Keys, party: str, *reports: Report) -> None:
     async with transaction(pool) as conn:
         for one in reports:
-            await take_report(conn, party, one)
+            await take_report(conn, keys, party, one)
 
 
 async def test_a_report_read_twice_is_one(pool: Pool, keys: Keys) -> None:
@@ -44,8 +44,8 @@ async def test_a_report_read_twice_is_one(pool: Pool, keys: Keys) -> None:
     campaign = await launched(pool, keys, OWN_POST)
     subject = keys.pairwise("company.kauppa", who.id)
     delivery, response = report(campaign.id, subject), report(campaign.id, subject, what="response")
-    await take(pool, "company.kauppa", delivery, response)
-    await take(pool, "company.kauppa", delivery)
+    await take(pool, keys, "company.kauppa", delivery, response)
+    await take(pool, keys, "company.kauppa", delivery)
     events = await said(pool, MARKETING_EVENTS)
     assert [(e["what"], e["customer"], e["_key"]) for e in events] == [
         ("delivery", str(who.id), str(who.id)),
@@ -62,8 +62,8 @@ async def test_who_sends_reports_and_nobody_else(pool: Pool, keys: Keys) -> None
     campaign = await launched(pool, keys, THEIR_POST)
     ours, theirs = (keys.pairwise(party, who.id) for party in ("company.kauppa", "partner.matkat"))
     with pytest.raises(Permanent, match="campaign"):
-        await take(pool, "company.kauppa", report(campaign.id, ours))
-    await take(pool, "partner.matkat", report(campaign.id, theirs))
+        await take(pool, keys, "company.kauppa", report(campaign.id, ours))
+    await take(pool, keys, "partner.matkat", report(campaign.id, theirs))
     assert [e["what"] for e in await said(pool, MARKETING_EVENTS)] == ["disclosure", "delivery"]
 
 
@@ -76,14 +76,16 @@ async def test_what_can_never_be_taken_in_is_permanent(pool: Pool, keys: Keys) -
     for bad, reason in (
         (report(uuid4(), subject), "campaign"),
         (report(campaign.id, "f" * 64, what="response"), "subject"),
+        (report(campaign.id, "f" * 64), "subject"),
+        (report(campaign.id, keys.pairwise("company.liittyma", who.id)), "subject"),
         (report(campaign.id, subject, point="\0"), "point"),
         (report(campaign.id, subject, at=far), "report"),
     ):
         with pytest.raises(Permanent, match=reason):
-            await take(pool, "company.kauppa", bad)
+            await take(pool, keys, "company.kauppa", bad)
     assert await said(pool, MARKETING_EVENTS) == []
     good = report(campaign.id, subject, point="a" * 64, at=datetime(2026, 1, 1, tzinfo=UTC))
-    await take(pool, "company.kauppa", good)
+    await take(pool, keys, "company.kauppa", good)
 
 
 async def test_a_delivery_to_somebody_never_addressed_is_told_by_what_the_party_calls_them(
@@ -94,7 +96,7 @@ async def test_a_delivery_to_somebody_never_addressed_is_told_by_what_the_party_
     await know(pool, customer(keys, addressed), permissions(addressed, 1, [OWN_POST]))
     campaign = await launched(pool, keys, OWN_POST)
     subject = keys.pairwise("company.kauppa", banned.id)
-    await take(pool, "company.kauppa", report(campaign.id, subject, point="a" * 64))
+    await take(pool, keys, "company.kauppa", report(campaign.id, subject, point="a" * 64))
     (event,) = await said(pool, MARKETING_EVENTS)
     assert (event["party"], event["subject"], event["_key"]) == ("company.kauppa", subject, subject)
     assert (event["campaign"], event["purpose"]) == (str(campaign.id), "own_marketing")
@@ -108,5 +110,5 @@ async def test_the_address_that_was_used_is_told_as_it_was_reported(pool: Pool, 
     campaign = await launched(pool, keys, OWN_POST)
     subject = keys.pairwise("company.kauppa", who.id)
     for point in ("a" * 64, None):
-        await take(pool, "company.kauppa", report(campaign.id, subject, point=point))
+        await take(pool, keys, "company.kauppa", report(campaign.id, subject, point=point))
     assert [e.get("point") for e in await said(pool, MARKETING_EVENTS)] == ["a" * 64, None]
