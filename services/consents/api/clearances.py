@@ -22,6 +22,7 @@ from pydantic import (
 from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
+from kielto.service import access_entry
 from kielto.service.auth import Caller, require
 from kielto.service.limits import FIXED
 from kielto.service.postgres import Pool
@@ -222,6 +223,8 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
         except _Refused as refused:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
         found = await cleared(pool, company, given.campaign, given.at, refs, address)
+        keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
+        access_entry.about(*(context.keys.from_pairwise(f"company.{company}", str(key)) for key in keys))
         shown = [_shown(one, context, caller) for one in found if one.asked.channel == given.channel]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 

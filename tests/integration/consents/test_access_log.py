@@ -6,9 +6,10 @@ import httpx
 
 from kielto.service.postgres import Pool
 from tests.integration.consents.test_api import as_, ban, http
+from tests.integration.consents.test_clearances import Client, client, found, reasons
 from tests.integration.consents.world import Someone, World
 
-__all__ = ["http"]
+__all__ = ["client", "http"]
 
 
 async def trail(pool: Pool) -> list[dict[str, Any]]:
@@ -51,3 +52,20 @@ async def test_what_staff_may_not_do_is_noted_with_its_rule(
     assert found[0][1].startswith("invalid-request: ")
     assert found[1][1:] == ("foreign-company", "kauppa")
     assert await pool.fetchval("SELECT count(*) FROM decisions") == 1
+
+
+async def test_whoever_looks_up_what_was_cleared_is_noted_with_whom_it_was_about(
+    client: Client, world: World, pool: Pool
+) -> None:
+    """By whatever name: the address and the number stand in no entry."""
+    who, campaigns = Someone(), client()
+    await world.know(who)
+    await reasons(campaigns, {"customer": world.key("company.kauppa", who)})
+    number = who.number("kauppa").partition(":")[2]
+    names = ({"customer": world.key("company.kauppa", who)}, {"number": number}, {"address": who.phone})
+    for name in names:
+        assert (await found(campaigns, name))["clearances"]
+    await found(campaigns, {"number": "nobody"})
+    entries = [e for e in await trail(pool) if e["action"] == "POST /consents/clearances/search"]
+    assert [e["subjects"] for e in entries] == [[who.id]] * 3 + [[]]
+    assert who.phone not in str(entries)
