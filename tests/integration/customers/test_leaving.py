@@ -10,7 +10,7 @@ import pytest
 
 from kielto.group import Group
 from kielto.service import parties
-from kielto.service.keys import Keys
+from kielto.service.keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
 from services.customers.use_cases.change import end
 from services.customers.use_cases.come_of_age import come_of_age
@@ -87,3 +87,35 @@ async def test_it_goes_on_and_is_right_when_the_company_is_back(
     else:
         assert record["name"] == "Aino"  # what another company imported is its own
         assert published[context.keys.pairwise("company.sahko", ident(eino))]["name"] == "Eino"
+
+
+@pytest.mark.parametrize("keys_kept", [True, False], ids=["keys kept", "keys gone"])
+async def test_under_another_name_it_is_another_company(
+    context: Context, people: Register, keys_kept: bool
+) -> None:
+    """It imports its customers itself: new records, which sees nothing of the old name's, and who may be the same
+    person is bound."""
+    phone = [{"kind": "phone", "value": "040 555 0002"}]
+    (aino,) = await people.put(
+        people.entry("sahko", name="Aino", points=phone, customerships=[{"company": "sahko", "number": "1"}])
+    )
+    await parties.note(context.pool, GROUP, context.keys)
+    file = context.keys._file.model_dump()
+    file["id_keys"]["company.energia"] = "ab" * 32
+    file["point_keys"]["company.energia"] = {1: "cd" * 32}
+    if not keys_kept:
+        del file["id_keys"]["company.sahko"], file["point_keys"]["company.sahko"]
+    keys = Keys(KeyFile.model_validate(file))
+    energia = GROUP.companies[1].model_copy(update={"id": "energia"})
+    group = Group(revision=2, controller=GROUP.controller, companies=(GROUP.companies[0], energia))
+    assert await parties.note(context.pool, group, keys) == {"company.sahko"}
+    renamed = Register(replace(context, keys=keys, terms=Terms(group)))
+    row: dict[str, Any] = {"points": phone, "customerships": [{"company": "energia", "number": "1"}]}
+    (again,) = await renamed.put(renamed.entry("energia", **row))
+    assert again.status == "created"
+    assert (await renamed.record(ident(again)))["bound_by"] == [str(ident(aino))]
+    seen = await renamed.published("company.energia.customers")
+    assert [("name" in record, record["numbers"]) for record in seen.values()] == [(False, ["1"])]
+    assert (await renamed.record(ident(aino)))["bound_by"] == [str(ident(again))]
+    await erase(renamed.context, ident(aino))
+    assert (await renamed.record(ident(aino)))["status"] == "erased"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kielto.events.words import Recipient
 from services.customers.model.changing import is_minor
-from services.customers.model.customer import Customer
+from services.customers.model.customer import GROUP, Customer
 from services.customers.model.draft import Draft
 from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import Refused
@@ -95,6 +95,48 @@ def test_an_import_never_takes_back_a_restricting_fact(fact: str) -> None:
     assert not getattr(freed, fact)
     (kept,) = freed.facts["group"].taken_back
     assert (kept.field, kept.stated_by, kept.reason) == (fact, ("kauppa",), "mixed up")
+
+
+RESTRICTING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "deceased": ({"deceased": True}, {"deceased": False}),
+    "safety_ban": ({"safety_ban": True}, {"safety_ban": False}),
+    "minor": ({"birth_date": "2015-01-01"}, {"birth_date": "1990-01-01"}),
+}
+
+
+@pytest.mark.parametrize("order", [("kauppa", "sahko", None), ("sahko", "kauppa", None)])
+@pytest.mark.parametrize("fact", RESTRICTING)
+def test_a_restricting_fact_holds_until_the_last_source_takes_back_its_own(
+    fact: str, order: tuple[str | None, ...]
+) -> None:
+    yes, no = RESTRICTING[fact]
+    known = NEW
+    for source in ("kauppa", "sahko", None):
+        known = after(known, said(source, **yes), source)
+    for source in order[:-1]:
+        known = after(known, said(source, **no), source)
+        assert getattr(known, fact), "another source states it"
+        assert not getattr(known.stated_by(source or GROUP), fact)
+    freed = after(known, said(order[-1], **no), order[-1])
+    assert not getattr(freed, fact)
+    for source in ("kauppa", "sahko"):
+        assert getattr(after(freed, said(source, **yes), source), fact), "it may be said again"
+
+
+@pytest.mark.parametrize("fact", RESTRICTING)
+def test_the_group_takes_back_what_all_companies_state_with_one_reason_and_no_company_anothers(
+    fact: str,
+) -> None:
+    yes, no = RESTRICTING[fact]
+    known = after(after(NEW, said("kauppa", **yes), "kauppa"), said("sahko", **yes), "sahko")
+    assert getattr(after(known, said("sahko", **no), "sahko"), fact)
+    freed = after(known, said(reason="mixed up", **no))
+    assert not getattr(freed, fact)
+    (kept,) = freed.stated_by(GROUP).taken_back
+    assert (kept.field, kept.stated_by) == (fact, ("kauppa", "sahko"))
+    groups = after(NEW, said(**yes))
+    for source in ("kauppa", "sahko"):
+        assert getattr(after(groups, said(source, **no), source), fact), "the group states it"
 
 
 def test_an_import_does_not_change_what_someone_is() -> None:
