@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
 import orjson
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from kielto.events.base import Ident
 from kielto.service import access_entry, epoch
-from kielto.service.postgres import AWAY, Pool
+from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
@@ -163,9 +163,12 @@ class _Streamed(Response):
             log.error("import stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
-            with suppress(*AWAY):
+            try:
                 await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
-            await spool.end()
+            except Exception as error:  # noqa: BLE001 - its first entry stands; the client waits for the end
+                log.warning("an import's counts are in no entry", company=company, error=type(error).__name__)
+            finally:
+                await spool.end()
 
 
 def _line(row: int, outcome: Outcome, give: Give) -> bytes:

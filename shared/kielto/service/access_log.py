@@ -26,7 +26,9 @@ from kielto.service.edge import respond
 from kielto.service.keys import Keys
 from kielto.service.postgres import AWAY, Pool
 from kielto.service.problems import FieldError, Problem
+from kielto.service.shares import Crowded
 from kielto.service.strict_route import StrictRoute
+from kielto.service.throttle import too_many
 
 _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
 _ACTOR = 200
@@ -62,13 +64,15 @@ class AccessLog:
             await self._app(scope, receive, answer.send)
         except Exception:
             if "route" in scope:
-                with suppress(*_UNWRITABLE):  # what failed is told, not that its entry failed too
+                with suppress(*_UNWRITABLE, Crowded):  # what failed is told, not that its entry failed too
                     await entry.write(self._pool, "failed", "500")
             raise
 
 
 class _Answer:
-    """Lets an answer out once its entry is written; 503 instead when it cannot be."""
+    """Lets an answer out once its entry is written; 503 instead when it cannot be, 429 when the party has no turn left
+    to write it: a refusal then goes out without.
+    """
 
     def __init__(self, pool: Pool, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
         self._pool, self._entry = pool, entry
@@ -81,12 +85,19 @@ class _Answer:
         if message["type"] == "http.response.start" and "route" in self._scope:
             try:
                 await self._write(message)
+            except Crowded:
+                if message["status"] < 400:
+                    await self._instead(too_many())
+                    return
             except _UNWRITABLE:
                 if message["status"] < 500:
-                    self._withheld = True
-                    await respond(_unwritten(), self._scope, self._receive, self._send)
+                    await self._instead(_unwritten())
                     return
         await self._send(message)
+
+    async def _instead(self, problem: Problem) -> None:
+        self._withheld = True
+        await respond(problem, self._scope, self._receive, self._send)
 
     async def _write(self, message: Message) -> None:
         status, entry = message["status"], self._entry

@@ -1,16 +1,20 @@
 """The register over HTTP: what is answered, to whom, and what is refused without changing anything."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 
+from kielto.service import access_entry
 from kielto.service.auth import Caller, Verifier
 from kielto.service.http import Health, create_app
+from kielto.service.shares import Crowded
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.use_cases.context import Context
 
@@ -336,6 +340,21 @@ async def test_what_an_import_cannot_read_is_reported_kept_and_shown(http: httpx
             f"/customers/imports?company=kauppa{options}", content=content, headers=NDJSON
         )
         assert fields(wrong) == [options[1:].partition("=")[0]]
+
+
+@pytest.mark.parametrize("fault", [asyncpg.ReadOnlySQLTransactionError, Crowded, TimeoutError])
+async def test_an_import_ends_though_its_counts_cannot_be_noted(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    async def counted(*_: Any, **__: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(access_entry, "counted", counted)
+    async with asyncio.timeout(10):
+        answer = await http.post(
+            "/customers/imports?company=kauppa", content=b'{"number":"1"}', headers=NDJSON
+        )
+    assert "summary" in answer.text
 
 
 async def test_an_import_must_name_a_company_and_its_form(http: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """The audit trail: an entry for every request of somebody identified and for every command; none is lost."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
@@ -16,6 +17,7 @@ from kielto.service.composition import Service
 from kielto.service.http import Health, create_app
 from kielto.service.idempotency import Claim, claimed
 from kielto.service.keys import KeyFile, Keys
+from kielto.service.limits import Limits
 from kielto.service.problems import FieldError, Problem
 from kielto.service.quarantine import Quarantine
 from tests.integration.service.support import Bench
@@ -167,6 +169,45 @@ async def test_what_cannot_be_written_down_is_not_answered(
     answer = await http.get("/people/secret", headers=as_("desk"))
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:audit-unavailable")
     assert "secret" not in answer.text.replace("/people/secret", "")
+
+
+async def test_who_takes_more_than_its_share_is_told_so(service: Bench) -> None:
+    """The entry of what was refused needs a turn, too: without one the refusal goes out all the same, and nothing that
+    was read.
+    """
+    limits = Limits(party_requests=1, party_waiting=1, pool_connections=2)
+    pool: Any = await postgres.open_pool(service.dsn, name="test", limits=limits)
+    app = create_app(
+        "people",
+        [routes(pool)],
+        pool=pool,
+        verifier=cast(Verifier, Tokens()),
+        health=Health(claimed=True),
+        limits=limits,
+        keys=KEYS,
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        pool.shares.turn("kauppa"),
+    ):
+        waiting = asyncio.create_task(pool.shares.take("kauppa"))
+        await asyncio.sleep(0)
+        answers = [
+            await client.get("/people/secret", headers=as_("desk@kauppa")),
+            await client.post("/people", json={"id": str(uuid4())}, headers=as_("desk@kauppa")),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["type"]) == (
+                429,
+                "urn:kielto:problem:too-many-requests",
+            )
+            assert int(answer.headers["retry-after"]) >= 1
+        assert "secret" not in answers[0].text.replace("/people/secret", "")
+        assert (await client.get("/people/x", headers=as_("desk@sahko"))).status_code == 200
+    await waiting
+    pool.terminate()
+    assert [e["company"] for e in await trail(service)] == ["sahko"]
 
 
 @pytest.mark.parametrize(
