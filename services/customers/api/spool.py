@@ -36,7 +36,8 @@ class Spool:
         async with self._moved:
             while self._written - self._read >= MOST_UNREAD:
                 try:
-                    await asyncio.wait_for(self._moved.wait(), LONGEST_UNREAD)
+                    async with asyncio.timeout(LONGEST_UNREAD):
+                        await self._moved.wait()
                 except TimeoutError:
                     raise NotRead from None
             self._append(data)

@@ -51,7 +51,8 @@ class Launches:
                 log.info("launches.wait" if stale else "launches.go")
             if not await self._went_on(stale):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), IDLE_SECONDS)
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self.wake.wait()
 
     async def _went_on(self, stale: bool) -> bool:
         try:

@@ -108,7 +108,8 @@ async def abort(producer: Any) -> None:
     producer._closed = True  # noqa: SLF001 - or its destructor complains
     for step in (producer._sender.close, producer.client.close):  # noqa: SLF001 - there is no public way
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(step(), 1)
+            async with asyncio.timeout(1):
+                await step()
 
 
 async def close(client: Any) -> None:

@@ -82,7 +82,8 @@ class Relay:
                 self._leads(False)
             backoff = _BACKOFF[0] if led else min(backoff * 2, _BACKOFF[1])
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff)
+                async with asyncio.timeout(backoff):
+                    await self._stopping.wait()
 
     async def _connect_and_lead(self) -> None:
         name = f"{self._settings.service} relay {self._lane.value}"
