@@ -5,7 +5,8 @@
         if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL, address="aino@example.com")):
             ...  # send, now
 
-Needs aiokafka, pydantic and phonenumbers; `PostgresStore` also asyncpg (`kielto[postgres]`).
+`PostgresStore` needs asyncpg besides (`kielto[postgres]`), `kielto.subscriber.metrics` prometheus_client
+(`kielto[metrics]`).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -27,8 +27,8 @@ RETRY_SECONDS = (0.5, 30.0)
 
 
 class Change(NamedTuple):
-    """`customer`: 64 hex digits. `allowed`: whether the record permits anything now; False where it cannot be read.
-    What exactly is permitted `Subscriber.may` says.
+    """`customer`: 64 hex digits. `allowed`: whether the record permits anything now; False where it cannot be read, or
+    the register no longer names the customer. What exactly is permitted `Subscriber.may` says.
     """
 
     customer: str
@@ -103,13 +103,25 @@ class Changes:
         pause, telling = RETRY_SECONDS[0], Telling(log)
         while True:
             try:
-                await self._on_change([Change(key, _allowed(self._follower.image, key)) for key in keys])
+                await self._on_change([Change(key, self._allowed(key)) for key in keys])
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise  # else it is the tool's own: something that it awaited was cancelled
+                failed = "CancelledError"
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not applied
-                telling.warn("on_change failed, nothing is acknowledged meanwhile: %s", type(error).__name__)
+                failed = type(error).__name__
             else:
                 return
+            telling.warn("on_change failed, nothing is acknowledged meanwhile: %s", failed)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_SECONDS[1])
+
+    def _allowed(self, key: str) -> bool:
+        image = self._follower.image
+        row = image.find(key)
+        if row is None or image.unreadable(row) or self._follower.swept(row):
+            return False
+        return any(terms for point in image.shape(row).points for terms in point.values())
 
 
 def is_unconfirmed(state: State, row: StoredRow) -> bool:
@@ -122,10 +134,3 @@ def is_unconfirmed(state: State, row: StoredRow) -> bool:
 def _unreadable(image: Image, key: str) -> bool:
     row = image.find(key)
     return row is not None and image.unreadable(row)
-
-
-def _allowed(image: Image, key: str) -> bool:
-    row = image.find(key)
-    if row is None or image.unreadable(row):
-        return False
-    return any(terms for point in image.shape(row).points for terms in point.values())

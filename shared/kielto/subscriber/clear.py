@@ -87,9 +87,9 @@ class Clearance:
         return Cleared(may, given, self._now)
 
     async def _ask(self, batch: Sequence[Question], campaign: str) -> Mapping[Question, _Given]:
+        headers = {"Authorization": f"Bearer {await self._token()}"}
+        sent = self._now()
         try:
-            headers = {"Authorization": f"Bearer {await self._token()}"}
-            sent = self._now()
             response = await self._client.post(
                 self._url,
                 json={"campaign": campaign, **_asked(batch)},

@@ -179,7 +179,9 @@ class Gate:
         """A word that is none of the contract's would read as denied, and nobody would notice."""
         for field, words in _WORDS.items():
             given = getattr(question, field)
-            if given is not None and given not in words:
+            if given is None and field == "mode":
+                continue
+            if not isinstance(given, str) or given not in words:
                 return f"{field}: is one of {', '.join(words)}"
         for field in _TEXTS:
             if not isinstance(getattr(question, field), str | None):

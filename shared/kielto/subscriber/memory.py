@@ -10,6 +10,7 @@ from kielto.subscriber.store import Mark, StoredRow
 
 class MemoryStore:
     durable = False
+    waits_for: str | None = None
 
     def __init__(self) -> None:
         self._mark = Mark(uuid4(), 0)

@@ -8,6 +8,7 @@ tells whether it is there.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -59,14 +60,19 @@ class PostgresStore:
         self._connection: Any = None
         self._mark = Mark(UUID(int=0), 0)
         self._state = ""
+        self.waits_for: str | None = None
 
     async def open(self, party: str, /) -> tuple[Mark, State]:
         await self._connect()
         try:
-            await self._connection.execute(_LAYOUT.format(schema=self._schema))
+            # CREATE SCHEMA IF NOT EXISTS asks for the right to create one, though it is there.
+            if not await self._connection.fetchval(_HAS_SCHEMA, self._schema):
+                await self._connection.execute(self._sql("CREATE SCHEMA {schema}"))
+            await self._connection.execute(self._sql(_LAYOUT))
         except asyncpg.InsufficientPrivilegeError:
             raise StoreError(
-                f"{self._schema}: PostgreSQL refuses it: grant the user CREATE on the database, or give it the schema"
+                f"{self._schema}: PostgreSQL refuses it: grant the user CREATE on the database, or give it the schema "
+                f"(CREATE SCHEMA {self._schema} AUTHORIZATION user)"
             ) from None
         await self._connection.execute(
             self._sql(_CREATE),
@@ -116,18 +122,24 @@ class PostgresStore:
         wanted = self._mark._replace(commits=self._mark.commits + 1)
         rows = [stored.stored_row(follower.image, key, value) for key, value in delta.rows.items()]
         positions, state = stored.positions_text(follower.state), stored.state_text(follower.state)
-        while True:
+        telling = Telling(log)
+        for attempt in itertools.count():
             try:
                 await self._write(delta, rows, positions, state)
+                self.waits_for = None
                 break
             except _AWAY as error:
-                log.warning("the store cannot be written, trying again: %s", type(error).__name__)
+                why = f"store: PostgreSQL does not take what was read ({type(error).__name__}); see its log"
+                telling.warn("%s; trying again", why)
             await self._connect()
+            self.waits_for = why
             held = await self._held()
             if held == wanted:
                 break  # it was committed, though the answer was lost
             if held != self._mark:
                 raise StoreLost("another process has written to the store, or it was restored")
+            if attempt:  # it is not the connection that was lost
+                await asyncio.sleep(RETRY_SECONDS)
         self._mark, self._state = wanted, state
         return wanted
 
@@ -161,8 +173,12 @@ class PostgresStore:
                     self._dsn, timeout=10, command_timeout=60, server_settings=_SETTINGS
                 )
                 if await self._connection.fetchval(_LOCK, f"kielto.subscriber.{self._schema}"):
+                    self.waits_for = None
                     return
-                why = "another instance holds the store"
+                why = (
+                    f"store: another process has the store {self._schema}; each has one of its own, or waits until the "
+                    "other has ended"
+                )
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
                 raise StoreError(
                     f"dsn: PostgreSQL refuses the user, password or database: {type(error).__name__}"
@@ -170,7 +186,11 @@ class PostgresStore:
             except ValueError:  # asyncpg's own for a DSN is both this and an InterfaceError
                 raise StoreError(_DSN) from None
             except _AWAY as error:
-                why = f"the store is away ({type(error).__name__})"
+                why = (
+                    f"store: PostgreSQL does not answer ({type(error).__name__}): are host and port of `dsn` right and "
+                    "reachable from here, and is it up?"
+                )
+            self.waits_for = why
             telling.warn("%s; waiting", why)
             await self.close()
             await asyncio.sleep(RETRY_SECONDS)
@@ -187,14 +207,11 @@ class PostgresStore:
         return text.format(schema=self._schema)
 
 
-def _empty() -> tuple[str, str]:
-    return stored.state_text(State()), stored.positions_text(State())
-
-
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
+_HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
+
 _LAYOUT = """
-CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {schema}.store (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     layout integer NOT NULL,

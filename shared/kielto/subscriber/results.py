@@ -19,7 +19,6 @@ KEPT = 10_000
 BACK_SECONDS = 600.0
 """The topic is read from so long ago: a result may have come before it was asked for."""
 RETRY_SECONDS = 0.5
-_FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
 class Results:
@@ -60,7 +59,7 @@ class Results:
                 await self._begin(consumer)
                 while True:
                     await self._take(await consumer.getmany(timeout_ms=1000))
-            except _FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits for one is told by its time-out
                 telling.warn("results are not read, trying again: %s", type(error).__name__)
             finally:
                 await kafka.close(consumer)

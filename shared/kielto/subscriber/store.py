@@ -43,6 +43,8 @@ class Mark(NamedTuple):
 class Store(Protocol):
     durable: bool
     """Whether it keeps changed rows: `Delta.rows` is filled for it."""
+    waits_for: str | None
+    """While it waits in `open` or `commit`: for what, in words for whoever set it up."""
 
     async def open(self, party: str, /) -> tuple[Mark, State]:
         """Waits until the store is there and nobody else writes to it. Raises StoreError."""

@@ -5,7 +5,6 @@ broker has them.
 import asyncio
 import contextlib
 import logging
-import sqlite3
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0
 """How often the decisions topic is looked at though nothing waits: it may have been recreated."""
 RETRY_SECONDS = 0.5
-_FAULTS = (*kafka.DOWN, kafka.KafkaError, sqlite3.Error)
 
 
 class Submitting:
@@ -100,7 +98,7 @@ class Submitting:
                 await producer.start()
                 while True:
                     await self._send_waiting(producer)
-            except _FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may believe that decisions are sent
                 telling.warn("decisions wait in the spool, trying again: %s", type(error).__name__)
                 self._waiting.set()
             finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import re
+import sqlite3
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from kielto.events.results import DecisionResult
 from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
+from kielto.subscriber import settings
 from kielto.subscriber.acks import Acknowledger, Sender
 from kielto.subscriber.batch import CODES
 from kielto.subscriber.changes import OnChange
@@ -43,9 +44,6 @@ READY_POLL_SECONDS = 0.02
 MISSING_SECONDS = 10.0
 """A party whose topics are still missing after so long is taken to be none of the group's."""
 PROGRESS_SECONDS = 5.0
-_IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_PARTY = re.compile(rf"(company|partner)\.{_IDENT.pattern}")
-_BROKERS = re.compile(r"[^\s,]+:[0-9]{1,5}(,[^\s,]+:[0-9]{1,5})*")
 
 
 class Subscriber:
@@ -75,7 +73,7 @@ class Subscriber:
         bootstrap: str,
         point_keys: Mapping[int, bytes],
         store: Store,
-        spool: Path | None = None,
+        spool: Path | str | None = None,
         stale_seconds: float = 30.0,
         country: str = "FI",
         instance: UUID | None = None,
@@ -84,12 +82,12 @@ class Subscriber:
         flush_seconds: float = 10.0,
         on_change: OnChange | None = None,
     ) -> None:
-        _check(subscriber, party, bootstrap, point_keys)
+        settings.check(subscriber, party, bootstrap, point_keys, country, stale_seconds)
         self._security, self._troubles = security, Troubles()
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
         self._whose = Party(party, dict(point_keys), country)
-        self._instance, self._spool_path = instance, spool
+        self._instance, self._spool_path = instance, None if spool is None else Path(spool)
         self._clearance, self._flush_seconds = clearance, flush_seconds
         self._on_change = on_change
         self.unsent: list[UUID] = []
@@ -104,21 +102,45 @@ class Subscriber:
         self._gate: Gate | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: StoreError | None = None
+        self._telling = Telling(log)
+        self._is_not = "is not entered yet"
+        """Why nothing runs; empty while it does."""
 
     async def __aenter__(self) -> Self:
-        """Raises SpoolInUseError, and OSError or sqlite3.Error when the spool cannot be used."""
+        """Raises SpoolInUseError, and OSError or sqlite3.Error when the spool cannot be used; RuntimeError when it was
+        entered before.
+        """
+        if self._is_not != "is not entered yet":
+            raise RuntimeError("Subscriber: is entered once; make another one")
+        self._is_not = ""
         if self._spool_path is not None:
             self._spool = await asyncio.to_thread(Spool, self._spool_path)
-            self._instance = self._instance or await asyncio.to_thread(self._spool.instance)
-            topic = decisions(self.party)
-            self._submitting = Submitting(
-                self._bootstrap, self._whose, topic, self._spool, self._denials, security=self._security
-            )
-            await self._submitting.load()
-            self._start(self._submitting.run())
+            try:
+                await self._open(self._spool)
+            except BaseException:
+                self._spool.close()
+                raise
         self._instance = self._instance or uuid4()
         self._start(self._follow())
         return self
+
+    async def _open(self, spool: Spool) -> None:
+        self._instance = self._instance or await asyncio.to_thread(spool.instance)
+        submitting = Submitting(
+            self._bootstrap,
+            self._whose,
+            decisions(self.party),
+            spool,
+            self._denials,
+            security=self._security,
+        )
+        await submitting.load()
+        self._submitting = submitting
+        self._start(submitting.run())
+
+    def _must_run(self) -> None:
+        if self._is_not:
+            raise RuntimeError(f"Subscriber: {self._is_not}; use it within `async with`")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,6 +161,7 @@ class Subscriber:
             )
 
     async def _close(self) -> None:
+        self._is_not = "was left"
         self._gate = None
         for task in self._tasks:
             task.cancel()
@@ -199,13 +222,14 @@ class Subscriber:
         Raises NotReadyError, which names the cause: at once for what cannot get better as things are set up (foreign
         point keys, a subscriber that is not in the group), soon where the party's topics are missing, and else when
         nothing new was taken in for `timeout` seconds; None waits for ever. Raises StoreError when the store refuses
-        us. The following goes on in the background all the same.
+        us, and RuntimeError outside of `async with`. The following goes on in the background all the same.
         """
+        self._must_run()
         news, since, telling = -1, clock(), Telling(log)
         while (reason := self._wanting()) is not None:
             if self._session is not None and self._session.news != news:
                 news, since = self._session.news, clock()
-            cause, waited = self._troubles.text(), clock() - since
+            cause, waited = self._store.waits_for or self._troubles.text(), clock() - since
             if timeout is not None and waited > (
                 min(timeout, MISSING_SECONDS) if cause == MISSING else timeout
             ):
@@ -263,10 +287,10 @@ class Subscriber:
         a repeated call is one decision.
 
         Raises ValueError naming the field and the rule, InvalidContactPoint, TooLarge, or what the disk
-        raises: then it was not taken (though a *no* is denied here until the next start).
+        raises: then it was not taken (though a *no* is denied here until the next start). Raises RuntimeError outside
+        of `async with`.
         """
-        if self._submitting is None:
-            raise ValueError("spool: submit needs a file to keep decisions in")
+        submitting = self._with_spool()
         said = {
             "id": ident or uuid4(),
             "act": act,
@@ -281,24 +305,29 @@ class Subscriber:
             "evidence": evidence,
         }
         key, decision = decide(self._whose, said, customer, number, email, phone)
-        await self._submitting.submit(key, decision, traceparent)
+        await submitting.submit(key, decision, traceparent)
         return decision.id
 
     async def sent(self, decision: UUID) -> None:
         """Returns when the broker has the decision, by the id that `submit` returned; at once when it is not in the
-        spool. Raises ValueError when there is no spool.
+        spool. Raises ValueError when there is no spool, RuntimeError outside of `async with`.
         """
+        await self._with_spool().sent(decision)
+
+    def _with_spool(self) -> Submitting:
+        self._must_run()
         if self._submitting is None:
-            raise ValueError("spool: submit needs a file to keep decisions in")
-        await self._submitting.sent(decision)
+            raise ValueError("spool: is needed to submit, a file to keep decisions in")
+        return self._submitting
 
     async def result(self, decision: UUID, timeout: float | None = 60.0) -> DecisionResult:  # noqa: ASYNC109 - as ready()
         """What became of a decision at the group, by the id that `submit` returned: taken, widened, waiting, held or
         refused, with the rules that were broken. Of one that was sent again, what the first became.
 
         The party's results topic is read from ten minutes before the first call on, and the newest 10,000 results are
-        kept. Raises TimeoutError; ask again then.
+        kept. Raises TimeoutError; ask again then. Raises RuntimeError outside of `async with`.
         """
+        self._must_run()
         if self._results is None:
             self._results = Results(self._bootstrap, self.party, security=self._security)
             self._start(self._results.run())
@@ -382,30 +411,25 @@ class Subscriber:
     async def _end_denials(self, ended: list[UUID]) -> None:
         """In the spool first: a disk that fails leaves them denied, until a later beat."""
         if self._spool is not None:
-            await asyncio.to_thread(self._spool.forget, ended)
+            try:
+                await asyncio.to_thread(self._spool.forget, ended)
+            except sqlite3.Error as error:
+                self._telling.warn(
+                    "the spool cannot be written, denials last longer: %s", type(error).__name__
+                )
+                return
         for decision in ended:
             self._denials.drop(decision)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-
-def _check(subscriber: str, party: str, bootstrap: str, point_keys: Mapping[int, bytes]) -> None:
-    """Raises ValueError naming the setting and the rule."""
-    rules = (
-        (_IDENT.fullmatch(subscriber), "subscriber: is the id of a subscriber system in group.yaml"),
-        (_PARTY.fullmatch(party), "party: is company.<id> or partner.<id>"),
-        (_BROKERS.fullmatch(bootstrap), "bootstrap: is host:port, several of them separated by commas"),
-        (point_keys, "point_keys: has one key at least"),
-        (
-            all(len(key) == 32 for key in point_keys.values()),
-            "point_keys: each key has 32 bytes (64 digits in hex)",
-        ),
-    )
-    if broken := next((rule for holds, rule in rules if not holds), None):
-        raise ValueError(broken)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the subscriber has ended: %s", _place(error))
 
 
 def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -20,7 +20,7 @@ from kielto.subscriber import (
     StoreError,
     Subscriber,
 )
-from tests.integration.subscriber.conftest import Follow
+from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import POINT_KEY, open_with
 from tests.integration.subscriber.relay import Relay
 
@@ -123,6 +123,47 @@ async def test_a_role_that_may_not_create_the_schema(stack: Stack, relay: Relay,
         await ready_of(follow(store=PostgresStore(dsn)))
 
 
+async def test_a_role_that_was_given_its_schema(stack: Stack, relay: Relay, follow: Follow) -> None:
+    dsn = stack.postgres.create_database("given")
+    owner = await asyncpg.connect(dsn)
+    await owner.execute("CREATE SCHEMA kielto_subscriber; REVOKE CREATE ON DATABASE given FROM given, PUBLIC")
+    await owner.close()
+    async with follow(store=PostgresStore(dsn)) as kielto:
+        await open_with(kielto, relay, "a")
+
+
+async def test_no_database_at_the_address(relay: Relay, follow: Follow) -> None:
+    async with follow(store=PostgresStore("postgresql://a:b@127.0.0.1:9/c")) as kielto:
+        assert (await why_not(kielto, 1.0)).startswith("store: PostgreSQL does not answer")
+
+
+async def test_a_database_that_takes_nothing(
+    stack: Stack, relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby, a full disk, a right that was taken away: it is tried again, but not at once for ever."""
+    dsn = stack.postgres.create_database("readonly")
+    connects, connect = 0, PostgresStore._connect
+
+    async def counted(store: PostgresStore) -> None:
+        nonlocal connects
+        connects += 1
+        await connect(store)
+
+    monkeypatch.setattr(PostgresStore, "_connect", counted)
+    async with follow(store=PostgresStore(dsn)) as kielto:
+        await open_with(kielto, relay, "a")
+        owner = await asyncpg.connect(dsn)
+        await owner.execute("REVOKE INSERT, UPDATE ON ALL TABLES IN SCHEMA kielto_subscriber FROM readonly")
+        before = connects
+        await until(lambda: kielto.shut() is not None)
+        said = await why_not(kielto, 4.0)
+        assert said.startswith("store: PostgreSQL does not take what was read (InsufficientPrivilegeError)")
+        assert connects - before < 20
+        await owner.execute("GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA kielto_subscriber TO readonly")
+        await owner.close()
+        await kielto.ready(10)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -134,6 +175,12 @@ async def test_a_role_that_may_not_create_the_schema(stack: Stack, relay: Relay,
         ("bootstrap", ""),
         ("point_keys", {}),
         ("point_keys", {1: b"short"}),
+        ("point_keys", {"1": POINT_KEY}),
+        ("point_keys", {1: "k" * 32}),
+        ("country", "fi"),
+        ("country", "Finland"),
+        ("stale_seconds", 0),
+        ("stale_seconds", float("nan")),
     ],
 )
 def test_a_setting_that_cannot_be(setting: str, value: Any) -> None:

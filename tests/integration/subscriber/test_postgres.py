@@ -17,7 +17,7 @@ from asyncpg.transaction import Transaction
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.subscriber import PostgresStore, Reason, StoreError, Subscriber
+from kielto.subscriber import NotReadyError, PostgresStore, Reason, StoreError, Subscriber
 from kielto.subscriber.blocks import Block
 from kielto.subscriber.follower import Follower
 from kielto.subscriber.session import Session
@@ -330,7 +330,11 @@ async def test_a_second_instance_waits_for_the_first(
     async with follow(store=PostgresStore(dsn)) as first:
         await open_with(first, relay, "a")
         async with second:
-            await until(lambda: "another instance holds the store" in caplog.text)
+            await until(lambda: "another process has the store" in caplog.text)
+            with pytest.raises(
+                NotReadyError, match=r"^store: another process has the store kielto_subscriber"
+            ):
+                await second.ready(0.2)
             assert second.may(by_id("a")).reason is Reason.STARTING
             assert first.may(by_id("a"))
             await first.__aexit__(None, None, None)

@@ -170,3 +170,16 @@ async def test_a_subscriber_clears_through_its_own_gate(sender: Sender) -> None:
     assert sender.requests == []
     with pytest.raises(ValueError, match="clearance"):
         await Subscriber(**known, store=MemoryStore()).clear([ONE], campaign="spring")
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("down"), ConnectionRefusedError(), KeyError("token")])
+async def test_what_the_token_raises_goes_to_the_caller(error: Exception) -> None:
+    """Else a wrong secret would read as a service that is away, of which nobody has to do anything."""
+
+    async def none() -> str:
+        raise error
+
+    clearance = Clearance("https://consents/", none)
+    with pytest.raises(type(error)):
+        await clearance.clear(lambda _: ALLOWED, [ONE], "spring")
+    await clearance.close()

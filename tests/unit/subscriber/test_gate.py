@@ -531,7 +531,11 @@ def test_without_an_address_every_point_of_the_channel_has_to_permit(world: Worl
     [
         ("purpose", "own-marketing"),
         ("purpose", ""),
+        ("purpose", None),
+        ("purpose", ["own_marketing"]),
         ("channel", "e-mail"),
+        ("channel", None),
+        ("channel", 7),
         ("mode", "we-send"),
         ("partner", "matka"),
         ("partner", "Matkat"),

@@ -1,0 +1,39 @@
+"""What a subscriber is given, looked at before anything starts."""
+
+import math
+import re
+from collections.abc import Mapping
+
+_IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PARTY = re.compile(rf"(company|partner)\.{_IDENT.pattern}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_BROKERS = re.compile(r"[^\s,]+:[0-9]{1,5}(,[^\s,]+:[0-9]{1,5})*")
+
+
+def check(
+    subscriber: str,
+    party: str,
+    bootstrap: str,
+    point_keys: Mapping[int, object],
+    country: str,
+    stale_seconds: float,
+) -> None:
+    """Raises ValueError naming the setting and the rule."""
+    rules = (
+        (_IDENT.fullmatch(subscriber), "subscriber: is the id of a subscriber system in group.yaml"),
+        (_PARTY.fullmatch(party), "party: is company.<id> or partner.<id>"),
+        (_BROKERS.fullmatch(bootstrap), "bootstrap: is host:port, several of them separated by commas"),
+        (point_keys, "point_keys: has one key at least"),
+        (
+            all(isinstance(number, int) for number in point_keys),
+            "point_keys: are named by their generation, a whole number",
+        ),
+        (
+            all(isinstance(key, bytes) and len(key) == 32 for key in point_keys.values()),
+            "point_keys: each key is 32 bytes (bytes.fromhex of 64 digits)",
+        ),
+        (_COUNTRY.fullmatch(country), "country: is two capital letters (ISO 3166 alpha-2)"),
+        (0 < stale_seconds < math.inf, "stale_seconds: is a time above 0 seconds"),
+    )
+    if broken := next((rule for holds, rule in rules if not holds), None):
+        raise ValueError(broken)
