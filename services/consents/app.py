@@ -99,7 +99,9 @@ def build(platform: Platform) -> Service:
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
     )
     live = Live(platform.pool, context, platform.limits)
-    terms = clearances.Terms(settings.clearance_seconds, settings.clearance_refuses_overdue)
+    terms = clearances.Terms(
+        settings.clearance_seconds, settings.clearance_refuses_overdue, platform.limits.clearance_parts
+    )
     return Service(
         families=families,
         operations=OPERATIONS,

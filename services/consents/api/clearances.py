@@ -29,6 +29,7 @@ from kielto.service.postgres import Pool
 from kielto.service.problems import FieldError, Problem
 from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
+from kielto.service.turns import beside
 from kielto.subscriber.questions import Question, Reason
 from services.consents.api.callers import invalid
 from services.consents.store.clearances import Asked, Held, NotPrimary
@@ -182,9 +183,11 @@ class Terms(NamedTuple):
 
     valid_seconds: float = CLEAR_SECONDS
     refuses_overdue: bool = False
+    parts_at_once: int = 2
 
 
 def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
+    turns = asyncio.Semaphore(terms.parts_at_once)
     routes = APIRouter(route_class=StrictRoute, prefix=PATH, tags=["clearances"])
 
     @routes.post("", response_model=ClearanceBody)
@@ -200,7 +203,7 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
         with _answered():
             if terms.refuses_overdue:
                 await refuse_overdue(pool, context, company)
-            found = await clear(pool, context, asked, wanted, terms.valid_seconds)
+            found = await clear(pool, context, asked, wanted, terms.valid_seconds, turns)
         body = {
             "id": found.id,
             "valid_seconds": terms.valid_seconds,
@@ -255,7 +258,7 @@ def _asked(given: GivenClearance, company: str, caller: Caller) -> Asked:
 async def _in_thread(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
     if len(given.recipients) <= _INLINE:
         return _wanted(given, context, company)
-    return await asyncio.to_thread(_wanted, given, context, company)
+    return await beside(_wanted, given, context, company)
 
 
 def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wanted]:

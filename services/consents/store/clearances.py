@@ -4,7 +4,6 @@ Shared locks: clearances do not keep each other waiting, a decision waits for th
 lock (store/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind sorted.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ import asyncpg
 from kielto.events.versions import Version
 from kielto.service.epoch import NotClaimed
 from kielto.service.postgres import Conn, Pool
+from kielto.service.turns import beside
 from kielto.subscriber.questions import Reason
 from services.consents.store.closure import PERSON
 from services.consents.store.consequences import OWED_BY
@@ -221,7 +221,7 @@ async def at(
     asked = {_hash(ref) for ref in refs}
     rows = await conn.fetch(_AT, company, campaign, when)
     # A million recipients take half a second, in which nobody else would be answered.
-    return await asyncio.to_thread(_matching, rows, asked, keys, _address(address))
+    return await beside(_matching, rows, asked, keys, _address(address))
 
 
 async def record(conn: Conn, family: str, entry: Entry) -> tuple[str, list[UUID]]:

@@ -16,6 +16,7 @@ from kielto.events import topics
 from kielto.events.words import PointKind
 from kielto.service.keys import Keys
 from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.turns import beside
 from kielto.subscriber import permits
 from kielto.subscriber.content import Shapes, hash64
 from kielto.subscriber.decode import Decoder
@@ -38,7 +39,7 @@ _ATTEMPTS = 20
 PART = 500
 """Recipients: their locks are held for some tenths of a second."""
 _INLINE = 100
-"""Up to so many recipients are judged at once; more in a thread, so that others are answered meanwhile."""
+"""Up to so many recipients are judged at once; more beside the event loop, so that others are answered meanwhile."""
 _NOBODY = UUID(int=0)
 _FORGET_SECONDS = 3600.0
 
@@ -67,15 +68,22 @@ class Cleared(NamedTuple):
 
 
 async def clear(
-    pool: Pool, context: Context, asked: Asked, wanted: Sequence[Wanted], valid_seconds: float
+    pool: Pool,
+    context: Context,
+    asked: Asked,
+    wanted: Sequence[Wanted],
+    valid_seconds: float,
+    turns: asyncio.Semaphore,
 ) -> Cleared:
-    """In parts, each in a transaction of its own, so that no decision waits for a whole batch; they run out together,
-    as the first of them does. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep changing.
+    """In parts, each in a transaction and a turn of its own, so that no decision waits for a whole batch; they run out
+    together, as the first of them does. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep
+    changing.
     """
     ident, until, results = uuid4(), None, list[Result]()
     for number, first in enumerate(range(0, len(wanted), PART)):
         begun = _Begun(ident, number, valid_seconds, until)
-        part, found = await _part(pool, context, asked, wanted[first : first + PART], begun)
+        async with turns:
+            part, found = await _part(pool, context, asked, wanted[first : first + PART], begun)
         results += found
         until = part.valid_until
     return Cleared(ident, results)
@@ -134,7 +142,7 @@ async def _clear(
     found = await clearances.load(conn, asked.company, refs, locked)
     strangers = await _strangers(conn, context, asked, wanted, found)
     work = _Judge(context.keys, asked.company, wanted, found).results
-    judged = work() if len(wanted) <= _INLINE else await asyncio.to_thread(work)
+    judged = work() if len(wanted) <= _INLINE else await beside(work)
     results = [
         result._replace(reason=Reason.ALLOWED) if result.ref in strangers else result for result in judged
     ]

@@ -21,6 +21,7 @@ _DECIMAL_TAIL = re.compile(r"[^.,]*[0-9]{7}[.,][0-9]+|[^.,]*[.,][0-9]{1,2}")
 _LONE_TAIL = re.compile(r".*[0-9]{2}[^0-9]+[0-9]|.*[0-9]{9}[^0-9]+[0-9]{2}")
 """`0405550002-3`, `0405550002 12`: an alternative last digit or an extension, and no part of the number."""
 _FORM = re.compile(r"\+*[0-9 ()\[\]./-]+")
+_DIGITS = re.compile(r"\+?[0-9]+")
 _SOURCE = phonenumbers.CountryCodeSource
 _NAMES_ITS_COUNTRY = (_SOURCE.FROM_NUMBER_WITH_PLUS_SIGN, _SOURCE.FROM_NUMBER_WITH_IDD)
 _FORM_RULE = "has only digits, spaces and ( ) . - / after an optional +; one number, no extension"
@@ -58,6 +59,8 @@ def e164(number: phonenumbers.PhoneNumber) -> str:
 
 def _plain(text: str) -> str:
     """Digits and separators alone, annotations dropped. Raises NotAPhone."""
+    if _DIGITS.fullmatch(text):  # as most are given: there is nothing to drop or to refuse
+        return text
     if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
         raise NotAPhone(_FORM_RULE)
     text = unicodedata.normalize("NFKC", text)

@@ -124,6 +124,11 @@ class Limits(BaseSettings):
         "Recipients that one party asks clearance of, averaged; a burst of ten times as many.",
         "429 with Retry-After",
     )
+    clearance_parts: int = _limit(
+        2,
+        "Parts of clearances (500 recipients each) that are worked on at a time, of all parties.",
+        "They wait in order: other requests keep the processor.",
+    )
     imports_per_party: int = _limit(4, "Imports of one party at a time.", "429 with Retry-After")
     streams: int = _limit(50, "Live streams of decisions, of all parties.", "503 with Retry-After")
     streams_per_party: int = _limit(10, "Of them, of one party.", "429 with Retry-After")

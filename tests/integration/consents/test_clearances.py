@@ -546,3 +546,27 @@ async def test_old_clearances_are_forgotten(http: httpx.AsyncClient, world: Worl
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 1
     await store.forget(pool, datetime.now(UTC) + timedelta(minutes=1))
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
+
+
+async def test_of_many_batches_two_parts_are_worked_on_at_a_time(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that they leave the processor to bans; each batch goes on in its turn."""
+    at_once, most, lock = 0, 0, store.lock
+
+    async def watched(*given: Any) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.02)
+        try:
+            return await lock(*given)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(store, "lock", watched)
+    monkeypatch.setattr(clear, "PART", 2)
+    batch = [{"address": f"+35840123456{n}"} for n in range(4)]
+    answers = await asyncio.gather(*(reasons(http, *batch) for _ in range(5)))
+    assert answers == [["unknown"] * 4] * 5
+    assert most == 2
