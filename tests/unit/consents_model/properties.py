@@ -103,13 +103,12 @@ def merge_keeps_bans(before: World, after: World, one: UUID, other: UUID) -> Non
     """
     cited = {ident for d in before.decisions for ident in d.lifts}
     banned = [bans_at(before, before.customer(ident)) for ident in (one, other)]
+    plainly = plain(before)
     unlimited = [
-        d for d in plain(before)["decisions"] if d["id"] not in {str(i) for i in cited} and not d["points"]
+        d for d in plainly["decisions"] if d["id"] not in {str(i) for i in cited} and not d["points"]
     ]
     own = [
-        d
-        for d in unlimited
-        if "self" in {reference.speaker(plain(before), str(i), d, None) for i in (one, other)}
+        d for d in unlimited if "self" in {reference.speaker(plainly, str(i), d, None) for i in (one, other)}
     ]
     nos = [d for d in own if d["act"] not in reference.YES]
     for ident in (one, other):

@@ -7,7 +7,9 @@ A world is {"customers": {id: facts}, "decisions": [decision], "companies": [...
 A cell is (company, point id, channel, purpose, partner, mode).
 """
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 OTHER = "any other product group"
 MODELLED = ("email", "sms", "phone", "post")
@@ -20,6 +22,23 @@ CHANNELS = {
 YES = ("consent", "lifting")
 Plain = dict[str, Any]
 Cell = tuple[str, str, str, str, str | None, str | None]
+Answer = TypeVar("Answer")
+
+
+def asked_once(question: Callable[..., Answer]) -> Callable[..., Answer]:
+    """The answer is kept with the world, which nobody changes: it is asked for every cell anew. Whatever else is given
+    is a text, or has an id.
+    """
+
+    @wraps(question)
+    def ask(world: Plain, *given: Any) -> Answer:
+        place = (question.__name__, *(g["id"] if isinstance(g, dict) else g for g in given))
+        answers: dict[Any, Answer] = world.setdefault("answers", {})
+        if place not in answers:
+            answers[place] = question(world, *given)
+        return answers[place]
+
+    return ask
 
 
 def end_of_chain(world: Plain, ident: str) -> str:
@@ -52,12 +71,14 @@ def seen_by(facts: Plain, company: str | None) -> Plain:
     return seen
 
 
+@asked_once
 def same_person(world: Plain, ident: str, company: str | None = None) -> list[Plain]:
     end = end_of_chain(world, ident)
     everyone = world["customers"].items()
     return [seen_by(facts, company) for other, facts in everyone if end_of_chain(world, other) == end]
 
 
+@asked_once
 def survivor(world: Plain, ident: str, company: str | None = None) -> Plain:
     return seen_by(world["customers"][end_of_chain(world, ident)], company)
 
@@ -118,6 +139,7 @@ def is_about(decision: Plain, people: list[Plain]) -> bool:
     return False
 
 
+@asked_once
 def speaker(world: Plain, ident: str, decision: Plain, company: str | None) -> str | None:
     """As this company sees the person."""
     me = survivor(world, ident, company)
@@ -139,6 +161,7 @@ def speaker(world: Plain, ident: str, decision: Plain, company: str | None) -> s
     return "employer's link" if said_by_others(world, same_person(world, organisation), decision) else None
 
 
+@asked_once
 def others(world: Plain, ident: str, decision: Plain, company: str) -> set[str]:
     """By way of whom it speaks of the person; nobody, when it does directly."""
     match speaker(world, ident, decision, company):
