@@ -45,7 +45,8 @@ def copy(admin: str, dsn: str, name: str) -> str:
     parts = urlsplit(dsn)
 
     async def work(connection: asyncpg.Connection) -> None:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {parts.path[1:]} OWNER {parts.username}")
+        made_from = f"TEMPLATE {parts.path[1:]} OWNER {parts.username} STRATEGY FILE_COPY"
+        await connection.execute(f"CREATE DATABASE {name} {made_from}")
         await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
 
     _run(admin, work)
