@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import configuration, settings
 
-from deploy.local import account
+from deploy.local import account, processes
 from deploy.local.kafka import Kafka
 from deploy.local.paths import HOME
 from deploy.local.stack import Stack
 from kielto.service.migrations import migrate
+from tests.nursery import Nursery
 
 Migrated = Callable[[str, Path | None], Awaitable[str]]
 
@@ -22,6 +23,7 @@ settings.register_profile("kielto", deadline=None, print_blob=True)
 settings.load_profile("kielto")
 # A shell ignores Ctrl-C for what it runs in the background, and so would every child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+processes.spawn = Nursery().start
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,30 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from deploy.local.progress import LocalError
 
 _lock = threading.Lock()
 _watcher: subprocess.Popen[bytes] | None = None
 _started: "weakref.WeakSet[Process]" = weakref.WeakSet()
+
+
+class Child(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+spawn: Callable[..., Child] = subprocess.Popen
+"""The tests start what is ours in another way (tests/nursery.py)."""
 
 
 class ProcessFailed(LocalError):
@@ -47,7 +65,7 @@ class Process:
     ) -> None:
         self.name, self.command, self.log = name, list(command), log
         self._environment, self._stop_signal, self._account = environment, stop_signal, account
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def pid(self) -> int:
@@ -68,7 +86,7 @@ class Process:
         user, group = self._account or (None, None)
         with open(self.log, "ab") as log, _lock:
             _started.add(self)
-            self._child = subprocess.Popen(
+            self._child = spawn(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
