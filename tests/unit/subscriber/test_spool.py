@@ -158,21 +158,24 @@ def test_a_file_that_cannot_be_opened_leaves_no_lock(path: Path) -> None:
 def test_a_forked_process_neither_writes_to_the_spool_nor_keeps_it(path: Path) -> None:
     spool = Spool(path)
     end, begin = os.pipe()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             spool.add("k", decision("a"), None)
         except SpoolInUseError:
+            os.write(tell, b"x")
             os.read(end, 1)  # it lives on for longer than its parent has the spool
             os._exit(7)
         os._exit(0)
+    assert os.read(told, 1), "on a busy machine it has not begun yet"
     spool.close()
     again = Spool(path)
     assert again.waiting() == []
     os.write(begin, b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    os.close(end)
-    os.close(begin)
+    for file in (end, begin, told, tell):
+        os.close(file)
 
 
 def test_whether_one_is_waiting(path: Path) -> None:
