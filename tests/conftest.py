@@ -1,11 +1,13 @@
 """The real servers that integration and end-to-end tests use: one stack a session, one database a test."""
 
+import asyncio
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import configuration, settings
 
 from deploy.local import account, processes
@@ -23,7 +25,13 @@ settings.register_profile("kielto", deadline=None, print_blob=True)
 settings.load_profile("kielto")
 # A shell ignores Ctrl-C for what it runs in the background, and so would every child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-processes.spawn = Nursery().start
+nursery = Nursery()
+processes.spawn = nursery.start
+
+
+def pytest_unconfigure() -> None:
+    processes.stop_all()
+    nursery.end()
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +61,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory, enterable: Callable[[Path], 
     # Nothing here outlives the session, so nothing has to survive a power cut.
     with Stack(enterable(tmp_path_factory.mktemp("stack")), postgres={"fsync": "off"}) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def few_topics(stack: Stack) -> Iterator[None]:
+    """A broker that rests takes 3 % of a core with ten topics of ours, and 43 % with 800: it keeps one file's only."""
+    yield
+    if stack.kafka.managed:
+        asyncio.run(_forget_topics(stack.kafka.bootstrap))
+
+
+async def _forget_topics(bootstrap: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([name for name in await admin.list_topics() if not name.startswith("__")])
+    finally:
+        await admin.close()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class Child:
 
 
 class Nursery:
-    """The process begins with the first child, and ends with this one or with its group."""
+    """The process begins with the first child; it ends by `end()`, with this one or with its group."""
 
     def __init__(self) -> None:
         self._environment = environment_of({})
@@ -83,6 +83,11 @@ class Nursery:
         pid = self.ask(what, [options["stdout"].fileno()])
         assert pid is not None
         return Child(self, pid)
+
+    def end(self) -> None:
+        if self._socket is not None and self._process is not None:
+            self._socket.close()
+            self._process.wait()
 
     def ask(self, what: dict[str, Any], files: Sequence[int] = ()) -> int | None:
         with self._lock:

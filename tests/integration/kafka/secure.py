@@ -105,7 +105,6 @@ def broker(folder: Path, authority: Authority, users: Sequence[str] = ()) -> Kaf
             "ssl.truststore.location": str(authority.ca_file),
             **(_AUTHORIZER if users else {}),
         },
-        jvm=[],  # the cache is of a start without TLS
     )
     _format(folder, (USER, *users))
     return made

@@ -16,6 +16,11 @@ from tests.integration.subscriber.relay import Relay, new_party
 Follow = Callable[..., Subscriber]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_files_topics(few_topics: None) -> None:
+    """Nearly every test here makes some."""
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """aiokafka writes a hundred lines a second while a broker is away."""
