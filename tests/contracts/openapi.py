@@ -8,6 +8,8 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
+from fastapi import FastAPI
+
 from deploy.local.paths import ROOT
 from kielto.group import load
 from kielto.service.auth import Verifier
@@ -41,10 +43,10 @@ def build(name: str, pool: "Pool | None" = None) -> tuple[Platform, Service]:
     return platform, importlib.import_module(f"services.{name}.app").build(platform)
 
 
-def describe(name: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of one service."""
+def application(name: str) -> FastAPI:
+    """The ASGI application of one service, of which nothing is connected."""
     platform, service = build(name)
-    app = create_app(
+    return create_app(
         name,
         routers_of(name, platform, service),
         pool=platform.pool,
@@ -53,7 +55,11 @@ def describe(name: str) -> dict[str, Any]:
         operations=operations_of(name, service),
         streamed=service.streamed,
     )
-    return app.openapi()
+
+
+def describe(name: str) -> dict[str, Any]:
+    """OpenAPI 3.1 of one service."""
+    return application(name).openapi()
 
 
 def text(name: str) -> str:

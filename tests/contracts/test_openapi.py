@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Match
 
 from kielto.service.running import operations_of
-from tests.contracts.openapi import FOLDER, SERVICES, build, text
+from tests.contracts.openapi import FOLDER, SERVICES, application, build, text
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -27,6 +29,20 @@ def operations(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def published(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((FOLDER / f"openapi-{name}.json").read_text(encoding="utf-8"))
     return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_operation_is_reached_by_its_path(name: str) -> None:
+    """An earlier route with a parameter in that place (`/customers/{ident}`) would answer 404 in its stead."""
+    included = [r.original_router.routes for r in application(name).routes if hasattr(r, "original_router")]
+    routes = [route for router in included for route in router if isinstance(route, APIRoute)]
+    assert len(routes) > 10
+    for route in routes:
+        path = re.sub(r"{[^}]+}", "1", route.path)
+        for method in route.methods:
+            scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+            first = next(r for r in routes if r.matches(scope)[0] is Match.FULL)
+            assert first is route, f"{method} {route.path} is answered by {first.path}"
 
 
 @pytest.mark.parametrize("name", SERVICES)

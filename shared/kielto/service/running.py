@@ -270,8 +270,8 @@ class Running:
 
 
 def routers_of(name: str, platform: Platform, service: Service) -> Sequence[APIRouter]:
-    """The service's own, and those of every service."""
-    return [*service.routers, quarantine_api.router(name, quarantine_of(platform, service))]
+    """Those of every service, first: `/customers/{ident}` would take their paths; and the service's own."""
+    return [quarantine_api.router(name, quarantine_of(platform, service)), *service.routers]
 
 
 def operations_of(name: str, service: Service) -> Operations:
