@@ -41,7 +41,7 @@ def build(platform: Platform) -> Service:
     return Service(
         families=(),  # no state of its own: audiences and events are messages, sent once and in order
         operations=OPERATIONS,
-        routers=[drafting.router(platform.group, clock, wake), reading.routes],
+        routers=[drafting.router(platform.group, clock, wake), reading.router(platform.keys)],
         subscriptions=subscriptions(platform.group, platform.keys, clock),
         background=[launches.run],
     )

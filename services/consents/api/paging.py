@@ -32,20 +32,3 @@ def after(context: Context, tag: bytes, text: str | None) -> After:
         raise invalid("after", "is the next of a page before") from None
     micros = int.from_bytes(opened[:8], signed=True)
     return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])
-
-
-def place_of_number(context: Context, party: str, n: int) -> str:
-    """Of a party's own listing, by a number that is nobody's to read."""
-    return context.keys.seal(n.to_bytes(8) + party.encode())
-
-
-def number(context: Context, party: str, text: str | None) -> int:
-    if text is None:
-        return 0
-    try:
-        opened = context.keys.open(text)
-        if opened[8:] != party.encode():
-            raise ValueError
-    except ValueError:
-        raise invalid("cursor", "is the next of a page before, of the same company") from None
-    return int.from_bytes(opened[:8])

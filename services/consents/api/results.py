@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from kielto.events.results import DecisionResult
+from kielto.service import cursors
 from kielto.service.auth import Caller, require
 from kielto.service.postgres import Pool, transaction
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
-from services.consents.api import paging
 from services.consents.api.callers import party
 from services.consents.store import results
 from services.consents.use_cases.context import Context
@@ -55,10 +55,10 @@ def router(pool: Pool, context: Context) -> APIRouter:
         whose = party(caller)
         if whose is None:
             raise Problem(403, "company-needed", "Results are a company's: its token reads them.")
-        after = paging.number(context, whose, cursor)
+        after = cursors.take(context.keys, whose, cursor) if cursor else 0
         async with transaction(pool) as conn:
             found = await results.listed(conn, whose, after, limit)
-        end = paging.place_of_number(context, whose, found[-1].n) if found else cursor
+        end = cursors.give(context.keys, whose, found[-1].n) if found else cursor
         return ResultsBody(results=[kept.result for kept in found], next=end)
 
     return routes

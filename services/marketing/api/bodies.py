@@ -1,5 +1,6 @@
 """Bodies of requests and answers."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -95,17 +96,18 @@ class CampaignCounts(CampaignBody):
 
 
 class RecipientBody(BaseModel):
-    customer: UUID
+    customer: str = Field(description="Our id; to a company its own (64 hex digits).")
     recalled: bool
 
 
 class RecipientPage(BaseModel):
     items: list[RecipientBody]
-    next: UUID | None = Field(description="The cursor of the next page; null on the last one.")
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
     @classmethod
-    def of(cls, entries: list[Entry], limit: int) -> "RecipientPage":
-        items = [RecipientBody(customer=e.customer, recalled=not e.standing) for e in entries]
+    def of(cls, entries: list[Entry], limit: int, name: Callable[[UUID], str]) -> "RecipientPage":
+        """`name`: a customer as whoever asks knows them."""
+        items = [RecipientBody(customer=name(e.customer), recalled=not e.standing) for e in entries]
         return cls(items=items, next=items[-1].customer if len(items) == limit else None)
 
 

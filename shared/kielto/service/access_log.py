@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.events.base import Ident, Moment
-from kielto.service import access_entry, telemetry
+from kielto.service import access_entry, cursors, telemetry
 from kielto.service.access_entry import Entry
 from kielto.service.auth import Caller, require
 from kielto.service.edge import respond
@@ -194,7 +194,7 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
         action: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
         since: Annotated[Moment | None, Query(alias="from")] = None,
         until: Annotated[Moment | None, Query(alias="to")] = None,
-        cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Page:
         """Who read, changed or was refused what; the newest first. A company's officer sees the entries of that
@@ -202,7 +202,8 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
         """
         if company is not None:
             caller.must_act_for(company)
-        party = f"company.{caller.company}" if caller.company and pairwise and keys is not None else None
+        whose = f"company.{caller.company}" if caller.company else None
+        party = whose if pairwise and keys is not None else None
         about = None
         if subject is not None:
             about = keys.from_pairwise(party, subject) if party and keys is not None else _uuid(subject)
@@ -216,12 +217,13 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
             action,
             since,
             until,
-            int(cursor) if cursor else None,
+            cursors.take(keys, whose, cursor) if cursor and keys is not None else None,
             limit,
         )
         shown = (lambda ident: keys.pairwise(party, ident)) if party and keys is not None else str
         items = [_body(row, shown, trace=caller.company is None) for row in rows]
-        return Page(items=items, next=str(rows[-1]["id"]) if len(rows) == limit else None)
+        end = cursors.give(keys, whose, rows[-1]["id"]) if keys is not None and len(rows) == limit else None
+        return Page(items=items, next=end)
 
     return routes
 

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from kielto.events.base import Hash
 from kielto.service.auth import Caller, require
 from kielto.service.inbox import Permanent
 from kielto.service.openapi import Operation, Operations
@@ -17,12 +20,14 @@ from kielto.service.strict_route import StrictRoute
 
 Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
 State = Literal["open", "replayed", "discarded"]
-Ident = Annotated[int, Path(ge=1, lt=2**63)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+Ident = Number | Hash
+"""A message as the caller knows it: the group by its number, a company by its own id (64 hex digits): numbers would
+count the messages of everybody else."""
 
 
 class MessageBody(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-    id: int
+    id: int | str = Field(description="Its number; to a company its own id (64 hex digits).")
     topic: str
     partition: int
     offset: int
@@ -36,7 +41,7 @@ class MessageBody(BaseModel):
 
 class MessagesBody(BaseModel):
     messages: list[MessageBody] = Field(description="The oldest first.")
-    next: int | None = Field(description="`after` of the next page; null: this was the last.")
+    next: int | str | None = Field(description="`after` of the next page; null: this was the last.")
 
 
 class ClosingBody(BaseModel):
@@ -56,26 +61,31 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
     async def messages(
         caller: Officer,
         state: Annotated[State, Query()] = "open",
-        after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+        after: Annotated[Ident, Query()] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> MessagesBody:
         """All, or for a company's token those of the company's own topics."""
-        found = await quarantine.listed(state, party=_party(caller), after=after, limit=limit)
-        return MessagesBody(
-            messages=[_shown(kept) for kept in found], next=found[-1].id if len(found) == limit else None
-        )
+        party = _party(caller)
+        behind = 0 if after == 0 else _number(quarantine, party, after)
+        found = await quarantine.listed(state, party=party, after=behind, limit=limit)
+        bodies = [_shown(quarantine, party, kept) for kept in found]
+        return MessagesBody(messages=bodies, next=bodies[-1].id if len(found) == limit else None)
 
     @routes.post("/{ident}/replay", status_code=204)
     async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Hand the message to the service again, after what was wrong with the service was mended."""
+        party = _party(caller)
         async with _answered():
-            await quarantine.replay(ident, by=caller.subject, note=body.reason, party=_party(caller))
+            number = _number(quarantine, party, ident)
+            await quarantine.replay(number, by=caller.subject, note=body.reason, party=party)
 
     @routes.post("/{ident}/discard", status_code=204)
     async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Give the message up: its content is deleted, and it denies nobody any longer."""
+        party = _party(caller)
         async with _answered():
-            await quarantine.discard(ident, by=caller.subject, note=body.reason, party=_party(caller))
+            number = _number(quarantine, party, ident)
+            await quarantine.discard(number, by=caller.subject, note=body.reason, party=party)
 
     return routes
 
@@ -95,8 +105,20 @@ def _party(caller: Caller) -> str | None:
     return f"company.{caller.company}" if caller.company else None
 
 
-def _shown(kept: Kept) -> MessageBody:
-    return MessageBody.model_validate(kept)
+def _number(quarantine: Quarantine, party: str | None, given: int | str) -> int:
+    """Of what is no id of the caller's: nobody's number."""
+    if party is None:
+        return given if isinstance(given, int) else _NOBODYS
+    found = quarantine.keys.from_pairwise(party, given) if isinstance(given, str) else None
+    return found.int if found is not None and found.int < 2**63 else _NOBODYS
+
+
+_NOBODYS = 2**63 - 1
+
+
+def _shown(quarantine: Quarantine, party: str | None, kept: Kept) -> MessageBody:
+    ident = quarantine.keys.pairwise(party, UUID(int=kept.id)) if party else kept.id
+    return MessageBody(**asdict(kept) | {"id": ident})
 
 
 @asynccontextmanager

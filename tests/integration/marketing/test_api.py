@@ -59,10 +59,10 @@ async def wake() -> asyncio.Event:
 
 
 @pytest.fixture
-async def http(pool: Pool, wake: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
+async def http(pool: Pool, keys: Keys, wake: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "marketing",
-        [drafting.router(GROUP, lambda: NOW, wake), reading.routes],
+        [drafting.router(GROUP, lambda: NOW, wake), reading.router(keys)],
         pool=pool,
         verifier=Tokens(),
         health=Health(claimed=True),
@@ -80,6 +80,18 @@ def problem(answer: httpx.Response) -> str:
 
 async def campaigns_in(pool: Pool) -> int:
     return int(await pool.fetchval("SELECT count(*) FROM campaigns"))
+
+
+async def whole_list(http: httpx.AsyncClient, path: str, headers: dict[str, str]) -> dict[str, bool]:
+    """By customer whether they were recalled, read page by page."""
+    found: dict[str, bool] = {}
+    after: dict[str, str] = {}
+    while True:
+        page = (await http.get(path, params={"limit": "2"} | after, headers=headers)).json()
+        found |= {item["customer"]: item["recalled"] for item in page["items"]}
+        if page["next"] is None:
+            return found
+        after = {"after": page["next"]}
 
 
 async def test_from_draft_to_close(
@@ -106,15 +118,13 @@ async def test_from_draft_to_close(
     assert (found["state"], found["addressed"], found["recalled"]) == ("launched", 3, 1)
     assert (found["seen"], found["candidates"]) == (3, 3)
 
-    items, after = [], None
-    while True:
-        page = await http.get(
-            f"{place}/recipients", params={"limit": 2} | ({"after": after} if after else {})
-        )
-        items += page.json()["items"]
-        if (after := page.json()["next"]) is None:
-            break
-    assert {i["customer"]: i["recalled"] for i in items} == {str(who.id): who is crowd[0] for who in crowd}
+    for token, party in (("campaigns@kauppa", "company.kauppa"), ("campaigns", None)):
+        listed = await whole_list(http, f"{place}/recipients", {"Authorization": f"Bearer {token}"})
+        named = {who: keys.pairwise(party, who.id) if party else str(who.id) for who in crowd}
+        assert listed == {named[who]: who is crowd[0] for who in crowd}, "the group's ids are the group's"
+    for behind in (crowd[0].id, keys.pairwise("company.liittyma", crowd[0].id), "0" * 64, "x"):
+        refused = await http.get(f"{place}/recipients?after={behind}")
+        assert (refused.status_code, problem(refused)) == (422, "invalid-request"), behind
 
     closed = await http.post(f"{place}/close")
     assert (closed.status_code, closed.json()["state"]) == (200, "closed")

@@ -294,6 +294,23 @@ async def test_a_companys_officer_sees_its_own_companys_entries_under_its_own_id
     assert {e["company"] for e in everyone} == {None, "kauppa", "sahko"}
 
 
+async def test_where_a_page_ends_counts_nobody_elses_entries(service: Bench, http: httpx.AsyncClient) -> None:
+    async def page(token: str, cursor: str = "") -> httpx.Response:
+        return await http.get(f"/people/audit?limit=1{cursor}", headers=as_(token))
+
+    ends = {}
+    for token in ("dpo@kauppa", "dpo@sahko", "dpo"):
+        await page(token)
+        ends[token] = (await page(token)).json()["next"]
+        assert not ends[token].isdigit()
+    for token, end in ends.items():
+        assert (await page(token, f"&cursor={end}")).is_success
+        others = [e for other, e in ends.items() if other != token]
+        for foreign in (*others, "3", "x", end[:-8] + "AAAAAAA="):
+            answer = await page(token, f"&cursor={foreign}")
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
+
+
 async def test_a_command_leaves_an_entry_of_the_operator(
     service: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

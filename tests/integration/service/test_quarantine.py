@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from cryptography.exceptions import InvalidTag
 
@@ -14,10 +15,13 @@ from kielto.events import envelope
 from kielto.events.base import Event
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane
-from kielto.service import postgres, quarantine
+from kielto.service import postgres, quarantine, quarantine_api
+from kielto.service.auth import Verifier
+from kielto.service.http import Health, create_app
 from kielto.service.inbox import Meta, Permanent, Subscription
 from kielto.service.quarantine import Absent, Quarantine, Why, put
 from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
+from tests.integration.service.test_access_log import KEYS, Tokens, as_
 
 SECRET = b"040 123 4567"
 
@@ -184,6 +188,48 @@ async def test_a_party_sees_and_closes_those_of_its_own_topics(service: Bench) -
         with pytest.raises(Absent):
             await close(one.id, by="a test", party="company.other")
     assert await asked.listed(after=one.id) == []
+
+
+async def test_a_company_names_its_messages_by_its_own_ids(service: Bench) -> None:
+    """Numbers would count those of everybody else."""
+    async with postgres.transaction(service.pool) as conn:
+        for offset, company in enumerate(("kauppa", "sahko", "kauppa")):
+            meta = Meta(f"company.{company}.decisions.v1", uuid4(), 0, offset, 0)
+            record = SimpleNamespace(key=b"k", headers=[], value=b"{")
+            await put(conn, EVIDENCE, record, meta, Why("r", keyless=False, holds=True))
+    asked = Quarantine(service.pool, KEYS, service.topics, ())
+    app = create_app(
+        "people",
+        [quarantine_api.router("people", asked)],
+        pool=service.pool,
+        verifier=cast(Verifier, Tokens()),
+        health=Health(claimed=True),
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+
+        async def listed(token: str, query: str = "") -> Any:
+            return (await http.get(f"/people/quarantine?{query}", headers=as_(token))).json()
+
+        async def discard(token: str, ident: object) -> int:
+            path, why = f"/people/quarantine/{ident}/discard", {"reason": "a test"}
+            return (await http.post(path, json=why, headers=as_(token))).status_code
+
+        group = [m["id"] for m in (await listed("dpo"))["messages"]]
+        assert group == [1, 2, 3]
+        (theirs,) = [m["id"] for m in (await listed("dpo@sahko"))["messages"]]
+        page = await listed("dpo@kauppa", "limit=1")
+        first, after = page["messages"][0]["id"], page["next"]
+        assert first == after == KEYS.pairwise("company.kauppa", UUID(int=1))
+        (second,) = (await listed("dpo@kauppa", f"after={after}"))["messages"]
+        nobodys = KEYS.pairwise("company.kauppa", uuid4())
+        for ident in (1, theirs, nobodys, "0" * 64):
+            assert await discard("dpo@kauppa", ident) == 404
+            assert (await listed("dpo@kauppa", f"after={ident}"))["messages"] == []
+        assert await discard("dpo", first) == 404
+        assert await discard("dpo@kauppa", second["id"]) == 204
+        assert await discard("dpo", 2) == 204
+        assert [m["id"] for m in (await listed("dpo"))["messages"]] == [1]
 
 
 def _place(service: Bench) -> str:

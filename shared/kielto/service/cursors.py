@@ -1,0 +1,24 @@
+"""Where a page of a listing ends, as whoever reads it is given it: a row's number, sealed for one party.
+
+A plain number would count the rows of everybody else between two of the party's own.
+"""
+
+from kielto.service.keys import Keys
+from kielto.service.problems import FieldError, Problem
+
+
+def give(keys: Keys, party: str | None, number: int) -> str:
+    """`party` None: the whole group."""
+    return keys.seal(number.to_bytes(8) + (party or "").encode())
+
+
+def take(keys: Keys, party: str | None, text: str) -> int:
+    """Raises Problem 422 for what was not given to this party."""
+    try:
+        opened = keys.open(text)
+        if opened[8:] != (party or "").encode():
+            raise ValueError
+    except ValueError:
+        rule = FieldError("cursor", "is the next of a page before, of the same company")
+        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=[rule]) from None
+    return int.from_bytes(opened[:8])
