@@ -18,7 +18,7 @@ from kielto.service.epoch import NotClaimed
 from kielto.service.postgres import Conn, Pool
 from kielto.service.turns import beside
 from kielto.subscriber.questions import Reason
-from services.consents.store.closure import PERSON
+from services.consents.store.closure import PERSON, has_address
 from services.consents.store.consequences import OWED_BY
 from services.consents.store.locks import Moved
 
@@ -150,10 +150,12 @@ SELECT r.key, array(SELECT d.decision FROM decision_records d
 FROM records r WHERE r.family = $1 AND r.key >= $2 AND r.key <= $2 || repeat('f', 48)
     AND starts_with(r.key, $2)"""
 
-# Of the whole person, by whichever of their ids they are named: they may have been merged since.
+# Of the whole person, by whichever of their ids they are named: they may have been merged since. By an address only
+# those of whom the company has it.
 _KEYS = f"""
 WITH RECURSIVE seed (id) AS (
-    SELECT customer FROM customer_refs WHERE ref = ANY ($1::text[])
+    SELECT n.customer FROM customer_refs n LEFT JOIN customers c ON c.id = n.customer
+    WHERE n.ref = ANY ($1::text[]) AND (NOT starts_with(n.ref, 'p:') OR {has_address("c", "n.ref", "$3::text")})
 ), {PERSON}
 SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
 WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""  # noqa: S608 - constants of ours
@@ -217,7 +219,7 @@ async def at(
     """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
     then. With the ref of an address, nothing that was asked about another one."""
     prefix = f"i:company.{company}:"
-    keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix)}
+    keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix, company)}
     asked = {_hash(ref) for ref in refs}
     rows = await conn.fetch(_AT, company, campaign, when)
     # A million recipients take half a second, in which nobody else would be answered.

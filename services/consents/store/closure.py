@@ -58,3 +58,11 @@ employer (id) AS (
 ), context (id) AS (
     SELECT id FROM hit UNION SELECT id FROM employer UNION SELECT id FROM binder
 )"""  # noqa: S608 - constants of ours
+
+
+def has_address(customer: str, ref: str, company: str) -> str:
+    """SQL: the company states the address that the `p:` ref names of this row of customers, or the group does."""
+    return f"""EXISTS (
+    SELECT FROM json_array_elements({customer}.body -> 'points') AS at (point)
+    WHERE 'p:' || (at.point ->> 'digest') = {ref}
+        AND (at.point -> 'holders' IS NULL OR (at.point -> 'holders')::jsonb ? {company}))"""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from kielto.events.topics import CONSENTS
 from kielto.service.postgres import Conn
-from services.consents.store.closure import HIT
+from services.consents.store.closure import HIT, has_address
 
 
 class Begun(NamedTuple):
@@ -77,7 +77,7 @@ ON CONFLICT (decision) DO UPDATE SET speaks = excluded.speaks, since = excluded.
 _UNDONE = "DELETE FROM consequences_done WHERE decision = $1"
 
 # As a company sees it: of an address only those of whom the company has it.
-_RECORDS = """
+_RECORDS = f"""
 WITH named (id) AS (
     SELECT customer FROM customer_refs WHERE ref = $1
     UNION
@@ -85,11 +85,8 @@ WITH named (id) AS (
 )
 SELECT split_part(i.ref, ':', 2) AS family, count(*) AS records
 FROM named n JOIN customers c ON c.id = n.id JOIN customer_refs i ON i.customer = n.id AND i.ref LIKE 'i:%'
-WHERE NOT starts_with($1, 'p:') OR EXISTS (
-    SELECT FROM json_array_elements(c.body -> 'points') AS at (point)
-    WHERE 'p:' || (at.point ->> 'digest') = $1 AND (at.point -> 'holders' IS NULL
-        OR (at.point -> 'holders')::jsonb ? split_part(split_part(i.ref, ':', 2), '.', 2)))
-GROUP BY 1"""
+WHERE NOT starts_with($1, 'p:') OR {has_address("c", "$1", "split_part(split_part(i.ref, ':', 2), '.', 2)")}
+GROUP BY 1"""  # noqa: S608 - constants of ours
 
 _FAMILIES = f"WITH {OWED_FAMILIES} SELECT DISTINCT family FROM owed_families"  # noqa: S608 - ours
 

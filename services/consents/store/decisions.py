@@ -23,7 +23,7 @@ from services.consents.model.decisions import (
     Subject,
 )
 from services.consents.model.statement import commit
-from services.consents.store.closure import PERSON
+from services.consents.store.closure import PERSON, has_address
 from services.consents.store.restored import spared
 
 
@@ -92,10 +92,8 @@ SELECT d.*, e.key, e.text, (
     WHEN $2::text IS NULL THEN EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id AND NOT r.by_link)
     ELSE EXISTS (
         SELECT FROM person p JOIN customer_refs i ON i.customer = p.id AND starts_with(i.ref, 'i:' || $2 || ':')
-        WHERE NOT starts_with(d.ref, 'p:') OR EXISTS (
-            SELECT FROM customers c CROSS JOIN json_array_elements(c.body -> 'points') AS at (point)
-            WHERE c.id = p.id AND 'p:' || (at.point ->> 'digest') = d.ref
-                AND (at.point -> 'holders' IS NULL OR (at.point -> 'holders')::jsonb ? split_part($2, '.', 2))))
+        LEFT JOIN customers c ON c.id = p.id
+        WHERE NOT starts_with(d.ref, 'p:') OR {has_address("c", "d.ref", "split_part($2, '.', 2)")})
 END AS bound
 FROM said d LEFT JOIN evidence e ON e.decision = d.id"""  # noqa: S608 - constants of ours
 

@@ -164,8 +164,11 @@ class _Judge:
         return [self._result(records, one) for one in self._wanted]
 
     def _result(self, records: Mapping[str, Held], wanted: Wanted) -> Result:
-        """Each customer who has the number or address has to permit it, whether their record lists it or not."""
-        held, asked = sorted(self._holders.get(wanted.ref, ())), self._asked(wanted)
+        """Each customer who has the number, or of whom the company has the address, has to permit it."""
+        asked = self._asked(wanted)
+        held = sorted(
+            h for h in self._holders.get(wanted.ref, ()) if self._has(records[h.key], wanted, asked)
+        )
         reason = Reason.UNKNOWN
         for holder in held:
             if holder.owed:
@@ -175,6 +178,12 @@ class _Judge:
                 return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
         others = tuple(held[1 : 1 + _OTHERS])
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
+
+    def _has(self, record: Held, wanted: Wanted, asked: permits.Asked) -> bool:
+        """Asked by an address alone: not of a customer of whom only others state it."""
+        if asked.address is None or not wanted.ref.startswith("p:"):
+            return True
+        return not asked.address.isdisjoint(record.hashes[record.shape.numbers :])
 
     def _asked(self, wanted: Wanted) -> permits.Asked:
         question = wanted.question

@@ -11,7 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from kielto.events.words import Act, Channel, Purpose, Reach, Status
+from kielto.events.records import CustomerPoint
+from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.http import Health, create_app
 from kielto.service.limits import Limits
 from kielto.service.postgres import Pool, open_pool, transaction
@@ -113,6 +114,39 @@ async def test_everybody_is_asked_for_by_each_of_their_names(http: httpx.AsyncCl
         )
         == ["allowed"] * 5 + ["denied"] * 2 + ["unknown"] * 5
     )
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "address"),
+    [
+        ("phone", PointKind.PHONE, "+358401112223"),
+        ("sms", PointKind.PHONE, "+358401112223"),
+        ("email", PointKind.EMAIL, "eva@example.com"),
+    ],
+)
+async def test_an_address_that_only_another_company_states_of_a_customer_is_not_theirs(
+    http: httpx.AsyncClient, world: World, channel: str, kind: PointKind, address: str
+) -> None:
+    """The group joined them: what sahko states of an address, kauppa's answers do not depend on."""
+    who, joined = Someone(phone="+358401112223", email="eva@example.com"), Someone(("kauppa", "sahko"))
+    await world.know(who)
+    await world.consent(who, Channel.EMAIL)
+    await world.consent(who, Channel.SMS)
+    stated = CustomerPoint(id=uuid4(), kind_of=kind, digest=world.sealed(kind, address), holders=("sahko",))
+    own = CustomerPoint(id=uuid4(), kind_of=PointKind.POST, holders=("kauppa",))
+    await world.know(joined, points=(stated, own))
+    assert await reasons(http, {"address": address}, channel=channel) == ["allowed"]
+    number = {"number": joined.number("kauppa").partition(":")[2]}
+    await reasons(http, number, channel=channel)
+    shown = await found(http, {"address": address}, channel=channel)
+    assert {c["record"]["key"] for c in shown["clearances"]} == {world.key("company.kauppa", who)}
+    await world.know(joined, points=(stated.model_copy(update={"holders": ("sahko", "kauppa")}), own))
+    assert await reasons(http, {"address": address}, channel=channel) != ["unknown"], (
+        "now it is kauppa's, too"
+    )
+    await world.know(who, points=())
+    await world.know(joined, points=(stated, own))
+    assert await reasons(http, {"address": address}, channel=channel) == ["unknown"]
 
 
 async def test_a_channel_a_product_group_and_a_partner_count_as_they_do_at_the_gate(
