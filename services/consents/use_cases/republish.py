@@ -47,7 +47,9 @@ async def republish(
     *,
     because: Decision | None = None,
 ) -> list[Written]:
-    """The records of these persons, in every family that has or shall have one. One or two round trips."""
+    """The records of these persons, in every family that has or shall have one. One round trip, however many of them
+    stay as they are: a company does not learn by the time whether its decision had others' records looked at.
+    """
     ours = {CONSENTS.name, *context.group.parties}
     changes: list[Change] = []
     written: list[tuple[Judged, UUID]] = []
@@ -61,11 +63,12 @@ async def republish(
                 internal = family == CONSENTS.name
                 held = restrictions if internal and record.status is not Status.ERASED else ()
                 before = state.published.get((family, key))
-                hurry = _hurries(record, held, before, restricted=bool(restrictions))
+                hurry = _hurries(record, held, before, restricted=_restricted(one, family, context.facts))
                 reason = because.id if because else None
                 changes.append(Change(family, key, record, hurry, held, reason, marked=here))
                 written.append((one, customer.id))
-    versions = await outbox.publish(conn, changes, traceparent=telemetry.current())
+    known = {place: published.version for place, published in state.published.items()}
+    versions = await outbox.publish(conn, changes, traceparent=telemetry.current(), before=known)
     return [
         Written(one, customer, change.family, change.key, version, _stood(state, change, version))
         for (one, customer), change, version in zip(written, changes, versions, strict=True)
@@ -94,6 +97,15 @@ def _bears_on(written: Written, decision: Decision) -> bool:
     if decision.id in judged.by_link:
         return True
     return decision.id in (judged.at(name).direct if kind == "company" else judged.direct)
+
+
+def _restricted(judged: Judged, family: str, group: GroupFacts) -> bool:
+    """Whether anything is in force that takes something from the party, as it sees the person: the lane of its record
+    tells nothing of what others were told.
+    """
+    kind, _, name = family.partition(".")
+    in_force = judged.at(name).restrictions if kind == "company" else judged.restrictions
+    return any(said.id in in_force and speaks_of(said, family, group) for said in judged.decisions)
 
 
 def _hurries(

@@ -7,9 +7,10 @@ permit.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from types import MappingProxyType
 from uuid import UUID
 
 from kielto.events import envelope
@@ -51,14 +52,21 @@ class Change:
     """False: of a party that has left the group. It is stored, and published if the party comes back."""
 
 
-async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | None = None) -> list[Version]:
+async def publish(
+    conn: Conn,
+    changes: Sequence[Change],
+    *,
+    traceparent: str | None = None,
+    before: Mapping[tuple[str, str], Version] = MappingProxyType({}),
+) -> list[Version]:
     """Store what differs from the stored record, raise its version and mark it; the versions in the given
     order.
 
     Nothing happens to a record whose body (apart from `changed_at` and `decision`), status and restrictions
     are the same: its present version is returned. Rows are locked in the order (family, key), changed or not.
-    One round trip, two when something is unchanged. Raises TooLarge, `epoch.NotClaimed`, and ValueError when
-    a record is named twice.
+    One round trip, two when something is unchanged that is not in `before`: versions by family and key that the caller
+    has read, of records whose bodies nobody else can change until its transaction ends. Raises TooLarge,
+    `epoch.NotClaimed`, and ValueError when a record is named twice.
     """
     if not changes:
         return []
@@ -79,6 +87,7 @@ async def publish(conn: Conn, changes: Sequence[Change], *, traceparent: str | N
     if not rows:
         raise epoch.NotClaimed
     versions = {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
+    versions |= {key: before[key] for key in keys if key in before and key not in versions}
     if same := [key for key in keys if key not in versions]:
         versions |= await _present(conn, same)
     return [versions[key] for key in keys]

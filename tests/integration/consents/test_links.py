@@ -45,6 +45,31 @@ async def test_a_no_by_any_name_of_the_person_binds_the_other_record_at_once(wor
     assert await world.stale() == []
 
 
+@pytest.mark.parametrize(
+    ("whose", "said", "lane"),
+    [
+        ("other", {"reach": Reach.COMPANY, "company": "kauppa"}, "bulk"),
+        ("other", {"reach": Reach.PARTNER, "partner": "matkat"}, "bulk"),
+        ("other", {}, "express"),
+        ("other", {"reach": Reach.COMPANY, "company": "sahko"}, "express"),
+        ("own", {"reach": Reach.COMPANY, "company": "kauppa"}, "bulk"),
+        ("own", {"reach": Reach.COMPANY, "company": "sahko"}, "express"),
+    ],
+)
+async def test_the_lane_of_a_record_tells_nothing_of_what_others_alone_were_told(
+    world: World, whose: str, said: dict[str, Any], lane: str
+) -> None:
+    """A new address of somebody who is restricted hurries, as others may have it: where the company is told of that."""
+    one, other = await linked(world)
+    everything = world.record(other, bound_by=(one.id,)).points
+    await world.know(other, bound_by=(one.id,), points=everything[:1])
+    await world.decide(world.by_id(one if whose == "other" else other), **said)
+    await world.lanes()
+    await world.know(other, bound_by=(one.id,), points=everything)
+    marks = "SELECT DISTINCT lane FROM marks WHERE family = 'company.sahko'"
+    assert [row["lane"] for row in await world.pool.fetch(marks)] == [lane]
+
+
 @pytest.mark.parametrize("link_first", [True, False])
 async def test_a_no_from_before_binds_when_the_link_or_the_record_comes(
     world: World, link_first: bool
