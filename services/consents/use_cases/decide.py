@@ -18,6 +18,7 @@ from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Status
 from kielto.service import access_entry
 from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.turns import in_turns
 from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import (
     Actor,
@@ -35,7 +36,7 @@ from services.consents.store.decisions import Stored
 from services.consents.store.state import State
 from services.consents.use_cases.context import Context, Subject
 from services.consents.use_cases.judge import Judged, judge, names
-from services.consents.use_cases.republish import Written, bearing, republish, speaks_of
+from services.consents.use_cases.republish import AT_ONCE, Written, bearing, republish, speaks_of
 
 AHEAD = timedelta(minutes=5)
 """How far the clock of whoever brings a *yes* may run ahead of ours."""
@@ -196,11 +197,11 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     check(decision, context.facts)
     if many:
         return await _in_portions(conn, context, command, decision, locked, found)
-    judged = _judged_with(context, found, decision)
+    judged = await _judged_with(context, found, decision)
     foreign = _reaches_beyond(command.party, decision) and not _is_of(command.party, decision, found, judged)
     if foreign and await _is_above_the_rate(conn, context, command):
         decision = replace(decision, held_at=command.party)
-        judged = _judged_with(context, found, decision)
+        judged = await _judged_with(context, found, decision)
     written = await republish(conn, context, found, judged, command.received_at, because=decision)
     bears_on = bearing(written, decision, context.facts)
     await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), bears_on)
@@ -226,14 +227,14 @@ async def _in_portions(
     await consequences.add(conn, begun, speaks)
     coming = {family: n for family, n in counted.items() if family in context.group.parties}
     coming[CONSENTS.name] = len(locked.customers)
-    return Outcome(decision, subject, _judged_with(context, found, decision), [], coming)
+    return Outcome(decision, subject, await _judged_with(context, found, decision), [], coming)
 
 
-def _judged_with(context: Context, found: State, decision: Decision) -> list[Judged]:
+async def _judged_with(context: Context, found: State, decision: Decision) -> list[Judged]:
     """Of two decisions with one id the last counts."""
     for customer in found.hit:
         found.decisions[customer].append(decision)
-    return list(judge(context, found))
+    return [one async for one in in_turns(judge(context, found), AT_ONCE)]
 
 
 def _reaches_beyond(party: str | None, decision: Decision) -> bool:

@@ -33,10 +33,11 @@ async def explain(
 ) -> Explained:
     """Raises UnknownCustomer. `company` None: all of them."""
     async with pool.acquire() as conn:
-        found = await state.load(conn, [customer])
+        # Not whom their own no binds: fifty records with fifty addresses each would be read to show one.
+        found = await state.load(conn, [customer], alone=True)
     if customer not in found.customers or (company and f"company.{company}" not in found.keys[customer]):
         raise UnknownCustomer
-    judged = next(j for j in judge(context, found) if any(c.id == customer for c in j.customers))
+    (judged,) = judge(context, found)
     verdicts = tuple(_asked_for(judged, company, channel))
     said = {d.id: d for d in judged.decisions}
     about = {i for v in verdicts for i in v.ruling.decisions}

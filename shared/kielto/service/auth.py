@@ -206,7 +206,10 @@ async def identify(request: Request) -> Caller:
     """Whose request this is. Raises Problem 401."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.getlist("authorization")
+        if len(given) > 1:  # a gateway may have looked at another one
+            raise _unauthorised("there is one Authorization header")
+        scheme, _, token = "".join(given).partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthorised("a bearer token is needed")
         verifier: Verifier = request.app.state.verifier

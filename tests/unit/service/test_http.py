@@ -123,6 +123,14 @@ async def test_an_idempotency_key_has_so_many_characters(client: httpx.AsyncClie
             assert key not in answer.text
 
 
+async def test_of_two_tokens_none_counts(client: httpx.AsyncClient) -> None:
+    """Whoever stands before us may have looked at the other one."""
+    headers = [("Authorization", "Bearer me"), ("Authorization", "Bearer another")]
+    client.headers.pop("Authorization")
+    answer = await client.post("/test/things", json={"name": "a"}, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "there is one Authorization header")
+
+
 async def test_a_stream_has_no_limit_as_a_whole(client: httpx.AsyncClient) -> None:
     answer = await client.post("/test/stream", content=_parts(30))
     assert answer.json() == 3_000_000
