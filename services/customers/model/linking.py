@@ -19,6 +19,10 @@ MOST_HOLDERS = 50
 everybody would make each no one of thousands. Links that stand stay, so that nobody ends one by adding holders."""
 
 
+MOST_KEPT = 100
+"""Links of one customer up to which one stays though what it rested on is gone."""
+
+
 class Link(NamedTuple):
     """`binds`: a no of either binds the other. Otherwise the two are only to be looked at."""
 
@@ -42,6 +46,14 @@ def link(
     if _same_point(one, other, crowded, linked) and not contradicts(one, other):
         return Link(CONTACT_POINT, binds=True)
     return None
+
+
+def stays(one: Customer, other: Customer) -> bool:
+    """Whether two who were bound stay so though nothing says any more that they may be the same person: whoever drops
+    an address, or calls somebody otherwise, takes back no no that binds another company's record.
+    """
+    across = {*one.companies} != {*other.companies}
+    return across and max(len(one.links), len(other.links)) <= MOST_KEPT
 
 
 def reachable(customer: Customer) -> frozenset[tuple[PointKind, str]]:

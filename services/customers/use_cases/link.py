@@ -103,7 +103,10 @@ def _decide(
         one, other = (present.get(ident) for ident in pair)
         if one is None or other is None:
             continue  # erased, or merged: what is known of it stays
-        link = rules.link(one, other, crowded, linked=around.linked.get(pair, False))
+        bound = around.linked.get(pair, False)
+        link = rules.link(one, other, crowded, linked=bound)
+        if bound and not (link and link.binds) and rules.stays(one, other):
+            continue
         if link is not None:
             put[pair] = link
         elif pair in around.linked:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.service.postgres import transaction
+from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import Refused
 from services.customers.use_cases.candidates import Candidates, candidates, contradictions, mark_apart
@@ -85,14 +86,60 @@ async def test_who_contradicts_is_not(people: Register, one: dict[str, Any], oth
 
 
 async def test_a_link_comes_and_goes_with_what_it_rests_on(people: Register) -> None:
-    first = await put(people, "kauppa", name="Eva Ek", points=[PHONE])
-    second = await put(people, "sahko", name="Adam Ek", points=[PHONE])
+    """Among records of one company: what it says of them is its own to correct."""
+    first = await put(people, "sahko", name="Eva Ek", points=[PHONE])
+    second = await put(people, "sahko", "12", name="Adam Ek", points=[PHONE])
     await people.lanes()
     await people.put(people.entry("sahko", target=second, name="Eva Ek"))
     assert await bound(people, first) == [str(second)]
     assert ("customers", "express") in await people.lanes()
     await people.put(people.entry("sahko", target=second, points=[EMAIL]))
     assert await bound(people, first) == await bound(people, second) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"points": []},
+        {"name": "Somebody Else"},
+        {"birth_date": "1901-02-03"},
+        {"recipient": "legal"},
+        {"identity_code": "170580-308K", "points": []},
+    ],
+    ids=str,
+)
+async def test_no_company_ends_what_binds_another_ones_record(
+    context: Context, people: Register, change: dict[str, Any]
+) -> None:
+    """Else the no of kauppa's customer, said for all, would bind sahko's record no more by a word of kauppa's."""
+    theirs = await put(people, "sahko", name="Eva Ek", birth_date="1980-05-17", points=[PHONE])
+    own = await put(people, "kauppa", points=[PHONE])
+    await people.put(people.entry("kauppa", target=own, **change))
+    assert (await bound(people, theirs), await bound(people, own)) == ([str(own)], [str(theirs)])
+    await people.put(people.entry("sahko", target=theirs, language="fi"))
+    assert await bound(people, theirs) == [str(own)]
+    await mark_apart(context, own, theirs, "asked", "someone")
+    assert await bound(people, theirs) == []
+
+
+async def test_another_record_is_bound_whatever_one_company_says_of_a_shared_one(
+    context: Context, people: Register
+) -> None:
+    """Of a customer of two companies what one calls them says nothing for the other."""
+    shared = await put(people, "sahko", points=[PHONE])
+    merged = await put(people, "kauppa", points=[EMAIL])
+    await merge(context, merged, shared)
+    third = await put(people, "sahko", "12", name="Eva Ek", points=[PHONE])
+    assert await bound(people, shared) == [str(third)]
+    await people.put(people.entry("kauppa", target=shared, name="Somebody Else"))
+    assert await bound(people, shared) == [str(third)]
+
+
+async def test_there_is_a_bound_to_links_that_stay(people: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MOST_KEPT", 0)
+    theirs, own = await put(people, "sahko", points=[PHONE]), await put(people, "kauppa", points=[PHONE])
+    await people.put(people.entry("kauppa", target=own, points=[]))
+    assert await bound(people, theirs) == []
 
 
 async def test_rows_of_one_batch_are_linked_among_themselves(people: Register) -> None:
