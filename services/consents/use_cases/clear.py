@@ -76,17 +76,24 @@ async def clear(
     turns: asyncio.Semaphore,
 ) -> Cleared:
     """In parts, each in a transaction and a turn of its own, so that no decision waits for a whole batch; they run out
-    together, as the first of them does. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep
-    changing.
+    together, as the first of them does. Whoever is asked for twice is judged and recorded once: one address may be a
+    thousand people's. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep changing.
     """
     ident, until, results = uuid4(), None, list[Result]()
-    for number, first in enumerate(range(0, len(wanted), PART)):
+    distinct = list({_what(one): one for one in wanted}.values())
+    for number, first in enumerate(range(0, len(distinct), PART)):
         begun = _Begun(ident, number, valid_seconds, until)
         async with turns:
-            part, found = await _part(pool, context, asked, wanted[first : first + PART], begun)
+            part, found = await _part(pool, context, asked, distinct[first : first + PART], begun)
         results += found
         until = part.valid_until
-    return Cleared(ident, results)
+    answers = dict(zip(map(_what, distinct), results, strict=True))
+    return Cleared(ident, [answers[_what(one)] for one in wanted])
+
+
+def _what(wanted: Wanted) -> tuple[object, ...]:
+    """Equal of two that are answered alike."""
+    return wanted.ref, wanted.digest or wanted.question.address
 
 
 class _Begun(NamedTuple):

@@ -1,0 +1,49 @@
+"""An address that a thousand have, asked for ten thousand times in one batch, is judged once."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from kielto.events.words import Channel, Purpose
+from kielto.service.postgres import Pool
+from kielto.subscriber.questions import Question, Reason
+from services.consents.store.clearances import Asked, Result
+from services.consents.use_cases import clear as clearing
+from services.consents.use_cases.clear import Wanted, clear
+from services.consents.use_cases.context import Context
+
+ASKED = Asked("kauppa", "spring", "own_marketing", "email", None, None, None, "someone")
+
+
+def wanted(ref: str, address: str | None, digest: bytes | None = None) -> Wanted:
+    question = Question(Purpose.OWN_MARKETING, Channel.EMAIL, number="1", address=address)
+    return Wanted(ref, question, digest, address)
+
+
+async def test_who_is_asked_for_twice_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[list[Wanted]] = []
+
+    async def part(
+        _: Pool, __: Context, ___: Asked, some: list[Wanted], begun: Any
+    ) -> tuple[Any, list[Result]]:
+        parts.append(some)
+        reasons = (Reason.DENIED if one.digest == b"shared" else Reason.ALLOWED for one in some)
+        return begun.at(datetime.now(UTC)), [
+            Result(one.ref, reason, None) for one, reason in zip(some, reasons, strict=True)
+        ]
+
+    monkeypatch.setattr(clearing, "_part", part)
+    shared = [wanted("p:shared", f"{'A' if n % 2 else 'a'}@example.com", b"shared") for n in range(9_996)]
+    others = [
+        wanted("n:1", None),
+        wanted("n:1", "one", b"one"),
+        wanted("n:1", "two", b"two"),
+        wanted("n:2", None),
+    ]
+    found = await clear(
+        cast(Pool, None), cast(Context, None), ASKED, [*shared, *others], 10.0, asyncio.Semaphore(2)
+    )
+    assert [len(part) for part in parts] == [5], "a number and each address with it are asked about apart"
+    assert [one.reason for one in found.results] == [Reason.DENIED] * 9_996 + [Reason.ALLOWED] * 4
