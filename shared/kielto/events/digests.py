@@ -69,8 +69,10 @@ def _number(text: str) -> str:
     company = company.strip().lower()
     number = "".join(unicodedata.normalize("NFKC", number).split())
     number = unicodedata.normalize("NFKC", number.upper())
-    if not (_COMPANY.fullmatch(company) and number and number.isprintable()):
+    if not _COMPANY.fullmatch(company):
         raise InvalidContactPoint("number: is <company>:<customer number>")
+    if not (number and number.isprintable()):
+        raise InvalidContactPoint("number: has printable characters other than white space")
     if number in _NO_NUMBERS or not any(c.isalnum() and c != "0" for c in number):
         raise InvalidContactPoint("number: is a placeholder, and nobody's number")
     return f"{company}:{number}"

@@ -24,8 +24,13 @@ def decide(
 
     Raises ValueError naming the field and the rule, never what was given.
     """
-    if sum(given is not None for given in (customer, number, email, phone)) != 1:
+    who = {"customer": customer, "number": number, "email": email, "phone": phone}
+    given = {field: value for field, value in who.items() if value is not None}
+    if len(given) != 1:
         raise ValueError("customer, number, email, phone: exactly one of them")
+    for field, value in given.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{field}: is text")  # noqa: TRY004 - a value is wrong, as any other
     if customer is not None:
         return _valid(customer, {**said, "subject": {"id": customer}})
     if number is not None:

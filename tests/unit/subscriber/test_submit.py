@@ -81,6 +81,26 @@ def test_a_field_that_breaks_a_rule_is_named_in_plain_words(given: dict[str, Any
     assert "_error" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ({"phone": 401234567}, "phone: is text"),
+        ({"email": b"a@example.com"}, "email: is text"),
+        ({"number": 17}, "number: is text"),
+        ({"number": "  "}, "number: has printable characters other than white space"),
+        ({"number": "a\x00"}, "number: has printable characters other than white space"),
+        ({"number": "000"}, "number: is a placeholder"),
+        ({"email": ""}, "email: has 1 to 320 characters"),
+    ],
+)
+def test_whom_it_is_about_is_named_in_plain_words(who: dict[str, Any], words: str) -> None:
+    given = {"customer": None, "number": None, "email": None, "phone": None} | who
+    with pytest.raises(ValueError, match="^" + words):
+        decide(
+            Party("company.kauppa", KEYS), {"id": UUID(int=7), "act": "ban", "said_at": NOW}, *given.values()
+        )
+
+
 def test_a_customers_id_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"^customer: is 64 hexadecimal digits"):
         decide(
