@@ -12,6 +12,8 @@ import cramjam
 LIMIT = 16 * 1024 * 1024
 """Bytes of one batch, uncompressed. Producers bound theirs far lower (librdkafka 1 MB; a topic 512 KiB compressed)."""
 
+_FIRST, _TIMES = 64 * 1024, 8
+"""A first buffer, in bytes; and how many times larger the next one is."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
 
@@ -37,8 +39,7 @@ def decompress(codec: int, payload: bytes, limit: int = LIMIT) -> bytes:
     except Undecodable:
         raise
     except cramjam.DecompressionError as error:
-        full = "whole buffer" in str(error)  # the library has no other way to tell a full output
-        raise Undecodable(TOO_LARGE if full else CORRUPT) from None
+        raise Undecodable(TOO_LARGE if _is_full(error) else CORRUPT) from None
     except (zlib.error, ValueError, IndexError, EOFError):
         raise Undecodable(CORRUPT) from None
 
@@ -81,13 +82,28 @@ def _snappy_block(block: bytes, limit: int) -> bytes:
 
 
 def _lz4(payload: bytes, limit: int) -> bytes:
-    out = bytearray(limit)  # only what is written of it takes memory
-    return bytes(memoryview(out)[: cramjam.lz4.decompress_into(payload, out)])
+    return _into(cramjam.lz4.decompress_into, payload, limit)
 
 
 def _zstd(payload: bytes, limit: int) -> bytes:
-    out = bytearray(limit)
-    return bytes(memoryview(out)[: cramjam.zstd.decompress_into(payload, out)])
+    return _into(cramjam.zstd.decompress_into, payload, limit)
+
+
+def _into(decompress_into: Callable[[bytes, bytearray], int], payload: bytes, limit: int) -> bytes:
+    """A buffer of the limit's size would be cleared for each batch, however small, which takes milliseconds."""
+    size = min(limit, max(_FIRST, _TIMES * len(payload)))
+    while True:
+        out = bytearray(size)
+        try:
+            return bytes(memoryview(out)[: decompress_into(payload, out)])
+        except cramjam.DecompressionError as error:
+            if size == limit or not _is_full(error):
+                raise
+        size = min(limit, _TIMES * size)
+
+
+def _is_full(error: Exception) -> bool:
+    return "whole buffer" in str(error)  # the library has no other way to tell a full output
 
 
 _CODECS: dict[int, Callable[[bytes, int], bytes]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

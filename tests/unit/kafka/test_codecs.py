@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import tracemalloc
 from typing import Any
 
 import cramjam
@@ -38,6 +39,25 @@ every_codec = pytest.mark.parametrize(("codec", "encode"), ENCODERS.values(), id
 def test_gives_back_what_was_compressed(codec: int, encode: Any) -> None:
     assert decompress(codec, encode(TEXT)) == TEXT
     assert decompress(codec, encode(TEXT), len(TEXT)) == TEXT, "the bound itself is allowed"
+
+
+@every_codec
+@pytest.mark.parametrize("size", [3, 300, 200_000])
+def test_takes_memory_by_what_comes_out(codec: int, encode: Any, size: int) -> None:
+    """Not by the bound: to clear 16 MiB for each small batch takes milliseconds of its reader."""
+    payload = encode(os.urandom(size))
+    tracemalloc.start()
+    try:
+        assert len(decompress(codec, payload)) == size
+        assert tracemalloc.get_traced_memory()[1] < 200_000 + 20 * size
+    finally:
+        tracemalloc.stop()
+
+
+@every_codec
+def test_what_is_packed_very_small_comes_out_whole(codec: int, encode: Any) -> None:
+    content = b"kielto" * 400_000
+    assert decompress(codec, encode(content)) == content
 
 
 @every_codec
