@@ -223,9 +223,12 @@ class Decisions(Stateless):
                 conn, told, why
             )  # a yes without effect is the party's business, not an operator's
             return
-        await results.taken(conn, told, outcome, decision_id(self._party, said.id))
-        if outcome is not None:
-            self._tell(outcome, said)
+        if outcome is None or outcome.repeats:
+            ident = decision_id(self._party, said.id) if outcome is None else outcome.decision.id
+            await results.taken(conn, told, None, ident)
+            return
+        await results.taken(conn, told, outcome, outcome.decision.id)
+        self._tell(outcome, said)
 
     def _tell(self, outcome: Outcome, said: Decision) -> None:
         decision = outcome.decision

@@ -6,6 +6,7 @@ To refuse it would end its denial at the desk that took it, and the person's wor
 from dataclasses import replace
 
 from kielto.events.words import CHANNELS_OF, PARTNERS_PURPOSES, PointKind, Purpose, Reach
+from services.consents.model.decisions import Decision
 from services.consents.model.expand import Scope
 from services.consents.model.facts import GroupFacts
 
@@ -13,6 +14,7 @@ NOT_A_PARTNER = "partner: is a partner of the group"
 PARTNER_WITHOUT = "partner: is named when the reach is partner, and only then"
 COMPANY_WITHOUT = "company: is named when the reach is company"
 NOT_OF_THE_ADDRESS = "channels: has one on which the address is reached"
+TOO_MANY = "subject: has no more decisions by the party than its limit"
 NOT_OF_PARTNERS = "purposes: has partner_marketing or disclosure when the reach is a partner"
 
 
@@ -39,6 +41,14 @@ def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
         both = scope.purposes | PARTNERS_PURPOSES | {Purpose.OWN_MARKETING}
         scope = replace(scope, reach=Reach.GROUP, company=None, partner=None, purposes=both)
     return scope, tuple(broken)
+
+
+def widen_wholly(no: Decision) -> Decision:
+    """The party says no about the subject too often for each to be told apart from the others."""
+    if not no.purposes and not no.channels and not no.product_groups:
+        return no
+    wide = replace(no, purposes=frozenset(), channels=frozenset(), product_groups=frozenset())
+    return replace(wide, widened=(*no.widened, TOO_MANY))
 
 
 def widen_to_address(scope: Scope, kind: PointKind) -> tuple[Scope, tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """Decisions as they are stored and as the model sees them; evidence; which records a decision bears on."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -105,6 +105,23 @@ SELECT count(*) FROM (
     LIMIT $3) AS f"""
 
 
+_COUNT_ABOUT = """
+SELECT count(*) FROM (
+    SELECT FROM decisions
+    WHERE ref = $1 AND party = $2 AND act = ANY ($3::text[]) AND received_at >= $4 LIMIT $5) AS f"""
+
+_THAT_SAYS = """
+SELECT d.* FROM decisions_in_force d
+WHERE d.ref = $1 AND d.party = $2 AND d.act = $3
+    AND (d.reach = 'group'
+        OR (d.reach = $4 AND d.company IS NOT DISTINCT FROM $5 AND d.partner IS NOT DISTINCT FROM $6))
+    AND (d.purposes = '{}' OR ($7::text[] <> '{}' AND d.purposes @> $7))
+    AND (d.channels = '{}' OR ($8::text[] <> '{}' AND d.channels @> $8))
+    AND (d.product_groups = '{}' OR ($9::text[] <> '{}' AND d.product_groups @> $9))
+    AND NOT EXISTS (SELECT FROM decisions y WHERE y.lifts <> '{}' AND y.lifts @> ARRAY[d.id])
+ORDER BY d.received_at DESC, d.id LIMIT 1"""
+
+
 async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
     """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
 
@@ -135,6 +152,31 @@ async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
     `most`."""
     found: int = await conn.fetchval(_FOREIGN, party, until, most)
     return found
+
+
+async def count_about(
+    conn: Conn, ref: str, party: str, acts: Collection[Act], since: datetime, most: int
+) -> int:
+    """The party's decisions about the subject received since then; counts no more than `most`."""
+    found: int = await conn.fetchval(_COUNT_ABOUT, ref, party, list(acts), since, most)
+    return found
+
+
+async def that_says(conn: Conn, ref: str, party: str, said: Decision) -> Decision | None:
+    """A *no* of the party about the subject that says as much, and that nobody has ever cited to lift it."""
+    row: Any = await conn.fetchrow(
+        _THAT_SAYS,
+        ref,
+        party,
+        said.act,
+        said.reach,
+        said.company,
+        said.partner,
+        sorted(said.purposes),
+        sorted(said.channels),
+        sorted(said.product_groups),
+    )
+    return None if row is None else replace(decision_of(row, UUID(int=0)), subject=said.subject)
 
 
 async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:

@@ -34,6 +34,7 @@ from services.consents.store import consequences, decisions, locks, state
 from services.consents.store.consequences import Begun
 from services.consents.store.decisions import Stored
 from services.consents.store.state import State
+from services.consents.use_cases import often
 from services.consents.use_cases.context import Context, Subject
 from services.consents.use_cases.judge import Judged, judge, names
 from services.consents.use_cases.republish import AT_ONCE, Written, bearing, republish, speaks_of
@@ -96,6 +97,8 @@ class Outcome(NamedTuple):
     written: list[Written]
     coming: Mapping[str, int] | None = None
     """Of a decision about more than `MANY` customers: how many records of each party it is about to be shown by."""
+    repeats: bool = False
+    """The decision is an earlier one, which says as much (`often.py`)."""
 
     @property
     def held(self) -> bool:
@@ -195,6 +198,9 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
         decision, subject=_subject(subject, found), lifts=_cited(context, command, decision.is_no, found)
     )
     check(decision, context.facts)
+    decision, known = await often.once_more(conn, (subject.ref, command.party), decision, found, many=many)
+    if known is not None:
+        return await _once_more(conn, context, command, known, found, locked)
     if many:
         return await _in_portions(conn, context, command, decision, locked, found)
     judged = await _judged_with(context, found, decision)
@@ -206,6 +212,21 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     bears_on = bearing(written, decision, context.facts)
     await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), bears_on)
     return Outcome(decision, subject, judged, written)
+
+
+async def _once_more(
+    conn: Conn, context: Context, command: Command, known: Decision, found: State, locked: locks.Locked
+) -> Outcome:
+    """Nothing is stored: what is said stands already."""
+    if len(locked.customers) > MANY:
+        counted = await consequences.records(
+            conn, Begun(known.id, command.subject.ref, command.subject.customer)
+        )
+        coming = _coming(context, counted, locked)
+        return Outcome(known, command.subject, [], [], coming, repeats=True)
+    judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
+    written = await republish(conn, context, found, judged, command.received_at, because=known)
+    return Outcome(known, command.subject, judged, written, repeats=True)
 
 
 async def _in_portions(
@@ -225,9 +246,14 @@ async def _in_portions(
     speaks = [family for family in families if speaks_of(decision, family, context.facts)]
     await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), ())
     await consequences.add(conn, begun, speaks)
+    coming = _coming(context, counted, locked)
+    return Outcome(decision, subject, await _judged_with(context, found, decision), [], coming)
+
+
+def _coming(context: Context, counted: Mapping[str, int], locked: locks.Locked) -> dict[str, int]:
     coming = {family: n for family, n in counted.items() if family in context.group.parties}
     coming[CONSENTS.name] = len(locked.customers)
-    return Outcome(decision, subject, await _judged_with(context, found, decision), [], coming)
+    return coming
 
 
 async def _judged_with(context: Context, found: State, decision: Decision) -> list[Judged]:

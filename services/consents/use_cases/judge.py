@@ -32,6 +32,10 @@ class InCompany:
 
 
 _NOTHING = InCompany()
+LISTED = 1000
+"""Restrictions that a record names, the newest: a message has its bound, and whoever may say no may say it often. A
+restored database lacks the newest ones if it lacks any.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class Judged:
     @property
     def customers(self) -> tuple[Customer, ...]:
         return self.person.customers
+
+    @property
+    def listed(self) -> tuple[UUID, ...]:
+        """Of the restrictions those that a record names, sorted."""
+        if len(self.restrictions) <= LISTED:
+            return tuple(sorted(self.restrictions))
+        found = sorted((d.received_at, d.id) for d in self.decisions if d.id in self.restrictions)
+        return tuple(sorted(ident for _, ident in found[-LISTED:]))
 
     def said(self, decision: Decision) -> Decision:
         """As it counts for this person: one that is held is not, for the party's own people."""

@@ -67,7 +67,7 @@ class Records:
                 changed_at=self._at,
                 recipient=self._root.recipient,
                 companies=self._internal,
-                restrictions=tuple(sorted(self._judged.restrictions)),
+                restrictions=self._judged.listed,
                 decision=self._decision,
             )
         return Permissions.model_construct(

@@ -55,7 +55,7 @@ async def republish(
     written: list[tuple[Judged, UUID]] = []
     async for one in in_turns(judged, AT_ONCE):
         records = Records(one, context.keys, at, because)
-        restrictions = tuple(sorted(one.restrictions))
+        restrictions = one.listed
         for customer in one.customers:
             for family, key in state.keys[customer.id].items():
                 here = family in ours

@@ -22,7 +22,7 @@ class ResultStatus(StrEnum):
     REFUSED = "refused"
     """It has no effect: `reasons`."""
     REPEATED = "repeated"
-    """Its id was taken before and said the same: nothing new."""
+    """Its id was taken before and said the same, or it is a *no* that many of the party's say already: nothing new."""
 
 
 class Reason(Part):

@@ -167,6 +167,12 @@ class Fixed(BaseModel):
         "A compressed batch on Kafka, uncompressed.",
         "It is not uncompressed: one unreadable message is quarantined in its place.",
     )
+    subject_decisions: int = _limit(
+        200,
+        "Decisions of one company or partner about one subject, as it names them: its *yes*es of a day, all its *no*s.",
+        "A yes is refused. A no is taken for all purposes and channels of its reach; from the 21st on one that says "
+        "what a standing one of the party says already is that one once more.",
+    )
     waiting_days: float = _limit(
         7.0,
         "A yes of a company's topic that waits for its customer to become known.",
