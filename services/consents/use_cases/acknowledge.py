@@ -45,13 +45,15 @@ async def acknowledge(
         raise UnknownSubscriber
     claimed = of_pair(party, ack)
     former = [p for p in claimed if (p.topic_id, p.partition) not in ends]
-    positions = bounded(claimed, {**await acks.published(conn, former), **ends})
+    published = {place: end for place, end in (await acks.published(conn, former)).items() if end}
+    positions = bounded(claimed, {**published, **ends})
     life = life_seconds(subscriber)
     for since in await acks.take_in(conn, ack, positions, appended_at, life):
         metrics.applied_seconds.labels(ack.subscriber).observe(
             max(0.0, (appended_at - since).total_seconds())
         )
-    if beyond := sum(held.offset != said.offset for held, said in zip(positions, claimed, strict=True)):
+    held = {(p.topic_id, p.partition): p.offset for p in positions}
+    if beyond := sum(held.get((p.topic_id, p.partition), 0) != p.offset for p in claimed):
         await acks.note_beyond_end(conn, ack.subscriber, ack.instance, beyond, appended_at)
         metrics.claims_beyond_end.labels(ack.subscriber).inc(beyond)
         log.warning(
@@ -63,8 +65,11 @@ async def acknowledge(
 
 
 def bounded(positions: Sequence[Position], ends: Ends) -> list[Position]:
-    """In the same order; one in a place without a known end is at its beginning."""
+    """Those in places of ours: in any other nothing was ever published, and rows of made-up topics would fill the
+    database.
+    """
     return [
-        p.model_copy(update={"offset": min(p.offset, ends.get((p.topic_id, p.partition), 0))})
+        p.model_copy(update={"offset": min(p.offset, end)})
         for p in positions
+        if (end := ends.get((p.topic_id, p.partition))) is not None
     ]

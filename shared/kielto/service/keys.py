@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -79,8 +80,16 @@ class DataKey:
         return self._cipher.decrypt(sealed[:12], sealed[12:], context).decode()
 
 
+_LEVEL = 1
+"""Of zlib: the fastest."""
+
+
 class Evidence:
-    """Seals what is kept of messages that cannot be read (AES-256-GCM)."""
+    """Seals what is kept of messages that cannot be read, or that wait (AES-256-GCM).
+
+    Compressed before: a few kilobytes of a compressed batch are hundreds of messages of half a megabyte, and what is
+    kept of them is to be no larger than what was sent.
+    """
 
     def __init__(self, raw: bytes) -> None:
         self._cipher = AESGCM(raw)
@@ -88,11 +97,11 @@ class Evidence:
     def seal(self, content: bytes, place: str) -> bytes:
         """Nonce and ciphertext. `place` (topic, partition, offset) must be the same to open it."""
         nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, content, place.encode())
+        return nonce + self._cipher.encrypt(nonce, zlib.compress(content, _LEVEL), place.encode())
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """Raises cryptography's InvalidTag when key, place or bytes are not those of `seal`."""
-        return self._cipher.decrypt(sealed[:12], sealed[12:], place.encode())
+        return zlib.decompress(self._cipher.decrypt(sealed[:12], sealed[12:], place.encode()))
 
 
 class Keys:

@@ -432,10 +432,11 @@ async def test_a_claim_in_a_topic_that_is_no_more_counts_up_to_what_was_publishe
     who, crm = Someone(), uuid4()
     await world.know(who)
     await log.publish(who, Lane.BULK)
-    for topic_id, upto in ((uuid4(), 0), (IDS[Lane.BULK], 1)):
+    for topic_id, upto in ((uuid4(), None), (IDS[Lane.BULK], 1)):
         await log.acknowledge(crm, 500, topic_id=topic_id)
         held = "SELECT upto FROM ack_positions WHERE topic_id = $1"
         assert await world.pool.fetchval(held, topic_id) == upto
+    assert (await claims(world))["kauppa-crm"] == 2
 
 
 async def test_positions_that_go_down_after_a_claim_beyond_the_end(world: World, log: Log) -> None:

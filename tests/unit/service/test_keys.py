@@ -109,3 +109,12 @@ def test_a_wrong_file_is_named_by_field_and_never_quoted(
     assert "secret" not in str(error.value)
     with pytest.raises(KeysError, match="cannot be read"):
         Keys.load(tmp_path / "nothing.json")
+
+
+def test_what_is_kept_of_a_message_is_no_larger_than_what_was_sent(keys: Keys) -> None:
+    """36 messages of half a megabyte come in a compressed batch of 2 kB; as they are they were 20 MB of quarantine."""
+    assert len(keys.evidence.seal(b"z" * 500_000, "topic/0@7")) < 4000
+    noise = secrets.token_bytes(100_000)
+    sealed = keys.evidence.seal(noise, "topic/0@7")
+    assert len(sealed) < 101_000
+    assert keys.evidence.open(sealed, "topic/0@7") == noise
