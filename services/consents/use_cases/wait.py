@@ -9,6 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import asyncpg
+import structlog
+from cryptography.exceptions import InvalidTag
+
 from kielto.events.messages import Decision
 from kielto.events.topics import decisions
 from kielto.service import epoch
@@ -24,6 +28,8 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.decide import Command
 from services.consents.use_cases.results import Told
 
+log = structlog.get_logger(__name__)
+
 _LOOK_SECONDS = 0.5
 _COUNT_SECONDS = 30.0
 _EXPIRED_AT_ONCE = 500
@@ -34,6 +40,10 @@ Again = Callable[[Conn, str, Decision, Meta], Awaitable[bool]]
 
 class _Gone(Exception):
     """Another process took it."""
+
+
+class _Unreadable(Exception):
+    """What was kept cannot be read."""
 
 
 async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> None:
@@ -89,15 +99,37 @@ async def work_off(pool: Pool, context: Context, again: Again) -> bool:
 
 
 async def _again(conn: Conn, context: Context, one: Waiting, again: Again) -> None:
-    assert one.sealed is not None  # what is erased is not due
-    opened = context.keys.evidence.open(one.sealed, _place(one.party, one.decision))
     meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
-    if not await again(conn, one.party, Decision.read(opened), meta):
+    try:
+        async with conn.transaction():
+            decided = await again(conn, one.party, _opened(context, one), meta)
+    except (_Unreadable, asyncpg.DataError) as error:
+        log.error("a yes that waits cannot be taken", party=one.party, error=type(error).__name__)  # noqa: TRY400
+        await _remove(conn, one)
+        about = Told(context, one.party, one.ident, meta)
+        await results.refused(conn, about, "message: can be read no more: send it again under another id")
+        return
+    if not decided:
         await store.not_yet(conn, one.decision)
         return
+    await _remove(conn, one)
+    await store.counts_from_now(conn, one.decision)
+
+
+def _opened(context: Context, one: Waiting) -> Decision:
+    """Raises _Unreadable: it was sealed under another key, or for a version that understood more. No later attempt
+    takes it, and what waits behind it must not wait for it.
+    """
+    assert one.sealed is not None  # what is erased is not due
+    try:
+        return Decision.read(context.keys.evidence.open(one.sealed, _place(one.party, one.decision)))
+    except (InvalidTag, ValueError):
+        raise _Unreadable from None
+
+
+async def _remove(conn: Conn, one: Waiting) -> None:
     if not await store.remove(conn, one.decision):
         raise _Gone
-    await store.counts_from_now(conn, one.decision)
 
 
 async def expire(pool: Pool, context: Context) -> None:

@@ -168,6 +168,24 @@ async def test_it_is_taken_once_by_two_processes_and_after_a_kill(
     assert await pool.fetchval("SELECT count(*) FROM decisions") == 1
 
 
+@pytest.mark.parametrize("content", [b"{}", b"\xff", None], ids=["no decision", "no text", "another key"])
+async def test_one_that_can_be_read_no_more_keeps_no_other_waiting(
+    desk: Desk, world: World, context: Context, pool: Pool, content: bytes | None
+) -> None:
+    """Kept under another key, or by a version that understood more."""
+    who = Someone()
+    first = await desk.say(subjects(world, who)["id"], **YES)
+    await desk.say(subjects(world, who)["number"], **YES)
+    ident = decision_id(PARTY, first.id)
+    sealed = b"x" * 40 if content is None else context.keys.evidence.seal(content, f"waiting/{PARTY}/{ident}")
+    await pool.execute("UPDATE waiting SET sealed = $2 WHERE decision = $1", ident, sealed)
+    await world.know(who)
+    await work_off(desk, context)
+    assert await statuses(desk) == ["waiting", "waiting", "refused", "taken"]
+    assert (await desk.told())[2].id == first.id
+    assert not await pool.fetchval("SELECT count(*) FROM waiting")
+
+
 async def test_sent_again_once_known_it_is_taken_once(
     desk: Desk, world: World, context: Context, pool: Pool
 ) -> None:
