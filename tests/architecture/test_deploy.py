@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings
 from deploy.local.paths import ROOT
 from kielto.group import load
 from kielto.service.front import GRACE_SECONDS
+from kielto.service.limits import FIXED, Limits
 from kielto.service.settings import ServiceSettings
 from kielto.service.setup import SetupSettings
 
@@ -206,6 +207,21 @@ def test_the_policy_of_pods_is_of_one_version() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_listens_on_both_families_of_addresses(name: str) -> None:
     assert settings_of(name)["KIELTO_HTTP_HOST"] == "::"
+
+
+def test_reports_that_nobody_reads_fit_into_the_volume_of_customers() -> None:
+    """A pod whose volume is above its size is evicted: one company could end everybody's requests."""
+    parties = len(load(ROOT / "group.yaml").companies) + 1
+    unread = 2 * FIXED.import_unread_bytes * Limits().imports_per_party * parties
+    (tmp,) = [v["emptyDir"]["sizeLimit"] for v in pods()["customers"]["volumes"] if v["name"] == "tmp"]
+    (container,) = pods()["customers"]["containers"]
+    room = mebibytes(container["resources"]["limits"]["ephemeral-storage"])
+    assert unread <= mebibytes(tmp) * 2**20
+    assert mebibytes(tmp) < room, "logs and the image's own layer take some"
+
+
+def mebibytes(size: str) -> int:
+    return int(size[:-2]) * {"Mi": 1, "Gi": 1024}[size[-2:]]
 
 
 def test_the_base_has_the_groups_own_file() -> None:
