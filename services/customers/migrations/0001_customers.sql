@@ -58,10 +58,11 @@ CREATE TABLE points (
     value bytea NOT NULL,                  -- sealed, normalised
     blind bytea NOT NULL,
     claims jsonb NOT NULL,                 -- {source: {role_address, sales: [[seller, date, product_group, ban_offered]]}}
+    source text NOT NULL,                  -- who alone states it; empty: several do
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (customer, kind, blind)
 ) WITH (fillfactor = 85);
-CREATE INDEX points_blind ON points (blind);
+CREATE INDEX points_blind ON points (blind, source);
 
 -- A customer's relation to one company. `canonical` is `<company>:<number>` as it is digested.
 CREATE TABLE customerships (

@@ -56,6 +56,11 @@ class Point:
         return point_key(self.kind, self.value)
 
     @property
+    def source(self) -> str:
+        """Who alone states it; empty where several do."""
+        return next(iter(self.claims)) if len(self.claims) == 1 else ""
+
+    @property
     def sales(self) -> tuple[Sale, ...]:
         return tuple(sorted({s for c in self.claims.values() for s in c.sales}))
 

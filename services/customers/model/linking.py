@@ -15,12 +15,17 @@ from services.customers.model.merging import contradict
 from services.customers.model.names import folded
 
 MOST_HOLDERS = 50
-"""A contact point of more customers links nobody anew: it is a switchboard or a placeholder, and linking everybody with
-everybody would make each no one of thousands. Links that stand stay, so that nobody ends one by adding holders."""
+"""A contact point that one source states of more customers links none of these anew: it is a switchboard or a
+placeholder, and linking everybody with everybody would make each no one of thousands. What other sources state links
+all the same, and links that stand stay, so that nobody keeps others apart by invented holders."""
 
 
 MOST_KEPT = 100
 """Links of one customer up to which one stays though what it rested on is gone."""
+
+
+Crowded = tuple[tuple[PointKind, str], str]
+"""A contact point, and the source that states it of very many."""
 
 
 class Link(NamedTuple):
@@ -33,9 +38,7 @@ class Link(NamedTuple):
 IDENTIFIER, CONTACT_POINT = "identifier", "contact_point"
 
 
-def link(
-    one: Customer, other: Customer, crowded: frozenset[tuple[PointKind, str]], *, linked: bool
-) -> Link | None:
+def link(one: Customer, other: Customer, crowded: frozenset[Crowded], *, linked: bool) -> Link | None:
     """How the two are linked; None: they are not. `linked`: they are so far; `crowded`: points of very many."""
     if one.identities & other.identities:
         return Link(IDENTIFIER, binds=True)
@@ -77,11 +80,11 @@ def contradicts(one: Customer, other: Customer) -> bool:
     )
 
 
-def _same_point(
-    one: Customer, other: Customer, crowded: frozenset[tuple[PointKind, str]], linked: bool
-) -> bool:
-    shared = reachable(one) & reachable(other)
-    return bool(shared if linked else shared - crowded)
+def _same_point(one: Customer, other: Customer, crowded: frozenset[Crowded], linked: bool) -> bool:
+    if linked:
+        return bool(reachable(one) & reachable(other))
+    ours, theirs = ({p.key for p in x.points if (p.key, p.source) not in crowded} for x in (one, other))
+    return bool(ours & theirs & reachable(one))
 
 
 def _names(customer: Customer) -> set[str]:

@@ -26,9 +26,20 @@ _HOLDERS = """
         UNION SELECT blind FROM points WHERE customer = ANY ($2::uuid[]) AND kind <> 'post'
         UNION SELECT blind FROM identifiers WHERE customer = ANY ($2::uuid[])
     )
-    SELECT w.blind, h.customer FROM wanted w
-    CROSS JOIN LATERAL (SELECT customer FROM points p WHERE p.blind = w.blind LIMIT $3) AS h
-    UNION SELECT w.blind, i.customer FROM wanted w JOIN identifiers i USING (blind)"""
+    SELECT w.blind, s.source, h.customer FROM wanted w
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE each (source) AS (
+            SELECT min(source) FROM points p WHERE p.blind = w.blind
+            UNION ALL
+            SELECT (SELECT min(source) FROM points p WHERE p.blind = w.blind AND p.source > each.source)
+            FROM each WHERE each.source IS NOT NULL
+        )
+        SELECT source FROM each WHERE source IS NOT NULL
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT customer FROM points p WHERE p.blind = w.blind AND p.source = s.source LIMIT $3
+    ) AS h
+    UNION SELECT w.blind, NULL, i.customer FROM wanted w JOIN identifiers i USING (blind)"""
 _LINKED = """
     SELECT one, other, binds FROM links WHERE one = ANY ($1::uuid[])
     UNION SELECT one, other, binds FROM links WHERE other = ANY ($1::uuid[])"""
@@ -66,11 +77,15 @@ _CONTRADICTIONS = (
 )
 
 
-class Near(NamedTuple):
-    """`holders` of each blind index; `crowded` are those of more than may be linked, who are not listed."""
+Held = tuple[bytes, str | None]
+"""A contact point by its blind index, and who states it (`Point.source`); of an identifier, None."""
 
-    holders: Mapping[bytes, frozenset[UUID]]
-    crowded: frozenset[bytes]
+
+class Near(NamedTuple):
+    """`holders` of each; `crowded` are those of more than may be linked, who are not listed."""
+
+    holders: Mapping[Held, frozenset[UUID]]
+    crowded: frozenset[Held]
 
 
 class Candidate(NamedTuple):
@@ -103,11 +118,13 @@ async def drop_keys(conn: Conn, blinds: Iterable[bytes]) -> None:
 async def near(conn: Conn, blinds: Iterable[bytes], customers: Iterable[UUID]) -> Near:
     """Who holds these contact points and identifiers, and those of these customers."""
     rows = await conn.fetch(_HOLDERS, list(set(blinds)), list(set(customers)), MOST_HOLDERS + 1)
-    found = defaultdict[bytes, set[UUID]](set)
+    found = defaultdict[Held, set[UUID]](set)
     for row in rows:
-        found[row["blind"]].add(row["customer"])
-    crowded = frozenset(b for b, customers in found.items() if len(customers) > MOST_HOLDERS)
-    return Near({b: frozenset(c) for b, c in found.items() if b not in crowded}, crowded)
+        found[row["blind"], row["source"]].add(row["customer"])
+    crowded = frozenset(
+        held for held, customers in found.items() if held[1] is not None and len(customers) > MOST_HOLDERS
+    )
+    return Near({held: frozenset(c) for held, c in found.items() if held not in crowded}, crowded)
 
 
 async def linked(conn: Conn, ids: Iterable[UUID]) -> dict[Pair, bool]:

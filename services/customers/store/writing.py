@@ -166,11 +166,11 @@ async def _identifiers(
 
 _DELETE_POINTS = "DELETE FROM points WHERE id = ANY ($1::uuid[])"
 _INSERT_POINTS = """
-    INSERT INTO points (id, customer, kind, value, blind, claims)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::jsonb[])"""
+    INSERT INTO points (id, customer, kind, value, blind, claims, source)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])"""
 _UPDATE_POINTS = """
-    UPDATE points p SET claims = n.claims
-    FROM unnest($1::uuid[], $2::jsonb[]) AS n (id, claims) WHERE p.id = n.id"""
+    UPDATE points p SET claims = n.claims, source = n.source
+    FROM unnest($1::uuid[], $2::jsonb[], $3::text[]) AS n (id, claims, source) WHERE p.id = n.id"""
 
 
 async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: dict[UUID, DataKey]) -> None:
@@ -185,12 +185,13 @@ async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: di
             if point.id not in before:
                 sealed = data_keys[write.new.id].encrypt(point.value, context("point", point.id))
                 blind = keys.blind_index(*point.key)
-                added.append((point.id, write.new.id, point.kind, sealed, blind, _claims(point)))
+                stated = (_claims(point), point.source)
+                added.append((point.id, write.new.id, point.kind, sealed, blind, *stated))
             elif point != before[point.id]:
-                changed.append((point.id, _claims(point)))
+                changed.append((point.id, _claims(point), point.source))
     await conn.execute(_DELETE_POINTS, gone)
-    await conn.execute(_INSERT_POINTS, *_columns(added, 6))
-    await conn.execute(_UPDATE_POINTS, *_columns(changed, 2))
+    await conn.execute(_INSERT_POINTS, *_columns(added, 7))
+    await conn.execute(_UPDATE_POINTS, *_columns(changed, 3))
 
 
 def _claims(point: Point) -> str:

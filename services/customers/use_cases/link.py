@@ -13,9 +13,9 @@ from kielto.service.postgres import Conn
 from services.customers.model import linking as rules
 from services.customers.model.customer import Customer
 from services.customers.model.draft import Draft
-from services.customers.model.linking import MOST_HOLDERS, Link, pairs, reachable
+from services.customers.model.linking import MOST_HOLDERS, Crowded, Link, pairs, reachable
 from services.customers.store import linking, writing
-from services.customers.store.linking import Near, Pair
+from services.customers.store.linking import Held, Near, Pair
 from services.customers.store.writing import Taken
 from services.customers.use_cases.context import Context
 
@@ -96,7 +96,7 @@ def _decide(
     wanted = {pair for pair in around.linked if pair[0] in changed or pair[1] in changed}
     for ident in changed:
         for blind in _blinds(keys, present[ident]):
-            wanted |= pairs((ident, other) for other in holders.get(blind, ()) if other != ident)
+            wanted |= pairs((ident, other) for other in holders[blind] if other != ident)
     put: dict[Pair, Link] = {}
     drop: set[Pair] = set()
     for pair in wanted - around.apart:
@@ -116,22 +116,26 @@ def _decide(
 
 def _holders(
     keys: Keys, near: Near, present: Mapping[UUID, Customer], changed: set[UUID]
-) -> tuple[dict[bytes, set[UUID]], frozenset[tuple[PointKind, str]]]:
-    """By blind index who holds it once the changes are made; and the contact points of very many."""
-    holders = {blind: set(ids) for blind, ids in near.holders.items()}
+) -> tuple[Mapping[bytes, set[UUID]], frozenset[Crowded]]:
+    """By blind index who holds it once the changes are made; and the contact points of which one source states very
+    many: those count for nobody, and the others' do.
+    """
+    by_source = defaultdict[Held, set[UUID]](set, {held: set(ids) for held, ids in near.holders.items()})
     points: dict[bytes, tuple[PointKind, str]] = {}
     for ident in changed:
-        for point in reachable(present[ident]):
-            blind = keys.blind_index(*point)
-            points[blind] = point
-            if blind not in near.crowded:
-                holders.setdefault(blind, set()).add(ident)
+        for point in present[ident].points:
+            if point.kind is not PointKind.POST:
+                blind = keys.blind_index(*point.key)
+                points[blind] = point.key
+                by_source[blind, point.source].add(ident)
         for blind in _identifiers(keys, present[ident]):
-            holders.setdefault(blind, set()).add(ident)
-    many = {b for b, ids in holders.items() if b in points and len(ids) > MOST_HOLDERS} | near.crowded
-    for blind in many:
-        holders.pop(blind, None)
-    return holders, frozenset(points[b] for b in many if b in points)
+            by_source[blind, None].add(ident)
+    many = near.crowded | {h for h, ids in by_source.items() if h[1] is not None and len(ids) > MOST_HOLDERS}
+    holders = defaultdict[bytes, set[UUID]](set)
+    for (blind, source), ids in by_source.items():
+        if (blind, source) not in many:
+            holders[blind] |= ids
+    return holders, frozenset((points[b], s) for b, s in many if b in points and s is not None)
 
 
 def no_longer(keys: Keys, old: Customer | None, new: Customer) -> set[bytes]:

@@ -162,7 +162,7 @@ async def test_two_who_come_at_once_are_linked(people: Register) -> None:
 
 
 async def test_a_point_of_very_many_links_nobody_anew(people: Register) -> None:
-    """A switchboard. A link that stands is not ended by adding holders."""
+    """A switchboard of kauppa's: of others it says nothing. A link that stands is not ended by adding holders."""
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     rows = [
         people.entry("kauppa", **person("kauppa", f"N{i}", name=f"Other {i}", points=[PHONE]))
@@ -170,8 +170,12 @@ async def test_a_point_of_very_many_links_nobody_anew(people: Register) -> None:
     ]
     await people.put(*rows)
     assert str(second) in await bound(people, first)
-    (late,) = await people.put(people.entry("sahko", **person("sahko", "12", name="Late", points=[PHONE])))
+    (late,) = await people.put(people.entry("kauppa", **person("kauppa", "12", name="Late", points=[PHONE])))
     assert await bound(people, ident(late)) == []
+    (other,) = await people.put(people.entry("sahko", **person("sahko", "12", name="Late", points=[PHONE])))
+    assert await bound(people, ident(other)) == [str(second)], (
+        "whose name nobody knows, and not kauppa's many"
+    )
     await people.put(people.entry("kauppa", target=first, language="fi"))
     assert str(second) in await bound(people, first)
 
