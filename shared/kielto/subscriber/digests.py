@@ -22,6 +22,7 @@ from kielto.subscriber.acks import Sender
 from kielto.subscriber.image import Image
 from kielto.subscriber.session import Session
 from kielto.subscriber.store import Store
+from kielto.subscriber.telling import Telling
 
 log = logging.getLogger(__name__)
 LISTED = 1000
@@ -92,6 +93,7 @@ class Digests:
                 self._news.set()
 
     async def run(self) -> None:
+        telling = Telling(log)
         while True:
             await self._news.wait()
             self._news.clear()
@@ -99,7 +101,7 @@ class Digests:
             try:
                 await self._answer(self._question)
             except (*kafka.DOWN, kafka.KafkaError) as error:
-                log.warning("not reconciled, trying again: %s", type(error).__name__)
+                telling.warn("not reconciled, trying again: %s", type(error).__name__)
                 self._news.set()
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - it must never end the following; one is asked again

@@ -4,14 +4,18 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
 from kielto import kafka
+from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
+from kielto.subscriber.acks import Sender
+from kielto.subscriber.digests import Digests
 from kielto.subscriber.results import Results
+from kielto.subscriber.session import Session
 from kielto.subscriber.spool import Spool
 from kielto.subscriber.submit import Submitting
 from tests.unit.subscriber.test_submit import Desk, said
@@ -73,23 +77,27 @@ async def test_a_spool_that_cannot_be_loaded_is_let_go(tmp_path: Path) -> None:
 class Broken:
     """A producer or consumer that fails as no Kafka client should."""
 
-    def __init__(self, started: list[str]) -> None:
-        self._started = started
+    def __init__(
+        self,
+        started: list[str],
+        error: Exception = RuntimeError("unable to perform operation on <TCPTransport closed=True>"),  # noqa: B008
+    ) -> None:
+        self._started, self._error = started, error
         self._sender = self.client = self
 
     async def start(self) -> None:
         self._started.append("")
-        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+        raise self._error
 
     async def close(self) -> None: ...
 
     async def stop(self) -> None: ...
 
 
-async def tried_again(run: Coroutine[Any, Any, None], started: list[str]) -> None:
+async def tried_again(run: Coroutine[Any, Any, None], started: list[str], times: int = 2) -> None:
     task = asyncio.create_task(run)
     async with asyncio.timeout(5):
-        while len(started) < 2:  # noqa: ASYNC110
+        while len(started) < times:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()
@@ -113,6 +121,19 @@ async def test_whatever_fails_results_are_read_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("kielto.subscriber.results.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "consumer", lambda *_, **__: Broken(started))
     await tried_again(Results("", "company.kauppa").run(), started)
+
+
+async def test_a_broker_that_is_away_is_said_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("kielto.subscriber.digests.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(kafka, "producer", lambda *_, **__: Broken(started, ConnectionRefusedError()))
+    sender = Sender("company.kauppa", "crm", uuid4(), "acks", {})
+    digests = Digests("", sender, MemoryStore(), cast(Session, None), lambda _: asyncio.sleep(0))
+    digests.asked([Reconcile(subscriber="crm", ask=uuid4())])
+    await tried_again(digests.run(), started, times=5)
+    assert caplog.text.count("not reconciled, trying again") == 1
 
 
 async def test_a_task_that_ends_is_told(
