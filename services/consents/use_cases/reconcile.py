@@ -211,7 +211,7 @@ async def repair(
     erased = [d.key for d, _ in repairable if d.ours is None]
     gone = {key: Permissions(subject=key, version="0.0", status=Status.ERASED) for key in erased}
     changes = [Change(family, key, record, express=key not in made_up) for key, record in gone.items()]
-    await outbox.publish(conn, changes)
+    await outbox.put(conn, changes)
     bulk = made_up | await store.permitting(conn, family, [d.key for d, _ in repairable])
     await outbox.renew(conn, family, [(d.key, number) for d, number in repairable], bulk=bulk)
     await store.note(conn, answer, found, [number is not None for number in numbers])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.service import telemetry
-from kielto.service.outbox import publish
+from kielto.service.outbox import put
 from kielto.service.postgres import Conn
 from services.customers.model import linking as rules
 from services.customers.model import publishing
@@ -46,7 +46,7 @@ async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: 
         customers = [s.customer for s in stored.values()]
         freed = [(c, replace(c, links=c.links - {*pair})) for c in customers]
         told = [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in freed]
-        await publish(conn, told, traceparent=telemetry.current())
+        await put(conn, told, traceparent=telemetry.current())
 
     await in_transaction(context.pool, work)
 

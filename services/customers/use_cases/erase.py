@@ -11,7 +11,7 @@ from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import Status
 from kielto.service import telemetry
-from kielto.service.outbox import Change, publish
+from kielto.service.outbox import Change, put
 from kielto.service.postgres import Conn
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing, linking
@@ -39,7 +39,7 @@ async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
     await linking.forget(conn, erased)
     await linking.drop_keys(conn, blinds)
     told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
-    await publish(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=telemetry.current())
 
 
 def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from kielto.service.outbox import publish
+from kielto.service.outbox import put
 from kielto.service.postgres import Conn
 from services.customers.store import reading
 from services.customers.use_cases.changes import changes
@@ -16,5 +16,5 @@ async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
     ids = await reading.after(conn, after, AT_ONCE)
     found = await reading.load(conn, context.keys, ids, lock=True)
     told = [change for one in found.values() for change in changes(context, one.customer, express=False)]
-    await publish(conn, told)
+    await put(conn, told)
     return ids[-1] if ids else None

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
 from kielto.service import access_entry, telemetry
-from kielto.service.outbox import Change, publish
+from kielto.service.outbox import Change, put
 from kielto.service.postgres import Conn
 from services.customers.model import merging, publishing
 from services.customers.model.customer import Customer, Facts
@@ -71,7 +71,7 @@ async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
         for_ourselves(context, customer, express=publishing.restricts(present[ident], customer))
         for ident, customer in moved.items()
     ]
-    await publish(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=telemetry.current())
 
 
 def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
@@ -154,7 +154,7 @@ async def _merge(
         told += changes(context, customer, express=True)
     for customer in _linked(found, duplicate, survivor, {c.id for c in moved}):
         told.append(for_ourselves(context, customer, express=True))
-    await publish(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=telemetry.current())
 
 
 def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:

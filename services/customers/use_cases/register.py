@@ -12,7 +12,7 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from kielto.service import telemetry
-from kielto.service.outbox import Change, publish
+from kielto.service.outbox import Change, put
 from kielto.service.postgres import Conn
 from services.customers.model import contradicting, publishing
 from services.customers.model.changing import Meant, Moment, apply
@@ -224,7 +224,7 @@ async def _keep(
         told.append(for_ourselves(context, customer, express=express))
     revisions = await writing.store(conn, context.keys, list(writes.values()))
     await linking.drop_keys(conn, gone)
-    await publish(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=telemetry.current())
     return revisions
 
 

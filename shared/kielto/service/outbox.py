@@ -59,17 +59,32 @@ async def publish(
     traceparent: str | None = None,
     before: Mapping[tuple[str, str], Version] = MappingProxyType({}),
 ) -> list[Version]:
-    """Store what differs from the stored record, raise its version and mark it; the versions in the given
-    order.
+    """As `put`; the versions of all in the given order, of an unchanged record its present one.
+
+    One round trip, two when something is unchanged that is not in `before`: versions by family and key that the caller
+    has read, of records whose bodies nobody else can change until its transaction ends.
+    """
+    versions = await put(conn, changes, traceparent=traceparent)
+    keys = [(change.family, change.key) for change in changes]
+    versions |= {key: before[key] for key in keys if key in before and key not in versions}
+    if same := [key for key in keys if key not in versions]:
+        versions |= await _present(conn, same)
+    return [versions[key] for key in keys]
+
+
+async def put(
+    conn: Conn, changes: Sequence[Change], *, traceparent: str | None = None
+) -> dict[tuple[str, str], Version]:
+    """Store what differs from the stored record, raise its version and mark it; the versions of those, by family and
+    key. One round trip, however many are unchanged: a company whose request this is does not learn by the time whether
+    others have a record of the same customer.
 
     Nothing happens to a record whose body (apart from `changed_at` and `decision`), status and restrictions
-    are the same: its present version is returned. Rows are locked in the order (family, key), changed or not.
-    One round trip, two when something is unchanged that is not in `before`: versions by family and key that the caller
-    has read, of records whose bodies nobody else can change until its transaction ends. Raises TooLarge,
-    `epoch.NotClaimed`, and ValueError when a record is named twice.
+    are the same. Rows are locked in the order (family, key), changed or not. Raises TooLarge, `epoch.NotClaimed`, and
+    ValueError when a record is named twice.
     """
     if not changes:
-        return []
+        return {}
     keys = [(change.family, change.key) for change in changes]
     if len(set(keys)) != len(keys):
         raise ValueError("changes: name each record once")
@@ -86,11 +101,7 @@ async def publish(
     )
     if not rows:
         raise epoch.NotClaimed
-    versions = {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
-    versions |= {key: before[key] for key in keys if key in before and key not in versions}
-    if same := [key for key in keys if key not in versions]:
-        versions |= await _present(conn, same)
-    return [versions[key] for key in keys]
+    return {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows if row["key"]}
 
 
 def _body(change: Change) -> str:
