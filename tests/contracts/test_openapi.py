@@ -40,7 +40,13 @@ def test_every_operation_is_reached_by_its_path(name: str) -> None:
     for route in routes:
         path = re.sub(r"{[^}]+}", "1", route.path)
         for method in route.methods or ():
-            scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+            scope: dict[str, Any] = {
+                "type": "http",
+                "method": method,
+                "path": path,
+                "root_path": "",
+                "headers": [],
+            }
             first = next(r for r in routes if r.matches(scope)[0] is Match.FULL)
             assert first is route, f"{method} {route.path} is answered by {first.path}"
 
