@@ -47,7 +47,7 @@ async def probe(play: Play, who: str) -> None:
     gets += [(f"/consents/{part}", [EVERYONE]) for part in _OF_CONSENTS]
     for ident in play.campaigns[who]:
         gets += [(f"/marketing/campaigns/{ident}{part}", [EVERYONE]) for part in ("", "/recipients")]
-    gets += [(f"/marketing/campaigns/{ident}", ()) for ident in play.campaigns[other]]
+    gets += [(f"/marketing/campaigns/{ident}", [EVERYONE]) for ident in play.campaigns[other]]
     gets += [(f"/{service}/audit?limit=1000", [EVERYONE]) for service in SERVICES]
     for path, about in gets:
         play.about = frozenset(about)
@@ -96,7 +96,7 @@ class Shown(NamedTuple):
 
 
 def answers(play: Play, who: str) -> Iterator[Shown]:
-    for number, answer in enumerate(a for a in play.answers if a.who == who):
+    for answer in (a for a in play.answers if a.who == who):
         headers = {k: v for k, v in answer.headers.items() if k != "content-length"}
         look = {
             "status": answer.status,
@@ -106,7 +106,7 @@ def answers(play: Play, who: str) -> Iterator[Shown]:
         }
         at = "probe" if answer.step is None else f"step {answer.step}"
         never = answer.asked.partition(" ")[2].startswith("/customers")
-        what = f"{at}: {_without(play.foreign[who], answer.asked)} [{number}]"
+        what = f"{at}: {_without(play.foreign[who], answer.asked)}"
         yield Shown(what, look, frozenset() if never else answer.about)
 
 

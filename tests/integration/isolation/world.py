@@ -27,7 +27,6 @@ from deploy.local.postgres import Postgres
 from deploy.local.stack import Stack
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.group import Company, Controller, Group, Partner, Subscriber
-from kielto.kafka import partition_of
 from kielto.service import marks, postgres
 from kielto.service.auth import Caller, Verifier
 from kielto.service.composition import Platform, Service
@@ -145,8 +144,8 @@ class Part:
                 done = []
                 for one in marked:
                     message = marks.message(one, lane, keys.open_record)
-                    topic, partition, *rest = message
-                    offset = log.append(topic, *rest, partition)
+                    topic, partition, key, value, headers = message
+                    offset = log.append(topic, key, value, headers, partition)
                     done.append((one, offset))
                 if done:
                     ids = {family.topic(lane): topic_id(family.topic(lane)) for family in families.values()}
@@ -154,9 +153,8 @@ class Part:
                     found = True
             rows = await conn.fetch("DELETE FROM reports RETURNING id, topic, key, value, headers")
             for row in sorted(rows, key=lambda r: r["id"]):
-                key = row["key"].encode()
                 headers = [(n, v.encode()) for n, v in orjson.loads(row["headers"])]
-                log.append(row["topic"], key, row["value"], headers, partition_of(key, PARTITIONS))
+                log.append(row["topic"], row["key"].encode(), row["value"], headers)
             return found or bool(rows)
 
     async def consume(self, log: Log) -> bool:
