@@ -1,4 +1,4 @@
-"""A consumer stops in order even while a fetch that failed waits for its next try."""
+"""A consumer stops in order, whatever its fetches are doing."""
 
 import asyncio
 import dataclasses
@@ -38,3 +38,26 @@ async def test_stopped_while_a_failed_fetch_pauses(stack: Stack, monkeypatch: py
     assert stopping.done()
     assert not stopping.cancelled(), "the caller would take it for a cancellation of its own"
     assert not any(connection.connected() for connection in consumer._client._conns.values())
+
+
+async def test_stopped_just_after_its_partitions_were_taken_away(stack: Stack) -> None:
+    """As where `stepped_over` fails, or is cancelled. It hung for ever, in five of six."""
+    topic = next(t for t in all_topics(["company.a"]) if t.name == "company.a.restrictions.v1")
+    topic = dataclasses.replace(topic, name=f"t{secrets.token_hex(4)}.{topic.name}")
+    await kafka.create_topics(stack.kafka.bootstrap, [topic])
+
+    async def once() -> None:
+        consumer: Any = kafka.consumer(stack.kafka.bootstrap)
+        await consumer.start()
+        place = kafka.TopicPartition(topic.name, 0)
+        consumer.assign([place])
+        consumer.seek(place, 0)
+        await consumer.getmany(timeout_ms=100)
+        consumer.unsubscribe()
+        await kafka.close(consumer)
+
+    for _ in range(4):
+        stopping = asyncio.ensure_future(once())
+        await asyncio.wait([stopping], timeout=5)
+        assert stopping.done()
+        stopping.result()
