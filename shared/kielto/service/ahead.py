@@ -16,6 +16,7 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS
 from kielto.kafka import TopicPartition
 from kielto.service.intake import Intake
+from kielto.service.logs import where
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ class Ahead:
         self._seen: dict[TopicPartition, int] = {}
 
     async def run(self) -> None:
-        """For ever; returns at once without such topics. Raises what Kafka or the database raise: begin again."""
+        """For ever; returns at once without such topics. Raises what Kafka raises: begin again."""
         if not self._places:
             return
         stable = kafka.consumer(self._bootstrap, security=self._security)
@@ -58,6 +59,11 @@ class Ahead:
         for place, begin in hidden.items():  # nothing may be awaited between assignment and seek
             reader.seek(place, begin)
         for place, records in (await reader.getmany(timeout_ms=500, max_records=_RECORDS)).items():
-            for record in records:
-                await self._intakes[place.topic].take_ahead(record)
-                self._seen[place] = record.offset + 1
+            try:
+                for record in records:
+                    await self._intakes[place.topic].take_ahead(record)
+                    self._seen[place] = record.offset + 1
+            except Exception as error:  # noqa: BLE001 - the others' wait for nobody; it is looked at again
+                log.warning(
+                    "not taken in ahead", topic=place.topic, error=type(error).__name__, at=where(error)
+                )
