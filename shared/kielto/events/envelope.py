@@ -33,6 +33,7 @@ _UNDECODABLE = {
     b"damaged": "batch: its records cannot be told apart",
 }
 _HEX = re.compile(r"[0-9a-f]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 class Encoded(NamedTuple):
@@ -130,19 +131,20 @@ class Unknown:
 
 def is_own_key(record: type[Event], key: str) -> bool:
     """Whether `key` is an id of the topic's family: 64 hex digits, or for our internal topics a UUID."""
-    if record.model_fields["subject"].annotation is UUID:
-        try:
-            return str(UUID(key)) == key
-        except ValueError:
-            return False
-    return bool(_HEX.fullmatch(key))
+    return bool((_UUID if _is_internal(record) else _HEX).fullmatch(key))
+
+
+@lru_cache
+def _is_internal(record: type[Event]) -> bool:
+    return record.model_fields["subject"].annotation is UUID
 
 
 def read(
     carries: Sequence[type[Event]], key: bytes | None, value: bytes | None, headers: Headers
 ) -> Read | Tombstone | Unreadable | Unknown:
     """Read one message of a topic that carries these events. Total: never raises, whatever the bytes are."""
-    records = next((c for c in carries if issubclass(c, Record)), None)
+    states = _states(tuple(carries))
+    records = states[0] if states else None
     name = _key(key)
     if headers and headers[0][0] == UNDECODABLE:
         return _undecodable(records, name, headers)
@@ -157,7 +159,12 @@ def read(
         return Unreadable("key: is no id of this topic")
     if value is None:
         return Tombstone(name)
-    return _record(carries, name, value, texts)
+    return _record(states, name, value, texts)
+
+
+@lru_cache
+def _states(carries: tuple[type[Event], ...]) -> tuple[type[Record], ...]:
+    return tuple(c for c in carries if issubclass(c, Record))
 
 
 def _undecodable(record: type[Event] | None, key: str | None, headers: Headers) -> Unreadable:
@@ -192,10 +199,10 @@ def _message(
 
 
 def _record(
-    carries: Sequence[type[Event]], key: str, value: bytes, texts: dict[str, str | None]
+    states: Sequence[type[Record]], key: str, value: bytes, texts: dict[str, str | None]
 ) -> Read | Unreadable:
     version = _version(texts)
-    result = _event([c for c in carries if issubclass(c, Record)], value, texts)
+    result = _event(states, value, texts)
     if isinstance(result, Record) and (
         str(getattr(result, "subject", "")) != key or result.at_version != version
     ):

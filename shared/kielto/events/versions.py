@@ -5,6 +5,7 @@ or promoted, so that nothing written by an older primary can win.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 PATTERN = r"^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,18})$"
@@ -24,10 +25,15 @@ class Version(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Version":
         """Raise ValueError unless `text` is `<epoch>.<n>` with an epoch of 32 and an n of 64 bits."""
-        match = _TEXT.fullmatch(text)
-        if not match:
-            raise ValueError("a version is <epoch>.<n>, two decimal numbers without leading zeros")
-        version = cls(int(match[1]), int(match[2]))
-        if version > LARGEST or version.n > LARGEST[1]:
-            raise ValueError("a version's epoch has 32 bits and its n 64")
-        return version
+        return _parsed(text)
+
+
+@lru_cache(maxsize=4096)  # a message says its version twice, and most records have one of few
+def _parsed(text: str) -> Version:
+    match = _TEXT.fullmatch(text)
+    if not match:
+        raise ValueError("a version is <epoch>.<n>, two decimal numbers without leading zeros")
+    version = Version(int(match[1]), int(match[2]))
+    if version > LARGEST or version.n > LARGEST[1]:
+        raise ValueError("a version's epoch has 32 bits and its n 64")
+    return version
