@@ -174,8 +174,9 @@ def _points(
     Nobody is shown an address under a safety ban, so a list without any address takes none away.
     """
     wanted = {p.key: p for p in given}
-    hidden = entitlement.address_hidden(old, speaker.company)
-    hidden = hidden and not any(p.kind is PointKind.POST for p in given)
+    hidden = not any(p.kind is PointKind.POST for p in given) and entitlement.address_hidden(
+        old, speaker.company
+    )
     kept: list[Point] = []
     for point in old.points:
         draft = wanted.pop(point.key, None)

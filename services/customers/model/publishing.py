@@ -2,7 +2,7 @@
 customer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -42,8 +42,8 @@ class OurKeys(Protocol):
 
 def record(customer: Customer, keys: OurKeys) -> CustomerRecord:
     """For consents and marketing: sealed digests, never an address."""
-    common = _everywhere(customer)
     counts = {company: _in(customer, company) for company in customer.companies}
+    common = _common(customer, counts.values())
     return CustomerRecord(
         version=UNVERSIONED,
         subject=customer.id,
@@ -89,8 +89,12 @@ def _in(customer: Customer, company: str) -> _Counts:
 
 
 def _everywhere(customer: Customer) -> _Counts:
+    return _common(customer, [_in(customer, company) for company in customer.companies])
+
+
+def _common(customer: Customer, counts: Iterable[_Counts]) -> _Counts:
     """What the group states, or every company does; else the strictest."""
-    each = [_in(customer, company) for company in customer.companies or (GROUP,)]
+    each = [*counts] or [_in(customer, GROUP)]
     organisations = {counts.organisation for counts in each}
     duties = set.intersection(*(set(counts.duties) for counts in each))
     return _Counts(

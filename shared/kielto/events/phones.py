@@ -7,6 +7,7 @@ settled here first: a known annotation is dropped, anything else is refused.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import phonenumbers
 
@@ -33,6 +34,7 @@ class NotAPhone(ValueError):
     """The message is the rule; it never repeats the value."""
 
 
+@lru_cache(maxsize=64)  # what is normalised is mostly asked about at once: `is_sure`
 def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
     """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhone."""
     try:
@@ -61,11 +63,7 @@ def _plain(text: str) -> str:
     """Digits and separators alone, annotations dropped. Raises NotAPhone."""
     if _DIGITS.fullmatch(text):  # as most are given: there is nothing to drop or to refuse
         return text
-    if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
-        raise NotAPhone(_FORM_RULE)
-    text = unicodedata.normalize("NFKC", text)
-    text = "".join(_ascii(c) for c in text if unicodedata.category(c) != "Cf").strip()
-    text = _DASHES.sub("-", text)
+    text = text.replace("\t", " ").strip() if text.isascii() else _from_unicode(text)
     text, context = _without_context(text)
     text = context + _LABEL.sub("", text, count=1) if _LABEL.match(text) else text
     if zeros := _ZEROS_OF_A_FLOAT.fullmatch(text):
@@ -78,6 +76,15 @@ def _plain(text: str) -> str:
         raise NotAPhone("is one number without an extension: its last digits stand alone")
     _one_number(text)
     return text
+
+
+def _from_unicode(text: str) -> str:
+    """Raises NotAPhone."""
+    if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
+        raise NotAPhone(_FORM_RULE)
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(_ascii(c) for c in text if unicodedata.category(c) != "Cf").strip()
+    return _DASHES.sub("-", text)
 
 
 def _ascii(char: str) -> str:
