@@ -63,20 +63,22 @@ WITH new AS (
     WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)
         OR (c.unreadable AND (c.epoch, c.n) = (excluded.epoch, excluded.n))
     RETURNING id
+), older AS (
+    SELECT id FROM new WHERE id NOT IN (SELECT id FROM kept)
 ), named AS (
-    SELECT r.ref, r.customer FROM unnest($6::text[], $7::uuid[]) AS r (ref, customer) JOIN kept ON id = customer
+    SELECT ref, customer FROM unnest($6::text[], $7::uuid[]) AS r (ref, customer)
+    WHERE customer NOT IN (SELECT id FROM older)
 ), related AS (
-    SELECT r.* FROM unnest($8::uuid[], $9::text[], $10::uuid[]) AS r (customer, relation, other)
-    JOIN kept ON id = customer
+    SELECT * FROM unnest($8::uuid[], $9::text[], $10::uuid[]) AS r (customer, relation, other)
+    WHERE customer NOT IN (SELECT id FROM older)
 ), ended AS (
-    DELETE FROM relations o USING kept WHERE o.customer = kept.id AND NOT EXISTS (
-        SELECT FROM related r WHERE (r.customer, r.relation, r.other) = (o.customer, o.relation, o.other))
+    DELETE FROM relations o USING kept WHERE o.customer = kept.id
+        AND (o.customer, o.relation, o.other) NOT IN (SELECT customer, relation, other FROM related)
 ), begun AS (
     INSERT INTO relations (customer, relation, other) SELECT * FROM related ON CONFLICT DO NOTHING
 ), gone AS (
     DELETE FROM customer_refs r USING kept
-    WHERE r.customer = kept.id AND r.ref NOT LIKE 'i:%'
-        AND NOT EXISTS (SELECT FROM named WHERE named.ref = r.ref AND named.customer = r.customer)
+    WHERE r.customer = kept.id AND r.ref NOT LIKE 'i:%' AND (r.ref, r.customer) NOT IN (SELECT ref, customer FROM named)
 ), added AS (
     INSERT INTO customer_refs (ref, customer) SELECT ref, customer FROM named ON CONFLICT DO NOTHING
 )

@@ -57,8 +57,9 @@ WITH RECURSIVE seed (id) AS (
 ), key (customer, family, key) AS MATERIALIZED (
     SELECT id, 'consents', id::text FROM hit
     UNION ALL
-    SELECT customer, split_part(ref, ':', 2) COLLATE "default", split_part(ref, ':', 3) COLLATE "default"
-    FROM named WHERE ref LIKE 'i:%' AND customer IN (SELECT id FROM hit)
+    SELECT hit.id, split_part(i.ref, ':', 2) COLLATE "default", split_part(i.ref, ':', 3) COLLATE "default"
+    FROM hit CROSS JOIN LATERAL (
+        SELECT ref FROM customer_refs r WHERE r.customer = hit.id AND r.ref LIKE 'i:%' OFFSET 0) AS i
 )
 SELECT
     (SELECT epoch FROM current_epoch) AS epoch,
@@ -71,12 +72,13 @@ SELECT
         FROM customers WHERE id = ANY (array(SELECT id FROM context))) AS customers,
     (SELECT json_agg(json_build_array(s.customer, s.said, s.allowed, s.known_by)) FROM (
         SELECT n.customer, row_to_json(d) AS said, NULL::json AS allowed, NULL AS known_by
-        FROM named n JOIN decisions_in_force d USING (ref)
-        WHERE d.ref = ANY (array(SELECT ref FROM named))
-            AND NOT EXISTS (SELECT FROM lapsed l WHERE l.decision = d.id)
+        FROM named n CROSS JOIN LATERAL (
+            SELECT * FROM decisions_in_force f WHERE f.ref = n.ref
+                AND NOT EXISTS (SELECT FROM lapsed l WHERE l.decision = f.id OFFSET 0) OFFSET 0
+        ) AS d
         UNION ALL
         SELECT t.customer, row_to_json(d), t.allowed, NULL
-        FROM restored t JOIN decisions_in_force d ON d.id = t.decision
+        FROM restored t CROSS JOIN LATERAL (SELECT * FROM decisions_in_force f WHERE f.id = t.decision OFFSET 0) AS d
         WHERE t.customer = ANY (array(SELECT id FROM context))
         UNION ALL
         SELECT x.customer, row_to_json(d), NULL, x.known_by FROM (
@@ -86,7 +88,7 @@ SELECT
             WHERE s.ref = ANY (array(SELECT ref FROM named)) AND NOT EXISTS (
                 SELECT FROM known_apart k WHERE k.decision = s.decision AND k.customer = n.customer)
             GROUP BY n.customer, s.decision
-        ) x JOIN decisions_in_force d ON d.id = x.decision
+        ) AS x CROSS JOIN LATERAL (SELECT * FROM decisions_in_force f WHERE f.id = x.decision OFFSET 0) AS d
     ) s) AS decisions,
     (SELECT json_agg(json_build_array(customer, company, partner))
         FROM disclosures WHERE customer = ANY (array(SELECT id FROM hit))) AS disclosures,

@@ -164,7 +164,8 @@ async def report_many(
 
 # A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
 # CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
-# without a key when nothing differs; none means that no epoch is open.
+# without a key when nothing differs; none means that no epoch is open. A record's lane is asked for by IN, which is
+# hashed: where plans are made by key (`postgres.BY_KEY`) a join would compare each record with each.
 _PUBLISH = """
 WITH current AS MATERIALIZED (
     SELECT epoch FROM current_epoch
@@ -186,7 +187,9 @@ WITH current AS MATERIALIZED (
     RETURNING family, key, epoch, n
 ), marked AS (
     INSERT INTO marks (lane, family, key, traceparent)
-    SELECT lane, family, key, $8::text FROM kept JOIN new USING (family, key) WHERE lane IS NOT NULL
+    SELECT CASE WHEN (family, key) IN (SELECT family, key FROM new WHERE lane = 'express')
+        THEN 'express' ELSE 'bulk' END, family, key, $8::text
+    FROM kept WHERE (family, key) NOT IN (SELECT family, key FROM new WHERE lane IS NULL)
     RETURNING lane
 )
 SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,
