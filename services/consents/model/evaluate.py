@@ -30,15 +30,16 @@ def hear_each(
 ) -> dict[str, Seen]:
     """By company. Companies that see the same person share one answer."""
     said = tuple(decisions)
-    views: list[Seen] = []
+    stating = person.companies_that_state
+    views: dict[str | None, Seen] = {}
     found: dict[str, Seen] = {}
     for company in companies:
-        view = person.seen_by(company)
-        seen = next((s for s in views if s.person is view or s.person == view), None)
-        if seen is None:
-            seen = Seen(view, hear(view, said, rules))
-            views.append(seen)
-        found[company] = seen
+        whose = company if company in stating else None
+        if whose not in views:
+            view = person.seen_by(company)
+            same = next((s for s in views.values() if s.person == view), None)
+            views[whose] = same or Seen(view, hear(view, said, rules))
+        found[company] = views[whose]
     return found
 
 

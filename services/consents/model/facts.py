@@ -34,14 +34,15 @@ class Point:
     holders: frozenset[str] = frozenset()
     role_address_in: frozenset[str] = frozenset()
 
+    def is_held_by(self, company: str) -> bool:
+        return not self.holders or company in self.holders
+
     def seen_by(self, company: str) -> "Point | None":
-        """None when the company does not have it."""
-        if not self.holders and not self.role_address_in:
-            return self
-        if self.holders and company not in self.holders:
+        """As it is for one company; None when the company does not have it."""
+        if not self.is_held_by(company):
             return None
-        role_address = self.role_address or company in self.role_address_in
-        return replace(self, role_address=role_address, holders=frozenset(), role_address_in=frozenset())
+        of_a_task = self.role_address or company in self.role_address_in
+        return self if of_a_task == self.role_address else replace(self, role_address=of_a_task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,10 @@ class Customer:
         named = frozenset(s.company for s in self.stated)
         return named.union(*(p.holders | p.role_address_in for p in self.points))
 
+    def points_of(self, company: str) -> tuple[Point, ...]:
+        """Those that the company has, as anybody states them."""
+        return tuple(p for p in self.points if p.is_held_by(company))
+
     def seen_by(self, company: str) -> "Customer":
         """As it is for one company: with what that company or the group states, and nothing that others do."""
         points = tuple(point for p in self.points if (point := p.seen_by(company)) is not None)
@@ -155,10 +160,14 @@ class Person:
         same = root is self.root and all(a is b for a, b in zip(members, self.members, strict=True))
         return self if same else replace(self, root=root, members=members)
 
+    @property
+    def companies_that_state(self) -> frozenset[str]:
+        """Those that may see them otherwise than the rest do, who all see the same."""
+        return frozenset[str]().union(*(c.companies_that_state for c in self.customers))
+
     def views(self) -> "tuple[Person, ...]":
         """With all that anybody states, then as each company sees them that differs."""
-        differing = frozenset[str]().union(*(c.companies_that_state for c in self.customers))
-        return (self, *(self.seen_by(company) for company in sorted(differing)))
+        return (self, *(self.seen_by(company) for company in sorted(self.companies_that_state)))
 
     @property
     def keys(self) -> tuple[UUID, ...]:

@@ -55,7 +55,7 @@ def points(person: Person, company: str, channel: Channel, named: Collection[UUI
     """
     kind = KIND_OF.get(channel)
     of_all = [p for c in person.customers for p in c.points]
-    its = person.root.seen_by(company).points
+    its = person.root.points_of(company)
     used = [p for p in of_all if p.id in named][:1] or [p for p in its if p.kind is kind]
     return tuple(used) or (Point(NO_POINT, kind or PointKind.POST),)
 

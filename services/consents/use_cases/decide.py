@@ -431,7 +431,7 @@ def _knows(command: Command, found: State) -> bool:
     company = command.party.partition(".")[2]
     return any(
         command.party in found.keys[c.id]
-        and (kind != "p" or any(p.ref == ref.encode() for p in c.seen_by(company).points))
+        and (kind != "p" or any(p.ref == ref.encode() for p in c.points_of(company)))
         for c in named
     )
 

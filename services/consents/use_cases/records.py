@@ -48,7 +48,7 @@ class Records:
         self._by_company = _allowed(judged.verdicts, self._root)
         ids = {p.id: str(p.id) for p in self._root.points}
         self._internal = tuple(
-            CompanyPermissions.model_construct(company=company, points=_listed(allowed, ids))
+            CompanyPermissions(company=company, points=_listed(allowed, ids))
             for company, allowed in self._by_company.items()
         )
         self._points: dict[str, tuple[AllowedPoint, ...]] = {}
@@ -60,7 +60,7 @@ class Records:
             return _erased(customer, family, key)
         status = self._status(customer)
         if family == CONSENTS.name:
-            return CustomerPermissions.model_construct(
+            return CustomerPermissions(
                 subject=customer.id,
                 version=UNVERSIONED,
                 status=status,
@@ -70,7 +70,7 @@ class Records:
                 restrictions=self._judged.listed,
                 decision=self._decision,
             )
-        return Permissions.model_construct(
+        return Permissions(
             subject=key,
             version=UNVERSIONED,
             status=status,
@@ -85,7 +85,7 @@ class Records:
         """The record of a party that has left the group: nothing is allowed. It takes none of the party's keys."""
         if customer.status is Status.ERASED:
             return _erased(customer, "", key)
-        return Permissions.model_construct(
+        return Permissions(
             subject=key,
             version=UNVERSIONED,
             status=self._status(customer),
@@ -106,12 +106,12 @@ class Records:
         return self._points[party]
 
     def _held(self, company: str) -> tuple[tuple[Point, ...], Allowed]:
-        return self._root.seen_by(company).points, self._by_company.get(company, {})
+        return self._root.points_of(company), self._by_company.get(company, {})
 
     def _of_partner(self, partner: str) -> tuple[tuple[Point, ...], Allowed]:
         """What the companies have that disclosed the person to it, and where each of them allows."""
         disclosed = self._judged.disclosed
-        having = {p.id: p for c, to in disclosed if to == partner for p in self._root.seen_by(c).points}
+        having = {p.id: p for c, to in disclosed if to == partner for p in self._root.points_of(c)}
         held = tuple(p for p in self._root.points if p.id in having)
         verdicts = partner_view(self._judged.verdicts, partner, disclosed)
         return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
@@ -141,10 +141,8 @@ class Records:
 
 def _erased(customer: Customer, family: str, key: str) -> Record:
     if family == CONSENTS.name:
-        return CustomerPermissions.model_construct(
-            subject=customer.id, version=UNVERSIONED, status=Status.ERASED
-        )
-    return Permissions.model_construct(subject=key, version=UNVERSIONED, status=Status.ERASED)
+        return CustomerPermissions(subject=customer.id, version=UNVERSIONED, status=Status.ERASED)
+    return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
 def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
@@ -155,9 +153,7 @@ def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
     refs = [p.ref for p in root.points if p.ref is not None]
     if len(set(refs)) == len(refs):
         return by_company
-    alike = (
-        (company, _alike(allowed, root.seen_by(company).points)) for company, allowed in by_company.items()
-    )
+    alike = ((company, _alike(allowed, root.points_of(company))) for company, allowed in by_company.items())
     return {company: common for company, common in alike if common}
 
 
@@ -195,7 +191,7 @@ def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[All
         address = addresses[point]
         places[address, channel] = kinds and places.get((address, channel), kinds)
     return tuple(
-        AllowedPoint.model_construct(point=address, channel=channel, allow=_allows(kinds))
+        AllowedPoint(point=address, channel=channel, allow=_allows(kinds))
         for (address, channel), kinds in sorted(places.items(), key=_in_order)
         if address is not None
     )
@@ -209,7 +205,7 @@ def _in_order(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Cha
 def _allows(kinds: tuple[Allowance, ...]) -> tuple[Allow, ...]:
     """Most people are allowed the same things, so most of these lists are made once."""
     return tuple(
-        Allow.model_construct(
+        Allow(
             purpose=purpose,
             partner=partner,
             mode=mode,
