@@ -20,6 +20,7 @@ from kielto.acls import QUOTA, SERVICES, Acl, acls, strimzi, user_of
 from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.group import Company, Controller, Group, Partner
 from kielto.kafka import Security, TopicPartition
+from kielto.subscriber import MemoryStore, NotReadyError, Subscriber
 from tests.integration.kafka.secure import PASSWORD, USER, Authority, broker
 
 GROUP = Group(
@@ -194,3 +195,21 @@ def test_nobody_creates_topics_and_each_party_has_a_quota() -> None:
     assert all(acl.name.endswith(".") for acl in listed if acl.resource == "Group")
     assert strimzi(GROUP).count("quotas:") == len(GROUP.parties)
     assert str(QUOTA["producerByteRate"]) in strimzi(GROUP)
+
+
+async def test_a_subscriber_that_may_not_read_says_so(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a user may not describe and what is not there are one answer of the brokers'."""
+    monkeypatch.setattr("kielto.subscriber.subscriber.MISSING_SECONDS", 1.0)
+    async with Subscriber(
+        subscriber="crm",
+        party=AB,
+        bootstrap=ground.kafka.bootstrap,
+        point_keys={1: b"k" * 32},
+        store=MemoryStore(),
+        security=ground.security(user_of(A)),
+    ) as kielto:
+        with pytest.raises(NotReadyError, match="party: its topics are missing"):
+            await kielto.ready(30.0)
+        assert kielto.shut() is not None
