@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,16 +69,21 @@ def few_topics(stack: Stack) -> Iterator[None]:
     """A broker that rests takes 3 % of a core with ten topics of ours, and 43 % with 800: it keeps one file's only."""
     yield
     if stack.kafka.managed:
-        asyncio.run(_forget_topics(stack.kafka.bootstrap))
+        _forget_topics(stack.kafka.bootstrap)
 
 
-async def _forget_topics(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics([name for name in await admin.list_topics() if not name.startswith("__")])
-    finally:
-        await admin.close()
+def _forget_topics(bootstrap: str) -> None:
+    async def forget() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        try:
+            while ours := [name for name in await admin.list_topics() if not name.startswith("__")]:
+                await admin.delete_topics(ours)
+        finally:
+            await admin.close()
+
+    with ThreadPoolExecutor() as thread:  # a test's own event loop may be there already
+        thread.submit(asyncio.run, forget()).result()
 
 
 @pytest.fixture
@@ -124,10 +130,18 @@ def migrated(stack: Stack, templates: dict[Path | None, str]) -> Iterator[Migrat
         stack.postgres.drop_database(name)
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """Not started: `kafka` does that."""
+    made = Kafka(tmp_path_factory.mktemp("broker") / "kafka")
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def kafka(tmp_path: Path) -> Iterator[Kafka]:
-    """A broker of the test's own, without topics: to stop, to kill, or for topics whose names are fixed."""
-    broker = Kafka(tmp_path / "kafka")
-    broker.start()
-    yield broker
-    broker.stop()
+def kafka(broker: Kafka) -> Kafka:
+    """A broker without topics, for one test at a time: to stop, to kill, or for topics whose names are fixed."""
+    if not broker.running:
+        broker.start()
+    _forget_topics(broker.bootstrap)
+    return broker

@@ -41,6 +41,10 @@ class Kafka:
             raise ProcessFailed("Kafka was never started")
         return self._process
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
+
     def begin(self) -> None:
         """Begin to start; `wait()` returns when it serves."""
         classpath = jars.fetch("kafka")
