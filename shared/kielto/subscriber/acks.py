@@ -117,6 +117,7 @@ class Acknowledger:
             producer = kafka.producer(self._bootstrap, security=self._security)
             try:
                 await producer.start()
+                await self._troubles.may_write("acknowledge", producer, self._sender.topic)
                 while True:
                     await self._wait()
                     await self._send(producer)

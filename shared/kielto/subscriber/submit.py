@@ -16,6 +16,7 @@ from kielto.subscriber.denials import Denial, Denials, Sent
 from kielto.subscriber.gate import Party
 from kielto.subscriber.spool import Spool, Spooled
 from kielto.subscriber.telling import Telling
+from kielto.subscriber.trouble import Troubles
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0
@@ -35,8 +36,9 @@ class Submitting:
         denials: Denials,
         *,
         security: kafka.Security = kafka.CLEAR,
+        troubles: Troubles | None = None,
     ) -> None:
-        self._security = security
+        self._security, self._troubles = security, troubles or Troubles()
         self._bootstrap, self._party, self._topic = bootstrap, party, topic
         self._spool, self._denials = spool, denials
         self._noted = asyncio.Condition()
@@ -96,9 +98,11 @@ class Submitting:
             producer = kafka.producer(self._bootstrap, security=self._security)
             try:
                 await producer.start()
+                await self._troubles.may_write("submit", producer, self._topic)
                 while True:
                     await self._send_waiting(producer)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may believe that decisions are sent
+                self._troubles.failed("submit", error)
                 telling.warn("decisions wait in the spool, trying again: %s", type(error).__name__)
                 self._waiting.set()
             finally:
@@ -136,6 +140,7 @@ class Submitting:
         told = await producer.send_and_wait(
             self._topic, message.value, key=message.key, headers=message.headers
         )
+        self._troubles.works("submit")
         return told.partition, told.offset
 
     async def _note(self, decision: Decision, where: Sent) -> None:

@@ -133,6 +133,7 @@ class Subscriber:
             spool,
             self._denials,
             security=self._security,
+            troubles=self._troubles,
         )
         await submitting.load()
         self._submitting = submitting
@@ -254,7 +255,7 @@ class Subscriber:
                 "the id that stands there, or have it added"
             )
         if (reason := self.shut()) is None and self._troubles.text() == FORBIDDEN:
-            raise NotReadyError(FORBIDDEN)  # it reads, and cannot acknowledge
+            raise NotReadyError(FORBIDDEN)  # it reads, and cannot acknowledge, or send decisions
         return reason
 
     # -- telling

@@ -1,5 +1,7 @@
 """What keeps a subscriber from being ready, in words for whoever set it up."""
 
+from typing import Any
+
 from kielto import kafka
 from kielto.errors import KieltoError
 
@@ -35,6 +37,15 @@ class Troubles:
     def failed(self, loop: str, error: BaseException) -> None:
         """One of Kafka's faults."""
         self.note(loop, _cause(error))
+
+    async def may_write(self, loop: str, producer: Any, topic: str) -> None:
+        """Notes whether the user may write the topic; a broker may know before anything has to be written."""
+        if topic in await kafka.topic_ids(producer, [topic]) and topic not in await kafka.writable(
+            producer, [topic]
+        ):
+            self.note(loop, FORBIDDEN)
+        else:
+            self.works(loop)
 
     def works(self, loop: str) -> None:
         self._texts.pop(loop, None)

@@ -17,7 +17,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from deploy.local.kafka import Kafka
 from kielto import kafka
 from kielto.acls import QUOTA, SERVICES, Acl, acls, strimzi, user_of
-from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
+from kielto.events.topics import PARTITIONS, Lane, acks, decisions, permissions_of
 from kielto.group import Company, Controller, Group, Partner
 from kielto.kafka import Security, TopicPartition
 from kielto.subscriber import MemoryStore, NotReadyError, Subscriber
@@ -33,6 +33,7 @@ GROUP = Group(
     partners=(Partner(id="p", name="P", of=("a",)),),
 )
 A, AB, P = "company.a", "company.ab", "partner.p"
+NOTHING, READS, NO_DECISIONS = "nothing", "reads", "no-decisions"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ _OPERATIONS = {"DescribeConfigs": "DESCRIBE_CONFIGS"}
 
 def _create(admin: AdminClient) -> None:
     """A broker that has just started says yes, and forgets them: until it shows them all."""
-    wanted, until = [_binding(acl) for acl in acls(GROUP)], time.monotonic() + 60
+    wanted = [_binding(acl) for acl in (*acls(GROUP), *_lacking())]
+    until = time.monotonic() + 60
     anything = (ResourceType.ANY, None, ResourcePatternType.ANY, None, None)  # the types want names
     kind = AclBindingFilter(*anything, AclOperation.ANY, AclPermissionType.ANY)  # type: ignore[arg-type]
     while len(admin.describe_acls(kind).result(20)) < len(wanted):
@@ -102,12 +104,26 @@ def _create(admin: AdminClient) -> None:
         time.sleep(1)
 
 
+def _lacking() -> Iterator[Acl]:
+    """Of users of the company that were given too little."""
+    own = permissions_of(A)
+    rights: dict[str, dict[str, tuple[str, ...]]] = {
+        READS: {own.bulk: ("Read", "Describe"), own.topic(Lane.EXPRESS): ("Read", "Describe")},
+        NO_DECISIONS: {acks(A): ("Write", "Describe")},
+    }
+    rights[READS] |= {acks(A): ("Describe",), decisions(A): ("Describe",)}
+    rights[NO_DECISIONS] |= rights[READS] | rights[NO_DECISIONS]
+    for user, topics in rights.items():
+        for topic, operations in topics.items():
+            yield from (Acl(f"User:{user}", "Topic", topic, "Literal", operation) for operation in operations)
+
+
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder: Path = tmp_path_factory.mktemp("borders")
     authority = Authority.make(folder / "authority")
     authority.issue("client")
-    users = [user_of(who) for who in (*SERVICES, *GROUP.parties)]
+    users = [*(user_of(who) for who in (*SERVICES, *GROUP.parties)), NOTHING, READS, NO_DECISIONS]
     made = broker(folder / "kafka", authority, users)
     made.start()
     ground = Ground(made, authority)
@@ -179,6 +195,35 @@ async def test_the_services_may_what_they_do(ground: Ground) -> None:
         await kafka.verify_topics(
             ground.kafka.bootstrap, verified, security=ground.security(user_of(service))
         )
+
+
+@pytest.mark.parametrize(
+    ("user", "spool", "words"),
+    [
+        (NOTHING, True, "party: its topics are missing, or this Kafka user may not see them"),
+        (READS, True, "security: Kafka refuses this user"),
+        (READS, False, "security: Kafka refuses this user"),
+        (NO_DECISIONS, True, "security: Kafka refuses this user"),
+        (NO_DECISIONS, False, "the gate is shut"),
+        (A, True, "the gate is shut"),
+    ],
+)
+async def test_a_subscriber_is_told_which_right_it_lacks(
+    ground: Ground, tmp_path: Path, user: str, spool: bool, words: str
+) -> None:
+    subscriber = Subscriber(
+        subscriber="crm",
+        party=A,
+        bootstrap=ground.kafka.bootstrap,
+        point_keys={1: b"k" * 32},
+        store=MemoryStore(),
+        spool=tmp_path / "spool" if spool else None,
+        security=ground.security(user),
+        flush_seconds=0,
+    )
+    async with subscriber:
+        with pytest.raises(NotReadyError, match="^" + words):
+            await subscriber.ready(3.0)
 
 
 async def test_without_access_control_every_topic_is_open(ground: Ground) -> None:
