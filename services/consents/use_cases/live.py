@@ -250,10 +250,12 @@ class Live:
         known = self._open[decision]
         applied = {w.subscriber: w.applied_at for w in everywhere if w.applied == w.records}
         for subscriber in sorted(known.applied - applied.keys()):
-            self._tell(decision, known.party, State.TAKEN_BACK, None, subscriber, self._party_of[subscriber])
+            self._tell(
+                decision, known.party, State.TAKEN_BACK, None, subscriber, self._sees(known, subscriber)
+            )
         for subscriber in sorted(applied.keys() - known.applied):
             at = applied[subscriber]
-            self._tell(decision, known.party, State.APPLIED, at, subscriber, self._party_of[subscriber])
+            self._tell(decision, known.party, State.APPLIED, at, subscriber, self._sees(known, subscriber))
         known.applied = set(applied)
         own = [w for w in everywhere if self._party_of[w.subscriber] == known.party]
         if own and not known.complete_for_party and all(w.subscriber in applied for w in own):
@@ -264,6 +266,11 @@ class Live:
             at = max(filter(None, applied.values()), default=None)
             self._tell(decision, known.party, State.COMPLETE, at)
             del self._open[decision]
+
+    def _sees(self, known: _Open, subscriber: str) -> str | None:
+        """A party is told nothing more of what is complete for it: how long that is followed depends on others."""
+        party = self._party_of[subscriber]
+        return None if known.complete_for_party and party == known.party else party
 
     def _tell(
         self,
