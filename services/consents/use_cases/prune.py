@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from kielto.service.postgres import Pool
 from services.consents.store import prune, results
 
+_SOON_SECONDS = 300.0
 _EVERY_SECONDS = 6 * 3600.0
 _SETTLED = timedelta(days=1)
 """Younger than this nothing is pruned: a relay may note late where it put a record."""
@@ -14,10 +15,12 @@ _RECORDS = 1000
 
 
 async def prune_for_ever(pool: Pool, dead_store_days: int, result_days: int) -> None:
+    """For the first time soon: a process may be begun anew each day, or more often."""
+    await asyncio.sleep(_SOON_SECONDS)
     while True:
-        await asyncio.sleep(_EVERY_SECONDS)
         await once(pool, dead_store_days)
         await results.forget(pool, result_days)
+        await asyncio.sleep(_EVERY_SECONDS)
 
 
 async def once(pool: Pool, dead_store_days: int) -> tuple[int, int]:
