@@ -313,7 +313,7 @@ async def test_a_kill_in_between_leaves_nothing_half_done(
         raise ConnectionResetError
 
     with monkeypatch.context() as patch:
-        patch.setattr(merging, "publish", killed)
+        patch.setattr(merging, "put", killed)
         with pytest.raises(ConnectionResetError):
             await merge(context, duplicate, survivor)
     for now, then in zip([await living(context, x) for x in (duplicate, survivor)], before, strict=True):
