@@ -5,7 +5,7 @@ What is allowed is what the company's own records say, by the function that the 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from kielto.events import topics
 from kielto.events.words import PointKind
 from kielto.service.keys import Keys
 from kielto.service.postgres import Conn, Pool, transaction
-from kielto.service.turns import beside
+from kielto.service.turns import in_turns
 from kielto.subscriber import permits
 from kielto.subscriber.content import Shapes, hash64
 from kielto.subscriber.decode import Decoder
@@ -38,8 +38,9 @@ CLEAR_SECONDS = 10.0
 _ATTEMPTS = 20
 PART = 500
 """Recipients: their locks are held for some tenths of a second."""
-_INLINE = 100
-"""Up to so many recipients are judged at once; more beside the event loop, so that others are answered meanwhile."""
+_AT_ONCE = 50
+"""Recipients that are judged before the event loop goes round. Not `beside` it: what waited there for another batch
+would keep the locks of its part meanwhile."""
 _NOBODY = UUID(int=0)
 _FORGET_SECONDS = 3600.0
 
@@ -148,10 +149,10 @@ async def _clear(
     await clearances.must_not_be_held(conn, [topics.decisions(party) for party in parties])
     found = await clearances.load(conn, asked.company, refs, locked)
     strangers = await _strangers(conn, context, asked, wanted, found)
-    work = _Judge(context.keys, asked.company, wanted, found).results
-    judged = work() if len(wanted) <= _INLINE else await beside(work)
+    judge = _Judge(context.keys, asked.company, found)
     results = [
-        result._replace(reason=Reason.ALLOWED) if result.ref in strangers else result for result in judged
+        result._replace(reason=Reason.ALLOWED) if result.ref in strangers else result
+        async for result in in_turns(map(judge.result, wanted), _AT_ONCE)
     ]
     await clearances.add(conn, part, asked, results)
     return part, results
@@ -160,31 +161,31 @@ async def _clear(
 class _Judge:
     """The company's records of those who are asked about, and of nobody else."""
 
-    def __init__(self, keys: Keys, company: str, wanted: Sequence[Wanted], found: Found) -> None:
-        self._keys, self._family = keys, f"company.{company}"
-        self._wanted, self._holders = wanted, found.holders
+    def __init__(self, keys: Keys, company: str, found: Found) -> None:
+        self._keys, self._family, self._holders = keys, f"company.{company}", found.holders
+        self._decoder, self._now = Decoder(Shapes()), datetime.now(UTC).timestamp()
+        self._records: dict[str, Held] = {}
 
-    def results(self) -> list[Result]:
-        decoder, now = Decoder(Shapes()), datetime.now(UTC).timestamp()
-        holders = {h.key: h for held in self._holders.values() for h in held}
-        records = {key: _held(decoder, holder, now) for key, holder in holders.items()}
-        return [self._result(records, one) for one in self._wanted]
-
-    def _result(self, records: Mapping[str, Held], wanted: Wanted) -> Result:
+    def result(self, wanted: Wanted) -> Result:
         """Each customer who has the number, or of whom the company has the address, has to permit it."""
         asked = self._asked(wanted)
         held = sorted(
-            h for h in self._holders.get(wanted.ref, ()) if self._has(records[h.key], wanted, asked)
+            h for h in self._holders.get(wanted.ref, ()) if self._has(self._record(h), wanted, asked)
         )
         reason = Reason.UNKNOWN
         for holder in held:
             if holder.owed:
                 return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
-            reason = permits.permits([records[holder.key]], asked).reason
+            reason = permits.permits([self._record(holder)], asked).reason
             if reason is not Reason.ALLOWED:
                 return Result(wanted.ref, Reason.DENIED, holder, address=wanted.address)
         others = tuple(held[1 : 1 + _OTHERS])
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
+
+    def _record(self, holder: Holder) -> Held:
+        if holder.key not in self._records:
+            self._records[holder.key] = _held(self._decoder, holder, self._now)
+        return self._records[holder.key]
 
     def _has(self, record: Held, wanted: Wanted, asked: permits.Asked) -> bool:
         """Asked by an address alone: not of a customer of whom only others state it."""

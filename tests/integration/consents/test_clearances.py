@@ -16,6 +16,7 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.http import Health, create_app
 from kielto.service.limits import Limits
 from kielto.service.postgres import Pool, open_pool, transaction
+from kielto.service.turns import beside
 from kielto.subscriber import Answer, Clearance, Question, Reason
 from services.consents.api import clearances
 from services.consents.api.clearances import Terms
@@ -618,3 +619,25 @@ async def test_of_many_batches_two_parts_are_worked_on_at_a_time(
     answers = await asyncio.gather(*(reasons(http, *batch) for _ in range(5)))
     assert answers == [["unknown"] * 4] * 5
     assert most == 2
+
+
+async def test_a_part_that_has_its_locks_waits_for_no_other_batch(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another batch is being read beside the event loop meanwhile: a ban of whoever is locked would wait for it."""
+    lock, read = store.lock, threading.Event()
+    others: list[asyncio.Task[bool]] = []
+
+    async def locked(*given: Any) -> Any:
+        others.append(asyncio.create_task(beside(read.wait, 30)))
+        await asyncio.sleep(0)
+        return await lock(*given)
+
+    monkeypatch.setattr(store, "lock", locked)
+    batch = [{"address": f"+3584012345{n:03}"} for n in range(101)]
+    try:
+        async with asyncio.timeout(10):
+            assert await reasons(http, *batch) == ["unknown"] * 101
+    finally:
+        read.set()
+        await asyncio.gather(*others)
