@@ -73,6 +73,30 @@ async def test_a_gate_opens_over_topics_that_a_mirror_writes(relay: Relay, follo
                 assert kielto.shut() is None, "the gate goes stale over markers"
 
 
+async def test_what_is_open_permits_nothing_and_shuts_the_gate_before_it_grows_old(
+    relay: Relay, follow: Follow
+) -> None:
+    """Committed it counts, as whatever stands behind it."""
+    banned, other = NAMES[:2]
+    async with follow(stale_seconds=3.0) as kielto:
+        await open_with(kielto, relay, banned, other)
+        await relay.put(Lane.EXPRESS, customer(banned, "1.3", allowed=False))
+        await until(lambda: not kielto.may(by_id(banned)))
+        partition, messages = _place(customer(banned, "1.9"))
+        allows = await Transaction.begin(relay.bootstrap, relay.family.topic(Lane.BULK))
+        await allows.write(partition, messages)
+        partition, messages = _place(customer(other, "1.9", allowed=False))
+        denies = await Transaction.begin(relay.bootstrap, relay.family.topic(Lane.EXPRESS))
+        await denies.write(partition, messages)
+        await until(lambda: kielto.shut() is not None)
+        assert not kielto.may(by_id(banned))
+        await allows.commit()
+        await denies.commit()
+        await until(lambda: kielto.shut() is None)
+        await until(lambda: bool(kielto.may(by_id(banned))))
+        assert kielto.may(by_id(other)).reason is Reason.DENIED
+
+
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_every_codec_is_read(relay: Relay, follow: Follow, codec: str) -> None:
     async with follow() as kielto:
