@@ -11,7 +11,7 @@ def test_they_are_spread_over_the_second_half(waiting: int, count: int) -> None:
     chosen = spread(queue, count)
     places = [queue.index(subject) for subject in chosen]
     assert len(set(chosen)) == len(chosen) == min(count, waiting - waiting // 2)
-    assert places == sorted(places, reverse=True)
+    assert places == sorted(places)
     assert all(place >= waiting // 2 for place in places)
     if waiting >= 10 * count:
         assert min(places) < waiting * 0.65, "none of them is near its turn"

@@ -57,10 +57,10 @@ async def campaign(world: World, step: Step, register: Register, count: int) -> 
 
 
 def spread(waiting: list[str], count: int) -> list[str]:
-    """So many, at equal distances in the second half; the hindmost first, so that each is told in time."""
+    """So many, at equal distances in the second half; the next in turn first, so that each is told in time."""
     half = waiting[len(waiting) // 2 :]
     count = min(count, len(half))
-    return [half[len(half) - 1 - n * len(half) // count] for n in range(count)]
+    return [half[(n + 1) * len(half) // count - 1] for n in range(count)]
 
 
 async def _until(world: World, done: Any, seconds: float = 120.0) -> dict[str, Any]:
