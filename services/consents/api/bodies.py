@@ -12,7 +12,7 @@ from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.auth import Caller
-from services.consents.api.callers import invalid, party
+from services.consents.api.callers import invalid
 from services.consents.model.decisions import Actor, Route
 from services.consents.use_cases.context import (
     Context,
@@ -106,19 +106,19 @@ class GivenDecision(_Given):
             by=self.by,
             route=self.route,
             evidence=self.evidence,
-            party=party(caller),
+            party=caller.party,
             recorded_by=caller.subject,
         )
 
     def _lift(self, caller: Caller, lift: UUID | str) -> UUID | str:
-        whose = party(caller)
+        whose = caller.party
         return decision_id(whose, lift) if whose and isinstance(lift, UUID) else lift
 
     def _subject(self, context: Context, caller: Caller) -> Subject:
         match self.subject:
             case ByCustomer(customer=UUID() as customer) if caller.company is None:
                 return customer_subject(customer)
-            case ByCustomer(customer=str() as ident) if whose := party(caller):
+            case ByCustomer(customer=str() as ident) if whose := caller.party:
                 return id_subject(whose, ident)
             case ByCustomer():
                 rule = "is your own id of the customer, 64 hexadecimal digits"

@@ -14,7 +14,7 @@ from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from services.consents.api import paging
-from services.consents.api.callers import Prover, named, party
+from services.consents.api.callers import Prover, named
 from services.consents.api.paging import Behind
 from services.consents.store import deliveries
 from services.consents.use_cases.context import Context
@@ -78,7 +78,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/breaches", tags=["proof"])
 
     def shown(row: asyncpg.Record, caller: Caller) -> BreachBody:
-        whose = party(caller)
+        whose = caller.party
         fields = {name: row[name] for name in BreachBody.model_fields}
         where: list[dict[str, Any]] = orjson.loads(row["subscribers"])
         fields |= {

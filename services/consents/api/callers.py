@@ -11,7 +11,7 @@ from fastapi import Depends
 from kielto.events.base import Hash
 from kielto.service.auth import Caller, require
 from kielto.service.idempotency import Claim, claimed
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, Problem, invalid_request
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decide import Forbidden, NotKnownYet
@@ -24,23 +24,19 @@ Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
 Key = Annotated[Claim | None, Depends(claimed)]
 
 
-def party(caller: Caller) -> str | None:
-    return f"company.{caller.company}" if caller.company else None
-
-
 Ident = UUID | Hash
 """A customer or a decision as the caller knows it: the group by our id, a company by its own (64 hex digits)."""
 
 
 def named(context: Context, caller: Caller, ident: UUID) -> str:
     """A customer, a stored address or a decision, as whoever asks knows it."""
-    whose = party(caller)
+    whose = caller.party
     return context.keys.pairwise(whose, ident) if whose else str(ident)
 
 
 def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
     """Of what is no id of the caller's, another company's, or ours told by a company: nobody's id."""
-    whose = party(caller)
+    whose = caller.party
     if whose is None:
         return given if isinstance(given, UUID) else uuid4()
     return (context.keys.from_pairwise(whose, given) if isinstance(given, str) else None) or uuid4()
@@ -48,14 +44,14 @@ def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
 
 def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
     """The same; a company may also name one by the id that it gave it itself (`submit()`)."""
-    whose = party(caller)
+    whose = caller.party
     if whose is not None and isinstance(given, UUID):
         return decision_id(whose, given)
     return customer_asked(context, caller, given)
 
 
 def invalid(field: str, rule: str) -> Problem:
-    return Problem(422, "invalid-request", "The request breaks a rule.", errors=[FieldError(field, rule)])
+    return invalid_request(FieldError(field, rule))
 
 
 @contextmanager

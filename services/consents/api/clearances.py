@@ -26,7 +26,7 @@ from kielto.service import access_entry
 from kielto.service.auth import Caller, require
 from kielto.service.limits import FIXED
 from kielto.service.postgres import Pool
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, Problem, invalid_request
 from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
 from kielto.service.turns import beside
@@ -285,7 +285,7 @@ def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wante
         )
         wanted.append(Wanted(refs[0], question, digest, address))
     if errors:
-        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+        raise invalid_request(*errors)
     return wanted
 
 
@@ -329,7 +329,7 @@ def _digest(field: str, kind: PointKind, value: str, country: str) -> bytes:
 def _shown(one: Shown, context: Context, caller: Caller) -> ShownBody:
     record = None
     if one.record is not None:
-        party = f"company.{caller.company}" if caller.company else None
+        party = caller.party
         decisions = sorted(context.keys.pairwise(party, i) if party else str(i) for i in one.record.decisions)
         record = EvidenceBody(**one.record._asdict() | {"decisions": decisions})
     return ShownBody(

@@ -13,7 +13,7 @@ from kielto.service.auth import Caller
 from kielto.service.postgres import Pool
 from kielto.service.strict_route import StrictRoute
 from services.consents.api.callers import Ident as Asked
-from services.consents.api.callers import Reader, answered, customer_asked, invalid, named, party
+from services.consents.api.callers import Reader, answered, customer_asked, invalid, named
 from services.consents.model.decisions import Decision
 from services.consents.model.ruling import Reason, Verdict
 from services.consents.use_cases.context import Context
@@ -127,7 +127,7 @@ class _Shown:
     """To whom it is shown decides how decisions and addresses are named: a company knows them by its own ids."""
 
     def __init__(self, context: Context, caller: Caller, found: Explained) -> None:
-        self._keys, self._party = context.keys, party(caller)
+        self._keys, self._party = context.keys, caller.party
         self._links = found.judged.by_link
         self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
 

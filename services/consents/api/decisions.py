@@ -11,7 +11,7 @@ from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import Throttled
 from services.consents import metrics
 from services.consents.api.bodies import EXAMPLES, GivenDecision, ShownDecision
-from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named, party
+from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named
 from services.consents.use_cases.clear import CLEAR_SECONDS
 from services.consents.use_cases.context import Context, shown_customer
 from services.consents.use_cases.decide import Outcome, receive
@@ -85,9 +85,9 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         or by the id under which it sent it on its topic."""
         with answered():
             row, evidence = await read_decision(
-                pool, context, decision_asked(context, caller, ident), party(caller)
+                pool, context, decision_asked(context, caller, ident), caller.party
             )
-        customer = shown_customer(context.keys, row["ref"], party(caller))
+        customer = shown_customer(context.keys, row["ref"], caller.party)
         return ShownDecision.of(row, evidence, customer, lambda known: named(context, caller, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
@@ -95,7 +95,7 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         """Which subscriber has applied it, since when, and who is late."""
         decision = decision_asked(context, caller, ident)
         with answered():
-            found = await locate(pool, context, decision, party(caller))
+            found = await locate(pool, context, decision, caller.party)
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
         return WhereaboutsBody(
             decision=named(context, caller, decision),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from kielto.service.limits import FIXED
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import Prover, party
+from services.consents.api.callers import Prover
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.live import Live, State, Told, TooMany, Watcher
 
@@ -39,8 +39,8 @@ def router(live: Live, context: Context) -> APIRouter:
         caller: Prover, last_event_id: Annotated[str | None, Header(max_length=80)] = None
     ) -> AsyncIterator[tuple[Watcher, str | None]]:
         try:
-            with live.watch(party(caller), last_event_id) as watcher:
-                yield watcher, party(caller)
+            with live.watch(caller.party, last_event_id) as watcher:
+                yield watcher, caller.party
         except TooMany as full:
             status = 429 if full.own else 503
             title = "Too many streams are open. Close one, or try again later."

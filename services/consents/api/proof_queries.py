@@ -11,7 +11,7 @@ from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
 from services.consents.api import paging
-from services.consents.api.callers import Prover, invalid, party
+from services.consents.api.callers import Prover, invalid
 from services.consents.api.paging import Behind
 from services.consents.api.subscribers import SubscriberBody
 from services.consents.use_cases.context import Context
@@ -121,7 +121,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def one(ident: str, caller: Prover) -> StandingBody:
         """How far it is in each partition, which instances it has, and how late it is."""
         try:
-            return StandingBody.of_standing(await standing(pool, context, ident, party(caller)))
+            return StandingBody.of_standing(await standing(pool, context, ident, caller.party))
         except UnknownSubscriber:
             raise _unknown() from None
 
@@ -129,16 +129,16 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """What it has not applied by its deadline, the oldest first."""
         try:
-            found = await late(pool, context, party(caller), ident, paging.after(context, _TAG, after), limit)
+            found = await late(pool, context, caller.party, ident, paging.after(context, _TAG, after), limit)
         except UnknownSubscriber:
             raise _unknown() from None
-        return _overdue(context, found, party(caller), limit)
+        return _overdue(context, found, caller.party, limit)
 
     @routes.get("/proof/overdue", response_model=OverdueBody)
     async def overdue(caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """Every decision that some subscriber has not applied by its deadline, the oldest first."""
-        found = await late(pool, context, party(caller), None, paging.after(context, _TAG, after), limit)
-        return _overdue(context, found, party(caller), limit)
+        found = await late(pool, context, caller.party, None, paging.after(context, _TAG, after), limit)
+        return _overdue(context, found, caller.party, limit)
 
     @routes.get("/proof/propagation", response_model=PropagationBody)
     async def propagation(
@@ -147,7 +147,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """How long decisions took to every subscriber, by week and party: this week's, or those of up to 12 weeks."""
         if company:
             caller.must_act_for(company)
-        asked = f"company.{company}" if company else party(caller)
+        asked = f"company.{company}" if company else caller.party
         if asked not in (None, *context.group.parties):
             raise invalid("company", "is a company of the group")
         rows = await travel(pool, context, asked, _weeks(first, last))

@@ -14,7 +14,7 @@ from kielto.service.keys import KeysError
 from kielto.service.postgres import Pool
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import Ident, Reader, answered, decision_asked, party
+from services.consents.api.callers import Ident, Reader, answered, decision_asked
 from services.consents.api.page import CONTENT_SECURITY_POLICY, page
 from services.consents.store.seals import keys as used_keys
 from services.consents.use_cases.context import Context
@@ -48,7 +48,7 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
         the decision's batch is sealed."""
         with answered(), _problems(seal_seconds):
-            found = await prove(pool, context, decision_asked(context, caller, ident), party(caller))
+            found = await prove(pool, context, decision_asked(context, caller, ident), caller.party)
         kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
         if (format or ("html" if _prefers_html(accept) else "json")) == "html":
             headers = {**kept_nowhere, "Content-Security-Policy": CONTENT_SECURITY_POLICY}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from kielto.service.postgres import Pool
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import Prover, party
+from services.consents.api.callers import Prover
 from services.consents.store import reconciliation as store
 from services.consents.use_cases.context import Context
 
@@ -49,7 +49,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.get("", response_model=ReconciliationBody)
     async def get(caller: Prover) -> ReconciliationBody:
         """Of all subscribers, or the company's own for a company's token."""
-        whose = party(caller)
+        whose = caller.party
         names = [s.id for s in context.group.subscribers if whose in (None, s.party)]
         return ReconciliationBody(
             stores=[StoreBody(**dict(row)) for row in await store.last(pool, names)],

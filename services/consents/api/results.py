@@ -12,7 +12,6 @@ from kielto.service.auth import Caller, require
 from kielto.service.postgres import Pool, transaction
 from kielto.service.problems import Problem
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import party
 from services.consents.store import results
 from services.consents.use_cases.context import Context
 
@@ -52,7 +51,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def get(caller: Company, cursor: Cursor = None, limit: Limit = 100) -> ResultsBody:
         """What became of the decisions that the company sent on its topic, kept for 37 days. A page may be empty: ask
         again later with the same cursor."""
-        whose = party(caller)
+        whose = caller.party
         if whose is None:
             raise Problem(403, "company-needed", "Results are a company's: its token reads them.")
         after = cursors.take(context.keys, whose, cursor) if cursor else 0

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from kielto.group import Subscriber
 from kielto.service.postgres import Pool
 from kielto.service.strict_route import StrictRoute
-from services.consents.api.callers import Reader, party
+from services.consents.api.callers import Reader
 from services.consents.store.proof import SubscriberState
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.locate import late_seconds, subscribers
@@ -60,7 +60,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.get("", response_model=SubscribersBody)
     async def get(caller: Reader) -> SubscribersBody:
         """All of the group, or the company's own for a company's token."""
-        found = await subscribers(pool, context, party(caller))
+        found = await subscribers(pool, context, caller.party)
         return SubscribersBody(subscribers=[SubscriberBody.of(*one) for one in found])
 
     return routes

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 
 from kielto.events.base import Hash
 from kielto.service.keys import Keys
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, invalid_request
 from kielto.service.strict_route import StrictRoute
 from services.marketing.api.bodies import CampaignCounts, RecipientPage
 from services.marketing.api.own import Campaigner, own
@@ -34,7 +34,7 @@ def router(keys: Keys) -> APIRouter:
     ) -> RecipientPage:
         """Whom the campaign was told to address, also those who were recalled."""
         await own(request, caller, ident)
-        party = f"company.{caller.company}" if caller.company else None
+        party = caller.party
         behind = None if after is None else _customer(keys, party, after)
         entries = await look.page(request.app.state.pool, ident, behind, limit)
         return RecipientPage.of(
@@ -50,6 +50,5 @@ def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
     if party is not None:
         found = keys.from_pairwise(party, given) if isinstance(given, str) else None
     if found is None:
-        rule = FieldError("after", "is the next of a page before")
-        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=[rule])
+        raise invalid_request(FieldError("after", "is the next of a page before"))
     return found

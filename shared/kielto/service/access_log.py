@@ -25,7 +25,7 @@ from kielto.service.auth import Caller, require
 from kielto.service.edge import respond
 from kielto.service.keys import Keys
 from kielto.service.postgres import AWAY, Pool
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, Problem, invalid_request
 from kielto.service.shares import Crowded
 from kielto.service.strict_route import StrictRoute
 from kielto.service.throttle import too_many
@@ -124,7 +124,7 @@ def _who(scope: Scope) -> tuple[str, str | None, list[str]] | None:
 def _named(scope: Scope, keys: Keys | None) -> Iterator[UUID]:
     """Our own ids in the path; a company's are led back to them."""
     caller: Caller | None = scope.get("state", {}).get("caller")
-    party = f"company.{caller.company}" if caller and caller.company else None
+    party = caller.party if caller else None
     for value in scope.get("path_params", {}).values():
         ident = _uuid(value)
         if ident is None and party and keys is not None and isinstance(value, str) and len(value) == 64:
@@ -144,9 +144,7 @@ def _uuid(value: Any) -> UUID | None:
 
 def _unusable_reason() -> Problem:
     rule = "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -"
-    return Problem(
-        422, "invalid-request", "The request breaks a rule.", errors=[FieldError("X-Reason", rule)]
-    )
+    return invalid_request(FieldError("X-Reason", rule))
 
 
 def _unwritten() -> Problem:
@@ -202,7 +200,7 @@ def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
         """
         if company is not None:
             caller.must_act_for(company)
-        whose = f"company.{caller.company}" if caller.company else None
+        whose = caller.party
         party = whose if pairwise and keys is not None else None
         about = None
         if subject is not None:

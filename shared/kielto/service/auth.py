@@ -42,6 +42,11 @@ class Caller:
     company: str | None
     """None: the whole group."""
 
+    @property
+    def party(self) -> str | None:
+        """None: the whole group."""
+        return f"company.{self.company}" if self.company else None
+
     def must_act_for(self, company: str | None) -> None:
         """Raises Problem 403 `foreign-company` unless the caller may act for `company` (None: the whole
         group).

@@ -4,7 +4,7 @@ A plain number would count the rows of everybody else between two of the party's
 """
 
 from kielto.service.keys import Keys
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, invalid_request
 
 
 def give(keys: Keys, party: str | None, number: int) -> str:
@@ -19,6 +19,7 @@ def take(keys: Keys, party: str | None, text: str) -> int:
         if opened[8:] != (party or "").encode():
             raise ValueError
     except ValueError:
-        rule = FieldError("cursor", "is the next of a page before, of the same company")
-        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=[rule]) from None
+        raise invalid_request(
+            FieldError("cursor", "is the next of a page before, of the same company")
+        ) from None
     return int.from_bytes(opened[:8])

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 from starlette.routing import compile_path
 
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, invalid_request
 from kielto.validation import field
 
 
@@ -56,4 +56,4 @@ async def known_query(request: Request) -> None:
         errors = [
             FieldError(field({"type": "extra_forbidden", "loc": (name,)}), rule) for name in unknown[:20]
         ]
-        raise Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+        raise invalid_request(*errors)

@@ -16,7 +16,7 @@ from kielto.service.described import Described
 from kielto.service.edge import response
 from kielto.service.epoch import NotClaimed
 from kielto.service.idempotency import Repeated, replay
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, Problem, invalid_request
 from kielto.service.shares import Busy, Crowded
 from kielto.service.throttle import too_many
 from kielto.validation import field_rules
@@ -66,7 +66,7 @@ async def _repeated(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [FieldError(*told) for told in field_rules(map(_placed, error.errors()))]
-    problem = Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+    problem = invalid_request(*errors)
     request.state.refused = problem.rule
     return response(problem, request.url.path)
 

@@ -59,6 +59,11 @@ class Problem(Exception):
         return body
 
 
+def invalid_request(*errors: FieldError) -> Problem:
+    """422: which fields break which rules."""
+    return Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+
+
 class ProblemField(BaseModel):
     field: str
     rule: str

@@ -65,7 +65,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> MessagesBody:
         """All, or for a company's token those of the company's own topics."""
-        party = _party(caller)
+        party = caller.party
         behind = 0 if after == 0 else _number(quarantine, party, after)
         found = await quarantine.listed(state, party=party, after=behind, limit=limit)
         bodies = [_shown(quarantine, party, kept) for kept in found]
@@ -74,7 +74,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
     @routes.post("/{ident}/replay", status_code=204)
     async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Hand the message to the service again, after what was wrong with the service was mended."""
-        party = _party(caller)
+        party = caller.party
         async with _answered():
             number = _number(quarantine, party, ident)
             await quarantine.replay(number, by=caller.subject, note=body.reason, party=party)
@@ -82,7 +82,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
     @routes.post("/{ident}/discard", status_code=204)
     async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Give the message up: its content is deleted, and it denies nobody any longer."""
-        party = _party(caller)
+        party = caller.party
         async with _answered():
             number = _number(quarantine, party, ident)
             await quarantine.discard(number, by=caller.subject, note=body.reason, party=party)
@@ -99,10 +99,6 @@ def operations(name: str) -> Operations:
         ),
         f"POST /{name}/quarantine/{{ident}}/discard": Operation("discardMessage", (unknown,)),
     }
-
-
-def _party(caller: Caller) -> str | None:
-    return f"company.{caller.company}" if caller.company else None
 
 
 def _number(quarantine: Quarantine, party: str | None, given: int | str) -> int:

@@ -7,7 +7,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from kielto.service.problems import FieldError, Problem
+from kielto.service.problems import FieldError, invalid_request
 from kielto.strict_json import DuplicateName, NotJson, loads
 
 
@@ -44,4 +44,4 @@ def _content(body: bytes) -> Any:
         error = FieldError(twice.field, "is given once in an object")
     except NotJson as broken:
         error = FieldError("body", str(broken))
-    raise Problem(422, "invalid-request", "The request breaks a rule.", errors=[error]) from None
+    raise invalid_request(error) from None
