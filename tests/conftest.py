@@ -11,11 +11,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import configuration, settings
 
-from deploy.local import account, processes
-from deploy.local.kafka import Kafka
+from deploy.local.install import account
 from deploy.local.paths import HOME
-from deploy.local.stack import Stack
-from kielto.service.migrations import migrate
+from deploy.local.servers import processes
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.stack import Stack
+from kielto.service.database.migrations import migrate
 from tests.nursery import Nursery
 
 Migrated = Callable[[str, Path | None], Awaitable[str]]

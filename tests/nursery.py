@@ -25,7 +25,7 @@ PRELOADED = (
     "services.customers.app",
     "services.consents.app",
     "services.marketing.app",
-    "kielto.subscriber.postgres",
+    "kielto.subscriber.stores.postgres",
 )
 READ_ONCE = ("PYTHON", "LD_", "SSL_", "OPENSSL_", "TZ", "LANG", "LC_")
 """Beginnings of what an interpreter reads from its environment when it begins."""

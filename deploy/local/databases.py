@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from deploy.local import postgres_files
+from deploy.local.install import postgres_files
 
 
 def create(admin: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """The secret keys of one local group, made once: all of them, each service's own file, and each outside party's.
 
-A service's file has the shape of `kielto.service.keys` and holds only what that service uses. A party's file holds
-the one secret that a party may have, its own point keys by generation: `{"point_keys": {"1": hex}}`.
+A service's file has the shape of `kielto.service.support.crypto_keys` and holds only what that service uses. A party's
+file holds the one secret that a party may have, its own point keys by generation: `{"point_keys": {"1": hex}}`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from deploy.local.files import write_private
+from deploy.local.install.files import write_private
 from kielto.group import Group
 
 _NOT_USED = {

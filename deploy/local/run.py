@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.local.files import write_private
+from deploy.local.install.files import write_private
 from deploy.local.progress import LocalError
 from deploy.local.services import MODULES, Services
 

@@ -1,6 +1,6 @@
 """What every server has in common that runs already and is named by a setting: it is used, never managed."""
 
-from deploy.local.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailed
 
 
 class Running:

@@ -13,7 +13,7 @@ from pathlib import Path
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from deploy.local.files import write_private
+from deploy.local.install.files import write_private
 from deploy.local.paths import HOME
 
 ISSUER = "kielto-development"

@@ -3,12 +3,13 @@
 import argparse
 import time
 
-from deploy.local import ports, run
+from deploy.local import run
 from deploy.local.paths import HOME
-from deploy.local.processes import Process, ProcessFailed
 from deploy.local.progress import say
+from deploy.local.servers import ports
+from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.stack import Stack
 from deploy.local.services import MODULES, Services
-from deploy.local.stack import Stack
 
 FOLDER = HOME / "up"
 FIRST_PORT, KAFKA_PORT = 8101, 9092

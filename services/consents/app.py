@@ -4,47 +4,42 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from kielto.events.control import AboutParty
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
-from kielto.service import parties
-from kielto.service.app import Platform, Service
-from kielto.service.epochs import TakeIn
-from kielto.service.settings import Role
-from kielto.service.topic_ends import TopicEnds
-from services.consents.api import (
-    breaches,
-    clearances,
-    customers,
-    held,
-    proof_live,
-    proof_queries,
-    proofs,
-    reconciliation,
-    results,
-    shared_addresses,
-)
-from services.consents.api import decisions as decisions_api
-from services.consents.api import subscribers as subscribers_api
+from kielto.service.database import parties
+from kielto.service.process.main import Platform, Service
+from kielto.service.recovery.new_epoch import TakeIn
+from kielto.service.recovery.topic_ends import TopicEnds
+from kielto.service.support.settings import Role
+from services.consents.api.breaches import breaches
+from services.consents.api.clearances import clearances
+from services.consents.api.decision_log import proofs
+from services.consents.api.decisions import decisions as decisions_api
+from services.consents.api.decisions import held, results
 from services.consents.api.operations import OPERATIONS
-from services.consents.commands import Seals
+from services.consents.api.permissions import customers, shared_addresses
+from services.consents.api.propagation import proof_live, proof_queries, reconciliation
+from services.consents.api.propagation import subscribers as subscribers_api
+from services.consents.commands.marks import command as marks_command
+from services.consents.commands.reconcile import command as reconcile_command
+from services.consents.commands.seals import Seals
+from services.consents.commands.subscribers import command as subscribers_command
+from services.consents.consumers import deciding_again, subscriptions
 from services.consents.settings import ConsentsSettings
-from services.consents.store import consequences
-from services.consents.store.locks import Moved
-from services.consents.subscribers import deciding_again, subscriptions
-from services.consents.use_cases import locate, marks, wait
-from services.consents.use_cases.bury import bury_for_ever
-from services.consents.use_cases.clear import forget_for_ever
+from services.consents.store.permissions import consequences
+from services.consents.store.permissions.locks import Moved
+from services.consents.use_cases.breaches.detect import detect_for_ever
+from services.consents.use_cases.clearances.clear import forget_for_ever
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.detect import detect_for_ever
-from services.consents.use_cases.group_change import step
-from services.consents.use_cases.live import Live
-from services.consents.use_cases.marks_command import command as marks_command
-from services.consents.use_cases.portions import work_off_for_ever
-from services.consents.use_cases.prune import prune_for_ever
-from services.consents.use_cases.reconcile import reconcile_for_ever
-from services.consents.use_cases.reconcile_command import command as reconcile_command
-from services.consents.use_cases.seal import seal_for_ever
-from services.consents.use_cases.shared_addresses import count_for_ever
-from services.consents.use_cases.subscribers import command as subscribers_command
-from services.consents.use_cases.take_back import Kept, keep, take_back
+from services.consents.use_cases.decision_log.append import seal_for_ever
+from services.consents.use_cases.decisions import marks, wait
+from services.consents.use_cases.permissions.group_change import step
+from services.consents.use_cases.permissions.portions import work_off_for_ever
+from services.consents.use_cases.permissions.restore import Kept, keep, take_back
+from services.consents.use_cases.permissions.shared_addresses import count_for_ever
+from services.consents.use_cases.propagation import whereabouts
+from services.consents.use_cases.propagation.live_feed import Live
+from services.consents.use_cases.propagation.prune import prune_for_ever
+from services.consents.use_cases.propagation.reconcile import reconcile_for_ever
+from services.consents.use_cases.propagation.write_tombstones import bury_for_ever
 
 Work = Callable[[], Awaitable[None]]
 
@@ -66,7 +61,7 @@ def build(platform: Platform) -> Service:
     families = (CONSENTS, *(permissions_of(party) for party in group.parties))
 
     async def watch() -> None:
-        await locate.watch(platform.pool, context)
+        await whereabouts.watch(platform.pool, context)
 
     async def restore(kept: Mapping[str, Kept], epoch: int) -> None:
         await take_back(platform.pool, context, kept, epoch)

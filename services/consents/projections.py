@@ -5,8 +5,8 @@ from uuid import UUID
 
 from kielto.events.records import Customer
 from kielto.events.words import Status
-from kielto.service.keys import Keys
-from services.consents.store.customers import CustomerRow, party_refs
+from kielto.service.support.crypto_keys import Keys
+from services.consents.store.permissions.customers import CustomerRow, party_refs
 
 _LEFT_OUT = {"version", "changed_at", "known_by", "known_by_mailbox"}
 _TOKEN = 22

@@ -3,8 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.consents.store.clearances import LONGEST_SECONDS
-from services.consents.use_cases.clear import CLEAR_SECONDS
+from services.consents.store.clearances.clearances import LONGEST_SECONDS
+from services.consents.use_cases.clearances.clear import CLEAR_SECONDS
 
 
 class ConsentsSettings(BaseSettings):

@@ -4,22 +4,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
-from kielto.service import parties, tombstones
-from kielto.service.app import Platform, Service
-from kielto.service.epochs import TakeIn
-from kielto.service.settings import Role
+from kielto.service.database import parties
+from kielto.service.outbox import tombstones
+from kielto.service.process.main import Platform, Service
+from kielto.service.recovery.new_epoch import TakeIn
+from kielto.service.support.settings import Role
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.api.operations import OPERATIONS
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
-from services.customers.use_cases.candidates import Candidates
-from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import AGAIN, Context
-from services.customers.use_cases.erase import Erase
-from services.customers.use_cases.group_change import step
-from services.customers.use_cases.guesses import Guesses
-from services.customers.use_cases.merge import Merge
-from services.customers.use_cases.take_back import Kept, keep, take_back
+from services.customers.use_cases.customers.come_of_age import every_day
+from services.customers.use_cases.customers.group_change import step
+from services.customers.use_cases.customers.restore import Kept, keep, take_back
+from services.customers.use_cases.erasures.erase import Erase
+from services.customers.use_cases.links.candidates import Candidates
+from services.customers.use_cases.links.guesses import Guesses
+from services.customers.use_cases.links.merge import Merge
 
 
 def build(platform: Platform) -> Service:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kielto.service.app import main
+from kielto.service.process.main import main
 from services.marketing.app import build
 
 if __name__ == "__main__":

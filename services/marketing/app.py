@@ -4,13 +4,13 @@ import asyncio
 from datetime import UTC, datetime
 
 from kielto.events.topics import CONSENTS, Lane
-from kielto.service.app import Platform, Service
+from kielto.service.process.main import Platform, Service
 from services.marketing.api import drafting, reading
 from services.marketing.api.operations import OPERATIONS
+from services.marketing.consumers import subscriptions
 from services.marketing.settings import MarketingSettings
-from services.marketing.subscribers import subscriptions
 from services.marketing.use_cases.catch_up import look
-from services.marketing.use_cases.keep_launching import Launches
+from services.marketing.use_cases.launch_worker import Launches
 
 STALE_SECONDS = 30.0
 """A launch waits when the permissions held are older than this (a subscriber's default too), or than three beats."""

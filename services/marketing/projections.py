@@ -10,7 +10,7 @@ import orjson
 
 from kielto.events.records import CompanyPermissions, Customer, CustomerPermissions
 from kielto.events.versions import Version
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.marketing.store import people
 from services.marketing.store.people import CustomerRow, PermissionRow
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import kielto.service.refused
-import kielto.service.telemetry
+import kielto.service.outbox.rejecting_topics
+import kielto.service.support.telemetry
 import services.consents.metrics
 import services.customers.metrics
 import services.marketing.metrics
@@ -18,8 +18,8 @@ from deploy.local.paths import ROOT
 from kielto.events.topics import Lane
 
 SHOWN = (  # importing them declares their metrics
-    kielto.service.refused,
-    kielto.service.telemetry,
+    kielto.service.outbox.rejecting_topics,
+    kielto.service.support.telemetry,
     services.consents.metrics,
     services.customers.metrics,
     services.marketing.metrics,

@@ -18,10 +18,10 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.paths import ROOT
 from kielto.group import load
-from kielto.service.front import GRACE_SECONDS
-from kielto.service.limits import FIXED, Limits
-from kielto.service.settings import ServiceSettings
-from kielto.service.setup import SetupSettings
+from kielto.service.http.server import GRACE_SECONDS
+from kielto.service.process.create_topics import SetupSettings
+from kielto.service.support.limits import FIXED, Limits
+from kielto.service.support.settings import ServiceSettings
 
 BASE, SERVICES = ROOT / "deploy/base", ("consents", "customers", "marketing")
 Manifest = dict[str, Any]
@@ -258,7 +258,10 @@ def test_what_the_image_copies_is_all_that_a_service_imports(tmp_path: Path, ser
         "PYTHONPATH": f"{srv}:{srv / 'shared'}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    for module, refusal in ((f"services.{service}", "does not start"), ("kielto.service.setup", "set-up")):
+    for module, refusal in (
+        (f"services.{service}", "does not start"),
+        ("kielto.service.process.create_topics", "set-up"),
+    ):
         done = subprocess.run(
             [sys.executable, "-m", module],
             cwd=srv,

@@ -7,7 +7,8 @@ import pytest
 
 from deploy.local.__main__ import COMMANDS
 from deploy.local.paths import ROOT
-from kielto.service import audit_report, commands
+from kielto.service.audit import commands as audit_report
+from kielto.service.process import commands
 from tests.contracts.openapi import SERVICES, build
 
 TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())

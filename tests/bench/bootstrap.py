@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.local.prepare import prepare
-from deploy.local.stack import Stack
+from deploy.local.install.prepare import prepare
+from deploy.local.servers.stack import Stack
 from kielto import kafka
 from tests.bench import customers
 from tests.integration.subscriber.relay import Relay

@@ -14,19 +14,19 @@ from typing import Any
 
 import asyncpg
 
-from deploy.local.prepare import prepare
-from deploy.local.stack import Stack
+from deploy.local.install.prepare import prepare
+from deploy.local.servers.stack import Stack
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Channel, Purpose, Question
-from kielto.subscriber.batch import CODES
-from kielto.subscriber.decode import Decoder
-from kielto.subscriber.denials import Denials
-from kielto.subscriber.follower import Follower
-from kielto.subscriber.gate import Gate, Party
-from kielto.subscriber.questions import Reason
-from kielto.subscriber.state import Snapshot
-from kielto.subscriber.tables import Tables
+from kielto.subscriber.gate.bulk_check import CODES
+from kielto.subscriber.gate.gate import Gate, Party
+from kielto.subscriber.gate.local_denials import Denials
+from kielto.subscriber.gate.questions import Reason
+from kielto.subscriber.records.batch_decode import Tables
+from kielto.subscriber.records.decode import Decoder
+from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.replica.state import Snapshot
 from tests.bench import customers
 from tests.bench.redis_server import Redis, available
 

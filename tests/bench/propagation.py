@@ -20,12 +20,13 @@ import httpx
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.local import keys, ports, token
+from deploy.local import keys, token
 from deploy.local.paths import ROOT
-from deploy.local.processes import Process
+from deploy.local.servers import ports
+from deploy.local.servers.processes import Process
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
-from kielto.service.keys import Keys
+from kielto.service.support.crypto_keys import Keys
 from tests.bench.propagation_bare import TABLES
 
 GOALS = {"p50_ratio": 1.5, "p99_ratio": 2.0, "import_p99_ratio": 3.0}

@@ -16,8 +16,8 @@ from typing import TextIO
 import uvloop
 
 from kielto.subscriber import PostgresStore, Subscriber
-from kielto.subscriber.state import Delta
-from kielto.subscriber.store import StoredRow
+from kielto.subscriber.replica.state import Delta
+from kielto.subscriber.stores.base import StoredRow
 
 
 class TimedStore(PostgresStore):

@@ -22,14 +22,14 @@ from uuid import uuid4
 import asyncpg
 import uvloop
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import kafka
 from kielto.events.envelope import headers
 from kielto.events.records import Permissions
 from kielto.events.topics import Family, Lane, all_topics, permissions_of
-from kielto.service import migrations
-from kielto.service.beats import BeatPlan
-from kielto.service.relay import Relay, RelaySettings
+from kielto.service.database import migrations
+from kielto.service.outbox.heartbeats import BeatPlan
+from kielto.service.outbox.relay import Relay, RelaySettings
 
 GOALS: dict[str, float] = {}
 AT_LEAST = {"ours_to_bare": 0.5}

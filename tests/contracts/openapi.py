@@ -12,15 +12,15 @@ from fastapi import FastAPI
 
 from deploy.local.paths import ROOT
 from kielto.group import load
-from kielto.service.auth import Verifier
-from kielto.service.composition import Platform, Service
-from kielto.service.courtesy import Courtesy
-from kielto.service.freshness import InputFreshness
-from kielto.service.http import Health, create_app
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
-from kielto.service.running import operations_of, routers_of
-from kielto.service.settings import ServiceSettings
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Verifier
+from kielto.service.inbox.input_freshness import InputFreshness
+from kielto.service.process.platform import Platform, Service
+from kielto.service.process.running import operations_of, routers_of
+from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.settings import ServiceSettings
 
 SERVICES = ("customers", "consents", "marketing")
 FOLDER = ROOT / "docs/contract"

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from deploy.local.paths import ROOT
-from kielto.events.asyncapi import document
+from kielto.contract.asyncapi import document
 from kielto.group import load
 from tests.contracts.openapi import SERVICES, build
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 
+from kielto.contract.schemas import EXAMPLE_OF
 from kielto.events.base import Event
 from kielto.events.envelope import encode
 from kielto.events.records import Record
-from kielto.events.schemas import EXAMPLE_OF
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 IDENT = UUID("0190a0b0-9999-7000-8000-000000000009")

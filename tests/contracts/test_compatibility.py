@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deploy.local.paths import ROOT
-from kielto.contract import releases
-from kielto.events.schemas import EXAMPLE_OF, schemas
+from kielto.contract.documents import releases
+from kielto.contract.schemas import EXAMPLE_OF, schemas
 from kielto.events.topics import all_topics
 from tests.contracts.compatibility import UnknownKeyword, breaks
 

@@ -11,10 +11,11 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from deploy.local.paths import ROOT
-from kielto.contract import files, main, releases
+from kielto.contract.__main__ import main
+from kielto.contract.documents import files, releases
+from kielto.contract.schemas import EXAMPLE_OF, schemas
 from kielto.events.base import Event
 from kielto.events.envelope import SCHEMAS
-from kielto.events.schemas import EXAMPLE_OF, schemas
 from kielto.group import load
 from tests.unit.events.strategies import EVENTS, events
 

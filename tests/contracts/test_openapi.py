@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
-from kielto.service.running import operations_of
+from kielto.service.process.running import operations_of
 from tests.contracts.openapi import FOLDER, SERVICES, application, build, text
 
 

@@ -15,9 +15,9 @@ def slow_relay(then: Callable[[Any, Any, Any], Any] | None = None) -> None:
     """No bug: the relay rests between reading marks and sending, so that it can be killed there."""
     import asyncio
 
-    from kielto.service import marks
+    from kielto.service.outbox import pending
 
-    fetch = marks.fetch
+    fetch = pending.fetch
 
     async def planted(conn: Any, lane: Any, *rest: Any) -> Any:
         found, last, count = await fetch(conn, lane, *rest)
@@ -27,7 +27,7 @@ def slow_relay(then: Callable[[Any, Any, Any], Any] | None = None) -> None:
             await asyncio.sleep(1.5)
         return found, last, count
 
-    marks.fetch = planted  # type: ignore[assignment]
+    pending.fetch = planted  # type: ignore[assignment]
 
 
 def deleted_before_the_answer() -> None:
@@ -45,7 +45,7 @@ def slow_bulk() -> None:
     import asyncio
 
     from kielto.events.topics import Lane
-    from kielto.subscriber.follow import Following
+    from kielto.subscriber.sync.reading import Following
 
     read = Following._read
 
@@ -71,7 +71,7 @@ def keep_the_last(self: Any, lane: Any, partition: int, offset: int, content: An
 def no_version_guard() -> None:
     """A subscriber keeps whatever it read last."""
     from kielto.events.topics import Lane
-    from kielto.subscriber.follower import Follower
+    from kielto.subscriber.replica.follower import Follower
 
     slow_bulk()
 
@@ -87,11 +87,11 @@ def default_acknowledgement() -> None:
     from faststream import AckPolicy
     from faststream.kafka import KafkaBroker
 
-    from kielto.service import consumers, watch
-    from kielto.service.reader import Reader
+    from kielto.service.inbox import consumers, watchdog
+    from kielto.service.inbox.topic_reader import Reader
 
     subscriber = KafkaBroker.subscriber
-    watch._STUCK_SECONDS = float("inf")  # nobody begins again who lost something
+    watchdog._STUCK_SECONDS = float("inf")  # nobody begins again who lost something
 
     def planted(self: KafkaBroker, *topics: Any, **options: Any) -> Any:
         return subscriber(self, *topics, **{**options, "ack_policy": AckPolicy.ACK_FIRST})
@@ -104,7 +104,7 @@ def default_acknowledgement() -> None:
 
 def no_epoch() -> None:
     """A restored database goes on in the epoch of its backup."""
-    from kielto.service.epochs import Epochs
+    from kielto.service.recovery.new_epoch import Epochs
 
     async def planted(self: Epochs, conn: Any) -> None:
         await conn.execute("UPDATE epoch SET started = pg_postmaster_start_time()")
@@ -114,12 +114,12 @@ def no_epoch() -> None:
 
 def epoch_of_the_database() -> None:
     """A new epoch is above that of the backup, whatever the topics hold: the same backup gives the same one twice."""
-    from kielto.service import own_topics
+    from kielto.service.recovery import topic_scan
 
     async def planted(*_: Any, **__: Any) -> int:
         return 0
 
-    own_topics.highest_epoch = planted
+    topic_scan.highest_epoch = planted
 
 
 BUGS: dict[str, Callable[[], None]] = {

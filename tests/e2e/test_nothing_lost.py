@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto.events import topics
 from tests.e2e import log
 from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from tests.e2e.checks import HOPELESS_SECONDS, acknowledged_are_kept, settle, stores_equal
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.e2e.driver import Driver

@@ -13,8 +13,8 @@ import pytest
 
 from deploy.local import token
 from deploy.local.paths import ROOT
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto.events.topics import decisions
 from tests.e2e import log
 

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.local.postgres import Postgres
-from deploy.local.stack import Stack
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.stack import Stack
 from tests.e2e import databases
 from tests.e2e.checks import (
     HOPELESS_SECONDS,

@@ -68,7 +68,7 @@ def _commit(around: Around) -> None:
     """
     from asyncpg.transaction import Transaction
 
-    from kielto.subscriber.postgres import PostgresStore
+    from kielto.subscriber.stores.postgres import PostgresStore
 
     Transaction.__aexit__ = around(Transaction.__aexit__)  # type: ignore[method-assign]
     PostgresStore._write = around(PostgresStore._write)  # type: ignore[method-assign]
@@ -76,22 +76,22 @@ def _commit(around: Around) -> None:
 
 def _publish(around: Around) -> None:
     """Records given to the broker, until its answers."""
-    from kielto.service import bulk, express
+    from kielto.service.outbox import bulk_lane, express_lane
 
-    for module in (express, bulk):
+    for module in (express_lane, bulk_lane):
         module.deliver = around(module.deliver)  # type: ignore[attr-defined]
 
 
 def _delete(around: Around) -> None:
     """The marks of what was published are deleted, and the positions noted."""
-    from kielto.service import marks
+    from kielto.service.outbox import pending
 
-    marks.published = around(marks.published)
+    pending.published = around(pending.published)
 
 
 def _ack(around: Around) -> None:
     """A subscriber's acknowledgement."""
-    from kielto.subscriber.acks import Acknowledger
+    from kielto.subscriber.sync.acks import Acknowledger
 
     Acknowledger._send = around(Acknowledger._send)  # type: ignore[method-assign]
 
@@ -112,7 +112,7 @@ POINTS = {
 
 def tell_joined(told: Path) -> None:
     """Write `told` when a consumer of this process was given partitions: it has joined its group."""
-    from kielto.service.reader import Reader
+    from kielto.service.inbox.topic_reader import Reader
 
     assigned = Reader.on_partitions_assigned
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local import ports
+from deploy.local.servers import ports
 from tests.e2e.driver import Driver
 from tests.e2e.workload import COMPANIES, Step, at, steps
 from tests.faults.history import History

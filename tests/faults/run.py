@@ -13,7 +13,7 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto.events.topics import Lane, families
 from tests.e2e import log
 from tests.e2e.checks import acknowledged_are_kept, settle, stores_equal

@@ -11,11 +11,12 @@ from pathlib import Path
 import time_machine
 import yaml
 
-from deploy.local import ports, token
+from deploy.local import token
 from deploy.local.paths import ROOT
-from deploy.local.processes import Process
+from deploy.local.servers import ports
+from deploy.local.servers.processes import Process
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from tests.e2e.checks import gates_open
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.faults.hooks import joined

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local import token
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 
 EXAMPLES = os.environ.get("KIELTO_SCHEMATHESIS_EXAMPLES", "5")
 APART = {

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from deploy.local import token
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from tests.contracts.openapi import FOLDER
 
 SERVICES = ("customers", "consents", "marketing")

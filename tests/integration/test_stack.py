@@ -15,13 +15,13 @@ import asyncpg
 import psutil
 import pytest
 
-from deploy.local import account, files, postgres_files
-from deploy.local.kafka import Kafka
+from deploy.local.install import account, files, postgres_files
 from deploy.local.paths import ROOT
-from deploy.local.postgres import Postgres
-from deploy.local.processes import ProcessFailed
 from deploy.local.progress import LocalError
-from deploy.local.stack import DirectoryInUse, Stack
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.processes import ProcessFailed
+from deploy.local.servers.stack import DirectoryInUse, Stack
 from kielto import kafka as client
 from kielto.events.topics import all_topics
 
@@ -170,7 +170,7 @@ async def test_kafka_makes_no_topic_by_itself(kafka: Kafka) -> None:
 
 STACK = """
 import pathlib, sys, time
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 with Stack(pathlib.Path(sys.argv[1]), kafka={"num.io.threads": sys.argv[2]}) as stack:
     print(stack.kafka.process.pid, stack.postgres.process.pid, flush=True)
     time.sleep(60)

@@ -42,7 +42,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
     for name in NAMES:
         (root / "services" / name).mkdir(parents=True)
         (root / "services" / name / "__main__.py").write_text(STAND_IN)
-    plant(root, "shared/kielto/service/setup.py", "print('topics made')")
+    plant(root, "shared/kielto/service/process/create_topics.py", "print('topics made')")
     (root / ".kielto").mkdir()
     for shared in ("venv", "jars", "kafka", "postgres"):
         (root / ".kielto" / shared).symlink_to(HOME / shared)
@@ -130,7 +130,11 @@ def test_its_data_stay_unless_it_is_told_otherwise(copy: Path) -> None:
     ("file", "content", "said"),
     [
         ("services/consents/__main__.py", "raise SystemExit('no such table')", "no such table"),
-        ("shared/kielto/service/setup.py", "raise SystemExit('not my topic')", "not my topic"),
+        (
+            "shared/kielto/service/process/create_topics.py",
+            "raise SystemExit('not my topic')",
+            "not my topic",
+        ),
     ],
 )
 def test_a_failure_half_way_is_told_and_ends_everything(

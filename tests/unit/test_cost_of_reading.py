@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from kielto.events.messages import Acknowledgement, Decision, StoreListing
-from kielto.service.if_match import revisions
+from kielto.service.http.if_match import revisions
 from kielto.strict_json import MOST_NAMES, DuplicateName, NotJson, loads
-from services.consents.api.bodies import GivenDecision
-from services.consents.api.clearances import GivenClearance
+from services.consents.api.clearances.clearances import GivenClearance
+from services.consents.api.decisions.bodies import GivenDecision
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.rows import shape
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import environment
+from deploy.local.install import environment
 from deploy.local.paths import PRIVATE
 
 

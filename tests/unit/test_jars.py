@@ -9,8 +9,8 @@ from pathlib import Path
 import jgo.maven._core
 import pytest
 
-from deploy.local import jars
-from deploy.local.jars import ChecksumMismatch
+from deploy.local.install import jars
+from deploy.local.install.jars import ChecksumMismatch
 from deploy.local.paths import ROOT
 
 CONTENT = {"good": b"the very file", "bad": b"another file"}
@@ -75,7 +75,7 @@ def test_every_locked_file_has_a_sum(name: str) -> None:
 
 
 def test_no_lock_names_a_registry() -> None:
-    for lock in (*(ROOT / "deploy/local/locks").iterdir(), *ROOT.glob("requirements*.txt")):
+    for lock in (*(ROOT / "deploy/local/install/locks").iterdir(), *ROOT.glob("requirements*.txt")):
         text = "\n".join(line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#"))
         assert "://" not in text, lock.name
         assert "index" not in re.findall(r"^--(\S+)", text, re.MULTILINE), lock.name

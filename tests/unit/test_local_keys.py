@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from deploy.local import keys
 from deploy.local.paths import ROOT
 from kielto.group import load
-from kielto.service.keys import Keys, KeysError
+from kielto.service.support.crypto_keys import Keys, KeysError
 
 GROUP = load(ROOT / "group.yaml")
 SHARED = {"digest_key", "master_key", "id_keys", "point_keys"}

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deploy.local.paths import ROOT
-from deploy.local.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailed
 
 # Says when it is ready, then ignores SIGTERM: it has to be killed.
 STUBBORN = """
@@ -24,7 +24,7 @@ POLITE = "import time; print('ready', flush=True); time.sleep(60)"
 # A parent of two children, one of them with a child of its own; it prints all three pids.
 PARENT = """
 import os, pathlib, signal, sys, threading, time
-from deploy.local.processes import Process
+from deploy.local.servers.processes import Process
 folder = pathlib.Path(sys.argv[1])
 family = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
 first = Process("first", [sys.executable, "-c", sys.argv[3]], folder / "first.log")

@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kielto.service.errors import answer_errors
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.error_handlers import answer_errors
+from kielto.service.http.strict_route import StrictRoute
 from kielto.strict_json import DEPTH, DuplicateName, NotJson, loads
 from tests.contracts.openapi import SERVICES, build
 

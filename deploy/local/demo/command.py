@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from deploy.local import jars
 from deploy.local.demo import steps
 from deploy.local.demo.people import PRODUCT_GROUP, Person, chinook, foodmart
 from deploy.local.demo.register import Register
 from deploy.local.demo.results import Results, Step
 from deploy.local.demo.world import World
+from deploy.local.install import jars
 from deploy.local.paths import HOME
 from deploy.local.progress import say
 

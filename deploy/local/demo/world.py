@@ -12,11 +12,12 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local import ports, token
-from deploy.local.processes import Process
+from deploy.local import token
+from deploy.local.servers import ports
+from deploy.local.servers.processes import Process
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services, answers
-from deploy.local.stack import Stack
-from kielto.service.keys import Keys
+from kielto.service.support.crypto_keys import Keys
 
 BEAT_SECONDS = 0.5
 IN_POSTGRES = ("sahko-crm", "matkat-crm")

@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 from fastapi import Depends
 
 from kielto.events.base import Hash
-from kielto.service.auth import Caller, require
-from kielto.service.idempotency import Claim, claimed
-from kielto.service.problems import FieldError, Problem, invalid_request
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.http.problem import FieldError, Problem, invalid_request
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import Context, decision_id
-from services.consents.use_cases.decide import Forbidden, NotKnownYet
-from services.consents.use_cases.explain import UnknownCustomer
-from services.consents.use_cases.locate import UnknownDecision
+from services.consents.use_cases.decisions.decide import Forbidden, NotKnownYet
+from services.consents.use_cases.permissions.explain import UnknownCustomer
+from services.consents.use_cases.propagation.whereabouts import UnknownDecision
 
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]

@@ -1,6 +1,6 @@
 """consents' calls by the names that clients know them by, and the problems that are their own."""
 
-from kielto.service.openapi import Operation
+from kielto.service.http.openapi import Operation
 
 _DECISION, _CUSTOMER = "404 unknown-decision", "404 unknown-customer"
 _SUBSCRIBER, _BREACH = "404 unknown-subscriber", "404 unknown-breach"

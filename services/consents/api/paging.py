@@ -8,7 +8,7 @@ from fastapi import Query
 
 from services.consents.api.callers import invalid
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.overdue import FIRST, After
+from services.consents.use_cases.propagation.overdue import FIRST, After
 
 Behind = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

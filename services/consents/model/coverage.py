@@ -5,8 +5,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Act, Mode, Purpose, Reach
+from services.consents.model.applicable import Heard, Restriction
 from services.consents.model.decisions import Decision
-from services.consents.model.hearing import Heard, Restriction
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
+from services.consents.model.applicable import Hearing, Restriction, Voice, hear
 from services.consents.model.coverage import UNLIMITED, Limit, both, consented, denies, either, limit
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import GroupFacts, Person, Point, Sale
-from services.consents.model.hearing import Hearing, Restriction, Voice, hear
 from services.consents.model.rules import Answer, Line, Rules
 from services.consents.model.rules_file import Judgement, Relation, Rule
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Ruling, Verdict

@@ -5,8 +5,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kielto.events.words import PointKind
 from kielto.group import Group
-from kielto.service.keys import Keys
-from kielto.service.limits import FOREIGN_NOS_PER_HOUR, WAITING_YESES
+from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.limits import FOREIGN_NOS_PER_HOUR, WAITING_YESES
 from services.consents.model.facts import GroupFacts
 from services.consents.model.rules import Rules
 

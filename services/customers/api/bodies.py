@@ -15,7 +15,7 @@ from services.customers.model.given import Address, Day, Number
 from services.customers.model.problems import Problem, Refused
 from services.customers.store.linking import Candidate, Contradiction
 from services.customers.store.reading import Alias, Stored
-from services.customers.use_cases.register import Outcome
+from services.customers.use_cases.customers.register import Outcome
 
 Give = Callable[[UUID], str]
 """An id as the caller knows it."""

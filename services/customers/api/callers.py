@@ -8,15 +8,15 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from kielto.service.auth import Caller, require
-from kielto.service.idempotency import Claim, claimed
-from kielto.service.problems import FieldError, Problem
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.http.problem import FieldError, Problem
 from services.customers.model import problems
 from services.customers.model.draft import Speaker
-from services.customers.use_cases.change import Stale
-from services.customers.use_cases.create import Exists
-from services.customers.use_cases.guesses import TooMany
-from services.customers.use_cases.read import Unknown
+from services.customers.use_cases.customers.create import Exists
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.update import Stale
+from services.customers.use_cases.links.guesses import TooMany
 
 Writer = Annotated[Caller, Depends(require("register"))]
 Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]

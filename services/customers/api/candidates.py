@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.strict_route import StrictRoute
 from services.customers.api.bodies import (
     Apart,
     CandidateBody,
@@ -14,9 +14,9 @@ from services.customers.api.bodies import (
     ContradictionsBody,
 )
 from services.customers.api.callers import Writer, answered
-from services.customers.use_cases import candidates as queue
-from services.customers.use_cases.candidates import FIRST, PAGE
 from services.customers.use_cases.context import Context
+from services.customers.use_cases.links import candidates as queue
+from services.customers.use_cases.links.candidates import FIRST, PAGE
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _AFTER = rf"^{_UUID}\.{_UUID}$"

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Body, Header, Path, Query, Response
 from kielto.events.base import Ident
 from kielto.events.digests import InvalidContactPoint, normalise
 from kielto.events.words import PointKind
-from kielto.service.if_match import revisions
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.if_match import revisions
+from kielto.service.http.strict_route import StrictRoute
 from services.customers.api import examples
 from services.customers.api.bodies import CustomerBody, End, Found, Into, Receipt
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
@@ -17,12 +17,12 @@ from services.customers.model import problems
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer, read_patch
 from services.customers.store.reading import Alias, Stored
-from services.customers.use_cases import change as changing
-from services.customers.use_cases import merge as merging
-from services.customers.use_cases import read as reading
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.create import create
-from services.customers.use_cases.register import Entry, Outcome
+from services.customers.use_cases.customers import read as reading
+from services.customers.use_cases.customers import update as changing
+from services.customers.use_cases.customers.create import create
+from services.customers.use_cases.customers.register import Entry, Outcome
+from services.customers.use_cases.links import merge as merging
 
 Ref = Annotated[
     str,

@@ -2,9 +2,9 @@
 
 from uuid import UUID, uuid4
 
-from kielto.service.auth import Caller
-from kielto.service.keys import Keys
-from services.customers.use_cases.read import Unknown
+from kielto.service.http.auth import Caller
+from kielto.service.support.crypto_keys import Keys
+from services.customers.use_cases.customers.read import Unknown
 
 
 class Names:

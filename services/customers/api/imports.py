@@ -14,22 +14,23 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from kielto.events.base import Ident
-from kielto.service import access_entry, epoch
-from kielto.service.postgres import Pool
-from kielto.service.problems import Problem
-from kielto.service.strict_route import StrictRoute
-from kielto.service.throttle import Throttled
+from kielto.service.access import entry
+from kielto.service.database.pool import Pool
+from kielto.service.http.problem import Problem
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.http.throttle import Throttled
+from kielto.service.recovery import epoch
 from services.customers.api import examples
 from services.customers.api.bodies import Give
 from services.customers.api.callers import Writer, invalid
 from services.customers.api.identity import Names
-from services.customers.api.lines import lines
-from services.customers.api.spool import NotRead, Spool
+from services.customers.api.ndjson import lines
+from services.customers.api.response_buffer import NotRead, Spool
 from services.customers.model import problems
 from services.customers.model.given import Country, GivenRow
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.import_rows import MAX_LINE, Import, Report, import_rows
-from services.customers.use_cases.register import Outcome
+from services.customers.use_cases.customers.register import Outcome
+from services.customers.use_cases.imports.import_rows import MAX_LINE, Import, Report, import_rows
 
 PATH = "/customers/imports"
 _NDJSON = "application/x-ndjson"
@@ -164,7 +165,7 @@ class _Streamed(Response):
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             try:
-                await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
+                await entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
             except Exception as error:  # noqa: BLE001 - its first entry stands; the client waits for the end
                 log.warning("an import's counts are in no entry", company=company, error=type(error).__name__)
             finally:

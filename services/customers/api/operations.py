@@ -1,6 +1,6 @@
 """The register's calls by the names that clients know them by, and the problems that are their own."""
 
-from kielto.service.openapi import Operation
+from kielto.service.http.openapi import Operation
 
 _UNKNOWN = "404 unknown-customer"
 _GUESSES = "429 too-many-refused-identifiers"

@@ -5,12 +5,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from kielto.events.words import PointKind
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.strict_route import StrictRoute
 from services.customers.api.callers import Reader, answered
 from services.customers.api.customers import Ref
 from services.customers.api.identity import Names
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.read_unreadable import read_unreadable
+from services.customers.use_cases.imports.read_unreadable import read_unreadable
 
 
 class UnreadableBody(BaseModel):

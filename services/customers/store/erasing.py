@@ -4,7 +4,7 @@ from uuid import UUID
 
 import asyncpg
 
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.customers.store.locking import lock
 
 

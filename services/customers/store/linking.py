@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.customers.model.linking import MOST_HOLDERS, Link, pairs
 
 Pair = tuple[UUID, UUID]

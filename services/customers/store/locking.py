@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.customers.store.writing import Taken
 
 

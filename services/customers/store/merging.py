@@ -2,7 +2,7 @@
 
 import orjson
 
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.customers.store import unreadable
 from services.customers.store.reading import Stored
 from services.customers.store.sealing import context

@@ -11,8 +11,8 @@ import asyncpg
 import orjson
 
 from kielto.events.words import PointKind, Recipient
-from kielto.service.keys import DataKey, Keys
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model.customer import GROUP, Claim, Customer, Customership, Facts, Point, Sale
 from services.customers.store.sealing import BUSINESS, IDENTITY, context, open_profile
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from kielto.service.keys import DataKey
+from kielto.service.support.crypto_keys import DataKey
 from services.customers.model.customer import Duty, Facts, TakenBack
 
 IDENTITY, BUSINESS = "identity_code", "business_id"

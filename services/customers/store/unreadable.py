@@ -5,8 +5,8 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from kielto.events.words import PointKind
-from kielto.service.keys import DataKey, Keys
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model.draft import Unreadable
 from services.customers.store.sealing import context
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import orjson
 
-from kielto.service.keys import DataKey, Keys
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
 from services.customers.model.customer import Customer, Facts, Point
 from services.customers.store.reading import Stored

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from kielto.service.courtesy import NOBODY, Courtesy
-from kielto.service.keys import Keys
-from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.support.bulk_throttle import NOBODY, Courtesy
+from kielto.service.support.crypto_keys import Keys
 from services.customers.model.changing import Moment
 from services.customers.model.draft import Terms
 from services.customers.store.writing import Taken
-from services.customers.use_cases.guesses import Guesses
+from services.customers.use_cases.links.guesses import Guesses
 
 Result = TypeVar("Result")
 

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Request, Response
 
 from kielto.group import Group
-from kielto.service.idempotency import Claim, claimed
-from kielto.service.problems import FieldError, Problem
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.http.problem import FieldError, Problem
+from kielto.service.http.strict_route import StrictRoute
+from services.marketing.api.access import Campaigner, own
 from services.marketing.api.bodies import CampaignBody, NewCampaign
-from services.marketing.api.own import Campaigner, own
 from services.marketing.model.campaign import Campaign, Fault, State, StateConflict, faults
 from services.marketing.use_cases.close import close
 from services.marketing.use_cases.create import create

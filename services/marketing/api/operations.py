@@ -1,6 +1,6 @@
 """marketing's calls by the names that clients know them by, and the problems that are their own."""
 
-from kielto.service.openapi import Operation
+from kielto.service.http.openapi import Operation
 
 _CAMPAIGN, _STATE = "404 unknown-campaign", "409 campaign-state"
 

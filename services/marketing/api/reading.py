@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 
 from kielto.events.base import Hash
-from kielto.service.keys import Keys
-from kielto.service.problems import FieldError, invalid_request
-from kielto.service.strict_route import StrictRoute
+from kielto.service.http.problem import FieldError, invalid_request
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.support.crypto_keys import Keys
+from services.marketing.api.access import Campaigner, own
 from services.marketing.api.bodies import CampaignCounts, RecipientPage
-from services.marketing.api.own import Campaigner, own
-from services.marketing.use_cases import look
+from services.marketing.use_cases import queries
 
 
 def router(keys: Keys) -> APIRouter:
@@ -22,7 +22,7 @@ def router(keys: Keys) -> APIRouter:
     async def get(ident: UUID, request: Request, caller: Campaigner) -> CampaignCounts:
         """The campaign, how far its launch is, and its counts."""
         campaign = await own(request, caller, ident)
-        return CampaignCounts.with_counts(campaign, await look.counts(request.app.state.pool, ident))
+        return CampaignCounts.with_counts(campaign, await queries.counts(request.app.state.pool, ident))
 
     @routes.get("/{ident}/recipients")
     async def get_recipients(
@@ -36,7 +36,7 @@ def router(keys: Keys) -> APIRouter:
         await own(request, caller, ident)
         party = caller.party
         behind = None if after is None else _customer(keys, party, after)
-        entries = await look.page(request.app.state.pool, ident, behind, limit)
+        entries = await queries.page(request.app.state.pool, ident, behind, limit)
         return RecipientPage.of(
             entries, limit, lambda known: keys.pairwise(party, known) if party else str(known)
         )

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from kielto.events.words import Channel, Mode, Purpose
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.marketing.model.campaign import Aim, Campaign, State
 
 _INSERT = """

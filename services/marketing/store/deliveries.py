@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from kielto.events.messages import Report
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 
 # A report read twice is one report: its id is unique within its party.
 _INSERT = """

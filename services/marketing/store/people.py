@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.versions import Version
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 
 
 class CustomerRow(NamedTuple):

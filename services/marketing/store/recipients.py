@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
 from services.marketing.model.campaign import Aim
 from services.marketing.store.campaigns import aim_of
 

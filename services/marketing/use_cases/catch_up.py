@@ -12,8 +12,8 @@ from enum import StrEnum
 from kielto import kafka
 from kielto.events.topics import CONSENTS, CUSTOMERS, PARTITIONS, Lane
 from kielto.kafka import CLEAR, Security, TopicPartition
-from kielto.service import intake
-from kielto.service.postgres import Pool
+from kielto.service.database.pool import Pool
+from kielto.service.inbox import transactional
 from services.marketing.store import people
 
 SETTLED_SECONDS = 1.5
@@ -71,6 +71,6 @@ async def look(pool: Pool, bootstrap: str, security: Security = CLEAR) -> tuple[
     finally:
         await kafka.close(consumer)
     ends = {(p.topic, p.partition): end for p, end in found.items() if end > begins[p]}
-    taken = await intake.positions(pool, ids)
+    taken = await transactional.positions(pool, ids)
     async with pool.acquire() as conn:
         return ends, taken, await people.some_unknown(conn)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from kielto.service.postgres import Pool, transaction
+from kielto.service.database.pool import Pool, transaction
 from services.marketing.model.campaign import Campaign, State
 from services.marketing.store import campaigns
 

@@ -5,7 +5,7 @@ one is recalled, and it is closed.
 from datetime import datetime
 
 from kielto.group import Group
-from kielto.service.postgres import Pool, transaction
+from kielto.service.database.pool import Pool, transaction
 from services.marketing.store import campaigns, recipients
 from services.marketing.use_cases.recall import tell
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from kielto.events import topics
 from kielto.events.base import Event
-from kielto.service import outbox, telemetry
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.outbox import publish
+from kielto.service.support import telemetry
 from services.marketing.metrics import RECALL_SECONDS, RECALLS
 from services.marketing.model.messages import audience
 from services.marketing.store import recipients
@@ -33,6 +34,8 @@ async def tell(conn: Conn, recalled: Sequence[Recalled], since: datetime, now: d
         messages.setdefault(gone.aim.party, []).append((gone.subject, message))
     for party, events in messages.items():
         trace = telemetry.fresh()  # a party's traces are its own
-        await outbox.report_many(conn, topics.audiences(party), events, source="marketing", traceparent=trace)
+        await publish.report_many(
+            conn, topics.audiences(party), events, source="marketing", traceparent=trace
+        )
         RECALLS.labels(party).inc(len(events))
         RECALL_SECONDS.observe(max(0.0, (now - since).total_seconds()))

@@ -8,10 +8,11 @@ import asyncpg
 from kielto.events import topics
 from kielto.events.base import Event
 from kielto.events.messages import Report
-from kielto.service import outbox, telemetry
-from kielto.service.inbox import Permanent
-from kielto.service.keys import Keys
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.inbox.handlers import Permanent
+from kielto.service.outbox import publish
+from kielto.service.support import telemetry
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.messages import reported, unaddressed
 from services.marketing.store import campaigns, deliveries, recipients
 
@@ -50,6 +51,6 @@ async def take_report(
 
 
 async def _tell(conn: Conn, key: str, event: Event) -> None:
-    await outbox.report(
+    await publish.report(
         conn, topics.MARKETING_EVENTS, key, event, source="marketing", traceparent=telemetry.current()
     )

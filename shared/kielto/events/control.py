@@ -46,7 +46,7 @@ class Beat(Event):
     topic n is 0 and nothing is vouched for: it only keeps compaction going.
 
     Everything committed before the follower's last look without n-1 stands before n
-    (see `kielto.subscriber.freshness`).
+    (see `kielto.subscriber.replica.freshness`).
     """
 
     kind: ClassVar[str] = "beat"

@@ -26,12 +26,12 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from kielto.kafka import broken, lenient, stopping
+from kielto.kafka.aiokafka_patches import closed_connection, stop_during_fetch, undecodable_header
 from kielto.kafka.security import CLEAR, Security
 
-broken.install()
-lenient.install()
-stopping.install()
+closed_connection.install()
+undecodable_header.install()
+stop_during_fetch.install()
 
 DOWN = (
     KafkaConnectionError,
@@ -116,10 +116,10 @@ async def close(client: Any) -> None:
     """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were
     ours.
     """
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait([stopping])
-    if not stopping.cancelled():
-        stopping.result()
+    stop_during_fetch = asyncio.ensure_future(client.stop())
+    await asyncio.wait([stop_during_fetch])
+    if not stop_during_fetch.cancelled():
+        stop_during_fetch.result()
 
 
 async def end_offsets(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -1,5 +1,5 @@
-"""The plumbing of our own services: what is the same in customers, consents and marketing, once.
+"""What the three services share beside the contract: one package for each concern.
 
-A service's composition root is a function `build(platform) -> Service` given to `app.main`. Everything that
-touches the database is given a connection: one request or message, one transaction.
+Packages are in layers (pyproject.toml, import contracts): process, then http and recovery, inbox, audit, outbox,
+then database, then support. Services import this package; `kielto.subscriber` and `kielto.events` never do.
 """

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from kielto.errors import KieltoError
 from kielto.events.words import Act, Channel, Mode, Purpose, Reach
-from kielto.subscriber.changes import Change
-from kielto.subscriber.memory import MemoryStore
-from kielto.subscriber.questions import Answer, Question, Reason
-from kielto.subscriber.spool import SpoolInUseError
-from kielto.subscriber.store import Store, StoreError
+from kielto.subscriber.gate.questions import Answer, Question, Reason
+from kielto.subscriber.not_ready import NotReadyError
+from kielto.subscriber.stores.base import Store, StoreError
+from kielto.subscriber.stores.memory import MemoryStore
+from kielto.subscriber.submit.spool import SpoolInUseError
 from kielto.subscriber.subscriber import Subscriber
-from kielto.subscriber.trouble import NotReadyError
+from kielto.subscriber.sync.changes import Change
 
 if TYPE_CHECKING:
-    from kielto.subscriber.clear import Clearance, Cleared
-    from kielto.subscriber.postgres import PostgresStore
+    from kielto.subscriber.clearance import Clearance, Cleared
+    from kielto.subscriber.stores.postgres import PostgresStore
 
 __all__ = [
     "Act",
@@ -50,11 +50,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "PostgresStore":  # imported when asked for: it alone needs asyncpg
-        from kielto.subscriber.postgres import PostgresStore
+        from kielto.subscriber.stores.postgres import PostgresStore
 
         return PostgresStore
     if name in ("Clearance", "Cleared"):  # they alone need httpx
-        from kielto.subscriber import clear
+        from kielto.subscriber import clearance
 
-        return getattr(clear, name)
+        return getattr(clearance, name)
     raise AttributeError(name)

@@ -16,27 +16,27 @@ from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber import settings
-from kielto.subscriber.acks import Acknowledger, Sender
-from kielto.subscriber.batch import CODES
-from kielto.subscriber.changes import OnChange
-from kielto.subscriber.decide import decide
-from kielto.subscriber.denials import Denials
-from kielto.subscriber.digests import Digests
-from kielto.subscriber.follow import Following
-from kielto.subscriber.freshness import clock
-from kielto.subscriber.gate import Gate, Party
-from kielto.subscriber.questions import Answer, Question, Reason
-from kielto.subscriber.results import Results
-from kielto.subscriber.session import Session
-from kielto.subscriber.spool import Spool
-from kielto.subscriber.state import Delta
-from kielto.subscriber.store import Mark, Store, StoreError, StoreLost
-from kielto.subscriber.submit import Submitting
-from kielto.subscriber.telling import Telling
-from kielto.subscriber.trouble import FORBIDDEN, MISSING, NotReadyError, Troubles
+from kielto.subscriber.gate.bulk_check import CODES
+from kielto.subscriber.gate.gate import Gate, Party
+from kielto.subscriber.gate.local_denials import Denials
+from kielto.subscriber.gate.questions import Answer, Question, Reason
+from kielto.subscriber.log_throttle import Telling
+from kielto.subscriber.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
+from kielto.subscriber.replica.freshness import clock
+from kielto.subscriber.replica.state import Delta
+from kielto.subscriber.stores.base import Mark, Store, StoreError, StoreLost
+from kielto.subscriber.submit.decision import decide
+from kielto.subscriber.submit.results import Results
+from kielto.subscriber.submit.sender import Submitting
+from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.sync.acks import Acknowledger, Sender
+from kielto.subscriber.sync.changes import OnChange
+from kielto.subscriber.sync.reading import Following
+from kielto.subscriber.sync.session import Session
+from kielto.subscriber.sync.store_digests import Digests
 
 if TYPE_CHECKING:
-    from kielto.subscriber.clear import Clearance, Cleared
+    from kielto.subscriber.clearance import Clearance, Cleared
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0

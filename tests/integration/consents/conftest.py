@@ -8,8 +8,8 @@ import pytest
 
 import services.consents
 from kielto.group import Company, Controller, Group, Partner, Subscriber
-from kielto.service.keys import KeyFile, Keys
-from kielto.service.postgres import Pool, open_pool
+from kielto.service.database.pool import Pool, open_pool
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.use_cases.context import Context
 from tests.conftest import Migrated
 from tests.integration.consents.world import World

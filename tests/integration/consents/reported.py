@@ -12,12 +12,12 @@ from kielto.events.digests import digest_of
 from kielto.events.envelope import Read
 from kielto.events.messages import MarketingEvent
 from kielto.events.words import Channel, PointKind, Purpose, Recipient
-from kielto.service.http import Health, create_app
-from kielto.service.inbox import Meta
-from kielto.service.postgres import Pool, transaction
-from services.consents.api import breaches
-from services.consents.subscribers import MarketingEvents
-from services.consents.use_cases import detect
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.http.application import Health, create_app
+from kielto.service.inbox.handlers import Meta
+from services.consents.api.breaches import breaches
+from services.consents.consumers import MarketingEvents
+from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.test_api import Tokens
 from tests.integration.consents.world import Someone, World

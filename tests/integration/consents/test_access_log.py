@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 
-from kielto.service.postgres import Pool
+from kielto.service.database.pool import Pool
+from tests.integration.consents.clearances.test_clearances import Client, client, found, reasons
 from tests.integration.consents.test_api import as_, ban, http
-from tests.integration.consents.test_clearances import Client, client, found, reasons
 from tests.integration.consents.world import Someone, World
 
 __all__ = ["client", "http"]

@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from kielto.service.auth import Caller, Verifier
-from kielto.service.http import Health, create_app
-from kielto.service.postgres import Pool
-from kielto.service.problems import Problem
-from services.consents.api import customers, decisions, subscribers
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Caller, Verifier
+from kielto.service.http.problem import Problem
+from services.consents.api.decisions import decisions
+from services.consents.api.permissions import customers
+from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import Someone, World
 

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from deploy.local import token
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto import proof, seals
 from kielto.events import control, envelope
 from kielto.events.digests import digest_of
@@ -27,8 +27,8 @@ from kielto.events.messages import Acknowledgement, Decision, DecisionSubject, M
 from kielto.events.records import Permissions
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
-from kielto.service.keys import Keys
-from kielto.service.postgres import open_pool
+from kielto.service.database.pool import open_pool
+from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.others import BEAT_SECONDS, Others, others
 from tests.integration.consents.world import Someone, World

@@ -10,13 +10,12 @@ from kielto.events.digests import digest_of
 from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
-from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import projections
-from services.consents.store import state
-from services.consents.store.clearances import Part
-from services.consents.store.customers import Disclosure
-from services.consents.store.locks import Moved
-from services.consents.use_cases import decide as deciding
+from services.consents.store.clearances.clearances import Part
+from services.consents.store.permissions import state
+from services.consents.store.permissions.customers import Disclosure
+from services.consents.store.permissions.locks import Moved
 from services.consents.use_cases.context import (
     Context,
     Subject,
@@ -25,10 +24,15 @@ from services.consents.use_cases.context import (
     number_subject,
     point_subject,
 )
-from services.consents.use_cases.decide import Command, Outcome
-from services.consents.use_cases.judge import judge
-from services.consents.use_cases.republish import republish
-from services.consents.use_cases.take_in import deny_customer, take_in_customers, take_in_disclosures
+from services.consents.use_cases.decisions import decide as deciding
+from services.consents.use_cases.decisions.decide import Command, Outcome
+from services.consents.use_cases.permissions.apply_facts import (
+    deny_customer,
+    take_in_customers,
+    take_in_disclosures,
+)
+from services.consents.use_cases.permissions.evaluate_people import judge
+from services.consents.use_cases.permissions.publish_records import republish
 
 
 @dataclass

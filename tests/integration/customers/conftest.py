@@ -13,15 +13,15 @@ import pytest
 
 import services.customers
 from kielto.group import Company, Controller, Group
-from kielto.service.keys import KeyFile, Keys
-from kielto.service.postgres import Pool, open_pool
+from kielto.service.database.pool import Pool, open_pool
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.entitlement import Seen, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.reading import read_customer, read_patch
 from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.register import Entry, Outcome, register
+from services.customers.use_cases.customers.register import Entry, Outcome, register
 from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.customers.__file__).parent / "migrations"

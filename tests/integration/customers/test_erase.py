@@ -9,14 +9,14 @@ from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
 from kielto.group import Group
-from kielto.service import parties
-from kielto.service.keys import Keys
+from kielto.service.database import parties
+from kielto.service.support.crypto_keys import Keys
 from services.customers.model.draft import Terms
 from services.customers.store.erasing import Organisation
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.erase import Erase, erase
-from services.customers.use_cases.read import Unknown, read
-from services.customers.use_cases.take_back import keep, take_back
+from services.customers.use_cases.customers.read import Unknown, read
+from services.customers.use_cases.customers.restore import keep, take_back
+from services.customers.use_cases.erasures.erase import Erase, erase
 from tests.integration.customers.conftest import GROUP, Register
 from tests.integration.customers.test_register import AINO, CODE, ident
 

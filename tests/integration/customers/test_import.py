@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from services.customers.use_cases import import_rows as importing
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.erase import erase
-from services.customers.use_cases.import_rows import Import, import_rows
-from services.customers.use_cases.merge import merge
-from services.customers.use_cases.read import Unknown
-from services.customers.use_cases.read_unreadable import read_unreadable
-from services.customers.use_cases.register import Outcome
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.register import Outcome
+from services.customers.use_cases.erasures.erase import erase
+from services.customers.use_cases.imports import import_rows as importing
+from services.customers.use_cases.imports.import_rows import Import, import_rows
+from services.customers.use_cases.imports.read_unreadable import read_unreadable
+from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import Register
 
 Rows = list[dict[str, Any] | bytes | None]

@@ -14,11 +14,11 @@ from asyncpg.connection import LoggedQuery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, transaction
 from services.customers.metrics import REFUSED_IDENTIFIERS
 from services.customers.use_cases import context as contexts
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.guesses import Guesses
+from services.customers.use_cases.links.guesses import Guesses
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_api import NDJSON, as_, http, own_path
 from tests.integration.customers.test_register import CODE

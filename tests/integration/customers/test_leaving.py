@@ -9,16 +9,16 @@ from uuid import UUID
 import pytest
 
 from kielto.group import Group
-from kielto.service import parties
-from kielto.service.keys import KeyFile, Keys
+from kielto.service.database import parties
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
-from services.customers.use_cases.change import end
-from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import AGAIN, Context
-from services.customers.use_cases.erase import erase
-from services.customers.use_cases.group_change import step
-from services.customers.use_cases.merge import merge
-from services.customers.use_cases.read import find, read
+from services.customers.use_cases.customers.come_of_age import come_of_age
+from services.customers.use_cases.customers.group_change import step
+from services.customers.use_cases.customers.read import find, read
+from services.customers.use_cases.customers.update import end
+from services.customers.use_cases.erasures.erase import erase
+from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import GROUP, Register
 from tests.integration.customers.test_register import ident
 

@@ -6,16 +6,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from kielto.service.postgres import transaction
+from kielto.service.database.pool import transaction
 from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import Refused
-from services.customers.use_cases.candidates import Candidates, candidates, contradictions, mark_apart
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.erase import erase
-from services.customers.use_cases.merge import merge
-from services.customers.use_cases.read import Unknown
-from services.customers.use_cases.register import register
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.register import register
+from services.customers.use_cases.erasures.erase import erase
+from services.customers.use_cases.links.candidates import Candidates, candidates, contradictions, mark_apart
+from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_register import ADDRESS, CODE, ident
 

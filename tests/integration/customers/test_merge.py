@@ -17,14 +17,14 @@ from services.customers.store import reading
 from services.customers.store.erasing import Organisation
 from services.customers.store.reading import Alias, Stored
 from services.customers.store.sealing import context as place
-from services.customers.use_cases import merge as merging
-from services.customers.use_cases.change import change, end
-from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.erase import erase
-from services.customers.use_cases.merge import Merge, merge
-from services.customers.use_cases.read import Unknown, find, read
-from services.customers.use_cases.take_back import Kept, keep, take_back
+from services.customers.use_cases.customers.come_of_age import come_of_age
+from services.customers.use_cases.customers.read import Unknown, find, read
+from services.customers.use_cases.customers.restore import Kept, keep, take_back
+from services.customers.use_cases.customers.update import change, end
+from services.customers.use_cases.erasures.erase import erase
+from services.customers.use_cases.links import merge as merging
+from services.customers.use_cases.links.merge import Merge, merge
 from tests.integration.customers.conftest import Register
 from tests.integration.customers.test_register import AINO, CODE, SALE, ident
 

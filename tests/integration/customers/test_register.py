@@ -10,16 +10,16 @@ from cryptography.exceptions import InvalidTag
 
 from kielto.events import digests
 from kielto.events.words import PointKind
-from kielto.service.epoch import NotClaimed
+from kielto.service.recovery.epoch import NotClaimed
 from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import Refused
 from services.customers.store import reading
 from services.customers.store.reading import Stored
-from services.customers.use_cases.change import Stale, change, end
-from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import Context
-from services.customers.use_cases.read import Unknown, find, read
-from services.customers.use_cases.register import Entry, Outcome
+from services.customers.use_cases.customers.come_of_age import come_of_age
+from services.customers.use_cases.customers.read import Unknown, find, read
+from services.customers.use_cases.customers.register import Entry, Outcome
+from services.customers.use_cases.customers.update import Stale, change, end
 from tests.integration.customers.conftest import Clock, Register, seen
 
 CODE = "131052-308T"

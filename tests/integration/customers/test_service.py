@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from deploy.local import token
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.topics import CUSTOMERS, Lane, customers_of
 from tests.integration.customers.wire import read_all, upload

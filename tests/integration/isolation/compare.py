@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from kielto.service.keys import KeyFile, Keys
-from kielto.service.limits import Limits
+from kielto.service.support.crypto_keys import KeyFile, Keys
+from kielto.service.support.limits import Limits
 from tests.integration.isolation import seen
 from tests.integration.isolation.play import Life, Play
 from tests.integration.isolation.seen import Permit, Shown

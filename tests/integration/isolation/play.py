@@ -26,8 +26,8 @@ from kielto.events.messages import (
 )
 from kielto.events.topics import PARTITIONS, acks, audiences, decisions, permissions_of, reports
 from kielto.events.words import PointKind
-from kielto.service.postgres import transaction
-from services.consents.use_cases import reconcile
+from kielto.service.database.pool import transaction
+from services.consents.use_cases.propagation import reconcile
 from tests.integration.isolation import people
 from tests.integration.isolation.log import topic_id
 from tests.integration.isolation.steps import ACTOR, GROUP, Node, Step, nodes

@@ -25,9 +25,9 @@ from typing import Any
 
 import pytest
 
-from deploy.local.stack import Stack
-from kielto.service import outbox
-from services.consents.use_cases import clear
+from deploy.local.servers.stack import Stack
+from kielto.service.outbox import publish as outbox
+from services.consents.use_cases.clearances import clear
 from services.customers.model import entitlement
 from services.customers.store import reading
 from tests.conftest import Migrated

@@ -23,31 +23,36 @@ from asyncpg.connection import LoggedQuery
 import services.consents
 import services.customers
 import services.marketing
-from deploy.local.postgres import Postgres
-from deploy.local.stack import Stack
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.stack import Stack
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.group import Company, Controller, Group, Partner, Subscriber
-from kielto.service import marks, postgres
-from kielto.service.auth import Caller, Verifier
-from kielto.service.composition import Platform, Service
-from kielto.service.courtesy import NOBODY
-from kielto.service.freshness import InputFreshness
-from kielto.service.http import Health, create_app
-from kielto.service.intake import Intake
-from kielto.service.keys import Keys
-from kielto.service.limits import Limits
-from kielto.service.postgres import Pool
-from kielto.service.running import operations_of, routers_of
-from kielto.service.settings import ServiceSettings
+from kielto.service.database import pool as postgres
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Caller, Verifier
+from kielto.service.inbox.input_freshness import InputFreshness
+from kielto.service.inbox.transactional import Intake
+from kielto.service.outbox import pending
+from kielto.service.process.platform import Platform, Service
+from kielto.service.process.running import operations_of, routers_of
+from kielto.service.support.bulk_throttle import NOBODY
+from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.limits import Limits
+from kielto.service.support.settings import ServiceSettings
 from services.consents import app as consents
-from services.consents.store.locks import Moved
-from services.consents.subscribers import deciding_again
-from services.consents.use_cases import detect, live, portions, reconcile, seal, wait
+from services.consents.consumers import deciding_again
+from services.consents.store.permissions.locks import Moved
+from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.decision_log import append
+from services.consents.use_cases.decisions import wait
+from services.consents.use_cases.permissions import portions
+from services.consents.use_cases.propagation import live_feed, reconcile
 from services.customers import app as customers
 from services.customers.store import writing
 from services.marketing import app as marketing
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from tests.conftest import Migrated
 from tests.integration.isolation.log import Ends, Log, topic_id
 
@@ -140,16 +145,16 @@ class Part:
         async with self.pool.acquire() as conn:
             found = False
             for lane in Lane:
-                marked, *_ = await marks.fetch(conn, lane, families, 0, 1000)  # type: ignore[arg-type]
+                marked, *_ = await pending.fetch(conn, lane, families, 0, 1000)  # type: ignore[arg-type]
                 done = []
                 for one in marked:
-                    message = marks.message(one, lane, keys.open_record)
+                    message = pending.message(one, lane, keys.open_record)
                     topic, partition, key, value, headers = message
                     offset = log.append(topic, key, value, headers, partition)
                     done.append((one, offset))
                 if done:
                     ids = {family.topic(lane): topic_id(family.topic(lane)) for family in families.values()}
-                    await marks.published(conn, lane, done, ids)  # type: ignore[arg-type]
+                    await pending.published(conn, lane, done, ids)  # type: ignore[arg-type]
                     found = True
             rows = await conn.fetch("DELETE FROM reports RETURNING id, topic, key, value, headers")
             for row in sorted(rows, key=lambda r: r["id"]):
@@ -187,8 +192,8 @@ class World:
         context: Context,
         log: Log,
         parts: dict[str, Part],
-        watching: live.Live,
-        watchers: dict[str, live.Watcher],
+        watching: live_feed.Live,
+        watchers: dict[str, live_feed.Watcher],
         listener: Any,
     ) -> None:
         self.context, self.keys, self.log, self.parts = context, context.keys, log, parts
@@ -239,7 +244,7 @@ class World:
         while await reconcile.judge_one(pool, self.context):
             pass
         await detect.detect(pool, self.context)
-        await seal.seal(pool, self.keys.seal_key)
+        await append.seal(pool, self.keys.seal_key)
         await self.settle()
 
     async def _look(self) -> None:
@@ -298,7 +303,7 @@ async def world(copies: Copies, keys: Keys, limits: Limits) -> AsyncIterator[Wor
     async with AsyncExitStack() as stack:
         made = {name: await stack.enter_async_context(copies.database(name)) for name in BUILD}
         log, context = Log(), _context(keys, limits)
-        watching = live.Live(made["consents"].pool, context, limits)
+        watching = live_feed.Live(made["consents"].pool, context, limits)
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(consents, "TopicEnds", lambda _settings: Ends(log))
         parts = {name: await _part(name, made[name], keys, limits) for name in BUILD}

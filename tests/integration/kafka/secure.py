@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deploy.local import files, jars, kafka_files, ports
-from deploy.local.kafka import Kafka
+from deploy.local.install import files, jars, kafka_files
+from deploy.local.servers import ports
+from deploy.local.servers.kafka import Kafka
 
 USER, PASSWORD = "kielto", "not-in-clear"
 

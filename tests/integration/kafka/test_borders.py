@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
 from kielto import kafka
 from kielto.acls import QUOTA, SERVICES, Acl, acls, strimzi, user_of
 from kielto.events.topics import PARTITIONS, Lane, acks, decisions, permissions_of

@@ -8,7 +8,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import kafka
 
 

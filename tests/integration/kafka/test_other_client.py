@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import kafka
+from kielto.contract.schemas import EXAMPLE_OF
 from kielto.events.base import Event
 from kielto.events.control import Beat
 from kielto.events.envelope import encode
 from kielto.events.records import Permissions
-from kielto.events.schemas import EXAMPLE_OF
 from kielto.events.topics import PARTITIONS, Topic
 
 

@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from deploy.local import token
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.messages import Acknowledgement, Decision
 from kielto.events.topics import PARTITIONS, Topic, acks, all_topics, decisions, permissions_of
-from kielto.service.settings import KafkaSettings
+from kielto.service.support.settings import KafkaSettings
 from kielto.subscriber import MemoryStore, Subscriber
 from tests.integration.kafka.secure import PASSWORD, USER, Authority, broker
 from tests.integration.service.support import eventually

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import NodeNotReadyError
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import kafka
 from kielto.events.topics import all_topics
 

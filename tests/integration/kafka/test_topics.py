@@ -11,7 +11,7 @@ import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import kafka
 from kielto.events.topics import Topic, all_topics
 

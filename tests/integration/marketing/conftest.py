@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import services.marketing
-from kielto.service.keys import KeyFile, Keys
-from kielto.service.postgres import Pool, open_pool
+from kielto.service.database.pool import Pool, open_pool
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.marketing.__file__).parent / "migrations"

@@ -10,13 +10,13 @@ import pytest
 
 from deploy.local.paths import ROOT
 from kielto import group
-from kielto.service.auth import Caller, Verifier
-from kielto.service.http import Health, create_app
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
-from kielto.service.problems import Problem
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Caller, Verifier
+from kielto.service.http.problem import Problem
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.api import drafting, reading
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from tests.integration.marketing.world import NOW, OWN_POST, customer, know, permissions, person
 
 GROUP = group.load(ROOT / "group.yaml")

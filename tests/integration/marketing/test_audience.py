@@ -9,8 +9,8 @@ from kielto.events.digests import digest_of
 from kielto.events.records import Allow, AllowedPoint, CompanyPermissions, CustomerPermissions
 from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
+from kielto.service.database.pool import Pool
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim, State
 from services.marketing.store import campaigns, recipients
 from tests.integration.marketing.world import (

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from deploy.local.paths import ROOT
 from kielto.events.topics import CONSENTS, CUSTOMERS
 from kielto.group import load
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
+from kielto.service.database.pool import Pool
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Campaign, State
 from services.marketing.store import campaigns, people
 from services.marketing.use_cases import catch_up
 from services.marketing.use_cases.catch_up import Ends, Wait
-from services.marketing.use_cases.keep_launching import Launches
 from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.launch_worker import Launches
 from tests.integration.marketing.world import (
     NOW,
     OWN_POST,

@@ -9,12 +9,12 @@ import pytest
 from deploy.local.paths import ROOT
 from kielto.events.topics import audiences
 from kielto.group import Group, load
-from kielto.service import parties
-from kielto.service.keys import KeyFile, Keys
-from kielto.service.postgres import Pool
+from kielto.service.database import parties
+from kielto.service.database.pool import Pool
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.marketing.model.campaign import Aim, State, faults
 from services.marketing.store import campaigns
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.end_orphans import end_next
 from services.marketing.use_cases.launch import launch
 from tests.integration.marketing.world import (

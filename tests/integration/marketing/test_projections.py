@@ -6,8 +6,8 @@ from uuid import UUID
 from kielto.events.records import AllowedPoint, CompanyPermissions, CustomerPermissions
 from kielto.events.versions import Version
 from kielto.events.words import Status
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool, transaction
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
 from tests.integration.marketing.world import (
     OWN_EMAIL,

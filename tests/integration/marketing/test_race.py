@@ -14,12 +14,12 @@ import pytest
 from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.topics import audiences
 from kielto.events.words import Status
-from kielto.service.keys import Keys
-from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim, Campaign
 from services.marketing.store import campaigns, people, recipients
 from services.marketing.store.recipients import Permitted
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.launch import launch
 from tests.integration.marketing.world import (
     NOW,

@@ -6,11 +6,11 @@ from kielto.events.digests import digest_of
 from kielto.events.topics import audiences
 from kielto.events.versions import Version
 from kielto.events.words import PointKind, Status
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool, transaction
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
 from services.marketing.store import recipients
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.close import close
 from services.marketing.use_cases.launch import launch
 from services.marketing.use_cases.recall import recall

@@ -9,9 +9,9 @@ import pytest
 from kielto.events.messages import Report
 from kielto.events.topics import MARKETING_EVENTS
 from kielto.events.words import Channel
-from kielto.service.inbox import Permanent
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool, transaction
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.inbox.handlers import Permanent
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.store import recipients
 from services.marketing.use_cases.report import take_report
 from tests.integration.marketing.world import (

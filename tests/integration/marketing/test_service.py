@@ -16,14 +16,14 @@ import httpx
 import pytest
 
 from deploy.local import token
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto.events import envelope
 from kielto.events.messages import Audience, MarketingEvent, Report
 from kielto.events.topics import CONSENTS, CUSTOMERS, MARKETING_EVENTS, Lane, audiences, reports
 from kielto.events.words import Channel
-from kielto.service.keys import Keys
+from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim
 from tests.integration.marketing.others import BEAT_SECONDS, Others, others
 from tests.integration.marketing.world import (

@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from deploy.local import token
-from deploy.local.kafka import Kafka
-from deploy.local.ports import LOOPBACK
+from deploy.local.servers.kafka import Kafka
+from deploy.local.servers.ports import LOOPBACK
+from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
-from deploy.local.stack import Stack
 from kielto.events.messages import Audience, MarketingEvent
 from kielto.events.topics import MARKETING_EVENTS, audiences
-from kielto.service.keys import Keys
+from kielto.service.support.crypto_keys import Keys
 from tests.integration.marketing.others import Others, others
 
 SMS = {"purpose": "own_marketing", "channel": "sms", "product_group": "groceries"}

@@ -5,9 +5,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kielto.service.keys import Keys
-from kielto.service.postgres import open_pool
-from services.marketing.use_cases.address import address_next
+from kielto.service.database.pool import open_pool
+from kielto.service.support.crypto_keys import Keys
+from services.marketing.use_cases.build_audience import address_next
 
 
 async def main(dsn: str, keys: Keys, chunk: int) -> None:

@@ -17,12 +17,12 @@ from kielto.events.records import (
     CustomerPoint,
 )
 from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
-from kielto.service.keys import Keys
-from kielto.service.postgres import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
 from services.marketing.model.campaign import Aim, Campaign, State
 from services.marketing.store import campaigns
-from services.marketing.use_cases.address import address_next
+from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.launch import launch
 from services.marketing.use_cases.recall import recall
 

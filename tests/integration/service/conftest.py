@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from tests.conftest import Migrated
 from tests.integration.service.support import Bench, bench
 

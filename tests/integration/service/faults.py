@@ -6,8 +6,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from kielto.service import delivery
-from kielto.service.delivery import Delivered, Message
+from kielto.service.outbox import batch_send
+from kielto.service.outbox.batch_send import Delivered, Message
 
 Deliver = Callable[[Any, Sequence[Message]], Awaitable[Delivered]]
 
@@ -18,11 +18,11 @@ def unreliable(chance: random.Random, sends: int) -> Deliver:
 
     async def deliver(producer: Any, messages: Sequence[Message]) -> Delivered:
         if not messages or not left[0]:
-            return await delivery.deliver(producer, messages)
+            return await batch_send.deliver(producer, messages)
         left[0] -= 1
         fate = {p: chance.choice(("ok", "refused", "lost")) for p in range(6)}
         sent = [m for m in messages if fate[m.partition] != "refused"]
-        answers = iter((await delivery.deliver(producer, sent)).offsets)
+        answers = iter((await batch_send.deliver(producer, sent)).offsets)
         offsets = [next(answers) if fate[m.partition] != "refused" else None for m in messages]
         known = [o if fate[m.partition] == "ok" else None for m, o in zip(messages, offsets, strict=True)]
         return Delivered(known, TimeoutError() if None in known else None)

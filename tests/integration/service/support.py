@@ -18,13 +18,15 @@ from kielto.events.envelope import Read
 from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Family, Lane, Topic, all_topics, permissions_of
 from kielto.kafka import TopicPartition
-from kielto.service import migrations, outbox, postgres
-from kielto.service.beats import BeatPlan
-from kielto.service.inbox import Subscription
-from kielto.service.keys import Evidence, Keys
-from kielto.service.postgres import Pool
-from kielto.service.quarantine import Quarantine
-from kielto.service.relay import Relay, RelaySettings
+from kielto.service.database import migrations
+from kielto.service.database import pool as postgres
+from kielto.service.database.pool import Pool
+from kielto.service.inbox.handlers import Subscription
+from kielto.service.inbox.quarantine import Quarantine
+from kielto.service.outbox import publish as outbox
+from kielto.service.outbox.heartbeats import BeatPlan
+from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.support.crypto_keys import Evidence, Keys
 
 BEAT = 0.2
 EVIDENCE = Evidence(bytes(32))

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kielto.subscriber import Change, PostgresStore, Subscriber, follow
+from kielto.subscriber import Change, PostgresStore, Subscriber
+from kielto.subscriber.sync import reading
 from tests.integration.subscriber.customers import POINT_KEY
 
-follow.PORTION_SHUT = 100  # many commits, so that it can be killed between two
+reading.PORTION_SHUT = 100  # many commits, so that it can be killed between two
 
 
 async def hang(_changes: Sequence[Change]) -> None:

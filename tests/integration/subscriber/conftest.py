@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto.subscriber import MemoryStore, Subscriber
 from tests.integration.subscriber.customers import POINT_KEY
 from tests.integration.subscriber.relay import Relay, new_party

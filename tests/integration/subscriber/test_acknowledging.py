@@ -9,11 +9,11 @@ from kielto.events.messages import Acknowledgement
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
-from kielto.subscriber.acks import LISTED, Sender, acknowledgement, progress_seconds
-from kielto.subscriber.follower import Follower
-from kielto.subscriber.session import Committed, Session
-from kielto.subscriber.state import Delta, Flaw
-from kielto.subscriber.store import Mark
+from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.replica.state import Delta, Flaw
+from kielto.subscriber.stores.base import Mark
+from kielto.subscriber.sync.acks import LISTED, Sender, acknowledgement, progress_seconds
+from kielto.subscriber.sync.session import Committed, Session
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
 from tests.integration.subscriber.relay import Relay
@@ -64,7 +64,7 @@ async def test_the_spool_keeps_the_instance(relay: Relay, follow: Follow) -> Non
 async def test_progress_by_beats_alone_is_told_seldom(
     relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.acks.PROGRESS_SECONDS", 1.0)
+    monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 1.0)
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         await asyncio.sleep(1.0)
@@ -76,7 +76,7 @@ async def test_progress_by_beats_alone_is_told_seldom(
 async def test_who_lives_says_so_though_nothing_moves(
     relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.acks.PROGRESS_SECONDS", 0.5)
+    monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 0.5)
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         relay.beating.clear()

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto import KieltoError
 from kielto.events.control import AboutParty
 from kielto.events.digests import check_of

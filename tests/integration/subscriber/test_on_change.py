@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.paths import ROOT
-from deploy.local.stack import Stack
+from deploy.local.servers.stack import Stack
 from kielto.events.topics import Lane
 from kielto.subscriber import Change, MemoryStore, PostgresStore
-from kielto.subscriber.store import Store
+from kielto.subscriber.stores.base import Store
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import by_id, customer, open_with
 from tests.integration.subscriber.relay import Relay
@@ -87,7 +87,7 @@ async def test_it_fails_and_is_told_again(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.changes.RETRY_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr("kielto.subscriber.sync.changes.RETRY_SECONDS", (0.05, 0.1))
     tool = Tool()
     tool.fails = 3
     async with follow(store=store, on_change=tool) as kielto:

@@ -18,9 +18,9 @@ from asyncpg.transaction import Transaction
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber import NotReadyError, PostgresStore, Reason, StoreError, Subscriber
-from kielto.subscriber.blocks import Block
-from kielto.subscriber.follower import Follower
-from kielto.subscriber.session import Session
+from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.sync.session import Session
 from tests.faults import hooks
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with

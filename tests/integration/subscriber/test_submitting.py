@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.kafka import Kafka
+from deploy.local.servers.kafka import Kafka
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.topics import Lane, decisions
 from kielto.events.words import Act, PointKind
@@ -113,7 +113,7 @@ async def test_an_id_that_says_something_else(relay: Relay, follow: Follow) -> N
 async def test_one_sent_to_a_topic_that_is_gone_is_sent_again(
     relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.submit.CHECK_SECONDS", 0.5)
+    monkeypatch.setattr("kielto.subscriber.submit.sender.CHECK_SECONDS", 0.5)
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         ident = await kielto.submit("ban", customer=hexes("a"))

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 
 from kielto.events.words import Channel, Purpose
-from kielto.service.postgres import Pool
-from kielto.subscriber.questions import Question, Reason
-from services.consents.store.clearances import Asked, Result
-from services.consents.use_cases import clear as clearing
-from services.consents.use_cases.clear import Wanted, clear
+from kielto.service.database.pool import Pool
+from kielto.subscriber.gate.questions import Question, Reason
+from services.consents.store.clearances.clearances import Asked, Result
+from services.consents.use_cases.clearances import clear as clearing
+from services.consents.use_cases.clearances.clear import Wanted, clear
 from services.consents.use_cases.context import Context
 
 ASKED = Asked("kauppa", "spring", "own_marketing", "email", None, None, None, "someone")

@@ -5,11 +5,13 @@ from typing import Any, cast
 import pytest
 from openapi_spec_validator import validate
 
-from kielto.service.auth import Verifier
-from kielto.service.http import Health, create_app
-from kielto.service.postgres import Pool
-from services.consents.api import customers, decisions, subscribers
-from services.consents.api.bodies import EXAMPLES, GivenDecision
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Verifier
+from services.consents.api.decisions import decisions
+from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision
+from services.consents.api.permissions import customers
+from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context
 
 

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from typing import Any
 
-from services.consents.api.page import page
+from services.consents.api.decision_log.page import page
 
 HOSTILE = "<script src=//x>alert('1')</script>&\"'"
 

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.words import PointKind
-from kielto.service.keys import KeyFile, Keys
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.projections import newest
-from services.consents.store.bodies import customer_of
+from services.consents.store.permissions.bodies import customer_of
 from services.consents.use_cases.context import decision_id
 
 KEYS = Keys(

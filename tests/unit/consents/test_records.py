@@ -9,11 +9,11 @@ import pytest
 
 from kielto.events.records import CustomerPermissions, Permissions
 from kielto.events.words import Channel, Mode, PointKind, Purpose
-from kielto.service.keys import KeyFile, Keys
+from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.model.facts import Customer, Customership, Person, Point
 from services.consents.model.ruling import Cell, Groups, Reason, Ruling, Verdict
-from services.consents.use_cases.judge import Judged
-from services.consents.use_cases.records import Records, flat
+from services.consents.use_cases.permissions.build_records import Records, flat
+from services.consents.use_cases.permissions.evaluate_people import Judged
 
 PARTY = "company.a"
 PARTIES = (PARTY, "company.b", "partner.p")

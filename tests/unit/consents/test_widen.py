@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Purpose, Reach
 from kielto.group import Company, Controller, Group, Partner
-from kielto.service.keys import KeyFile, Keys
+from kielto.service.support.crypto_keys import KeyFile, Keys
+from services.consents.consumers import Decisions
 from services.consents.model import decisions as model
 from services.consents.model.check import check
-from services.consents.subscribers import Decisions
-from services.consents.use_cases import decide as deciding
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions import decide as deciding
 from tests.unit.events.strategies import events
 
 GROUP = Group(

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.events.words import CHANNELS_OF, Act, Channel, PointKind, Purpose, Reach
+from services.consents.model.broadest_reading import NOT_OF_THE_ADDRESS, widen_to_address
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
@@ -17,10 +18,9 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
-from services.consents.model.expand import expand
+from services.consents.model.default_scope import expand
 from services.consents.model.facts import Customer
-from services.consents.model.widen import NOT_OF_THE_ADDRESS, widen_to_address
-from services.consents.use_cases.words import in_words
+from services.consents.use_cases.decisions.words import in_words
 from tests.unit.consents_model.said import NOW as SAID
 from tests.unit.consents_model.said import RULES, consent, customer, rulings
 

@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from kielto.events.words import Recipient
+from services.consents.model.derived import restrictions_in_force, takes_away
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import Customer
 from services.consents.model.ruling import Cell, Groups, Reason
-from services.consents.model.views import restrictions_in_force, takes_away
 from tests.unit.consents_model import reference
 from tests.unit.consents_model.world import GROUP, RULES, World, plain, plain_cell
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient
 from services.consents.model.decisions import Actor, CustomerSubject, Decision, PointName, Route, Subject
+from services.consents.model.default_scope import expand
 from services.consents.model.evaluate import evaluate
-from services.consents.model.expand import expand
 from services.consents.model.facts import Customer, Customership, GroupFacts, Person, Point, Sale
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import Cell, Ruling

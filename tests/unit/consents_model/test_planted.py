@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services.consents.model import coverage, evaluate, hearing
+from services.consents.model import applicable, coverage, evaluate
+from services.consents.model.applicable import LIFTED_BY, Heard, Hearing, Voice
 from services.consents.model.decisions import Decision
 from services.consents.model.facts import Customer, Person, Point
-from services.consents.model.hearing import LIFTED_BY, Heard, Hearing, Voice
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.model.ruling import Cell
@@ -83,7 +83,7 @@ def planted(caught_by: Property) -> Callable[[Plant], Plant]:
 
 @planted(uncited)
 def a_yes_lifts_what_it_does_not_cite(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_cited_by", lambda no, yeses: tuple(yeses))
+    patch.setattr(applicable, "_cited_by", lambda no, yeses: tuple(yeses))
 
 
 @planted(uncited)
@@ -91,7 +91,7 @@ def the_newest_by_the_clock_wins(patch: pytest.MonkeyPatch) -> None:
     def newer(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
         return tuple(y for y in yeses if y.decision.said_at > no.decision.said_at)
 
-    patch.setattr(hearing, "_cited_by", newer)
+    patch.setattr(applicable, "_cited_by", newer)
 
 
 @planted(reference)
@@ -123,12 +123,12 @@ def _without_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @planted(merging)
 def a_merge_forgets_what_the_absorbed_banned(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_voice", _without_members(hearing._voice))
+    patch.setattr(applicable, "_voice", _without_members(applicable._voice))
 
 
 @planted(reference)
 def a_merge_carries_consent_to_other_addresses(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_granted_at", lambda person, heard: heard.at)
+    patch.setattr(applicable, "_granted_at", lambda person, heard: heard.at)
 
 
 @planted(reference)
@@ -143,13 +143,13 @@ def a_ban_on_an_address_entered_anew_is_lost(patch: pytest.MonkeyPatch) -> None:
         named = frozenset(p.id for p in person.root.points if decision.names(p))
         return named if decision.points else where(person, decision, voice)
 
-    where = hearing._where
-    patch.setattr(hearing, "_where", only_known)
+    where = applicable._where
+    patch.setattr(applicable, "_where", only_known)
 
 
 @planted(ordering)
 def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
-    hear = hearing.hear
+    hear = applicable.hear
 
     def latest(person: Person, decisions: Any, rules: Rules) -> Hearing:
         return hear(person, tuple(decisions)[-2:], rules)
@@ -159,7 +159,7 @@ def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
 
 @planted(monotone)
 def a_new_no_replaces_the_old_one(patch: pytest.MonkeyPatch) -> None:
-    hear = hearing.hear
+    hear = applicable.hear
 
     def replaced(person: Person, decisions: Any, rules: Rules) -> Hearing:
         heard = hear(person, decisions, rules)
@@ -170,7 +170,7 @@ def a_new_no_replaces_the_old_one(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def an_ended_customer_number_says_yes(patch: pytest.MonkeyPatch) -> None:
-    is_about = hearing._is_about
+    is_about = applicable._is_about
 
     def had(customer: Customer, decision: Decision, **_: bool) -> bool:
         ended = replace(
@@ -178,7 +178,7 @@ def an_ended_customer_number_says_yes(patch: pytest.MonkeyPatch) -> None:
         )
         return is_about(ended, decision)
 
-    patch.setattr(hearing, "_is_about", had)
+    patch.setattr(applicable, "_is_about", had)
 
 
 @planted(reference)
@@ -203,23 +203,23 @@ def a_companys_address_is_everybodys(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def a_consent_travels_over_a_link(patch: pytest.MonkeyPatch) -> None:
-    heard = hearing._heard
-    patch.setattr(hearing, "_heard", lambda *given: (h := heard(*given)) and h._replace(via=frozenset()))
+    heard = applicable._heard
+    patch.setattr(applicable, "_heard", lambda *given: (h := heard(*given)) and h._replace(via=frozenset()))
 
 
 @planted(reference)
 def a_no_does_not_travel_over_a_link(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hearing, "_via", lambda others, decision: frozenset())
+    patch.setattr(applicable, "_via", lambda others, decision: frozenset())
 
 
 @planted(reference)
 def anybodys_yes_lifts_what_came_over_a_link(patch: pytest.MonkeyPatch) -> None:
-    cited_by = hearing._cited_by
+    cited_by = applicable._cited_by
 
     def whoever(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
         return cited_by(no, [y._replace(via=y.via & no.via) for y in yeses])
 
-    patch.setattr(hearing, "_cited_by", whoever)
+    patch.setattr(applicable, "_cited_by", whoever)
 
 
 @pytest.fixture(scope="module")

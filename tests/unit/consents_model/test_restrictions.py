@@ -7,11 +7,11 @@ import pytest
 
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient, Status
 from services.consents.model.decisions import Actor, Decision, NumberSubject, PointSubject, Route
+from services.consents.model.derived import restrictions_in_force
 from services.consents.model.facts import Customer, Customership, Person, Point
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.model.ruling import Reason
-from services.consents.model.views import restrictions_in_force
 from tests.unit.consents_model.said import RULES, asked, consent, customer, points, rulings, sale, say
 
 CALLS = (Channel.PHONE,)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from kielto.events.words import Act, Channel, Mode, Reach
 from services.consents.model.decisions import Decision
+from services.consents.model.derived import allowances, partner_view, takes_away
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import Customer, Person
 from services.consents.model.ruling import Verdict
-from services.consents.model.views import allowances, partner_view, takes_away
 from tests.unit.consents_model.said import GROUP, RULES, consent, customer, say
 
 BOTH = frozenset({("kauppa", "matkat"), ("sahko", "matkat")})

@@ -20,6 +20,7 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
+from services.consents.model.derived import allowances
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import (
     Customer,
@@ -33,7 +34,6 @@ from services.consents.model.facts import (
 )
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import Cell, Groups
-from services.consents.model.views import allowances
 from tests.unit.consents_model.reference import Plain
 
 RULES = Rules.shipped()

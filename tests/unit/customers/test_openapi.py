@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import jsonschema
 from openapi_spec_validator import validate
 
-from kielto.service.auth import Verifier
-from kielto.service.http import Health, create_app
-from kielto.service.keys import Keys
-from kielto.service.postgres import Pool
+from kielto.service.database.pool import Pool
+from kielto.service.http.application import Health, create_app
+from kielto.service.http.auth import Verifier
+from kielto.service.support.crypto_keys import Keys
 from services.customers.api import candidates, customers, examples, imports, unreadable
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
 from services.customers.use_cases.context import Context

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.customers.api import spool
-from services.customers.api.lines import lines
-from services.customers.api.spool import NotRead, Spool
+from services.customers.api import response_buffer
+from services.customers.api.ndjson import lines
+from services.customers.api.response_buffer import NotRead, Spool
 
 
 async def read(chunks: list[bytes], limit: int = 10) -> list[tuple[int, bytes | None]]:
@@ -40,7 +40,7 @@ async def test_an_endless_line_takes_no_memory_and_the_next_is_read() -> None:
 
 
 async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_IN_MEMORY", 100)
+    monkeypatch.setattr(response_buffer, "_IN_MEMORY", 100)
     data = [bytes([i]) * 1000 for i in range(256)]
     with Spool() as kept:
         for part in data:
@@ -50,7 +50,7 @@ async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.Monke
 
 
 async def test_a_writer_far_ahead_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "MOST_UNREAD", 10)
+    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
     with Spool() as kept:
         await kept.write(b"x" * 10)
         writing = asyncio.create_task(kept.write(b"y"))
@@ -75,8 +75,8 @@ async def test_a_byte_order_mark_is_no_part_of_the_first_row(cut: int) -> None:
 
 
 async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "MOST_UNREAD", 10)
-    monkeypatch.setattr(spool, "LONGEST_UNREAD", 0.05)
+    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
+    monkeypatch.setattr(response_buffer, "LONGEST_UNREAD", 0.05)
     with Spool() as kept:
         await kept.write(b"x" * 10)
         with pytest.raises(NotRead):
@@ -88,9 +88,9 @@ async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPat
 
 async def test_what_was_read_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the report, and however slowly it is read, the file stays small."""
-    monkeypatch.setattr(spool, "MOST_UNREAD", 100)
-    monkeypatch.setattr(spool, "_IN_MEMORY", 10)
-    monkeypatch.setattr(spool, "_READ", 30)
+    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 100)
+    monkeypatch.setattr(response_buffer, "_IN_MEMORY", 10)
+    monkeypatch.setattr(response_buffer, "_READ", 30)
     with Spool() as kept:
         chunks, read_so_far, written = kept.chunks(), b"", b""
         for i in range(500):

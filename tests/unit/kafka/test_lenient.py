@@ -12,7 +12,7 @@ from kielto.events.envelope import UNDECODABLE, Unreadable
 from kielto.events.messages import Decision
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
-from kielto.kafka.lenient import KEPT, RECORD, Records
+from kielto.kafka.aiokafka_patches.undecodable_header import KEPT, RECORD, Records
 
 KEY = b"a" * 64
 _ATTRIBUTES_AT, _HEADER = 22, 61

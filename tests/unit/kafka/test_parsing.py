@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kielto.events import envelope
 from kielto.events.envelope import Unreadable
 from kielto.events.messages import Decision
-from kielto.kafka.lenient import Records
+from kielto.kafka.aiokafka_patches.undecodable_header import Records
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 BROKEN_NAME = ((b"\xff", b"1"),)

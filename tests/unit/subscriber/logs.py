@@ -11,8 +11,8 @@ from kielto.events.envelope import Encoded, encode
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import Lane
 from kielto.events.words import Status
-from kielto.subscriber.decode import Decoder
-from kielto.subscriber.follower import Follower
+from kielto.subscriber.records.decode import Decoder
+from kielto.subscriber.replica.follower import Follower
 
 TOPICS = {Lane.EXPRESS: UUID(int=1), Lane.BULK: UUID(int=2)}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from kielto.subscriber import Answer, Clearance, Cleared, MemoryStore, Question, Reason, Subscriber
-from kielto.subscriber.clear import BATCH
+from kielto.subscriber.clearance import BATCH
 
 ID = UUID(int=5)
 ALLOWED = Answer(True, Reason.ALLOWED)

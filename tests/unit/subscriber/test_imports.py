@@ -24,4 +24,4 @@ def test_the_library_imports_nothing_of_the_services(module: str) -> None:
 
 
 def test_the_look_would_see_it() -> None:
-    assert "asyncpg" in imported_by("import kielto.subscriber.postgres")
+    assert "asyncpg" in imported_by("import kielto.subscriber.stores.postgres")

@@ -12,13 +12,13 @@ import pytest
 from kielto import kafka
 from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
-from kielto.subscriber.acks import Sender
-from kielto.subscriber.digests import Digests
-from kielto.subscriber.results import Results
-from kielto.subscriber.session import Session
-from kielto.subscriber.spool import Spool
-from kielto.subscriber.submit import Submitting
-from tests.unit.subscriber.test_submit import Desk, said
+from kielto.subscriber.submit.results import Results
+from kielto.subscriber.submit.sender import Submitting
+from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.sync.acks import Sender
+from kielto.subscriber.sync.session import Session
+from kielto.subscriber.sync.store_digests import Digests
+from tests.unit.subscriber.submit.test_sender import Desk, said
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
@@ -108,7 +108,7 @@ async def test_whatever_fails_decisions_are_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("kielto.subscriber.submit.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("kielto.subscriber.submit.sender.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "producer", lambda *_, **__: Broken(started))
     desk = Desk(tmp_path, "company.kauppa")
     await desk.says(said())
@@ -118,7 +118,7 @@ async def test_whatever_fails_decisions_are_sent_again(
 
 async def test_whatever_fails_results_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr("kielto.subscriber.results.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("kielto.subscriber.submit.results.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "consumer", lambda *_, **__: Broken(started))
     await tried_again(Results("", "company.kauppa").run(), started)
 
@@ -127,7 +127,7 @@ async def test_a_broker_that_is_away_is_said_once_in_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("kielto.subscriber.digests.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("kielto.subscriber.sync.store_digests.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "producer", lambda *_, **__: Broken(started, ConnectionRefusedError()))
     sender = Sender("company.kauppa", "crm", uuid4(), "acks", {})
     digests = Digests("", sender, MemoryStore(), cast(Session, None), lambda _: asyncio.sleep(0))

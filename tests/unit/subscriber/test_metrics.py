@@ -3,9 +3,9 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from kielto.subscriber import MemoryStore, Question, Reason, Subscriber
-from kielto.subscriber.gate import Gate
+from kielto.subscriber.gate.gate import Gate
 from kielto.subscriber.metrics import GateCollector
-from tests.unit.subscriber.test_gate import World
+from tests.unit.subscriber.gate.test_gate import World
 
 
 def test_answers_by_reason_and_the_gate_of_each_partition() -> None:

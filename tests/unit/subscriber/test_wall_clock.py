@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 
 from kielto.events.topics import PARTITIONS
-from kielto.subscriber.denials import Denials
-from kielto.subscriber.freshness import clock
-from kielto.subscriber.gate import Gate
-from kielto.subscriber.questions import Question, Reason
+from kielto.subscriber.gate.gate import Gate
+from kielto.subscriber.gate.local_denials import Denials
+from kielto.subscriber.gate.questions import Question, Reason
+from kielto.subscriber.replica.freshness import clock
+from tests.unit.subscriber.gate.test_gate import PARTY, TOPIC, World
 from tests.unit.subscriber.logs import beat, hexes
-from tests.unit.subscriber.test_gate import PARTY, TOPIC, World
 
 STALE_SECONDS = 0.2
 

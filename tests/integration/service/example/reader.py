@@ -8,9 +8,9 @@ from kielto.events.envelope import Read
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, Lane
 from kielto.events.versions import Version
-from kielto.service.app import Platform, Service, main
-from kielto.service.inbox import Meta, Subscription
-from kielto.service.postgres import Conn
+from kielto.service.database.pool import Conn
+from kielto.service.inbox.handlers import Meta, Subscription
+from kielto.service.process.main import Platform, Service, main
 
 _COPY = """
 INSERT INTO copies AS c (id, epoch, n, deceased)

@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS
-from kielto.service import outbox, postgres, telemetry
-from kielto.service.app import Platform, Service, main
-from kielto.service.auth import Caller, require
-from kielto.service.idempotency import Claim, claimed
-from kielto.service.problems import Problem
+from kielto.service.database import pool
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.http.problem import Problem
+from kielto.service.outbox import publish
+from kielto.service.process.main import Platform, Service, main
+from kielto.service.support import telemetry
 
 
 class Person(BaseModel):
@@ -34,15 +36,15 @@ def build(platform: Platform) -> Service:
         claim: Annotated[Claim | None, Depends(claimed)],
     ) -> Response:
         caller.must_act_for(None)
-        async with postgres.transaction(platform.pool) as conn:
+        async with pool.transaction(platform.pool) as conn:
             await conn.execute(
                 "INSERT INTO people VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET deceased = $2",
                 ident,
                 person.deceased,
             )
             record = Customer(version="0.0", subject=ident, deceased=person.deceased)
-            change = outbox.Change("customers", str(ident), record, express=person.deceased)
-            (version,) = await outbox.publish(conn, [change], traceparent=telemetry.current())
+            change = publish.Change("customers", str(ident), record, express=person.deceased)
+            (version,) = await publish.publish(conn, [change], traceparent=telemetry.current())
             body = f'{{"version":"{version}"}}'.encode()
             if claim:
                 await claim.keep(conn, 201, body)

@@ -1,0 +1,95 @@
+"""PostgreSQL and Kafka for one run: our own, or servers that already run.
+
+    with Stack(directory) as stack:
+        dsn = stack.postgres.create_database("consents")
+        ... stack.kafka.bootstrap ...
+
+KIELTO_POSTGRES (the DSN of a user that may create databases and roles) and KIELTO_KAFKA (bootstrap servers)
+put running servers in the place of our own; those cannot be started or stopped from here.
+"""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from deploy.local.progress import LocalError
+from deploy.local.servers.kafka import Kafka, RunningKafka
+from deploy.local.servers.postgres import Postgres, RunningPostgres
+
+
+class DirectoryInUse(LocalError):
+    """Another stack runs in this folder."""
+
+
+class Stack:
+    """Both servers, with their data and logs in `directory`, which keeps them from one start to the next.
+
+    `postgres` and `kafka` are settings of the servers themselves, by their own names; `kafka_port` is the broker's port
+    (any free one).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        postgres: dict[str, str] | None = None,
+        kafka: dict[str, str] | None = None,
+        kafka_port: int | None = None,
+    ) -> None:
+        self.directory = directory
+        running = os.environ.get("KIELTO_POSTGRES"), os.environ.get("KIELTO_KAFKA")
+        self.postgres = (
+            RunningPostgres(running[0]) if running[0] else Postgres(directory / "postgres", postgres)
+        )
+        self.kafka = (
+            RunningKafka(running[1]) if running[1] else Kafka(directory / "kafka", kafka, port=kafka_port)
+        )
+        self._lock: IO[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when both answer; on a failure nothing is left running. Raises DirectoryInUse."""
+        self._hold()
+        try:
+            self.kafka.begin()
+            self.postgres.begin()
+            self.postgres.wait()
+            self.kafka.wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        for server in (self.kafka, self.postgres):
+            if server.managed:
+                server.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def forget(self) -> None:
+        """Delete the data of our own servers. Raises DirectoryInUse."""
+        self._hold()
+        for name in ("kafka", "postgres"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        self.stop()
+
+    def _hold(self) -> None:
+        """Keep every other process out of the folder until `stop()`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.directory / "lock", "wb")  # noqa: SIM115 - closed by stop()
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise DirectoryInUse(f"{self.directory}: another stack runs here") from None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

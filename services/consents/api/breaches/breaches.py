@@ -1,0 +1,125 @@
+"""Cases of what was sent after a ban: a data protection officer looks at them and says why."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.service.database.pool import Pool
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.problem import Problem
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.api import paging
+from services.consents.api.callers import Prover, named
+from services.consents.api.paging import Behind
+from services.consents.store.breaches import deliveries
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.propagation.overdue import FIRST
+
+Officer = Annotated[Caller, Depends(require("dpo", group=True))]
+"""Of the whole group: no company closes a case against itself."""
+State = Literal["open", "explained", "closed"]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
+_TAG = b"breaches"
+_ABSENT = Problem(404, "unknown-breach", "There is no such breach.")
+
+
+class WhereBody(BaseModel):
+    decision: str
+    subscriber: str
+    applied_at: datetime | None
+    applied: bool = Field(description="Whether every live store of it had the decision when it was sent.")
+
+
+class BreachBody(BaseModel):
+    id: UUID = Field(description="The delivery's.")
+    company: str
+    partner: str | None
+    campaign: UUID | None
+    customer: str = Field(description="A company's token sees its own id of the customer.")
+    channel: str
+    point: UUID | None = Field(
+        description="The contact point that was used, where the report named it; a company's token sees none."
+    )
+    purpose: str | None
+    claimed_at: datetime = Field(description="When it was sent, by the sender's clock.")
+    reported_at: datetime = Field(description="When the broker had the report: it was sent by then.")
+    bound_seconds: float = Field(description="So long after a ban the sender may go on.")
+    decisions: list[str]
+    subscribers: list[WhereBody]
+    clearance: UUID | None
+    state: State
+    note: str | None
+    opened_at: datetime
+    changed_at: datetime | None
+
+
+class BreachesBody(BaseModel):
+    breaches: list[BreachBody] = Field(description="The oldest first.")
+    next: str | None = Field(description="`after` of the next page; null: this was the last.")
+
+
+class SettleBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"state": "explained", "note": "a test call to our own number"}]},
+    )
+    state: Literal["explained", "closed"]
+    note: Annotated[
+        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+    ] = Field(description="Why; nothing about the person.")
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/breaches", tags=["proof"])
+
+    def shown(row: asyncpg.Record, caller: Caller) -> BreachBody:
+        whose = caller.party
+        fields = {name: row[name] for name in BreachBody.model_fields}
+        where: list[dict[str, Any]] = orjson.loads(row["subscribers"])
+        fields |= {
+            "point": None if whose else row["point"],
+            "customer": context.keys.pairwise(whose, row["customer"]) if whose else str(row["customer"]),
+            "decisions": [named(context, caller, decision) for decision in row["decisions"]],
+            "subscribers": [w | {"decision": named(context, caller, UUID(w["decision"]))} for w in where],
+        }
+        return BreachBody.model_validate(fields)
+
+    async def one(ident: UUID, caller: Caller) -> BreachBody:
+        rows = await deliveries.breaches(pool, caller.company, None, FIRST, 1, ident)
+        if not rows:
+            raise _ABSENT
+        return shown(rows[0], caller)
+
+    @routes.get("", response_model=BreachesBody)
+    async def get(
+        caller: Prover,
+        state: Annotated[State | None, Query()] = None,
+        after: Behind = None,
+        limit: Limit = 1000,
+    ) -> BreachesBody:
+        """All of the group, or the company's own for a company's token."""
+        begin = paging.after(context, _TAG, after)
+        rows = await deliveries.breaches(pool, caller.company, state, begin, limit)
+        last = (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == limit else None
+        return BreachesBody(
+            breaches=[shown(row, caller) for row in rows],
+            next=paging.place(context, _TAG, last) if last else None,
+        )
+
+    @routes.get("/{ident}", response_model=BreachBody)
+    async def show(ident: UUID, caller: Prover) -> BreachBody:
+        return await one(ident, caller)
+
+    @routes.post("/{ident}/close", response_model=BreachBody)
+    async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
+        """Explained: it was no breach after all. Closed: it was, and is dealt with."""
+        if not await deliveries.settle(pool, ident, caller.company, body.state, body.note, caller.subject):
+            raise _ABSENT
+        return await one(ident, caller)
+
+    return routes

@@ -1,0 +1,116 @@
+"""The signed proof document of a decision, and the public keys by which anybody can verify it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel
+
+from kielto import seals
+from kielto.proof import Proof, SignedHead
+from kielto.service.database.pool import Pool
+from kielto.service.http.problem import Problem
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.support.crypto_keys import KeysError
+from services.consents.api.callers import Ident, Reader, answered, decision_asked
+from services.consents.api.decision_log.page import CONTENT_SECURITY_POLICY, page
+from services.consents.store.decision_log.seals import keys as used_keys
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decision_log.prove import (
+    Altered,
+    Erased,
+    NoSuchHead,
+    NotSealed,
+    newest_head,
+    prove,
+)
+
+
+class KeySetBody(BaseModel):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
+
+
+_MOST_LEAVES = 2**53 - 1
+Format = Annotated[Literal["json", "html"] | None, Query(description="Else as the Accept header asks.")]
+_BOTH: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The document, signed."}
+}
+
+
+def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
+
+    @routes.get("/decisions/{ident}/proof", response_model=Proof, responses=_BOTH)
+    async def proof(
+        ident: Ident,
+        caller: Reader,
+        format: Format = None,  # noqa: A002 - its name in the URL
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        """What was said, when each system had it, and that it stands in the signed log: a document that
+        `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
+        the decision's batch is sealed."""
+        with answered(), _problems(seal_seconds):
+            found = await prove(pool, context, decision_asked(context, caller, ident), caller.party)
+        kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if (format or ("html" if _prefers_html(accept) else "json")) == "html":
+            headers = {**kept_nowhere, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
+            return Response(page(found), headers=headers, media_type="text/html")
+        return Response(orjson.dumps(found), headers=kept_nowhere, media_type="application/json")
+
+    @routes.get("/proof-head", response_model=SignedHead)
+    async def proof_head(
+        caller: Reader,  # noqa: ARG001 - whoever may read
+        since: Annotated[
+            int | None, Query(ge=1, le=_MOST_LEAVES, description="Decisions in an earlier head.")
+        ] = None,
+    ) -> Response:
+        """The newest signed head of the log of all decisions, and proof that its log begins with the earlier one of
+        `since` decisions. Keep an answer, ask again later with its size: `python -m kielto.proof extends` checks that
+        nothing that stood in the log was changed or taken out, without us. A head names nobody."""
+        with _problems(seal_seconds):
+            found = await newest_head(pool, since)
+        return Response(
+            orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json"
+        )
+
+    @routes.get("/proof-keys", response_model=KeySetBody)
+    async def proof_keys() -> KeySetBody:
+        """Every public key by which heads and documents were ever signed. Needs no token. Compare them once with what
+        the data protection officer holds: keys had together with a document prove nothing."""
+        async with pool.acquire() as conn:
+            found = await used_keys(conn)
+        try:
+            now = seals.public_key(context.keys.seal_key)
+        except KeysError:
+            return KeySetBody(keys=found)
+        return KeySetBody(keys=found if now in found else [*found, now])
+
+    return routes
+
+
+@contextmanager
+def _problems(seal_seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except NotSealed:
+        again = {"Retry-After": str(max(1, round(seal_seconds)))}
+        raise Problem(409, "not-sealed", "It is not sealed yet.", headers=again) from None
+    except Erased:
+        raise Problem(410, "erased", "What would prove the decision was erased.") from None
+    except Altered:
+        detail = "See the runbook, `seals verify`."
+        raise Problem(409, "seal-broken", "It is not what was sealed.", detail) from None
+    except NoSuchHead:
+        raise Problem(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
+    except KeysError:
+        raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None
+
+
+def _prefers_html(accept: str) -> bool:
+    """A browser names text/html and not JSON."""
+    return "text/html" in accept and "application/json" not in accept

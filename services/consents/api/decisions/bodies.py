@@ -1,0 +1,234 @@
+"""What a desk sends, and a decision as it is shown."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+
+from kielto.events.base import Hash, Ident, Moment
+from kielto.events.digests import InvalidContactPoint, digest_of
+from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
+from kielto.service.http.auth import Caller
+from services.consents.api.callers import invalid
+from services.consents.model.decisions import Actor, Route
+from services.consents.use_cases.context import (
+    Context,
+    Subject,
+    customer_subject,
+    decision_id,
+    id_subject,
+    number_subject,
+    point_subject,
+)
+from services.consents.use_cases.decisions.decide import Command
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ByCustomer(_Given):
+    customer: UUID | Hash = Field(
+        description="The group's token gives our id, a company's its own (64 hex digits)."
+    )
+
+
+class ByNumber(_Given):
+    company: Ident
+    number: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class ByPoint(_Given):
+    kind: Literal[PointKind.EMAIL, PointKind.PHONE]
+    value: Annotated[str, StringConstraints(min_length=1, max_length=320)]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
+        default=None,
+        description="Where the phone number is read from (ISO 3166 alpha-2); else the company's.",
+    )
+
+
+def _shape(given: Any) -> str:
+    names = given if isinstance(given, dict) else {}
+    return "customer" if "customer" in names else "number" if "number" in names else "point"
+
+
+GivenSubject = Annotated[
+    Annotated[ByCustomer, Tag("customer")]
+    | Annotated[ByNumber, Tag("number")]
+    | Annotated[ByPoint, Tag("point")],
+    Discriminator(_shape),
+]
+
+
+class GivenDecision(_Given):
+    """What is left out means what the act and the route say it means; a bare ban is everything, everywhere."""
+
+    subject: GivenSubject
+    act: Act
+    reach: Reach | None = None
+    company: Ident | None = None
+    partner: Ident | None = None
+    purposes: list[Purpose] = Field(default=[], max_length=20)
+    channels: list[Channel] = Field(default=[], max_length=20)
+    product_groups: list[Ident] = Field(default=[], max_length=100, description="Of a consent alone.")
+    lifts: list[UUID | Hash] = Field(
+        default=[],
+        max_length=100,
+        description="Restrictions: the group's token gives our ids; a company's its references, or its own "
+        "ids of decisions that it sent.",
+    )
+    by: Actor = Actor.PERSON
+    route: Route = Route.SELF_SERVICE
+    said_at: Moment | None = Field(default=None, description="When it was said; else now.")
+    evidence: str | None = Field(default=None, max_length=2000)
+
+    def command(self, context: Context, caller: Caller) -> Command:
+        """Raises Problem 422 for what is no contact point."""
+        received_at = datetime.now(UTC)
+        if self.act.restricts and self.lifts:
+            raise invalid("lifts", "only a consent or a lifting lifts anything")
+        return Command(
+            id=uuid4(),
+            subject=self._subject(context, caller),
+            act=self.act,
+            received_at=received_at,
+            said_at=self.said_at or received_at,
+            reach=self.reach,
+            company=self.company,
+            partner=self.partner,
+            purposes=tuple(self.purposes),
+            channels=tuple(self.channels),
+            product_groups=tuple(self.product_groups),
+            lifts=tuple(self._lift(caller, lift) for lift in self.lifts),
+            by=self.by,
+            route=self.route,
+            evidence=self.evidence,
+            party=caller.party,
+            recorded_by=caller.subject,
+        )
+
+    def _lift(self, caller: Caller, lift: UUID | str) -> UUID | str:
+        whose = caller.party
+        return decision_id(whose, lift) if whose and isinstance(lift, UUID) else lift
+
+    def _subject(self, context: Context, caller: Caller) -> Subject:
+        match self.subject:
+            case ByCustomer(customer=UUID() as customer) if caller.company is None:
+                return customer_subject(customer)
+            case ByCustomer(customer=str() as ident) if whose := caller.party:
+                return id_subject(whose, ident)
+            case ByCustomer():
+                rule = "is your own id of the customer, 64 hexadecimal digits"
+                raise invalid(
+                    "subject.customer", rule if caller.company else "is our id of the customer, a UUID"
+                )
+            case ByNumber(company=company, number=number):
+                digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")
+                return number_subject(context.keys, company, digest)
+            case ByPoint(kind=kind, value=value, country=country):
+                country = country or _country(context, self.company or caller.company)
+                return point_subject(context.keys, kind, _digest("subject.value", kind, value, country))
+
+
+def _digest(field: str, kind: PointKind, value: str, country: str = "FI") -> bytes:
+    try:
+        return digest_of(kind, value, country)
+    except InvalidContactPoint as error:
+        raise invalid(field, str(error).partition(": ")[2]) from None
+
+
+def _country(context: Context, company: str | None) -> str:
+    """The company's; of a company that nobody knows, which is refused later, and of the group, the first one's."""
+    companies = context.group.companies
+    return next((c.country for c in companies if c.id == company), companies[0].country)
+
+
+def _status(row: asyncpg.Record) -> str:
+    if row["mark"] == "voided" or (row["held"] and row["mark"] is None):
+        return row["mark"] or "held"
+    return "in_force" if row["bound"] else "pending"
+
+
+EXAMPLES = {
+    "ban": {
+        "summary": "No direct marketing at all",
+        "value": {
+            "subject": {"customer": "0198c0de-0000-7000-8000-000000000001"},
+            "act": "ban",
+            "route": "phone",
+        },
+    },
+    "opt_out": {
+        "summary": "No partners' marketing, by customer number",
+        "value": {"subject": {"company": "kauppa", "number": "12345"}, "act": "opt_out"},
+    },
+    "stop": {
+        "summary": "STOP to a text message, from a number that we may not know",
+        "value": {
+            "subject": {"kind": "phone", "value": "040 1234567"},
+            "act": "ban",
+            "route": "sms_stop",
+        },
+    },
+    "consent": {
+        "summary": "Consent to a company's e-mail",
+        "value": {
+            "subject": {"customer": "0198c0de-0000-7000-8000-000000000001"},
+            "act": "consent",
+            "reach": "company",
+            "company": "kauppa",
+            "purposes": ["own_marketing"],
+            "channels": ["email"],
+        },
+    },
+}
+
+
+class ShownDecision(BaseModel):
+    """As it was given. Numbers and addresses are kept as sealed digests only and cannot be shown."""
+
+    id: str = Field(description="Our id; to a company its own reference.")
+    subject_kind: str
+    customer: str | None = Field(description="Our id; to a company its own.")
+    subject_company: str | None
+    act: Act
+    reach: Reach
+    company: str | None
+    partner: str | None
+    purposes: list[Purpose]
+    channels: list[Channel]
+    product_groups: list[str]
+    lifts: list[str] = Field(description="By id, or the company's reference.")
+    by: Actor
+    route: Route
+    widened: list[str] = Field(
+        description="A no from a company's topic that could not be understood as it was given is taken for the widest "
+        "that it may mean: the rules that it broke."
+    )
+    said_at: datetime
+    received_at: datetime
+    effective_from: datetime
+    status: str = Field(
+        description="`pending` while it bears on nobody known; to a company, on none of its own customers. "
+        "`held`: it denies at the party alone until it is released; `voided`: it denies nothing any more."
+    )
+    brought_by: str | None = Field(description="`company.<id>`, `partner.<id>`; null: ourselves.")
+    recorded_by: str | None
+    evidence: str | None
+
+    @classmethod
+    def of(
+        cls, row: asyncpg.Record, evidence: str | None, customer: str | None, name: Callable[[UUID], str]
+    ) -> "ShownDecision":
+        """`customer` and `name`: as whoever asks knows the subject, and a decision."""
+        shown = {field: row[field] for field in cls.model_fields if field in row.keys()}  # noqa: SIM118 - of a record
+        return cls(
+            **shown | {"id": name(row["id"]), "lifts": [name(lifted) for lifted in row["lifts"]]},
+            customer=customer,
+            status=_status(row),
+            brought_by=row["party"],
+            evidence=evidence,
+        )

@@ -1,0 +1,106 @@
+"""Record decisions and read them; where each one is."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, Field
+
+from kielto.service.database.pool import Conn, Pool
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.http.throttle import Throttled
+from services.consents import metrics
+from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named
+from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision, ShownDecision
+from services.consents.use_cases.clearances.clear import CLEAR_SECONDS
+from services.consents.use_cases.context import Context, shown_customer
+from services.consents.use_cases.decisions.decide import Outcome, receive
+from services.consents.use_cases.decisions.read import read_decision
+from services.consents.use_cases.decisions.receipt import Receipt, receipt
+from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
+
+
+class LocationBody(BaseModel):
+    """`applied_at` is the broker's time of the acknowledgement; null until every record is applied."""
+
+    subscriber: str
+    party: str
+    stage: Stage
+    records: int
+    applied: int
+    applied_at: datetime | None
+    deadline: datetime
+
+    @classmethod
+    def of(cls, location: Location) -> "LocationBody":
+        subscriber = location.subscriber
+        return cls(**location._asdict() | {"subscriber": subscriber.id, "party": subscriber.party})
+
+
+class WhereaboutsBody(BaseModel):
+    decision: str = Field(description="Our id; to a company its own reference.")
+    everywhere: bool = Field(description="Every subscriber to whom it means something has applied it.")
+    subscribers: list[LocationBody]
+
+
+def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/decisions", tags=["decisions"])
+
+    @routes.post("", status_code=201, response_model=Receipt)
+    async def post(
+        given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)],
+        caller: Desk,
+        key: Key,
+        throttle: Throttled,
+    ) -> Response:
+        """Record a decision. 201 means: committed. A *no* is taken for anybody, known or not.
+
+        To a company's token somebody whom nobody knows and another company's customer are the same: a *no* about
+        either, by a customer's id too, is kept, answered `pending`, and binds whoever it names, now or later; a *yes*
+        about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
+        """
+        command = given.command(context, caller)
+        taken: list[tuple[Outcome, Receipt]] = []
+
+        async def finish(conn: Conn, outcome: Outcome) -> bytes:
+            shown = receipt(context, outcome, caller.company, clear_seconds)
+            taken.append((outcome, shown))
+            body = shown.model_dump_json().encode()
+            if key is not None:
+                await key.keep(conn, 201, body)
+            return body
+
+        async with throttle.decision(caller, command.subject.ref, is_no=command.act.restricts):
+            with answered():
+                await receive(pool, context, command, finish)
+        outcome, shown = taken[-1]
+        body = shown.once_committed(datetime.now(UTC)).model_dump_json()
+        metrics.taken(command.act, pending=outcome.pending)
+        headers = {"Location": f"/consents/decisions/{shown.decision}"}
+        return Response(body, 201, headers, media_type="application/json")
+
+    @routes.get("/{ident}", response_model=ShownDecision)
+    async def get(ident: Ident, caller: Reader) -> ShownDecision:
+        """A decision as it was given; a company's token reads what it brought itself, by its reference (64 hex digits)
+        or by the id under which it sent it on its topic."""
+        with answered():
+            row, evidence = await read_decision(
+                pool, context, decision_asked(context, caller, ident), caller.party
+            )
+        customer = shown_customer(context.keys, row["ref"], caller.party)
+        return ShownDecision.of(row, evidence, customer, lambda known: named(context, caller, known))
+
+    @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
+    async def whereabouts(ident: Ident, caller: Reader) -> WhereaboutsBody:
+        """Which subscriber has applied it, since when, and who is late."""
+        decision = decision_asked(context, caller, ident)
+        with answered():
+            found = await locate(pool, context, decision, caller.party)
+        everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
+        return WhereaboutsBody(
+            decision=named(context, caller, decision),
+            everywhere=everywhere,
+            subscribers=[LocationBody.of(x) for x in found],
+        )
+
+    return routes

@@ -1,0 +1,83 @@
+"""A party's *no*s about people who are none of its own, for the group's data protection officer."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.events.base import Moment
+from kielto.service.database.pool import Pool
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.store.decisions.marks import Mark
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.marks import AT_ONCE, Order, held, next_of
+
+Officer = Annotated[Caller, Depends(require("dpo", group=True))]
+_EVER = datetime(1, 1, 2, tzinfo=UTC)
+
+
+class HeldBody(BaseModel):
+    party: str = Field(examples=["partner.matkat"])
+    held: int
+    first_at: datetime = Field(description="When the first of them was received.")
+    last_at: datetime
+
+
+class AllHeldBody(BaseModel):
+    parties: list[HeldBody] = Field(description="Those of whom anything is held.")
+
+
+class OrderBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"party": "partner.matkat", "reason": "its token was stolen: ticket 4711"}]
+        },
+    )
+    party: Annotated[str, StringConstraints(pattern=r"^(company|partner)\.[a-z0-9_-]{1,60}$")]
+    since: Moment | None = Field(
+        default=None, description="Decisions received at this time or later; else all."
+    )
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+    ] = Field(description="Why; nothing about a person.")
+
+
+class MarkedBody(BaseModel):
+    marked: int = Field(
+        description=f"How many decisions: at most {AT_ONCE}, none while earlier ones are computed."
+    )
+    more: bool = Field(description="There may be more of them: ask again a second later.")
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["decisions"])
+
+    @routes.get("/held", response_model=AllHeldBody)
+    async def get(caller: Officer) -> AllHeldBody:  # noqa: ARG001 - who may ask
+        """Of which parties decisions are held: *no*s about others' people above the party's rate."""
+        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await held(pool)])
+
+    @routes.post("/held/release", response_model=MarkedBody)
+    async def release(order: OrderBody, caller: Officer) -> MarkedBody:
+        """Let decisions that are held take effect as they were given."""
+        return await _marked(pool, context, _order(Mark.RELEASED, order, caller))
+
+    @routes.post("/held/void", response_model=MarkedBody)
+    async def void(order: OrderBody, caller: Officer) -> MarkedBody:
+        """Void what the party said no to about people who are none of its own, held or not. What the same people said
+        otherwise holds; so do decisions about the party's own people."""
+        return await _marked(pool, context, _order(Mark.VOIDED, order, caller))
+
+    return routes
+
+
+async def _marked(pool: Pool, context: Context, order: Order) -> MarkedBody:
+    step = await next_of(pool, context, order)
+    return MarkedBody(marked=step.marked, more=step.more)
+
+
+def _order(mark: Mark, given: OrderBody, caller: Caller) -> Order:
+    return Order(mark, given.party, given.since or _EVER, caller.subject, given.reason)

@@ -1,0 +1,63 @@
+"""What became of what a company sent on its decisions topic, for one that does not read its results topic."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from kielto.events.results import DecisionResult
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.http import cursors
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.problem import Problem
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.store.decisions import results
+from services.consents.use_cases.context import Context
+
+Company = Annotated[Caller, Depends(require("desk", "campaigns", "dpo"))]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Results in a page.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+
+EXAMPLE: JsonDict = {
+    "results": [
+        {
+            "id": "018f4e1c-6c1b-7d52-8a55-3f0c9d1f2a77",
+            "partition": 3,
+            "offset": 1041,
+            "status": "widened",
+            "decision": "5e" * 32,
+            "reasons": [{"field": "partner", "rule": "is a partner of the group"}],
+            "at": "2026-01-15T09:30:00Z",
+        }
+    ],
+    "next": "c2VhbGVk",
+}
+
+
+class ResultsBody(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    results: list[DecisionResult] = Field(description="As on the results topic; the newest last.")
+    next: str | None = Field(
+        description="Ask again with it as `cursor` for what comes behind these; null: there was none yet."
+    )
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/results", tags=["decisions"])
+
+    @routes.get("", response_model=ResultsBody, response_model_exclude_none=False)
+    async def get(caller: Company, cursor: Cursor = None, limit: Limit = 100) -> ResultsBody:
+        """What became of the decisions that the company sent on its topic, kept for 37 days. A page may be empty: ask
+        again later with the same cursor."""
+        whose = caller.party
+        if whose is None:
+            raise Problem(403, "company-needed", "Results are a company's: its token reads them.")
+        after = cursors.take(context.keys, whose, cursor) if cursor else 0
+        async with transaction(pool) as conn:
+            found = await results.listed(conn, whose, after, limit)
+        end = cursors.give(context.keys, whose, found[-1].n) if found else cursor
+        return ResultsBody(results=[kept.result for kept in found], next=end)
+
+    return routes

@@ -1,0 +1,167 @@
+"""What a customer may be told, and why."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from kielto.events.base import Ident
+from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
+from kielto.service.database.pool import Pool
+from kielto.service.http.auth import Caller
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.api.callers import Ident as Asked
+from services.consents.api.callers import Reader, answered, customer_asked, invalid, named
+from services.consents.model.decisions import Decision
+from services.consents.model.ruling import Reason, Verdict
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.explain import Explained, explain
+
+
+class PermissionBody(BaseModel):
+    company: str
+    point: str = Field(description="The stored address: our id; to a company its own.")
+    kind: PointKind
+    channel: Channel
+    purpose: Purpose
+    partner: str | None
+    mode: Mode | None
+    product_groups: list[str] | None = Field(description="Only these; null means all.")
+
+
+class VerdictBody(PermissionBody):
+    """`rule` is the entry of the rule file that decided, `section` the law that it is from."""
+
+    allowed: bool
+    reason: Reason
+    rule: str
+    section: str
+    decisions: list[str] = Field(description="Deciding ones: ids, or the company's references.")
+
+
+class DecisionBody(BaseModel):
+    id: str = Field(description="Its id, or the company's reference.")
+    act: Act
+    reach: Reach
+    said_at: datetime
+    received_at: datetime
+    restored: bool = Field(description="Only the record that listed it is left of it, after a restore.")
+    widened: list[str] = Field(
+        description="Rules that it broke; it was taken for the widest that it may mean."
+    )
+    by_link: bool | None = Field(
+        default=None,
+        description="It is another customer's, who may be the same person; told to the group's role alone.",
+    )
+    suppressed: bool | None = Field(
+        default=None,
+        description="It is of somebody who was erased, by whose number, address or code this customer is known; told "
+        "to the group's role alone.",
+    )
+
+
+class PermissionsBody(BaseModel):
+    """What is allowed; what is not listed is denied. `restrictions`: in force, what a lifting has to cite."""
+
+    customer: str = Field(description="Our id; to a company its own.")
+    permissions: list[PermissionBody]
+    restrictions: list[DecisionBody]
+
+
+class ExplanationBody(BaseModel):
+    customer: str = Field(description="Our id; to a company its own.")
+    unreadable: bool = Field(
+        description="A newer record of the customer cannot be read: everything is denied."
+    )
+    verdicts: list[VerdictBody]
+    decisions: list[DecisionBody]
+    restrictions: list[str]
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/customers", tags=["permissions"])
+
+    @routes.get("/{ident}/permissions", response_model=PermissionsBody)
+    async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
+        """What is allowed now; for a company's token, to that company, of whom it names by its own id."""
+        customer = customer_asked(context, caller, ident)
+        with answered():
+            found = await explain(pool, context, customer, caller.company)
+        shown = _Shown(context, caller, found)
+        return PermissionsBody(
+            customer=named(context, caller, customer),
+            permissions=[PermissionBody(**shown.cell(v)) for v in found.verdicts if v.ruling.allowed],
+            restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
+        )
+
+    @routes.get("/{ident}/explanation", response_model=ExplanationBody)
+    async def explanation(
+        ident: Asked,
+        caller: Reader,
+        company: Annotated[Ident | None, Query()] = None,
+        channel: Annotated[Channel | None, Query()] = None,
+    ) -> ExplanationBody:
+        """Every permission and every denial, with the rule, its section and the decisions that decided."""
+        if company is not None:
+            caller.must_act_for(company)
+            if company not in context.group.company_ids:
+                raise invalid("company", "is a company of the group")
+        customer = customer_asked(context, caller, ident)
+        with answered():
+            found = await explain(pool, context, customer, company or caller.company, channel)
+        shown = _Shown(context, caller, found)
+        return ExplanationBody(
+            customer=named(context, caller, customer),
+            unreadable=found.unreadable,
+            verdicts=[shown.verdict(v) for v in found.verdicts],
+            decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
+            restrictions=[shown.name(r) for r in sorted(found.restrictions)],
+        )
+
+    return routes
+
+
+class _Shown:
+    """To whom it is shown decides how decisions and addresses are named: a company knows them by its own ids."""
+
+    def __init__(self, context: Context, caller: Caller, found: Explained) -> None:
+        self._keys, self._party = context.keys, caller.party
+        self._links = found.judged.by_link
+        self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
+
+    def name(self, ident: UUID) -> str:
+        return self._keys.pairwise(self._party, ident) if self._party else str(ident)
+
+    def decision(self, decision: Decision) -> DecisionBody:
+        return DecisionBody(
+            id=self.name(decision.id),
+            act=decision.act,
+            reach=decision.reach,
+            said_at=decision.said_at,
+            received_at=decision.received_at,
+            restored=decision.spared is not None,
+            widened=list(decision.widened),
+            by_link=None if self._party else decision.id in self._links,
+            suppressed=None if self._party else decision.suppressed is not None,
+        )
+
+    def verdict(self, verdict: Verdict) -> VerdictBody:
+        ruling = verdict.ruling
+        return VerdictBody(
+            **self.cell(verdict),
+            allowed=ruling.allowed,
+            reason=ruling.reason,
+            rule=ruling.rule,
+            section=ruling.section,
+            decisions=[self.name(d) for d in ruling.decisions],
+        )
+
+    def cell(self, verdict: Verdict) -> dict[str, object]:
+        cell, ruling = verdict
+        return cell._asdict() | {
+            "point": self.name(cell.point),
+            "kind": self._kinds[cell.point],
+            "product_groups": None if ruling.product_groups is None else sorted(ruling.product_groups),
+        }

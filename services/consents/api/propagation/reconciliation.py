@@ -1,0 +1,59 @@
+"""What subscribers' stores were found to hold."""
+
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from kielto.service.database.pool import Pool
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.api.callers import Prover
+from services.consents.store.propagation import reconciliation as store
+from services.consents.use_cases.context import Context
+
+_MOST = 1000
+
+
+class StoreBody(BaseModel):
+    subscriber: str
+    asked_at: datetime | None = Field(description="When the subscriber was last asked.")
+    instance: UUID | None = Field(description="None: no store of it has answered in the last week.")
+    answered_at: datetime | None
+    compared: int | None = Field(description="Of the 1024 buckets of keys, those that were compared.")
+    left_out: int | None = Field(description="Those that held a record on its way: compared next time.")
+    differing: int | None
+
+
+class DifferenceBody(BaseModel):
+    subscriber: str
+    instance: UUID
+    key: str = Field(description="The party's id of the customer, or its first 24 digits.")
+    kind: str = Field(description="missing, extra, older, newer, unreadable or content.")
+    theirs: str | None = Field(description="The store's version; none: it lacks the record.")
+    ours: str | None = Field(description="Our version; none: we have no such record.")
+    found_at: datetime
+    repaired_at: datetime | None = Field(
+        description="When it was published anew; none: that cannot repair it."
+    )
+
+
+class ReconciliationBody(BaseModel):
+    stores: list[StoreBody]
+    differences: list[DifferenceBody] = Field(description="Those that stand, the oldest first; at most 1000.")
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/reconciliation", tags=["subscribers"])
+
+    @routes.get("", response_model=ReconciliationBody)
+    async def get(caller: Prover) -> ReconciliationBody:
+        """Of all subscribers, or the company's own for a company's token."""
+        whose = caller.party
+        names = [s.id for s in context.group.subscribers if whose in (None, s.party)]
+        return ReconciliationBody(
+            stores=[StoreBody(**dict(row)) for row in await store.last(pool, names)],
+            differences=[DifferenceBody(**dict(row)) for row in await store.listed(pool, names, _MOST)],
+        )
+
+    return routes

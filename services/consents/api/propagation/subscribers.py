@@ -1,0 +1,66 @@
+"""How the subscribers stand: what each has applied, and how late it is."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from kielto.group import Subscriber
+from kielto.service.database.pool import Pool
+from kielto.service.http.strict_route import StrictRoute
+from services.consents.api.callers import Reader
+from services.consents.store.propagation.proof import SubscriberState
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.propagation.whereabouts import late_seconds, subscribers
+
+
+class SubscriberBody(BaseModel):
+    id: str
+    party: str
+    name: str
+    deadline_seconds: float
+    seen_at: datetime | None = Field(description="When the broker appended its last acknowledgement.")
+    stores: int = Field(description="Live stores; the slowest of them counts. 0: it was never seen.")
+    late_seconds: float = Field(
+        description="Age of the oldest record that it lacks; 0: none, -1: never seen."
+    )
+    exceptions: int = Field(description="Records that a store of it could not read.")
+    overdue: int = Field(
+        description="Decisions that it has not applied by its deadline, of the oldest 5000 records that it lacks "
+        "in each partition."
+    )
+    claims_beyond_end: int = Field(
+        description="Positions that its instances acknowledged beyond the end of their topic. They count up to the "
+        "end; an instance that is ended takes its claims with it."
+    )
+
+    @classmethod
+    def of(cls, subscriber: Subscriber, state: SubscriberState) -> "SubscriberBody":
+        return cls(
+            id=subscriber.id,
+            party=subscriber.party,
+            name=subscriber.name,
+            deadline_seconds=subscriber.deadline_seconds,
+            seen_at=state.seen_at,
+            stores=state.stores,
+            late_seconds=late_seconds(state),
+            exceptions=state.exceptions,
+            overdue=state.overdue,
+            claims_beyond_end=state.claims_beyond_end,
+        )
+
+
+class SubscribersBody(BaseModel):
+    subscribers: list[SubscriberBody]
+
+
+def router(pool: Pool, context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents/subscribers", tags=["subscribers"])
+
+    @routes.get("", response_model=SubscribersBody)
+    async def get(caller: Reader) -> SubscribersBody:
+        """All of the group, or the company's own for a company's token."""
+        found = await subscribers(pool, context, caller.party)
+        return SubscribersBody(subscribers=[SubscriberBody.of(*one) for one in found])
+
+    return routes

@@ -1,0 +1,54 @@
+"""`python -m services.consents decisions`: what is held of which party; release it, or void what a party brought."""
+
+import argparse
+import contextlib
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from kielto.service.database.pool import Pool
+from services.consents.store.decisions.marks import Mark
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.marks import Order, all_of, held
+
+_USAGE = (
+    "usage: decisions held | decisions release --party PARTY [--since TIME] --reason TEXT"
+    " | decisions void --party PARTY [--since TIME] --reason TEXT"
+)
+_MARKS = {"release": Mark.RELEASED, "void": Mark.VOIDED}
+_EVER = datetime(1, 1, 2, tzinfo=UTC)
+
+
+async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
+    """The exit status: 0 done, 2 wrong usage. Cut off, it goes on where it was when it is given again."""
+    match words:
+        case ["held"]:
+            for one in await held(pool):
+                times = f"{one.first_at:%Y-%m-%dT%H:%M:%SZ}\t{one.last_at:%Y-%m-%dT%H:%M:%SZ}"
+                print(f"{one.party}\t{one.held} held\t{times}")
+            return 0
+        case ["release" | "void" as verb, *options] if (order := _order(_MARKS[verb], options)) is not None:
+            print(f"{await all_of(pool, context, order)} {order.mark}")
+            return 0
+    print(_USAGE)
+    return 2
+
+
+def _order(mark: Mark, options: Sequence[str]) -> Order | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--party", required=True)
+    parser.add_argument("--since", type=_time, default=_EVER)
+    parser.add_argument("--reason", required=True)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            given = parser.parse_args(options)
+    except SystemExit:
+        return None
+    why = given.reason.strip()
+    return Order(mark, given.party, given.since, "command", why) if why else None
+
+
+def _time(text: str) -> datetime:
+    """ISO 8601, in UTC where it does not say."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

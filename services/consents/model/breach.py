@@ -1,0 +1,98 @@
+"""Whether something was sent after a ban. Pure: decisions count by when they were accepted, not by what they say.
+
+Only restrictions are asked, no other reason why something may not be sent: facts may have changed since.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
+from services.consents.model.applicable import Hearing, Voice, hear
+from services.consents.model.coverage import consented, denies, limit
+from services.consents.model.decisions import Decision
+from services.consents.model.facts import Person, Point
+from services.consents.model.rules import Rules
+from services.consents.model.ruling import NO_GROUPS, Cell
+
+
+class Found(StrEnum):
+    NOT_BANNED = "not_banned"
+    WITHIN_BOUND = "within_bound"
+    """A ban was accepted before, but no longer before than the bound; or a clearance was still valid."""
+    CLAIMED_BEFORE = "claimed_before"
+    """Reported after a ban and its bound; the sender's clock alone says that it was sent before."""
+    AFTER_BAN = "after_ban"
+
+
+NO_POINT = UUID(int=0)
+"""Stands for an address that nobody knows any more, or where a channel has none."""
+
+
+class Sent(NamedTuple):
+    """What was sent for whom. `points`: where to, or where to it may have been."""
+
+    company: str
+    partner: str | None
+    channel: Channel
+    points: tuple[Point, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """Who sent it for a partner is not known: what both may not do is banned."""
+        purpose = Purpose.PARTNER_MARKETING if self.partner else Purpose.OWN_MARKETING
+        modes = (Mode.WE_SEND, Mode.PARTNER_SENDS) if self.partner else (None,)
+        for point in self.points:
+            for mode in modes:
+                yield Cell(self.company, point.id, self.channel, purpose, self.partner, mode)
+
+
+def points(person: Person, company: str, channel: Channel, named: Collection[UUID]) -> tuple[Point, ...]:
+    """The one that was named, be it of somebody who was merged into them; else each of the company's that the channel
+    could reach.
+    """
+    kind = KIND_OF.get(channel)
+    of_all = [p for c in person.customers for p in c.points]
+    its = person.root.points_of(company)
+    used = [p for p in of_all if p.id in named][:1] or [p for p in its if p.kind is kind]
+    return tuple(used) or (Point(NO_POINT, kind or PointKind.POST),)
+
+
+def banning(person: Person, decisions: Sequence[Decision], rules: Rules, sent: Sent) -> frozenset[UUID]:
+    """Those of the decisions that denied it at each of the points; none when one of them was not banned."""
+    person = person.seen_by(sent.company)
+    ids = {p.id for p in person.root.points}
+    more = tuple(p for p in sent.points if p.id not in ids)
+    known = replace(person, root=replace(person.root, points=person.root.points + more))
+    hearing = hear(known, decisions, rules)
+    found: set[UUID] = set()
+    for cell in sent.cells():
+        denying = _denying(hearing, cell)
+        if not denying:
+            return frozenset()
+        found |= denying
+    return frozenset(found)
+
+
+def _denying(hearing: Hearing, cell: Cell) -> frozenset[UUID]:
+    """Those that leave nothing at the cell. A contact person's own consent may stand beside the organisation's ban."""
+    against = [r for r in hearing.restrictions if denies(r.no, cell)]
+    if consented(hearing.consents, cell).given_by:
+        against = [r for r in against if r.no.voice is not Voice.EMPLOYER]
+    left = limit(against, cell)
+    return frozenset(d.id for d in left.denying) if left.groups == NO_GROUPS else frozenset()
+
+
+def judge(
+    banned: Callable[[datetime], frozenset[UUID]], sent: datetime, reported: datetime, bound: timedelta
+) -> tuple[Found, frozenset[UUID]]:
+    """What was found, and the decisions that it is about: those in force at the sending and a bound before it."""
+    now = banned(sent)
+    if broken := now & banned(sent - bound):
+        return Found.AFTER_BAN, broken
+    if now:
+        return Found.WITHIN_BOUND, now
+    then = banned(reported) & banned(reported - bound)
+    return (Found.CLAIMED_BEFORE, then) if then else (Found.NOT_BANNED, frozenset())

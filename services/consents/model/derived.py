@@ -1,0 +1,102 @@
+"""What follows: restrictions in force, what a partner may do, and whether a change must hurry."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+from uuid import UUID
+
+from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Mode, Purpose, Reach
+from services.consents.model.applicable import Heard, Hearing, hear
+from services.consents.model.coverage import both
+from services.consents.model.decisions import Decision
+from services.consents.model.facts import Person
+from services.consents.model.rules import Rules
+from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Verdict
+
+Key = TypeVar("Key")
+
+
+def restrictions_in_force(person: Person, decisions: Iterable[Decision], rules: Rules) -> frozenset[UUID]:
+    """What binds the person, as anybody sees them, and is not wholly lifted: what a lifting has to cite."""
+    said = tuple(decisions)
+    found = (in_force(hear(view, said, rules)) for view in person.views())
+    return frozenset(no.decision.id for nos in found for no in nos)
+
+
+def in_force(hearing: Hearing) -> Iterator[Heard]:
+    """One is wholly lifted when each of its purposes on each channel is lifted by a yes that reaches as far."""
+    return (no for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by))
+
+
+def _wholly_lifted(no: Heard, cited_by: tuple[Heard, ...]) -> bool:
+    wide = [y.decision for y in cited_by if _as_wide(y, no)]
+    return bool(wide) and all(
+        any(channel in y.channels and _lifts_purpose(y, no.decision, purpose) for y in wide)
+        for purpose in no.decision.purposes or Purpose
+        for channel in no.decision.channels or Channel
+    )
+
+
+def _as_wide(yes: Heard, no: Heard) -> bool:
+    """Whether the yes reaches each company, partner, product group and point that the no does."""
+    if yes.at is not None and not (no.at and no.at <= yes.at):
+        return False
+    return not yes.decision.product_groups and _reaches_as_far(yes.decision, no.decision)
+
+
+def _reaches_as_far(yes: Decision, no: Decision) -> bool:
+    if yes.reach is Reach.GROUP:
+        return True
+    if yes.reach is Reach.COMPANY:
+        return no.reach is not Reach.GROUP and no.company == yes.company
+    same_company = yes.company in (None, no.company)
+    if yes.reach is Reach.PARTNERS:
+        return no.reach in (Reach.PARTNERS, Reach.PARTNER) and same_company
+    return no.reach is Reach.PARTNER and no.partner == yes.partner and same_company
+
+
+def _lifts_purpose(yes: Decision, no: Decision, purpose: Purpose) -> bool:
+    """A consent speaks of partners' marketing only where it names the partner (`coverage.covers`)."""
+    of_partners = purpose in PARTNERS_PURPOSES or no.reach in (Reach.PARTNER, Reach.PARTNERS)
+    unnamed = yes.act is Act.CONSENT and yes.reach is not Reach.PARTNER
+    return purpose in yes.purposes and not (of_partners and unnamed)
+
+
+def partner_view(
+    verdicts: Iterable[Verdict], partner: str, disclosed_to: frozenset[tuple[str, str]]
+) -> tuple[Verdict, ...]:
+    """What the partner may do with a person disclosed to it, one verdict a contact point and channel.
+
+    `disclosed_to`: (company, partner) of each disclosure of the person; none, no verdicts. Where several
+    companies disclosed, each has to allow: the partner's record does not tell from whom it has the data.
+    """
+    found: dict[tuple[UUID, Channel], Verdict] = {}
+    for verdict in verdicts:
+        cell = verdict.cell
+        its = cell.mode is Mode.PARTNER_SENDS and cell.partner == partner
+        if not its or (cell.company, partner) not in disclosed_to:
+            continue
+        place = (cell.point, cell.channel)
+        found[place] = _stricter(found[place], verdict) if place in found else verdict
+    return tuple(found.values())
+
+
+def _stricter(one: Verdict, other: Verdict) -> Verdict:
+    if not one.ruling.allowed:
+        return one
+    groups = both(one.ruling.product_groups, other.ruling.product_groups)
+    if not other.ruling.allowed or groups == other.ruling.product_groups:
+        return other
+    if groups is None or groups:
+        return one._replace(ruling=one.ruling._replace(product_groups=groups))
+    none_left = one.ruling._replace(allowed=False, product_groups=NO_GROUPS, reason=Reason.NO_CONSENT)
+    return one._replace(ruling=none_left)
+
+
+def allowances(verdicts: Iterable[Verdict]) -> dict[Cell, Groups]:
+    """What is allowed, and nothing else: absent means denied."""
+    return {cell: ruling.product_groups for cell, ruling in verdicts if ruling.allowed}
+
+
+def takes_away(old: Mapping[Key, Groups], new: Mapping[Key, Groups]) -> bool:
+    """Whether anything allowed before is allowed no more: such a change travels on the express lane."""
+    return any(key not in new or both(groups, new[key]) != groups for key, groups in old.items())

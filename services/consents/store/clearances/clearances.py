@@ -1,0 +1,269 @@
+"""Clearances: the locks, what is read under them, and the compact record of what was answered.
+
+Shared locks: clearances do not keep each other waiting, a decision waits for them and they for it, since a decision's
+lock (store/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind sorted.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from struct import Struct
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.versions import Version
+from kielto.service.database.pool import Conn, Pool
+from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.support.yielding import beside
+from kielto.subscriber.gate.questions import Reason
+from services.consents.store.permissions.closure import PERSON, has_address
+from services.consents.store.permissions.consequences import OWED_BY
+from services.consents.store.permissions.locks import Moved
+
+_ENTRY = Struct(">8s8sBIQ8s")
+"""Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n; hash of the address's
+ref, if one was asked about."""
+_FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
+_NOBODY = _NO_ADDRESS = bytes(8)
+LONGEST_SECONDS = 300
+"""No clearance is valid for longer, so the record of one is found by its time alone."""
+_REASONS = {1: Reason.ALLOWED, 2: Reason.DENIED, 3: Reason.UNKNOWN}
+_CODES = {reason: code for code, reason in _REASONS.items()}
+
+
+class NotPrimary(Exception):
+    """This server follows another one: what it knows may be old."""
+
+
+class Held(Exception):
+    """A message of the party, which may be about anybody, is in quarantine: nothing is cleared until it is not."""
+
+
+class Holder(NamedTuple):
+    """The record of a customer of the company, as it is now. `owed`: a decision is committed that it does not show."""
+
+    key: str
+    version: Version
+    body: str
+    owed: bool = False
+
+
+class Found(NamedTuple):
+    """By ref that was asked about. `elsewhere`: refs that name customers of other companies only."""
+
+    holders: dict[str, list[Holder]]
+    elsewhere: set[str]
+
+
+class Result(NamedTuple):
+    """`holder`: whose record decided; None: nobody's. `others`: who has the same address and allows, too. `address`:
+    its ref, if one was asked about."""
+
+    ref: str
+    reason: Reason
+    holder: Holder | None
+    others: tuple[Holder, ...] = ()
+    address: str | None = None
+
+
+class Asked(NamedTuple):
+    company: str
+    campaign: str
+    purpose: str
+    channel: str
+    partner: str | None
+    mode: str | None
+    product_group: str | None
+    asked_by: str
+
+
+class Part(NamedTuple):
+    """So many recipients of a clearance as are read and recorded at once. All of its parts run out together."""
+
+    id: UUID
+    number: int
+    at: datetime
+    valid_until: datetime
+
+
+class Entry(NamedTuple):
+    """One recipient of a clearance that was recorded. `key`: the beginning of the record's key, or None."""
+
+    clearance: asyncpg.Record
+    reason: Reason
+    key: str | None
+    version: Version
+
+
+# Of the asking company's customers alone: nobody's ban waits for what another company asks about strangers.
+_LOCK = """
+SELECT ref FROM subjects
+WHERE ref = ANY (array(SELECT 'c:' || n.customer FROM customer_refs n WHERE n.ref = ANY ($1::text[]) AND EXISTS (
+    SELECT FROM customer_refs own WHERE own.customer = n.customer AND starts_with(own.ref, $2))))
+ORDER BY ref FOR SHARE"""
+
+_LOCK_POINTS = """
+INSERT INTO subjects (ref) SELECT ref FROM unnest($1::text[]) AS r (ref) ORDER BY ref COLLATE "C"
+ON CONFLICT (ref) DO UPDATE SET ref = excluded.ref WHERE false"""
+
+_LOAD = f"""
+WITH {OWED_BY}
+SELECT a.ref, c.customer, k.key, r.epoch, r.n, r.body, EXISTS (SELECT FROM owed o WHERE o.id = c.customer) AS owed
+FROM unnest($1::text[]) AS a (ref)
+CROSS JOIN LATERAL (SELECT customer FROM customer_refs x WHERE x.ref = a.ref OFFSET 0) AS c
+LEFT JOIN LATERAL (
+    SELECT substr(x.ref, length($2) + 1) AS key FROM customer_refs x
+    WHERE x.customer = c.customer AND starts_with(x.ref, $2) OFFSET 0
+) AS k ON true
+LEFT JOIN LATERAL (
+    SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
+) AS r ON true"""  # noqa: S608 - constants of ours
+
+_HELD = """
+SELECT EXISTS (
+    SELECT FROM quarantine WHERE topic = ANY ($1::text[]) AND state = 'open' AND holds AND customer IS NULL)"""
+
+_SAID = """
+SELECT d.*, d.ref AS asked, NULL AS known_by FROM decisions_in_force d WHERE d.ref = ANY ($1::text[])
+UNION ALL
+SELECT d.*, s.ref, 'identity' FROM suppressions s JOIN decisions_in_force d ON d.id = s.decision
+WHERE s.ref = ANY ($1::text[])"""
+
+_ADD = """
+INSERT INTO clearances (id, part, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
+    at, valid_until, recipients, form)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 2)
+RETURNING (SELECT epoch FROM current_epoch WHERE checked) AS epoch, CASE
+    WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
+END"""
+
+_AT = """
+SELECT * FROM clearances WHERE company = $1 AND campaign = $2 AND at <= $3 AND valid_until >= $3
+    AND at >= $3 - interval '5 minutes'
+ORDER BY at"""
+
+_RECORD = """
+SELECT r.key, array(SELECT d.decision FROM decision_records d
+    WHERE d.family = r.family AND d.key = r.key AND (d.epoch, d.n) <= ($3::integer, $4::bigint)) AS decisions
+FROM records r WHERE r.family = $1 AND r.key >= $2 AND r.key <= $2 || repeat('f', 48)
+    AND starts_with(r.key, $2)"""
+
+# Of the whole person, by whichever of their ids they are named: they may have been merged since. By an address only
+# those of whom the company has it.
+_KEYS = f"""
+WITH RECURSIVE seed (id) AS (
+    SELECT n.customer FROM customer_refs n LEFT JOIN customers c ON c.id = n.customer
+    WHERE n.ref = ANY ($1::text[]) AND (NOT starts_with(n.ref, 'p:') OR {has_address("c", "n.ref", "$3::text")})
+), {PERSON}
+SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
+WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""  # noqa: S608 - constants of ours
+
+
+async def must_not_be_held(conn: Conn, topics: Sequence[str]) -> None:
+    """Raises Held when a message on one of these topics may be a *no* of anybody."""
+    if await conn.fetchval(_HELD, topics):
+        raise Held
+
+
+async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
+    """Keep decisions about those of the company's customers whom these refs name out; the refs that are locked."""
+    return {row["ref"] for row in await conn.fetch(_LOCK, refs, f"i:company.{company}:")}
+
+
+async def now(conn: Conn) -> datetime:
+    """The primary's time. Taken between the lock and the load: no decision that was committed by then is missing."""
+    at: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    return at
+
+
+async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
+    """Keep decisions about addresses that nobody known has out, and others' clearances of them."""
+    await conn.execute(_LOCK_POINTS, refs)
+
+
+async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) -> Found:
+    """Whom the refs name and what the company's records say, in one statement after the lock. Raises Moved."""
+    family = f"company.{company}"
+    found = Found({}, set())
+    for ref, customer, key, epoch, n, body, owed in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
+        if key is not None and f"c:{customer}" not in locked:
+            raise Moved
+        if body is None:
+            found.elsewhere.add(ref)
+        else:
+            found.holders.setdefault(ref, []).append(Holder(key, Version(epoch, n), body, owed))
+    return found
+
+
+async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
+    """Decisions that were given for these very refs, or by somebody erased who had them: `asked` is the ref."""
+    return await conn.fetch(_SAID, refs)
+
+
+async def add(conn: Conn, part: Part, asked: Asked, results: Sequence[Result]) -> None:
+    """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
+    disk, this one does. Raises NotClaimed.
+    """
+    epoch = await conn.fetchval(
+        _ADD, part.id, part.number, *asked, part.at, part.valid_until, b"".join(map(_packed, results))
+    )
+    if epoch is None:
+        raise NotClaimed
+
+
+async def at(
+    conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str], address: str | None = None
+) -> list[Entry]:
+    """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
+    then. With the ref of an address, nothing that was asked about another one."""
+    prefix = f"i:company.{company}:"
+    keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix, company)}
+    asked = {_hash(ref) for ref in refs}
+    rows = await conn.fetch(_AT, company, campaign, when)
+    # A million recipients take half a second, in which nobody else would be answered.
+    return await beside(_matching, rows, asked, keys, _address(address))
+
+
+async def record(conn: Conn, family: str, entry: Entry) -> tuple[str, list[UUID]]:
+    """The key of an entry's record, and the decisions that its version showed."""
+    assert entry.key is not None
+    row = await conn.fetchrow(_RECORD, family, entry.key, *entry.version)
+    return (row["key"], row["decisions"]) if row else (entry.key, [])
+
+
+async def forget(conn: "Conn | Pool", before: datetime) -> None:
+    await conn.execute("DELETE FROM clearances WHERE at < $1", before)
+
+
+def _hash(ref: str) -> bytes:
+    """Refs hold sealed digests and keyed hashes, so nobody finds an address by trying."""
+    return hashlib.sha256(ref.encode()).digest()[:8]
+
+
+def _packed(result: Result) -> bytes:
+    return b"".join(_entry(result, holder) for holder in (result.holder, *result.others))
+
+
+def _entry(result: Result, holder: Holder | None) -> bytes:
+    key = bytes.fromhex(holder.key)[:8] if holder else _NOBODY
+    epoch, n = holder.version if holder else (0, 0)
+    return _ENTRY.pack(_hash(result.ref), key, _CODES[result.reason], epoch, n, _address(result.address))
+
+
+def _address(ref: str | None) -> bytes:
+    return _hash(ref) if ref else _NO_ADDRESS
+
+
+def _matching(
+    rows: Sequence[asyncpg.Record], asked: set[bytes], keys: set[bytes], address: bytes
+) -> list[Entry]:
+    found = []
+    for row in rows:
+        for ref, key, code, epoch, n, *about in _FORMS[row["form"]].iter_unpack(row["recipients"]):
+            another = about and _NO_ADDRESS not in (address, about[0]) and about[0] != address
+            if (ref in asked or key in keys) and not another:
+                known = None if key == _NOBODY else key.hex()
+                found.append(Entry(row, _REASONS[code], known, Version(epoch, n)))
+    return found

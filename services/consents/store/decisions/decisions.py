@@ -1,0 +1,281 @@
+"""Decisions as they are stored and as the model sees them; evidence; which records a decision bears on."""
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.versions import Version
+from kielto.events.words import Act, Channel, Purpose, Reach
+from kielto.service.database.pool import Conn
+from services.consents.model.commitment import commit
+from services.consents.model.decisions import (
+    Actor,
+    CustomerSubject,
+    Decision,
+    KnownBy,
+    NumberSubject,
+    PointSubject,
+    Route,
+    Subject,
+)
+from services.consents.store.decisions.restored import spared
+from services.consents.store.permissions.closure import PERSON, has_address
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decision with what only the register keeps of it. `ref` names its subject (see store/locks.py)."""
+
+    decision: Decision
+    ref: str
+    subject_kind: str
+    party: str | None
+    recorded_by: str | None
+    evidence: tuple[bytes, bytes] | None = None
+    """Wrapped key and encrypted text."""
+    content: bytes | None = None
+    """Tells apart what came under one id of the party's own."""
+    foreign: bool = False
+    """A party's *no* that reaches beyond the party, about none of its own people."""
+
+
+class BearsOn(NamedTuple):
+    """From this version on the record shows the decision. `held`: it stood as it is before."""
+
+    decision: UUID
+    family: str
+    key: str
+    version: Version
+    held: bool
+    by_link: bool = False
+    """The decision is about somebody else, whose own no binds the record's customer."""
+
+
+_ADD = """
+WITH said AS (
+    INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
+        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content,
+        foreign_subject, held)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $32, $33)
+), proven AS (
+    INSERT INTO evidence (decision, key, text) SELECT $1, $22::bytea, $23::bytea WHERE $22::bytea IS NOT NULL
+), salted AS (
+    INSERT INTO salts (decision, salt) VALUES ($1, $28)
+), to_be_sealed AS (
+    INSERT INTO unsealed (decision, commitment) VALUES ($1, $29)
+)
+INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link)
+SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[], $30::boolean[], $31::boolean[])"""
+
+_BEAR = """
+INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link, since)
+SELECT *, $8::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[], $7::boolean[])
+ON CONFLICT DO NOTHING"""
+
+_GET = f"""
+WITH RECURSIVE said AS (
+    SELECT * FROM decisions WHERE id = $1
+), seed (id) AS (
+    SELECT c.customer FROM customer_refs c WHERE c.ref = (SELECT ref FROM said)
+    UNION
+    SELECT substr(ref, 3)::uuid FROM said WHERE starts_with(ref, 'c:')
+), {PERSON}
+SELECT d.*, e.key, e.text, (
+    SELECT kind FROM decision_marks m WHERE m.decision = d.id ORDER BY kind DESC LIMIT 1
+) AS mark, CASE
+    WHEN $2::text IS NULL THEN EXISTS (SELECT FROM decision_records r WHERE r.decision = d.id AND NOT r.by_link)
+    ELSE EXISTS (
+        SELECT FROM person p JOIN customer_refs i ON i.customer = p.id AND starts_with(i.ref, 'i:' || $2 || ':')
+        LEFT JOIN customers c ON c.id = p.id
+        WHERE NOT starts_with(d.ref, 'p:') OR {has_address("c", "d.ref", "split_part($2, '.', 2)")})
+END AS bound
+FROM said d LEFT JOIN evidence e ON e.decision = d.id"""  # noqa: S608 - constants of ours
+
+
+_FOREIGN = """
+SELECT count(*) FROM (
+    SELECT FROM decisions
+    WHERE party = $1 AND foreign_subject AND received_at > $2::timestamptz - interval '1 hour' AND received_at <= $2
+    LIMIT $3) AS f"""
+
+
+_COUNT_ABOUT = """
+SELECT count(*) FROM (
+    SELECT FROM decisions
+    WHERE ref = $1 AND party = $2 AND act = ANY ($3::text[]) AND received_at >= $4 LIMIT $5) AS f"""
+
+_THAT_SAYS = """
+SELECT d.* FROM decisions_in_force d
+WHERE d.ref = $1 AND d.party = $2 AND d.act = $3
+    AND (d.reach = 'group'
+        OR (d.reach = $4 AND d.company IS NOT DISTINCT FROM $5 AND d.partner IS NOT DISTINCT FROM $6))
+    AND (d.purposes = '{}' OR ($7::text[] <> '{}' AND d.purposes @> $7))
+    AND (d.channels = '{}' OR ($8::text[] <> '{}' AND d.channels @> $8))
+    AND (d.product_groups = '{}' OR ($9::text[] <> '{}' AND d.product_groups @> $9))
+    AND NOT EXISTS (SELECT FROM decisions y WHERE y.lifts <> '{}' AND y.lifts @> ARRAY[d.id])
+ORDER BY d.received_at DESC, d.id LIMIT 1"""
+
+
+async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
+    """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
+
+    Raises UniqueViolationError for a known id.
+    """
+    key, text = stored.evidence or (None, None)
+    row, salt = _row(stored), secrets.token_bytes(32)
+    await conn.execute(
+        _ADD,
+        *row.values(),
+        key,
+        text,
+        [b.family for b in bears_on],
+        [b.key for b in bears_on],
+        [b.version.epoch for b in bears_on],
+        [b.version.n for b in bears_on],
+        salt,
+        commit(row, salt),
+        [b.held for b in bears_on],
+        [b.by_link for b in bears_on],
+        stored.foreign,
+        stored.decision.held_at is not None,
+    )
+
+
+async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
+    """How many *no*s of the party about others' people were received in the hour until then; counts no more than
+    `most`."""
+    found: int = await conn.fetchval(_FOREIGN, party, until, most)
+    return found
+
+
+async def count_about(
+    conn: Conn, ref: str, party: str, acts: Collection[Act], since: datetime, most: int
+) -> int:
+    """The party's decisions about the subject received since then; counts no more than `most`."""
+    found: int = await conn.fetchval(_COUNT_ABOUT, ref, party, list(acts), since, most)
+    return found
+
+
+async def that_says(conn: Conn, ref: str, party: str, said: Decision) -> Decision | None:
+    """A *no* of the party about the subject that says as much, and that nobody has ever cited to lift it."""
+    row: Any = await conn.fetchrow(
+        _THAT_SAYS,
+        ref,
+        party,
+        said.act,
+        said.reach,
+        said.company,
+        said.partner,
+        sorted(said.purposes),
+        sorted(said.channels),
+        sorted(said.product_groups),
+    )
+    return None if row is None else replace(decision_of(row, UUID(int=0)), subject=said.subject)
+
+
+async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:
+    """Decisions that came to bear on records only now (None: since their receipt); one that is noted keeps its first
+    version.
+    """
+    if bears_on:
+        await conn.execute(
+            _BEAR,
+            [b.decision for b in bears_on],
+            [b.family for b in bears_on],
+            [b.key for b in bears_on],
+            [b.version.epoch for b in bears_on],
+            [b.version.n for b in bears_on],
+            [b.held for b in bears_on],
+            [b.by_link for b in bears_on],
+            since,
+        )
+
+
+async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | None:
+    """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
+    customer of the party. `mark`: what the group's officer did with it last (`store/marks.py`)."""
+    return await conn.fetchrow(_GET, ident, party)
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    """In the order of `_ADD`, and with the names of the columns."""
+    d = stored.decision
+    return {
+        "id": d.id,
+        "ref": stored.ref,
+        "subject_kind": stored.subject_kind,
+        "subject_company": d.subject.company if isinstance(d.subject, NumberSubject) else None,
+        "act": d.act,
+        "reach": d.reach,
+        "company": d.company,
+        "partner": d.partner,
+        "purposes": sorted(d.purposes),
+        "channels": sorted(d.channels),
+        "product_groups": sorted(d.product_groups),
+        "lifts": sorted(d.lifts),
+        "by": d.by,
+        "route": d.route,
+        "said_at": d.said_at,
+        "received_at": d.received_at,
+        "effective_from": d.effective_from,
+        "party": stored.party,
+        "recorded_by": stored.recorded_by,
+        "widened": d.widened,
+        "content": stored.content,
+    }
+
+
+def decision_of(
+    row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
+) -> Decision:
+    """The model's view of a row of `decisions_in_force`, as it names `customer`: by whatever id a party gave it, it is
+    about that customer.
+
+    `allowed`: of one that was restored (`store/restored.py`). `known_by`: `KnownBy`, of one that was said by
+    somebody erased (`store/suppressions.py`).
+    """
+    return Decision(
+        id=_uuid(row["id"]),
+        subject=CustomerSubject(customer) if known_by else _subject(row, customer),
+        act=Act(row["act"]),
+        reach=Reach(row["reach"]),
+        company=row["company"],
+        partner=row["partner"],
+        purposes=frozenset(map(Purpose, row["purposes"])),
+        channels=frozenset(map(Channel, row["channels"])),
+        by=Actor(row["by"]),
+        route=Route(row["route"]),
+        said_at=_time(row["said_at"]),
+        received_at=_time(row["received_at"]),
+        effective_from=_time(row["effective_from"]),
+        lifts=frozenset(map(_uuid, row["lifts"])),
+        product_groups=frozenset(row["product_groups"]),
+        widened=tuple(row["widened"]),
+        spared=None if allowed is None else spared(allowed),
+        suppressed=KnownBy(known_by) if known_by else None,
+        held_at=row["party"] if row["holding"] else None,
+    )
+
+
+def _subject(row: Mapping[str, Any], customer: UUID) -> Subject:
+    match row["subject_kind"]:
+        case "number":
+            return NumberSubject(row["subject_company"], row["ref"][2:].encode())
+        case "email" | "phone":
+            return PointSubject(row["ref"][2:].encode())
+        case _:
+            return CustomerSubject(customer)
+
+
+def _uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _time(value: datetime | str) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

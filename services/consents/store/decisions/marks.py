@@ -1,0 +1,94 @@
+"""What officers of the group did with a party's *no*s about others' people: released those held, or voided them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kielto.service.database.pool import Conn
+
+
+class Mark(StrEnum):
+    RELEASED = "released"
+    """It was held, and takes effect as it was given."""
+    VOIDED = "voided"
+    """It counts for nobody any more."""
+
+
+class Place(NamedTuple):
+    """In the order of their receipt: everything behind it is still to be done."""
+
+    received_at: datetime
+    decision: UUID
+
+
+START = Place(datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
+
+
+class Held(NamedTuple):
+    """Of one party. `first_at`, `last_at`: when the first and the last of them were received."""
+
+    party: str
+    held: int
+    first_at: datetime
+    last_at: datetime
+
+
+# `decisions_in_force` has none that is voided.
+_UNMARKED = """
+SELECT d.* FROM decisions_in_force d
+WHERE d.party = $1 AND d.foreign_subject AND d.received_at >= $2 AND (d.received_at, d.id) > ($3, $4)
+    AND (d.holding OR $5 = 'voided')
+ORDER BY d.received_at, d.id LIMIT $6"""
+
+# By what else those who said it are known since they were erased. A c: ref names nobody who is not known by now.
+_REFS = """
+SELECT DISTINCT ref FROM suppressions WHERE decision = ANY ($1::uuid[]) AND NOT starts_with(ref, 'c:')"""
+
+_MARK = """
+WITH marked AS (
+    INSERT INTO decision_marks (decision, kind, by, why) SELECT unnest($1::uuid[]), $2, $3, $4
+    ON CONFLICT DO NOTHING RETURNING decision
+)
+SELECT d.id, EXISTS (SELECT FROM customer_refs r WHERE r.ref = d.ref)
+    OR EXISTS (SELECT FROM suppressions s WHERE s.decision = d.id)
+    OR EXISTS (SELECT FROM restored t WHERE t.decision = d.id) AS concerns
+FROM marked m JOIN decisions d ON d.id = m.decision"""
+
+_HELD = """
+SELECT party, count(*) AS held, min(received_at) AS first_at, max(received_at) AS last_at
+FROM decisions_in_force WHERE foreign_subject AND holding GROUP BY party ORDER BY party"""
+
+_FOREIGN = """
+SELECT party, count(*) FROM decisions
+WHERE party = ANY ($1::text[]) AND foreign_subject AND received_at > now() - interval '1 hour' GROUP BY party"""
+
+
+async def unmarked(
+    conn: Conn, party: str, since: datetime, mark: Mark, after: Place, limit: int
+) -> list[Mapping[str, Any]]:
+    """Rows of decisions of the party that can be marked so, received at `since` or later, from behind `after` on."""
+    return [dict(row) for row in await conn.fetch(_UNMARKED, party, since, *after, mark, limit)]
+
+
+async def refs_of_erased(conn: Conn, decisions: Sequence[UUID]) -> list[str]:
+    """By which whoever said one of these is known again (`store/suppressions.py`)."""
+    return [row["ref"] for row in await conn.fetch(_REFS, decisions)]
+
+
+async def put(conn: Conn, decisions: Sequence[UUID], mark: Mark, by: str, why: str) -> dict[UUID, bool]:
+    """Those that are marked now and were not; and whether each concerns anybody known."""
+    rows = await conn.fetch(_MARK, decisions, mark, by, why)
+    return {row["id"]: row["concerns"] for row in rows}
+
+
+async def held(conn: Conn) -> list[Held]:
+    """Of each party that has any."""
+    return [Held(*row) for row in await conn.fetch(_HELD)]
+
+
+async def foreign(conn: Conn, parties: Sequence[str]) -> dict[str, int]:
+    """By party, how many *no*s about others' people it brought in the last hour."""
+    found = dict.fromkeys(parties, 0)
+    return found | {row["party"]: row["count"] for row in await conn.fetch(_FOREIGN, parties)}

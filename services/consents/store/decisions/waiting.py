@@ -1,0 +1,99 @@
+"""A yes that waits for whom it is about, sealed. Rows change under the lock of their ref; the expiry needs none."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.service.database.pool import Conn
+
+
+class Waiting(NamedTuple):
+    decision: UUID
+    party: str
+    ident: UUID
+    partition: int
+    offset: int
+    timestamp_ms: int
+    sealed: bytes | None
+
+
+async def add(conn: Conn, one: Waiting, ref: str, content: bytes) -> bytes | None:
+    """What waits under that id already said; None: nothing did, and now this does."""
+    if await conn.fetchval(_ADD, *one, ref, content):
+        return None
+    held: bytes = await conn.fetchval("SELECT content FROM waiting WHERE decision = $1", one.decision)
+    return held
+
+
+async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
+    """Whether `most` of the party wait already, and none under this id. Those that come at the same time are unseen."""
+    return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
+
+
+async def counted(conn: Conn, parties: Collection[str]) -> dict[str, int]:
+    """How many wait, by party."""
+    found = dict.fromkeys(parties, 0)
+    return found | {row["party"]: row["count"] for row in await conn.fetch(_COUNTED, list(parties))}
+
+
+async def due(conn: Conn, refs: Collection[str]) -> None:
+    """More was learnt of somebody of these refs."""
+    await conn.execute("UPDATE waiting SET due = true WHERE ref = ANY ($1::text[])", list(refs))
+
+
+async def erase(conn: Conn, customers: Collection[UUID]) -> None:
+    """What was said of customers who are being erased; before their refs are changed."""
+    await conn.execute(_ERASE, list(customers))
+
+
+async def next_due(conn: Conn, parties: Collection[str]) -> Waiting | None:
+    """The oldest, not locked: its ref is locked first."""
+    row = await conn.fetchrow(_NEXT, list(parties))
+    return Waiting(*row) if row else None
+
+
+async def not_yet(conn: Conn, decision: UUID) -> None:
+    await conn.execute("UPDATE waiting SET due = false WHERE decision = $1", decision)
+
+
+async def remove(conn: Conn, decision: UUID) -> bool:
+    """False: somebody else did, in another transaction."""
+    return await conn.fetchval(_REMOVE, decision) is not None
+
+
+async def expired(conn: Conn, days: float, limit: int) -> list[Waiting]:
+    """Removes them."""
+    return [Waiting(*row) for row in await conn.fetch(_EXPIRED, days, limit)]
+
+
+async def counts_from_now(conn: Conn, decision: UUID) -> None:
+    """Subscribers have their deadline from when a decision counts, not from when it began to wait."""
+    await conn.execute("UPDATE decision_records SET since = clock_timestamp() WHERE decision = $1", decision)
+
+
+_ADD = """
+INSERT INTO waiting (decision, party, ident, partition, "offset", timestamp_ms, sealed, ref, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING true"""
+
+_IS_FULL = """
+SELECT EXISTS (SELECT FROM waiting WHERE party = $1 OFFSET $3)
+    AND NOT EXISTS (SELECT FROM waiting WHERE decision = $2)"""
+
+_COUNTED = "SELECT party, count(*) FROM waiting WHERE party = ANY ($1::text[]) GROUP BY party"
+
+_ERASE = """
+UPDATE waiting SET ref = NULL, sealed = NULL, due = false
+WHERE ref IN (SELECT ref FROM customer_refs WHERE customer = ANY ($1::uuid[]))"""
+
+_NEXT = """
+SELECT decision, party, ident, partition, "offset", timestamp_ms, sealed FROM waiting
+WHERE due AND party = ANY ($1::text[]) ORDER BY timestamp_ms, "offset" LIMIT 1"""
+
+_REMOVE = "DELETE FROM waiting WHERE decision = $1 RETURNING decision"
+
+_EXPIRED = """
+DELETE FROM waiting WHERE decision IN (
+    SELECT decision FROM waiting
+    WHERE timestamp_ms < extract(epoch FROM clock_timestamp() - make_interval(secs => $1 * 86400)) * 1000
+    ORDER BY timestamp_ms LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING decision, party, ident, partition, "offset", timestamp_ms, sealed"""

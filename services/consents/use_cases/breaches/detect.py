@@ -1,0 +1,179 @@
+"""Deliveries held against what was permitted when they were sent; a breach for each that should not have been sent."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from kielto.events.words import PointKind
+from kielto.group import Subscriber
+from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.support.crypto_keys import Keys
+from kielto.subscriber.gate.questions import Reason
+from services.consents import metrics
+from services.consents.model.breach import Found, Sent, banning, judge, points
+from services.consents.model.facts import Person, Point
+from services.consents.store.breaches import deliveries
+from services.consents.store.breaches.deliveries import Delivery, Evidence
+from services.consents.store.clearances import clearances
+from services.consents.store.permissions import state
+from services.consents.store.propagation import proof
+from services.consents.use_cases.context import Context, id_ref
+from services.consents.use_cases.permissions.evaluate_people import judge as judge_people
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 2.0
+AGAIN_SECONDS = 3600.0
+KEPT = timedelta(days=37)
+"""As long as a company's decisions are kept in its topic: no older ban can still come in."""
+_AT_ONCE = 100
+_FORGET_EVERY = 1000
+
+
+async def detect_for_ever(pool: Pool, context: Context) -> None:
+    rounds = 0
+    while True:
+        try:
+            while await detect(pool, context):
+                pass
+            metrics.breaches_open.set(await deliveries.open_breaches(pool))
+            if rounds % _FORGET_EVERY == 0:
+                await deliveries.forget(pool, KEPT)
+            rounds += 1
+        except AWAY:
+            pass  # what is kept waits
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def detect(pool: Pool, context: Context) -> int:
+    """How many were looked at."""
+    await deliveries.name(pool)
+    await deliveries.hear(pool)
+    found = await deliveries.to_judge(pool, _AT_ONCE)
+    for delivery, round_ in found:
+        try:
+            async with transaction(pool) as conn:
+                await _detect(conn, context, delivery, round_)
+        except (*AWAY, NotClaimed):
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be judged must not keep the others from it
+            log.error("a delivery is not judged", delivery=str(delivery.id), error=type(error).__name__)  # noqa: TRY400
+            metrics.deliveries_judged.labels("failed").inc()
+            await deliveries.later(pool, delivery, AGAIN_SECONDS)
+    return len(found)
+
+
+async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int) -> None:
+    assert delivery.customer is not None  # a stranger's delivery is not judged
+    loaded = await state.load(conn, [delivery.customer])
+    person = next(
+        (j for j in judge_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),
+        None,
+    )
+    if person is None or person.unreadable:
+        # We do not know them yet, or a newer record cannot be read: what we find then would be final.
+        await deliveries.later(conn, delivery, AGAIN_SECONDS)
+        return
+    named = _named(context, delivery, person.person)
+    used = points(person.person, delivery.company, delivery.channel, named)
+    known = used[0] if named else None
+    sent = Sent(delivery.company, delivery.partner, delivery.channel, used)
+
+    def banned(at: datetime) -> frozenset[UUID]:
+        said = [d for d in person.decisions if d.received_at <= at]
+        return banning(person.person, said, context.rules, sent)
+
+    subscribers = [s for s in context.group.subscribers if s.party in _senders(context, delivery)]
+    bound = max((s.stale_seconds for s in subscribers), default=3 * context.group.beat_seconds)
+    found, about = judge(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
+    clearance = None
+    if found is Found.AFTER_BAN:
+        allowed, clearance = await _clearance(conn, context, delivery, known)
+        if allowed:
+            found = Found.WITHIN_BOUND
+    if await deliveries.judged(conn, delivery, round_, found):
+        metrics.deliveries_judged.labels(found).inc()
+        if found is Found.AFTER_BAN:
+            where = await _where(conn, sorted(about), subscribers, delivery.sent_at)
+            point = known.id if known else None
+            evidence = Evidence(bound, sorted(about), where, clearance, point)
+            await deliveries.open_breach(conn, delivery, evidence)
+
+
+def _senders(context: Context, delivery: Delivery) -> list[str]:
+    """Which parties may have sent it: the company, or the partner."""
+    parties = (f"company.{delivery.company}", f"partner.{delivery.partner}")
+    return [party for party in parties if party in context.group.parties]
+
+
+def _named(context: Context, delivery: Delivery, person: Person) -> frozenset[UUID]:
+    """Which of the person's contact points the sender named: copies of one, if people were merged."""
+    if delivery.point is None:
+        return frozenset()
+    every = [p for c in (person.root, *person.members) for p in c.points]
+    parties = _senders(context, delivery)
+    return frozenset(
+        p.id for p in every if delivery.point in {n for to in parties for n in _names(context.keys, to, p)}
+    )
+
+
+def _names(keys: Keys, party: str, point: Point) -> Iterator[str]:
+    """What the party calls the contact point, by each of its keys."""
+    if point.kind is PointKind.POST:
+        yield keys.pairwise(party, point.id)
+    elif point.ref is not None:
+        try:
+            digest = keys.open(point.ref.decode())
+        except ValueError:  # not sealed under our key
+            return
+        yield from keys.points(party, digest)
+
+
+async def _clearance(
+    conn: Conn, context: Context, delivery: Delivery, used: Point | None
+) -> tuple[bool, UUID | None]:
+    """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person, and of
+    the address if that is known.
+    """
+    party = f"company.{delivery.company}"
+    if delivery.campaign is None or delivery.customer is None or party not in context.group.parties:
+        return False, None
+    ref = id_ref(party, context.keys.pairwise(party, delivery.customer))
+    address = f"p:{used.ref.decode()}" if used is not None and used.ref is not None else None
+    campaign = str(delivery.campaign)
+    found = await clearances.at(conn, delivery.company, campaign, delivery.sent_at, [ref], address)
+    for_it = [e for e in found if _is_for(e.clearance, delivery)]
+    if not for_it:
+        return False, None
+    allowed = any(e.reason is Reason.ALLOWED for e in for_it)
+    return allowed, for_it[-1].clearance["id"]
+
+
+def _is_for(clearance: asyncpg.Record, delivery: Delivery) -> bool:
+    """Of the same kind of marketing: a yes to another one excuses nothing."""
+    same = (clearance["channel"], clearance["partner"]) == (delivery.channel, delivery.partner)
+    return same and delivery.purpose in (None, clearance["purpose"])
+
+
+async def _where(
+    conn: Conn, decisions: Sequence[UUID], subscribers: Sequence[Subscriber], sent_at: datetime
+) -> list[dict[str, Any]]:
+    found = {
+        (w.decision, w.subscriber): w.applied_at if w.applied == w.records else None
+        for w in await proof.whereabouts(conn, decisions, subscribers, links=True)
+    }
+    return [
+        {
+            "decision": str(decision),
+            "subscriber": subscriber,
+            "applied_at": at.isoformat() if at else None,
+            "applied": at is not None and at <= sent_at,
+        }
+        for (decision, subscriber), at in sorted(found.items())
+    ]

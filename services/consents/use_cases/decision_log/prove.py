@@ -1,0 +1,149 @@
+"""The signed proof document of one decision: what was said, when each system had it, and that it is sealed."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from kielto import merkle, seals
+from kielto.seals import Head
+from kielto.service.database.pool import Conn, Pool
+from services.consents.model.commitment import instant, statement
+from services.consents.store.decision_log import seals as store
+from services.consents.store.decision_log.seals import Sealed
+from services.consents.store.decisions.decisions import decision_of
+from services.consents.store.propagation import places as log
+from services.consents.store.propagation.places import Place
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.words import in_words
+from services.consents.use_cases.propagation.whereabouts import Location, UnknownDecision, locate
+
+_PLACES = 100
+_NOBODY = UUID(int=0)
+
+
+class NotSealed(Exception):
+    """Not yet: ask again soon."""
+
+
+class Erased(Exception):
+    """Its salt was erased: nothing can be proven of it any more."""
+
+
+class Altered(Exception):
+    """It is not what was sealed, or the log is not what was signed."""
+
+
+class NoSuchHead(Exception):
+    """The log has never been so long, or was before it was restored."""
+
+
+async def prove(pool: Pool, context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
+    """A `kielto.proof.Proof` as plain JSON; for a party, its own part.
+
+    Raises UnknownDecision, NotSealed, Erased, Altered, KeysError.
+    """
+    key = context.keys.seal_key
+    found = await locate(pool, context, decision, party)
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        sealed = await store.sealed(conn, decision)
+        families = [family for family in context.group.parties if party in (None, family)]
+        places, in_all = await log.places(conn, decision, families, _PLACES, links=party is None)
+        if sealed is None:
+            raise UnknownDecision
+        inclusion = await _inclusion(conn, sealed)
+    row, salt = sealed.row, sealed.salt
+    assert salt is not None  # _inclusion saw to it
+    named = (lambda lift: context.keys.pairwise(party, lift)) if party else str
+    document = {
+        "kind": "kielto-proof/1",
+        "made_at": instant(datetime.now(UTC)),
+        "made_for": party or "group",
+        "decision": statement(row, salt),
+        "in_words": in_words(decision_of({**row, "holding": False}, _NOBODY), row["subject_kind"]),
+        "subject": {
+            "kind": row["subject_kind"],
+            "customer": _sealed_customer(row["ref"], party),
+        },
+        "lifts": sorted(named(lift) for lift in row["lifts"]),
+        "salt": salt.hex(),
+        **inclusion,
+        "systems": [_system(location) for location in found],
+        "places": [_place(place) for place in places],
+        "places_in_all": in_all,
+    }
+    return {"document": document, "signature": seals.detached(seals.sign(document, key, seals.PROOF))}
+
+
+async def newest_head(pool: Pool, since: int | None) -> dict[str, Any]:
+    """A `kielto.proof.SignedHead` as plain JSON. Raises NotSealed, Altered, NoSuchHead."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        token, head = await _head(conn)
+        if since is None:
+            return {"head": token, "since": None, "consistency": []}
+        if since > head.size:
+            raise NoSuchHead
+        try:
+            path = await store.hashes(conn, merkle.consistency(since, head.size))
+            old = merkle.fold(await store.edge(conn, since))
+        except LookupError:
+            raise Altered from None
+    if not merkle.consistent(since, old, head.size, bytes.fromhex(head.root), path):
+        raise Altered
+    return {"head": token, "since": since, "consistency": [hash_.hex() for hash_ in path]}
+
+
+async def _head(conn: Conn) -> tuple[str, Head]:
+    if (token := await store.last_head(conn)) is None:
+        raise NotSealed
+    try:
+        return token, seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
+    except seals.Refused:
+        raise Altered from None
+
+
+async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
+    """Checked before it is handed out: what does not hold is not signed."""
+    if sealed.salt is None:
+        raise Erased
+    if sealed.leaf is None or sealed.commitment is None:
+        raise NotSealed
+    token, head = await _head(conn)
+    try:
+        path = await store.hashes(conn, merkle.inclusion(sealed.leaf, head.size))
+    except LookupError:
+        raise Altered from None
+    leaf = merkle.leaf_hash(seals.commitment(sealed.salt, statement(sealed.row, sealed.salt)))
+    if not merkle.included(leaf, sealed.leaf, head.size, path, bytes.fromhex(head.root)):
+        raise Altered
+    return {"leaf": sealed.leaf, "inclusion": [hash_.hex() for hash_ in path], "head": token}
+
+
+def _sealed_customer(ref: str, party: str | None) -> str | None:
+    """As it is sealed, and nobody else's id: to a company of its own ids alone."""
+    prefix = f"i:{party}:" if party else "c:"
+    return ref.removeprefix(prefix) if ref.startswith(prefix) else None
+
+
+def _system(location: Location) -> dict[str, Any]:
+    subscriber, at = location.subscriber, location.applied_at
+    return {
+        "subscriber": subscriber.id,
+        "name": subscriber.name,
+        "party": subscriber.party,
+        "stage": location.stage.value,
+        "records": location.records,
+        "applied": location.applied,
+        "applied_at": instant(at) if at else None,
+        "deadline": instant(location.deadline),
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "topic": place.topic,
+        "topic_id": str(place.topic_id),
+        "partition": place.partition,
+        "offset": place.offset,
+        "version": f"{place.epoch}.{place.n}",
+        "published_at": instant(place.at),
+    }

@@ -1,0 +1,112 @@
+"""Release what is held of a party's *no*s about others' people, or void them (docs/decisions/0035-held-and-voided.md).
+
+Each step marks the next of them in one transaction; whom they concern is owed new records from then on and computed in
+portions, by any process (`portions.py`). So what is killed between two steps goes on where it was, when it is begun
+again: what is marked already is passed over.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kielto.events.topics import CONSENTS
+from kielto.service.access import entry
+from kielto.service.database.pool import Conn, Pool, transaction
+from services.consents import metrics
+from services.consents.store.decisions import marks
+from services.consents.store.decisions.decisions import decision_of
+from services.consents.store.decisions.marks import START, Mark, Place
+from services.consents.store.permissions import consequences, locks
+from services.consents.store.permissions.consequences import Begun
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.portions import work_off
+from services.consents.use_cases.permissions.publish_records import speaks_of
+
+AT_ONCE = 50
+"""Decisions in a step; with a few customers each they are computed in half a second."""
+_EVERY_SECONDS = 30.0
+_NOBODY = UUID(int=0)
+
+
+class Order(NamedTuple):
+    """`since`: of the decisions that were received then or later. `by`, `why`: who orders it, and the reason."""
+
+    mark: Mark
+    party: str
+    since: datetime
+    by: str
+    why: str
+
+
+class Step(NamedTuple):
+    """`more`: there may be more to mark."""
+
+    marked: int
+    more: bool
+    last: Place
+
+
+async def step(pool: Pool, context: Context, order: Order, after: Place = START) -> Step | None:
+    """Mark the next decisions from behind `after` on; None when there are no more."""
+    async with transaction(pool) as conn:
+        rows = await marks.unmarked(conn, order.party, order.since, order.mark, after, AT_ONCE)
+        if not rows:
+            return None
+        ids = [row["id"] for row in rows]
+        refs = {row["ref"] for row in rows}.union(await marks.refs_of_erased(conn, ids))
+        # Whoever is about to be known by one of these is known before it is marked, or sees the mark.
+        await locks.for_facts(conn, [], refs=sorted(refs))
+        marked = await marks.put(conn, ids, order.mark, order.by, order.why)
+        for row in rows:
+            if marked.get(row["id"]):
+                await _owe(conn, context, order.mark, row)
+        await entry.counted(conn, marked=len(marked))
+        return Step(len(marked), len(rows) == AT_ONCE, Place(rows[-1]["received_at"], rows[-1]["id"]))
+
+
+async def _owe(conn: Conn, context: Context, mark: Mark, row: Mapping[str, Any]) -> None:
+    """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
+    released = decision_of({**row, "holding": False}, _NOBODY)
+    begun = Begun(released.id, row["ref"], None, datetime.now(UTC) if mark is Mark.RELEASED else None)
+    families = (CONSENTS.name, *context.group.parties) if mark is Mark.RELEASED else ()
+    speaks = [family for family in families if speaks_of(released, family, context.facts)]
+    await consequences.again(conn, begun, speaks)
+
+
+async def all_of(pool: Pool, context: Context, order: Order) -> int:
+    """Mark all of them and compute whom they concern; how many. Between two steps beats are let through."""
+    done, after = 0, START
+    while (found := await step(pool, context, order, after)) is not None:
+        done, after = done + found.marked, found.last
+        while await work_off(pool, context):
+            pass
+        if order.mark is Mark.RELEASED:
+            await asyncio.sleep(context.group.beat_seconds)
+    return done
+
+
+async def next_of(pool: Pool, context: Context, order: Order) -> Step:
+    """One step; none while as many earlier ones are still being computed."""
+    async with pool.acquire() as conn:
+        if (await consequences.waiting(conn)).decisions >= AT_ONCE:
+            return Step(0, True, START)
+    return await step(pool, context, order) or Step(0, False, START)
+
+
+async def held(pool: Pool) -> list[marks.Held]:
+    async with pool.acquire() as conn:
+        return await marks.held(conn)
+
+
+async def count_for_ever(pool: Pool, context: Context) -> None:
+    """Keeps the metrics."""
+    while True:
+        async with pool.acquire() as conn:
+            counted = await marks.foreign(conn, context.group.parties)
+            waiting = {one.party: one.held for one in await marks.held(conn)}
+        for party, count in counted.items():
+            metrics.foreign_bans.labels(party).set(count)
+            metrics.held_bans.labels(party).set(waiting.get(party, 0))
+        await asyncio.sleep(_EVERY_SECONDS)

@@ -1,0 +1,50 @@
+"""A party that speaks of one subject very often: everybody who computes that subject would read all of it each time.
+
+Beyond the limit a *yes* is refused. A *no* never is: if the party has said as much before, and nobody lifted that, it
+is that decision once more; any other is taken as wide as its reach. So what is kept of one party about one subject is
+bounded.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from kielto.events.words import Act
+from kielto.service.database.pool import Conn
+from kielto.service.support.limits import FIXED
+from services.consents.model.broadest_reading import widen_wholly
+from services.consents.model.check import DecisionError
+from services.consents.model.decisions import Decision
+from services.consents.store.decisions import decisions
+from services.consents.store.permissions.state import State
+
+MOST = FIXED.subject_decisions
+SAME = 20
+"""So many *no*s may say the same: each is work for everybody whom it is about. Who they are, or how many, plays no
+part, or a party would learn how many customers of others have an address.
+"""
+_EVER, _DAY = datetime(1900, 1, 1, tzinfo=UTC), timedelta(days=1)
+
+
+async def once_more(
+    conn: Conn, about: tuple[str, str | None], decision: Decision, found: State, *, many: bool
+) -> tuple[Decision, Decision | None]:
+    """The decision as it is taken, and the one that says as much already. `about`: the subject's ref, and the party;
+    what the group's own desks take has no limit. `many`: `found` is not all that was said.
+
+    Raises DecisionError for a yes.
+    """
+    ref, party = about
+    seen = sum(map(len, found.decisions.values()))
+    if party is None or (found.hit and not many and seen < SAME):
+        return decision, None
+    since = _EVER if decision.is_no else decision.received_at - _DAY
+    acts = [act for act in Act if act.restricts is decision.is_no]
+    count = await decisions.count_about(conn, ref, party, acts, since, MOST)
+    if count < (SAME if decision.is_no else MOST):
+        return decision, None
+    if not decision.is_no:
+        raise DecisionError("subject", f"has at most {MOST} yeses by a party in a day")
+    known = await decisions.that_says(conn, ref, party, decision)
+    if known is None and count >= MOST:
+        decision = widen_wholly(decision)
+        known = await decisions.that_says(conn, ref, party, decision)
+    return decision, known

@@ -1,0 +1,126 @@
+"""What the desk gets for a decision: proof that it is taken, what was understood, and what it did."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from kielto.events.words import Channel, Purpose, Reach
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.decide import Outcome
+from services.consents.use_cases.decisions.words import in_words
+from services.consents.use_cases.permissions.publish_records import speaks_of
+
+_LISTED = 100
+
+
+class Binds(BaseModel):
+    """What was understood, to be read back to the person."""
+
+    reach: Reach
+    company: str | None
+    partner: str | None
+    purposes: list[Purpose]
+    channels: list[Channel]
+    in_words: str
+
+
+class RecordVersion(BaseModel):
+    family: str = Field(examples=["company.kauppa"])
+    version: str = Field(examples=["1.7"])
+
+
+class Affected(BaseModel):
+    records: int
+    versions: list[RecordVersion] = Field(
+        description=f"The first {_LISTED}. None of an address to a company, nor where more than 100 customers are "
+        "concerned: those are written in the seconds after the answer, and the decision holds at once."
+    )
+
+
+class Receipt(BaseModel):
+    decision: str = Field(
+        description="Our id; to a company its reference: it works wherever a decision is named."
+    )
+    reference: str | None = Field(description="The calling company's own reference of the decision.")
+    status: str = Field(
+        description="`in_force`, or `pending` while it is about nobody whom we know; to a company, about none of its "
+        "own customers. `held`: above the rate of the company's *no*s about people who are none of its own, it denies "
+        "at the company alone until the group's data protection officer releases it."
+    )
+    received_at: datetime
+    effective_from: datetime
+    binds: Binds
+    affected: Affected
+    remaining_restrictions: list[str] = Field(
+        description="After a consent or a lifting: restrictions that still bind, by id or the company's reference."
+    )
+    clear_seconds: float | None = Field(
+        description="Of a no: so long after this answer arrives, by whatever clock, every clearance that was given "
+        "before it has run out. Letters, dialler lists and uploads have a point of no return of their own instead."
+    )
+    clear_by: datetime | None = Field(
+        default=None,
+        description="The same by the clock of `received_at`. Null in an answer that is given again: it has passed, or "
+        "`clear_seconds` says.",
+    )
+
+    def once_committed(self, now: datetime) -> "Receipt":
+        """With the bound. A clearance that allows was read before this was committed, and so asked for before: it runs
+        out `clear_seconds` after it was asked for. Only a time after the commit is late enough to count from."""
+        if self.clear_seconds is None:
+            return self
+        return self.model_copy(update={"clear_by": now + timedelta(seconds=self.clear_seconds)})
+
+
+def receipt(context: Context, outcome: Outcome, company: str | None, clear_seconds: float) -> Receipt:
+    """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
+    decision, party = outcome.decision, f"company.{company}" if company else None
+    # Of an address nothing tells a company whether others have it, too: how many are computed at once depends on them.
+    written = [] if party and outcome.by_address else outcome.written_for(party)
+    remaining = set() if decision.is_no else _remaining(context, outcome, party)
+    return Receipt(
+        decision=context.keys.pairwise(party, decision.id) if party else str(decision.id),
+        reference=context.keys.pairwise(party, decision.id) if party else None,
+        status="held" if outcome.held else "pending" if outcome.pending_for(party) else "in_force",
+        received_at=decision.received_at,
+        effective_from=decision.effective_from,
+        binds=Binds(
+            reach=decision.reach,
+            company=decision.company,
+            partner=decision.partner,
+            purposes=sorted(decision.purposes),
+            channels=sorted(decision.channels),
+            in_words=in_words(decision, outcome.subject.kind, effective=_effective(outcome, company)),
+        ),
+        affected=Affected(
+            records=outcome.records_of(party),
+            versions=[RecordVersion(family=w.family, version=str(w.version)) for w in written[:_LISTED]],
+        ),
+        remaining_restrictions=sorted(
+            context.keys.pairwise(party, r) if party else str(r) for r in remaining
+        ),
+        clear_seconds=clear_seconds if decision.is_no else None,
+    )
+
+
+def _effective(outcome: Outcome, company: str | None) -> bool:
+    """Of a yes: something is allowed that rests on it, as far as the caller is told."""
+    return any(
+        ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
+        for one in outcome.judged
+        for cell, ruling in one.verdicts
+    )
+
+
+def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUID]:
+    """Of a shared address only those which bind a customer of the party's own."""
+    if party is None:
+        return {r for one in outcome.judged if outcome.decision.id in one.direct for r in one.restrictions}
+    name = party.partition(".")[2]
+    return {
+        said.id
+        for one in outcome.judged_for(party)
+        for said in one.decisions
+        if said.id in one.at(name).restrictions and speaks_of(said, party, context.facts)
+    }

@@ -1,0 +1,73 @@
+"""What became of a message of a party's decisions topic: told on its results topic, in the message's own transaction.
+
+It says nothing of whether anybody knows the subject, so a stranger and another company's customer look alike.
+"""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events import topics
+from kielto.events.results import DecisionResult, Reason, ResultStatus
+from kielto.service.database.pool import Conn
+from kielto.service.inbox.handlers import Meta
+from kielto.service.outbox import publish
+from services.consents.store.decisions import results
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.decide import Outcome
+
+_FIELD, _RULE = 60, 200
+
+
+class Told(NamedTuple):
+    """About which message: the party's own id of the decision (None: it cannot be read), and where it stands."""
+
+    context: Context
+    party: str
+    ident: UUID | None
+    meta: Meta
+
+
+async def taken(conn: Conn, about: Told, outcome: Outcome | None, decision: UUID) -> None:
+    """`outcome` None: it was taken before, under our id `decision`."""
+    if outcome is None:
+        await _report(conn, about, ResultStatus.REPEATED, decision)
+        return
+    broken = outcome.decision.widened
+    status = ResultStatus.WIDENED if broken else ResultStatus.TAKEN
+    status = ResultStatus.HELD if outcome.held else status
+    await _report(conn, about, status, outcome.decision.id, tuple(map(_reason, broken)))
+
+
+async def waiting(conn: Conn, about: Told, decision: UUID) -> None:
+    await _report(conn, about, ResultStatus.WAITING, decision)
+
+
+async def refused(conn: Conn, about: Told, why: str) -> None:
+    """`why`: `field: rule`."""
+    await _report(conn, about, ResultStatus.REFUSED, None, (_reason(why),))
+
+
+async def _report(
+    conn: Conn, about: Told, status: ResultStatus, decision: UUID | None, reasons: tuple[Reason, ...] = ()
+) -> None:
+    context, party, ident, meta = about
+    if party not in context.group.parties:
+        return  # it has left: nobody writes to its topics
+    result = DecisionResult(
+        id=ident,
+        partition=meta.partition,
+        offset=meta.offset,
+        status=status,
+        decision=context.keys.pairwise(party, decision) if decision else None,
+        reasons=reasons,
+        at=datetime.now(UTC),
+    )
+    key = str(ident or f"{meta.partition}@{meta.offset}")
+    await publish.report(conn, topics.results(party), key, result, source="consents")
+    await results.keep(conn, party, result)
+
+
+def _reason(why: str) -> Reason:
+    field, _, rule = why.partition(": ")
+    return Reason(field=field[:_FIELD] or "message", rule=(rule or field)[:_RULE])

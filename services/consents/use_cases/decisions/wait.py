@@ -1,0 +1,145 @@
+"""A yes of a party's topic about nobody whom the party knows yet: kept sealed until they come, or for days.
+
+Whoever takes in what names its subject marks it as due in the same transaction; any process then decides it anew, with
+the time at which the broker had it. It is removed in the transaction that takes it: a kill loses and doubles nothing.
+What is said no to meanwhile stays: a yes lifts what it cites.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import structlog
+from cryptography.exceptions import InvalidTag
+
+from kielto.events.messages import Decision
+from kielto.events.topics import decisions
+from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.inbox.handlers import Meta
+from kielto.service.recovery import epoch
+from kielto.service.support.limits import FIXED
+from services.consents import metrics
+from services.consents.store.decisions import waiting as store
+from services.consents.store.decisions.waiting import Waiting
+from services.consents.store.permissions import locks
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions import results
+from services.consents.use_cases.decisions.decide import Command
+from services.consents.use_cases.decisions.results import Told
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+_COUNT_SECONDS = 30.0
+_EXPIRED_AT_ONCE = 500
+
+Again = Callable[[Conn, str, Decision, Meta], Awaitable[bool]]
+"""Decide a party's message anew, and tell its result; False: it has to wait on."""
+
+
+class _Gone(Exception):
+    """Another process took it."""
+
+
+class _Unreadable(Exception):
+    """What was kept cannot be read."""
+
+
+async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> None:
+    """And tell that it waits, or what a repeated one is; or that as many of the party wait as may."""
+    context, party, _, meta = about
+    assert command.content is not None
+    if await store.is_full(conn, party, command.id, context.waiting_yeses):
+        await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
+        return
+    sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
+    one = Waiting(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
+    held = await store.add(conn, one, command.subject.ref, command.content)
+    if held is None:
+        await results.waiting(conn, about, command.id)
+    elif held == command.content:
+        await results.taken(conn, about, None, command.id)
+    else:
+        await results.refused(conn, about, "id: is not that of a decision which says something else")
+
+
+async def work_off_for_ever(pool: Pool, context: Context, again: Again) -> None:
+    while True:
+        try:
+            while await work_off(pool, context, again):
+                pass
+            await expire(pool, context)
+        except (*AWAY, epoch.NotClaimed):
+            pass
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def count_for_ever(pool: Pool, context: Context) -> None:
+    """Keeps the metrics."""
+    while True:
+        async with pool.acquire() as conn:
+            counted = await store.counted(conn, context.group.parties)
+        for party, count in counted.items():
+            metrics.waiting_yeses.labels(party).set(count)
+        await asyncio.sleep(_COUNT_SECONDS)
+
+
+async def work_off(pool: Pool, context: Context, again: Again) -> bool:
+    """One; False when nothing is due."""
+    try:
+        async with transaction(pool) as conn:
+            one = await store.next_due(conn, context.group.parties)
+            if one is None:
+                return False
+            await _again(conn, context, one, again)
+    except (locks.Moved, _Gone):
+        pass
+    return True
+
+
+async def _again(conn: Conn, context: Context, one: Waiting, again: Again) -> None:
+    meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
+    try:
+        async with conn.transaction():
+            decided = await again(conn, one.party, _opened(context, one), meta)
+    except (_Unreadable, asyncpg.DataError) as error:
+        log.error("a yes that waits cannot be taken", party=one.party, error=type(error).__name__)  # noqa: TRY400
+        await _remove(conn, one)
+        about = Told(context, one.party, one.ident, meta)
+        await results.refused(conn, about, "message: can be read no more: send it again under another id")
+        return
+    if not decided:
+        await store.not_yet(conn, one.decision)
+        return
+    await _remove(conn, one)
+    await store.counts_from_now(conn, one.decision)
+
+
+def _opened(context: Context, one: Waiting) -> Decision:
+    """Raises _Unreadable: it was sealed under another key, or for a version that understood more. No later attempt
+    takes it, and what waits behind it must not wait for it.
+    """
+    assert one.sealed is not None  # what is erased is not due
+    try:
+        return Decision.read(context.keys.evidence.open(one.sealed, _place(one.party, one.decision)))
+    except (InvalidTag, ValueError):
+        raise _Unreadable from None
+
+
+async def _remove(conn: Conn, one: Waiting) -> None:
+    if not await store.remove(conn, one.decision):
+        raise _Gone
+
+
+async def expire(pool: Pool, context: Context) -> None:
+    """Whether or not anybody was known meanwhile, and erased again: all are told the same."""
+    async with transaction(pool) as conn:
+        for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
+            meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
+            about = Told(context, one.party, one.ident, meta)
+            await results.refused(conn, about, "subject: was a customer within 7 days, for a yes")
+
+
+def _place(party: str, decision: UUID) -> str:
+    return f"waiting/{party}/{decision}"

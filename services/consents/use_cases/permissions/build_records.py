@@ -1,0 +1,231 @@
+"""The records that say what is allowed: one for our services, one for each company and partner that knows the person.
+
+A party's record lists every contact point that it has, under its own ids and hashes, and at each what is allowed, maybe
+nothing: so a reader tells somebody who is denied from somebody whom the party does not know.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+from kielto.events.records import (
+    Allow,
+    AllowedPoint,
+    CompanyPermissions,
+    CustomerPermissions,
+    Permissions,
+    Record,
+)
+from kielto.events.topics import CONSENTS
+from kielto.events.words import CHANNELS_OF, Channel, Mode, PointKind, Purpose, Status
+from kielto.service.support.crypto_keys import Keys
+from services.consents.model.coverage import both
+from services.consents.model.decisions import Decision
+from services.consents.model.derived import partner_view
+from services.consents.model.facts import Customer, Point
+from services.consents.model.ruling import Groups, Verdict
+from services.consents.use_cases.permissions.evaluate_people import Judged
+
+UNVERSIONED = "0.0"
+
+Allowance = tuple[Purpose, str | None, Mode | None, Groups]
+"""Purpose, partner, mode, and the product groups that it holds for."""
+Place = tuple[UUID, Channel]
+"""A contact point, and a channel on which it is reached."""
+Allowed = dict[Place, tuple[Allowance, ...]]
+
+
+class Records:
+    """The records of one person: the same permissions under each of their ids."""
+
+    def __init__(self, judged: Judged, keys: Keys, at: datetime, decision: Decision | None) -> None:
+        self._judged, self._keys, self._at = judged, keys, at
+        self._root = judged.person.root
+        self._decision = decision.id if decision else None
+        self._by_company = _allowed(judged.verdicts, self._root)
+        ids = {p.id: str(p.id) for p in self._root.points}
+        self._internal = tuple(
+            CompanyPermissions(company=company, points=_listed(allowed, ids))
+            for company, allowed in self._by_company.items()
+        )
+        self._points: dict[str, tuple[AllowedPoint, ...]] = {}
+        self._digests: dict[bytes, bytes | None] = {}
+
+    def of(self, customer: Customer, family: str, key: str) -> Record:
+        """The record of one of the person's customers in one family, without its version."""
+        if customer.status is Status.ERASED:
+            return _erased(customer, family, key)
+        status = self._status(customer)
+        if family == CONSENTS.name:
+            return CustomerPermissions(
+                subject=customer.id,
+                version=UNVERSIONED,
+                status=status,
+                changed_at=self._at,
+                recipient=self._root.recipient,
+                companies=self._internal,
+                restrictions=self._judged.listed,
+                decision=self._decision,
+            )
+        return Permissions(
+            subject=key,
+            version=UNVERSIONED,
+            status=status,
+            changed_at=self._at,
+            recipient=self._root.recipient,
+            numbers=self._numbers(customer, family),
+            points=self._of_party(family),
+            decision=self._keys.pairwise(family, self._decision) if self._decision else None,
+        )
+
+    def of_one_gone(self, customer: Customer, key: str) -> Record:
+        """The record of a party that has left the group: nothing is allowed. It takes none of the party's keys."""
+        if customer.status is Status.ERASED:
+            return _erased(customer, "", key)
+        return Permissions(
+            subject=key,
+            version=UNVERSIONED,
+            status=self._status(customer),
+            changed_at=self._at,
+            recipient=self._root.recipient,
+        )
+
+    def _status(self, customer: Customer) -> Status:
+        return Status.LIVE if customer.id == self._root.id and not customer.alias_of else Status.ALIAS
+
+    def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
+        if party not in self._points:
+            kind, _, name = party.partition(".")
+            held, allowed = self._held(name) if kind == "company" else self._of_partner(name)
+            places = {(p.id, channel): () for p in held for channel in CHANNELS_OF[p.kind]}
+            addresses = {p.id: self._address(party, p) for p in held}
+            self._points[party] = _listed(places | allowed, addresses)
+        return self._points[party]
+
+    def _held(self, company: str) -> tuple[tuple[Point, ...], Allowed]:
+        return self._root.points_of(company), self._by_company.get(company, {})
+
+    def _of_partner(self, partner: str) -> tuple[tuple[Point, ...], Allowed]:
+        """What the companies have that disclosed the person to it, and where each of them allows."""
+        disclosed = self._judged.disclosed
+        having = {p.id: p for c, to in disclosed if to == partner for p in self._root.points_of(c)}
+        held = tuple(p for p in self._root.points if p.id in having)
+        verdicts = partner_view(self._judged.verdicts, partner, disclosed)
+        return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
+
+    def _address(self, party: str, point: Point) -> str | None:
+        if point.kind is PointKind.POST:
+            return self._keys.pairwise(party, point.id)
+        return self._hash(party, point.ref) if point.ref else None
+
+    def _numbers(self, customer: Customer, party: str) -> tuple[str, ...]:
+        """The company's own numbers of the person: by any of them it may ask."""
+        both = {
+            c.ref for x in (customer, self._root) for c in x.customerships if party == f"company.{c.company}"
+        }
+        return tuple(sorted(h for ref in both if (h := self._hash(party, ref))))
+
+    def _hash(self, party: str, ref: bytes) -> str | None:
+        """None when it was not sealed under our key: what cannot be asked for is not allowed."""
+        if ref not in self._digests:
+            try:
+                self._digests[ref] = self._keys.open(ref.decode())
+            except ValueError:
+                self._digests[ref] = None
+        digest = self._digests[ref]
+        return None if digest is None else self._keys.point(party, digest)
+
+
+def _erased(customer: Customer, family: str, key: str) -> Record:
+    if family == CONSENTS.name:
+        return CustomerPermissions(subject=customer.id, version=UNVERSIONED, status=Status.ERASED)
+    return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
+
+
+def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
+    """By company; only companies with anything allowed."""
+    by_company: dict[str, Allowed] = {}
+    for company, place, kinds in _kinds(verdicts):
+        by_company.setdefault(company, {})[place] = kinds
+    refs = [p.ref for p in root.points if p.ref is not None]
+    if len(set(refs)) == len(refs):
+        return by_company
+    alike = ((company, _alike(allowed, root.points_of(company))) for company, allowed in by_company.items())
+    return {company: common for company, common in alike if common}
+
+
+def _kinds(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
+    """What each company is allowed at each place, all of it together."""
+    found: dict[tuple[str, Place], list[Allowance]] = {}
+    for cell, ruling in verdicts:
+        if ruling.allowed:
+            kind = (cell.purpose, cell.partner, cell.mode, ruling.product_groups)
+            found.setdefault((cell.company, (cell.point, cell.channel)), []).append(kind)
+    return ((company, place, tuple(kinds)) for (company, place), kinds in found.items())
+
+
+def _alike(allowed: Allowed, points: Sequence[Point]) -> Allowed:
+    """Contact points that are one address are asked for as one: each has to allow."""
+    ref_of = {p.id: p.ref or p.id for p in points}
+    common: dict[tuple[bytes | UUID, Channel], tuple[Allowance, ...]] = {}
+    for point, channel in product(ref_of, {channel for _, channel in allowed}):
+        place, kinds = (ref_of[point], channel), allowed.get((point, channel), ())
+        common[place] = _both(common[place], kinds) if place in common else kinds
+    found = {(point, channel): common[ref_of[point], channel] for point, channel in allowed}
+    return {place: kinds for place, kinds in found.items() if kinds}
+
+
+def _both(one: tuple[Allowance, ...], other: tuple[Allowance, ...]) -> tuple[Allowance, ...]:
+    others = {allowance[:3]: allowance[3] for allowance in other}
+    common = ((*a[:3], both(a[3], others[a[:3]])) for a in one if a[:3] in others)
+    return tuple(a for a in common if a[3] is None or a[3])
+
+
+def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
+    """Sorted, so that the same permissions always make the same record. Without an address nobody can ask."""
+    places: dict[tuple[str | None, Channel], tuple[Allowance, ...]] = {}
+    for (point, channel), kinds in allowed.items():
+        address = addresses[point]
+        places[address, channel] = kinds and places.get((address, channel), kinds)
+    return tuple(
+        AllowedPoint(point=address, channel=channel, allow=_allows(kinds))
+        for (address, channel), kinds in sorted(places.items(), key=_in_order)
+        if address is not None
+    )
+
+
+def _in_order(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Channel]:
+    return item[0][0] or "", item[0][1]
+
+
+@lru_cache(maxsize=4096)
+def _allows(kinds: tuple[Allowance, ...]) -> tuple[Allow, ...]:
+    """Most people are allowed the same things, so most of these lists are made once."""
+    return tuple(
+        Allow(
+            purpose=purpose,
+            partner=partner,
+            mode=mode,
+            product_groups=None if groups is None else tuple(sorted(groups)),
+        )
+        for purpose, partner, mode, groups in kinds
+    )
+
+
+def flat(body: Mapping[str, Any]) -> dict[tuple[Any, ...], frozenset[str] | None]:
+    """Everything that a stored record of either kind allows, each with its product groups (None: all)."""
+    lists = [("", body.get("points", ())), *((c["company"], c["points"]) for c in body.get("companies", ()))]
+    return {
+        (company, at["point"], at["channel"], it["purpose"], it.get("partner"), it.get("mode")): _groups(it)
+        for company, points in lists
+        for at in points
+        for it in at["allow"]
+    }
+
+
+def _groups(allow: Mapping[str, Any]) -> frozenset[str] | None:
+    groups = allow.get("product_groups")
+    return None if groups is None else frozenset(groups)

@@ -1,0 +1,156 @@
+"""From what was loaded to what each person may be told: the model, applied to everyone who is concerned."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from services.consents.model.applicable import Heard, Hearing, Voice, concerns, hear
+from services.consents.model.decisions import Decision
+from services.consents.model.derived import in_force
+from services.consents.model.evaluate import Seen, hear_each, verdicts
+from services.consents.model.facts import Customer, Person, persons
+from services.consents.model.ruling import Verdict
+from services.consents.store.permissions.state import State
+from services.consents.use_cases.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class InCompany:
+    """What bears on a person as one company sees them: nothing that others alone state is in it.
+
+    `direct`: by voice, what is about them and not only about somebody else whose no binds them. `nos`: all that bind
+    them, lifted or not; `restrictions`: those in force.
+    """
+
+    direct: Mapping[UUID, Voice] = field(default_factory=dict)
+    nos: frozenset[UUID] = frozenset()
+    restrictions: frozenset[UUID] = frozenset()
+
+    def names(self, decision: UUID) -> bool:
+        """Whether it is about this very customer, or an address that the company has of them."""
+        return self.direct.get(decision) in (Voice.OWN, Voice.POINT)
+
+
+_NOTHING = InCompany()
+LISTED = 1000
+"""Restrictions that a record names, the newest: a message has its bound, and whoever may say no may say it often. A
+restored database lacks the newest ones if it lacks any.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    person: Person
+    decisions: tuple[Decision, ...]
+    """All that were said by or about the person, those they act for and those whose no binds them."""
+    verdicts: tuple[Verdict, ...]
+    restrictions: frozenset[UUID]
+    """In force, as anybody sees the person."""
+    disclosed: frozenset[tuple[str, str]]
+    unreadable: bool = False
+    """A newer record of the person, or of somebody whose decisions count for them, is there that nobody could read."""
+    in_company: Mapping[str, InCompany] = field(default_factory=dict)
+    own: frozenset[UUID] = frozenset()
+    """Of the restrictions those that are not an organisation's."""
+    direct: frozenset[UUID] = frozenset()
+    """Decisions that are about the person, an address of theirs or their organisation, as anybody sees them."""
+    by_link: frozenset[UUID] = frozenset()
+    """Decisions that bear on the person only since somebody else's no binds them."""
+
+    @property
+    def customers(self) -> tuple[Customer, ...]:
+        return self.person.customers
+
+    @property
+    def listed(self) -> tuple[UUID, ...]:
+        """Of the restrictions those that a record names, sorted."""
+        if len(self.restrictions) <= LISTED:
+            return tuple(sorted(self.restrictions))
+        found = sorted((d.received_at, d.id) for d in self.decisions if d.id in self.restrictions)
+        return tuple(sorted(ident for _, ident in found[-LISTED:]))
+
+    def said(self, decision: Decision) -> Decision:
+        """As it counts for this person: one that is held is not, for the party's own people."""
+        if decision.held_at is None:
+            return decision
+        return next((d for d in self.decisions if d.id == decision.id), decision)
+
+    def at(self, company: str) -> InCompany:
+        """Of one that is not, or no longer, of the group: nothing."""
+        return self.in_company.get(company, _NOTHING)
+
+
+def names(judged: Judged, party: str, decision: UUID) -> bool:
+    """Whether the decision is about the person as the party has them: about themselves, or about an address that the
+    company has, or that those companies have which disclosed them to the partner."""
+    kind, _, name = party.partition(".")
+    companies = [name] if kind == "company" else [c for c, partner in judged.disclosed if partner == name]
+    return any(judged.at(company).names(decision) for company in companies)
+
+
+def judge(context: Context, state: State) -> Iterator[Judged]:
+    """Everyone of whom we have facts and whose permissions may have changed, each person once."""
+    by_customer = persons(state.customers.values())
+    for person in {p.root.id: p for c in state.hit if (p := by_customer.get(c)) is not None}.values():
+        yield _judged(context, state, person)
+
+
+def _judged(context: Context, state: State, person: Person) -> Judged:
+    rules, companies = context.rules, context.facts.companies
+    said = _said(state, person)
+    decisions = tuple(said.values())
+    unreadable = not state.unreadable.isdisjoint(_counting(person))
+    by_company = hear_each(person, decisions, companies, rules)
+    # A record that nobody can read may say anything, so nothing is allowed until it is read.
+    found = () if unreadable else verdicts(by_company, context.facts, rules)
+    disclosed = frozenset(pair for c in person.keys for pair in state.disclosed.get(c, ()))
+    if not decisions:
+        return Judged(person, (), found, frozenset(), disclosed, unreadable)
+    views = {id(seen.person): seen for seen in by_company.values()}
+    if id(person) not in views:
+        views[id(person)] = Seen(person, hear(person, decisions, rules))
+    summed = {key: _summed(context, seen, decisions) for key, seen in views.items()}
+    direct = frozenset(i for one in summed.values() for i in one.direct)
+    held = [no for seen in views.values() for no in in_force(seen.hearing)]
+    via = frozenset(h.decision.id for seen in views.values() for h in _heard(seen.hearing) if h.via)
+    return Judged(
+        person,
+        decisions,
+        found,
+        frozenset(no.decision.id for no in held),
+        disclosed,
+        unreadable,
+        {company: summed[id(seen.person)] for company, seen in by_company.items()},
+        frozenset(no.decision.id for no in held if no.voice is not Voice.EMPLOYER),
+        direct,
+        via - direct,
+    )
+
+
+def _said(state: State, person: Person) -> dict[UUID, Decision]:
+    """By id; where it names several, as it names the person. None is held of the own people of whoever brought it."""
+    parties = frozenset(party for key in person.keys for party in state.keys.get(key, ()))
+    said = (d for c in _counting(person) for d in state.decisions.get(c, ()))
+    return {d.id: replace(d, held_at=None) if d.held_at in parties else d for d in said}
+
+
+def _counting(person: Person) -> tuple[UUID, ...]:
+    """Ids of everybody whose decisions count for the person, the person's own last."""
+    employers = [*person.employers, *(b for e in person.employers for b in e.bound_by)]
+    others = (key for p in (*employers, *person.bound_by) for key in p.keys)
+    return (*others, *person.root.organisations, *person.keys)
+
+
+def _summed(context: Context, seen: Seen, decisions: tuple[Decision, ...]) -> InCompany:
+    about = ((d.id, concerns(seen.person, d, context.rules)) for d in decisions)
+    return InCompany(
+        {ident: voice for ident, voice in about if voice is not None},
+        frozenset(r.no.decision.id for r in seen.hearing.restrictions),
+        frozenset(no.decision.id for no in in_force(seen.hearing)),
+    )
+
+
+def _heard(hearing: Hearing) -> Iterator[Heard]:
+    for no, cited_by in hearing.restrictions:
+        yield no
+        yield from cited_by

@@ -1,0 +1,55 @@
+"""Current permissions of a customer, and why each is as it is. Read in one statement, computed as decisions are."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.words import Channel
+from kielto.service.database.pool import Pool
+from services.consents.model.decisions import Decision
+from services.consents.model.ruling import Verdict
+from services.consents.store.permissions import state
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.evaluate_people import Judged, judge
+from services.consents.use_cases.permissions.publish_records import speaks_of
+
+
+class UnknownCustomer(Exception):
+    """Nobody of this id is known, or not as a customer of the company that asks."""
+
+
+class Explained(NamedTuple):
+    """`verdicts`: of the companies that were asked for. `decisions`: those that any of them rests on, by id."""
+
+    judged: Judged
+    verdicts: tuple[Verdict, ...]
+    decisions: dict[UUID, Decision]
+    restrictions: frozenset[UUID]
+    unreadable: bool
+
+
+async def explain(
+    pool: Pool, context: Context, customer: UUID, company: str | None, channel: Channel | None = None
+) -> Explained:
+    """Raises UnknownCustomer. `company` None: all of them."""
+    async with pool.acquire() as conn:
+        # Not whom their own no binds: fifty records with fifty addresses each would be read to show one.
+        found = await state.load(conn, [customer], alone=True)
+    if customer not in found.customers or (company and f"company.{company}" not in found.keys[customer]):
+        raise UnknownCustomer
+    (judged,) = judge(context, found)
+    verdicts = tuple(_asked_for(judged, company, channel))
+    said = {d.id: d for d in judged.decisions}
+    about = {i for v in verdicts for i in v.ruling.decisions}
+    restrictions = judged.restrictions
+    if company is not None:
+        held = judged.at(company).restrictions
+        restrictions = frozenset(r for r in held if speaks_of(said[r], f"company.{company}", context.facts))
+    deciding = {i: said[i] for i in about | restrictions if i in said}
+    return Explained(judged, verdicts, deciding, restrictions, judged.unreadable)
+
+
+def _asked_for(judged: Judged, company: str | None, channel: Channel | None) -> Iterator[Verdict]:
+    for verdict in judged.verdicts:
+        if company in (None, verdict.cell.company) and channel in (None, verdict.cell.channel):
+            yield verdict

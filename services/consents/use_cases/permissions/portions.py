@@ -1,0 +1,80 @@
+"""What a decision about many customers means for each of them, computed in portions once it is committed.
+
+The decision stands in the database, so whoever computes one of those customers meanwhile, for a fact or for another
+decision, sees it. Until the last record of a family is published no beat vouches for that family (`families_waiting`),
+and a clearance of whoever is still owed a record denies. Any process does the work; one that is killed loses a portion,
+which another does again.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.recovery import epoch
+from kielto.service.support.yielding import in_turns
+from services.consents import metrics
+from services.consents.model.decisions import Decision
+from services.consents.store.decisions import decisions
+from services.consents.store.permissions import consequences, locks, state
+from services.consents.store.permissions.consequences import Begun
+from services.consents.store.permissions.state import State
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.evaluate_people import judge
+from services.consents.use_cases.permissions.publish_records import AT_ONCE, bearing, republish
+
+log = structlog.get_logger(__name__)
+
+PORTION = 200
+"""Customers in a transaction: whoever decides about one of them waits for some tenths of a second at most."""
+_IDLE_SECONDS = 0.25
+
+
+async def work_off_for_ever(pool: Pool, context: Context) -> None:
+    while True:
+        try:
+            more = await work_off(pool, context)
+            async with pool.acquire() as conn:
+                metrics.consequences_waiting(*await consequences.waiting(conn))
+        except (*AWAY, epoch.NotClaimed) as error:  # gates are shut meanwhile: goes on as soon as it can
+            log.info("portions wait", error=type(error).__name__)
+            more = False
+        if not more:
+            await asyncio.sleep(_IDLE_SECONDS)
+
+
+async def work_off(pool: Pool, context: Context) -> bool:
+    """One portion of the decision that waits longest; False when nothing is left that nobody else is at."""
+    try:
+        async with transaction(pool) as conn:
+            begun = await consequences.next_begun(conn)
+            if begun is None:
+                return False
+            await _portion(conn, context, begun)
+    except locks.Moved:
+        pass  # who is concerned changed meanwhile: the next attempt finds them
+    return True
+
+
+async def _portion(conn: Conn, context: Context, begun: Begun) -> None:
+    """Raises Moved."""
+    customers = await consequences.portion(conn, begun, PORTION)
+    if not customers:
+        await consequences.end(conn, begun.decision)
+        return
+    locked = await locks.for_portion(conn, customers)
+    found = await state.load(conn, customers, alone=True)
+    locks.must_cover(locked, found.hit)
+    decision = _of(found, begun)
+    judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
+    written = await republish(conn, context, found, judged, datetime.now(UTC), because=decision)
+    if decision is not None:
+        await decisions.bear(conn, bearing(written, decision, context.facts), begun.since)
+    await consequences.did(conn, begun.decision, customers)
+
+
+def _of(found: State, begun: Begun) -> Decision | None:
+    """None: it counts for nobody of them any more."""
+    said = (decision for decisions in found.decisions.values() for decision in decisions)
+    return next((decision for decision in said if decision.id == begun.decision), None)

@@ -1,0 +1,143 @@
+"""Write the records of everyone concerned, and note which decisions each record shows."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from kielto.events.records import Permissions, Record
+from kielto.events.topics import CONSENTS
+from kielto.events.versions import Version
+from kielto.events.words import Status
+from kielto.service.database.pool import Conn
+from kielto.service.outbox import publish
+from kielto.service.outbox.publish import Change
+from kielto.service.support import telemetry
+from kielto.service.support.yielding import in_turns
+from services.consents.model.decisions import Decision
+from services.consents.model.derived import takes_away
+from services.consents.model.facts import GroupFacts
+from services.consents.store.decisions.decisions import BearsOn
+from services.consents.store.permissions.state import Published, State
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.build_records import Records, flat
+from services.consents.use_cases.permissions.evaluate_people import Judged
+
+AT_ONCE = 10
+"""Persons: some milliseconds."""
+
+
+class Written(NamedTuple):
+    """A record as it stands now, written anew or found unchanged (`held`)."""
+
+    judged: Judged
+    customer: UUID
+    family: str
+    key: str
+    version: Version
+    held: bool
+
+
+async def republish(
+    conn: Conn,
+    context: Context,
+    state: State,
+    judged: list[Judged],
+    at: datetime,
+    *,
+    because: Decision | None = None,
+) -> list[Written]:
+    """The records of these persons, in every family that has or shall have one. One round trip, however many of them
+    stay as they are: a company does not learn by the time whether its decision had others' records looked at.
+    """
+    ours = {CONSENTS.name, *context.group.parties}
+    changes: list[Change] = []
+    written: list[tuple[Judged, UUID]] = []
+    async for one in in_turns(judged, AT_ONCE):
+        records = Records(one, context.keys, at, because)
+        restrictions = one.listed
+        for customer in one.customers:
+            for family, key in state.keys[customer.id].items():
+                here = family in ours
+                record = records.of(customer, family, key) if here else records.of_one_gone(customer, key)
+                internal = family == CONSENTS.name
+                held = restrictions if internal and record.status is not Status.ERASED else ()
+                before = state.published.get((family, key))
+                hurry = _hurries(record, held, before, restricted=_restricted(one, family, context.facts))
+                reason = because.id if because else None
+                changes.append(Change(family, key, record, hurry, held, reason, marked=here))
+                written.append((one, customer.id))
+    known = {place: published.version for place, published in state.published.items()}
+    versions = await publish.publish(conn, changes, traceparent=telemetry.current(), before=known)
+    return [
+        Written(one, customer, change.family, change.key, version, _stood(state, change, version))
+        for (one, customer), change, version in zip(written, changes, versions, strict=True)
+        if change.marked
+    ]
+
+
+def _stood(state: State, change: Change, version: Version) -> bool:
+    before = state.published.get((change.family, change.key))
+    return before is not None and before.version == version
+
+
+def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> list[BearsOn]:
+    """The records that the decision bears on, changed or not."""
+    return [
+        BearsOn(decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.judged.direct)
+        for w in written
+        if _bears_on(w, decision) and speaks_of(w.judged.said(decision), w.family, group)
+    ]
+
+
+def _bears_on(written: Written, decision: Decision) -> bool:
+    """A company's record shows what is about its own view of the person."""
+    kind, _, name = written.family.partition(".")
+    judged = written.judged
+    if decision.id in judged.by_link:
+        return True
+    return decision.id in (judged.at(name).direct if kind == "company" else judged.direct)
+
+
+def _restricted(judged: Judged, family: str, group: GroupFacts) -> bool:
+    """Whether anything is in force that takes something from the party, as it sees the person: the lane of its record
+    tells nothing of what others were told.
+    """
+    kind, _, name = family.partition(".")
+    in_force = judged.at(name).restrictions if kind == "company" else judged.restrictions
+    return any(said.id in in_force and speaks_of(said, family, group) for said in judged.decisions)
+
+
+def _hurries(
+    record: Record, restrictions: tuple[UUID, ...], before: Published | None, *, restricted: bool
+) -> bool:
+    """The express lane is for what takes away: a permission, the record itself, or freedom from a restriction.
+
+    So does an address that somebody `restricted` now has: others have it, too, and all of them have to allow.
+    """
+    if record.status is Status.ERASED:
+        return True
+    listed = {at.point for at in record.points} if isinstance(record, Permissions) else set()
+    if restricted and listed - {at["point"] for at in (before.body.get("points", ()) if before else ())}:
+        return True
+    held = before.body.get("restrictions", ()) if before else ()
+    if set(map(str, restrictions)) - set(held):
+        return True
+    if before is None:
+        return False
+    now = orjson.loads(record.model_dump_json(exclude_defaults=True))
+    return takes_away(flat(before.body), flat(now))
+
+
+def speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
+    """Whether it is about what the party (`company.<id>`, `partner.<id>`) may do; our own record is about all."""
+    kind, _, name = family.partition(".")
+    if kind == "company":
+        of_company = (None, *group.partners_of(name))
+        return name in group.companies and any(decision.reaches(name, partner) for partner in of_company)
+    if kind == "partner":
+        return any(
+            decision.reaches(company, name) for company in group.companies if group.works_for(name, company)
+        )
+    return True

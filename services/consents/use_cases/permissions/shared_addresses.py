@@ -1,0 +1,23 @@
+"""Addresses that many customers have: a decision about one takes effect in portions. Most are mistakes of a source."""
+
+import asyncio
+
+from kielto.service.database.pool import Pool
+from services.consents import metrics
+from services.consents.store.permissions import shared_addresses as store
+from services.consents.store.permissions.shared_addresses import SharedAddress
+from services.consents.use_cases.decisions.decide import MANY
+
+_EVERY_SECONDS = 3600.0
+
+
+async def shared_addresses(pool: Pool) -> list[SharedAddress]:
+    async with pool.acquire() as conn:
+        return await store.listed(conn, MANY)
+
+
+async def count_for_ever(pool: Pool) -> None:
+    """Keeps the metric."""
+    while True:
+        metrics.shared_addresses.set(len(await shared_addresses(pool)))
+        await asyncio.sleep(_EVERY_SECONDS)

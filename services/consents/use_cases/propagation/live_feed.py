@@ -1,0 +1,291 @@
+"""Decisions on their way, told as they go: accepted, applied at a subscriber, complete.
+
+One look at the database serves everybody who watches. It knows of a decision by its commit's notification and asks
+then where it is, until it is everywhere; who does not read is let go. Nothing is kept when nobody watches.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kielto.service.database.pool import Conn, Pool
+from kielto.service.support.limits import Limits
+from services.consents.store.propagation import proof
+from services.consents.store.propagation.proof import Whereabouts
+from services.consents.use_cases.context import Context
+
+OPEN = 2000
+"""Decisions that are followed at a time; of more, the oldest are let go: what is overdue names them."""
+KEPT = 1000
+LOOK_SECONDS = 0.25
+
+
+class State(StrEnum):
+    ACCEPTED = "accepted"
+    APPLIED = "applied"
+    TAKEN_BACK = "taken_back"
+    """A store of the subscriber was emptied, or another one appeared that has not applied it."""
+    COMPLETE = "complete"
+    GAP = "gap"
+    """Something may be missing before this."""
+
+
+class Told(NamedTuple):
+    """`party`: who brought the decision. `sees`: a party that alone sees this, all parties, or no party (None)."""
+
+    number: int
+    decision: UUID
+    party: str | None
+    state: State
+    at: datetime | None
+    subscriber: str | None = None
+    sees: str | None = None
+
+
+class TooMany(Exception):
+    """As many streams are open as may be; `own`: of the party that asks for another."""
+
+    def __init__(self, *, own: bool) -> None:
+        super().__init__()
+        self.own = own
+
+
+class Watcher:
+    """`party` None sees everything; a company, of the decisions that it brought, its own subscribers."""
+
+    def __init__(self, party: str | None) -> None:
+        self.party = party
+        self._queue: asyncio.Queue[Told | None] = asyncio.Queue(KEPT + 1)
+        self._ended = False
+        self._begun = asyncio.Event()
+
+    async def begun(self, seconds: float) -> None:
+        """From then on nothing is missed; or it is over. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            await self._begun.wait()
+
+    def begin(self) -> None:
+        self._begun.set()
+
+    async def next(self, seconds: float) -> Told | None:
+        """None: it is over. Raises TimeoutError."""
+        if self._ended and self._queue.empty():
+            return None
+        async with asyncio.timeout(seconds):
+            return await self._queue.get()
+
+    def tell(self, told: Told) -> None:
+        if self._ended or not self._may_see(told):
+            return
+        if self._queue.qsize() >= KEPT:
+            self.end()
+        else:
+            self._queue.put_nowait(told)
+
+    def end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._begun.set()
+            self._queue.put_nowait(None)
+
+    def _may_see(self, told: Told) -> bool:
+        if told.state is State.GAP:
+            return True
+        if self.party is None:
+            return told.state is not State.COMPLETE or told.sees is None
+        return told.party == self.party and told.sees in (_ALL, self.party)
+
+
+_ALL = "*"
+
+
+class _Open:
+    def __init__(self, party: str | None) -> None:
+        self.party = party
+        self.applied: set[str] = set()
+        self.complete_for_party = False
+
+
+class Live:
+    def __init__(self, pool: Pool, context: Context, limits: Limits | None = None) -> None:
+        self._pool, self._limits = pool, limits or Limits()
+        self._subscribers = context.group.subscribers
+        self._party_of = {s.id: s.party for s in self._subscribers}
+        self._watchers: set[Watcher] = set()
+        self._watched = asyncio.Event()
+        self._listening = False
+        self._keys = context.keys
+        self._life = secrets.token_bytes(8)
+        self._told: deque[Told] = deque(maxlen=KEPT)
+        self._count = 0
+        self._news: deque[UUID] = deque(maxlen=OPEN)
+        self._lost = False
+        """Decisions that nobody was told of: more at once than are followed."""
+        self._open: dict[UUID, _Open] = {}
+
+    # -- watching
+
+    @contextmanager
+    def watch(self, party: str | None, last_seen: str | None) -> Iterator[Watcher]:
+        """`last_seen`: the id of the last event that a watcher had before; what came since is told again, or a gap.
+
+        Raises TooMany.
+        """
+        if len(self._watchers) >= self._limits.streams:
+            raise TooMany(own=False)
+        if sum(other.party == party for other in self._watchers) >= self._limits.streams_per_party:
+            raise TooMany(own=True)
+        watcher = Watcher(party)
+        for told in self._since(party, last_seen):
+            watcher.tell(told)
+        self._watchers.add(watcher)
+        self._watched.set()
+        if self._listening:
+            watcher.begin()
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    def ident(self, told: Told, party: str | None) -> str:
+        """Opaque to a party: numbers would count the events that it does not see."""
+        ident = UUID(bytes=self._life + told.number.to_bytes(8))
+        return self._keys.pairwise(party, ident) if party else str(ident)
+
+    def _number(self, party: str | None, ident: str) -> int | None:
+        """None: it is no id of this life, or not the party's."""
+        try:
+            found = self._keys.from_pairwise(party, ident) if party else UUID(ident)
+        except ValueError:
+            return None
+        if found is None or found.bytes[:8] != self._life:
+            return None
+        return int.from_bytes(found.bytes[8:])
+
+    def _since(self, party: str | None, last_seen: str | None) -> Sequence[Told]:
+        if last_seen is None:
+            return ()
+        number = self._number(party, last_seen)
+        if number is not None:
+            later = [told for told in self._told if told.number > number]
+            if len(later) == self._count - number:
+                return later
+        return [Told(self._count, _NOBODY, None, State.GAP, None)]
+
+    # -- looking
+
+    async def run(self) -> None:
+        """For ever; ends all watchers with itself."""
+        try:
+            while True:
+                await self._watched.wait()
+                self._watched.clear()
+                await self._follow()
+        finally:
+            for watcher in self._watchers:
+                watcher.end()
+
+    async def _follow(self) -> None:
+        """As long as somebody watches."""
+        async with self._pool.acquire() as conn:
+            await conn.add_listener("proof", self._notified)
+            self._listening = True
+            for watcher in self._watchers:
+                watcher.begin()
+            try:
+                while self._watchers:
+                    began = time.monotonic()
+                    await self._look(conn)
+                    await asyncio.sleep(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))
+            finally:
+                self._listening = False
+                self._forget()
+                if not conn.is_closed():
+                    await conn.remove_listener("proof", self._notified)
+
+    def _notified(self, *told: Any) -> None:
+        self._lost |= len(self._news) == OPEN
+        self._news.append(UUID(told[-1]))
+
+    def _forget(self) -> None:
+        """Nobody knows what happens from now on until somebody looks again."""
+        self._news.clear()
+        self._lost = False
+        self._open.clear()
+        self._told.clear()
+        self._count += 1
+
+    async def _look(self, conn: Conn) -> None:
+        news = [self._news.popleft() for _ in range(len(self._news))]
+        if news:
+            for row in await proof.receipts(conn, news):
+                self._open[row.decision] = _Open(row.party)
+                self._tell(row.decision, row.party, State.ACCEPTED, row.received_at, sees=_ALL)
+            for decision in list(self._open)[:-OPEN]:
+                self._lost = True
+                del self._open[decision]
+            if self._lost:
+                self._lost = False
+                self._tell(_NOBODY, None, State.GAP, None)
+        if self._open:
+            found: dict[UUID, list[Whereabouts]] = {}
+            for links in (
+                False,
+                True,
+            ):  # a company is not told of links, so those are looked at in our own alone
+                asked = [ident for ident, known in self._open.items() if links == (known.party is None)]
+                for where in await proof.whereabouts(conn, asked, self._subscribers, links=links):
+                    found.setdefault(where.decision, []).append(where)
+            for decision, everywhere in found.items():
+                self._compare(decision, everywhere)
+
+    def _compare(self, decision: UUID, everywhere: list[Whereabouts]) -> None:
+        known = self._open[decision]
+        applied = {w.subscriber: w.applied_at for w in everywhere if w.applied == w.records}
+        for subscriber in sorted(known.applied - applied.keys()):
+            self._tell(
+                decision, known.party, State.TAKEN_BACK, None, subscriber, self._sees(known, subscriber)
+            )
+        for subscriber in sorted(applied.keys() - known.applied):
+            at = applied[subscriber]
+            self._tell(decision, known.party, State.APPLIED, at, subscriber, self._sees(known, subscriber))
+        known.applied = set(applied)
+        own = [w for w in everywhere if self._party_of[w.subscriber] == known.party]
+        if own and not known.complete_for_party and all(w.subscriber in applied for w in own):
+            known.complete_for_party = True
+            at = max(filter(None, (w.applied_at for w in own)), default=None)
+            self._tell(decision, known.party, State.COMPLETE, at, sees=known.party)
+        if len(applied) == len(everywhere):
+            at = max(filter(None, applied.values()), default=None)
+            self._tell(decision, known.party, State.COMPLETE, at)
+            del self._open[decision]
+
+    def _sees(self, known: _Open, subscriber: str) -> str | None:
+        """A party is told nothing more of what is complete for it: how long that is followed depends on others."""
+        party = self._party_of[subscriber]
+        return None if known.complete_for_party and party == known.party else party
+
+    def _tell(
+        self,
+        decision: UUID,
+        party: str | None,
+        state: State,
+        at: datetime | None,
+        subscriber: str | None = None,
+        sees: str | None = None,
+    ) -> None:
+        self._count += 1
+        told = Told(self._count, decision, party, state, at, subscriber, sees)
+        self._told.append(told)
+        for watcher in self._watchers:
+            watcher.tell(told)
+
+
+_NOBODY = UUID(int=0)

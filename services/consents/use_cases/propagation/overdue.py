@@ -1,0 +1,113 @@
+"""Who is late with what: one subscriber, all of them, and how fast decisions travel."""
+
+import heapq
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.group import Subscriber
+from kielto.service.database.pool import Pool
+from services.consents.store.propagation import proof, speed
+from services.consents.store.propagation.proof import Instance, Overdue, Partition, SubscriberState
+from services.consents.store.propagation.speed import Propagation
+from services.consents.use_cases.context import Context
+
+After = tuple[datetime, UUID]
+"""A receipt and its decision: pages go on behind it."""
+FIRST: After = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+
+
+class UnknownSubscriber(Exception):
+    """None of the group's, or another company's."""
+
+
+class Standing(NamedTuple):
+    subscriber: Subscriber
+    state: SubscriberState
+    instances: list[Instance]
+    partitions: list[Partition]
+
+
+class Late(NamedTuple):
+    """A decision, and who should have applied it by now."""
+
+    decision: UUID
+    party: str | None
+    received_at: datetime
+    at: list[tuple[Subscriber, Overdue]]
+
+
+async def standing(pool: Pool, context: Context, ident: str, party: str | None) -> Standing:
+    """Raises UnknownSubscriber."""
+    subscriber = _of(context, party, ident)[0]
+    async with pool.acquire() as conn:
+        return Standing(
+            subscriber,
+            await proof.state(conn, subscriber, datetime.now(UTC)),
+            await proof.instances(conn, [subscriber]),
+            await proof.partitions(conn, subscriber),
+        )
+
+
+async def late(
+    pool: Pool, context: Context, party: str | None, ident: str | None, after: After, limit: int
+) -> list[Late]:
+    """The oldest first, at most `limit` decisions. Raises UnknownSubscriber."""
+    now = datetime.now(UTC)
+    found: list[list[tuple[Subscriber, Overdue]]] = []
+    for subscriber in _of(context, party, ident):
+        async with pool.acquire() as conn:
+            found.append([(subscriber, o) for o in await proof.overdue(conn, subscriber, now, after, limit)])
+    # Each list has the oldest `limit`, so the oldest `limit` of all are in them, with everyone who lacks them.
+    merged = heapq.merge(*found, key=_order)
+    grouped = ([*group] for _, group in groupby(merged, key=_order))
+    return [
+        Late(first.decision, first.party, first.received_at, group)
+        for group, _ in zip(grouped, range(limit), strict=False)
+        for _, first in group[:1]
+    ]
+
+
+def _order(found: tuple[Subscriber, Overdue]) -> After:
+    return found[1].received_at, found[1].decision
+
+
+class Week(NamedTuple):
+    """An ISO week, as `2026-W47`; in UTC."""
+
+    year: int
+    week: int
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-W{self.week:02}"
+
+    @property
+    def begin(self) -> datetime:
+        """Raises ValueError when the year has no such week."""
+        day = date.fromisocalendar(self.year, self.week, 1)
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+    @classmethod
+    def of(cls, moment: datetime) -> "Week":
+        return cls(*moment.astimezone(UTC).isocalendar()[:2])
+
+
+async def travel(
+    pool: Pool, context: Context, party: str | None, weeks: Sequence[Week]
+) -> list[tuple[Week, Propagation]]:
+    """Of each week, and in it of each party and each of its subscribers."""
+    asked, rows = _of(context, party, None), []
+    for week in weeks:
+        async with pool.acquire() as conn:
+            end = week.begin + timedelta(days=7)
+            rows += [(week, row) for row in await speed.propagation(conn, asked, week.begin, end)]
+    return rows
+
+
+def _of(context: Context, party: str | None, ident: str | None) -> list[Subscriber]:
+    found = [s for s in context.group.subscribers if party in (None, s.party) and ident in (None, s.id)]
+    if not found and ident is not None:
+        raise UnknownSubscriber
+    return found

@@ -1,0 +1,224 @@
+"""Ask subscribers what their stores hold, compare it with what we have published, name what differs, and repair it.
+
+Asked for digests, then, of buckets that differ, for all their rows: what differs in both answers is a difference.
+Each answer is judged in one transaction, with the repair that follows from it; a kill means that it is judged again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from kielto.events.control import BUCKETS, Reconcile
+from kielto.events.messages import StoreDigest, StoreListing
+from kielto.events.records import Permissions
+from kielto.events.topics import PARTITIONS, Lane, permissions_of
+from kielto.events.words import Status
+from kielto.group import Subscriber
+from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.outbox import publish
+from kielto.service.outbox.publish import Change
+from kielto.service.recovery import epoch
+from kielto.service.support.limits import Limits
+from services.consents import metrics
+from services.consents.model.reconcile import KEY, SHORT, Difference, Held, Range, above, compare, differences
+from services.consents.store.permissions import locks
+from services.consents.store.propagation import reconciliation as store
+from services.consents.store.propagation.proof import life_seconds
+from services.consents.use_cases.context import Context, id_ref
+from services.consents.use_cases.propagation.acknowledge import UnknownSubscriber
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+FOLLOW_UP_SECONDS = 60.0
+"""While a difference stands, a subscriber is asked again so often."""
+ROWS = 20_000
+"""About so many are asked for at once; buckets behind them come with the next question."""
+ASKED_AT_ONCE = 64
+DAYS = 90
+
+
+class OutsideRange(Exception):
+    """A listing has rows that do not lie in the range of keys that it speaks of."""
+
+
+async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -> UUID:
+    """Queue the question on the party's restrictions topic."""
+    question = Reconcile(subscriber=subscriber.id, ask=uuid4(), buckets=tuple(buckets))
+    await store.ask(conn, question.ask, subscriber.id, buckets)
+    topic = permissions_of(subscriber.party).topic(Lane.EXPRESS)
+    await publish.report(conn, topic, question.key(), question, source="consents")
+    return question.ask
+
+
+INVENTED = 100
+"""Ids that nobody was ever given: so many of a subscriber are published as erased in an hour."""
+
+
+async def keep(
+    conn: Conn,
+    context: Context,
+    party: str,
+    message: StoreDigest | StoreListing,
+    appended_at: datetime,
+    limits: Limits | None = None,
+) -> None:
+    """An answer, to be judged soon. Raises UnknownSubscriber, OutsideRange."""
+    own = {s.id: s for s in context.group.subscribers_of(party)}
+    if message.subscriber not in own:
+        raise UnknownSubscriber
+    if isinstance(message, StoreListing):
+        about = Range.of(message.bucket, message.after, message.upto)
+        if not all(about.holds(row.partition(" ")[0]) for row in message.rows):
+            raise OutsideRange
+    part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
+    life = timedelta(seconds=life_seconds(own[message.subscriber]))
+    most = (limits or Limits()).reconciliation_answers
+    if not await store.keep(conn, message, part, appended_at, life, list(own), most):
+        metrics.reconciliation_dropped.labels(party).inc()
+
+
+async def reconcile_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+    while True:
+        try:
+            while await judge_one(pool, context):
+                pass
+            await ask_due(pool, context, seconds)
+        except AWAY:
+            pass  # until it is back nothing can be repaired either
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def ask_due(pool: Pool, context: Context, seconds: float) -> None:
+    by_name = {s.id: s for s in context.group.subscribers}
+    async with transaction(pool) as conn:
+        if not await conn.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended('reconcile', 0))"):
+            return
+        await store.gone(conn)
+        for name in await store.due(conn, list(by_name), seconds, FOLLOW_UP_SECONDS):
+            await ask(conn, by_name[name])
+            await store.forget(conn, DAYS)
+    for name, count in (await store.standing(pool, list(by_name))).items():
+        metrics.reconciliation_differences.labels(name).set(count)
+
+
+async def judge_one(pool: Pool, context: Context) -> bool:
+    """Whether there was an answer that nobody had judged."""
+    async with transaction(pool) as conn:
+        answer = await store.waiting(conn)
+        if answer is None:
+            return False
+        subscriber = next((s for s in context.group.subscribers if s.id == answer.subscriber), None)
+        if subscriber is None:
+            found = (0, 0, 0)  # it has left the group meanwhile
+        else:
+            found = await _judge(conn, context, subscriber, answer)
+        await store.judged(conn, answer, found)
+        return True
+
+
+async def _judge(
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer
+) -> tuple[int, int, int]:
+    """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
+    try:
+        async with conn.transaction():
+            if answer.kind == "digest":
+                return await _digest(
+                    conn, subscriber, answer, StoreDigest.model_validate_json(answer.message)
+                )
+            listing = StoreListing.model_validate_json(answer.message)
+            return await _listing(conn, context, subscriber, answer, listing)
+    except asyncpg.DataError:
+        log.warning("an answer that cannot be judged", subscriber=answer.subscriber, ask=str(answer.ask))
+        return 0, 0, 0
+
+
+async def _digest(
+    conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreDigest
+) -> tuple[int, int, int]:
+    ours = await store.ours(conn, subscriber.party, said.content, said.positions)
+    theirs = [int(said.digests[at : at + 16], 16) for at in range(0, len(said.digests), 16)]
+    moving = range(BUCKETS) if _incomplete(subscriber, said) else ours.moving
+    found = compare(ours.digests, theirs, frozenset(moving))
+    await store.agreed_buckets(conn, answer, found.agree)
+    asked: list[int] = []
+    left = ROWS
+    for bucket in found.differ[:ASKED_AT_ONCE]:
+        left -= ours.counts.get(bucket, 0)
+        if left < 0 and asked:
+            break
+        asked.append(bucket)
+    if asked:
+        await ask(conn, subscriber, asked)
+    return len(found.agree) + len(found.differ), len(found.left_out), len(found.differ)
+
+
+async def _listing(
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer, said: StoreListing
+) -> tuple[int, int, int]:
+    about = Range.of(said.bucket, said.after, said.upto)
+    if _incomplete(subscriber, said):
+        return 0, len(said.rows), 0
+    ours, moving = await store.range_of_ours(conn, subscriber.party, said.content, said.positions, about)
+    theirs = [Held(*row.split(" ")) for row in said.rows]
+    found = differences(ours, theirs, moving)
+    moving |= await _known(conn, subscriber.party, found)
+    found = [d for d in found if d.key[:SHORT] not in moving]
+    await repair(conn, context, subscriber.party, answer, found)
+    but = [d.key[:SHORT] for d in found] + sorted(moving)
+    await store.agreed(conn, answer, about, but)
+    return len(ours), len(moving), len(found)
+
+
+async def _known(conn: Conn, party: str, found: Sequence[Difference]) -> set[str]:
+    """First digits of keys that seem extra, but have a record: it came after we read ours, or the listing did not speak
+    of it. Whatever a listing says, it erases nobody whom we know; who is about to be known waits for our commit.
+    """
+    extra = [d.key for d in found if d.ours is None and len(d.key) == KEY]
+    if not extra:
+        return set()
+    await locks.for_facts(conn, (), refs=[id_ref(party, key) for key in extra])
+    return {key[:SHORT] for key in await store.known(conn, party, extra)}
+
+
+def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> bool:
+    """Whether the store has read nothing yet of some partition of the two topics."""
+    family = permissions_of(subscriber.party)
+    named = {(position.topic, position.partition) for position in said.positions}
+    return not named >= {(family.topic(lane), partition) for lane in Lane for partition in range(PARTITIONS)}
+
+
+async def repair(
+    conn: Conn, context: Context, family: str, answer: store.Answer, found: Sequence[Difference]
+) -> None:
+    """Name them, and give each record a version that is news to the store: on bulk where it forbids
+    nothing, else on the express lane. What nobody here knows is published as erased, so that it denies; of ids
+    that we never gave the party at most `INVENTED` an hour, on bulk, or whoever makes them up would fill the topic for
+    ever: the rest is named alone.
+    """
+    now, invented = await epoch.current(conn), await store.erased_lately(conn, answer.subscriber)
+    numbers: list[int | None] = []
+    made_up = {d.key for d in found if d.ours is None and context.keys.from_pairwise(family, d.key) is None}
+    for difference in found:
+        invented += difference.key in made_up
+        beyond = difference.key in made_up and invented > INVENTED
+        numbers.append(None if beyond else _number(difference, now))
+    repairable = [(d, number) for d, number in zip(found, numbers, strict=True) if number is not None]
+    erased = [d.key for d, _ in repairable if d.ours is None]
+    gone = {key: Permissions(subject=key, version="0.0", status=Status.ERASED) for key in erased}
+    changes = [Change(family, key, record, express=key not in made_up) for key, record in gone.items()]
+    await publish.put(conn, changes)
+    bulk = made_up | await store.permitting(conn, family, [d.key for d, _ in repairable])
+    await publish.renew(conn, family, [(d.key, number) for d, number in repairable], bulk=bulk)
+    await store.note(conn, answer, found, [number is not None for number in numbers])
+
+
+def _number(difference: Difference, now: int) -> int | None:
+    if difference.ours is None and len(difference.key) < KEY:
+        return None  # a store in memory tells no more of a key
+    return above(difference, now)

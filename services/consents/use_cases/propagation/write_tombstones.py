@@ -1,0 +1,27 @@
+"""Erased people's records leave the bulk topics once every subscriber has the erasure, or has had its time."""
+
+from collections.abc import Sequence
+
+from kielto.events.topics import CONSENTS, Family, permissions_of
+from kielto.group import Group
+from kielto.service.database.pool import Conn, Pool
+from kielto.service.outbox import tombstones
+from kielto.service.outbox.tombstones import Erased
+from services.consents.store.propagation import burials
+from services.consents.use_cases.context import Context
+
+
+async def bury_for_ever(pool: Pool, context: Context) -> None:
+    async def applied(conn: Conn, erased: Sequence[Erased]) -> set[tuple[str, str]]:
+        return await burials.applied(conn, erased, context.group.subscribers)
+
+    await tombstones.write_for_ever(pool, deadlines(context.group), applied)
+
+
+def deadlines(group: Group) -> dict[Family, float]:
+    """Seconds, by family: the longest that a subscriber of the party has; of our own records the longest of all."""
+    own = {
+        permissions_of(party): max((s.deadline_seconds for s in group.subscribers_of(party)), default=0.0)
+        for party in group.parties
+    }
+    return {CONSENTS: max(own.values()), **own}

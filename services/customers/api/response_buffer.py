@@ -1,0 +1,90 @@
+"""Bytes between a writer that must not wait for its reader and a reader that may be slow."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from kielto.service.support.limits import FIXED
+
+_IN_MEMORY = 1024 * 1024
+_READ = 64 * 1024
+MOST_UNREAD = FIXED.import_unread_bytes
+LONGEST_UNREAD = FIXED.import_unread_seconds
+
+
+class NotRead(Exception):
+    """The client sends, and reads nothing of the answer."""
+
+
+class Spool:
+    """A client may send its whole request before it reads any of the answer: answering into its full pipe
+    would then stop both for ever. What it has not read yet is kept here, in memory and then in an
+    unnamed file, of at most twice `MOST_UNREAD` bytes. From there on the writer waits, so that no more is
+    read of the request, and not for ever: whoever sends all before reading would never go on.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
+        self._written = self._read = 0
+        self._ended = False
+        self._moved = asyncio.Condition()
+
+    async def write(self, data: bytes) -> None:
+        """Raises NotRead when the reader has stood still for `LONGEST_UNREAD` seconds before a full spool."""
+        async with self._moved:
+            while self._written - self._read >= MOST_UNREAD:
+                try:
+                    async with asyncio.timeout(LONGEST_UNREAD):
+                        await self._moved.wait()
+                except TimeoutError:
+                    raise NotRead from None
+            self._append(data)
+
+    async def write_last(self, data: bytes) -> None:
+        """Without waiting: of one that is told that it waited too long."""
+        async with self._moved:
+            self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        self._forget_what_was_read()
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._written += len(data)
+        self._moved.notify_all()
+
+    def _forget_what_was_read(self) -> None:
+        if self._read < MOST_UNREAD and self._read < self._written:
+            return
+        self._file.seek(self._read)
+        unread = self._file.read()
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(unread)
+        self._written, self._read = len(unread), 0
+
+    async def end(self) -> None:
+        async with self._moved:
+            self._ended = True
+            self._moved.notify_all()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._ended or self._read < self._written)
+                self._file.seek(self._read)
+                data = self._file.read(_READ)
+                self._read += len(data)
+                self._moved.notify_all()
+            if not data:
+                return
+            yield data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

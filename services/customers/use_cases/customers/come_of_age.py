@@ -1,0 +1,40 @@
+"""Minors come of age with time alone: looked at once a day, and at start."""
+
+import asyncio
+from datetime import datetime, time, timedelta
+from uuid import UUID
+
+from kielto.service.database.pool import Conn
+from services.customers.model.draft import Draft, Speaker
+from services.customers.store import reading
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.register import Entry, register
+
+_BATCH = 500
+
+
+async def come_of_age(context: Context) -> int:
+    """Look at every minor once; how many are minors no more."""
+    changed, after = 0, UUID(int=0)
+    while True:
+
+        async def work(conn: Conn, after: UUID = after) -> tuple[list[UUID], int]:
+            ids = await reading.minors(conn, after, _BATCH)
+            # A draft that says nothing: only the day is new.
+            outcomes = await register(conn, context, [Entry(Draft(), Speaker(), target=i) for i in ids])
+            return ids, sum(o.status == "changed" for o in outcomes)
+
+        ids, count = await in_transaction(context.pool, work)
+        changed += count
+        if len(ids) < _BATCH:
+            return changed
+        after = ids[-1]
+
+
+async def every_day(context: Context) -> None:
+    """For ever: now, and a little after each midnight where the register is kept."""
+    while True:
+        await come_of_age(context)
+        now = context.moment().at
+        midnight = datetime.combine(now.date() + timedelta(days=1), time(0, 1), now.tzinfo)
+        await asyncio.sleep(max(1.0, (midnight - now).total_seconds()))

@@ -1,0 +1,46 @@
+"""Create one customer. Where the same source stated the identifier before, that customer gets the new customership
+instead.
+"""
+
+from collections.abc import Callable
+
+from kielto.service.access import entry as access_entry
+from kielto.service.database.pool import Conn
+from kielto.service.http.idempotency import Claim
+from services.customers.metrics import count_refused
+from services.customers.model.problems import Refused
+from services.customers.store import reading
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.register import Entry, Outcome, lock_for, register
+
+
+class Exists(Exception):
+    """A customer number in the entry is taken."""
+
+
+async def create(
+    context: Context,
+    entry: Entry,
+    claim: Claim | None,
+    answer: Callable[[Outcome], tuple[int, bytes]],
+) -> Outcome:
+    """Raises Exists, Refused, NotClaimed, guesses.TooMany. `answer` is what a repetition of the request gets."""
+    context.guesses.check(entry.speaker.name, by_identifier=entry.by_identifier)
+
+    async def work(conn: Conn) -> Outcome:
+        await lock_for(conn, context, [entry.draft])
+        if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
+            raise Exists
+        outcome = (await register(conn, context, [entry]))[0]
+        access_entry.about(outcome.id)
+        if claim is not None and outcome.status != "refused":
+            await claim.keep(conn, *answer(outcome))
+        return outcome
+
+    outcome = await in_transaction(context.pool, work)
+    if outcome.status == "refused":  # after the commit: what contradicts is kept for the group to look at
+        if entry.by_identifier:
+            context.guesses.refused(entry.speaker.name)
+            count_refused(entry.speaker.name)
+        raise Refused(outcome.problems)
+    return outcome

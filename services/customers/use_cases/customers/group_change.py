@@ -1,0 +1,20 @@
+"""Publish every customer's records anew after companies came back to the group: theirs may be old, or blank."""
+
+from uuid import UUID
+
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import put
+from services.customers.store import reading
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.customers.record_changes import changes
+
+AT_ONCE = 200
+
+
+async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
+    """The next customers by ascending id; the last of them, None when there are no more. Raises NotClaimed."""
+    ids = await reading.after(conn, after, AT_ONCE)
+    found = await reading.load(conn, context.keys, ids, lock=True)
+    told = [change for one in found.values() for change in changes(context, one.customer, express=False)]
+    await put(conn, told)
+    return ids[-1] if ids else None

@@ -1,0 +1,46 @@
+"""Read customers: one by its id, or by a company's customer number."""
+
+from uuid import UUID
+
+from kielto.service.access import entry
+from kielto.service.database.pool import Conn
+from services.customers.model import entitlement
+from services.customers.store import reading
+from services.customers.store.reading import Alias, Stored
+from services.customers.use_cases.context import Context
+
+
+class Unknown(Exception):
+    """There is no such customer, or none that the caller may see: the two are not told apart."""
+
+
+def visible(stored: Stored | None, scope: str | None) -> Stored:
+    """A caller of a company sees only who is or was its customer. Raises Unknown."""
+    if stored is None or not entitlement.is_of(stored.customer, scope):
+        raise Unknown
+    return stored
+
+
+async def read(context: Context, ident: UUID, scope: str | None) -> Stored | Alias:
+    """Raises Unknown."""
+    async with context.pool.acquire() as conn:
+        stored = (await reading.load(conn, context.keys, [ident])).get(ident)
+        if stored is None and (merged := await alias(conn, ident, scope)):
+            return merged
+        return visible(stored, scope)
+
+
+async def alias(conn: Conn, ident: UUID, scope: str | None) -> Alias | None:
+    """What is left of a merged customer, where the caller may see it; None of all others."""
+    found = await reading.alias(conn, ident)
+    return found if found and (scope is None or scope in found.companies) else None
+
+
+async def find(context: Context, canonical: str) -> Stored | None:
+    """The customer with this number, `<company>:<number>` in canonical form."""
+    async with context.pool.acquire() as conn:
+        while ident := (await reading.by_number(conn, [canonical])).get(canonical):
+            if stored := (await reading.load(conn, context.keys, [ident])).get(ident):
+                entry.about(ident)
+                return stored
+    return None  # a number never stays with somebody who was merged or erased in between

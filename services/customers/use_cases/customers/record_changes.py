@@ -1,0 +1,53 @@
+"""The records of one customer as they shall be from now on: for our own services, and for each company."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from kielto.events.records import CompanyCustomer
+from kielto.events.records import Customer as CustomerRecord
+from kielto.events.topics import CUSTOMERS, customers_of
+from kielto.service.outbox.publish import Change
+from services.customers.model import publishing
+from services.customers.model.customer import Customer
+from services.customers.use_cases.context import Context
+
+
+def changes(context: Context, customer: Customer, *, express: bool) -> list[Change]:
+    """Of a customer who lives on, for each company in which they are or were one."""
+
+    def own(company: str) -> CompanyCustomer:
+        return publishing.entitled(customer, company, context.keys)
+
+    record = publishing.record(_bound(context, customer), context.keys)
+    return changes_to(context, record, customer.companies, own, express=express)
+
+
+def for_ourselves(context: Context, customer: Customer, *, express: bool) -> Change:
+    """Where nothing changed that a company sees: whom they are bound by."""
+    record = publishing.record(_bound(context, customer), context.keys)
+    return Change(CUSTOMERS.name, str(record.subject), record, express)
+
+
+def _bound(context: Context, customer: Customer) -> Customer:
+    return customer if context.link_duplicates else replace(customer, links=frozenset())
+
+
+def changes_to(
+    context: Context,
+    record: CustomerRecord,
+    companies: Iterable[str],
+    own: Callable[[str], CompanyCustomer],
+    *,
+    express: bool,
+) -> list[Change]:
+    """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
+    nothing personal is kept then (`kielto.service.database.parties`)."""
+    ours = Change(CUSTOMERS.name, str(record.subject), record, express)
+    members = (company for company in companies if context.keys.knows(f"company.{company}"))
+    return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
+
+
+def change_of(context: Context, company: str, record: CompanyCustomer, *, express: bool) -> Change:
+    family = customers_of(f"company.{company}").name
+    here = company in context.terms.group.company_ids
+    return Change(family, record.subject, record, express, seal=context.keys.seal_record, marked=here)

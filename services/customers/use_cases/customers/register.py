@@ -1,0 +1,304 @@
+"""Creating and changing customers, many at once: the one way into the register, for a request and for an
+import.
+
+A draft is a customer already known when its number, its `same_as`, or an identifier that the same source states is,
+else a new one. Drafts that concern the same customer are applied one after the other, in the order given. What another
+source states finds nobody, and no statement to the database depends on it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from uuid import UUID, uuid4
+
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import Change, put
+from kielto.service.support import telemetry
+from services.customers.model import contradicting, publishing
+from services.customers.model.changing import Meant, Moment, apply
+from services.customers.model.customer import GROUP, Customer
+from services.customers.model.draft import Draft, OwnId, Reference, Speaker
+from services.customers.model.problems import Problem, Refused
+from services.customers.store import linking, reading, writing
+from services.customers.store.reading import Stored
+from services.customers.store.writing import Taken, Write
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.customers.record_changes import changes, for_ourselves
+from services.customers.use_cases.links.link import (
+    Around,
+    blinds_of,
+    check_complete,
+    look_around,
+    no_longer,
+    relink,
+)
+
+Status = Literal["created", "changed", "unchanged", "refused"]
+_SEVERAL = "names more than one customer of the register; they have to be merged first"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A draft to register. `scope` is the only company whose customers the caller may refer to (None: any);
+    `target` the customer where the caller names it.
+    """
+
+    draft: Draft
+    speaker: Speaker
+    scope: str | None = None
+    target: UUID | None = None
+
+    @property
+    def by_identifier(self) -> bool:
+        """Whether it names somebody by an identity code or business id."""
+        return bool(self.draft.identity_code or self.draft.business_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`revision`: the entity tag that the caller is shown."""
+
+    status: Status
+    id: UUID | None = None
+    revision: int | None = None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    """What was taken in only as it was given: contact points that cannot be read."""
+
+
+@dataclass(slots=True)
+class _Claims:
+    """What an entry says of whom it is about, and whom it refers to."""
+
+    source: str
+    numbers: list[str]
+    identity: bytes | None
+    business: bytes | None
+    references: set[str]
+    target: UUID | None
+    numbered: set[UUID] = field(default_factory=set)
+    identified: dict[bytes, UUID] = field(default_factory=dict)
+
+    @property
+    def blinds(self) -> list[bytes]:
+        return [b for b in (self.identity, self.business) if b]
+
+    @property
+    def found(self) -> set[UUID]:
+        return {*self.numbered, *self.identified.values()}
+
+    def about(self) -> set[object]:
+        named = {(b, self.source) for b in self.blinds}
+        return {*self.numbers, *named, *self.found, *([self.target] if self.target else [])}
+
+
+_Item = tuple[int, Entry, _Claims]
+
+
+async def lock_for(conn: Conn, context: Context, drafts: Iterable[Draft]) -> None:
+    """Before any customer is locked: so that of two who come with one contact point, one sees the other."""
+    await linking.lock_keys(conn, {b for draft in drafts for b in blinds_of(context.keys, draft)})
+
+
+async def register(conn: Conn, context: Context, entries: Sequence[Entry]) -> list[Outcome]:
+    """Apply, store and publish, in the caller's transaction; an outcome for each entry, in order. Raises
+    writing.Taken (begin again) and epoch.NotClaimed.
+    """
+    moment = context.moment()
+    await lock_for(conn, context, [e.draft for e in entries])
+    outcomes: dict[int, Outcome] = {}
+    waiting = [(i, e, _claims(context, e)) for i, e in enumerate(entries)]
+    while waiting:
+        await _find(conn, [claims for _, _, claims in waiting])
+        now: list[_Item] = []
+        later: list[_Item] = []
+        seen = set[object]()
+        for item in waiting:
+            about = item[2].about()
+            (later if seen & {*about, *item[2].references} else now).append(item)
+            seen |= about
+        outcomes.update(await _pass(conn, context, moment, now))
+        waiting = later
+    return [outcomes[i] for i in range(len(entries))]
+
+
+def _claims(context: Context, entry: Entry) -> _Claims:
+    draft = entry.draft
+    numbers = [c.canonical for c in draft.customerships]
+    return _Claims(
+        source=entry.speaker.name,
+        numbers=numbers + ([draft.same_as] if draft.same_as else []),
+        identity=writing.identity_index(context.keys, draft.identity_code) if draft.identity_code else None,
+        business=writing.business_index(context.keys, draft.business_id) if draft.business_id else None,
+        references={str(r) for r in (draft.organisation, draft.person) if _is_number(r)},
+        target=entry.target,
+    )
+
+
+def _is_number(reference: Reference | None) -> bool:
+    return isinstance(reference, str) and not isinstance(reference, OwnId)
+
+
+async def _find(conn: Conn, all_claims: Iterable[_Claims]) -> None:
+    all_claims = list(all_claims)
+    numbers = {n for c in all_claims for n in c.numbers}
+    known = await reading.by_number(conn, list(numbers))
+    identified = await reading.by_identifier(
+        conn, list({(b, c.source) for c in all_claims for b in c.blinds})
+    )
+    for claims in all_claims:
+        claims.numbered = {known[n] for n in claims.numbers if n in known}
+        claims.identified = {
+            b: identified[b, claims.source] for b in claims.blinds if (b, claims.source) in identified
+        }
+
+
+async def _pass(conn: Conn, context: Context, moment: Moment, items: Sequence[_Item]) -> dict[int, Outcome]:
+    """One pass over entries of which no two concern the same customer."""
+    meanings = await _meanings(conn, context, items)
+    targets = {t for _, _, c in items for t in (c.target, *c.found) if t}
+    around = await look_around(conn, context, [e.draft for _, e, _ in items], targets)
+    stored = await reading.load(conn, context.keys, targets | around.ids, lock=True)
+    if targets - stored.keys():
+        raise Taken  # merged into another customer, or erased, since it was found
+    await check_complete(conn, around, (s.customer for s in stored.values()), targets)
+    ids = iter(await writing.new_ids(conn, sum(1 + len(e.draft.points) for _, e, _ in items)))
+
+    outcomes: dict[int, Outcome] = {}
+    writes: dict[int, Write] = {}
+    untouched: dict[int, Stored] = {}
+    contradicted = []
+    for i, entry, claims in items:
+        try:
+            before = _target(entry, claims, stored)
+            old = before.customer if before else Customer(next(ids))
+            meant = replace(meanings[i](), identity=claims.identity)
+            new = apply(old, entry.draft, entry.speaker, moment, new_id=lambda: next(ids), meant=meant)
+        except contradicting.Contradicts as error:
+            number = entry.draft.customerships[0].number if entry.draft.customerships else None
+            contradicted.append((error.customer, entry.speaker.name, number, error.fields))
+            outcomes[i] = Outcome("refused", problems=error.problems)
+        except Refused as refused:
+            outcomes[i] = Outcome("refused", problems=refused.problems)
+        else:
+            if before is not None and new == old:
+                untouched[i] = before
+            else:
+                writes[i] = Write(new, before, entry.draft.identity_code)
+    if contradicted:
+        await linking.contradicted(conn, contradicted)
+    revisions = await _keep(conn, context, around, stored, writes, untouched)
+    scopes = {i: entry.scope for i, entry, _ in items}
+    for i, before in untouched.items():
+        outcomes[i] = Outcome("unchanged", before.customer.id, before.revision(scopes[i]))
+    for i, write in writes.items():
+        status: Status = "changed" if write.before else "created"
+        revision = revisions[write.new.id].get(scopes[i] or GROUP)
+        outcomes[i] = Outcome(status, write.new.id, revision)
+    return outcomes
+
+
+async def _keep(
+    conn: Conn,
+    context: Context,
+    around: Around,
+    stored: Mapping[UUID, Stored],
+    writes: Mapping[int, Write],
+    untouched: Mapping[int, Stored],
+) -> dict[UUID, dict[str, int]]:
+    """Store and publish what changed, and whose links did; the revisions of those written."""
+    if not writes and not untouched:
+        return {}
+    written = {write.new.id: write for write in writes.values()}
+    present = {i: s.customer for i, s in stored.items()} | {i: w.new for i, w in written.items()}
+    looked_at = [*written, *(s.customer.id for s in untouched.values())]
+    moved = await relink(conn, context, around, present, looked_at)
+    told: list[Change] = []
+    gone = {blind for write in written.values() for blind in no_longer(context.keys, write.old, write.new)}
+    for ident, write in written.items():
+        new = moved.pop(ident, write.new)
+        old = write.before.customer if write.before else None
+        told += changes(context, new, express=old is not None and publishing.restricts(old, new))
+    for ident, customer in moved.items():
+        express = publishing.restricts(present[ident], customer)
+        told.append(for_ourselves(context, customer, express=express))
+    revisions = await writing.store(conn, context.keys, list(writes.values()))
+    await linking.drop_keys(conn, gone)
+    await put(conn, told, traceparent=telemetry.current())
+    return revisions
+
+
+def _target(entry: Entry, claims: _Claims, stored: Mapping[UUID, Stored]) -> Stored | None:
+    """The customer an entry is about; None: a new one. Raises Refused."""
+    if len(claims.found | ({entry.target} if entry.target else set())) > 1:
+        raise Refused([Problem("customer", _SEVERAL)])
+    if entry.draft.same_as and not claims.numbered and not entry.target:
+        raise Refused([Problem("same_as", "is the number of a customer in the register")])
+    found = entry.target or next(iter(claims.found), None)
+    if found is None:
+        return None
+    if not entry.target and not claims.numbered:
+        customer = stored[found].customer
+        by_code = claims.identity in claims.identified
+        contradicting.check(customer, entry.draft, entry.speaker, claims.identity, by_code=by_code)
+    return stored[found]
+
+
+class _Meaning:
+    """What the references of one entry mean. Called, it raises Refused where they mean nothing to the caller."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.ids: dict[str, UUID] = {}
+        self.organisations: Mapping[UUID, reading.Organisation] = {}
+        self.customers: Mapping[UUID, tuple[UUID, frozenset[str]]] = {}
+
+    def __call__(self) -> Meant:
+        draft, scope = self.entry.draft, self.entry.scope
+        organisation = person = None
+        if draft.organisation is not None:
+            found = self.organisations.get(self.ids.get("organisation", _NOBODY))
+            if found is None or (
+                scope and not (scope in found.companies and found.stated_by & {scope, GROUP})
+            ):
+                raise Refused([Problem("organisation", "is an organisation in the register")])
+            organisation = found.id
+        if draft.person is not None:
+            known = self.customers.get(self.ids.get("person", _NOBODY))
+            if known is None or (scope and scope not in known[1]):
+                raise Refused([Problem("person", "is a customer in the register")])
+            person = known[0]
+        return Meant(organisation=organisation, person=person)
+
+
+_NOBODY = UUID(int=0)
+
+
+async def _meanings(conn: Conn, context: Context, items: Sequence[_Item]) -> dict[int, _Meaning]:
+    """The customers that the drafts name as organisation or person, by id or number."""
+    found = {i: _Meaning(entry) for i, entry, _ in items}
+    named = [
+        (meaning, field, reference)
+        for meaning in found.values()
+        for field in ("organisation", "person")
+        if (reference := getattr(meaning.entry.draft, field)) is not None
+    ]
+    if not named:
+        return found
+    by_number = await reading.by_number(conn, [str(r) for _, _, r in named if _is_number(r)])
+    for meaning, field_name, reference in named:
+        meaning.ids[field_name] = _ident(context, meaning.entry.scope, reference, by_number)
+    ids = {i for meaning in found.values() for i in meaning.ids.values()}
+    organisations, customers = await reading.organisations(conn, ids), await reading.companies_of(conn, ids)
+    for meaning in found.values():
+        meaning.organisations, meaning.customers = organisations, customers
+    return found
+
+
+def _ident(context: Context, scope: str | None, reference: Reference, by_number: Mapping[str, UUID]) -> UUID:
+    """A company names customers by its own ids, the group by theirs; any other is looked up as an unknown one."""
+    if isinstance(reference, OwnId):
+        return (context.keys.from_pairwise(f"company.{scope}", reference) if scope else None) or uuid4()
+    if isinstance(reference, UUID):
+        return uuid4() if scope else reference
+    return by_number.get(reference) or uuid4()

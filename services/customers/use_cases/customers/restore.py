@@ -1,0 +1,31 @@
+"""After a restore: who was merged or erased since the backup is so again. The topics are the ledger: `alias` and
+`erased` stay there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from kielto.events.envelope import Read
+from kielto.events.records import Customer
+from kielto.events.words import Status
+from services.customers.use_cases.context import Context
+from services.customers.use_cases.erasures.replay_erasures import erase_again
+from services.customers.use_cases.links.replay_merges import merge_again
+
+Kept = Status | UUID
+"""Of a customer's newest record: that they are erased, or whom they were merged into."""
+
+
+def keep(read: Any) -> Kept | None:
+    event = read.event if isinstance(read, Read) else None
+    if not isinstance(event, Customer):
+        return None
+    return Status.ERASED if event.status is Status.ERASED else event.alias_of
+
+
+async def take_back(context: Context, kept: Mapping[str, Kept], _epoch: int) -> None:
+    """By customer id. May be repeated. Merges come first: who was erased may have been merged before."""
+    found = {UUID(key): what for key, what in kept.items()}
+    await merge_again(context, {key: into for key, into in found.items() if isinstance(into, UUID)})
+    await erase_again(context, [key for key, what in found.items() if what is Status.ERASED])

@@ -1,0 +1,78 @@
+"""Erase one customer: everything that is kept of them goes, with the key that it was sealed under; `erased` is
+published everywhere, and stays. Who was merged is erased whole, by whichever of their ids they are named.
+
+What they had said to whom stays with consents, under digests: an erased person's ban binds whoever comes back.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from kielto.events.records import CompanyCustomer
+from kielto.events.records import Customer as CustomerRecord
+from kielto.events.words import Status
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import Change, put
+from kielto.service.support import telemetry
+from services.customers.model.publishing import UNVERSIONED
+from services.customers.store import erasing, linking
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.record_changes import changes_to
+
+
+async def erase(context: Context, ident: UUID) -> None:
+    """Raises Unknown, erasing.Organisation, NotClaimed."""
+
+    async def work(conn: Conn) -> None:
+        await erase_in(conn, context, ident)
+
+    await in_transaction(context.pool, work)
+
+
+async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
+    """The same in the caller's transaction. Raises writing.Taken too."""
+    blinds = await erasing.blinds(conn, ident)
+    await linking.lock_keys(conn, blinds)
+    erased = await erasing.erase(conn, ident)
+    if erased is None:
+        raise Unknown
+    await linking.forget(conn, erased)
+    await linking.drop_keys(conn, blinds)
+    told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
+    await put(conn, told, traceparent=telemetry.current())
+
+
+def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:
+    """For our own services, and for each company that has a record of them."""
+    bare = CustomerRecord(version=UNVERSIONED, subject=ident, status=Status.ERASED)
+    return changes_to(context, bare, companies, lambda company: _own(context, ident, company), express=True)
+
+
+def _own(context: Context, ident: UUID, company: str) -> CompanyCustomer:
+    subject = context.keys.pairwise(f"company.{company}", ident)
+    return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
+
+
+class Erase:
+    """The command: `erase CUSTOMER`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, arguments: Sequence[str]) -> int:
+        try:
+            (text,) = arguments
+            ident = UUID(text)
+        except ValueError:
+            print("usage: erase CUSTOMER (its id)")
+            return 2
+        try:
+            await erase(self._context, ident)
+        except Unknown:
+            print("not erased: there is no such customer")
+            return 1
+        except erasing.Organisation:
+            print("not erased: it is the organisation of contact persons; erase those first")
+            return 1
+        print("erased")
+        return 0

@@ -1,0 +1,41 @@
+"""After a restore: who was erased since the backup is erased again."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import structlog
+
+from kielto.service.database.pool import Conn
+from services.customers.store import erasing
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.erasures.erase import erase_in
+
+log = structlog.get_logger(__name__)
+
+_TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
+
+
+async def erase_again(context: Context, customers: Iterable[UUID]) -> None:
+    """One that is not there was erased before the backup, or came after it. May be repeated."""
+    left = sorted(customers)
+    while left:
+        waiting = [ident for ident in left if not await _erased(context, ident)]
+        if len(waiting) == len(left):
+            log.error("organisations of contact persons are not erased again", customers=len(left))
+            return
+        left = waiting  # organisations, once their contact persons are gone
+
+
+async def _erased(context: Context, ident: UUID) -> bool:
+    async def work(conn: Conn) -> None:
+        await conn.execute(_TAKING_IN)
+        await erase_in(conn, context, ident)
+
+    try:
+        await in_transaction(context.pool, work)
+    except Unknown:
+        return True
+    except erasing.Organisation:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""Take in a company's rows as they stream in: many to a transaction, each with its own outcome.
+
+Sent again, whole or from any row, it changes nothing twice: a row is a statement of what is, known by its
+number.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from kielto.service.database.pool import Conn
+from kielto.service.support.limits import FIXED
+from kielto.strict_json import DuplicateName, NotJson
+from services.customers.metrics import IMPORTED_ROWS, count_refused
+from services.customers.model import rows
+from services.customers.model.draft import Speaker
+from services.customers.model.problems import Problem, Refused, problems_of
+from services.customers.store import unreadable
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.register import Entry, Outcome, register
+
+MAX_LINE = FIXED.row_bytes
+"""Bytes of one row."""
+_TOO_MANY = (
+    "names an identifier, after too many refused rows that did: correct them and send it again in an hour"
+)
+_BATCH_ROWS = 500
+_BATCH_BYTES = 1024 * 1024
+_BREATHER = 0.01  # seconds of reading between two chances for other requests
+
+Line = tuple[int, bytes | None]
+"""The row's number, from 1, and its bytes; None when there were too many."""
+Report = list[tuple[int, Outcome]]
+_Batch = list[tuple[int, Entry | Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`scope` is the caller's company (None: the whole group); `country` that of phone numbers and addresses
+    which name none. A dry run reports what would be done, and changes nothing.
+    """
+
+    company: str
+    scope: str | None = None
+    country: str | None = None
+    dry_run: bool = False
+
+
+class _DryRun(Exception):
+    """Rolls back what was done."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+async def import_rows(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[Report]:
+    """Outcomes in order, a batch at a time, each batch committed before it is reported.
+
+    What the database raises ends it; everything reported before then stands. Of a dry run each batch is rolled
+    back by itself: nobody waits for the whole, and a customer who is in two batches is `created` in both.
+    """
+    async for batch in _ahead(_batches(context, given, lines)):
+        began = time.monotonic()
+        report = await _take_in(context, given, batch)
+        took = time.monotonic() - began
+        yield report
+        await context.courtesy.rest(took)
+
+
+async def _batches(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[_Batch]:
+    batch: _Batch = []
+    size, breath = 0, time.monotonic()
+    async for row, line in lines:
+        batch.append((row, _read(context, given, line)))
+        size += len(line or b"")
+        if time.monotonic() - breath > _BREATHER:
+            await asyncio.sleep(0)
+            breath = time.monotonic()
+        if len(batch) >= context.courtesy.portion(_BATCH_ROWS) or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
+    """The same batches, the next one read while the database works on the last one."""
+
+    async def following() -> _Batch | None:
+        return await anext(batches, None)
+
+    coming = asyncio.create_task(following())
+    try:
+        while (batch := await coming) is not None:
+            coming = asyncio.create_task(following())
+            yield batch
+    finally:
+        coming.cancel()
+
+
+def _read(context: Context, given: Import, line: bytes | None) -> Entry | Outcome:
+    if line is None:
+        return Outcome("refused", problems=(Problem("row", f"has at most {MAX_LINE} bytes"),))
+    today = context.moment().today
+    try:
+        row = rows.shape(line)
+    except DuplicateName as twice:
+        return Outcome("refused", problems=(Problem(twice.field, "is given once in an object"),))
+    except NotJson as error:
+        return Outcome("refused", problems=(Problem("body", str(error)),))
+    except ValidationError as error:
+        return Outcome("refused", problems=tuple(problems_of(error)))
+    by_identifier = bool(row.given.identity_code or row.given.business_id)
+    if by_identifier and context.guesses.wait(given.company):
+        return Outcome("refused", problems=(Problem("row", _TOO_MANY),))
+    try:
+        draft = rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
+    except Refused as refused:
+        if by_identifier:
+            _count(context, given.company)
+        return Outcome("refused", problems=refused.problems)
+    return Entry(draft, Speaker(given.company, importing=True), given.scope)
+
+
+def _count(context: Context, company: str) -> None:
+    context.guesses.refused(company)
+    count_refused(company)
+
+
+async def _take_in(context: Context, given: Import, batch: _Batch) -> Report:
+    entries = [e for _, e in batch if isinstance(e, Entry)]
+
+    async def work(conn: Conn) -> list[Outcome]:
+        outcomes = await register(conn, context, entries)
+        await unreadable.keep(conn, context.keys, given.company, _unreadable(entries, outcomes))
+        if given.dry_run:
+            raise _DryRun(outcomes)
+        return outcomes
+
+    try:
+        outcomes = await in_transaction(context.pool, work) if entries else []
+    except _DryRun as done:
+        outcomes = [replace(o, id=None) if o.status == "created" else o for o in done.outcomes]
+    taken = iter(zip(entries, outcomes, strict=True))
+    report = [(row, _warned(*next(taken)) if isinstance(e, Entry) else e) for row, e in batch]
+    for (_, outcome), (_, entry) in zip(report, batch, strict=True):
+        if not given.dry_run:
+            IMPORTED_ROWS.labels(given.company, outcome.status).inc()
+        if outcome.status == "refused" and isinstance(entry, Entry) and entry.by_identifier:
+            _count(context, given.company)
+    return report
+
+
+def _unreadable(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> list[unreadable.Stated]:
+    """What each taken row says of its contact points; a row without any leaves what was kept."""
+    return [
+        unreadable.Stated(o.id, e.draft.unreadable)
+        for e, o in zip(entries, outcomes, strict=True)
+        if o.id is not None and "points" in e.draft.stated
+    ]
+
+
+def _warned(entry: Entry, outcome: Outcome) -> Outcome:
+    if outcome.status == "refused" or not entry.draft.unreadable:
+        return outcome
+    return replace(outcome, warnings=tuple(Problem(u.field, u.rule) for u in entry.draft.unreadable))

@@ -1,0 +1,75 @@
+"""Who may be one: for the group to look at, and to mark as different people. Joining them is `merge`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import put
+from kielto.service.support import telemetry
+from services.customers.model import linking as rules
+from services.customers.model import publishing
+from services.customers.model.problems import Problem, Refused
+from services.customers.store import linking, locking, reading
+from services.customers.store.linking import Candidate, Contradiction, Pair
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.record_changes import for_ourselves
+
+PAGE = 100
+FIRST = UUID(int=0)
+
+
+async def candidates(context: Context, after: Pair = (FIRST, FIRST), limit: int = PAGE) -> list[Candidate]:
+    async with context.pool.acquire() as conn:
+        return await linking.candidates(conn, after, limit)
+
+
+async def contradictions(context: Context, after: UUID = FIRST, limit: int = PAGE) -> list[Contradiction]:
+    async with context.pool.acquire() as conn:
+        return await linking.contradictions(conn, after, limit)
+
+
+async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: str) -> None:
+    """From now on no link between the two binds. Again, it changes nothing. Raises Unknown, Refused, NotClaimed."""
+    if one == other:
+        raise Refused([Problem("other", "is another customer")])
+    (pair,) = rules.pairs([(one, other)])
+
+    async def work(conn: Conn) -> None:
+        await locking.lock(conn, pair)
+        stored = await reading.load(conn, context.keys, pair)
+        if {*pair} - stored.keys():
+            raise Unknown
+        await linking.put_apart(conn, *pair, reason, by)
+        await linking.keep(conn, {}, [pair])
+        customers = [s.customer for s in stored.values()]
+        freed = [(c, replace(c, links=c.links - {*pair})) for c in customers]
+        told = [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in freed]
+        await put(conn, told, traceparent=telemetry.current())
+
+    await in_transaction(context.pool, work)
+
+
+class Candidates:
+    """The command: `candidates list`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, arguments: Sequence[str]) -> int:
+        if list(arguments) != ["list"]:
+            print("usage: candidates list")
+            return 2
+        after = (FIRST, FIRST)
+        while page := await candidates(self._context, after):
+            for found in page:
+                bound = "bound" if found.binds else "not bound"
+                print(f"{found.one} {found.other} {found.reason} {bound}")
+            after = (page[-1].one, page[-1].other)
+        first = FIRST
+        while rows := await contradictions(self._context, first):
+            for row in rows:
+                print(f"{row.customer} {row.source} row refused: contradicts in {', '.join(row.fields)}")
+            first = rows[-1].id
+        return 0

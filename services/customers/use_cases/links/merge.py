@@ -1,0 +1,190 @@
+"""Two customers turn out to be one person, or one organisation: what the duplicate had goes to the survivor, and the
+duplicate stays as an alias of it.
+
+It restricts: from now on whatever either of them banned binds both. No merge is taken back.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from kielto.events.records import CompanyCustomer
+from kielto.service.access import entry
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import Change, put
+from kielto.service.support import telemetry
+from services.customers.model import merging, publishing
+from services.customers.model.customer import Customer, Facts
+from services.customers.model.problems import Problem, Refused
+from services.customers.store import erasing, linking, locking, reading, writing
+from services.customers.store import merging as moving
+from services.customers.store.locking import Row
+from services.customers.store.reading import Stored
+from services.customers.store.writing import Write
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.customers.record_changes import changes, changes_to, for_ourselves
+from services.customers.use_cases.links.link import look_around, relink
+
+
+async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
+    """The survivor: of `into`, where that is an alias itself. Again, it changes nothing. Raises Unknown (there is no
+    such duplicate), Refused, NotClaimed.
+    """
+
+    async def work(conn: Conn) -> Stored:
+        entry.about(duplicate, into)
+        return await merge_in(conn, context, duplicate, into)
+
+    return await in_transaction(context.pool, work)
+
+
+async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) -> Stored:
+    """The same in the caller's transaction. Raises writing.Taken too."""
+    blinds = await _blinds(conn, duplicate, into)
+    await linking.lock_keys(conn, blinds)
+    rows = await locking.lock(conn, [duplicate, into])
+    if await _blinds(conn, duplicate, into) - blinds:
+        raise writing.Taken
+    survivor = _survivor(rows, duplicate, into)
+    if rows[duplicate].alias_of != survivor:
+        contacts = _contacts(rows, duplicate)
+        await _merge(
+            conn, context, duplicate, survivor, contacts, _near(rows, {duplicate, survivor, *contacts})
+        )
+        await _look_again(conn, context, survivor)
+    return (await reading.load(conn, context.keys, [survivor]))[survivor]
+
+
+async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:
+    return {blind for ident in customers for blind in await erasing.blinds(conn, ident)}
+
+
+async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
+    """With the duplicate's contact points under the survivor's name somebody may be the same person who was not before,
+    or no more.
+    """
+    around = await look_around(conn, context, (), {survivor})
+    stored = await reading.load(conn, context.keys, {survivor} | around.ids, lock=True)
+    present = {ident: s.customer for ident, s in stored.items()}
+    moved = await relink(conn, context, around, present, [survivor])
+    told = [
+        for_ourselves(context, customer, express=publishing.restricts(present[ident], customer))
+        for ident, customer in moved.items()
+    ]
+    await put(conn, told, traceparent=telemetry.current())
+
+
+def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
+    if duplicate not in rows:
+        raise Unknown
+    if into not in rows:
+        raise Refused([Problem("into", "is a customer in the register")])
+    survivor, merged_into = rows[into].alias_of or into, rows[duplicate].alias_of
+    if into == duplicate or survivor == duplicate:
+        raise Refused([Problem("into", "is another customer")])
+    if merged_into not in (None, survivor):
+        raise Refused([Problem("customer", "is an alias of another customer: merge that one")])
+    return survivor
+
+
+def _contacts(rows: Mapping[UUID, Row], duplicate: UUID) -> list[UUID]:
+    """Contact persons who act for the duplicate, or are that person, by whatever id of it."""
+    ids = {duplicate, *(i for i, row in rows.items() if row.alias_of == duplicate)}
+    return [i for i, row in rows.items() if ids & (row.organisations | row.persons)]
+
+
+def _near(rows: Mapping[UUID, Row], others: set[UUID]) -> list[UUID]:
+    """Who may be linked to either."""
+    return [i for i, row in rows.items() if row.alias_of is None and i not in others]
+
+
+def _pointed(customer: Customer, duplicate: UUID, survivor: UUID) -> Customer:
+    """A contact person whose organisation, or whose person, is the survivor from now on."""
+
+    def instead(ident: UUID | None) -> UUID | None:
+        return survivor if ident == duplicate else ident
+
+    facts = {
+        s: replace(f, organisation=instead(f.organisation), person=instead(f.person))
+        for s, f in customer.facts.items()
+    }
+    links = frozenset(survivor if i == duplicate else i for i in customer.links) - {customer.id}
+    return replace(customer, facts=facts, links=links)
+
+
+def _linked(
+    found: Mapping[UUID, Stored], duplicate: UUID, survivor: UUID, told: set[UUID]
+) -> Iterable[Customer]:
+    """Who was linked to the duplicate, and is to the survivor now."""
+    for stored in found.values():
+        customer = stored.customer
+        if duplicate in customer.links and customer.id not in {survivor, *told}:
+            yield replace(customer, links=(customer.links - {duplicate}) | {survivor})
+
+
+def _identified(old: Customer, new: Customer) -> dict[str, Facts]:
+    """What the survivor's rows hold once the duplicate's identifiers are moved there."""
+    return {
+        source: replace(old.stated_by(source), identity=facts.identity, business_id=facts.business_id)
+        for source, facts in new.facts.items()
+    }
+
+
+async def _merge(
+    conn: Conn,
+    context: Context,
+    duplicate: UUID,
+    survivor: UUID,
+    contacts: Sequence[UUID],
+    near: Sequence[UUID],
+) -> None:
+    found = await reading.load(conn, context.keys, [duplicate, survivor, *contacts, *near])
+    old, gone = found[survivor], found[duplicate]
+    new = merging.merge(old.customer, gone.customer)
+    moved = [_pointed(found[i].customer, duplicate, survivor) for i in contacts]
+    await moving.move(conn, gone, old)
+    await linking.move(conn, duplicate, survivor)
+    # Identifiers and customerships went with `move`; statements and contact points are left to be written.
+    held = replace(old.customer, facts=_identified(old.customer, new), customerships=new.customerships)
+    writes = [Write(new, old, moved=held)]
+    writes += [Write(customer, found[customer.id]) for customer in moved]
+    await writing.store(conn, context.keys, writes)
+    told = _alias(context, gone.customer, survivor)
+    for customer in (new, *moved):
+        told += changes(context, customer, express=True)
+    for customer in _linked(found, duplicate, survivor, {c.id for c in moved}):
+        told.append(for_ourselves(context, customer, express=True))
+    await put(conn, told, traceparent=telemetry.current())
+
+
+def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:
+    def own(company: str) -> CompanyCustomer:
+        return publishing.alias_for(gone, company, context.keys)
+
+    record = publishing.alias(gone, survivor, context.keys)
+    return changes_to(context, record, gone.companies, own, express=True)
+
+
+class Merge:
+    """The command: `merge DUPLICATE SURVIVOR`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, arguments: Sequence[str]) -> int:
+        try:
+            duplicate, into = map(UUID, arguments)
+        except ValueError:
+            print("usage: merge DUPLICATE SURVIVOR (their ids)")
+            return 2
+        try:
+            survivor = await merge(self._context, duplicate, into)
+        except Unknown:
+            print("not merged: there is no such duplicate")
+            return 1
+        except Refused as refused:
+            print(f"not merged: {refused}")
+            return 1
+        print(f"merged into {survivor.customer.id}")
+        return 0

@@ -1,0 +1,37 @@
+"""After a restore: who was merged since the backup is merged again."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import structlog
+
+from kielto.service.database.pool import Conn
+from services.customers.model.problems import Refused
+from services.customers.use_cases.context import Context, in_transaction
+from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.links.merge import merge_in
+
+log = structlog.get_logger(__name__)
+
+_TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
+
+
+async def merge_again(context: Context, into: Mapping[UUID, UUID]) -> None:
+    """Survivors by alias. Whoever is not there came after the backup. May be repeated.
+
+    Where it is refused now, consents still holds the two for one: it takes no merge back. Only what the register
+    publishes of them is apart until an operator merges them.
+    """
+    for duplicate, survivor in sorted(into.items()):
+
+        async def work(conn: Conn, duplicate: UUID = duplicate, survivor: UUID = survivor) -> None:
+            await conn.execute(_TAKING_IN)
+            await merge_in(conn, context, duplicate, survivor)
+
+        try:
+            await in_transaction(context.pool, work)
+        except Unknown:
+            log.warning("an alias is not in the backup", customer=str(duplicate))
+        except Refused as refused:
+            fields = sorted({p.field for p in refused.problems})
+            log.warning("not merged again", customer=str(duplicate), into=str(survivor), fields=fields)

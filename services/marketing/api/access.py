@@ -1,0 +1,21 @@
+"""Who may touch which campaign: role `campaigns`, and a caller with a company only its own."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.problem import Problem
+from services.marketing.model.campaign import Campaign
+from services.marketing.use_cases import queries
+
+Campaigner = Annotated[Caller, Depends(require("campaigns"))]
+
+
+async def own(request: Request, caller: Caller, ident: UUID) -> Campaign:
+    """The campaign. Raises Problem 404: another company's is answered as one that is not there."""
+    campaign = await queries.campaign(request.app.state.pool, ident)
+    if campaign is None or caller.company not in (None, campaign.aim.company):
+        raise Problem(404, "unknown-campaign", "There is no such campaign")
+    return campaign

@@ -1,0 +1,83 @@
+"""The walk of a launch: over a company's people by ascending id, a chunk a transaction; a killed one goes on.
+
+A chunk first holds its people's rows and then reads what they permit: a ban is either seen here, or sees the
+recipient and recalls it (docs/decisions/0016-audiences-and-recalls.md). The walk never turns back: who was
+recalled is not addressed again, whatever is lifted later.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+
+from kielto.events import topics
+from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.outbox import publish
+from kielto.service.support import telemetry
+from kielto.service.support.crypto_keys import Keys
+from services.marketing.metrics import ADDRESSED, AUDIENCE, UNNAMED
+from services.marketing.model.campaign import Campaign
+from services.marketing.model.messages import audience, disclosure
+from services.marketing.store import campaigns, people, recipients
+from services.marketing.store.recipients import Permitted, Recipient
+
+CHUNK = 250
+"""People looked at in one transaction. A ban for one of them waits until it ends: some 50 ms."""
+
+
+async def address_next(pool: Pool, keys: Keys, now: datetime, chunk: int = CHUNK) -> bool:
+    """Carry the oldest launch on by one chunk. False when no launch waits that nobody else is at."""
+    async with transaction(pool) as conn:
+        campaign = await campaigns.next_launching(conn)
+        if campaign is None:
+            return False
+        ids = await campaigns.candidates(conn, campaign.aim.company, campaign.cursor, chunk)
+        if ids:
+            await people.hold(conn, ids)
+            await _address(conn, keys, campaign, await recipients.permitted(conn, campaign.aim, ids), now)
+            await campaigns.advance(conn, campaign.id, ids[-1], len(ids))
+        else:
+            await campaigns.finish(conn, campaign.id)
+            size = (await recipients.counts(conn, campaign.id)).addressed
+            AUDIENCE.labels(campaign.aim.party).observe(size)
+    return True
+
+
+async def _address(
+    conn: Conn, keys: Keys, campaign: Campaign, permitted: Sequence[Permitted], now: datetime
+) -> None:
+    """Store these recipients, and queue what is to be said of them."""
+    aim = campaign.aim
+    named = [row for p in permitted if (row := _recipient(keys, aim.party, p))]
+    rows = await recipients.insert(conn, campaign.id, now, named)
+    people_of = [(customer, list(of)) for customer, of in groupby(rows, attrgetter("customer"))]
+    messages = [
+        (of[0].subject, audience("address", campaign.id, aim, of[0].subject, [r.address for r in of], now))
+        for _, of in people_of
+    ]
+    await publish.report_many(
+        conn, topics.audiences(aim.party), messages, source="marketing", traceparent=telemetry.fresh()
+    )
+    if aim.discloses:
+        disclosures = [(str(c), disclosure(campaign.id, aim, c, now)) for c, _ in people_of]
+        await publish.report_many(
+            conn, topics.MARKETING_EVENTS, disclosures, source="marketing", traceparent=telemetry.fresh()
+        )
+    ADDRESSED.labels(aim.party).inc(len(people_of))
+
+
+def _recipient(keys: Keys, party: str, permitted: Permitted) -> Recipient | None:
+    """The party's own ids of the person and of the address; a postal address has no digest, its id serves.
+
+    None when the digest cannot be opened: nobody is addressed at a point that cannot be named.
+    """
+    try:
+        if permitted.sealed is None:
+            address = keys.pairwise(party, permitted.point)
+        else:
+            address = keys.point(party, keys.open(permitted.sealed))
+    except ValueError:
+        UNNAMED.inc()
+        return None
+    subject = keys.pairwise(party, permitted.customer)
+    return Recipient(permitted.customer, permitted.point, subject, address)

@@ -1,0 +1,34 @@
+"""`python -m kielto.contract`: writes the contract's documents, adds a release, prints the brokers' access rights."""
+
+import sys
+from pathlib import Path
+
+from kielto import acls
+from kielto.contract.documents import release, write
+from kielto.group import load
+
+USAGE = """\
+usage: python -m kielto.contract write FOLDER     schemas and asyncapi.json, from the models and group.yaml
+       python -m kielto.contract release FOLDER   the present schemas as the next release
+       python -m kielto.contract acls [strimzi]   who may do what on the brokers
+"""
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["write", folder]:
+            write(Path(folder), load(Path("group.yaml")))
+        case ["release", folder]:
+            release(Path(folder))
+        case ["acls"]:
+            sys.stdout.write(acls.lines(load(Path("group.yaml"))))
+        case ["acls", "strimzi"]:
+            sys.stdout.write(acls.strimzi(load(Path("group.yaml"))))
+        case _:
+            sys.stderr.write(USAGE)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

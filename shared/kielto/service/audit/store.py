@@ -1,0 +1,231 @@
+"""The auditor's tables: positions and what was noted below them in one transaction, findings, and repairs.
+
+A repair is a mark: the relay publishes the record's current state behind whatever is wrong. It is made with the
+finding, in one transaction, and only once: a finding is told apart by its place and kind.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from kielto.events.topics import Family, Lane
+from kielto.events.versions import Version
+from kielto.service.audit import voids
+from kielto.service.audit.rules import Finding, Item, Kind, Known, Row
+from kielto.service.outbox import backfills
+from kielto.service.support import telemetry
+
+Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+MANY = 1000
+"""More lost keys of one partition are repaired by a backfill instead of each by itself."""
+
+
+class Audited(NamedTuple):
+    """How far a partition was read."""
+
+    topic_id: UUID
+    offset: int
+    epoch: int
+
+
+async def positions(conn: Conn, topics: Collection[str]) -> dict[tuple[str, int], Audited]:
+    rows = await conn.fetch(_POSITIONS, list(topics))
+    return {(r["topic"], r["partition"]): Audited(r["topic_id"], r["offset"], r["epoch"]) for r in rows}
+
+
+async def move(conn: Conn, moved: Mapping[tuple[str, int], Audited]) -> None:
+    places = list(moved)
+    await conn.execute(
+        _MOVE,
+        [topic for topic, _ in places],
+        [partition for _, partition in places],
+        [moved[place].topic_id for place in places],
+        [moved[place].offset for place in places],
+        [moved[place].epoch for place in places],
+    )
+
+
+async def known(conn: Conn, items: Sequence[Item], audited: Mapping[tuple[str, int], Audited]) -> Known:
+    """What is to be known of these records' keys. They were read before this is asked: no row is older."""
+    asked = {(i.place.topic_id, i.key): i.place.family.name for i in items if i.key is not None}
+    rows = await conn.fetch(
+        _KNOWN, [topic_id for topic_id, _ in asked], [key for _, key in asked], list(asked.values())
+    )
+    found = Known(
+        epoch=await conn.fetchval("SELECT epoch FROM epoch") or 0,
+        rows={},
+        highest={},
+        epochs={place: at.epoch for place, at in audited.items()},
+        positions={place: at.offset for place, at in audited.items()},
+    )
+    for row in rows:
+        if row["n"] is not None:
+            found.rows[row["family"], row["key"]] = Row(Version(row["epoch"], row["n"]), row["status"])
+        if row["seen_n"] is not None:
+            found.highest[row["topic_id"], row["key"]] = Version(row["seen_epoch"], row["seen_n"])
+    return found
+
+
+async def note(conn: Conn, noted: Known) -> None:
+    """Keep where the highest versions stand, then see what is repaired by that."""
+    rows = [
+        (topic_id, key, place.partition, place.offset, version.epoch, version.n)
+        for (topic_id, key), (place, version) in noted.noted.items()
+    ]
+    if rows:
+        await conn.execute(_NOTE, *map(list, zip(*rows, strict=True)))
+        if await conn.fetchval("SELECT EXISTS (SELECT FROM audit_findings WHERE state = 'open')"):
+            await conn.execute(_READ_BACK, [row[0] for row in rows], [row[1] for row in rows])
+
+
+async def found(conn: Conn, findings: Sequence[Finding]) -> list[Finding]:
+    """Keep the new ones of these, and mark what repairs them; returns the new ones."""
+    new: list[Finding] = []
+    for finding in findings:
+        place = finding.place
+        if await conn.fetchval(
+            _FOUND,
+            finding.kind.value,
+            place.family.name,
+            place.topic,
+            place.topic_id,
+            place.partition,
+            place.offset,
+            finding.key,
+            *finding.version,
+            finding.after,
+            finding.reason,
+        ):
+            new.append(finding)
+            telemetry.audit_findings.labels(finding.kind.value).inc()
+    await _repair(conn, new)
+    return new
+
+
+async def _repair(conn: Conn, findings: Sequence[Finding]) -> None:
+    """On the topic where it stands, so that there too the last record of the key is its highest.
+
+    What is ahead of the database is not repaired: republishing would only put something lower behind it.
+    """
+    again = {
+        (_lane(f).value, f.place.family.name, f.key)
+        for f in findings
+        if f.key is not None and f.kind is not Kind.AHEAD
+    }
+    if again:
+        await conn.execute(_MARK, *map(list, zip(*sorted(again), strict=True)))
+    for finding in findings:
+        if finding.kind is Kind.FOREIGN and finding.key is None:
+            await voids.queue(conn, finding.place)
+    lost = {f.place.family.name for f in findings if f.kind is Kind.VANISHED and f.key is None}
+    for family in sorted(lost):
+        generation = await backfills.request(conn, family)
+        await conn.execute(_BY_BACKFILL, family, generation)
+
+
+def _lane(finding: Finding) -> Lane:
+    return Lane.EXPRESS if finding.place.topic == finding.place.family.express else Lane.BULK
+
+
+async def forget_topic(conn: Conn, topic: str, topic_id: UUID) -> None:
+    """The topic has another id: what was noted of the old one is of no use."""
+    await conn.execute("DELETE FROM audit WHERE topic_id = $1", topic_id)
+    for table in ("audit_findings", "voids"):
+        await conn.execute(
+            f"UPDATE {table} SET state = 'gone' WHERE state = 'open' AND topic = $1 AND topic_id = $2",  # noqa: S608
+            topic,
+            topic_id,
+        )
+
+
+async def lost(
+    conn: Conn, family: Family, at: tuple[UUID, int], low: int, high: int
+) -> list[tuple[str, int, Version]]:
+    """Keys whose highest version stood in this range of offsets, which is not there any more; forgotten
+    here. Tombstones have taken the place of those that are buried.
+    """
+    rows = await conn.fetch(_LOST, *at, low, high, family.name)
+    return [(r["key"], r["offset"], Version(r["epoch"], r["n"])) for r in rows if not r["buried"]]
+
+
+async def backfilled(conn: Conn) -> None:
+    """Findings that a finished backfill has repaired, and epochs that our own has reached."""
+    await conn.execute(_BACKFILLED)
+
+
+async def count_open(conn: Conn) -> int:
+    return int(await conn.fetchval("SELECT count(*) FROM audit_findings WHERE state = 'open'"))
+
+
+async def list_open(conn: "Conn | asyncpg.Pool[asyncpg.Record]") -> list[asyncpg.Record]:
+    return await conn.fetch(_OPEN)
+
+
+_POSITIONS = 'SELECT topic, partition, topic_id, "offset", epoch FROM audit_positions WHERE topic = ANY($1)'
+
+_MOVE = """
+INSERT INTO audit_positions (topic, partition, topic_id, "offset", epoch)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::uuid[], $4::bigint[], $5::integer[])
+ON CONFLICT (topic, partition) DO UPDATE SET
+    topic_id = excluded.topic_id, "offset" = excluded."offset", epoch = excluded.epoch"""
+
+_KNOWN = """
+SELECT k.topic_id, k.key, k.family, a.epoch AS seen_epoch, a.n AS seen_n, r.epoch, r.n, r.status
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS k (topic_id, key, family)
+LEFT JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
+LEFT JOIN records r ON r.family = k.family AND r.key = k.key"""
+
+_NOTE = """
+INSERT INTO audit (topic_id, key, partition, "offset", epoch, n)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::integer[], $6::bigint[])
+ON CONFLICT (topic_id, key) DO UPDATE SET
+    partition = excluded.partition, "offset" = excluded."offset", epoch = excluded.epoch, n = excluded.n"""
+
+_READ_BACK = """
+UPDATE audit_findings f SET state = 'repaired', ended_at = now()
+FROM unnest($1::uuid[], $2::text[]) AS k (topic_id, key)
+JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
+WHERE f.state = 'open' AND f.topic_id = k.topic_id AND f.key = k.key
+    AND a."offset" >= f.after AND (a.epoch, a.n) >= (f.epoch, f.n)"""
+
+_FOUND = """
+INSERT INTO audit_findings
+    (kind, family, topic, topic_id, partition, "offset", key, epoch, n, after, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT DO NOTHING RETURNING id"""
+
+_MARK = """
+WITH marked AS (
+    INSERT INTO marks (lane, family, key)
+    SELECT lane, family, key FROM unnest($1::text[], $2::text[], $3::text[]) AS m (lane, family, key)
+    JOIN records USING (family, key)
+    RETURNING lane
+)
+SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
+
+_BY_BACKFILL = """
+UPDATE audit_findings SET generation = $2
+WHERE family = $1 AND kind = 'vanished' AND key IS NULL AND state = 'open'"""
+
+_BACKFILLED = """
+UPDATE audit_findings f SET state = 'repaired', ended_at = now()
+WHERE state = 'open' AND key IS NULL AND (
+    (kind = 'ahead' AND f.epoch <= (SELECT epoch FROM epoch))
+    OR EXISTS (
+        SELECT FROM snapshots s
+        WHERE s.family = f.family AND s.generation >= f.generation AND s.finished_at IS NOT NULL))"""
+
+_LOST = """
+WITH gone AS (
+    DELETE FROM audit WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4
+    RETURNING key, "offset", epoch, n
+)
+SELECT g.*, EXISTS (SELECT FROM tombstones t WHERE t.family = $5 AND t.key = g.key) AS buried
+FROM gone g ORDER BY "offset" """
+
+_OPEN = """
+SELECT kind, topic, partition, "offset", reason, at FROM audit_findings WHERE state = 'open'
+ORDER BY topic, partition, "offset", kind"""

@@ -1,0 +1,98 @@
+"""Records with unreadable keys: everything that they may have hidden is published again, then they are voided.
+
+Contract, "Poison". A subscriber shuts the partition at such a record, since nobody can say whom it denies; it
+opens again when it reads the void. The records go on the lane of the topic where the unreadable one stands, so
+that whoever reads the void on the restrictions topic has read them before. Each step is committed before the
+next, and can be done again: a kill leads to records published twice, or the void, never to a void too early.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from kielto.events import control, envelope
+from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.kafka import partition_of
+from kielto.service.audit.rules import Place
+from kielto.service.database.pool import Conn, Pool
+from kielto.service.outbox.batch_send import Message, Stopped, deliver
+
+_CHUNK = 500
+"""Records at a time on their lane: a ban waits for no more than these."""
+_LOOKED_AT = _CHUNK * PARTITIONS
+
+
+async def queue(conn: "Conn | Pool", place: Place) -> bool:
+    """False when it was queued before."""
+    family, topic, topic_id, partition, offset = place
+    status = await conn.execute(_QUEUE, family.name, topic, topic_id, partition, offset)
+    return str(status).endswith(" 1")
+
+
+async def advance(
+    conn: "asyncpg.Connection[asyncpg.Record]", producer: Any, families: Mapping[str, Family]
+) -> bool:
+    """One step of each void that need not wait for the relay; False when there was none. Raises Stopped."""
+    rows = await conn.fetch(_NEXT, list(families))
+    for row in rows:
+        family = families[row["family"]]
+        if not row["complete"]:
+            async with conn.transaction():
+                await _enumerate(conn, row, family)
+        else:
+            await _publish(conn, producer, row, family)
+    return bool(rows)
+
+
+async def _enumerate(conn: Conn, row: asyncpg.Record, family: Family) -> None:
+    """Mark the next records of the partition; the marks and the place up to which they go, or neither."""
+    looked = [r["key"] for r in await conn.fetch(_KEYS, family.name, row["enumerated"], _LOOKED_AT)]
+    keys = [key for key in looked if partition_of(key.encode(), PARTITIONS) == row["partition"]]
+    lane = Lane.EXPRESS if row["topic"] == family.express else Lane.BULK
+    await conn.execute(_MARK, lane.value, family.name, keys, -row["id"])
+    last = looked[-1] if looked else row["enumerated"]
+    await conn.execute(_ENUMERATED, row["id"], last, len(looked) < _LOOKED_AT)
+
+
+async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Family) -> None:
+    """Kept as published only after the broker's answer. Without a restrictions topic there is no gate."""
+    if family.express:
+        event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
+        encoded = envelope.encode(event, key=event.key(), source=family.writer)
+        delivered = await deliver(producer, [Message(family.express, row["partition"], *encoded)])
+        if None in delivered.offsets:
+            raise Stopped from delivered.error
+    await conn.execute(_PUBLISHED, row["id"])
+
+
+_QUEUE = """
+INSERT INTO voids (family, topic, topic_id, partition, "offset") VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING"""
+
+# One that waits for its marks to be published is passed over.
+_NEXT = """
+SELECT id, family, topic, topic_id, partition, "offset", enumerated, complete FROM voids v
+WHERE state = 'open' AND family = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM marks m WHERE m.family = v.family AND m.generation = -v.id)
+ORDER BY id"""
+
+_KEYS = "SELECT key FROM records WHERE family = $1 AND key > $2 ORDER BY key LIMIT $3"
+
+_MARK = """
+WITH marked AS (
+    INSERT INTO marks (lane, family, key, generation)
+    SELECT $1, $2, key, $4 FROM unnest($3::text[]) AS key
+    RETURNING lane
+)
+SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
+
+_ENUMERATED = "UPDATE voids SET enumerated = $2, complete = $3 WHERE id = $1"
+
+_PUBLISHED = """
+WITH published AS (
+    UPDATE voids SET state = 'published' WHERE id = $1 RETURNING topic_id, partition, "offset"
+)
+UPDATE audit_findings f SET state = 'repaired', ended_at = now() FROM published p
+WHERE f.topic_id = p.topic_id AND f.partition = p.partition AND f."offset" = p."offset" AND f.kind = 'foreign'
+    AND f.key IS NULL AND f.state = 'open'"""

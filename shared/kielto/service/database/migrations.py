@@ -1,0 +1,86 @@
+"""Forward-only migrations: the plumbing's own, then the service's, each file NNNN_name.sql once, in one
+transaction.
+
+Several processes may start at once: an advisory lock lets one migrate while the others wait. A file that was
+applied never changes; its SHA-256 is compared at every start.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from kielto.service.database import pool
+
+OWN = Path(__file__).parent / "migrations"
+_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+_LOCK = 0x6B69_656C_746F_01  # any number that nothing else in this database uses
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    origin text NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (origin, name)
+)"""
+
+
+class MigrationError(Exception):
+    """A file is misnamed or was changed after it had been applied; names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    origin: str
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+async def migrate(dsn: str, directory: Path | None) -> list[str]:
+    """Apply what is missing; returns the names. Raises MigrationError, one of AWAY, or PostgreSQL's own
+    error.
+    """
+    files = [*_files("plumbing", OWN), *(_files("service", directory) if directory else ())]
+    conn = await pool.connect(dsn, name="migrations", command_timeout=600)
+    try:
+        await conn.execute("SET lock_timeout = '10min'")
+        await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await conn.execute(_TABLE)
+        return await _apply(conn, files)
+    finally:
+        await conn.close(timeout=5)
+
+
+async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", files: list[_File]) -> list[str]:
+    rows = await conn.fetch("SELECT origin, name, sha256 FROM schema_migrations")
+    known = {(row["origin"], row["name"]): row["sha256"] for row in rows}
+    done = []
+    for file in files:
+        applied = known.get((file.origin, file.name))
+        if applied is None:
+            async with conn.transaction():
+                await conn.execute(file.sql)
+                await conn.execute(
+                    "INSERT INTO schema_migrations (origin, name, sha256) VALUES ($1, $2, $3)",
+                    file.origin,
+                    file.name,
+                    file.sha256,
+                )
+            done.append(file.name)
+        elif applied != file.sha256:
+            raise MigrationError(f"{file.name}: was changed after it had been applied; write a new one")
+    return done
+
+
+def _files(origin: str, directory: Path) -> list[_File]:
+    paths = sorted(directory.glob("*.sql"))
+    for path in paths:
+        if not _NAME.fullmatch(path.name):
+            raise MigrationError(f"{path.name}: is not NNNN_name.sql")
+    return [_File(origin, path.name, path.read_text(encoding="utf-8")) for path in paths]

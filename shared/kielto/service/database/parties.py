@@ -1,0 +1,180 @@
+"""Who is of the group and who has left it, as the database remembers it; and what follows when that changes.
+
+At start each process notes the parties of its group file. One that is missing has left: nothing is published for it,
+but its records, and every name that decisions and facts gave it, stay. When it comes back, what changed meanwhile is
+published before the first beat, and every record is computed anew (docs/decisions/0030-who-has-left.md).
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import structlog
+
+from kielto.events.topics import Family
+from kielto.group import Group
+from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.outbox import backfills
+from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.support.crypto_keys import Keys
+
+log = structlog.get_logger(__name__)
+
+_NOBODY = UUID(int=0)
+_RETRY_SECONDS = 0.5
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kielto.parties', 0))"
+
+Step = Callable[[Conn, UUID], Awaitable[UUID | None]]
+"""Computes the next records behind this customer, in the caller's transaction; the last one's id, None at the end."""
+
+
+class OtherKeys(Exception):
+    """The keys file has another id key of a party than the one that this database was filled with."""
+
+
+async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
+    """Those who have left, as `company.<id>` or `partner.<id>`. Raises OtherKeys.
+
+    A group file of a lower revision than the last one changes nothing: its process is about to be replaced.
+    """
+    here = list(group.parties)
+    async with transaction(pool) as conn:
+        await conn.execute(_LOCK)
+        if await conn.fetchval(_SEEN, group.revision, _facts(group)):
+            await _check_keys(conn, here, keys)
+            for party in await _parties(conn, _RETURNED, here):
+                await conn.execute(_MARK, party)
+                log.warning("a party is back in the group", party=party)
+            checks = [_check(keys, party) for party in here]
+            await conn.execute(_HERE, here, checks)
+            for party in await _parties(conn, _GONE, here):
+                await _leave(conn, party, keys)
+                log.warning("a party has left the group", party=party)
+        return frozenset(await _parties(conn, _LEFT, here))
+
+
+async def left(pool: Pool, group: Group) -> frozenset[str]:
+    """The same without noting anything: for commands."""
+    async with pool.acquire() as conn:
+        return frozenset(await _parties(conn, _LEFT, list(group.parties)))
+
+
+async def compute_anew(
+    pool: Pool, families: Sequence[Family], step: Step, again: tuple[type[Exception], ...]
+) -> None:
+    """Until every record is computed for the group as it is now; goes on where a killed process stopped.
+
+    `again`: errors after which a step is repeated.
+    """
+    retried: tuple[type[Exception], ...] = (*again, *AWAY, NotClaimed)
+    while True:
+        try:
+            async with transaction(pool) as conn:
+                if (row := await conn.fetchrow(_WALK)) is None:
+                    return
+                after = await step(conn, row["cursor"] or _NOBODY)
+                if after is None:
+                    await _finish(conn, families)
+                else:
+                    await conn.execute("UPDATE group_seen SET cursor = $1", after)
+        except retried as error:
+            log.info("records wait to be computed for the changed group", error=type(error).__name__)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _finish(conn: Conn, families: Sequence[Family]) -> None:
+    for party in await _parties(conn, "SELECT party FROM parties WHERE left_at IS NOT NULL"):
+        await conn.execute(_UNMARK, party)  # of processes that still had the older group file
+    stale = set(await _parties(conn, "UPDATE parties SET stale = false WHERE stale RETURNING party"))
+    for family in families:
+        if family.name.removesuffix(".customers") in stale:
+            await backfills.request(conn, family.name)
+    await conn.execute("UPDATE group_seen SET walked = facts, cursor = NULL")
+    log.info("records are computed for the changed group")
+
+
+async def _leave(conn: Conn, party: str, keys: Keys) -> None:
+    """What waits for it is not sent; what was not published is remembered as changed since it left."""
+    for statement in (_UNMARK, _UNSENT, _NO_FINDINGS, _NO_VOIDS):
+        await conn.execute(statement, party)
+    if not keys.knows(party):
+        await conn.execute(_BLANK, party)
+
+
+async def _check_keys(conn: Conn, here: Sequence[str], keys: Keys) -> None:
+    for row in await conn.fetch(_CHECKS, here):
+        if (now := _check(keys, row["party"])) is not None and now != row["key_check"]:
+            raise OtherKeys(
+                f"id_keys.{row['party']}: must be the key that this database was filled with: put it back, or give the "
+                "party another id"
+            )
+
+
+def _check(keys: Keys, party: str) -> str | None:
+    return keys.pairwise(party, _NOBODY) if keys.knows(party) else None
+
+
+def _facts(group: Group) -> str:
+    """Of what records follow from."""
+    facts = {"companies": sorted(group.company_ids), "partners": {p.id: sorted(p.of) for p in group.partners}}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+async def _parties(conn: Conn, statement: str, *arguments: object) -> list[str]:
+    return [row["party"] for row in await conn.fetch(statement, *arguments)]
+
+
+_SEEN = """
+INSERT INTO group_seen AS g (revision, facts, walked) VALUES ($1, $2, $2)
+ON CONFLICT (one) DO UPDATE SET
+    revision = excluded.revision, facts = excluded.facts,
+    walked = CASE WHEN g.facts = excluded.facts THEN g.walked ELSE '' END, -- also when it is as it once was
+    cursor = CASE WHEN g.facts = excluded.facts THEN g.cursor END
+WHERE g.revision <= excluded.revision
+RETURNING true"""
+
+_WALK = "SELECT cursor FROM group_seen WHERE walked <> facts FOR UPDATE"
+
+_CHECKS = "SELECT party, key_check FROM parties WHERE party = ANY($1::text[]) AND key_check IS NOT NULL"
+
+_RETURNED = "SELECT party FROM parties WHERE party = ANY($1::text[]) AND left_at IS NOT NULL"
+
+_HERE = """
+INSERT INTO parties AS p (party, key_check) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (party) DO UPDATE SET
+    key_check = coalesce(p.key_check, excluded.key_check), left_at = NULL, stale = p.stale OR p.left_at IS NOT NULL"""
+
+_GONE = """
+UPDATE parties SET left_at = now(), stale = false
+WHERE party <> ALL($1::text[]) AND left_at IS NULL RETURNING party"""
+
+_LEFT = "SELECT party FROM parties WHERE party <> ALL($1::text[])"
+
+# What changed while it was away, before the first beat: by express, since anything of it may be a ban.
+_MARK = """
+INSERT INTO marks (lane, family, key)
+SELECT CASE WHEN r.family = p.party THEN 'express' ELSE 'bulk' END, r.family, r.key
+FROM parties p JOIN records r ON r.family IN (p.party, p.party || '.customers')
+WHERE p.party = $1 AND r.changed_at >= p.left_at"""
+
+# The time of leaving is the transaction's, like `left_at`.
+_UNMARK = """
+WITH gone AS (
+    DELETE FROM marks WHERE family IN ($1, $1 || '.customers') RETURNING family, key
+)
+UPDATE records r SET changed_at = now() FROM gone WHERE r.family = gone.family AND r.key = gone.key"""
+
+_UNSENT = "DELETE FROM reports WHERE starts_with(topic, $1 || '.')"
+
+_NO_FINDINGS = """
+UPDATE audit_findings SET state = 'gone', ended_at = now()
+WHERE family IN ($1, $1 || '.customers') AND state = 'open'"""
+
+_NO_VOIDS = "UPDATE voids SET state = 'gone' WHERE family IN ($1, $1 || '.customers') AND state = 'open'"
+
+# Without its id key nobody finds a record again to erase it: nothing personal is left in any.
+_BLANK = """
+UPDATE records SET n = n + 1, changed_at = now(), body = json_build_object('subject', key)
+WHERE family = $1 || '.customers' AND status <> 'erased'"""

@@ -1,0 +1,59 @@
+"""What the service's own description says of a path: its methods, and the names that its query may have."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request
+from starlette.routing import compile_path
+
+from kielto.service.http.problem import FieldError, invalid_request
+from kielto.validation import field
+
+
+class Described:
+    """`describe` gives the OpenAPI document; it is read once, when it is first asked for."""
+
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
+        self._paths: list[tuple[Any, dict[str, frozenset[str]]]] | None = None
+
+    def methods(self, path: str) -> list[str]:
+        """Of all operations whose path this is; HEAD wherever GET is (RFC 9110, section 9.1)."""
+        found = {
+            method for pattern, operations in self._read() if pattern.match(path) for method in operations
+        }
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+    def query(self, path: str, method: str) -> frozenset[str] | None:
+        """None: nothing is said of it."""
+        found = (operations.get(method) for pattern, operations in self._read() if pattern.match(path))
+        return next((names for names in found if names is not None), None)
+
+    def _read(self) -> list[tuple[Any, dict[str, frozenset[str]]]]:
+        if self._paths is None:
+            self._paths = [
+                (compile_path(path)[0], {m.upper(): _names(o) for m, o in operations.items()})
+                for path, operations in self._describe()["paths"].items()
+            ]
+        return self._paths
+
+
+def _names(operation: dict[str, Any]) -> frozenset[str]:
+    return frozenset(p["name"] for p in operation.get("parameters", ()) if p["in"] == "query")
+
+
+async def known_query(request: Request) -> None:
+    """A FastAPI dependency. Raises Problem 422 for a query parameter that the operation does not have: passed over, a
+    misspelt filter would answer for everything.
+    """
+    if not request.url.query:
+        return
+    described: Described = request.app.state.described
+    names = described.query(request.url.path, request.method)
+    unknown = [name for name in request.query_params if names is not None and name not in names]
+    if names is not None and unknown:
+        rule = f"is no parameter here; those are: {', '.join(sorted(names)) or 'none'}"
+        errors = [
+            FieldError(field({"type": "extra_forbidden", "loc": (name,)}), rule) for name in unknown[:20]
+        ]
+        raise invalid_request(*errors)

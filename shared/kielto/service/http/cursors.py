@@ -1,0 +1,25 @@
+"""Where a page of a listing ends, as whoever reads it is given it: a row's number, sealed for one party.
+
+A plain number would count the rows of everybody else between two of the party's own.
+"""
+
+from kielto.service.http.problem import FieldError, invalid_request
+from kielto.service.support.crypto_keys import Keys
+
+
+def give(keys: Keys, party: str | None, number: int) -> str:
+    """`party` None: the whole group."""
+    return keys.seal(number.to_bytes(8) + (party or "").encode())
+
+
+def take(keys: Keys, party: str | None, text: str) -> int:
+    """Raises Problem 422 for what was not given to this party."""
+    try:
+        opened = keys.open(text)
+        if opened[8:] != (party or "").encode():
+            raise ValueError
+    except ValueError:
+        raise invalid_request(
+            FieldError("cursor", "is the next of a page before, of the same company")
+        ) from None
+    return int.from_bytes(opened[:8])

@@ -1,0 +1,144 @@
+"""Every error as a problem: the field and the rule, never the value; unknown ones by their kind in the
+log.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from kielto.events.envelope import TooLarge
+from kielto.service.database import pool
+from kielto.service.http.allowed_names import Described
+from kielto.service.http.idempotency import Repeated, replay
+from kielto.service.http.middleware import response
+from kielto.service.http.problem import FieldError, Problem, invalid_request
+from kielto.service.http.throttle import too_many
+from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.support.shares import Busy, Crowded
+from kielto.validation import field_rules
+
+log = structlog.get_logger(__name__)
+
+
+def answer_errors(app: FastAPI) -> None:
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Repeated, _repeated)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(
+        TooLarge, _always(413, "record-too-large", "What would be published is too large.")
+    )
+    app.add_exception_handler(NotClaimed, _always(503, "epoch-not-claimed", "Nothing is accepted yet."))
+    app.add_exception_handler(Crowded, _crowded)
+    app.add_exception_handler(Busy, _busy)
+    for kind in pool.AWAY:
+        app.add_exception_handler(kind, _away)
+    app.add_exception_handler(Exception, _unknown)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """A repeated request may fail where the first succeeded (it ended what is ended now): it gets that
+    answer.
+    """
+    assert isinstance(error, Problem)
+    request.state.refused = error.rule
+    claim = getattr(request.state, "claim", None)
+    if claim is not None and error.slug != "idempotency-key-reused":
+        stored = await replay(request.app.state.pool, claim)
+        if stored is not None:
+            return stored
+    return response(error, request.url.path)
+
+
+async def _repeated(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Repeated)
+    try:
+        stored = await replay(request.app.state.pool, error.claim)
+    except Problem as reused:
+        return response(reused, request.url.path)
+    return stored or response(_unavailable(), request.url.path)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [FieldError(*told) for told in field_rules(map(_placed, error.errors()))]
+    problem = invalid_request(*errors)
+    request.state.refused = problem.rule
+    return response(problem, request.url.path)
+
+
+def _placed(found: dict[str, Any]) -> dict[str, Any]:
+    """`body.points.0.kind` as `points.0.kind`; of broken JSON only that it was the body."""
+    loc = found["loc"]
+    return {**found, "loc": loc[:1] if found["type"] == "json_invalid" else loc[1:] or loc}
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    slugs = {404: "not-found", 405: "method-not-allowed"}
+    problem = Problem(
+        error.status_code,
+        slugs.get(error.status_code, "http-error"),
+        {404: "There is nothing here.", 405: "This method does nothing here."}.get(
+            error.status_code, "The request cannot be handled."
+        ),
+        headers=_allow(request) if error.status_code == 405 else error.headers,
+    )
+    return response(problem, request.url.path)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Of all operations of the path: Starlette names those of the first that it meets (RFC 9110, section 10.2.1)."""
+    described: Described = request.app.state.described
+    return {"Allow": ", ".join(described.methods(request.url.path)) or "GET, HEAD"}
+
+
+async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return response(too_many(), request.url.path)
+
+
+async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Others of the same party, or about the same person, take long."""
+    problem = Problem(
+        503,
+        "busy",
+        "The turn did not come in time. Try again with the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
+    )
+    return response(problem, request.url.path)
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    log.warning("database away", error=type(error).__name__, path=_route(request))
+    return response(_unavailable(), request.url.path)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    log.error("request failed", error=type(error).__name__, path=_route(request))
+    return response(Problem(500, "internal", "An error of ours; it was noted."), request.url.path)
+
+
+def _unavailable() -> Problem:
+    return Problem(
+        503,
+        "database-unavailable",
+        "The database does not answer. Try again with the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _always(status: int, slug: str, title: str) -> Callable[[Request, Exception], Any]:
+    async def handler(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return response(Problem(status, slug, title), request.url.path)
+
+    return handler
+
+
+def _route(request: Request) -> str:
+    """The template, not the path: that may hold a customer's number."""
+    return getattr(request.scope.get("route"), "path", "other")

@@ -1,0 +1,47 @@
+"""Routes whose bodies are parsed once, strictly (`kielto.strict_json`): every router of ours has `StrictRoute`."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from kielto.service.http.problem import FieldError, invalid_request
+from kielto.strict_json import DuplicateName, NotJson, loads
+
+
+class StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:  # as of an import, which is read line by line
+            return handle
+
+        async def strict(request: Request) -> Response:
+            if "json" not in request.headers.get("content-type", "").lower():
+                return await handle(request)
+            try:
+                body = await request.body()
+            except ClientDisconnect:
+                raise HTTPException(400) from None
+            return await handle(_Parsed(request, body) if body else request)
+
+        return strict
+
+
+class _Parsed(Request):
+    """A request whose body was read and parsed. Raises Problem 422."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._body, self._json = body, _content(body)
+
+
+def _content(body: bytes) -> Any:
+    try:
+        return loads(body)
+    except DuplicateName as twice:
+        error = FieldError(twice.field, "is given once in an object")
+    except NotJson as broken:
+        error = FieldError("body", str(broken))
+    raise invalid_request(error) from None

@@ -1,0 +1,68 @@
+"""What one party may ask of this process: one company's callers must not keep out another's."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from kielto.service.http.auth import Caller
+from kielto.service.http.problem import Problem
+from kielto.service.support.limits import Limits
+from kielto.service.support.shares import Rate, Shares
+
+
+class Throttle:
+    """As `limits` has it. Each raises Problem 429, or of `shares` Crowded and Busy, which are answered 429 and 503."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._subjects = Shares(limits.subject_requests, limits.party_waiting, limits.wait_seconds)
+        self._nos = Shares(limits.party_waiting, 0, limits.wait_seconds)
+        self._decisions = Rate(limits.decisions_per_second, 2 * limits.decisions_per_second)
+        self._recipients = Rate(limits.recipients_per_second, 10 * limits.recipients_per_second)
+        self._imports = Shares(limits.imports_per_party, 0, limits.wait_seconds)
+
+    @asynccontextmanager
+    async def decision(self, caller: Caller, subject: str, *, is_no: bool) -> AsyncIterator[None]:
+        """Around a decision about one subject. A *no* waits for the rate; so many that one party's would take all of
+        the connections do not.
+        """
+        seconds = self._decisions.missing(caller.company, 1)
+        if seconds and not is_no:
+            raise too_many(seconds)
+        if seconds:
+            async with self._nos.turn(caller.company):
+                await asyncio.sleep(self._decisions.reserve(caller.company, 1))
+        async with self._subjects.turn((caller.company, subject)):
+            yield
+
+    def recipients(self, caller: Caller, many: int) -> None:
+        """Before a clearance of so many."""
+        if seconds := self._recipients.missing(caller.company, many):
+            raise too_many(seconds)
+
+    @asynccontextmanager
+    async def importing(self, caller: Caller) -> AsyncIterator[None]:
+        """Around an import."""
+        async with self._imports.turn(caller.company):
+            yield
+
+
+def too_many(seconds: float = 1.0) -> Problem:
+    """`seconds`: after which it is worth to try again."""
+    return Problem(
+        429,
+        "too-many-requests",
+        "Your company's share is used up. Try again after the seconds in Retry-After.",
+        headers={"Retry-After": str(max(1, math.ceil(seconds)))},
+    )
+
+
+async def _throttle(request: Request) -> Throttle:
+    found: Throttle = request.app.state.throttle
+    return found
+
+
+Throttled = Annotated[Throttle, Depends(_throttle)]

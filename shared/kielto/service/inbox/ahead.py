@@ -1,0 +1,69 @@
+"""Urgent messages that an open transaction holds back.
+
+Topics are read committed: an open transaction hides what it wrote and all that stands behind it in its partition, for
+up to the producer's time-out (15 minutes by Kafka's default). A *no* in one, or behind one, need not wait: it is taken
+in from the uncommitted end of the log, and once more, without effect, when its turn comes. So a *no* of a transaction
+that is aborted may count; a *yes* never does.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from kielto import kafka
+from kielto.events.topics import PARTITIONS
+from kielto.kafka import TopicPartition
+from kielto.service.inbox.transactional import Intake
+from kielto.service.support.logs import where
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+_RECORDS = 200
+
+
+class Ahead:
+    """`intakes`, by topic: of subscriptions with urgent messages. Their topic ids are known."""
+
+    def __init__(self, bootstrap: str, intakes: Mapping[str, Intake], *, security: kafka.Security) -> None:
+        self._bootstrap, self._intakes, self._security = bootstrap, intakes, security
+        self._places = [TopicPartition(topic, p) for topic in intakes for p in range(PARTITIONS)]
+        self._seen: dict[TopicPartition, int] = {}
+
+    async def run(self) -> None:
+        """For ever; returns at once without such topics. Raises what Kafka raises: begin again."""
+        if not self._places:
+            return
+        stable = kafka.consumer(self._bootstrap, security=self._security)
+        reader = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
+        try:
+            await stable.start()
+            await reader.start()
+            while True:
+                await self._look(stable, reader)
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await kafka.close(reader)
+            await kafka.close(stable)
+
+    async def _look(self, stable: Any, reader: Any) -> None:
+        begins = await kafka.end_offsets(stable, self._places)
+        ends = await kafka.end_offsets(reader, self._places)
+        hidden = {p: max(begins[p], self._seen.get(p, 0)) for p in self._places}
+        hidden = {p: begin for p, begin in hidden.items() if begin < ends[p]}
+        if not hidden:
+            return
+        reader.assign(list(hidden))
+        for place, begin in hidden.items():  # nothing may be awaited between assignment and seek
+            reader.seek(place, begin)
+        for place, records in (await reader.getmany(timeout_ms=500, max_records=_RECORDS)).items():
+            try:
+                for record in records:
+                    await self._intakes[place.topic].take_ahead(record)
+                    self._seen[place] = record.offset + 1
+            except Exception as error:  # noqa: BLE001 - the others' wait for nobody; it is looked at again
+                log.warning(
+                    "not taken in ahead", topic=place.topic, error=type(error).__name__, at=where(error)
+                )

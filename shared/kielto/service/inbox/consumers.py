@@ -1,0 +1,271 @@
+"""The consumers: one FastStream subscriber for each topic, one middleware around all of them.
+
+Positions live in the database, committed with the effects (`transactional.py`); the group `kielto.<service>.<topic>`
+only shares out partitions. Nothing is ever committed to Kafka, so nothing can be committed too early.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from faststream import AckPolicy, BaseMiddleware
+from faststream.kafka import KafkaBroker
+from faststream.message import StreamMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from kielto import kafka
+from kielto.events.topics import Topic
+from kielto.service.database import pool as postgres
+from kielto.service.database.pool import Pool
+from kielto.service.inbox import transactional
+from kielto.service.inbox.ahead import Ahead
+from kielto.service.inbox.handlers import Subscription
+from kielto.service.inbox.topic_reader import Reader, Transient, polled
+from kielto.service.inbox.transactional import Intake
+from kielto.service.inbox.watchdog import Restart, Watch, topic_ids
+from kielto.service.support import telemetry
+from kielto.service.support.bulk_throttle import NOBODY, Courtesy
+from kielto.service.support.crypto_keys import Evidence
+
+log = structlog.get_logger(__name__)
+
+_BATCH, _BATCH_WAIT_MS = 200, 50
+_RETRY_SECONDS = 1.0
+_STOP_SECONDS = 3.0
+
+
+class UnsafeSubscriber(Exception):
+    """A subscriber that could lose messages; names the topic and the rule. The service must not start."""
+
+
+class Consumers:
+    """`run()` runs until it is cancelled. Kafka may be away at the start. Raises UnsafeSubscriber when
+    made.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        bootstrap: str,
+        pool: Pool,
+        topics: Mapping[str, Topic],
+        subscriptions: Sequence[Subscription],
+        evidence: Evidence,
+        *,
+        security: kafka.Security = kafka.CLEAR,
+        courtesy: Courtesy = NOBODY,
+    ) -> None:
+        self._bootstrap, self._pool, self._security = bootstrap, pool, security
+        intakes = {s.topic: Intake(pool, topics[s.topic], s, evidence) for s in subscriptions}
+        self._readers = {
+            s.topic: Reader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
+        }
+        self._ahead = Ahead(
+            bootstrap, {s.topic: intakes[s.topic] for s in subscriptions if s.urgent}, security=security
+        )
+        self._broker = _broker(service, bootstrap, security, self._readers, subscriptions)
+        check(self._broker)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        working, told = asyncio.create_task(self._work()), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working  # raises what ended it
+        finally:
+            told.cancel()
+            working.cancel()
+            # What is in hand is finished; a broker that is away is not waited for, as when leaving the group.
+            closing = asyncio.create_task(kafka.close(self._broker))
+            await asyncio.wait({working, closing}, timeout=_STOP_SECONDS)
+
+    async def _work(self) -> None:
+        while self._readers:
+            try:
+                await self._start_and_watch()
+            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
+                cause = error.cause if isinstance(error, Restart) else type(error).__name__
+                telemetry.restarts.labels(cause).inc()
+                log.warning(
+                    "consumers begin again", error=type(error).__name__, cause=cause, rule=_rule(error)
+                )
+            await kafka.close(self._broker)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _start_and_watch(self) -> None:
+        client = kafka.consumer(self._bootstrap, security=self._security)
+        try:
+            await client.start()
+            ids = await topic_ids(client, self._readers)
+            life = await transactional.life(self._pool)
+            for topic, reader in self._readers.items():
+                await reader.prepare(ids[topic], life)
+            await self._broker.start()
+            await first_to_end(
+                Watch(self._pool, client, self._readers, ids, life).run(), self._for_ever(self._ahead.run)
+            )
+        finally:
+            await kafka.close(client)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Beside the consumers: what fails there is begun again there, whatever it is."""
+        while True:
+            try:
+                await work()
+                await asyncio.Event().wait()
+            except Exception as error:  # noqa: BLE001 - the consumers themselves go on
+                log.warning("urgent messages are not looked for", error=type(error).__name__)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Raises what ended the first of them; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _broker(
+    service: str,
+    bootstrap: str,
+    security: kafka.Security,
+    readers: Mapping[str, Reader],
+    subscriptions: Sequence[Subscription],
+) -> KafkaBroker:
+    """FastStream logs nothing itself: it would log the messages' place with every one, and errors with
+    content.
+    """
+    broker = KafkaBroker(
+        bootstrap,
+        client_id=f"kielto-{service}",
+        security=_wire(security),
+        consumer_only=True,
+        allow_auto_create_topics=False,
+        request_timeout_ms=10_000,
+        metadata_max_age_ms=30_000,
+        graceful_timeout=10.0,
+        logger=None,
+        apply_types=False,
+        middlewares=[partial(Retrying, readers=readers)],
+        parser=_parse,
+        decoder=_decode,
+    )
+    for s in subscriptions:
+        reader = readers[s.topic]
+        options: dict[str, Any] = {"batch": True, "max_records": _BATCH, "batch_timeout_ms": _BATCH_WAIT_MS}
+        reader.subscriber = broker.subscriber(
+            s.topic,
+            group_id=f"kielto.{service}.{s.topic}",
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            heartbeat_interval_ms=1000,
+            session_timeout_ms=10_000,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            **kafka.COMMITTED,
+            listener=reader,
+            no_reply=True,
+            **(options if s.batch else {}),
+        )
+        reader.subscriber(_handler(reader))
+        reader.subscriber._log = reader.failed_to_read  # noqa: SLF001 - else nobody hears why nothing is read
+    return broker
+
+
+def _wire(security: kafka.Security) -> BaseSecurity:
+    """The same in FastStream's words."""
+    if not security.sasl:
+        return BaseSecurity(ssl_context=security.context, use_ssl=security.tls)
+    return _SASL[security.mechanism](
+        username=security.username or "",
+        password=security.password or "",
+        ssl_context=security.context,
+        use_ssl=security.tls,
+    )
+
+
+_SASL = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
+
+
+def _handler(reader: Reader) -> Any:
+    async def take(records: Sequence[Any]) -> None:
+        await reader.take(records)
+
+    take.__name__ = f"take_{reader.topic}"
+    return take
+
+
+async def _parse(raw: Any) -> StreamMessage[Any]:
+    """FastStream's own parser raises on a null or non-UTF-8 header, before any handler, and passes the record
+    over.
+
+    This one looks at nothing: `kielto.events.envelope.read` does, and never raises.
+    """
+    first = polled(raw)[0]
+    place = f"{first.topic}:{first.partition}:{first.offset}"
+    return StreamMessage(raw, b"", correlation_id=place, message_id=place)
+
+
+async def _decode(message: StreamMessage[Any]) -> Any:
+    return polled(message.raw_message)
+
+
+class Retrying(BaseMiddleware):
+    """What was not taken in is read again, for ever, with its partition paused.
+
+    FastStream itself would drop any error and go on with the next message, whether it was raised by the
+    handler or before it, in parsing: so this looks at the end of the whole processing, not around the handler
+    only.
+    """
+
+    def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, Reader]) -> None:
+        super().__init__(msg, context=context)
+        self._readers = readers
+
+    async def after_processed(
+        self,
+        exc_type: type[BaseException] | None = None,  # noqa: ARG002
+        exc_val: BaseException | None = None,
+        exc_tb: Any = None,  # noqa: ARG002
+    ) -> bool:
+        if not isinstance(exc_val, Exception):
+            return False
+        records = polled(self.msg)
+        transient = exc_val if isinstance(exc_val, Transient) else Transient.whole(records, exc_val)
+        self._readers[records[0].topic].back_off(transient)
+        return True
+
+
+def check(broker: KafkaBroker) -> None:
+    """Refuse what FastStream's defaults would do: lose the message at hand, or begin at the end of the
+    topic.
+    """
+    subscribers: list[Any] = list(broker.subscribers)
+    for subscriber in subscribers:
+        name = ", ".join(subscriber.topic_names)
+        if len(subscriber.topic_names) != 1:
+            raise UnsafeSubscriber(f"{name}: one subscriber reads one topic")
+        if subscriber.ack_policy is not AckPolicy.MANUAL:
+            raise UnsafeSubscriber(f"{name}: ack_policy must be stated, and MANUAL")
+        if not subscriber.group_id:
+            raise UnsafeSubscriber(f"{name}: has no group")
+        if subscriber._connection_args.get("auto_offset_reset") != "earliest":  # noqa: SLF001 - no public way
+            raise UnsafeSubscriber(f"{name}: auto_offset_reset must be earliest")
+        if not isinstance(subscriber._listener, Reader):  # noqa: SLF001
+            raise UnsafeSubscriber(f"{name}: positions are not sought")
+
+
+def _rule(error: BaseException) -> str:
+    """Kafka's texts name brokers and topics; PostgreSQL's may quote values."""
+    return str(error) if isinstance(error, kafka.KafkaError | Restart) else ""

@@ -1,0 +1,129 @@
+"""Messages in quarantine over HTTP: which there are, and what becomes of them. A company sees those of its topics."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kielto.events.base import Hash
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.openapi import Operation, Operations
+from kielto.service.http.problem import Problem
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.inbox.handlers import Permanent
+from kielto.service.inbox.quarantine import Absent, Kept, Quarantine
+
+Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
+State = Literal["open", "replayed", "discarded"]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+Ident = Number | Hash
+"""A message as the caller knows it: the group by its number, a company by its own id (64 hex digits): numbers would
+count the messages of everybody else."""
+
+
+class MessageBody(BaseModel):
+    id: int | str = Field(description="Its number; to a company its own id (64 hex digits).")
+    topic: str
+    partition: int
+    offset: int
+    reason: str = Field(description="The field and the rule; nothing of the content.")
+    state: State
+    at: datetime
+    holds: bool = Field(
+        description="It may take a permission away: whom it may be about is denied while it is open."
+    )
+
+
+class MessagesBody(BaseModel):
+    messages: list[MessageBody] = Field(description="The oldest first.")
+    next: int | str | None = Field(description="`after` of the next page; null: this was the last.")
+
+
+class ClosingBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "the service understands such dates from 1.4 on"}]},
+    )
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+    ] = Field(description="Why; nothing about the person.")
+
+
+def router(name: str, quarantine: Quarantine) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}/quarantine", tags=["quarantine"])
+
+    @routes.get("", response_model=MessagesBody)
+    async def messages(
+        caller: Officer,
+        state: Annotated[State, Query()] = "open",
+        after: Annotated[Ident, Query()] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    ) -> MessagesBody:
+        """All, or for a company's token those of the company's own topics."""
+        party = caller.party
+        behind = 0 if after == 0 else _number(quarantine, party, after)
+        found = await quarantine.listed(state, party=party, after=behind, limit=limit)
+        bodies = [_shown(quarantine, party, kept) for kept in found]
+        return MessagesBody(messages=bodies, next=bodies[-1].id if len(found) == limit else None)
+
+    @routes.post("/{ident}/replay", status_code=204)
+    async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
+        """Hand the message to the service again, after what was wrong with the service was mended."""
+        party = caller.party
+        async with _answered():
+            number = _number(quarantine, party, ident)
+            await quarantine.replay(number, by=caller.subject, note=body.reason, party=party)
+
+    @routes.post("/{ident}/discard", status_code=204)
+    async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
+        """Give the message up: its content is deleted, and it denies nobody any longer."""
+        party = caller.party
+        async with _answered():
+            number = _number(quarantine, party, ident)
+            await quarantine.discard(number, by=caller.subject, note=body.reason, party=party)
+
+    return routes
+
+
+def operations(name: str) -> Operations:
+    unknown = "404 unknown-message"
+    return {
+        f"GET /{name}/quarantine": Operation("listQuarantine"),
+        f"POST /{name}/quarantine/{{ident}}/replay": Operation(
+            "replayMessage", (unknown, "409 still-unreadable")
+        ),
+        f"POST /{name}/quarantine/{{ident}}/discard": Operation("discardMessage", (unknown,)),
+    }
+
+
+def _number(quarantine: Quarantine, party: str | None, given: int | str) -> int:
+    """Of what is no id of the caller's: nobody's number."""
+    if party is None:
+        return given if isinstance(given, int) else _NOBODYS
+    found = quarantine.keys.from_pairwise(party, given) if isinstance(given, str) else None
+    return found.int if found is not None and found.int < 2**63 else _NOBODYS
+
+
+_NOBODYS = 2**63 - 1
+
+
+def _shown(quarantine: Quarantine, party: str | None, kept: Kept) -> MessageBody:
+    ident = quarantine.keys.pairwise(party, UUID(int=kept.id)) if party else kept.id
+    return MessageBody(**asdict(kept) | {"id": ident})
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    try:
+        yield
+    except Absent:
+        raise Problem(404, "unknown-message", "There is no such open message.") from None
+    except Permanent as error:
+        raise Problem(
+            409, "still-unreadable", f"The message still cannot be taken in: {error.reason}."
+        ) from None

@@ -1,0 +1,135 @@
+"""Watching the consumers: a topic or a database that was made anew, a consumer that hangs, how far behind each is.
+
+Offsets without a record are stepped over here: no consumer is handed anything for them. Sources: a consumer whose
+group permission was lost stays dead after its return although its task is alive and a ping succeeds, and a topic that
+was deleted and created again has its offsets begin at 0 under the same name.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from kielto import kafka
+from kielto.events.topics import PARTITIONS
+from kielto.kafka import TopicPartition
+from kielto.service.database import pool as postgres
+from kielto.service.database.pool import Pool
+from kielto.service.inbox import transactional
+from kielto.service.inbox.topic_reader import Reader
+from kielto.service.support import telemetry
+
+log = structlog.get_logger(__name__)
+
+_SECONDS = 5.0
+_LIFE_SECONDS = 0.5
+_STUCK_SECONDS = 20.0
+
+
+class Restart(Exception):
+    """The consumers must stop and begin again; says why. `cause`: the kind of error behind it, if one is known."""
+
+    def __init__(self, rule: str, cause: str = "Restart") -> None:
+        super().__init__(rule)
+        self.cause = cause
+
+
+async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, UUID]:
+    """Raises Restart when one is missing."""
+    names = list(topics)
+    ids = await kafka.topic_ids(client, names)
+    if missing := sorted(set(names) - set(ids)):
+        raise Restart(f"topics are missing: {', '.join(missing)}")
+    return ids
+
+
+class Watch:
+    """`client` is a started consumer without a group."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        client: Any,
+        readers: Mapping[str, Reader],
+        ids: Mapping[str, UUID],
+        life: datetime,
+    ) -> None:
+        self._pool, self._client, self._readers, self._ids = pool, client, readers, ids
+        self._life = life
+        self._moved: dict[str, tuple[int, float]] = {}
+        self._stands: dict[TopicPartition, tuple[int, float]] = {}
+        """By partition with something to read: the position, and since when it is that."""
+
+    async def run(self) -> None:
+        """Raises Restart."""
+        next_look = time.monotonic() + _SECONDS
+        while True:
+            await asyncio.sleep(_LIFE_SECONDS)
+            try:
+                if await transactional.life(self._pool) != self._life:
+                    raise Restart("the database's server was started anew")
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + _SECONDS
+                    await self._look()
+            except (*kafka.DOWN, *postgres.AWAY) as error:
+                log.info("consumers not watched", error=type(error).__name__)
+
+    async def _look(self) -> None:
+        if await topic_ids(self._client, self._readers) != self._ids:
+            raise Restart("a topic was made anew")
+        places = [TopicPartition(topic, p) for topic in self._readers for p in range(PARTITIONS)]
+        ends = await kafka.end_offsets(self._client, places)
+        begins = await self._client.beginning_offsets(places)
+        # Asked before the positions: what is in hand now may be committed, and done with, when they are here.
+        at_work = {topic for topic, reader in self._readers.items() if reader.retrying or reader.busy}
+        positions = await transactional.positions(self._pool, self._ids)
+        at = {p: max(positions.get((p.topic, p.partition), 0), begins[p]) for p in places}
+        at |= await self._step_over(at, ends)
+        self._stand(at, ends)
+        for topic, reader in self._readers.items():
+            own = [TopicPartition(topic, p) for p in range(PARTITIONS)]
+            behind = sum(max(0, ends[p] - at[p]) for p in own)
+            telemetry.lag.labels(topic).set(behind)
+            telemetry.standing.labels(topic).set(self._standing(own))
+            if self._stuck(topic, sum(at[p] for p in own), behind) and topic not in at_work:
+                cause = reader.cause or "Restart"
+                raise Restart(f"{topic}: nothing is read although there is something ({cause})", cause)
+
+    async def _step_over(
+        self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Where the position stood already at the look before, with something behind it: perhaps no record is."""
+        still = {p: position for p, position in at.items() if self._stands.get(p, (-1, 0.0))[0] == position}
+        empty = await kafka.stepped_over(self._client, still, {p: ends[p] for p in still})
+        for place, end in empty.items():
+            place_at = (place.topic, place.partition, self._ids[place.topic])
+            await transactional.step_over(self._pool, place_at, at[place], end, self._life)
+        return empty
+
+    def _stand(self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:
+        now = time.monotonic()
+        behind = {place: position for place, position in at.items() if position < ends[place]}
+        before, self._stands = self._stands, {}
+        for place, position in behind.items():
+            known = before.get(place)
+            self._stands[place] = known if known and known[0] == position else (position, now)
+
+    def _standing(self, places: Iterable[TopicPartition]) -> float:
+        """Seconds since the position of one of them, with something to read, has moved."""
+        now = time.monotonic()
+        return max((now - self._stands[place][1] for place in places if place in self._stands), default=0.0)
+
+    def _stuck(self, topic: str, position: int, behind: int) -> bool:
+        """Nobody has moved the position for long, all of which time there was something to read: what comes after a
+        quiet time is given its time.
+        """
+        now = time.monotonic()
+        before, since = self._moved.get(topic, (-1, now))
+        if before != position or not behind:
+            since = now
+        self._moved[topic] = (position, since)
+        return now - since > _STUCK_SECONDS

@@ -1,0 +1,171 @@
+"""The bulk lane: everything that may wait, messages that are no state, and backfills. Slow when express is
+late.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from kielto.events import control
+from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.kafka import partition_of
+from kielto.service.outbox import pending, publish
+from kielto.service.outbox.backfills import Snapshots
+from kielto.service.outbox.batch_send import Delivered, Message, Stopped, deliver
+from kielto.service.outbox.heartbeats import everywhere
+from kielto.service.outbox.pending import Leader, OpenRecord
+from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.recovery import epoch
+from kielto.service.support.yielding import in_turns
+
+LIMIT = 1000
+BEATS_APART, BEAT_AT_LEAST = 6, 3600.0
+"""The bulk topics' beats: every so many of the others, and each hour at least (max.compaction.lag is days)."""
+IDLE_SECONDS = 0.25
+_AT_ONCE = 100  # records built before the event loop goes round: about a millisecond
+_SWEEP_SECONDS = 1.0
+_LATE_SECONDS = 0.05
+_SLOWEST = 1000
+
+
+class Pace:
+    """At most so many records a second; half of it whenever the express lane is late, more again step by
+    step.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self.rate = limit, float(limit)
+        self._free_at = 0.0
+
+    def express_is_late(self, late: bool) -> None:
+        slowest = min(_SLOWEST, self._limit)
+        self.rate = max(slowest, self.rate / 2) if late else min(self._limit, self.rate * 1.2)
+
+    async def spend(self, records: int) -> None:
+        """Wait until these records fit the rate."""
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now - 0.1) + records / self.rate
+        await asyncio.sleep(max(0.0, self._free_at - now))
+
+
+class BulkLane:
+    def __init__(
+        self,
+        conn: Leader,
+        producer: Any,
+        families: Mapping[str, Family],
+        topic_ids: Mapping[str, UUID],
+        pace: Pace,
+        snapshots: Snapshots,
+        open_record: OpenRecord,
+        refusals: Refusals,
+        beat_seconds: float,
+    ) -> None:
+        self._refusals = refusals
+        self._beat_seconds = min(beat_seconds * BEATS_APART, BEAT_AT_LEAST)
+        self._next_beat = time.monotonic() + self._beat_seconds
+        self._open_record = open_record
+        self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
+        self._families, self._ids = families, topic_ids
+        self._after, self._next_sweep = 0, 0.0
+        self._wake = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        await self._conn.add_listener(publish.REPORTS, lambda *_: self._wake.set())
+        while not stopping.is_set():
+            self._wake.clear()
+            await epoch.must_be_checked(self._conn)
+            sent = await self._marks() + await self._reports()
+            busy = await self._snapshots.advance(self._conn, self._producer, self._refusals)
+            await self._beat()
+            if sent:
+                self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_AGE) > _LATE_SECONDS)
+                await self._pace.spend(sent)
+            elif not busy:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _marks(self) -> int:
+        """New marks; now and then all, since one with a lower number may commit later."""
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
+        found, self._after, _ = await pending.fetch(
+            self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
+        )
+        messages = [
+            pending.message(marked, Lane.BULK, self._open_record)
+            async for marked in in_turns(found, _AT_ONCE)
+        ]
+        delivered = await deliver(self._producer, messages)
+        done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
+        if done:
+            await pending.published(self._conn, Lane.BULK, done, self._ids)
+        topics = (marked.family.topic(Lane.BULK) for marked in found)
+        return await self._whole(delivered, topics, len(done))
+
+    async def _reports(self) -> int:
+        """Plain rows in the order of their ids. Few wait at a time, so they are always read from the
+        first.
+        """
+        rows = await self._conn.fetch(_REPORTS, LIMIT, self._refusals.waiting())
+        messages = [
+            Message(
+                row["topic"],
+                partition_of(key := row["key"].encode(), PARTITIONS),
+                key,
+                row["value"],
+                [(name, value.encode()) for name, value in orjson.loads(row["headers"])],
+            )
+            for row in rows
+        ]
+        delivered = await deliver(self._producer, messages)
+        sent = [row["id"] for row, offset in zip(rows, delivered.offsets, strict=True) if offset is not None]
+        if sent:
+            await self._conn.execute("DELETE FROM reports WHERE id = ANY($1::bigint[])", sent)
+        return await self._whole(delivered, (message.topic for message in messages), len(sent))
+
+    async def _beat(self) -> None:
+        """To every bulk partition too, so that old versions and tombstones there are compacted away in time
+        even where nobody else writes. It vouches for nothing: n is 0, and freshness is read from the
+        restrictions topics alone.
+        """
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + self._beat_seconds
+        row = await self._conn.fetchrow("SELECT epoch, term FROM epoch")
+        if row is None:
+            return
+        beat = control.Beat(epoch=row["epoch"], term=row["term"], n=0, generation=0, at=datetime.now(UTC))
+        going = self._refusals.going(self._families, Lane.BULK).values()
+        messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
+        await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)
+
+    async def _whole(self, delivered: Delivered, topics: Iterable[str], sent: int) -> int:
+        """How many were sent. Raises Stopped when some were not, other than by a topic's refusal."""
+        if delivered.error:
+            raise Stopped from delivered.error
+        await self._refusals.note(topics, delivered.refused)
+        return sent
+
+
+_REPORTS = (
+    "SELECT id, topic, key, value, headers FROM reports WHERE topic <> ALL($2::text[]) ORDER BY id LIMIT $1"
+)
+
+_EXPRESS_AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT created_at FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
+)), 0)"""

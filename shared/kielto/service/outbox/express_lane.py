@@ -1,0 +1,135 @@
+"""The express lane: whatever takes a permission away, published at once; and the heartbeats."""
+
+import asyncio
+import time
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from kielto.events.topics import Family, Lane
+from kielto.service.outbox import pending, publish
+from kielto.service.outbox.batch_send import Message, Stopped, deliver
+from kielto.service.outbox.heartbeats import Beats
+from kielto.service.outbox.pending import Leader, Marked, OpenRecord
+from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.recovery import epoch
+
+LIMIT = 500
+LOOK_SECONDS = 0.25
+_UNDELETED = 100
+
+
+class ExpressLane:
+    """One leadership of the lane. NOTIFY wakes it; every LOOK_SECONDS it looks for marks that committed
+    late.
+    """
+
+    def __init__(
+        self,
+        conn: Leader,
+        producer: Any,
+        families: Mapping[str, Family],
+        topic_ids: Mapping[str, UUID],
+        beats: Beats,
+        open_record: OpenRecord,
+        refusals: Refusals,
+    ) -> None:
+        self._refusals = refusals
+        self._open_record = open_record
+        self._conn, self._producer, self._beats = conn, producer, beats
+        self._families, self._ids = families, topic_ids
+        self._after = 0
+        self._done: list[tuple[Marked, int]] = []
+        self._next_look = 0.0
+        self._wake = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        await self._conn.add_listener(publish.EXPRESS, lambda *_: self._wake.set())
+        while not stopping.is_set():
+            now = time.monotonic()
+            if self._beats.due() or now >= self._next_look:
+                await self._look()
+            elif self._wake.is_set():
+                self._wake.clear()
+                await self._new()
+            elif self._done:
+                await self._delete()
+            else:
+                await self._sleep(min(self._next_look - now, self._beats.wait()))
+        await self._delete()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _new(self) -> None:
+        """Marks behind the last one seen: the way of nearly every ban."""
+        found, self._after, count = await pending.fetch(
+            self._conn, Lane.EXPRESS, self._going(), self._after, LIMIT
+        )
+        await self._publish(found)
+        if count == LIMIT:
+            self._wake.set()
+        if len(self._done) >= _UNDELETED:
+            await self._delete()
+
+    async def _look(self) -> None:
+        """All marks there are, also those that committed late; then, if it is time, the beat that vouches for
+        them.
+        """
+        await epoch.must_be_checked(self._conn)
+        due = self._beats.due()
+        while True:
+            await self._delete()  # or what is published would be found again
+            look = await self._beats.look(self._conn) if due else None  # before the marks
+            going = self._going()
+            found, last, count = await pending.fetch(self._conn, Lane.EXPRESS, going, 0, LIMIT)
+            refused = await self._publish(found)
+            self._after = max(self._after, last)
+            if count < LIMIT:
+                break
+        if look is not None:
+            # Of those looked at just now, whatever the time is: a topic whose wait is over meanwhile was not.
+            clear = {name for name, family in going.items() if family.topic(Lane.EXPRESS) not in refused}
+            await self._send(self._beats.messages(look, clear))
+            self._beats.acknowledged()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    async def _publish(self, found: Sequence[Marked]) -> Container[str]:
+        """The topics that refused a record for good: of what is marked there, some is not published."""
+        if not found:
+            return ()
+        delivered = await deliver(
+            self._producer, [pending.message(marked, Lane.EXPRESS, self._open_record) for marked in found]
+        )
+        self._done += [
+            (marked, offset)
+            for marked, offset in zip(found, delivered.offsets, strict=True)
+            if offset is not None
+        ]
+        if delivered.error:
+            await self._delete()
+            raise Stopped from delivered.error
+        topics = (marked.family.topic(Lane.EXPRESS) for marked in found)
+        await self._refusals.note(topics, delivered.refused)
+        return delivered.refused
+
+    def _going(self) -> dict[str, Family]:
+        """Those whose topic refuses nothing just now: the others' marks wait, and no beat vouches for them."""
+        return self._refusals.going(self._families, Lane.EXPRESS)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        delivered = await deliver(self._producer, messages)
+        if delivered.error:
+            raise Stopped from delivered.error
+        await self._refusals.note((message.topic for message in messages), delivered.refused)
+
+    async def _delete(self) -> None:
+        """Only what the broker has acknowledged, and exactly the marks that were read."""
+        done, self._done = self._done, []
+        if done:
+            await pending.published(self._conn, Lane.EXPRESS, done, self._ids)

@@ -1,0 +1,201 @@
+"""Relays: one leader for each lane of a service, by a session lock; whatever fails, it begins again from the
+marks.
+
+The lock, the marks and their deletion share one connection: who has lost it deletes nothing. A leader that
+fails, or is not answered, gives up everything, its producer, its connection and its term, and begins anew:
+what was sent and not deleted is sent again, with the same version or a higher one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from kielto import kafka
+from kielto.events.topics import Family, Lane
+from kielto.service.database import pool
+from kielto.service.outbox.backfills import Snapshots
+from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.bulk_lane import BulkLane, Pace
+from kielto.service.outbox.express_lane import ExpressLane
+from kielto.service.outbox.heartbeats import BeatPlan, Beats
+from kielto.service.outbox.pending import Leader, OpenRecord, as_kept
+from kielto.service.outbox.rejecting_topics import Producers, Refusals
+from kielto.service.recovery import epoch
+from kielto.service.recovery.new_epoch import Epochs
+from kielto.service.support import telemetry
+
+log = structlog.get_logger(__name__)
+
+_LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
+_STANDBY_SECONDS = 0.5
+_STOP_SECONDS = 2.0
+_BACKOFF = (0.1, 2.0)
+MISSING_SECONDS = 30.0
+"""A leadership that found topics missing ends after this time, and the next one looks again."""
+
+# What a crash of the server loses from here on is sent again: no need to wait for its disk. And plans by key:
+# marks are a queue, so what the statistics say of it is never true for long.
+_SESSION = "; ".join(
+    f"SET {name} = {value}" for name, value in {"synchronous_commit": "off", **pool.BY_KEY}.items()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    service: str
+    dsn: str
+    bootstrap: str
+    families: tuple[Family, ...]
+    beats: BeatPlan
+    bulk_rate: int = 20_000
+    open_record: OpenRecord = as_kept
+    security: kafka.Security = kafka.CLEAR
+    epochs: Epochs | None = None
+    """Without: the epoch is never looked at."""
+
+
+class Relay:
+    """One lane. `run()` ends some time after `stop()`; it may also be cancelled."""
+
+    def __init__(self, lane: Lane, settings: RelaySettings) -> None:
+        self._lane, self._settings = lane, settings
+        self._stopping = asyncio.Event()
+        self.leads = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        backoff = _BACKOFF[0]
+        while not self._stopping.is_set():
+            led = False
+            try:
+                await self._connect_and_lead()
+            except Exception as error:  # noqa: BLE001 - whatever it is: the marks know where to go on
+                telemetry.relay_failures.labels(self._lane.value).inc()
+                log.warning("relay begins again", lane=self._lane.value, error=_describe(error))
+                led = self.leads
+            finally:
+                self._leads(False)
+            backoff = _BACKOFF[0] if led else min(backoff * 2, _BACKOFF[1])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff):
+                    await self._stopping.wait()
+
+    async def _connect_and_lead(self) -> None:
+        name = f"{self._settings.service} relay {self._lane.value}"
+        conn = await pool.connect(self._settings.dsn, name=name)
+        try:
+            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCKS[self._lane]):
+                await asyncio.sleep(_STANDBY_SECONDS)
+                if self._stopping.is_set():
+                    return
+            await self._lead(conn)
+        finally:
+            conn.terminate()  # the server lets go of the lock as soon as it sees this
+
+    async def _lead(self, conn: Leader) -> None:
+        producer = kafka.producer(self._settings.bootstrap, security=self._settings.security)
+        producers = Producers(producer, self._settings.bootstrap, self._settings.security)
+        try:
+            await producer.start()
+            topics = {
+                family.name: {family.topic(lane) for lane in Lane} for family in self._settings.families
+            }
+            ids = await kafka.topic_ids(producer, sorted(set().union(*topics.values())))
+            families = tuple(f for f in self._settings.families if topics[f.name] <= ids.keys())
+            missing = sorted(set().union(*topics.values()) - ids.keys())
+            if missing and not families:
+                raise Stopped(f"topics are missing: {', '.join(missing)}")
+            if missing:
+                log.error("topics are missing: their records wait, the others go on", topics=missing)
+            async with asyncio.timeout(MISSING_SECONDS if missing else None):
+                await _while_connected(conn, self._work(conn, producers, ids, families), self._stopping)
+        finally:
+            await kafka.abort(producer)
+            await producers.abort()
+
+    async def _work(
+        self, conn: Leader, producer: Producers, ids: Mapping[str, UUID], present: Sequence[Family]
+    ) -> None:
+        settings, refusals = self._settings, Refusals(producer)
+        families = {family.name: family for family in present}
+        if self._lane is Lane.EXPRESS:
+            if settings.epochs is not None:
+                await settings.epochs.ensure(conn)
+            number, term = await _new_term(conn)
+            beats = Beats(settings.beats, present, number, term)
+            lane: ExpressLane | BulkLane = ExpressLane(
+                conn, producer, families, ids, beats, settings.open_record, refusals
+            )
+        else:
+            await epoch.until_checked(conn)
+            snapshots = Snapshots(settings.bootstrap, families, security=settings.security)
+            pace = Pace(settings.bulk_rate)
+            lane = BulkLane(
+                conn,
+                producer,
+                families,
+                ids,
+                pace,
+                snapshots,
+                settings.open_record,
+                refusals,
+                settings.beats.seconds,
+            )
+        await conn.execute(_SESSION)
+        self._leads(True)
+        await lane.run(self._stopping)
+
+    def _leads(self, leads: bool) -> None:
+        self.leads = leads
+        telemetry.relay_leads.labels(self._lane.value).set(leads)
+
+
+async def _new_term(conn: Leader) -> tuple[int, int]:
+    """Epoch and term of this leadership; no term is ever used twice. Raises Stopped when no epoch is open."""
+    row = await conn.fetchrow(
+        "UPDATE epoch SET term = term + 1 WHERE EXISTS (SELECT FROM current_epoch WHERE checked)"
+        " RETURNING epoch, term"
+    )
+    if row is None:
+        raise Stopped("the epoch is not open")
+    return row["epoch"], row["term"]
+
+
+async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
+    """Give up the work as soon as the connection is lost, even while the broker keeps it waiting; and soon
+    after it was told to stop.
+    """
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def ended(_: object) -> None:
+        if not lost.done():
+            lost.set_result(None)
+
+    conn.add_termination_listener(ended)
+    task, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        first: set[asyncio.Future[Any]] = {task, lost, told}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if told.done() and not lost.done():
+            await asyncio.wait({task, lost}, timeout=_STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Stopped("the connection to PostgreSQL was lost" if lost.done() else "told to stop")
+        await task
+    finally:
+        told.cancel()
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _describe(error: BaseException) -> str:
+    """For logs: PostgreSQL's texts may quote values, so of those only the kind."""
+    cause = error.__cause__ if isinstance(error, Stopped) and error.__cause__ else error
+    plain = isinstance(cause, Stopped | kafka.KafkaError)
+    return f"{type(cause).__name__}: {cause}" if plain else type(cause).__name__

@@ -1,0 +1,189 @@
+"""The commands of a service's process: its quarantine, its backfills, and what the service brings itself."""
+
+import asyncio
+import getpass
+import os
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from kielto.service.access import entry as access_entry
+from kielto.service.access.entry import Entry
+from kielto.service.database import pool as postgres
+from kielto.service.database.pool import Pool, transaction
+from kielto.service.inbox.handlers import Permanent
+from kielto.service.inbox.quarantine import Absent, Quarantine
+from kielto.service.outbox import backfills
+from kielto.service.process.platform import Service
+from kielto.service.recovery import epoch
+from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.support.logs import where
+
+USAGE = (
+    "usage: migrate | quarantine list | quarantine replay ID [--why TEXT] | quarantine discard ID [--why TEXT]"
+    " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
+)
+_NAMES = {
+    "quarantine",
+    "list",
+    "replay",
+    "discard",
+    "snapshot",
+    "epoch",
+    "begin",
+    "audit",
+    "void",
+    "held",
+    "release",
+}
+_LOOK_SECONDS = 1.0
+
+
+async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
+    """The exit status: 0 done, 1 could not be done, 2 wrong usage. Of errors only the kind is printed: a text
+    of the database's may quote what it was given.
+    """
+    entry = _entry(arguments, service)
+    access_entry.begin(entry)
+    code = await _told(arguments, pool, quarantine, service)
+    if not entry.written:
+        await entry.write(pool, "ok" if code == 0 else "refused", None if code == 0 else f"exit {code}")
+    return code
+
+
+def _entry(arguments: Sequence[str], service: Service) -> Entry:
+    """Of the command's words only its names are kept, and ids."""
+    names = {*_NAMES, *service.commands}
+    action = " ".join(["command", *(word for word in arguments[:2] if word in names)])
+    subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
+    return Entry(lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects)
+
+
+def _operator() -> str:
+    """Who is at the shell: KIELTO_OPERATOR, or else the system's user."""
+    if name := os.environ.get("KIELTO_OPERATOR"):
+        return name[:100]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+async def _told(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
+    try:
+        return await _run(arguments, pool, quarantine, service)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a screen
+        print(f"not done: {_why(error)}")
+        return 1
+
+
+def _why(error: Exception) -> str:
+    """What happened and what to do."""
+    kind = type(error).__name__
+    if isinstance(error, Permanent):
+        return error.reason
+    if isinstance(error, Absent):
+        return str(error)
+    if isinstance(error, NotClaimed):
+        return "no epoch is open: let the service run with Kafka until one is (`epoch` shows it)"
+    if isinstance(error, postgres.AWAY):
+        return f"{kind}: the database is away or busy; nothing was changed: try again"
+    if isinstance(error, asyncpg.DataError):
+        return f"{kind}: the database can never store this; discard it"
+    return f"{kind} at {where(error)}; nothing was changed: try again, and if it stays, mend the cause first"
+
+
+async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
+    match arguments:
+        case ["quarantine", "list"]:
+            return await _list(quarantine)
+        case ["quarantine", "replay", ident, *why] if ident.isdigit() and _is_option("--why", why):
+            await quarantine.replay(int(ident), by="command", note=why[1] if why else None)
+            print("replayed")
+            return 0
+        case ["quarantine", "discard", ident, *why] if ident.isdigit() and _is_option("--why", why):
+            await quarantine.discard(int(ident), by="command", note=why[1] if why else None)
+            print("discarded")
+            return 0
+        case ["snapshot", which, *rest] if rest in ([], ["--wait"]):
+            return await _snapshot(pool, service, which, wait=bool(rest))
+        case ["epoch"]:
+            return await _show_epoch(pool)
+        case ["epoch", "begin", *why] if _is_option("--why", why):
+            return await _begin_epoch(pool, why[1] if why else "by command")
+        case [name, *rest] if name in service.commands:
+            return await service.commands[name](rest)
+    print(" | ".join([USAGE, *service.commands]))
+    return 2
+
+
+def _is_option(name: str, words: Sequence[str]) -> bool:
+    return not words or (len(words) == 2 and words[0] == name)
+
+
+async def _list(quarantine: Quarantine) -> int:
+    after = 0
+    while found := await quarantine.listed(after=after):
+        for kept in found:
+            place = f"{kept.topic}/{kept.partition}@{kept.offset}"
+            print(f"{kept.id}\t{kept.at:%Y-%m-%dT%H:%M:%SZ}\t{place}\t{kept.reason}")
+        after = found[-1].id
+    return 0
+
+
+async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> int:
+    """Ask for a backfill; the bulk relay, in whatever process, does the work."""
+    own = sorted(family.name for family in service.families)
+    if which != "--all" and which not in own:
+        print(f"not a family of this service; those are: {', '.join(own)}")
+        return 1
+    wanted = own if which == "--all" else [which]
+    async with transaction(pool) as conn:
+        asked = {name: await backfills.request(conn, name) for name in wanted}
+    for name, generation in asked.items():
+        print(f"{name}\tgeneration {generation}\trequested")
+    while wait and asked:
+        for step in await backfills.progress(pool, asked):
+            print(f"{step.family}\tgeneration {step.generation}\t{step.words}", flush=True)
+            if step.finished:
+                del asked[step.family]
+        await asyncio.sleep(_LOOK_SECONDS if asked else 0)
+    return 0
+
+
+async def _show_epoch(pool: Pool) -> int:
+    row = await pool.fetchrow(_EPOCH)
+    if row is None:
+        raise NotClaimed
+    print(f"epoch {row['epoch']}\tbegun {row['begun_at']:%Y-%m-%dT%H:%M:%SZ}\t{row['why']}\t{row['state']}")
+    return 0
+
+
+async def _begin_epoch(pool: Pool, why: str) -> int:
+    """Decisions are refused until it is open; the leader of the express lane, in whatever process, does the work."""
+    before = await epoch.end(pool, why)
+    if before is None:
+        raise NotClaimed
+    print(f"epoch {before}\tended", flush=True)
+    await epoch.until_checked(pool)
+    print(f"epoch {await epoch.claimed(pool)}\topen; gates stay shut until its backfills are complete")
+    return 0
+
+
+_EPOCH = """
+SELECT e.epoch, e.begun_at, e.why, CASE
+    WHEN c.checked THEN 'open'
+    WHEN c.epoch IS NOT NULL THEN 'open, not yet held against our own topics since the server started'
+    WHEN e.ending IS NOT NULL THEN 'a new one is to begin: ' || e.ending
+    WHEN NOT e.open AND e.timeline = kielto_timeline() THEN 'inputs and our own topics are being taken in'
+    ELSE 'a new one is to begin: another server'
+END AS state
+FROM epoch e LEFT JOIN current_epoch c ON true"""

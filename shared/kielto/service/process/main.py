@@ -1,0 +1,150 @@
+"""Composition: builds what every service shares, runs API, consumers and relays, and stops gracefully.
+
+    main("consents", Path(__file__).parent / "migrations", build)         # services/<name>/__main__.py
+
+Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `migrate` the database and end;
+`quarantine list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`;
+`audit`, `void TOPIC PARTITION OFFSET`.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from kielto import group as groups
+from kielto import kafka
+from kielto.service.audit import commands as audit_report
+from kielto.service.database import migrations, parties
+from kielto.service.database import pool as postgres
+from kielto.service.database.migrations import MigrationError
+from kielto.service.http.auth import Verifier
+from kielto.service.http.server import AWAY, CannotListen, Front
+from kielto.service.inbox.consumers import UnsafeSubscriber
+from kielto.service.inbox.input_freshness import InputFreshness
+from kielto.service.process import commands
+from kielto.service.process.platform import Build, Platform, Service, quarantine_of
+from kielto.service.process.running import Running
+from kielto.service.support import logs
+from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.crypto_keys import Keys, KeysError
+from kielto.service.support.limits import Limits
+from kielto.service.support.settings import ServiceSettings
+
+__all__ = ["Build", "Platform", "Service", "main"]
+
+log = structlog.get_logger(__name__)
+
+
+_REFUSALS = (
+    CannotListen,
+    ValidationError,
+    groups.GroupError,
+    KeysError,
+    MigrationError,
+    UnsafeSubscriber,
+    parties.OtherKeys,
+    kafka.SecurityError,
+    kafka.TopicMismatch,
+)
+
+
+def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None = None) -> None:
+    """The process of one service. Exits 0 after a graceful stop, 1 when it must not start or go on."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            code = runner.run(_main(name, migrations, build, arguments))
+        except _REFUSALS as error:
+            print(f"{name}: does not start: {error}", file=sys.stderr)
+            code = 1
+    sys.exit(code)
+
+
+async def _main(name: str, directory: Path, build: Build, arguments: list[str]) -> int:
+    settings, limits = ServiceSettings(), Limits()
+    _ = settings.security  # refused before anything is waited for
+    logs.configure(settings.log_level, name)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    fronts = [] if arguments else _listening(settings, limits)
+    pools: list[postgres.Pool] = []
+    try:
+        pools = await _database(settings.postgres_dsn, name, directory, stop, fronts, limits)
+        if not pools or arguments == ["migrate"]:
+            return 0
+        pool, by_key, ready = pools
+        group = groups.load(settings.group_file, settings.beat_seconds)
+        keys = Keys.load(settings.keys_file)
+        left = await (parties.left(pool, group) if arguments else parties.note(pool, group, keys))
+        platform = Platform(
+            settings=settings,
+            group=group,
+            keys=keys,
+            pool=pool,
+            by_key=by_key,
+            ready=ready,
+            verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
+            inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
+            courtesy=Courtesy(settings.bulk_share),
+            limits=limits,
+            left=left,
+        )
+        service = build(platform)
+        if arguments:
+            audit = audit_report.commands(settings, pool, service.families)
+            service = replace(service, commands={**service.commands, **audit})
+            return await commands.run(arguments, pool, quarantine_of(platform, service), service)
+        return await Running(name, platform, service, stop, *fronts).run()
+    finally:
+        for front in fronts:
+            await front.end()
+        for each in pools:
+            each.terminate()
+
+
+async def _database(
+    dsn: str, name: str, directory: Path, stop: asyncio.Event, fronts: Iterable[Front], limits: Limits
+) -> "list[postgres.Pool]":
+    """Migrated; three pools: for anything, for statements by key, and for /readyz. Waits for the database as long as it
+    is away; none when told to stop meanwhile.
+    """
+    while not stop.is_set():
+        try:
+            if done := await migrations.migrate(dsn, directory):
+                log.info("migrated", migrations=done)
+            return await _pools(dsn, name, limits)
+        except postgres.AWAY as error:
+            log.warning("database away", error=type(error).__name__)
+            for front in fronts:
+                front.reason = AWAY
+            await asyncio.sleep(0.5)
+    return []
+
+
+async def _pools(dsn: str, name: str, limits: Limits) -> list[postgres.Pool]:
+    pools: list[postgres.Pool] = []
+    try:
+        pools.append(await postgres.open_pool(dsn, name=name, limits=limits))
+        pools.append(await postgres.open_pool(dsn, name=name, by_key=True, limits=limits))
+        pools.append(await postgres.open_pool(dsn, name=name, size=1))
+    except BaseException:
+        for pool in pools:
+            pool.terminate()
+        raise
+    return pools
+
+
+def _listening(settings: ServiceSettings, limits: Limits) -> list[Front]:
+    """The API's and the metrics'."""
+    return [
+        Front(settings.http_host, settings.http_port, limits),
+        Front(settings.metrics_host, settings.metrics_port, limits, setting="KIELTO_METRICS_PORT"),
+    ]

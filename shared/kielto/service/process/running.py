@@ -1,0 +1,288 @@
+"""A service's process at work: what starts when, and the graceful stop.
+
+The API serves at once; writes are refused until an epoch was claimed once. Consumers and relays begin when
+Kafka is there and its topics are as the group says; a difference ends the process.
+"""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from fastapi import APIRouter, FastAPI
+
+from kielto import kafka
+from kielto.events.topics import Lane
+from kielto.service.access import log as access_log
+from kielto.service.audit.auditor import Auditor
+from kielto.service.database import pool as postgres
+from kielto.service.http import idempotency
+from kielto.service.http.application import Health, create_app, metrics_app
+from kielto.service.http.openapi import Operation, Operations
+from kielto.service.http.server import GRACE_SECONDS, Front
+from kielto.service.inbox import quarantine, quarantine_api
+from kielto.service.inbox.consumers import Consumers
+from kielto.service.outbox import backfills
+from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.heartbeats import BeatPlan
+from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.process.platform import Platform, Service, quarantine_of
+from kielto.service.recovery import epoch
+from kielto.service.recovery.new_epoch import Epochs
+from kielto.service.support import telemetry
+from kielto.service.support.settings import Role
+
+log = structlog.get_logger(__name__)
+
+_AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
+_RETRY_SECONDS = 0.5
+_MISSING_SECONDS = 2.0
+_MISMATCHES = 5  # a broker that is just starting may not know its topics yet
+_SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
+Result = TypeVar("Result")
+
+
+class Running:
+    def __init__(
+        self,
+        name: str,
+        platform: Platform,
+        service: Service,
+        stop: asyncio.Event,
+        front: Front,
+        watched: Front,
+    ) -> None:
+        """`front` serves the API, `watched` the metrics."""
+        self._name, self._platform, self._service, self._stop = name, platform, service, stop
+        self._health = Health()
+        self._roles = platform.settings.roles
+        self._topics = {topic.name: topic for topic in platform.group.topics()}
+        settings = platform.settings
+        self._consumers = Consumers(
+            name,
+            settings.kafka_bootstrap,
+            platform.by_key,
+            self._topics,
+            service.subscriptions,
+            platform.keys.evidence,
+            security=settings.security,
+            courtesy=platform.courtesy,
+        )
+        plan = BeatPlan(
+            platform.group.beat_seconds,
+            service.taken,
+            service.beat_gate,
+            service.about,
+            service.beats_withheld,
+        )
+        epochs = Epochs(
+            settings.kafka_bootstrap,
+            platform.pool,
+            service.families,
+            [s.topic for s in service.subscriptions],
+            service.take_in,
+            settings.security,
+        )
+        relaying = RelaySettings(
+            name,
+            settings.postgres_dsn,
+            settings.kafka_bootstrap,
+            service.families,
+            plan,
+            settings.bulk_rate,
+            platform.keys.open_record,
+            settings.security,
+            epochs,
+        )
+        self._relays = [Relay(lane, relaying) for lane in Lane]
+        self._auditor = Auditor(
+            name,
+            settings.postgres_dsn,
+            settings.kafka_bootstrap,
+            service.families,
+            security=settings.security,
+        )
+        self._front, self._watched = front, watched
+
+    async def run(self) -> int:
+        """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
+        stopped = asyncio.create_task(self._stop.wait())
+        self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
+        self._watched.give(metrics_app(self._platform.pool))
+        _freeze()
+        graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
+        others = [
+            asyncio.create_task(self._for_ever(work))
+            for work in (*self._service.background, self._watch_inputs, self._hear, self._housekeeping)
+        ]
+        done, _ = await asyncio.wait({stopped, *graceful}, return_when=asyncio.FIRST_COMPLETED)
+        await self._end(graceful, others)
+        for task in done:
+            await task  # raises what ended it
+        return 0 if stopped in done else 1
+
+    async def _with_kafka(self) -> None:
+        """What needs Kafka: topics as they must be, an epoch at the very first start, then everything
+        else.
+        """
+        pool, settings = self._platform.pool, self._platform.settings
+        self._health.claimed = await self._patiently(lambda: _has_epoch(pool))
+        await self._verify()
+        await self._patiently(self._tell_open_topics)
+        if not self._health.claimed:
+            families = self._service.families
+            await self._patiently(
+                lambda: epoch.claim(
+                    settings.postgres_dsn, settings.kafka_bootstrap, families, security=settings.security
+                )
+            )
+            self._health.claimed = True
+        await self._patiently(lambda: backfills.request_first(pool, self._service.families))
+        work: list[Callable[[], Awaitable[None]]] = []
+        if Role.CONSUMERS in self._roles:
+            work.append(self._consumers.run)
+        if Role.RELAY in self._roles:
+            work += [relay.run for relay in self._relays]
+            if settings.auditor:
+                work.append(lambda: self._auditor.run(self._stop))
+        await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
+
+    async def _verify(self) -> None:
+        """Raises TopicMismatch; waits as long as Kafka is away, or the set-up was not run."""
+        used = {s.topic for s in self._service.subscriptions}
+        topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
+        settings = self._platform.settings
+        bootstrap, security = settings.kafka_bootstrap, settings.security
+        mismatches = 0
+        while True:
+            try:
+                await self._patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
+            except kafka.TopicsMissing as missing:
+                log.warning("topics are missing: run the set-up", rule=str(missing))
+                await asyncio.sleep(_MISSING_SECONDS)
+            except kafka.TopicMismatch:
+                mismatches += 1
+                if mismatches == _MISMATCHES:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _tell_open_topics(self) -> None:
+        """Whoever may write what is not theirs, as we may then, can say a company's *no*, or take one back."""
+        settings = self._platform.settings
+        client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
+        try:
+            await client.start()
+            others = [
+                s.topic for s in self._service.subscriptions if self._topics[s.topic].writer != self._name
+            ]
+            found = sorted(await kafka.writable(client, others))
+        finally:
+            await kafka.close(client)
+        telemetry.open_topics.set(len(found))
+        if found:
+            log.warning(
+                "topics.open",
+                topics=found,
+                rule="this service may write topics of others: set up the brokers' access control"
+                " (python -m kielto.contract acls)",
+            )
+
+    async def _watch_inputs(self) -> None:
+        read = [self._topics[s.topic] for s in self._service.subscriptions]
+        await self._platform.inputs.run([topic for topic in read if topic.vouches])
+
+    async def _hear(self) -> None:
+        settings = self._platform.settings
+        await self._platform.courtesy.listen(settings.kafka_bootstrap, security=settings.security)
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await idempotency.forget_old(self._platform.pool)
+            await quarantine.forget(self._platform.pool, self._platform.settings.quarantine_days)
+            await access_log.forget_old(self._platform.pool, self._platform.settings.audit_days)
+            await asyncio.sleep(3600)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Ask until the database and Kafka answer."""
+        while True:
+            try:
+                return await ask()
+            except _AWAY as error:
+                log.warning("waiting", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin again, later each time, whatever it raises: the rest of the service goes on. Ends with
+        `stop`.
+        """
+        seconds, clock = _RETRY_SECONDS, asyncio.get_running_loop().time
+        while not self._stop.is_set():
+            began = clock()
+            try:
+                await work()
+                await self._stop.wait()
+            except Exception as error:
+                log.exception(
+                    "begins again", work=getattr(work, "__qualname__", ""), error=type(error).__name__
+                )
+                if clock() - began > _SETTLED_SECONDS:
+                    seconds = _RETRY_SECONDS
+                await asyncio.sleep(seconds)
+                seconds = min(seconds * 2, 30.0)
+
+    async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
+        """No new request or message is begun; what is in hand is finished, within the grace."""
+        self._health.stopping = True
+        self._stop.set()
+        for task in others:
+            task.cancel()
+        self._front.stop()
+        self._watched.stop()
+        self._consumers.stop()
+        for relay in self._relays:
+            relay.stop()
+        await asyncio.wait(graceful, timeout=GRACE_SECONDS)
+        for task in graceful:
+            task.cancel()
+        await asyncio.wait([*graceful, *others], timeout=GRACE_SECONDS)
+
+    def _app(self) -> FastAPI:
+        platform, service = self._platform, self._service
+        return create_app(
+            self._name,
+            routers_of(self._name, platform, service) if Role.API in self._roles else (),
+            pool=platform.pool,
+            verifier=platform.verifier,
+            health=self._health,
+            operations=operations_of(self._name, service),
+            streamed=service.streamed,
+            body_bytes=service.body_bytes,
+            limits=platform.limits,
+            ready=platform.ready,
+            keys=platform.keys,
+        )
+
+
+def routers_of(name: str, platform: Platform, service: Service) -> Sequence[APIRouter]:
+    """Those of every service, first: `/customers/{ident}` would take their paths; and the service's own."""
+    return [quarantine_api.router(name, quarantine_of(platform, service)), *service.routers]
+
+
+def operations_of(name: str, service: Service) -> Operations:
+    audit = {f"GET /{name}/audit": Operation("listAudit")}
+    return {**service.operations, **quarantine_api.operations(name), **audit}
+
+
+def _freeze() -> None:
+    """What stands when a process begins stays: modules, models, routes, some hundred thousand objects. Python looks
+    through all of them at each full garbage collection, and nobody is served for those 0.1 to 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+async def _has_epoch(pool: postgres.Pool) -> bool:
+    return await epoch.claimed(pool) is not None

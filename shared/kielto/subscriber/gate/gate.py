@@ -1,0 +1,263 @@
+"""`may()`: what the store permits, now. Not allowed unless everything says so. Pure but for the clocks
+given.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from kielto.events.control import AboutParty, Beat
+from kielto.events.digests import InvalidContactPoint, check_of, digest_of, point_of
+from kielto.events.topics import PARTITIONS
+from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
+from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.gate import bulk_check
+from kielto.subscriber.gate.local_denials import Denials
+from kielto.subscriber.gate.permits import Asked, Held, ended, permits
+from kielto.subscriber.gate.questions import Answer, Question, Reason
+from kielto.subscriber.records.content import Terms, hash64, ident
+from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.replica.freshness import clock
+
+_WORDS = {
+    name: dict.fromkeys(words) for name, words in (("purpose", Purpose), ("channel", Channel), ("mode", Mode))
+}
+_TEXTS = ("customer", "number", "address", "partner", "product_group")
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Party(NamedTuple):
+    """Whose topics are followed: `company.<id>` or `partner.<id>`; its point keys by generation, and its
+    country.
+    """
+
+    name: str
+    point_keys: Mapping[int, bytes]
+    country: str = "FI"
+
+    @property
+    def ident(self) -> str:
+        return self.name.partition(".")[2]
+
+    def hashes(self, kind: PointKind, value: str) -> frozenset[int]:
+        """Of a number or address under every generation of the key. Raises InvalidContactPoint."""
+        return self.hashes_of(digest_of(kind, value, self.country))
+
+    def hashes_of(self, canonical: bytes) -> frozenset[int]:
+        return frozenset(hash64(point_of(key, canonical)) for key in self.point_keys.values())
+
+    def wrong_keys(self, about: AboutParty) -> str | None:
+        """What is wrong with the point keys, by what the group says of its own; None: they are the same."""
+        for generation, check in sorted(about.point_keys.items()):
+            if generation not in self.point_keys:
+                return f"point_keys: generation {generation} is missing; take the group's keys file for the party anew"
+            if check_of(self.point_keys[generation]) != check:
+                return (
+                    f"point_keys: generation {generation} is not the group's key of the party; it is another party's, "
+                    "another installation's, or cut; take the group's keys file for the party"
+                )
+        return None
+
+
+class _Found(NamedTuple):
+    """Whom a question is about, in the store's terms."""
+
+    rows: list[int]
+    address: frozenset[int] | None
+    hashes: frozenset[int]
+    """Of the number and address in the question."""
+    whole: bool
+    """Whether someone unseen could hold the address too, so that every partition must be open."""
+
+
+class Gate:
+    """Answers from a follower and the local denials. `now` and `today`: for tests."""
+
+    def __init__(
+        self,
+        party: Party,
+        follower: Follower,
+        denials: Denials,
+        now: Callable[[], float] = clock,
+        today: Callable[[], float] = time.time,
+    ) -> None:
+        self._party, self._follower, self._denials = party, follower, denials
+        self._now, self._today = now, today
+        self._checked: tuple[Beat, str | None] | None = None
+
+    def shut(self) -> Reason | None:
+        """Why the gate is not open for everyone, or None."""
+        return self._shut(range(PARTITIONS))
+
+    def partitions(self) -> list[tuple[Reason | None, float]]:
+        """Of each partition: why its gate is shut, or None; and the age of its view in seconds."""
+        now = self._now()
+        return [
+            (self._shut([partition]), self._follower.age(partition, now)) for partition in range(PARTITIONS)
+        ]
+
+    def wrong_keys(self) -> str | None:
+        """Why the point keys are not the group's, by its beats; None: they are, or no beat has said so yet."""
+        told = self._follower.told
+        if told is None or told.about is None:
+            return None
+        if self._checked is None or self._checked[0] is not told:
+            self._checked = told, self._party.wrong_keys(told.about)
+        return self._checked[1]
+
+    def _shut(self, partitions: Iterable[int]) -> Reason | None:
+        if self.wrong_keys():
+            return Reason.WRONG_KEYS
+        now = self._now()
+        for partition in partitions:
+            if reason := self._follower.gate(partition, now):
+                return Reason(reason)
+        return None
+
+    def may(self, question: Question) -> Answer:
+        terms = self._terms(question)
+        if isinstance(terms, Answer):
+            return terms
+        try:
+            found = self._look_up(question)
+        except InvalidContactPoint as error:
+            return _bad(str(error))
+        if found is None:
+            return _bad("customer, number or address: one at least, of the right form")
+        partitions = {self._follower.image.partition(row) for row in found.rows}
+        if reason := self._shut(range(PARTITIONS) if found.whole or not partitions else partitions):
+            return Answer(False, reason)
+        if len(self._denials) and self._denials.deny(
+            self._about(question, found), *terms[:2], question.channel
+        ):
+            return Answer(False, Reason.DENIED, "a decision was given here")
+        asked = Asked(question.channel, terms, question.product_group, found.address)
+        return permits(map(self._held, found.rows), asked)
+
+    def may_customers(self, question: Question, customers: bytes) -> Many:
+        """`may` of the question for each customer, by ids of 32 bytes; codes are places in `batch.CODES`.
+        Raises ValueError.
+        """
+        if any(given is not None for given in (question.customer, question.number, question.address)):
+            raise ValueError("customer, number, address: none of them, the customers are given apart")
+        terms = self._terms(question)
+        if isinstance(terms, Answer):
+            raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
+        image = self._follower.image
+        ended = [row for row in list(image.until) if self._has_ended(row)]
+        of_shape = bulk_check.permits(image.shapes, Asked(question.channel, terms, question.product_group))
+        reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
+        codes = bulk_check.codes(self._follower, reasons, of_shape, np.array(ended, np.int64), customers)
+        if len(self._denials):
+            self._deny_here(question, customers, codes)
+        return codes
+
+    def _deny_here(self, question: Question, customers: bytes, codes: Many) -> None:
+        """Decisions that were given here are few, but each may be about anyone: ask `may` where it could
+        matter.
+        """
+        for at in np.flatnonzero(np.isin(codes, _OPEN)).tolist():
+            one = replace(question, customer=customers[32 * at : 32 * at + 32].hex())
+            codes[at] = bulk_check.CODES.index(self.may(one).reason)
+
+    def _terms(self, question: Question) -> Terms | Answer:
+        partner, mode = question.partner, question.mode
+        if wrong := self._misspelt(question):
+            return _bad(wrong)
+        if question.purpose == Purpose.PARTNER_MARKETING:
+            if partner is None and self._party.name.startswith("partner."):
+                partner = self._party.ident
+            if partner is None or mode is None:
+                return _bad("partner, mode: partners' marketing needs both")
+        return str(question.purpose), partner, None if mode is None else str(mode)
+
+    def _misspelt(self, question: Question) -> str | None:
+        """A word that is none of the contract's would read as denied, and nobody would notice."""
+        for field, words in _WORDS.items():
+            given = getattr(question, field)
+            if given is None and field == "mode":
+                continue
+            if not isinstance(given, str) or given not in words:
+                return f"{field}: is one of {', '.join(words)}"
+        for field in _TEXTS:
+            if not isinstance(getattr(question, field), str | None):
+                return f"{field}: is text"
+        told = self._follower.told
+        about = None if told is None else told.about
+        if question.partner is not None and about is not None and question.partner not in about.partners:
+            return f"partner: is one of {', '.join(about.partners) or 'none, since the party has no partner'}"
+        return None
+
+    def _look_up(self, question: Question) -> _Found | None:
+        """Raises InvalidContactPoint."""
+        address = None if question.address is None else self._address(question.channel, question.address)
+        hashes = address or frozenset()
+        numbers: frozenset[int] = frozenset()
+        if question.number is not None:
+            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.ident}:{question.number}")
+            hashes |= numbers
+        if question.customer is not None:
+            if not _ID.fullmatch(question.customer):
+                return None
+            row = self._follower.image.find(question.customer)
+            return _Found([] if row is None else [row], address, hashes, row is None)
+        if question.number is not None:
+            return _Found(self._holders(numbers, of_number=True), address, hashes, True)
+        if address is not None:
+            return _Found(self._holders(address, of_number=False), address, hashes, True)
+        return None
+
+    def _holders(self, hashes: frozenset[int], *, of_number: bool) -> list[int]:
+        """Rows of the customers who have a number, or a point, with one of these hashes."""
+        image = self._follower.image
+        found = (holder for hash_ in hashes for holder in image.holders(hash_))
+        return list({row for row, slot in found if (slot < image.shape(row).numbers) is of_number})
+
+    def _address(self, channel: str, address: str) -> frozenset[int]:
+        kind = KIND_OF.get(channel)  # type: ignore[call-overload]
+        if kind in (PointKind.EMAIL, PointKind.PHONE):
+            return self._party.hashes(kind, address)
+        if not _ID.fullmatch(address):
+            raise InvalidContactPoint(f"{channel}: the address is a point, 64 hexadecimal digits")
+        return frozenset((hash64(address),))
+
+    def _about(self, question: Question, found: _Found) -> Iterator[object]:
+        """Wide: a decision about a number or address denies whoever has it, until the group says whom it
+        binds.
+        """
+        image = self._follower.image
+        yield from found.hashes
+        if question.customer is not None:
+            yield ident(question.customer)
+        for row in found.rows:
+            yield image.ident(row)
+            hashes = image.hashes(row)
+            yield from hashes
+            # Whoever was merged is known by two ids, whose records carry the same numbers: with a partner, who has
+            # none, the same points.
+            for hash_ in hashes[: image.shape(row).numbers] or hashes:
+                yield from (image.ident(same) for same, _ in image.holders(hash_))
+
+    def _has_ended(self, row: int) -> bool:
+        return ended(self._follower.image.until.get(row), max(self._today(), self._follower.latest_beat))
+
+    def _held(self, row: int) -> Held:
+        image, refusal = self._follower.image, None
+        if image.unreadable(row):
+            refusal = "the record cannot be read"
+        elif self._follower.swept(row):
+            refusal = "the register no longer names the customer"
+        elif self._has_ended(row):
+            refusal = "the permission has ended"
+        return Held(image.shape(row), image.hashes(row), refusal)
+
+
+_OPEN = [bulk_check.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]
+
+
+def _bad(detail: str) -> Answer:
+    return Answer(False, Reason.BAD_QUESTION, detail)

@@ -1,0 +1,140 @@
+"""What this system's own desks were told, and the group does not yet know: denied here at once, until it is
+taken in.
+
+A denial ends only at beats that carry a position past the decision's own in the decisions topic: what
+follows from the decision stands before such a beat in its partition. Denials live in the spool, which
+survives the store.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from kielto.events.control import Taken
+from kielto.events.messages import Decision
+from kielto.events.topics import PARTITIONS
+from kielto.events.words import PARTNERS_PURPOSES, Reach
+from kielto.subscriber.records.content import ident
+
+OTHER_CONTENT = "id: is that of a decision which says something else"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where the broker put a decision."""
+
+    topic_id: UUID
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Denial:
+    """`hashes`: of the number or point, under every generation of the point key; empty when the subject is
+    an id.
+    """
+
+    decision: Decision
+    hashes: frozenset[int]
+    sent: Sent | None = None
+    waits: set[int] = field(default_factory=set)
+    """Partitions of the restrictions topic that have not shown such a beat."""
+
+    def __post_init__(self) -> None:
+        self.sent_to(self.sent)
+
+    def sent_to(self, where: Sent | None) -> None:
+        """The broker has it there; None: it has to be sent again."""
+        self.sent = where
+        self.waits = set(range(PARTITIONS))  # whoever was merged has records in several
+
+    @property
+    def about(self) -> Iterable[object]:
+        """The ident of the customer, or the hashes of the number or address."""
+        key = self.decision.subject.id
+        return self.hashes if key is None else (ident(key),)
+
+    def covers(self, purpose: str, partner: str | None, channel: str) -> bool:
+        """Whether it may deny this. Wide where the decision leaves it open: the group's answer will say
+        exactly.
+        """
+        said = self.decision
+        if said.purposes and purpose not in said.purposes:
+            return False
+        if said.channels and channel not in said.channels:
+            return False
+        match said.reach:
+            case Reach.PARTNER:
+                return said.partner == partner or (partner is None and purpose in PARTNERS_PURPOSES)
+            case Reach.PARTNERS:
+                return partner is not None or purpose in PARTNERS_PURPOSES
+            case _:
+                return True
+
+
+class Denials:
+    """`topic` is the party's decisions topic."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._all: dict[UUID, Denial] = {}
+        self._about: dict[object, dict[UUID, Denial]] = {}
+        """By a customer's ident, or by a hash."""
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, denial: Denial) -> None:
+        """Only a *no* denies: a consent or a lifting has to come back from the group first.
+
+        Raises ValueError when another decision of the same id denies already: that one stays.
+        """
+        same = self._all.get(denial.decision.id)
+        if same is not None:
+            if same.decision.content() != denial.decision.content():
+                raise ValueError(OTHER_CONTENT)
+            return
+        if denial.decision.act.restricts:
+            self._all[denial.decision.id] = denial
+            for about in denial.about:
+                self._about.setdefault(about, {})[denial.decision.id] = denial
+
+    def sent(self, decision: UUID, where: Sent | None) -> None:
+        """The broker has it there; None: it has to be sent again."""
+        if denial := self._all.get(decision):
+            denial.sent_to(where)
+
+    def beat(self, partition: int, taken: Iterable[Taken]) -> list[UUID]:
+        """A beat was read in this partition of the restrictions topic. Returns the decisions whose denials may
+        end: the caller forgets them in the spool, and then drops them here. The other way round, one that is
+        given again in between would deny for ever.
+        """
+        marks = {mark.topic_id: mark.offsets for mark in taken if mark.topic == self._topic}
+        return [d.decision.id for d in self._all.values() if _passed(d, partition, marks)]
+
+    def drop(self, decision: UUID) -> None:
+        """It denies no more."""
+        if denial := self._all.pop(decision, None):
+            for about in denial.about:
+                self._about[about].pop(decision, None)
+                if not self._about[about]:
+                    del self._about[about]
+
+    def deny(self, about: Iterable[object], purpose: str, partner: str | None, channel: str) -> bool:
+        """Whether any of these idents and hashes is denied."""
+        return any(
+            denial.covers(purpose, partner, channel)
+            for one in about
+            if one in self._about
+            for denial in self._about[one].values()
+        )
+
+
+def _passed(denial: Denial, partition: int, marks: dict[UUID, tuple[int, ...]]) -> bool:
+    """Notes that the partition has shown a beat past the decision; True when none is left to wait for."""
+    sent = denial.sent
+    if sent is not None and sent.topic_id in marks:
+        offsets = marks[sent.topic_id]
+        if sent.partition < len(offsets) and offsets[sent.partition] > sent.offset:
+            denial.waits.discard(partition)
+    return not denial.waits

@@ -1,0 +1,70 @@
+"""What records permit: one answer for the subscribers' gate and for the server's clearance. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from kielto.subscriber.gate.questions import Answer, Reason
+from kielto.subscriber.records.content import Groups, Shape, Terms
+
+UNTIL_MARGIN_SECONDS = 60.0
+"""A permission that ends is taken to have ended this much earlier: the reader's clock is only a claim."""
+_NOTHING: Groups = frozenset()
+
+
+class Asked(NamedTuple):
+    """A question in the records' terms. `address`: the hashes of the address under every generation of the point
+    key; None asks about every point of the channel that the customer has.
+    """
+
+    channel: str
+    terms: Terms
+    product_group: str | None = None
+    address: frozenset[int] | None = None
+
+
+class Held(NamedTuple):
+    """One customer's record. `refusal`: why it permits nothing, whatever it lists."""
+
+    shape: Shape
+    hashes: Sequence[int]
+    refusal: str | None = None
+
+
+def permits(records: Iterable[Held], asked: Asked) -> Answer:
+    """Allowed when every one of the records permits it; unknown when there is none; else denied, with the reason."""
+    answer = Answer(False, Reason.UNKNOWN)
+    for record in records:
+        if refusal := record.refusal or _refusal(record, asked):
+            return Answer(False, Reason.DENIED, refusal)
+        answer = Answer(True, Reason.ALLOWED)
+    return answer
+
+
+def ended(until: float | None, now: float) -> bool:
+    """Whether a record's `valid_until` is over, both in seconds since 1970."""
+    return until is not None and now >= until - UNTIL_MARGIN_SECONDS
+
+
+def _refusal(record: Held, asked: Asked) -> str | None:
+    points = record.shape.points
+    if asked.address is None:
+        return shape_refusal(record.shape, asked)
+    held = record.hashes[record.shape.numbers :]
+    named = [point for point, hash_ in zip(points, held, strict=True) if hash_ in asked.address]
+    if not named:
+        return "the customer does not have the address"
+    return _first([point.get(asked.channel, {}).get(asked.terms, _NOTHING) for point in named], asked)
+
+
+def shape_refusal(shape: Shape, asked: Asked) -> str | None:
+    """Of all points of the channel, whatever their addresses: why one does not permit it; None when each does."""
+    listed = [point[asked.channel] for point in shape.points if asked.channel in point]
+    return _first([terms.get(asked.terms, _NOTHING) for terms in listed], asked)
+
+
+def _first(allowed: Sequence[Groups], asked: Asked) -> str | None:
+    if not allowed or _NOTHING in allowed:
+        return "nothing permits it"
+    if any(groups is not None and asked.product_group not in groups for groups in allowed):
+        return "permitted for other product groups only"
+    return None

@@ -1,0 +1,283 @@
+"""Many records read at once: the same answers as `Decoder.read` for each, in columns."""
+
+from binascii import Error as NoHex
+from binascii import unhexlify
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kielto.events.base import MAX_BYTES
+from kielto.events.envelope import Headers
+from kielto.events.records import Permissions
+from kielto.events.versions import Version
+from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.records.content import Content
+from kielto.subscriber.records.decode import KEPT, Decoder, Item
+from kielto.subscriber.records.record_batch import KEY, Block, Cut, Plane, real_times
+
+FEW = 16
+"""So few records are read one by one."""
+_TYPE = Permissions.type_name().encode()
+_FIELDS = attrgetter("partition", "offset", "key", "value", "headers")
+_MUST = {"ce_type": {_TYPE}, "ce_specversion": {b"1.0"}}
+_READ = ("ce_type", _TYPE), ("ce_specversion", b"1.0"), ("ce_source", b"any"), ("ce_id", b"any")
+"""What every reader asks of ordinary headers, but for the version."""
+
+
+class Said(NamedTuple):
+    """What is read of ordinary headers, one for all records that say the same."""
+
+    text: bytes
+    version: Version
+    headers: Headers
+    """The same to every reader as those that were given."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """Records of one lane in columns, without what nobody reads: a third of what the client hands out."""
+
+    partitions: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[Headers] = field(default_factory=list)
+    said: list[Said | None] = field(default_factory=list)
+    """None: what this is must be judged by itself."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def extend(self, more: "Seen") -> None:
+        for own, added in zip(self.columns, more.columns, strict=True):
+            own += added
+
+    def take(self, count: int) -> "Seen":
+        """The first so many, which are here no longer."""
+        taken = Seen(*(column[:count] for column in self.columns))
+        for column in self.columns:
+            del column[:count]
+        return taken
+
+    @property
+    def columns(self) -> tuple[list[Any], ...]:
+        return self.partitions, self.offsets, self.keys, self.values, self.headers, self.said
+
+
+class Tables:
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._planes: dict[tuple[int, int], list[Plane]] = defaultdict(list)  # by sizes of value and version
+        self._count = 0
+        self._said: dict[bytes, Said | None] = {}
+
+    def read(self, records: Sequence[Any]) -> tuple[Block | None, list[tuple[int, int, Item]]]:
+        """Kafka's records of one lane; those that are not in the block follow as (partition, offset, item)."""
+        return self.read_seen(self.see(records))
+
+    def see(self, records: Sequence[Any]) -> Seen:
+        """A first look, after which Kafka's own records need not be kept."""
+        fields: Any = zip(*map(_FIELDS, records), strict=True)
+        seen = Seen(*map(list, fields))
+        seen.said = [None] * len(seen)
+        alike: dict[int, list[int]] = defaultdict(list)
+        for at, (key, value, headers) in enumerate(zip(seen.keys, seen.values, seen.headers, strict=True)):
+            if key is not None and len(key) == KEY and value is not None:
+                alike[len(headers)].append(at)
+        for count, places in alike.items():
+            texts = _versions([seen.headers[at] for at in places], count) if count else ()
+            known = {text: self._of(text) for text in set(texts)}
+            for at, text in zip(places, texts, strict=False):
+                if (said := known[text]) is not None:
+                    seen.said[at], seen.headers[at] = said, said.headers
+        return seen
+
+    def _of(self, text: bytes) -> Said | None:
+        if text not in self._said:
+            if len(self._said) >= KEPT:
+                self._said.clear()
+            version = self._decoder.version(text)
+            headers = *_READ, ("ce_kieltoversion", text)
+            self._said[text] = None if version is None else Said(text, version, headers)
+        return self._said[text]
+
+    def read_seen(self, seen: Seen) -> tuple[Block | None, list[tuple[int, int, Item]]]:
+        """As `read`."""
+        if len(seen) < FEW:
+            return None, [self._single(seen, at) for at in range(len(seen))]
+        if self._count > KEPT:
+            self._planes.clear()
+            self._count = 0
+        blocks, left = [], np.ones(len(seen), bool)
+        places, cuts = self._cut(seen)
+        if cuts:
+            right, shapes, *columns = _apart(cuts, _table(_chosen(seen.keys, places)))
+            at = np.array(places)[right]
+            left[at] = False
+            versions = [said.version for said in _chosen(seen.said, at.tolist())]
+            blocks.append(_block(seen, at.tolist(), versions, shapes, *columns))
+        rest, plain = [], []
+        for place in np.flatnonzero(left).tolist():
+            partition, offset, item = self._single(seen, place)
+            if type(item) is Content and item.until is None:
+                plain.append((place, item))
+            else:
+                rest.append((partition, offset, item))
+        if plain:
+            blocks.append(_block(seen, *_columns(plain)))
+        return Block.joined(blocks) if blocks else None, rest
+
+    def _single(self, seen: Seen, at: int) -> tuple[int, int, Item]:
+        item = self._decoder.read(seen.keys[at], seen.values[at], seen.headers[at])
+        return seen.partitions[at], seen.offsets[at], item
+
+    def _cut(self, seen: Seen) -> tuple[list[int], list[Cut]]:
+        """Which records fit a plane, and what was cut out of them, in the same order."""
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for at, (value, said) in enumerate(zip(seen.values, seen.said, strict=True)):
+            if said is not None and value is not None:
+                groups[len(value), len(said.text)].append(at)
+        places: list[int] = []
+        cuts: list[Cut] = []
+        for sizes, group in groups.items():
+            if sizes[0] > MAX_BYTES:
+                continue
+            values = _table(_chosen(seen.values, group))
+            versions = _table([said.text for said in _chosen(seen.said, group)])
+            for cut in self._cut_group(sizes, values, versions, _chosen(seen.keys, group)):
+                places += [group[row] for row in cut.rows.tolist()]
+                cuts.append(cut)
+        return places, cuts
+
+    def _cut_group(
+        self, sizes: tuple[int, int], values: Many, versions: Many, keys: Sequence[bytes]
+    ) -> Iterator[Cut]:
+        planes, left, tried = self._planes[sizes], np.arange(len(values)), 0
+        for nth in range(KEPT):
+            while nth == len(planes):
+                if len(left) < FEW or tried == FEW:
+                    return
+                row = int(left[tried % len(left)])
+                tried += 1
+                plane = self._decoder.plane(keys[row], versions[row].tobytes(), values[row].tobytes())
+                if plane is not None and plane.template not in [known.template for known in planes]:
+                    planes.append(plane)
+                    self._count += 1
+            whole = len(left) == len(values)
+            cut = planes[nth].cut(*(values, versions) if whole else (values[left], versions[left]))
+            if cut is not None:
+                yield cut._replace(rows=left[cut.rows])
+                left = np.delete(left, cut.rows)
+                if not len(left):
+                    return
+
+
+def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
+    """Which of the cuts' records are right, in order; and of these shape, size, first and second part of the
+    id, and all hashes.
+    """
+    right = (np.concatenate([cut.keys for cut in cuts]) == keys).all(axis=1)
+    spelled = b"".join([keys.tobytes(), *[cut.hashes.tobytes() for cut in cuts]])
+    try:
+        digests = np.frombuffer(unhexlify(spelled), ">u8").reshape(-1, 4)
+        right &= spelled.islower()
+    except NoHex:  # nobody sends such: then all are read one by one
+        digests, right = np.zeros((len(spelled) // KEY, 4), ">u8"), np.zeros(len(keys), bool)
+    right &= _real_times(cuts)
+    hashes, row, place = [], 0, len(keys)
+    for cut in cuts:
+        count, wide = len(cut.rows), cut.hashes.shape[1] // KEY
+        slots, same = cut.plane.slots(digests[place : place + count * wide].reshape(count, -1))
+        same &= right[row : row + count]
+        right[row : row + count] = same
+        hashes.append((slots if same.all() else slots[same]).ravel())
+        row, place = row + count, place + count * wide
+    counts = [len(cut.rows) for cut in cuts]
+    shapes = np.repeat([cut.plane.shape for cut in cuts], counts)[right]
+    sizes = np.repeat([cut.plane.count for cut in cuts], counts)[right]
+    own = digests[: len(keys)][right]
+    return right, shapes, sizes, own[:, 0], own[:, 1] >> 32, np.concatenate(hashes)
+
+
+def _real_times(cuts: list[Cut]) -> Many:
+    """Of all rows, in order; times of one width are looked at together."""
+    rows = np.cumsum([0, *[len(cut.rows) for cut in cuts]])
+    right = np.ones(rows[-1], bool)
+    for width in {cut.times.shape[1] for cut in cuts}:
+        alike = [at for at, cut in enumerate(cuts) if cut.times.shape[1] == width]
+        places = np.concatenate([np.arange(rows[at], rows[at + 1]) for at in alike])
+        right[places] = real_times(np.concatenate([cuts[at].times for at in alike]))
+    return right
+
+
+def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
+    """What `_block` needs of records that were read alone."""
+    places, read = zip(*plain, strict=True)
+    shapes = np.array([content.shape for content in read])
+    sizes = np.array([len(content.hashes) for content in read])
+    his, los = zip(*(content.ident for content in read), strict=True)
+    hashes = list(chain.from_iterable(content.hashes for content in read))
+    return (
+        [*places],
+        [content.version for content in read],
+        shapes,
+        sizes,
+        np.array(his, np.uint64),
+        np.array(los),
+        np.array(hashes, np.uint64),
+    )
+
+
+def _block(
+    seen: Seen,
+    places: list[int],
+    versions: list[Version],
+    shapes: Many,
+    sizes: Many,
+    hi: Many,
+    lo: Many,
+    hashes: Many,
+) -> Block:
+    return Block(
+        keys=_chosen(seen.keys, places),
+        values=_chosen(seen.values, places),
+        partitions=np.array(_chosen(seen.partitions, places), np.int64),
+        offsets=np.array(_chosen(seen.offsets, places), np.int64),
+        hi=hi.astype(np.uint64),
+        lo=lo.astype(np.uint32),
+        epochs=np.array([version.epoch for version in versions], np.uint64),
+        ns=np.array([version.n for version in versions], np.uint64),
+        shapes=shapes,
+        sizes=sizes,
+        hashes=hashes,
+    )
+
+
+def _chosen(column: list[Any], places: list[int]) -> list[Any]:
+    return [column[at] for at in places]
+
+
+def _table(rows: Sequence[bytes]) -> Many:
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+
+
+def _versions(headers: list[Headers], count: int) -> Sequence[bytes]:
+    """The versions, when all have the same headers and nothing is unusual about any; else nothing."""
+    all_: list[Any] = list(chain.from_iterable(chain.from_iterable(headers)))
+    names, texts = all_[::2], all_[1::2]
+    place = {name: at for at, name in enumerate(names[:count])}
+    if names != names[:count] * len(headers) or len(place) < count:
+        return ()
+    try:
+        plain = b"".join(texts).isascii()
+    except TypeError:  # a null header
+        return ()
+    needed = all(name in place and set(texts[place[name] :: count]) == must for name, must in _MUST.items())
+    for name in ("ce_source", "ce_id", "ce_kieltoversion"):
+        needed = needed and name in place and b"" not in texts[place[name] :: count]
+    return texts[place["ce_kieltoversion"] :: count] if plain and needed else ()

@@ -1,0 +1,224 @@
+"""Records as the follower takes them in: `envelope.read`, with a short cut for the millions that look
+alike.
+
+What remains of a record without its key, version, time and 64-digit hashes is its *template*. A value that
+fits one seen before is taken apart without JSON or pydantic. Whatever is unusual in any way takes the long
+way; a test holds the two equal.
+"""
+
+import contextlib
+import re
+import secrets
+from binascii import Error as NoHex
+from binascii import unhexlify
+from collections.abc import Sequence
+from datetime import datetime
+from struct import Struct
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from kielto.events.base import MAX_BYTES, Event
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
+from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
+from kielto.events.records import Permissions
+from kielto.events.versions import Version
+from kielto.events.words import Status
+from kielto.subscriber.records.content import Content, Shapes
+from kielto.subscriber.records.record_batch import Plane
+
+Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unreadable | Unknown
+CONTROL = (Beat, SnapshotComplete, Void)
+CARRIES: tuple[type[Event], ...] = (Permissions, Beat, SnapshotComplete, Void, Reconcile)
+KEPT = 4096
+"""Templates, versions and times remembered, of each so many."""
+
+# As the writers' encoder spells it. A record that is not live has its status in between, and takes the long
+# way.
+_HEAD = re.compile(rb'\{"version":"[^"\\]*",(?:"changed_at":"[^"\\]*",)?"subject":"[^"\\]*"')
+_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
+_HASH = re.compile(rb'"([0-9a-f]{64})"')
+_HEAD_PARTS = '{"version":"","changed_at":"","subject":"'
+_TYPE = Permissions.type_name().encode()
+
+
+class _Template(NamedTuple):
+    parts: Struct
+    """Takes apart what follows the key: texts and hashes by turns."""
+    texts: tuple[bytes, ...]
+    equal: tuple[int, ...]
+    """For each hash, which is the first that is the same."""
+    distinct: int
+    slots: Struct
+    """Of key and hashes as bytes: the key's first 96 bits, and 64 bits of each slot of the shape."""
+    places: tuple[int, ...]
+    """Which of the hashes are the slots of the shape."""
+    shape: int
+
+
+class Decoder:
+    """Reads one party's pair of topics. Total: never raises, whatever the bytes are."""
+
+    def __init__(self, shapes: Shapes, carries: Sequence[type[Event]] = CARRIES) -> None:
+        self.shapes = shapes
+        self._carries = carries
+        self._templates: dict[int, list[_Template]] = {}  # by length
+        self._versions: dict[bytes, Version] = {}
+        self._times: set[bytes] = set()
+        self._mark = secrets.token_hex(24) + "%016x"
+
+    def read(self, key: bytes | None, value: bytes | None, headers: Headers) -> Item:
+        if key is not None and value is not None and (short := self._short(key, value, headers)) is not None:
+            return short
+        item = read(self._carries, key, value, headers)
+        if not isinstance(item, Read):
+            return item
+        if isinstance(item.event, Permissions):
+            assert value is not None
+            return self._long(item.event, value)
+        if isinstance(item.event, Reconcile):
+            return item.event
+        return item.event if isinstance(item.event, CONTROL) else Unknown(item.key)
+
+    def stored(self, key: str, version: Version, value: bytes) -> Content:
+        """A record that was read before, from a store. Raises pydantic's ValidationError."""
+        short = self._known(key.encode(), str(version).encode(), value)
+        return short or self._long(Permissions.model_validate_json(value), value)
+
+    def _short(self, key: bytes, value: bytes, headers: Headers) -> Content | None:
+        texts = dict(headers)
+        try:
+            plain = b"".join(texts.values()).isascii()  # type: ignore[arg-type]
+        except TypeError:  # a null header
+            return None
+        if (
+            plain
+            and texts.get("ce_type") == _TYPE
+            and texts.get("ce_specversion") == b"1.0"
+            and texts.get("ce_source")
+            and texts.get("ce_id")
+        ):
+            return self._known(key, texts.get("ce_kieltoversion") or b"", value)
+        return None
+
+    def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:
+        known = self.version(version)
+        at = self._after_head(key, version, value)
+        if known is None or at == 0 or len(key) != 64 or len(value) > MAX_BYTES:
+            return None
+        for template in self._templates.get(len(value) - at, ()):
+            parts = template.parts.unpack_from(value, at)
+            hashes = parts[1::2]
+            if parts[::2] == template.texts and _same(hashes, template):
+                joined = key + b"".join(hashes)
+                if not joined.islower():
+                    return None
+                try:
+                    hi, lo, *slots = template.slots.unpack(unhexlify(joined))
+                except NoHex:
+                    return None
+                return Content(key.decode(), (hi, lo), known, template.shape, tuple(slots), None, value)
+        return None
+
+    def plane(self, key: bytes, version: bytes, value: bytes) -> Plane | None:
+        """How to take many apart that differ from this one as records of one template do; None: not at all."""
+        if self._known(key, version, value) is None:  # a first one teaches its template, if it is one
+            with contextlib.suppress(ValidationError):
+                self._long(Permissions.model_validate_json(value), value)
+        at = self._after_head(key, version, value)
+        for template in self._templates.get(len(value) - at, ()) if at else ():
+            parts = template.parts.unpack_from(value, at)
+            if parts[::2] == template.texts and _same(parts[1::2], template):
+                key_at = at - 1 - len(key)
+                time = key_at - len(_HEAD_PARTS) - len(version) if b'"changed_at"' in value[:key_at] else 0
+                sizes = len(version), time, key_at
+                return Plane(value, sizes, template.texts, template.equal, template.places, template.shape)
+        return None
+
+    def _after_head(self, key: bytes, version: bytes, value: bytes) -> int:
+        """Where the template begins, or 0 when the value does not begin as expected."""
+        head = b'{"version":"' + version + b'","changed_at":"'
+        if value.startswith(head):
+            end = value.find(b'"', len(head))
+            time = value[len(head) : end]
+            if time not in self._times and not self._is_time(time):
+                return 0
+            rest = b'","subject":"' + key + b'"'
+            return end + len(rest) if value.startswith(rest, end) else 0
+        head = b'{"version":"' + version + b'","subject":"' + key + b'"'
+        return len(head) if value.startswith(head) else 0
+
+    def _long(self, event: Permissions, value: bytes) -> Content:
+        content = self.shapes.content(event, value)
+        head = _HEAD.match(value)
+        if head is not None and event.valid_until is None and event.status is not Status.ERASED:
+            self._remember(value[head.end() :], content.shape)
+        return content
+
+    def version(self, text: bytes) -> Version | None:
+        if text in self._versions:
+            return self._versions[text]
+        try:
+            version = Version.parse(text.decode("ascii"))
+        except ValueError:
+            return None
+        if len(self._versions) >= KEPT:
+            self._versions.clear()
+        self._versions[text] = version
+        return version
+
+    def _is_time(self, text: bytes) -> bool:
+        try:
+            right = bool(_TIME.fullmatch(text) and datetime.fromisoformat(text.decode()))
+        except ValueError:
+            return False
+        if len(self._times) >= KEPT:
+            self._times.clear()
+        if right:
+            self._times.add(text)
+        return right
+
+    def _remember(self, rest: bytes, shape: int) -> None:
+        if (template := self._template(rest, shape)) is not None:
+            if sum(map(len, self._templates.values())) >= KEPT:
+                self._templates.clear()
+            alike = self._templates.setdefault(len(rest), [])
+            if all((t.texts, t.equal) != (template.texts, template.equal) for t in alike):
+                alike.append(template)
+
+    def _template(self, rest: bytes, shape: int) -> _Template | None:
+        """Reads the record again with marks in place of the hashes, to learn which place is which slot."""
+        parts = _HASH.split(rest)
+        hashes = parts[1::2]
+        equal = tuple(map(hashes.index, hashes))
+        marks = [(self._mark % place).encode() for place in equal]
+        marked = b"".join(b'%b"%b"' % pair for pair in zip(parts[::2], marks, strict=False)) + parts[-1]
+        subject = self._mark % len(parts)
+        again = Permissions.model_validate_json(
+            b'{"version":"7.7","subject":"%b"' % subject.encode() + marked
+        )
+        number, listed = self.shapes.of(again)
+        slots = [slot.encode() for slot in listed]
+        places = [marks.index(slot) if slot in marks else -1 for slot in slots]
+        if (
+            again.version != "7.7"
+            or number != shape
+            or again.subject != subject
+            or places != sorted(set(places))
+            or -1 in places
+        ):
+            return None  # a field given twice, a point that is no hash, an order of its own
+        edges = [b'"' * bool(i) + text + b'"' * (i < len(hashes)) for i, text in enumerate(parts[::2])]
+        sizes = "64s".join(f"{len(text)}s" for text in edges)
+        layout = ">QI20x" + "".join("Q24x" if place in places else "32x" for place in range(len(hashes)))
+        slots_of = Struct(layout)
+        return _Template(Struct(sizes), tuple(edges), equal, len(set(hashes)), slots_of, tuple(places), shape)
+
+
+def _same(hashes: tuple[bytes, ...], template: _Template) -> bool:
+    """Whether those are equal that were equal in the template's record, and only those."""
+    if len(set(hashes)) != template.distinct:
+        return False
+    if len(hashes) == template.distinct:
+        return True
+    return all(hashes[i] == hashes[first] for i, first in enumerate(template.equal))

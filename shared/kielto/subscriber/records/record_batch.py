@@ -1,0 +1,158 @@
+"""Many records at once, as columns; and how values of one length become columns without a look at each.
+
+A *plane* is a template (`decode`) at fixed places: values that differ from it in version, time, key and hashes
+only are compared as one table of bytes. Whatever does not fit exactly is left for the reader of single
+records.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kielto.events.versions import Version
+from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.records.content import Content
+
+KEY = 64
+_VERSION_AT = len('{"version":"')
+_DAYS = np.array(
+    [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8
+)  # a leap day is left to others
+
+
+class Block(NamedTuple):
+    """Readable records in columns. `hashes` has those of all records, `sizes` of each."""
+
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
+    partitions: Many
+    offsets: Many
+    hi: Many
+    lo: Many
+    epochs: Many
+    ns: Many
+    shapes: Many
+    sizes: Many
+    hashes: Many
+
+    def chosen(self, which: Many) -> "Block":
+        """Those where `which` is true."""
+        if which.all():
+            return self
+        at = np.flatnonzero(which).tolist()
+        keys, values = [self.keys[i] for i in at], [self.values[i] for i in at]
+        columns: list[Any] = [column[which] for column in self[2:-1]]
+        return Block(*(keys, values, *columns, self.hashes[np.repeat(which, self.sizes)]))
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Block"]) -> "Block":
+        if len(blocks) == 1:
+            return blocks[0]
+        keys, values, *columns = zip(*blocks, strict=True)
+        joined: list[Any] = [np.concatenate(column) for column in columns]
+        return cls([*chain.from_iterable(keys)], [*chain.from_iterable(values)], *joined)
+
+    def content(self, at: int) -> Content:
+        end = int(self.sizes[: at + 1].sum())
+        hashes = tuple(self.hashes[end - int(self.sizes[at]) : end].tolist())
+        ident = int(self.hi[at]), int(self.lo[at])
+        version = Version(int(self.epochs[at]), int(self.ns[at]))
+        return Content(
+            self.keys[at].decode(), ident, version, int(self.shapes[at]), hashes, None, self.values[at]
+        )
+
+
+class Cut(NamedTuple):
+    """What a plane cut out of a table: its rows that fit, and of each the time, the key and the hashes as
+    they are spelled.
+    """
+
+    plane: "Plane"
+    rows: Many
+    times: Many
+    keys: Many
+    hashes: Many
+
+
+class Plane:
+    """`value` is a record that was read; its version, its time (or 0) and the text before the key have these
+    sizes. `texts` and hashes stand by turns after the key; `equal` names for each hash the first that is the
+    same, `places` those that the shape lists.
+    """
+
+    def __init__(
+        self,
+        value: bytes,
+        sizes: tuple[int, int, int],
+        texts: Sequence[bytes],
+        equal: Sequence[int],
+        places: Sequence[int],
+        shape: int,
+    ) -> None:
+        version, time, key_at = sizes
+        self.shape, self.count = shape, len(places)
+        self._places, self._equal = list(places), list(equal)
+        self._firsts = sorted(set(equal))
+        self._version = slice(_VERSION_AT, _VERSION_AT + version)
+        time_at = self._version.stop + len('","changed_at":"')
+        self._time, self._key = slice(time_at, time_at + time), slice(key_at, key_at + KEY)
+        hashes, at = [], key_at + KEY + 1
+        for text in texts[:-1]:
+            at += len(text)
+            hashes.append(slice(at, at + KEY))
+            at += KEY
+        self._hashes = hashes
+        digits = [i for i in range(time_at, time_at + time) if chr(value[i]).isdigit()]
+        mask = np.full(len(value), 0xFF, np.uint8)
+        mask[digits] = 0
+        for place in (self._version, self._key, *hashes):
+            mask[place] = 0
+        self._mask, self._text = mask, np.frombuffer(value, np.uint8) & mask
+
+    @property
+    def template(self) -> object:
+        """Equal for planes that take the same."""
+        return self._key.start, self._equal, self._places, self._mask.tobytes(), self._text.tobytes()
+
+    def cut(self, table: Many, versions: Many) -> Cut | None:
+        """Those of the table that fit, if any: values and versions of equal lengths, a row each."""
+        fits = ((table & self._mask) == self._text).all(axis=1)
+        fits &= (table[:, self._version] == versions).all(axis=1)
+        rows = np.flatnonzero(fits)
+        if not len(rows):
+            return None
+        if len(rows) < len(table):
+            table = table[rows]
+        hashes = [table[:, place] for place in self._hashes] or [table[:, :0]]
+        return Cut(self, rows, table[:, self._time], table[:, self._key], np.concatenate(hashes, axis=1))
+
+    def slots(self, digests: Many) -> tuple[Many, Many]:
+        """Of the hashes as four numbers each: the uppermost of each slot; and whether those are equal that
+        were equal in the plane's record, and only those.
+        """
+        digests = digests.reshape(len(digests), len(self._equal), 4)
+        uppermost = digests[:, :, 0].astype(np.uint64)
+        right = np.ones(len(digests), bool)
+        if len(self._firsts) < len(self._equal):
+            right = (digests == digests[:, self._equal]).all(axis=(1, 2))
+        if len(self._firsts) > 1:
+            distinct = np.sort(uppermost[:, self._firsts], axis=1)
+            right &= (distinct[:, 1:] != distinct[:, :-1]).all(axis=1)
+        return uppermost[:, self._places], right
+
+
+def real_times(times: Many) -> Many:
+    """Whether each is one of the calendar's: `2026-01-31T12:59:59.123456Z`, with or without a fraction."""
+    if not times.shape[1]:
+        return np.ones(len(times), bool)
+    digits = times - ord("0")
+    places = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, *range(20, times.shape[1] - 1)]
+    right = (digits[:, places] <= 9).all(axis=1) & (digits[:, 0] > 0)
+    month, day, hour, minute, second = (
+        np.minimum(digits[:, at] * 10 + digits[:, at + 1], 99) for at in (5, 8, 11, 14, 17)
+    )
+    right &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= _DAYS[np.minimum(month, 12)])
+    right &= (hour < 24) & (minute < 60) & (second < 60)
+    return right

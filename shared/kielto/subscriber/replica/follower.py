@@ -1,0 +1,317 @@
+"""The state machine of a subscriber: what each record of the two lanes does to its store, and when the gate
+is open.
+
+Pure: no Kafka, no clock but the one given. Every rule stands in the contract (docs/decisions/0001), with
+the schedule that breaks without it. The order of use: `read` each record of a batch, `take` the changes,
+commit them to the store, `settle`: only then a beat counts.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from uuid import UUID
+
+import numpy as np
+
+from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
+from kielto.events.envelope import Unreadable
+from kielto.events.topics import PARTITIONS, Lane
+from kielto.events.versions import Version
+from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.columnar.table import Image
+from kielto.subscriber.records.content import Content, ident
+from kielto.subscriber.records.decode import Item
+from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.replica.freshness import BeatNumber, Freshness
+from kielto.subscriber.replica.state import EXCEPTIONS, Delta, Flaw, Snapshot, State
+
+Batch = Sequence[tuple[int, int, Item]]
+"""(partition, offset, record) of one lane, in order within each partition."""
+
+
+class Shut(StrEnum):
+    """Why a partition's gate is shut."""
+
+    STARTING = "starting"
+    STALE = "stale"
+    SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
+    PARTITION_SHUT = "partition-shut"
+
+
+class Follower:
+    """`stale_seconds` is N of the contract. `durable`: whether `take` lists changed rows for a store that
+    keeps them.
+    """
+
+    def __init__(
+        self, stale_seconds: float, *, durable: bool, image: Image | None = None, state: State | None = None
+    ):
+        self.stale_seconds = stale_seconds
+        self.image = Image() if image is None else image
+        self.state = State() if state is None else state
+        self.latest_beat = 0.0
+        """The newest beat's own time, seconds since 1970: a lower bound of the time now."""
+        self.told: Beat | None = None
+        """The newest beat that says something of the party."""
+        self._durable = durable
+        self._delta = Delta()
+        self._freshness = [Freshness() for _ in range(PARTITIONS)]
+        self._wanted: dict[int, tuple[int, int]] = {}  # the newest (epoch, generation) that a beat named
+
+    # -- topics
+
+    def verify_topics(self, ids: dict[Lane, UUID]) -> bool:
+        """Ids of the two topics as the broker gives them now. True: one is new, and is read from its
+        beginning.
+        """
+        changed = [lane for lane, ident in ids.items() if self._is_new(lane, ident)]
+        for lane in changed:
+            old = self.state.topics.get(lane)
+            self.state.topics[lane] = ids[lane]
+            if old is not None:
+                self.state.former_topics.add(old)
+                self._restart(lane)
+        return bool(changed)
+
+    def _is_new(self, lane: Lane, ident: UUID) -> bool:
+        return self.state.topics.get(lane) != ident and ident not in self.state.former_topics
+
+    def _restart(self, lane: Lane) -> None:
+        """Versions are kept; what the old topic proved is not: neither freshness nor completeness."""
+        state = self.state
+        for partition in range(PARTITIONS):
+            state.positions.pop((lane, partition), None)
+            if state.confirmed is not None:
+                state.confirmed.pop((lane, partition), None)
+            seen = [state.floors.get(partition, (0, 0)), self._wanted.pop(partition, (0, 0))]
+            if snapshot := state.snapshots.pop(partition, None):
+                seen.append(snapshot.number)
+            state.floors[partition] = max(seen)
+        state.shut = {at: flaw for at, flaw in state.shut.items() if at[0] is not lane}
+        self._freshness = [Freshness() for _ in range(PARTITIONS)]
+        self.image.forget_offsets(lane)
+        self._delta.forget_offsets.append(lane)
+        self._delta.news = True
+
+    # -- records
+
+    def read(self, lane: Lane, batch: Batch) -> None:
+        """Take in records of a lane. Each goes through the same guard whichever lane it came by, once or
+        again.
+        """
+        ends: dict[int, int] = {}
+        for partition, offset, item in batch:
+            if type(item) is Content:
+                self._record(lane, partition, offset, item)
+            else:
+                self._other(lane, partition, offset, item)
+            if offset >= ends.get(partition, 0):
+                ends[partition] = offset + 1
+        for partition, end in ends.items():
+            self._read_to(lane, partition, end)
+
+    def _read_to(self, lane: Lane, partition: int, end: int) -> None:
+        place = (lane, partition)
+        self.state.positions[place] = max(self.state.positions.get(place, 0), end)
+
+    def _record(self, lane: Lane, partition: int, offset: int, content: Content) -> None:
+        image, version = self.image, content.version
+        row = image.row(content.ident)
+        changed = True
+        if row is None:
+            row = image.add(content.ident, partition, version, content)
+        else:
+            held = image.version(row)
+            if version < held:
+                return
+            if version > held:
+                image.raise_version(row, version)
+                image.put(row, content)
+            elif image.unreadable(row):
+                image.put(row, content)
+            else:
+                changed = False
+        image.see(row, lane, offset)
+        self._delta.news = True
+        if self._durable:
+            self._touch(content.key, content.value if changed else None)
+        self.state.exceptions.pop(content.key, None)
+
+    def read_block(self, lane: Lane, block: Block) -> None:
+        """As `read`, for readable records in any order of offsets: each rule here holds whichever comes
+        first.
+        """
+        image = self.image
+        rows = image.find_many(block.hi, block.lo)
+        singly = _twice(block.hi)
+        new, held = (rows < 0) & ~singly, np.flatnonzero((rows >= 0) & ~singly)
+        if new.any():
+            added = block.chosen(new)
+            image.add_many(added, lane)
+            self._news(added.keys, added.values)
+        if len(held):
+            self._held(lane, block, rows, held, singly)
+        for at in sorted(np.flatnonzero(singly).tolist(), key=block.offsets.item):
+            self._record(lane, int(block.partitions[at]), int(block.offsets[at]), block.content(at))
+        for partition in np.unique(block.partitions).tolist():
+            self._read_to(lane, partition, int(block.offsets[block.partitions == partition].max()) + 1)
+
+    def _held(self, lane: Lane, block: Block, rows: Many, held: Many, singly: Many) -> None:
+        """Records of known customers: what is the same is seen again, what is newer replaces. What is more
+        than that, as with unreadable ones, is left to be read `singly`.
+        """
+        image, known = self.image, rows[held]
+        epochs, ns = image.versions_of(known)
+        same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
+        newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
+        readable = ~image.unreadable_of(known)
+        plain = newer & readable
+        plain[plain] = image.plain_of(known[plain])
+        singly[held[(same & ~readable) | (newer & ~plain)]] = True
+        again = held[same & readable]
+        image.see_many(rows[again], lane, block.offsets[again])
+        if len(again):
+            self._news([block.keys[at] for at in again.tolist()], None)
+        if plain.any():
+            replacing = np.zeros(len(rows), bool)
+            replacing[held[plain]] = True
+            replaced = block.chosen(replacing)
+            image.replace_many(rows[replacing], replaced, lane)
+            self._news(replaced.keys, replaced.values)
+
+    def _news(self, keys: Sequence[bytes], values: Sequence[bytes] | None) -> None:
+        self._delta.news = True
+        if self._durable:
+            for at, key in enumerate(keys):
+                self._touch(key.decode(), values[at] if values else None)
+
+    def _other(self, lane: Lane, partition: int, offset: int, item: Item) -> None:
+        match item:
+            case Unreadable():
+                self._unreadable(lane, partition, offset, item)
+            case Beat() if lane is Lane.EXPRESS:
+                self._delta.beats.append((partition, offset, item))
+            case Reconcile() if lane is Lane.EXPRESS:
+                self._delta.asked.append(item)
+            case Void() if lane is Lane.EXPRESS:
+                self._void(item)
+            case SnapshotComplete() if lane is Lane.BULK:
+                self._snapshot(partition, item)
+            case _:
+                pass  # a tombstone is no news: a version is never forgotten; what is unknown opens nothing
+
+    def _unreadable(self, lane: Lane, partition: int, offset: int, item: Unreadable) -> None:
+        self._delta.news = True
+        flaw = Flaw(lane, partition, offset, item.version, item.reason[:200])
+        if item.key is None or item.version is None:
+            if (self.state.topics.get(lane), partition, offset) not in self.state.voids:
+                self.state.shut[lane, partition, offset] = flaw
+            return
+        image, version = self.image, item.version
+        row = image.find(item.key)
+        if row is None:
+            row = image.add(ident(item.key), partition, version, None)
+        elif version < image.version(row):
+            return  # what is held is newer
+        if version > image.version(row):
+            image.raise_version(row, version)
+            image.spoil(row)
+        if image.unreadable(row):  # else it is held already: read from the other topic, or before
+            self._except(item.key, flaw)
+        # A good copy that stands later in the portion was taken in before it, with its block.
+        image.see(row, lane, max(offset, image.seen(row, lane)))
+        self._touch(item.key)
+
+    def _except(self, key: str, flaw: Flaw) -> None:
+        state, place = self.state, (flaw.lane, flaw.partition)
+        if key in state.exceptions or len(state.exceptions) < EXCEPTIONS:
+            state.exceptions[key] = flaw
+        else:
+            state.held_back[place] = min(state.held_back.get(place, flaw.offset), flaw.offset)
+
+    def _touch(self, key: str, value: bytes | None = None) -> None:
+        if self._durable and (value is not None or key not in self._delta.rows):
+            self._delta.rows[key] = value
+
+    def _snapshot(self, partition: int, event: SnapshotComplete) -> None:
+        snapshot = Snapshot(event.epoch, event.generation, event.begin_restrictions, event.begin_bulk)
+        known = self.state.snapshots.get(partition)
+        if snapshot.number > self.state.floors.get(partition, (0, 0)) and (not known or snapshot > known):
+            self.state.snapshots[partition] = snapshot
+            self._delta.news = True
+
+    def _void(self, event: Void) -> None:
+        self._delta.news = True
+        self.state.voids.add((event.topic_id, event.partition, event.offset))
+        for lane, topic in self.state.topics.items():
+            if topic == event.topic_id:
+                self.state.shut.pop((lane, event.partition, event.offset), None)
+
+    # -- batches
+
+    def take(self) -> Delta:
+        """The changes since the last call, to be committed."""
+        if self.state.held_back and self.image.count_unreadable <= len(self.state.exceptions):
+            self.state.held_back.clear()  # all that cannot be read are listed
+        delta, self._delta = self._delta, Delta()
+        return delta
+
+    def settle(self, delta: Delta) -> None:
+        """The store holds `delta`: its beats count from now on."""
+        for partition, offset, beat in delta.beats:
+            self._freshness[partition].beat(BeatNumber(beat.epoch, beat.term, beat.n), offset)
+            named = (beat.epoch, beat.generation)
+            self._wanted[partition] = max(named, self._wanted.get(partition, named))
+            self.latest_beat = max(self.latest_beat, beat.at.timestamp())
+            if beat.about and (self.told is None or _number(beat) >= _number(self.told)):
+                self.told = beat
+
+    def probe(self, asked_at: float, ends: dict[int, int]) -> None:
+        """End offsets of the restrictions topic's partitions, asked at this time of `freshness.clock`."""
+        for partition, end in ends.items():
+            self._freshness[partition].probe(asked_at, end)
+
+    # -- the gate
+
+    def gate(self, partition: int, now: float) -> Shut | None:
+        """None: open. A snapshot must be complete, of the beats' epoch and generation; and the view fresh."""
+        if any(shut[1] == partition for shut in self.state.shut):
+            return Shut.PARTITION_SHUT
+        snapshot, wanted = self.state.snapshots.get(partition), self._wanted.get(partition)
+        if snapshot is None or (wanted is not None and snapshot.number < wanted):
+            return Shut.SNAPSHOT_INCOMPLETE
+        age = self._freshness[partition].age(now)
+        if wanted is None or age == float("inf"):
+            return Shut.STARTING
+        return Shut.STALE if age > self.stale_seconds else None
+
+    def age(self, partition: int, now: float) -> float:
+        """Seconds that the view of a partition may be old; infinite before anything is known."""
+        return self._freshness[partition].age(now)
+
+    def swept(self, row: int) -> bool:
+        """Whether the row's version was last seen before the complete snapshot began, on both lanes:
+        denied.
+        """
+        snapshot = self.state.snapshots.get(self.image.partition(row))
+        return (
+            snapshot is not None
+            and self.image.seen(row, Lane.EXPRESS) < snapshot.begin_express
+            and self.image.seen(row, Lane.BULK) < snapshot.begin_bulk
+        )
+
+    def version(self, key: str) -> Version | None:
+        row = self.image.find(key)
+        return None if row is None else self.image.version(row)
+
+
+def _number(beat: Beat) -> BeatNumber:
+    return BeatNumber(beat.epoch, beat.term, beat.n)
+
+
+def _twice(hashes: Many) -> Many:
+    """Whether the same stands elsewhere too."""
+    order = np.argsort(hashes)
+    same = hashes[order][1:] == hashes[order][:-1]
+    twice = np.zeros(len(hashes), bool)
+    twice[order[1:][same]] = twice[order[:-1][same]] = True
+    return twice

@@ -1,0 +1,87 @@
+"""What became of decisions that this system submitted: read from the party's results topic once somebody asks."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from typing import Any
+from uuid import UUID
+
+from kielto import kafka
+from kielto.events.envelope import Read, read
+from kielto.events.results import DecisionResult, ResultStatus
+from kielto.events.topics import PARTITIONS, results
+from kielto.subscriber.log_throttle import Telling
+
+log = logging.getLogger(__name__)
+KEPT = 10_000
+"""Results, the newest: of an older one nothing is known any more."""
+BACK_SECONDS = 600.0
+"""The topic is read from so long ago: a result may have come before it was asked for."""
+RETRY_SECONDS = 0.5
+
+
+class Results:
+    def __init__(self, bootstrap: str, party: str, *, security: kafka.Security = kafka.CLEAR) -> None:
+        self._bootstrap, self._topic, self._security = bootstrap, results(party), security
+        self._found: OrderedDict[UUID, DecisionResult] = OrderedDict()
+        self._news = asyncio.Condition()
+        self._from = time.time() - BACK_SECONDS
+        self._positions: dict[Any, int] = {}
+
+    async def of(self, decision: UUID, seconds: float | None) -> DecisionResult:
+        """The newest. Raises TimeoutError."""
+        async with asyncio.timeout(seconds), self._news:
+            while decision not in self._found:
+                await self._news.wait()
+            return self._found[decision]
+
+    def note(self, result: DecisionResult) -> None:
+        """A repeated message changes nothing of what its first one became; where that is not known, it was taken."""
+        ident = result.id
+        if ident is None:
+            return
+        if result.status is ResultStatus.REPEATED:
+            if ident in self._found:
+                return
+            result = result.model_copy(update={"status": ResultStatus.TAKEN})
+        self._found[ident] = result
+        self._found.move_to_end(ident)
+        while len(self._found) > KEPT:
+            self._found.popitem(last=False)
+
+    async def run(self) -> None:
+        telling = Telling(log)
+        while True:
+            consumer = kafka.consumer(self._bootstrap, security=self._security)
+            try:
+                await consumer.start()
+                await self._begin(consumer)
+                while True:
+                    await self._take(await consumer.getmany(timeout_ms=1000))
+            except Exception as error:  # noqa: BLE001 - whoever waits for one is told by its time-out
+                telling.warn("results are not read, trying again: %s", type(error).__name__)
+            finally:
+                await kafka.close(consumer)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _begin(self, consumer: Any) -> None:
+        """Where it stopped; at first where the topic was `BACK_SECONDS` ago."""
+        parts = [kafka.TopicPartition(self._topic, p) for p in range(PARTITIONS)]
+        consumer.assign(parts)
+        if not self._positions:
+            ends = await kafka.end_offsets(consumer, parts)
+            then = await consumer.offsets_for_times(dict.fromkeys(parts, int(self._from * 1000)))
+            self._positions = {part: then[part].offset if then[part] else ends[part] for part in parts}
+        for part, offset in self._positions.items():
+            consumer.seek(part, offset)
+
+    async def _take(self, batch: dict[Any, Any]) -> None:
+        async with self._news:
+            for part, records in batch.items():
+                for record in records:
+                    said = read((DecisionResult,), record.key, record.value, record.headers)
+                    if isinstance(said, Read) and isinstance(said.event, DecisionResult):
+                        self.note(said.event)
+                    self._positions[part] = record.offset + 1
+            self._news.notify_all()

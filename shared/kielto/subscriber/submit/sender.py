@@ -1,0 +1,168 @@
+"""Decisions of this system's own desks: denied here at once, spooled, sent in order, for ever, until the
+broker has them.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+from uuid import UUID
+
+from kielto import kafka
+from kielto.events.envelope import encode
+from kielto.events.messages import Decision
+from kielto.events.words import Reach
+from kielto.subscriber.gate.gate import Party
+from kielto.subscriber.gate.local_denials import Denial, Denials, Sent
+from kielto.subscriber.log_throttle import Telling
+from kielto.subscriber.not_ready import Troubles
+from kielto.subscriber.submit.spool import Spool, Spooled
+
+log = logging.getLogger(__name__)
+CHECK_SECONDS = 10.0
+"""How often the decisions topic is looked at though nothing waits: it may have been recreated."""
+RETRY_SECONDS = 0.5
+
+
+class Submitting:
+    """`topic`: the party's decisions topic."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        party: Party,
+        topic: str,
+        spool: Spool,
+        denials: Denials,
+        *,
+        security: kafka.Security = kafka.CLEAR,
+        troubles: Troubles | None = None,
+    ) -> None:
+        self._security, self._troubles = security, troubles or Troubles()
+        self._bootstrap, self._party, self._topic = bootstrap, party, topic
+        self._spool, self._denials = spool, denials
+        self._noted = asyncio.Condition()
+        self._waiting = asyncio.Event()
+        self._waiting.set()
+
+    async def load(self) -> None:
+        """Denials of an earlier run, from the spool."""
+        for spooled in await asyncio.to_thread(self._spool.all):
+            self._denials.add(self._denial(spooled.decision, spooled.sent))
+
+    async def submit(self, key: str, decision: Decision, traceparent: str | None) -> None:
+        """Denied when called, durable when it returns. Raises ValueError (TooLarge is one) for what is not
+        taken and denies nothing, and sqlite3.Error when the disk refuses: the denial holds all the same until
+        the next start.
+        """
+        self._must_be_sayable(decision)
+        encode(decision, key=key, source=self._party.name)
+        self._denials.add(self._denial(decision, None))
+        try:
+            await asyncio.to_thread(self._spool.add, key, decision, traceparent)
+        except ValueError:
+            self._denials.drop(decision.id)
+            raise
+        self._waiting.set()
+
+    def _must_be_sayable(self, decision: Decision) -> None:
+        """Raises ValueError: here somebody can still be asked what was meant."""
+        decision.must_make_sense()
+        if not self._party.name.startswith("company."):
+            if decision.subject.number is not None:
+                raise ValueError("number: is a company's customer number")
+            if decision.reach is Reach.COMPANY:
+                raise ValueError("reach: a partner's desk does not name a company")
+
+    def _denial(self, decision: Decision, sent: Sent | None) -> Denial:
+        said = decision.subject.number or decision.subject.point
+        return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
+
+    async def sent(self, decision: UUID) -> None:
+        """Returns when the broker has it; at once when it is not in the spool."""
+        async with self._noted:
+            while await asyncio.to_thread(self._spool.is_waiting, decision):
+                await self._noted.wait()
+
+    async def flush(self, seconds: float) -> list[UUID]:
+        """Waits until the broker has all decisions, but no longer than that; the ids of those that it does not have."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._noted:
+                while await asyncio.to_thread(self._spool.waiting, 1):
+                    await self._noted.wait()
+        return [spooled.decision.id for spooled in await asyncio.to_thread(self._spool.waiting, -1)]
+
+    async def run(self) -> None:
+        telling = Telling(log)
+        while True:
+            producer = kafka.producer(self._bootstrap, security=self._security)
+            try:
+                await producer.start()
+                await self._troubles.may_write("submit", producer, self._topic)
+                while True:
+                    await self._send_waiting(producer)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may believe that decisions are sent
+                self._troubles.failed("submit", error)
+                telling.warn("decisions wait in the spool, trying again: %s", type(error).__name__)
+                self._waiting.set()
+            finally:
+                await kafka.abort(producer)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _send_waiting(self, producer: Any) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._waiting.wait()
+        except TimeoutError:
+            pass
+        self._waiting.clear()
+        topic_id = await self._topic_id(producer)
+        await self._send_lost_again(topic_id)
+        while batch := await asyncio.to_thread(self._spool.waiting):
+            places = [await self._send(producer, spooled) for spooled in batch]
+            if await self._topic_id(producer) != topic_id:
+                self._waiting.set()  # which topic has them is not known: all again
+                return
+            for spooled, (partition, offset) in zip(batch, places, strict=True):
+                await self._note(spooled.decision, Sent(topic_id, partition, offset))
+            async with self._noted:
+                self._noted.notify_all()
+
+    async def _send(self, producer: Any, spooled: Spooled) -> tuple[int, int]:
+        decision = spooled.decision
+        message = encode(
+            decision,
+            key=spooled.key,
+            source=self._party.name,
+            traceparent=spooled.traceparent,
+            ident=decision.id,
+        )
+        told = await producer.send_and_wait(
+            self._topic, message.value, key=message.key, headers=message.headers
+        )
+        self._troubles.works("submit")
+        return told.partition, told.offset
+
+    async def _note(self, decision: Decision, where: Sent) -> None:
+        if decision.act.restricts:
+            await asyncio.to_thread(self._spool.sent, decision, where)
+            self._denials.sent(decision.id, where)
+        else:  # nothing is denied meanwhile, so nothing has to end
+            await asyncio.to_thread(self._spool.forget, [decision.id])
+
+    async def _send_lost_again(self, topic_id: UUID) -> None:
+        """Those sent to a topic that is gone before the group took them in. Its own ids make a repeat
+        harmless.
+        """
+        for spooled in await asyncio.to_thread(self._spool.sent_elsewhere, topic_id):
+            await asyncio.to_thread(self._spool.sent, spooled.decision, None)
+            self._denials.sent(spooled.decision.id, None)
+
+    async def _topic_id(self, producer: Any) -> UUID:
+        telling = Telling(log)
+        while self._topic not in (ids := await kafka.topic_ids(producer, [self._topic])):
+            telling.warn(
+                "topic %s is missing, or not ours to write; decisions wait in the spool", self._topic
+            )
+            await asyncio.sleep(RETRY_SECONDS)
+        return ids[self._topic]

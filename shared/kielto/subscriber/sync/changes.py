@@ -1,0 +1,136 @@
+"""What changed, told to a tool behind the follower: after the store's commit, and before it is acknowledged.
+
+At least once. What was not confirmed is told again after a restart: a store that lasts keeps, beside its positions, up
+to where changes were confirmed, and every row says where its record was read. Nothing is acknowledged after a start
+until that is done, since an acknowledgement that goes back would say that the store was restored.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from kielto.events.topics import Lane
+from kielto.subscriber.columnar.table import Image
+from kielto.subscriber.log_throttle import Telling
+from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.replica.state import Delta, State
+from kielto.subscriber.stores.base import StoredRow
+
+log = logging.getLogger(__name__)
+BATCH = 1000
+"""Changes in one call."""
+ROOM = 50_000
+"""While so many are not confirmed nothing more is read, and the gate goes stale by itself."""
+RETRY_SECONDS = (0.5, 30.0)
+
+
+class Change(NamedTuple):
+    """`customer`: 64 hex digits. `allowed`: whether the record permits anything now; False where it cannot be read, or
+    the register no longer names the customer. What exactly is permitted `Subscriber.may` says.
+    """
+
+    customer: str
+    allowed: bool
+
+
+OnChange = Callable[[Sequence[Change]], Awaitable[None]]
+
+
+class Changes:
+    """`on_confirm` is called when more may be acknowledged."""
+
+    def __init__(self, on_change: OnChange, follower: Follower) -> None:
+        self._on_change, self._follower = on_change, follower
+        self.on_confirm: Callable[[], None] = lambda: None
+        self.caught_up = False
+        """Whether all that the store held at the start is confirmed."""
+        if follower.state.confirmed is None:  # nobody was told anything: everybody is news
+            follower.state.confirmed = {}
+        self._waiting: dict[str, None] = {}
+        self._upto, self._topics = self._here()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._news.set()
+
+    def _here(self) -> tuple[dict[tuple[Lane, int], int], dict[Lane, UUID]]:
+        return dict(self._follower.state.positions), dict(self._follower.state.topics)
+
+    def loaded(self, rows: Iterable[StoredRow]) -> None:
+        """Rows of the store at its start: those that nobody confirmed are told again."""
+        for row in rows:
+            if is_unconfirmed(self._follower.state, row):
+                self._add(row.key)
+
+    def committed(self, delta: Delta) -> None:
+        """The store holds `delta`."""
+        image = self._follower.image
+        for key, value in delta.rows.items():
+            if value is not None or _unreadable(image, key):
+                self._add(key)
+        self._upto, self._topics = self._here()
+        self._news.set()
+
+    def _add(self, key: str) -> None:
+        self._waiting[key] = None
+        self._news.set()
+        if len(self._waiting) >= ROOM:
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Returns when more may be taken in."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            taken, self._waiting = list(self._waiting), {}
+            upto, topics = self._upto, self._topics
+            for start in range(0, len(taken), BATCH):
+                await self._tell(taken[start : start + BATCH])
+            self._room.set()
+            now = self._follower.state
+            now.confirmed = {
+                (lane, part): at for (lane, part), at in upto.items() if topics[lane] == now.topics[lane]
+            }
+            if taken or not self.caught_up:
+                self.caught_up = True
+                self.on_confirm()
+
+    async def _tell(self, keys: Sequence[str]) -> None:
+        pause, telling = RETRY_SECONDS[0], Telling(log)
+        while True:
+            try:
+                await self._on_change([Change(key, self._allowed(key)) for key in keys])
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise  # else it is the tool's own: something that it awaited was cancelled
+                failed = "CancelledError"
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not applied
+                failed = type(error).__name__
+            else:
+                return
+            telling.warn("on_change failed, nothing is acknowledged meanwhile: %s", failed)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_SECONDS[1])
+
+    def _allowed(self, key: str) -> bool:
+        image = self._follower.image
+        row = image.find(key)
+        if row is None or image.unreadable(row) or self._follower.swept(row):
+            return False
+        return any(terms for point in image.shape(row).points for terms in point.values())
+
+
+def is_unconfirmed(state: State, row: StoredRow) -> bool:
+    """Whether its record was read at or above where changes were confirmed, on either topic."""
+    confirmed = state.positions if state.confirmed is None else state.confirmed
+    seen = ((Lane.EXPRESS, row.express), (Lane.BULK, row.bulk))
+    return any(offset >= confirmed.get((lane, row.partition), 0) for lane, offset in seen if offset >= 0)
+
+
+def _unreadable(image: Image, key: str) -> bool:
+    row = image.find(key)
+    return row is not None and image.unreadable(row)

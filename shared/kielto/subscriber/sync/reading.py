@@ -1,0 +1,163 @@
+"""Reading the two topics: one consumer a lane, all partitions, from the store's positions; and asking for
+end offsets.
+
+No group and no commits: what the store holds says where to go on. Kafka away, a missing topic, a refused
+one: each loop tries again for ever, and the gate goes stale by itself.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from kielto import kafka
+from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.kafka import TopicPartition
+from kielto.subscriber.log_throttle import Telling
+from kielto.subscriber.not_ready import MISSING, Troubles
+from kielto.subscriber.records.batch_decode import Seen
+from kielto.subscriber.records.decode import CONTROL
+from kielto.subscriber.replica.freshness import clock
+from kielto.subscriber.sync.session import Session
+
+log = logging.getLogger(__name__)
+POLL_MS = 500
+"""How long a fetch waits when nothing comes; it returns as soon as something does."""
+RETRY_SECONDS = (0.1, 2.0)
+FETCHED = 250
+"""Records taken from the client at once: unpacked, each holds some two thousand bytes."""
+FETCHES: dict[str, Any] = {"fetch_max_bytes": 1024 * 1024, "max_partition_fetch_bytes": 512 * 1024}
+"""What the client holds at most, as it came, several times over; no message is above half of the smaller."""
+PORTION, PORTION_SHUT = 250, 6000
+"""Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
+long.
+"""
+MORE_MS, GATHER_SECONDS = 50, 0.5
+"""While the gate is shut a portion waits so long for the next fetch, and so long in all."""
+_FAULTS = (*kafka.DOWN, kafka.KafkaError)
+
+
+class Following:
+    """Feeds a session from a party's pair of topics. Raises StoreLost; every fault of Kafka's is waited
+    out.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        family: Family,
+        session: Session,
+        *,
+        security: kafka.Security = kafka.CLEAR,
+        troubles: Troubles | None = None,
+    ) -> None:
+        self._bootstrap, self._session, self._security = bootstrap, session, security
+        self._troubles = troubles or Troubles()
+        self.topics = {lane: family.topic(lane) for lane in Lane}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for lane in Lane:
+                tasks.create_task(self._for_ever(f"read {lane}", functools.partial(self._read, lane)))
+            # Where the log ends, open transactions included: a beat in one of them was written all the same.
+            tasks.create_task(self._for_ever("probe", self._probe, kafka.UNCOMMITTED))
+
+    async def _for_ever(
+        self, name: str, work: Callable[[Any], Awaitable[None]], isolation: dict[str, Any] = kafka.COMMITTED
+    ) -> None:
+        pause, telling = RETRY_SECONDS[0], Telling(log)
+        while True:
+            began = clock()
+            try:
+                consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES | isolation)
+                async with _started(consumer) as client:
+                    await self.verify(client)
+                    await work(client)
+            except _FAULTS as error:
+                self._troubles.failed(name, error)
+                telling.warn("Kafka cannot be read, trying again: %s", type(error).__name__)
+            pause = (
+                RETRY_SECONDS[0] if clock() - began > RETRY_SECONDS[1] else min(2 * pause, RETRY_SECONDS[1])
+            )
+            await asyncio.sleep(pause)
+
+    async def verify(self, client: Any) -> None:
+        """Ask for the topics' ids now; waits while one is missing. Raises one of Kafka's faults."""
+        telling = Telling(log)
+        while missing := await self._ask(client):
+            self._troubles.note("topics", MISSING)
+            telling.warn("topic %s is missing, or not ours to read; waiting for it", missing)
+            await asyncio.sleep(RETRY_SECONDS[0])
+        self._troubles.works("topics")
+
+    async def _ask(self, client: Any) -> str | None:
+        """The name of a topic that is missing."""
+        ids = await kafka.topic_ids(client, list(self.topics.values()))
+        for name in self.topics.values():
+            if name not in ids:
+                return name
+        await self._session.verify_topics({lane: ids[name] for lane, name in self.topics.items()})
+        return None
+
+    async def _read(self, lane: Lane, consumer: Any) -> None:
+        """Returns when the topic was recreated: then it is read anew."""
+        topic = self._session.follower.state.topics[lane]
+        places = [TopicPartition(self.topics[lane], partition) for partition in range(PARTITIONS)]
+        consumer.assign(places)
+        for place in places:  # nothing may be awaited between assignment and seek
+            consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
+        while self._session.follower.state.topics[lane] == topic:
+            seen = await self._fetch(consumer)
+            self._troubles.works(f"read {lane}")
+            while seen and await self._take(lane, topic, seen, consumer):  # noqa: ASYNC110 - not waiting
+                await asyncio.sleep(0)
+
+    async def _fetch(self, consumer: Any) -> Seen:
+        """What is there; while the gate is shut, as much as is taken in at once."""
+        seen, until = Seen(), float("inf")
+        while fetched := await consumer.getmany(
+            timeout_ms=MORE_MS if seen else POLL_MS, max_records=min(FETCHED, PORTION_SHUT - len(seen))
+        ):
+            until = until if seen else clock() + GATHER_SECONDS
+            for records in fetched.values():
+                seen.extend(self._session.tables.see(records))
+            if len(seen) >= PORTION_SHUT or self._is_open() or clock() > until:
+                break
+            await asyncio.sleep(0)
+        return seen
+
+    async def _take(self, lane: Lane, topic: UUID, seen: Seen, client: Any) -> bool:
+        """Decode, apply and commit a first portion of `seen`, and take it away from them."""
+        size = PORTION if self._is_open() else PORTION_SHUT
+        block, batch = self._session.tables.read_seen(seen.take(size))
+        if any(isinstance(item, CONTROL) for _, _, item in batch):
+            await self.verify(client)  # what opens a gate must come from the topics that are followed
+        return await self._session.apply(lane, topic, batch, block)
+
+    def _is_open(self) -> bool:
+        now = clock()
+        return all(self._session.follower.gate(partition, now) is None for partition in range(PARTITIONS))
+
+    async def _probe(self, client: Any) -> None:
+        follower = self._session.follower
+        places = [TopicPartition(self.topics[Lane.EXPRESS], partition) for partition in range(PARTITIONS)]
+        while True:
+            asked_at, topic = clock(), follower.state.topics[Lane.EXPRESS]
+            ends = await kafka.end_offsets(client, places)
+            await self.verify(client)
+            self._troubles.works("probe")
+            if follower.state.topics[Lane.EXPRESS] == topic:  # else these are ends of the one that is gone
+                follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
+            await asyncio.sleep(min(1.0, follower.stale_seconds / 12))
+
+
+@contextlib.asynccontextmanager
+async def _started(client: Any) -> AsyncIterator[Any]:
+    try:
+        await client.start()
+        yield client
+    finally:
+        await kafka.close(client)

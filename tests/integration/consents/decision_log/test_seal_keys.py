@@ -1,0 +1,46 @@
+"""A log that was rewritten as a whole and signed anew is found by keys that were kept elsewhere, and by no others."""
+
+import json
+import secrets
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from kielto import seals
+from services.consents.commands.seals import Seals
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decision_log.append import seal
+from tests.integration.consents.decision_log.test_seals import KEY, root, sealed
+from tests.integration.consents.world import World
+
+__all__ = ["root"]
+
+
+async def test_who_checks_with_the_registers_own_keys_is_told_so(
+    world: World,
+    context: Context,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    root: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    ids = await sealed(world, 3, 3)
+    await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", ids[1])
+    for table in ("leaves", "tree_nodes", "seals", "seal_keys"):
+        await root.execute(f"DELETE FROM {table}")
+    await root.execute("INSERT INTO unsealed (decision) SELECT id FROM decisions")
+    assert await seal(world.pool, seals.signing_key(secrets.token_bytes(32))) == 6
+
+    command = Seals(world.pool, context)
+    assert await command(["verify"]) == 0
+    *_, verdict, warning = capsys.readouterr().out.splitlines()
+    assert verdict.endswith("all of it holds")
+    assert warning.startswith("the keys are those of the register itself")
+    assert "--jwks" in warning
+
+    kept = tmp_path / "keys.json"
+    kept.write_text(json.dumps({"keys": [seals.public_key(KEY)]}))
+    assert await command(["verify", "--jwks", str(kept)]) == 1
+    shown = capsys.readouterr().out
+    assert "WRONG batch 1 (leaves 0 to 5): its head: is signed by a key" in shown
+    assert "of the register itself" not in shown

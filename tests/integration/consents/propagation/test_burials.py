@@ -1,0 +1,60 @@
+"""When an erased person's records leave the bulk topics: once every store has the erasure, or after the deadline."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from kielto.events.topics import Lane, permissions_of
+from kielto.service.database.pool import Conn
+from kielto.service.outbox import tombstones
+from kielto.service.outbox.tombstones import Erased
+from services.consents.store.propagation import burials
+from services.consents.use_cases.propagation.write_tombstones import deadlines
+from tests.integration.consents.conftest import GROUP
+from tests.integration.consents.propagation.test_whereabouts import PARTY, Log
+from tests.integration.consents.world import Someone, World, erased
+
+
+async def bury(world: World, later: float = 0) -> list[tuple[str, str]]:
+    """Topic and key of each tombstone that is queued now, or so many seconds later."""
+
+    async def applied(conn: Conn, waiting: Sequence[Erased]) -> set[tuple[str, str]]:
+        return await burials.applied(conn, waiting, GROUP.subscribers)
+
+    at = datetime.now(UTC) + timedelta(seconds=later)
+    await tombstones.write(world.pool, deadlines(GROUP), at, applied)
+    rows = await world.pool.fetch("DELETE FROM reports RETURNING topic, key, value")
+    assert all(row["value"] is None for row in rows)
+    return sorted((row["topic"], row["key"]) for row in rows)
+
+
+async def test_when_every_store_of_every_subscriber_has_it(world: World) -> None:
+    log, who, crm, mail, mail2 = Log(world), Someone(), uuid4(), uuid4(), uuid4()
+    await world.know(who)
+    await log.publish(who, Lane.BULK)
+    who.n += 1
+    await world.take_in([erased(who)])
+    assert await bury(world) == [], "its marks wait"
+    offset = await log.publish(who)
+    await log.acknowledge(crm, offset + 1)
+    assert await bury(world) == [], "nobody has heard of the other subscriber"
+    await log.acknowledge(mail, offset + 1, subscriber="kauppa-mail")
+    await log.acknowledge(mail2, offset, subscriber="kauppa-mail")
+    assert await bury(world) == [], "read up to it, not past it"
+    await log.acknowledge(mail2, offset + 1, subscriber="kauppa-mail")
+    assert await bury(world) == [(permissions_of(PARTY).bulk, world.key(PARTY, who))]
+    assert await bury(world) == []
+
+
+async def test_the_deadline_and_our_own_record(world: World) -> None:
+    log, who = Log(world), Someone()
+    await world.know(who)
+    who.n += 1
+    await world.take_in([erased(who)])
+    await log.publish(who)
+    await world.pool.execute("DELETE FROM marks")
+    assert await bury(world, later=50) == []
+    assert await bury(world, later=70) == [
+        (permissions_of(PARTY).bulk, world.key(PARTY, who)),
+        ("consents.state.v1", str(who.id)),
+    ]
