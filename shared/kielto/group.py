@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from kielto.events.base import Ident
+from kielto.events.party import Party
 from kielto.events.topics import Topic, all_topics
 from kielto.placeholders import is_placeholder
 from kielto.validation import field_rules
@@ -127,9 +128,9 @@ class Group(_Model):
         return tuple(p.id for p in self.partners)
 
     @cached_property
-    def parties(self) -> tuple[str, ...]:
+    def parties(self) -> tuple[Party, ...]:
         """`company.<id>` and `partner.<id>`: the owners of topics and keys."""
-        return (*(f"company.{c}" for c in self.company_ids), *(f"partner.{p}" for p in self.partner_ids))
+        return (*map(Party.company, self.company_ids), *map(Party.partner, self.partner_ids))
 
     def company(self, ident: str) -> Company:
         """Raises KeyError."""

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.database import pool
+from kielto.service.database.pool import Conn, Pool, Result
 from kielto.service.support.bulk_throttle import NOBODY, Courtesy
 from kielto.service.support.crypto_keys import Keys
 from services.customers.model.changing import Moment
@@ -16,11 +16,8 @@ from services.customers.model.draft import Terms
 from services.customers.store.writing import Taken
 from services.customers.use_cases.links.guesses import Guesses
 
-Result = TypeVar("Result")
-
 AGAIN: tuple[type[Exception], ...] = (Taken, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Another transaction got in the way: begin again."""
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,6 @@ class Context:
         return Moment(at, at.date(), self.terms.age_of_majority)
 
 
-async def in_transaction(pool: Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
-    """Run `work` in one transaction; again from the start when another one got in its way."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            async with transaction(pool) as conn:
-                return await work(conn)
-        except AGAIN:
-            if attempt == _ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+async def in_transaction(context: Context, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+    """As `pool.in_transaction`; again also when somebody else took a number first."""
+    return await pool.in_transaction(context.pool, work, retry_on=AGAIN)

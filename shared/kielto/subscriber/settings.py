@@ -4,8 +4,9 @@ import math
 import re
 from collections.abc import Mapping
 
+from kielto.events.party import PATTERN as PARTY
+
 _IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_PARTY = re.compile(rf"(company|partner)\.{_IDENT.pattern}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _BROKERS = re.compile(r"[^\s,]+:[0-9]{1,5}(,[^\s,]+:[0-9]{1,5})*")
 
@@ -21,7 +22,7 @@ def check(
     """Raises ValueError naming the setting and the rule."""
     rules = (
         (_IDENT.fullmatch(subscriber), "subscriber: is the id of a subscriber system in group.yaml"),
-        (_PARTY.fullmatch(party), "party: is company.<id> or partner.<id>"),
+        (re.fullmatch(PARTY, party), "party: is company.<id> or partner.<id>"),
         (_BROKERS.fullmatch(bootstrap), "bootstrap: is host:port, several of them separated by commas"),
         (point_keys, "point_keys: has one key at least"),
         (

@@ -105,9 +105,7 @@ class Register:
         return Entry(draft, speaker, scope=company, target=target)
 
     async def put(self, *entries: Entry) -> list[Outcome]:
-        return await in_transaction(
-            self.context.pool, lambda conn: register(conn, self.context, list(entries))
-        )
+        return await in_transaction(self.context, lambda conn: register(conn, self.context, list(entries)))
 
     async def record(self, ident: UUID) -> dict[str, Any]:
         """The record for our own services, as published."""

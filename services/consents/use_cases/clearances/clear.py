@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from kielto.events import topics
+from kielto.events.versions import record_bytes
 from kielto.events.words import PointKind
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
@@ -209,7 +210,7 @@ class _Judge:
 
 def _held(decoder: Decoder, holder: Holder, now: float) -> Held:
     """The record as it stands on the topic, read as a subscriber reads it."""
-    value = f'{{"version":"{holder.version}",{holder.body[1:]}'.encode()
+    value = record_bytes(holder.version, holder.body)
     content = decoder.stored(holder.key, holder.version, value)
     over = "the permission has ended" if permits.ended(content.until, now) else None
     return Held(decoder.shapes[content.shape], content.hashes, over)

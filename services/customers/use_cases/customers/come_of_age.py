@@ -24,7 +24,7 @@ async def come_of_age(context: Context) -> int:
             outcomes = await register(conn, context, [Entry(Draft(), Speaker(), target=i) for i in ids])
             return ids, sum(o.status == "changed" for o in outcomes)
 
-        ids, count = await in_transaction(context.pool, work)
+        ids, count = await in_transaction(context, work)
         changed += count
         if len(ids) < _BATCH:
             return changed

@@ -37,7 +37,7 @@ async def create(
             await claim.keep(conn, *answer(outcome))
         return outcome
 
-    outcome = await in_transaction(context.pool, work)
+    outcome = await in_transaction(context, work)
     if outcome.status == "refused":  # after the commit: what contradicts is kept for the group to look at
         if entry.by_identifier:
             context.guesses.refused(entry.speaker.name)

@@ -36,7 +36,7 @@ async def change(
         _entitled(stored.customer, draft, speaker)
         return await _apply(conn, context, ident, draft, speaker)
 
-    return await in_transaction(context.pool, work)
+    return await in_transaction(context, work)
 
 
 async def end(
@@ -56,7 +56,7 @@ async def end(
         draft = Draft(customerships=_endings(stored.customer, company, number, ended or today))
         return await _apply(conn, context, stored.customer.id, draft, speaker)
 
-    return await in_transaction(context.pool, work)
+    return await in_transaction(context, work)
 
 
 def _entitled(customer: Customer, draft: Draft, speaker: Speaker) -> None:

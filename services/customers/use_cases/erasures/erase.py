@@ -26,7 +26,7 @@ async def erase(context: Context, ident: UUID) -> None:
     async def work(conn: Conn) -> None:
         await erase_in(conn, context, ident)
 
-    await in_transaction(context.pool, work)
+    await in_transaction(context, work)
 
 
 async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:

@@ -33,7 +33,7 @@ async def _erased(context: Context, ident: UUID) -> bool:
         await erase_in(conn, context, ident)
 
     try:
-        await in_transaction(context.pool, work)
+        await in_transaction(context, work)
     except Unknown:
         return True
     except erasing.Organisation:

@@ -142,7 +142,7 @@ async def _take_in(context: Context, given: Import, batch: _Batch) -> Report:
         return outcomes
 
     try:
-        outcomes = await in_transaction(context.pool, work) if entries else []
+        outcomes = await in_transaction(context, work) if entries else []
     except _DryRun as done:
         outcomes = [replace(o, id=None) if o.status == "created" else o for o in done.outcomes]
     taken = iter(zip(entries, outcomes, strict=True))

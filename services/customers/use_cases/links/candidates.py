@@ -48,7 +48,7 @@ async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: 
         told = [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in freed]
         await put(conn, told, traceparent=telemetry.current())
 
-    await in_transaction(context.pool, work)
+    await in_transaction(context, work)
 
 
 class Candidates:

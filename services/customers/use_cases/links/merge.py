@@ -36,7 +36,7 @@ async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
         entry.about(duplicate, into)
         return await merge_in(conn, context, duplicate, into)
 
-    return await in_transaction(context.pool, work)
+    return await in_transaction(context, work)
 
 
 async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) -> Stored:

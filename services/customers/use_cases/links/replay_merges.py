@@ -29,7 +29,7 @@ async def merge_again(context: Context, into: Mapping[UUID, UUID]) -> None:
             await merge_in(conn, context, duplicate, survivor)
 
         try:
-            await in_transaction(context.pool, work)
+            await in_transaction(context, work)
         except Unknown:
             log.warning("an alias is not in the backup", customer=str(duplicate))
         except Refused as refused:

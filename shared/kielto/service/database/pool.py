@@ -5,10 +5,10 @@ every command has a time-out. Advisory locks and LISTEN need a real session: no 
 between.
 """
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
@@ -19,6 +19,10 @@ from kielto.service.support.shares import Busy, Shares
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Result = TypeVar("Result")
+
+_IN_THE_WAY: tuple[type[Exception], ...] = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_ATTEMPTS = 5
 
 AWAY = (
     asyncpg.PostgresConnectionError,
@@ -166,6 +170,23 @@ async def transaction(pool: Pool) -> AsyncIterator[Conn]:
             wrote = await entry.write(conn)
     if entry is not None and wrote:
         entry.written = True
+
+
+async def in_transaction(
+    pool: Pool, work: Callable[[Conn], Awaitable[Result]], *, retry_on: tuple[type[Exception], ...] = ()
+) -> Result:
+    """Run `work` in one transaction; again from the start when another transaction got in its way.
+
+    That is a deadlock, a serialisation failure or one of `retry_on`; after five attempts it is raised.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with transaction(pool) as conn:
+                return await work(conn)
+        except _IN_THE_WAY + retry_on:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _settings(name: str) -> dict[str, str]:

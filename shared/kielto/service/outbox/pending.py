@@ -11,6 +11,7 @@ import asyncpg
 
 from kielto.events import envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.events.versions import record_bytes
 from kielto.kafka import partition_of
 from kielto.service.outbox.batch_send import Message
 from kielto.service.support import telemetry
@@ -80,7 +81,7 @@ def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
         ident=f"{marked.key}.{version}",  # sent twice, it is the same event
     )
     body = open_record(family.name, marked.key, marked.body)
-    value = f'{{"version":"{version}",{body[1:]}'.encode()
+    value = record_bytes(version, body)
     return Message(family.topic(lane), marked.partition, key, value, headers)
 
 

@@ -48,7 +48,7 @@ class Register:
         async def work(conn: Conn) -> list[Outcome]:
             return await register(conn, self.context, [Entry(draft, Speaker())])
 
-        (outcome,) = await in_transaction(self.context.pool, work)
+        (outcome,) = await in_transaction(self.context, work)
         assert outcome.id is not None
         return outcome.id
 
