@@ -20,12 +20,12 @@ from services.consents.api.propagation import proof_live, proof_queries, reconci
 from services.consents.api.propagation import subscribers as subscribers_api
 from services.consents.commands.marks import command as marks_command
 from services.consents.commands.reconcile import command as reconcile_command
-from services.consents.commands.seals import Seals
+from services.consents.commands.seals import SealsCommand
 from services.consents.commands.subscribers import command as subscribers_command
 from services.consents.consumers import deciding_again, subscriptions
 from services.consents.settings import ConsentsSettings
 from services.consents.store.permissions import consequences
-from services.consents.store.permissions.locks import Moved
+from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.breaches.detect import detect_for_ever
 from services.consents.use_cases.clearances.clear import forget_for_ever
 from services.consents.use_cases.context import Context
@@ -33,7 +33,7 @@ from services.consents.use_cases.decision_log.append import seal_for_ever
 from services.consents.use_cases.decisions import marks, wait
 from services.consents.use_cases.permissions.group_change import step
 from services.consents.use_cases.permissions.portions import work_off_for_ever
-from services.consents.use_cases.permissions.restore import Kept, keep, take_back
+from services.consents.use_cases.permissions.restore import ListedRestrictions, keep, take_back
 from services.consents.use_cases.permissions.shared_addresses import count_for_ever
 from services.consents.use_cases.propagation import whereabouts
 from services.consents.use_cases.propagation.live_feed import Live
@@ -63,12 +63,12 @@ def build(platform: Platform) -> Service:
     async def watch() -> None:
         await whereabouts.watch(platform.pool, context)
 
-    async def restore(kept: Mapping[str, Kept], epoch: int) -> None:
+    async def restore(kept: Mapping[str, ListedRestrictions], epoch: int) -> None:
         await take_back(platform.pool, context, kept, epoch)
 
     async def group_changed() -> None:
         await parties.compute_anew(
-            platform.pool, families, lambda conn, after: step(conn, context, after), (Moved,)
+            platform.pool, families, lambda conn, after: step(conn, context, after), (SubjectsMovedError,)
         )
 
     async def command(words: Sequence[str]) -> int:
@@ -94,7 +94,7 @@ def build(platform: Platform) -> Service:
         lambda: forget_for_ever(platform.pool, settings.clearance_days),
     )
     live = Live(platform.pool, context, platform.limits)
-    terms = clearances.Terms(
+    terms = clearances.ClearanceTerms(
         settings.clearance_seconds, settings.clearance_refuses_overdue, platform.limits.clearance_parts
     )
     return Service(
@@ -116,7 +116,7 @@ def build(platform: Platform) -> Service:
         ],
         body_bytes={clearances.PATH: platform.limits.clearance_body_bytes},
         subscriptions=subscriptions(context, TopicEnds(platform.settings), platform.limits),
-        begin_again=(Moved,),
+        begin_again=(SubjectsMovedError,),
         about={party: _about(platform, party) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
         take_in=TakeIn(CONSENTS, keep, restore),
@@ -129,7 +129,7 @@ def build(platform: Platform) -> Service:
             live.run,
         ],
         commands={
-            "seals": Seals(platform.pool, context),
+            "seals": SealsCommand(platform.pool, context),
             "subscribers": command,
             "reconcile": reconcile,
             "decisions": decisions_command,

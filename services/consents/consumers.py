@@ -33,7 +33,7 @@ from services.consents.store.permissions import customers
 from services.consents.store.permissions.customers import Disclosure
 from services.consents.use_cases.context import (
     Context,
-    Subject,
+    NamedSubject,
     decision_id,
     id_ref,
     id_subject,
@@ -43,13 +43,14 @@ from services.consents.use_cases.context import (
 from services.consents.use_cases.decisions import results, wait
 from services.consents.use_cases.decisions.decide import (
     Command,
-    Forbidden,
-    NotKnownYet,
-    Outcome,
+    DecisionOutcome,
+    ForbiddenError,
+    NotKnownYetError,
     decide,
     storable,
 )
-from services.consents.use_cases.decisions.results import Told
+from services.consents.use_cases.decisions.results import MessageOrigin
+from services.consents.use_cases.errors import UnknownSubscriberError
 from services.consents.use_cases.permissions.apply_facts import (
     compute_customer_anew,
     deny_customer,
@@ -57,21 +58,21 @@ from services.consents.use_cases.permissions.apply_facts import (
     take_in_disclosures,
 )
 from services.consents.use_cases.propagation import reconcile
-from services.consents.use_cases.propagation.acknowledge import UnknownSubscriber, acknowledge, of_pair
+from services.consents.use_cases.propagation.acknowledge import acknowledge, of_pair
 
 log = structlog.get_logger(__name__)
 
 
 def subscriptions(context: Context, ends: TopicEnds, limits: Limits | None = None) -> list[Subscription]:
     """`ends`: of our own topics, which bound what subscribers may claim."""
-    facts = Customers(context)
+    facts = CustomersConsumer(context)
     return [
         Subscription(CUSTOMERS.topic(Lane.EXPRESS), facts),
         Subscription(CUSTOMERS.topic(Lane.BULK), facts, batch=True),
-        Subscription(MARKETING_EVENTS, MarketingEvents(context), batch=True),
+        Subscription(MARKETING_EVENTS, MarketingEventsConsumer(context), batch=True),
         *(_decisions(context, party) for party in context.group.parties),
         *(
-            Subscription(acks(party), Acknowledgements(context, party, ends, limits))
+            Subscription(acks(party), AcknowledgementsConsumer(context, party, ends, limits))
             for party in context.group.parties
         ),
     ]
@@ -81,13 +82,13 @@ def deciding_again(context: Context) -> wait.Again:
     """How a yes that waited is decided."""
 
     async def again(conn: Conn, party: str, said: Decision, meta: Meta) -> bool:
-        return await Decisions(context, party).take_again(conn, said, meta)
+        return await DecisionsConsumer(context, party).take_again(conn, said, meta)
 
     return again
 
 
 def _decisions(context: Context, party: str) -> Subscription:
-    handler, holding = Decisions(context, party), Unreadable(context, party)
+    handler, holding = DecisionsConsumer(context, party), UnreadableDecisions(context, party)
     return Subscription(decisions(party), handler, holding=holding, urgent=_is_no)
 
 
@@ -95,7 +96,7 @@ def _is_no(event: Event) -> bool:
     return isinstance(event, Decision) and event.act.restricts is True
 
 
-class Customers:
+class CustomersConsumer:
     """Facts, on both lanes."""
 
     def __init__(self, context: Context) -> None:
@@ -120,7 +121,7 @@ class Stateless:
         """Nothing: the message is in quarantine, and that is all there is to it."""
 
 
-class MarketingEvents(Stateless):
+class MarketingEventsConsumer(Stateless):
     """Disclosures to partners, and deliveries, which are held against permissions; responses are not for us."""
 
     def __init__(self, context: Context) -> None:
@@ -149,7 +150,7 @@ class MarketingEvents(Stateless):
         return Disclosure(event.customer, partner, event.company, event.at, ref)
 
 
-class Acknowledgements(Stateless):
+class AcknowledgementsConsumer(Stateless):
     def __init__(self, context: Context, party: str, ends: TopicEnds, limits: Limits | None = None) -> None:
         self._context, self._party, self._ends, self._limits = context, party, ends, limits or Limits()
 
@@ -165,13 +166,13 @@ class Acknowledgements(Stateless):
                 case StoreDigest() | StoreListing() as told:
                     at, limits = _appended(meta), self._limits
                     await reconcile.keep(conn, self._context, self._party, told, at, limits)
-        except UnknownSubscriber:
+        except UnknownSubscriberError:
             raise Permanent("subscriber: is a subscriber of the party") from None
-        except reconcile.OutsideRange:
+        except reconcile.OutsideRangeError:
             raise Permanent("rows: lie in the bucket, above after and not above upto") from None
 
 
-class Unreadable:
+class UnreadableDecisions:
     """A message on a party's decisions topic that cannot be read may be a *no* of whom its key names: nothing is
     allowed about them, in the whole group, until it is replayed or discarded. Of anybody, if the key names nobody: then
     nothing is cleared for the party (`store.clearances.held`).
@@ -189,10 +190,10 @@ class Unreadable:
 
     async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
         ident = event.id if isinstance(event, Decision) else None
-        await results.refused(conn, Told(self._context, self._party, ident, meta), reason)
+        await results.refused(conn, MessageOrigin(self._context, self._party, ident, meta), reason)
 
 
-class Decisions(Stateless):
+class DecisionsConsumer(Stateless):
     """What a party's own desks took, with the same effect as over HTTP."""
 
     def __init__(self, context: Context, party: str) -> None:
@@ -205,26 +206,26 @@ class Decisions(Stateless):
             return
         try:
             await self._take(conn, said, meta)
-        except NotKnownYet:
-            told = Told(self._context, self._party, said.id, meta)
+        except NotKnownYetError:
+            told = MessageOrigin(self._context, self._party, said.id, meta)
             await wait.keep(conn, told, said, self._command(said, _appended(meta)))
 
     async def take_again(self, conn: Conn, said: Decision, meta: Meta) -> bool:
         """One that waits; False: it has to wait on."""
         try:
             await self._take(conn, said, meta)
-        except NotKnownYet:
+        except NotKnownYetError:
             return False
         return True
 
     async def _take(self, conn: Conn, said: Decision, meta: Meta) -> None:
-        """Raises NotKnownYet."""
-        told = Told(self._context, self._party, said.id, meta)
+        """Raises NotKnownYetError."""
+        told = MessageOrigin(self._context, self._party, said.id, meta)
         try:
             outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
-        except NotKnownYet:
+        except NotKnownYetError:
             raise
-        except (DecisionError, Forbidden, Permanent) as error:
+        except (DecisionError, ForbiddenError, Permanent) as error:
             why = _why(error)
             if said.act.restricts:
                 raise Permanent(why) from None
@@ -239,7 +240,7 @@ class Decisions(Stateless):
         await results.taken(conn, told, outcome, outcome.decision.id)
         self._tell(outcome, said)
 
-    def _tell(self, outcome: Outcome, said: Decision) -> None:
+    def _tell(self, outcome: DecisionOutcome, said: Decision) -> None:
         decision = outcome.decision
         metrics.taken(decision.act, pending=outcome.pending)
         if decision.widened:
@@ -275,7 +276,7 @@ class Decisions(Stateless):
             content=self._context.keys.blind_index("decision", said.content()),
         )
 
-    def _subject(self, said: Decision) -> Subject:
+    def _subject(self, said: Decision) -> NamedSubject:
         subject, keys = said.subject, self._context.keys
         if subject.id is not None:
             return id_subject(self._party, subject.id)
@@ -299,12 +300,12 @@ class Decisions(Stateless):
             return text
 
 
-def _why(error: DecisionError | Forbidden | Permanent) -> str:
+def _why(error: DecisionError | ForbiddenError | Permanent) -> str:
     """`field: rule`."""
     match error:
         case DecisionError():
             return f"{error.field}: {error.rule}"
-        case Forbidden():
+        case ForbiddenError():
             return error.rule
         case Permanent():
             return error.reason

@@ -6,14 +6,14 @@ from uuid import UUID
 from kielto.events.records import Customer
 from kielto.events.words import Status
 from kielto.service.support.crypto_keys import Keys
-from services.consents.store.permissions.customers import CustomerRow, party_refs
+from services.consents.store.permissions.customers import CustomerProjection, party_refs
 
 _LEFT_OUT = {"version", "changed_at", "known_by", "known_by_mailbox"}
 _TOKEN = 22
 """Characters kept of a keyed hash: 132 of its 384 bits, so that no two meet."""
 
 
-def newest(records: Iterable[Customer], keys: Keys) -> list[CustomerRow]:
+def newest(records: Iterable[Customer], keys: Keys) -> list[CustomerProjection]:
     """One row a customer, of the newest of the records."""
     found: dict[UUID, Customer] = {}
     for record in records:
@@ -23,8 +23,8 @@ def newest(records: Iterable[Customer], keys: Keys) -> list[CustomerRow]:
     return [_row(record, keys) for record in found.values()]
 
 
-def _row(record: Customer, keys: Keys) -> CustomerRow:
-    return CustomerRow(
+def _row(record: Customer, keys: Keys) -> CustomerProjection:
+    return CustomerProjection(
         id=record.subject,
         version=record.at_version,
         alias_of=record.alias_of,

@@ -14,9 +14,8 @@ from kielto.service.http.idempotency import Claim, claimed
 from kielto.service.http.problem import FieldError, Problem, invalid_request
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import Context, decision_id
-from services.consents.use_cases.decisions.decide import Forbidden, NotKnownYet
-from services.consents.use_cases.permissions.explain import UnknownCustomer
-from services.consents.use_cases.propagation.whereabouts import UnknownDecision
+from services.consents.use_cases.decisions.decide import ForbiddenError, NotKnownYetError
+from services.consents.use_cases.errors import UnknownCustomerError, UnknownDecisionError
 
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
@@ -59,7 +58,7 @@ def answered() -> Iterator[None]:
     """The use cases' refusals as problem details."""
     try:
         yield
-    except NotKnownYet as error:
+    except NotKnownYetError as error:
         raise Problem(
             409,
             "subject-not-known-yet",
@@ -70,9 +69,9 @@ def answered() -> Iterator[None]:
         ) from None
     except DecisionError as error:
         raise invalid(error.field, error.rule) from None
-    except Forbidden as error:
+    except ForbiddenError as error:
         raise Problem(403, "foreign-company", "The token does not reach this far.", error.rule) from None
-    except UnknownCustomer:
+    except UnknownCustomerError:
         raise Problem(404, "unknown-customer", "There is no such customer.") from None
-    except UnknownDecision:
+    except UnknownDecisionError:
         raise Problem(404, "unknown-decision", "There is no such decision.") from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from kielto.service.database.pool import Pool
-from services.consents.store.decisions.marks import Mark
+from services.consents.store.decisions.marks import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import Order, all_of, held
 
@@ -15,7 +15,7 @@ _USAGE = (
     "usage: decisions held | decisions release --party PARTY [--since TIME] --reason TEXT"
     " | decisions void --party PARTY [--since TIME] --reason TEXT"
 )
-_MARKS = {"release": Mark.RELEASED, "void": Mark.VOIDED}
+_MARKS = {"release": OfficerAction.RELEASED, "void": OfficerAction.VOIDED}
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -34,7 +34,7 @@ async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
     return 2
 
 
-def _order(mark: Mark, options: Sequence[str]) -> Order | None:
+def _order(mark: OfficerAction, options: Sequence[str]) -> Order | None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--party", required=True)
     parser.add_argument("--since", type=_time, default=_EVER)

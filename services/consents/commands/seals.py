@@ -16,13 +16,13 @@ from kielto.service.support.crypto_keys import KeysError
 from services.consents.store.decision_log import seals as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erase
-from services.consents.use_cases.decision_log.verify import Report, check
+from services.consents.use_cases.decision_log.verify import LogReport, check
 
 USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
 _SHOWN = 200
 
 
-class Seals:
+class SealsCommand:
     """The command. 0: all holds; 1: something does not; 2: wrong usage."""
 
     def __init__(self, pool: Pool, context: Context) -> None:
@@ -124,7 +124,7 @@ def _clear() -> None:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _print(report: Report) -> None:
+def _print(report: LogReport) -> None:
     for line in report.erased[:_SHOWN]:
         print(line)
     for line in report.findings[:_SHOWN]:

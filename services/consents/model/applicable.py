@@ -6,8 +6,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Act, Recipient
-from services.consents.model.decisions import CustomerSubject, Decision, KnownBy, NumberSubject, PointSubject
-from services.consents.model.facts import Customer, Person, Point
+from services.consents.model.decisions import (
+    CustomerSubject,
+    KnownBy,
+    NumberSubject,
+    PointSubject,
+    RecordedDecision,
+)
+from services.consents.model.facts import CustomerFacts, Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 
@@ -34,7 +40,7 @@ class Heard(NamedTuple):
     `via`: it is about others, whose own no binds this person or their organisation: their ids.
     """
 
-    decision: Decision
+    decision: RecordedDecision
     voice: Voice
     at: frozenset[UUID] | None
     via: frozenset[UUID] = frozenset()
@@ -54,7 +60,7 @@ class Hearing(NamedTuple):
     consents: tuple[Heard, ...]
 
 
-def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing:
+def hear(person: Person, decisions: Iterable[RecordedDecision], rules: Rules) -> Hearing:
     """Those of `decisions` that bear on the person, as a set: repeats and order change nothing."""
     nos: list[Heard] = []
     yeses: list[Heard] = []
@@ -72,7 +78,7 @@ def hear(person: Person, decisions: Iterable[Decision], rules: Rules) -> Hearing
     return Hearing(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
 
 
-def _heard(person: Person, decision: Decision, rules: Rules) -> Heard | None:
+def _heard(person: Person, decision: RecordedDecision, rules: Rules) -> Heard | None:
     if _is_of_another_mailbox(decision, rules):
         return None
     voice = _voice(person, decision, rules)
@@ -89,12 +95,12 @@ def _heard(person: Person, decision: Decision, rules: Rules) -> Heard | None:
     return None
 
 
-def _is_of_another_mailbox(decision: Decision, rules: Rules) -> bool:
+def _is_of_another_mailbox(decision: RecordedDecision, rules: Rules) -> bool:
     by_mailbox = decision.suppressed is KnownBy.MAILBOX
     return by_mailbox and not rules.switches[Judgement.PLUS_ADDRESS_IS_MAILBOX]
 
 
-def _via(others: Iterable[Person], decision: Decision) -> frozenset[UUID]:
+def _via(others: Iterable[Person], decision: RecordedDecision) -> frozenset[UUID]:
     """Those whom it is about, themselves and not their addresses. One that was restored is listed by everybody's own
     record, with what that record allowed (`spared`)."""
     if decision.spared is not None:
@@ -102,7 +108,7 @@ def _via(others: Iterable[Person], decision: Decision) -> frozenset[UUID]:
     return frozenset(p.root.id for p in others if any(_is_about(c, decision) for c in p.customers))
 
 
-def _where_via(person: Person, decision: Decision) -> frozenset[UUID] | None:
+def _where_via(person: Person, decision: RecordedDecision) -> frozenset[UUID] | None:
     """A no of somebody else's holds at all points; their yes at those that it names."""
     return None if decision.is_no else _where(person, decision, Voice.OWN)
 
@@ -116,7 +122,7 @@ def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
     )
 
 
-def concerns(person: Person, decision: Decision, rules: Rules) -> Voice | None:
+def concerns(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
     """In whose voice it is directly about this person, whether it counts or not: not by way of anybody else."""
     if _is_of_another_mailbox(decision, rules):
         return None
@@ -125,7 +131,7 @@ def concerns(person: Person, decision: Decision, rules: Rules) -> Voice | None:
     return _voice(person, decision, rules)
 
 
-def _voice(person: Person, decision: Decision, rules: Rules) -> Voice | None:
+def _voice(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
     """Whose voice it is. None: it says nothing about this person."""
     root = person.root
     if any(_is_about(customer, decision) for customer in person.customers):
@@ -141,7 +147,7 @@ def _bound_by_employer(person: Person, rules: Rules) -> bool:
     return contact and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
 
 
-def _is_about(customer: Customer, decision: Decision, *, ended: bool = False) -> bool:
+def _is_about(customer: CustomerFacts, decision: RecordedDecision, *, ended: bool = False) -> bool:
     """A no binds whoever has or had the number; a yes counts only while they have it: numbers pass on. `ended`: a yes
     too is about whoever had it.
     """
@@ -155,7 +161,7 @@ def _is_about(customer: Customer, decision: Decision, *, ended: bool = False) ->
             return False
 
 
-def _is_about_employer(person: Person, decision: Decision) -> bool:
+def _is_about_employer(person: Person, decision: RecordedDecision) -> bool:
     """The organisation is known by its id before its facts are."""
     if isinstance(decision.subject, CustomerSubject) and decision.subject.id == person.root.organisation:
         return True
@@ -163,7 +169,7 @@ def _is_about_employer(person: Person, decision: Decision) -> bool:
     return employer is not None and any(_is_about(c, decision) for c in employer.customers)
 
 
-def _where(person: Person, decision: Decision, voice: Voice) -> frozenset[UUID] | None:
+def _where(person: Person, decision: RecordedDecision, voice: Voice) -> frozenset[UUID] | None:
     """At which of the person's points it counts.
 
     A *no* of the person's own that names an id which the person does not have (merged away, entered anew)
@@ -200,5 +206,5 @@ def _granted_at(person: Person, heard: Heard) -> frozenset[UUID] | None:
     )
 
 
-def _same(one: Point, other: Point) -> bool:
+def _same(one: PointFacts, other: PointFacts) -> bool:
     return one.id == other.id or (one.ref is not None and one.ref == other.ref)

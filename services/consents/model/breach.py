@@ -13,13 +13,13 @@ from uuid import UUID
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from services.consents.model.applicable import Hearing, Voice, hear
 from services.consents.model.coverage import consented, denies, limit
-from services.consents.model.decisions import Decision
-from services.consents.model.facts import Person, Point
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.facts import Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import NO_GROUPS, Cell
 
 
-class Found(StrEnum):
+class BreachFinding(StrEnum):
     NOT_BANNED = "not_banned"
     WITHIN_BOUND = "within_bound"
     """A ban was accepted before, but no longer before than the bound; or a clearance was still valid."""
@@ -32,13 +32,13 @@ NO_POINT = UUID(int=0)
 """Stands for an address that nobody knows any more, or where a channel has none."""
 
 
-class Sent(NamedTuple):
+class SentMessage(NamedTuple):
     """What was sent for whom. `points`: where to, or where to it may have been."""
 
     company: str
     partner: str | None
     channel: Channel
-    points: tuple[Point, ...]
+    points: tuple[PointFacts, ...]
 
     def cells(self) -> Iterator[Cell]:
         """Who sent it for a partner is not known: what both may not do is banned."""
@@ -49,7 +49,7 @@ class Sent(NamedTuple):
                 yield Cell(self.company, point.id, self.channel, purpose, self.partner, mode)
 
 
-def points(person: Person, company: str, channel: Channel, named: Collection[UUID]) -> tuple[Point, ...]:
+def points(person: Person, company: str, channel: Channel, named: Collection[UUID]) -> tuple[PointFacts, ...]:
     """The one that was named, be it of somebody who was merged into them; else each of the company's that the channel
     could reach.
     """
@@ -57,10 +57,12 @@ def points(person: Person, company: str, channel: Channel, named: Collection[UUI
     of_all = [p for c in person.customers for p in c.points]
     its = person.root.points_of(company)
     used = [p for p in of_all if p.id in named][:1] or [p for p in its if p.kind is kind]
-    return tuple(used) or (Point(NO_POINT, kind or PointKind.POST),)
+    return tuple(used) or (PointFacts(NO_POINT, kind or PointKind.POST),)
 
 
-def banning(person: Person, decisions: Sequence[Decision], rules: Rules, sent: Sent) -> frozenset[UUID]:
+def banning(
+    person: Person, decisions: Sequence[RecordedDecision], rules: Rules, sent: SentMessage
+) -> frozenset[UUID]:
     """Those of the decisions that denied it at each of the points; none when one of them was not banned."""
     person = person.seen_by(sent.company)
     ids = {p.id for p in person.root.points}
@@ -87,12 +89,12 @@ def _denying(hearing: Hearing, cell: Cell) -> frozenset[UUID]:
 
 def judge(
     banned: Callable[[datetime], frozenset[UUID]], sent: datetime, reported: datetime, bound: timedelta
-) -> tuple[Found, frozenset[UUID]]:
+) -> tuple[BreachFinding, frozenset[UUID]]:
     """What was found, and the decisions that it is about: those in force at the sending and a bound before it."""
     now = banned(sent)
     if broken := now & banned(sent - bound):
-        return Found.AFTER_BAN, broken
+        return BreachFinding.AFTER_BAN, broken
     if now:
-        return Found.WITHIN_BOUND, now
+        return BreachFinding.WITHIN_BOUND, now
     then = banned(reported) & banned(reported - bound)
-    return (Found.CLAIMED_BEFORE, then) if then else (Found.NOT_BANNED, frozenset())
+    return (BreachFinding.CLAIMED_BEFORE, then) if then else (BreachFinding.NOT_BANNED, frozenset())

@@ -6,7 +6,7 @@ To refuse it would end its denial at the desk that took it, and the person's wor
 from dataclasses import replace
 
 from kielto.events.words import CHANNELS_OF, PARTNERS_PURPOSES, PointKind, Purpose, Reach
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.default_scope import Scope
 from services.consents.model.facts import GroupFacts
 
@@ -43,7 +43,7 @@ def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
     return scope, tuple(broken)
 
 
-def widen_wholly(no: Decision) -> Decision:
+def widen_wholly(no: RecordedDecision) -> RecordedDecision:
     """The party says no about the subject too often for each to be told apart from the others."""
     if not no.purposes and not no.channels and not no.product_groups:
         return no

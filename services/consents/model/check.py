@@ -3,12 +3,13 @@
 Unknown customers, numbers, points and restrictions not yet seen are no errors: they wait.
 """
 
+from kielto.errors import KieltoError
 from kielto.events.words import PARTNERS_PURPOSES, Act, Reach
-from services.consents.model.decisions import Actor, Decision, NumberSubject, PointSubject
+from services.consents.model.decisions import Actor, NumberSubject, PointSubject, RecordedDecision
 from services.consents.model.facts import GroupFacts
 
 
-class DecisionError(ValueError):
+class DecisionError(KieltoError, ValueError):
     """A decision that cannot be taken: `field` names what is wrong, `rule` says what holds."""
 
     def __init__(self, field: str, rule: str) -> None:
@@ -17,7 +18,7 @@ class DecisionError(ValueError):
         self.rule = rule
 
 
-def check(decision: Decision, group: GroupFacts) -> None:
+def check(decision: RecordedDecision, group: GroupFacts) -> None:
     """Raises DecisionError naming the first field that breaks a rule."""
     _check_reach(decision, group)
     _check_subject(decision, group)
@@ -30,7 +31,7 @@ def check(decision: Decision, group: GroupFacts) -> None:
         _check_yes(decision, group)
 
 
-def _check_reach(decision: Decision, group: GroupFacts) -> None:
+def _check_reach(decision: RecordedDecision, group: GroupFacts) -> None:
     if decision.company is not None and decision.company not in group.companies:
         raise DecisionError("company", "is a company of the group")
     if decision.partner is not None and decision.partner not in group.partners:
@@ -46,7 +47,7 @@ def _check_reach(decision: Decision, group: GroupFacts) -> None:
         raise DecisionError("purposes", "has partner_marketing or disclosure when the reach is a partner")
 
 
-def _check_subject(decision: Decision, group: GroupFacts) -> None:
+def _check_subject(decision: RecordedDecision, group: GroupFacts) -> None:
     subject = decision.subject
     if isinstance(subject, PointSubject) and decision.points:
         raise DecisionError("points", "is empty when the subject is itself a point")
@@ -55,14 +56,14 @@ def _check_subject(decision: Decision, group: GroupFacts) -> None:
         raise DecisionError("subject.company", "is a company of the group")
 
 
-def _check_no(decision: Decision) -> None:
+def _check_no(decision: RecordedDecision) -> None:
     if decision.lifts:
         raise DecisionError("lifts", "only a consent or a lifting lifts anything")
     if decision.product_groups:
         raise DecisionError("product_groups", "only a consent names product groups")
 
 
-def _check_yes(decision: Decision, group: GroupFacts) -> None:
+def _check_yes(decision: RecordedDecision, group: GroupFacts) -> None:
     if decision.by is not Actor.PERSON:
         raise DecisionError("by", "only the person says yes")
     if decision.id in decision.lifts:
@@ -80,7 +81,7 @@ def _check_yes(decision: Decision, group: GroupFacts) -> None:
     _check_consent(decision, group)
 
 
-def _check_consent(decision: Decision, group: GroupFacts) -> None:
+def _check_consent(decision: RecordedDecision, group: GroupFacts) -> None:
     """Consent names the controller or partner: one for unnamed partners is none (GDPR 4(11), 7)."""
     if decision.purposes & PARTNERS_PURPOSES and decision.reach is not Reach.PARTNER:
         raise DecisionError("partner", "a consent to partners' marketing or disclosure names the partner")

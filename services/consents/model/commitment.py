@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from kielto.seals import blinded, commitment
 
 
-class Row(Protocol):
+class DecisionRow(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def statement(row: Row, salt: bytes) -> dict[str, Any]:
+def statement(row: DecisionRow, salt: bytes) -> dict[str, Any]:
     """Plain JSON."""
     return {
         "v": 1,
@@ -43,7 +43,7 @@ def statement(row: Row, salt: bytes) -> dict[str, Any]:
     }
 
 
-def commit(row: Row, salt: bytes) -> bytes:
+def commit(row: DecisionRow, salt: bytes) -> bytes:
     """The 32 bytes that go into the log."""
     return commitment(salt, statement(row, salt))
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from kielto.events.words import Act, Mode, Purpose, Reach
 from services.consents.model.applicable import Heard, Restriction
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups
 
 
@@ -14,7 +14,7 @@ class Limit(NamedTuple):
     """What restrictions leave at a cell: the groups, those that still deny, and the yeses that lifted."""
 
     groups: Groups
-    denying: tuple[Decision, ...]
+    denying: tuple[RecordedDecision, ...]
     lifted_by: tuple[UUID, ...]
 
 
@@ -42,7 +42,7 @@ def either(parts: Iterable[Groups]) -> Groups:
     return found
 
 
-def groups_of(yes: Decision) -> Groups:
+def groups_of(yes: RecordedDecision) -> Groups:
     """A yes that names no product groups is about all."""
     return yes.product_groups or None
 
@@ -64,7 +64,7 @@ def denies(no: Heard, cell: Cell) -> bool:
     )
 
 
-def spared(no: Decision, cell: Cell) -> Groups:
+def spared(no: RecordedDecision, cell: Cell) -> Groups:
     """For which groups a restored *no* denies nothing: those that the record which listed it allowed."""
     return no.spared.get(cell, NO_GROUPS) if no.spared is not None else NO_GROUPS
 
@@ -84,7 +84,7 @@ def covers(yes: Heard, cell: Cell, purpose: Purpose) -> bool:
 def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
     """What these restrictions leave at the cell. A yes lifts only what it cites, and only where it covers."""
     groups: Groups = None
-    denying: list[Decision] = []
+    denying: list[RecordedDecision] = []
     lifted_by: list[UUID] = []
     for no, cited_by in restrictions:
         lifted, by = _lifted(no, cited_by, cell) if cited_by else (NO_GROUPS, ())

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from kielto.events.words import Act, Channel, Purpose, Reach
-from services.consents.model.facts import Point
+from services.consents.model.facts import PointFacts
 from services.consents.model.ruling import Cell, Groups
 
 
@@ -70,7 +70,7 @@ and outlives merges and re-imports), by its id for a postal address."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RecordedDecision:
     """One decision. An empty set of purposes or channels means *all* in a no and *none* in a yes.
 
     `points` and `product_groups` narrow it; empty means all. Only a consent names product groups.
@@ -126,7 +126,7 @@ class Decision:
             case Reach.PARTNER:
                 return partner is not None and self.partner == partner and self.company in (None, company)
 
-    def names(self, point: Point) -> bool:
+    def names(self, point: PointFacts) -> bool:
         """True when it names this point, or names none at all."""
         names = (point.id,) if point.ref is None else (point.id, point.ref)
         return not self.points or any(n in self.points for n in names)

@@ -7,15 +7,17 @@ from uuid import UUID
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Mode, Purpose, Reach
 from services.consents.model.applicable import Heard, Hearing, hear
 from services.consents.model.coverage import both
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import Person
 from services.consents.model.rules import Rules
-from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Verdict
+from services.consents.model.ruling import NO_GROUPS, Cell, CellPermission, Groups, RulingReason
 
 Key = TypeVar("Key")
 
 
-def restrictions_in_force(person: Person, decisions: Iterable[Decision], rules: Rules) -> frozenset[UUID]:
+def restrictions_in_force(
+    person: Person, decisions: Iterable[RecordedDecision], rules: Rules
+) -> frozenset[UUID]:
     """What binds the person, as anybody sees them, and is not wholly lifted: what a lifting has to cite."""
     said = tuple(decisions)
     found = (in_force(hear(view, said, rules)) for view in person.views())
@@ -43,7 +45,7 @@ def _as_wide(yes: Heard, no: Heard) -> bool:
     return not yes.decision.product_groups and _reaches_as_far(yes.decision, no.decision)
 
 
-def _reaches_as_far(yes: Decision, no: Decision) -> bool:
+def _reaches_as_far(yes: RecordedDecision, no: RecordedDecision) -> bool:
     if yes.reach is Reach.GROUP:
         return True
     if yes.reach is Reach.COMPANY:
@@ -54,7 +56,7 @@ def _reaches_as_far(yes: Decision, no: Decision) -> bool:
     return no.reach is Reach.PARTNER and no.partner == yes.partner and same_company
 
 
-def _lifts_purpose(yes: Decision, no: Decision, purpose: Purpose) -> bool:
+def _lifts_purpose(yes: RecordedDecision, no: RecordedDecision, purpose: Purpose) -> bool:
     """A consent speaks of partners' marketing only where it names the partner (`coverage.covers`)."""
     of_partners = purpose in PARTNERS_PURPOSES or no.reach in (Reach.PARTNER, Reach.PARTNERS)
     unnamed = yes.act is Act.CONSENT and yes.reach is not Reach.PARTNER
@@ -62,14 +64,14 @@ def _lifts_purpose(yes: Decision, no: Decision, purpose: Purpose) -> bool:
 
 
 def partner_view(
-    verdicts: Iterable[Verdict], partner: str, disclosed_to: frozenset[tuple[str, str]]
-) -> tuple[Verdict, ...]:
+    verdicts: Iterable[CellPermission], partner: str, disclosed_to: frozenset[tuple[str, str]]
+) -> tuple[CellPermission, ...]:
     """What the partner may do with a person disclosed to it, one verdict a contact point and channel.
 
     `disclosed_to`: (company, partner) of each disclosure of the person; none, no verdicts. Where several
     companies disclosed, each has to allow: the partner's record does not tell from whom it has the data.
     """
-    found: dict[tuple[UUID, Channel], Verdict] = {}
+    found: dict[tuple[UUID, Channel], CellPermission] = {}
     for verdict in verdicts:
         cell = verdict.cell
         its = cell.mode is Mode.PARTNER_SENDS and cell.partner == partner
@@ -80,7 +82,7 @@ def partner_view(
     return tuple(found.values())
 
 
-def _stricter(one: Verdict, other: Verdict) -> Verdict:
+def _stricter(one: CellPermission, other: CellPermission) -> CellPermission:
     if not one.ruling.allowed:
         return one
     groups = both(one.ruling.product_groups, other.ruling.product_groups)
@@ -88,11 +90,11 @@ def _stricter(one: Verdict, other: Verdict) -> Verdict:
         return other
     if groups is None or groups:
         return one._replace(ruling=one.ruling._replace(product_groups=groups))
-    none_left = one.ruling._replace(allowed=False, product_groups=NO_GROUPS, reason=Reason.NO_CONSENT)
+    none_left = one.ruling._replace(allowed=False, product_groups=NO_GROUPS, reason=RulingReason.NO_CONSENT)
     return one._replace(ruling=none_left)
 
 
-def allowances(verdicts: Iterable[Verdict]) -> dict[Cell, Groups]:
+def allowances(verdicts: Iterable[CellPermission]) -> dict[Cell, Groups]:
     """What is allowed, and nothing else: absent means denied."""
     return {cell: ruling.product_groups for cell, ruling in verdicts if ruling.allowed}
 

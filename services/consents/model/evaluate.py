@@ -11,14 +11,14 @@ from uuid import UUID
 
 from services.consents.model.applicable import Hearing, Restriction, Voice, hear
 from services.consents.model.coverage import UNLIMITED, Limit, both, consented, denies, either, limit
-from services.consents.model.decisions import Decision
-from services.consents.model.facts import GroupFacts, Person, Point, Sale
-from services.consents.model.rules import Answer, Line, Rules
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.facts import GroupFacts, Person, PointFacts, SaleFacts
+from services.consents.model.rules import Line, RowAnswer, Rules
 from services.consents.model.rules_file import Judgement, Relation, Rule
-from services.consents.model.ruling import NO_GROUPS, Cell, Groups, Reason, Ruling, Verdict
+from services.consents.model.ruling import NO_GROUPS, Cell, CellPermission, Groups, Ruling, RulingReason
 
 
-class Seen(NamedTuple):
+class CompanyView(NamedTuple):
     """A person as a company sees them, and all that bears on them."""
 
     person: Person
@@ -26,26 +26,26 @@ class Seen(NamedTuple):
 
 
 def hear_each(
-    person: Person, decisions: Iterable[Decision], companies: Iterable[str], rules: Rules
-) -> dict[str, Seen]:
+    person: Person, decisions: Iterable[RecordedDecision], companies: Iterable[str], rules: Rules
+) -> dict[str, CompanyView]:
     """By company. Companies that see the same person share one answer."""
     said = tuple(decisions)
     stating = person.companies_that_state
-    views: dict[str | None, Seen] = {}
-    found: dict[str, Seen] = {}
+    views: dict[str | None, CompanyView] = {}
+    found: dict[str, CompanyView] = {}
     for company in companies:
         whose = company if company in stating else None
         if whose not in views:
             view = person.seen_by(company)
             same = next((s for s in views.values() if s.person == view), None)
-            views[whose] = same or Seen(view, hear(view, said, rules))
+            views[whose] = same or CompanyView(view, hear(view, said, rules))
         found[company] = views[whose]
     return found
 
 
 def evaluate(
-    person: Person, decisions: Iterable[Decision], group: GroupFacts, rules: Rules
-) -> tuple[Verdict, ...]:
+    person: Person, decisions: Iterable[RecordedDecision], group: GroupFacts, rules: Rules
+) -> tuple[CellPermission, ...]:
     """One verdict a cell, for the person's every company, contact point, channel and kind of marketing.
 
     `decisions` may hold more than bear on the person. All keys of the person (`Person.keys`) get this answer.
@@ -53,37 +53,41 @@ def evaluate(
     return verdicts(hear_each(person, decisions, group.companies, rules), group, rules)
 
 
-def verdicts(by_company: Mapping[str, Seen], group: GroupFacts, rules: Rules) -> tuple[Verdict, ...]:
+def verdicts(
+    by_company: Mapping[str, CompanyView], group: GroupFacts, rules: Rules
+) -> tuple[CellPermission, ...]:
     """One a cell, of each company at the contact points that it has."""
-    judges: dict[int, _Judge] = {}
+    judges: dict[int, _PersonEvaluation] = {}
     found = []
     for company, seen in by_company.items():
         person = seen.person
-        judge = judges.get(id(seen)) or judges.setdefault(id(seen), _Judge(person, seen.hearing, rules))
+        judge = judges.get(id(seen)) or judges.setdefault(
+            id(seen), _PersonEvaluation(person, seen.hearing, rules)
+        )
         relation = Relation.CUSTOMER if person.is_customer_of(company) else Relation.PROSPECT
         partners = group.partners_of(company)
         for point in person.root.points:
             for line in rules.lines(person.root, relation, point):
                 for partner in partners if line.mode else (None,):
                     cell = Cell(company, point.id, line.channel, line.purpose, partner, line.mode)
-                    found.append(Verdict(cell, judge.ruling(cell, point, line)))
+                    found.append(CellPermission(cell, judge.ruling(cell, point, line)))
     return tuple(found)
 
 
-class Ground(NamedTuple):
+class Basis(NamedTuple):
     """What a row allows at a cell before restrictions."""
 
     groups: Groups
-    reason: Reason
+    reason: RulingReason
     decisions: tuple[UUID, ...] = ()
-    sales: tuple[Sale, ...] = ()
+    sales: tuple[SaleFacts, ...] = ()
 
 
-_NOT_BANNED = Ground(None, Reason.NOT_BANNED)
-_NOTHING = Ground(NO_GROUPS, Reason.NO_CONSENT)
+_NOT_BANNED = Basis(None, RulingReason.NOT_BANNED)
+_NOTHING = Basis(NO_GROUPS, RulingReason.NO_CONSENT)
 
 
-class _Judge:
+class _PersonEvaluation:
     """Judges the cells of one person."""
 
     __slots__ = ("_blocks", "_hearing", "_root", "_rules")
@@ -94,7 +98,7 @@ class _Judge:
         self._hearing = hearing
         self._rules = rules
 
-    def ruling(self, cell: Cell, point: Point, line: Line) -> Ruling:
+    def ruling(self, cell: Cell, point: PointFacts, line: Line) -> Ruling:
         if cell.channel in self._blocks:
             return self._blocks[cell.channel]
         if line.never:
@@ -104,7 +108,7 @@ class _Judge:
             return self._lane(line.answer, against, cell, point)
         return self._contact(line, line.private, against, cell, point)
 
-    def _lane(self, answer: Answer, against: list[Restriction], cell: Cell, point: Point) -> Ruling:
+    def _lane(self, answer: RowAnswer, against: list[Restriction], cell: Cell, point: PointFacts) -> Ruling:
         if answer.rule is Rule.NONE or (answer.rule is Rule.OPT_OUT and not against):
             return answer.alone
         left = limit(against, cell) if against else UNLIMITED
@@ -116,16 +120,16 @@ class _Judge:
             return Ruling(True, groups, ground.reason, row.rule, row.section, used, ground.sales)
         return self._restricted(left) if left.denying else answer.alone
 
-    def _ground(self, rule: Rule, cell: Cell, point: Point) -> Ground:
+    def _ground(self, rule: Rule, cell: Cell, point: PointFacts) -> Basis:
         if rule is Rule.OPT_OUT:
             return _NOT_BANNED
         consent = consented(self._hearing.consents, cell)
         sales = self._sales(cell, point) if rule is Rule.SOFT_OPT_IN else ()
-        reason = Reason.SALE if sales and not consent.given_by else Reason.CONSENT
+        reason = RulingReason.SALE if sales and not consent.given_by else RulingReason.CONSENT
         groups = either((consent.groups, frozenset(s.product_group for s in sales)))
-        return Ground(groups, reason, consent.given_by, sales)
+        return Basis(groups, reason, consent.given_by, sales)
 
-    def _sales(self, cell: Cell, point: Point) -> tuple[Sale, ...]:
+    def _sales(self, cell: Cell, point: PointFacts) -> tuple[SaleFacts, ...]:
         """Sales that make a soft opt-in: by the company itself, a ban offered, the product group known."""
         any_seller = self._rules.switches[Judgement.GROUP_IS_SAME_SELLER]
         return tuple(
@@ -137,10 +141,10 @@ class _Judge:
     def _restricted(self, left: Limit) -> Ruling:
         said = self._rules.acts[left.denying[0].act]
         ids = tuple(d.id for d in left.denying)
-        return Ruling(False, NO_GROUPS, Reason.RESTRICTED, said.act, said.section, ids)
+        return Ruling(False, NO_GROUPS, RulingReason.RESTRICTED, said.act, said.section, ids)
 
     def _contact(
-        self, line: Line, private: Answer, against: list[Restriction], cell: Cell, point: Point
+        self, line: Line, private: RowAnswer, against: list[Restriction], cell: Cell, point: PointFacts
     ) -> Ruling:
         """A contact person has two lanes: product groups within the duties, and all others.
 
@@ -167,7 +171,7 @@ def _joined(within: Ruling, outside: Ruling) -> Ruling:
     groups = either((within.product_groups, outside.product_groups))
     allowed = groups is None or bool(groups)
     lanes = [r for r in (within, outside) if r.product_groups is None or r.product_groups]
-    used = lanes or [r for r in (within, outside) if r.reason is Reason.RESTRICTED] or [within]
+    used = lanes or [r for r in (within, outside) if r.reason is RulingReason.RESTRICTED] or [within]
     decisions = _sorted(i for r in used for i in r.decisions)
     sales = tuple(dict.fromkeys(s for r in used for s in r.sales))
     return used[0]._replace(allowed=allowed, product_groups=groups, decisions=decisions, sales=sales)

@@ -9,7 +9,7 @@ from kielto.events.words import PointKind, Recipient, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Sale:
+class SaleFacts:
     """The sale in connection with which a contact point was obtained (917/2014 section 200(3))."""
 
     seller: str
@@ -19,7 +19,7 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PointFacts:
     """A contact point. `ref` is the sealed digest of the address, opaque here; a postal address has none.
 
     `holders`: the companies that state it, and no other has it; none: the group states it, for every company.
@@ -30,14 +30,14 @@ class Point:
     kind: PointKind
     ref: bytes | None = None
     role_address: bool = False
-    sales: tuple[Sale, ...] = ()
+    sales: tuple[SaleFacts, ...] = ()
     holders: frozenset[str] = frozenset()
     role_address_in: frozenset[str] = frozenset()
 
     def is_held_by(self, company: str) -> bool:
         return not self.holders or company in self.holders
 
-    def seen_by(self, company: str) -> "Point | None":
+    def seen_by(self, company: str) -> "PointFacts | None":
         """As it is for one company; None when the company does not have it."""
         if not self.is_held_by(company):
             return None
@@ -46,7 +46,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Customership:
+class CustomershipFacts:
     """A customer's relation to one company. `ref` is the sealed digest of the customer number.
 
     It ends (`active` false), and in a merge it may move to the survivor; it never vanishes, since a *no* given by the
@@ -59,7 +59,7 @@ class Customership:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedFacts:
     """What one company states of a customer otherwise than the group does: it counts for that company alone.
 
     None is what the group states; `duties` are exactly these, since more of them allow more.
@@ -72,7 +72,7 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class CustomerFacts:
     """One customer as the customers service last published it.
 
     `duties`: a contact person's product groups within evidenced duties (a job title is no evidence).
@@ -89,9 +89,9 @@ class Customer:
     safety_ban: bool = False
     organisation: UUID | None = None
     duties: frozenset[str] = frozenset()
-    points: tuple[Point, ...] = ()
-    customerships: tuple[Customership, ...] = ()
-    stated: tuple[Stated, ...] = ()
+    points: tuple[PointFacts, ...] = ()
+    customerships: tuple[CustomershipFacts, ...] = ()
+    stated: tuple[StatedFacts, ...] = ()
     bound_by: tuple[UUID, ...] = ()
 
     @property
@@ -106,11 +106,11 @@ class Customer:
         named = frozenset(s.company for s in self.stated)
         return named.union(*(p.holders | p.role_address_in for p in self.points))
 
-    def points_of(self, company: str) -> tuple[Point, ...]:
+    def points_of(self, company: str) -> tuple[PointFacts, ...]:
         """Those that the company has, as anybody states them."""
         return tuple(p for p in self.points if p.is_held_by(company))
 
-    def seen_by(self, company: str) -> "Customer":
+    def seen_by(self, company: str) -> "CustomerFacts":
         """As it is for one company: with what that company or the group states, and nothing that others do."""
         points = tuple(point for p in self.points if (point := p.seen_by(company)) is not None)
         same = len(points) == len(self.points) and all(
@@ -138,13 +138,13 @@ class Person:
     persons whose own no binds this one too.
     """
 
-    root: Customer
-    members: tuple[Customer, ...] = ()
+    root: CustomerFacts
+    members: tuple[CustomerFacts, ...] = ()
     employers: tuple["Person", ...] = ()
     bound_by: tuple["Person", ...] = ()
 
     @property
-    def customers(self) -> tuple[Customer, ...]:
+    def customers(self) -> tuple[CustomerFacts, ...]:
         return (self.root, *self.members)
 
     @property
@@ -201,7 +201,7 @@ class GroupFacts:
         return company in self.companies and company in self.partners.get(partner, ())
 
 
-def persons(customers: Iterable[Customer]) -> dict[UUID, Person]:
+def persons(customers: Iterable[CustomerFacts]) -> dict[UUID, Person]:
     """Every given customer's person: those linked by `alias_of`, in a chain of any length.
 
     A survivor that is not (yet) among them, or aliases in a circle, leave a root that is itself an alias:
@@ -209,7 +209,7 @@ def persons(customers: Iterable[Customer]) -> dict[UUID, Person]:
     """
     known = {c.id: c for c in customers}
     roots = {ident: _survivor(known, ident) for ident in known}
-    members: dict[UUID, list[Customer]] = {}
+    members: dict[UUID, list[CustomerFacts]] = {}
     for ident in sorted(known):
         if ident != roots[ident]:
             members.setdefault(roots[ident], []).append(known[ident])
@@ -241,11 +241,11 @@ def _named(
         if ident in roots:
             found[roots[ident]] = bare[roots[ident]]
         elif unknown:
-            found[ident] = Person(Customer(ident))
+            found[ident] = Person(CustomerFacts(ident))
     return tuple(found.values())
 
 
-def _survivor(known: Mapping[UUID, Customer], ident: UUID) -> UUID:
+def _survivor(known: Mapping[UUID, CustomerFacts], ident: UUID) -> UUID:
     seen = [ident]
     while (upward := known[ident].alias_of) in known and upward is not None:
         if upward in seen:

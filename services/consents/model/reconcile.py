@@ -37,7 +37,7 @@ class Range(NamedTuple):
         return self.low <= key < self.high and key[:SHORT] > self.after
 
 
-class Held(NamedTuple):
+class HeldRecord(NamedTuple):
     key: str
     version: str
     """`<epoch>.<n>`, with `u` when it is held as unreadable."""
@@ -66,7 +66,9 @@ def compare(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[i
     return Compared(tuple(agree), tuple(differ), tuple(sorted(moving)))
 
 
-def differences(ours: Sequence[Held], theirs: Sequence[Held], moving: Collection[str]) -> list[Difference]:
+def differences(
+    ours: Sequence[HeldRecord], theirs: Sequence[HeldRecord], moving: Collection[str]
+) -> list[Difference]:
     """Of a range of keys. `moving`: first digits of keys that are not judged."""
     mine, held = {h.key[:SHORT]: h for h in ours}, {h.key[:SHORT]: h for h in theirs}
     found = []
@@ -77,7 +79,7 @@ def differences(ours: Sequence[Held], theirs: Sequence[Held], moving: Collection
     return found
 
 
-def _difference(ours: Held | None, theirs: Held | None) -> Difference:
+def _difference(ours: HeldRecord | None, theirs: HeldRecord | None) -> Difference:
     if ours is None:
         assert theirs is not None
         return Difference(theirs.key, "extra", theirs.version, None)

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from kielto.errors import KieltoError
 from kielto.events.words import CHANNELS_OF, Act, Channel, Mode, PointKind, Purpose, Recipient, Status
 from services.consents.model.decisions import Route
-from services.consents.model.facts import Customer, Person, Point
-from services.consents.model.rules_file import Fact, Judgement, Relation, Row, Rule, RulesFile, Who
-from services.consents.model.ruling import NO_GROUPS, Reason, Ruling
+from services.consents.model.facts import CustomerFacts, Person, PointFacts
+from services.consents.model.rules_file import Fact, Judgement, Relation, Rule, RulesFile, TableRow, Who
+from services.consents.model.ruling import NO_GROUPS, Ruling, RulingReason
 
 KINDS_OF_MARKETING: tuple[tuple[Purpose, Mode | None], ...] = (
     (Purpose.OWN_MARKETING, None),
@@ -21,11 +22,11 @@ KINDS_OF_MARKETING: tuple[tuple[Purpose, Mode | None], ...] = (
 )
 
 
-class RulesError(ValueError):
+class RulesError(KieltoError, ValueError):
     """The rule file cannot be used; the message names the entry and the rule that it breaks."""
 
 
-class Answer(NamedTuple):
+class RowAnswer(NamedTuple):
     """A row as its switch leaves it."""
 
     rule: Rule
@@ -33,7 +34,7 @@ class Answer(NamedTuple):
     """What holds when nobody has said anything and nothing was sold."""
 
 
-Table = dict[tuple[Who, Relation, Purpose, Mode | None, Channel], Answer]
+Table = dict[tuple[Who, Relation, Purpose, Mode | None, Channel], RowAnswer]
 
 
 class Line(NamedTuple):
@@ -42,8 +43,8 @@ class Line(NamedTuple):
     channel: Channel
     purpose: Purpose
     mode: Mode | None
-    answer: Answer
-    private: Answer | None
+    answer: RowAnswer
+    private: RowAnswer | None
     never: bool
 
 
@@ -89,7 +90,7 @@ class Rules:
             first = error.errors()[0]
             raise RulesError(f"{'.'.join(str(x) for x in first['loc'])}: {first['msg']}") from None
 
-    def lines(self, customer: Customer, relation: Relation, point: Point) -> tuple[Line, ...]:
+    def lines(self, customer: CustomerFacts, relation: Relation, point: PointFacts) -> tuple[Line, ...]:
         """What the table says of this customer's contact point, one line a channel and kind of marketing."""
         return self._lines[self._who(customer, point), relation, point.kind]
 
@@ -107,11 +108,11 @@ class Rules:
         for fact, holds in facts.items():
             if holds:
                 block = self._blocks[fact]
-                ruling = Ruling(False, NO_GROUPS, Reason.FACT, block.id, block.section)
+                ruling = Ruling(False, NO_GROUPS, RulingReason.FACT, block.id, block.section)
                 denied = dict.fromkeys(block.channels, ruling) | denied
         return denied
 
-    def _who(self, customer: Customer, point: Point) -> Who:
+    def _who(self, customer: CustomerFacts, point: PointFacts) -> Who:
         match customer.recipient:
             case Recipient.NATURAL:
                 return Who.NATURAL
@@ -124,15 +125,15 @@ class Rules:
                 natural = personal and self.switches[Judgement.PERSONAL_ADDRESS_IS_NATURAL]
                 return Who.NATURAL if natural else Who.LEGAL
 
-    def _answer(self, row: Row) -> Answer:
+    def _answer(self, row: TableRow) -> RowAnswer:
         off = row.only_if is not None and not self.switches[row.only_if]
         rule = row.otherwise if off and row.otherwise else row.rule
         if rule is Rule.OPT_OUT:
-            return Answer(rule, Ruling(True, None, Reason.NOT_BANNED, row.id, row.section))
-        reason = Reason.NEVER if rule is Rule.NONE else Reason.NO_CONSENT
-        return Answer(rule, Ruling(False, NO_GROUPS, reason, row.id, row.section))
+            return RowAnswer(rule, Ruling(True, None, RulingReason.NOT_BANNED, row.id, row.section))
+        reason = RulingReason.NEVER if rule is Rule.NONE else RulingReason.NO_CONSENT
+        return RowAnswer(rule, Ruling(False, NO_GROUPS, reason, row.id, row.section))
 
-    def _table(self, rows: tuple[Row, ...]) -> Table:
+    def _table(self, rows: tuple[TableRow, ...]) -> Table:
         """Every combination, each answered by exactly one row: a lawyer may read the rows in any order."""
         table = {}
         for who, relation, (purpose, mode), channel in product(Who, Relation, KINDS_OF_MARKETING, Channel):

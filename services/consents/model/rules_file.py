@@ -78,7 +78,7 @@ class Switch(_Entry):
     date: date
 
 
-class Block(_Entry):
+class BlockRow(_Entry):
     id: str
     fact: Fact
     channels: Channels
@@ -86,7 +86,7 @@ class Block(_Entry):
     says: str
 
 
-class Row(_Entry):
+class TableRow(_Entry):
     """A row of the table. `modes` goes with partner marketing; purpose `any` is own and partner, any mode."""
 
     id: str
@@ -102,7 +102,7 @@ class Row(_Entry):
     says: str
 
     @model_validator(mode="after")
-    def _whole(self) -> "Row":
+    def _whole(self) -> "TableRow":
         if bool(self.modes) != (self.purpose == "partner_marketing"):
             raise ValueError("modes go with purpose partner_marketing, and only with it")
         if (self.only_if is None) != (self.otherwise is None):
@@ -135,7 +135,7 @@ class RouteRow(_Entry):
 
 class RulesFile(_Entry):
     switch: tuple[Switch, ...]
-    block: tuple[Block, ...]
-    row: tuple[Row, ...]
+    block: tuple[BlockRow, ...]
+    row: tuple[TableRow, ...]
     act: tuple[ActRow, ...]
     route: tuple[RouteRow, ...]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Channel, Mode, Purpose
-from services.consents.model.facts import Sale
+from services.consents.model.facts import SaleFacts
 
 Groups = frozenset[str] | None
 """Product groups; None is all of them."""
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     mode: Mode | None = None
 
 
-class Reason(StrEnum):
+class RulingReason(StrEnum):
     NOT_BANNED = "not_banned"
     """Allowed until banned, and nobody has."""
     CONSENT = "consent"
@@ -46,14 +46,14 @@ class Ruling(NamedTuple):
 
     allowed: bool
     product_groups: Groups
-    reason: Reason
+    reason: RulingReason
     rule: str
     section: str
     decisions: tuple[UUID, ...] = ()
-    sales: tuple[Sale, ...] = ()
+    sales: tuple[SaleFacts, ...] = ()
 
 
-class Verdict(NamedTuple):
+class CellPermission(NamedTuple):
     """The permission at one cell, explained."""
 
     cell: Cell

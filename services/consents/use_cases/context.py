@@ -45,7 +45,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class NamedSubject:
     """Whom a decision is about, as it is stored: `kind` is customer, id, number, email or phone."""
 
     ref: str
@@ -60,22 +60,22 @@ class Subject:
         return PointKind(self.kind) if self.kind in (PointKind.EMAIL, PointKind.PHONE) else None
 
 
-def customer_subject(customer: UUID) -> Subject:
-    return Subject(f"c:{customer}", "customer", customer=customer)
+def customer_subject(customer: UUID) -> NamedSubject:
+    return NamedSubject(f"c:{customer}", "customer", customer=customer)
 
 
-def id_subject(party: str, ident: str) -> Subject:
+def id_subject(party: str, ident: str) -> NamedSubject:
     """A customer by the party's own id, which is bound to a customer now or when we come to know them."""
-    return Subject(id_ref(party, ident), "id")
+    return NamedSubject(id_ref(party, ident), "id")
 
 
-def number_subject(keys: Keys, company: str, digest: bytes) -> Subject:
-    return Subject(f"n:{keys.seal(digest)}", "number", company=company)
+def number_subject(keys: Keys, company: str, digest: bytes) -> NamedSubject:
+    return NamedSubject(f"n:{keys.seal(digest)}", "number", company=company)
 
 
-def point_subject(keys: Keys, kind: PointKind, digest: bytes) -> Subject:
+def point_subject(keys: Keys, kind: PointKind, digest: bytes) -> NamedSubject:
     """`kind` is email or phone."""
-    return Subject(f"p:{keys.seal(digest)}", kind.value)
+    return NamedSubject(f"p:{keys.seal(digest)}", kind.value)
 
 
 def id_ref(party: str, ident: str) -> str:

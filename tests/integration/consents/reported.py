@@ -16,7 +16,7 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.http.application import Health, create_app
 from kielto.service.inbox.handlers import Meta
 from services.consents.api.breaches import breaches
-from services.consents.consumers import MarketingEvents
+from services.consents.consumers import MarketingEventsConsumer
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.test_api import Tokens
@@ -54,7 +54,7 @@ async def tell(
     )
     for _ in range(2):
         async with transaction(pool) as conn:
-            await MarketingEvents(context).handle_batch(conn, [(Read(str(who.id), event), META)] * 2)
+            await MarketingEventsConsumer(context).handle_batch(conn, [(Read(str(who.id), event), META)] * 2)
     await detect.detect(pool, context)
     return event.id
 

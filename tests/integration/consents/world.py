@@ -12,20 +12,20 @@ from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import projections
-from services.consents.store.clearances.clearances import Part
+from services.consents.store.clearances.clearances import ClearancePart
 from services.consents.store.permissions import state
 from services.consents.store.permissions.customers import Disclosure
-from services.consents.store.permissions.locks import Moved
+from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.context import (
     Context,
-    Subject,
+    NamedSubject,
     customer_subject,
     id_ref,
     number_subject,
     point_subject,
 )
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions.decide import Command, Outcome
+from services.consents.use_cases.decisions.decide import Command, DecisionOutcome
 from services.consents.use_cases.permissions.apply_facts import (
     deny_customer,
     take_in_customers,
@@ -116,9 +116,9 @@ class World:
 
         await self._again(work)
 
-    async def decide(self, subject: Subject, act: Act = Act.BAN, **given: Any) -> Outcome:
+    async def decide(self, subject: NamedSubject, act: Act = Act.BAN, **given: Any) -> DecisionOutcome:
         """Raises AssertionError when the id is known."""
-        found: list[Outcome] = []
+        found: list[DecisionOutcome] = []
 
         async def work(conn: Conn) -> None:
             outcome = await deciding.decide(conn, self.context, self.command(subject, act, **given))
@@ -128,13 +128,13 @@ class World:
         await self._again(work)
         return found[-1]
 
-    async def consent(self, who: Someone, channel: Channel, **given: Any) -> Outcome:
+    async def consent(self, who: Someone, channel: Channel, **given: Any) -> DecisionOutcome:
         """To kauppa's own marketing on the channel."""
         to: dict[str, Any] = {"reach": Reach.COMPANY, "company": "kauppa", "channels": (channel,)}
         purposes = (Purpose.OWN_MARKETING,)
         return await self.decide(self.by_id(who), Act.CONSENT, purposes=purposes, **to, **given)
 
-    def command(self, subject: Subject, act: Act = Act.BAN, **given: Any) -> Command:
+    def command(self, subject: NamedSubject, act: Act = Act.BAN, **given: Any) -> Command:
         received_at = given.get("received_at", datetime.now(UTC))
         defaults: dict[str, Any] = {
             "id": uuid4(),
@@ -143,16 +143,16 @@ class World:
         }
         return Command(subject=subject, act=act, **(defaults | given))
 
-    def by_id(self, who: Someone) -> Subject:
+    def by_id(self, who: Someone) -> NamedSubject:
         return customer_subject(who.id)
 
-    def by_number(self, who: Someone, company: str = "kauppa") -> Subject:
+    def by_number(self, who: Someone, company: str = "kauppa") -> NamedSubject:
         return number_subject(self.keys, company, digest_of(PointKind.NUMBER, who.number(company)))
 
-    def by_phone(self, phone: str) -> Subject:
+    def by_phone(self, phone: str) -> NamedSubject:
         return point_subject(self.keys, PointKind.PHONE, digest_of(PointKind.PHONE, phone))
 
-    def by_email(self, email: str) -> Subject:
+    def by_email(self, email: str) -> NamedSubject:
         return point_subject(self.keys, PointKind.EMAIL, digest_of(PointKind.EMAIL, email))
 
     def key(self, party: str, who: Someone) -> str:
@@ -214,17 +214,17 @@ class World:
             try:
                 async with transaction(self.pool) as conn:
                     await work(conn)
-            except Moved:
+            except SubjectsMovedError:
                 continue
             else:
                 return
         raise AssertionError("never came to an end")
 
 
-def a_part() -> Part:
+def a_part() -> ClearancePart:
     """Of a clearance that was given just now, for a minute."""
     now = datetime.now(UTC)
-    return Part(uuid4(), 0, now, now + timedelta(minutes=1))
+    return ClearancePart(uuid4(), 0, now, now + timedelta(minutes=1))
 
 
 def erased(who: Someone) -> Customer:

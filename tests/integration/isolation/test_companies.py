@@ -99,7 +99,7 @@ def a_shared_counter(patch: pytest.MonkeyPatch) -> None:
 
 def an_address_of_others(patch: pytest.MonkeyPatch) -> None:
     """A clearance asks everybody at the company of whom anybody states the address."""
-    patch.setattr(clear._Judge, "_has", lambda *_: True)
+    patch.setattr(clear._ClearanceCheck, "_has", lambda *_: True)
 
 
 def a_statement_more(patch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
 from services.consents import app as consents
 from services.consents.consumers import deciding_again
-from services.consents.store.permissions.locks import Moved
+from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log import append
@@ -180,7 +180,7 @@ class Part:
         for _ in range(20):
             try:
                 await (intake.take_batch(records) if batch else intake.take(records[0]))
-            except Moved:
+            except SubjectsMovedError:
                 continue
             return
         raise AssertionError("never came to an end")

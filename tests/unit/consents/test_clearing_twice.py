@@ -9,12 +9,12 @@ import pytest
 from kielto.events.words import Channel, Purpose
 from kielto.service.database.pool import Pool
 from kielto.subscriber.gate.questions import Question, Reason
-from services.consents.store.clearances.clearances import Asked, Result
+from services.consents.store.clearances.clearances import ClearanceRequest, Result
 from services.consents.use_cases.clearances import clear as clearing
 from services.consents.use_cases.clearances.clear import Wanted, clear
 from services.consents.use_cases.context import Context
 
-ASKED = Asked("kauppa", "spring", "own_marketing", "email", None, None, None, "someone")
+ASKED = ClearanceRequest("kauppa", "spring", "own_marketing", "email", None, None, None, "someone")
 
 
 def wanted(ref: str, address: str | None, digest: bytes | None = None) -> Wanted:
@@ -26,7 +26,7 @@ async def test_who_is_asked_for_twice_is_judged_once(monkeypatch: pytest.MonkeyP
     parts: list[list[Wanted]] = []
 
     async def part(
-        _: Pool, __: Context, ___: Asked, some: list[Wanted], begun: Any
+        _: Pool, __: Context, ___: ClearanceRequest, some: list[Wanted], begun: Any
     ) -> tuple[Any, list[Result]]:
         parts.append(some)
         reasons = (Reason.DENIED if one.digest == b"shared" else Reason.ALLOWED for one in some)

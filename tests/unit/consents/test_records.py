@@ -10,10 +10,10 @@ import pytest
 from kielto.events.records import CustomerPermissions, Permissions
 from kielto.events.words import Channel, Mode, PointKind, Purpose
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.model.facts import Customer, Customership, Person, Point
-from services.consents.model.ruling import Cell, Groups, Reason, Ruling, Verdict
-from services.consents.use_cases.permissions.build_records import Records, flat
-from services.consents.use_cases.permissions.evaluate_people import Judged
+from services.consents.model.facts import CustomerFacts, CustomershipFacts, Person, PointFacts
+from services.consents.model.ruling import Cell, CellPermission, Groups, Ruling, RulingReason
+from services.consents.use_cases.permissions.build_records import PersonRecords, flat
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions
 
 PARTY = "company.a"
 PARTIES = (PARTY, "company.b", "partner.p")
@@ -34,45 +34,45 @@ def keys() -> Keys:
 
 
 def verdict(
-    point: Point,
+    point: PointFacts,
     *,
     allowed: bool = True,
     groups: Groups = None,
     company: str = "a",
     partner: str | None = None,
-) -> Verdict:
+) -> CellPermission:
     purpose, mode = Purpose.OWN_MARKETING, None
     if partner:
         purpose, mode = Purpose.PARTNER_MARKETING, Mode.PARTNER_SENDS
     cell = Cell(company, point.id, Channel.EMAIL, purpose, partner, mode)
-    return Verdict(
-        cell, Ruling(allowed, groups if allowed else frozenset(), Reason.CONSENT, "row", "section")
+    return CellPermission(
+        cell, Ruling(allowed, groups if allowed else frozenset(), RulingReason.CONSENT, "row", "section")
     )
 
 
 def judged(
-    customer: Customer, *verdicts: Verdict, disclosed: frozenset[tuple[str, str]] = frozenset()
-) -> Judged:
-    return Judged(Person(customer), (), verdicts, frozenset(), disclosed)
+    customer: CustomerFacts, *verdicts: CellPermission, disclosed: frozenset[tuple[str, str]] = frozenset()
+) -> PersonPermissions:
+    return PersonPermissions(Person(customer), (), verdicts, frozenset(), disclosed)
 
 
-def record(keys: Keys, of: Judged, family: str = PARTY) -> Permissions:
-    found = Records(of, keys, NOW, None).of(of.person.root, family, "f" * 64)
+def record(keys: Keys, of: PersonPermissions, family: str = PARTY) -> Permissions:
+    found = PersonRecords(of, keys, NOW, None).of(of.person.root, family, "f" * 64)
     assert isinstance(found, Permissions)
     return Permissions.model_validate_json(
         found.model_dump_json(exclude_defaults=True, exclude={"version"})[:-1] + ',"version":"1.1"}'
     )
 
 
-def email(keys: Keys, digest: bytes = b"d" * 32) -> Point:
-    return Point(uuid4(), PointKind.EMAIL, keys.seal(digest).encode())
+def email(keys: Keys, digest: bytes = b"d" * 32) -> PointFacts:
+    return PointFacts(uuid4(), PointKind.EMAIL, keys.seal(digest).encode())
 
 
 def test_every_point_is_listed_under_the_partys_own_hash_with_what_is_allowed(keys: Keys) -> None:
-    one, other, post = email(keys), email(keys, b"e" * 32), Point(uuid4(), PointKind.POST)
-    number = Customership("a", keys.seal(b"n" * 32).encode())
-    foreign = Customership("b", keys.seal(b"m" * 32).encode())
-    customer = Customer(uuid4(), points=(one, other, post), customerships=(number, foreign))
+    one, other, post = email(keys), email(keys, b"e" * 32), PointFacts(uuid4(), PointKind.POST)
+    number = CustomershipFacts("a", keys.seal(b"n" * 32).encode())
+    foreign = CustomershipFacts("b", keys.seal(b"m" * 32).encode())
+    customer = CustomerFacts(uuid4(), points=(one, other, post), customerships=(number, foreign))
     found = record(
         keys,
         judged(customer, verdict(one), verdict(other, allowed=False), verdict(post, groups=frozenset("z"))),
@@ -100,17 +100,17 @@ def test_only_points_that_the_company_or_the_group_states_are_listed(keys: Keys)
     """A reader tells who is denied from who is unknown, and hears nothing of what others alone have."""
     own, foreign, common = email(keys), email(keys, b"e" * 32), email(keys, b"f" * 32)
     own, foreign = replace(own, holders=frozenset("ac")), replace(foreign, holders=frozenset("b"))
-    found = record(keys, judged(Customer(uuid4(), points=(own, foreign, common))))
+    found = record(keys, judged(CustomerFacts(uuid4(), points=(own, foreign, common))))
     assert [at.allow for at in found.points] == [(), ()]
     assert {at.point for at in found.points} == {keys.point(PARTY, b"d" * 32), keys.point(PARTY, b"f" * 32)}
-    theirs = record(keys, judged(Customer(uuid4(), points=(own, foreign))), "company.b")
+    theirs = record(keys, judged(CustomerFacts(uuid4(), points=(own, foreign))), "company.b")
     assert {at.point for at in theirs.points} == {keys.point("company.b", b"e" * 32)}
 
 
 def test_a_partner_is_told_of_points_that_who_disclosed_has_and_where_each_of_them_allows(keys: Keys) -> None:
     one, twin, foreign = email(keys), email(keys), email(keys, b"e" * 32)
     one, twin = replace(one, holders=frozenset("a")), replace(twin, holders=frozenset("b"))
-    customer = Customer(uuid4(), points=(one, twin, replace(foreign, holders=frozenset("c"))))
+    customer = CustomerFacts(uuid4(), points=(one, twin, replace(foreign, holders=frozenset("c"))))
     address = keys.point("partner.p", b"d" * 32)
     disclosed = frozenset({("a", "p"), ("b", "p")})
     for others_word, expected in ((True, 1), (False, 0)):
@@ -138,7 +138,7 @@ def test_two_contact_points_of_one_address_must_both_allow(
     keys: Keys, first: tuple[bool, Groups], second: tuple[bool, Groups], expected: list[object]
 ) -> None:
     one, twin, alone = email(keys), email(keys), email(keys, b"e" * 32)
-    customer = Customer(uuid4(), points=(one, twin, alone))
+    customer = CustomerFacts(uuid4(), points=(one, twin, alone))
     verdicts = [
         verdict(point, allowed=allowed, groups=groups)
         for point, (allowed, groups) in ((one, first), (twin, second), (alone, (True, None)))
@@ -151,13 +151,13 @@ def test_two_contact_points_of_one_address_must_both_allow(
 
 
 def test_what_was_not_sealed_by_us_cannot_be_asked_for(keys: Keys) -> None:
-    point = Point(uuid4(), PointKind.EMAIL, b"A" * 64)
-    assert record(keys, judged(Customer(uuid4(), points=(point,)), verdict(point))).points == ()
+    point = PointFacts(uuid4(), PointKind.EMAIL, b"A" * 64)
+    assert record(keys, judged(CustomerFacts(uuid4(), points=(point,)), verdict(point))).points == ()
 
 
 def test_a_partner_sees_what_was_disclosed_to_it_alone(keys: Keys) -> None:
     point = email(keys)
-    customer = Customer(uuid4(), points=(point,))
+    customer = CustomerFacts(uuid4(), points=(point,))
     theirs = verdict(point, partner="p")
     assert record(keys, judged(customer, theirs), "partner.p").points == ()
     found = record(
@@ -170,9 +170,9 @@ def test_a_partner_sees_what_was_disclosed_to_it_alone(keys: Keys) -> None:
 def test_our_own_record_names_contact_points_by_id_and_companies_with_something_allowed(keys: Keys) -> None:
     point = email(keys)
     of = judged(
-        Customer(uuid4(), points=(point,)), verdict(point), verdict(point, company="b", allowed=False)
+        CustomerFacts(uuid4(), points=(point,)), verdict(point), verdict(point, company="b", allowed=False)
     )
-    found = Records(of, keys, NOW, None).of(of.person.root, "consents", str(of.person.root.id))
+    found = PersonRecords(of, keys, NOW, None).of(of.person.root, "consents", str(of.person.root.id))
     assert isinstance(found, CustomerPermissions)
     assert [(c.company, [at.point for at in c.points]) for c in found.companies] == [("a", [str(point.id)])]
 

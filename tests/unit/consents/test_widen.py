@@ -14,7 +14,7 @@ from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Purpose, Reach
 from kielto.group import Company, Controller, Group, Partner
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.consumers import Decisions
+from services.consents.consumers import DecisionsConsumer
 from services.consents.model import decisions as model
 from services.consents.model.check import check
 from services.consents.use_cases.context import Context
@@ -46,9 +46,9 @@ OWN = Purpose.OWN_MARKETING
 KNOWN = st.sampled_from(["matkat", "nobody", None])
 
 
-def understood(said: Decision, party: str) -> model.Decision:
+def understood(said: Decision, party: str) -> model.RecordedDecision:
     """As far as it is understood without the register; raises what would refuse it."""
-    command = Decisions(CONTEXT, party)._command(said, NOW)
+    command = DecisionsConsumer(CONTEXT, party)._command(said, NOW)
     decision = deciding._decision(CONTEXT, command)
     deciding._may(command, decision)
     check(decision, CONTEXT.facts)

@@ -12,20 +12,20 @@ from services.consents.model.broadest_reading import NOT_OF_THE_ADDRESS, widen_t
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
-    Decision,
     NumberSubject,
     PointSubject,
+    RecordedDecision,
     Route,
     Subject,
 )
 from services.consents.model.default_scope import expand
-from services.consents.model.facts import Customer
+from services.consents.model.facts import CustomerFacts
 from services.consents.use_cases.decisions.words import in_words
 from tests.unit.consents_model.said import NOW as SAID
 from tests.unit.consents_model.said import RULES, consent, customer, rulings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-BAN = Decision(
+BAN = RecordedDecision(
     id=uuid4(),
     subject=CustomerSubject(UUID(int=1)),
     act=Act.BAN,
@@ -89,7 +89,7 @@ KINDS: dict[str, Subject] = {
 REACHED = (Channel.EMAIL, Channel.SMS, Channel.PHONE, Channel.POST)
 
 
-def allowed(who: Customer, *said: Decision) -> set[Channel]:
+def allowed(who: CustomerFacts, *said: RecordedDecision) -> set[Channel]:
     """Where the company may, once they consented to everything."""
     everything = consent(who), consent(who, partner="matkat")
     return {cell.channel for cell, ruling in rulings(who, *everything, *said).items() if ruling.allowed}
@@ -105,7 +105,7 @@ def test_the_words_of_a_no_say_what_it_ends(act: Act, kind: str) -> None:
         widened: tuple[str, ...] = ()
         if kind in ("email", "phone"):
             scope, widened = widen_to_address(scope, PointKind(kind))
-        no = Decision(
+        no = RecordedDecision(
             uuid4(), KINDS[kind], act, scope.reach, None, None, scope.purposes, scope.channels,
             Actor.PERSON, route, SAID, SAID, SAID, widened=widened,
         )  # fmt: skip
@@ -118,7 +118,7 @@ def test_the_words_of_a_no_say_what_it_ends(act: Act, kind: str) -> None:
         assert ("all records of this person" in words) == (kind in ("customer", "number"))
 
 
-def _for_partners(no: Decision) -> set[Channel]:
+def _for_partners(no: RecordedDecision) -> set[Channel]:
     yes = consent(WHO, partner="matkat")
     before, after = (
         {c.channel for c, r in rulings(WHO, yes, *said).items() if c.partner and r.allowed}

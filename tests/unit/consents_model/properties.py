@@ -5,8 +5,8 @@ from uuid import UUID
 from kielto.events.words import Recipient
 from services.consents.model.derived import restrictions_in_force, takes_away
 from services.consents.model.evaluate import evaluate
-from services.consents.model.facts import Customer
-from services.consents.model.ruling import Cell, Groups, Reason
+from services.consents.model.facts import CustomerFacts
+from services.consents.model.ruling import Cell, Groups, RulingReason
 from tests.unit.consents_model import reference
 from tests.unit.consents_model.world import GROUP, RULES, World, plain, plain_cell
 
@@ -28,10 +28,10 @@ def explains_itself(world: World) -> None:
         in_force = restrictions_in_force(person, world.decisions, RULES)
         for cell, ruling in evaluate(person, world.decisions, GROUP, RULES):
             assert ruling.allowed == (ruling.product_groups != frozenset())
-            if ruling.reason in (Reason.FACT, Reason.NEVER):
+            if ruling.reason in (RulingReason.FACT, RulingReason.NEVER):
                 continue
             denying = reference.denying(plainly, str(customer.id), plain_cell(cell))
-            named = {str(i) for i in ruling.decisions} if ruling.reason is Reason.RESTRICTED else set()
+            named = {str(i) for i in ruling.decisions} if ruling.reason is RulingReason.RESTRICTED else set()
             assert named <= denying
             assert named <= {str(i) for i in in_force}
             # A contact person's two lanes may have different reasons; one of them is given.
@@ -85,13 +85,13 @@ def uncited_restrictions_hold(world: World) -> None:
 Place = tuple[str, object, str, str, str | None, str | None]
 
 
-def bans_at(world: World, customer: Customer) -> dict[Place, set[UUID]]:
+def bans_at(world: World, customer: CustomerFacts) -> dict[Place, set[UUID]]:
     """By cell at an *address* (which outlives a merge): the restrictions that deny it to this customer now."""
     found: dict[Place, set[UUID]] = {}
     person = world.person(customer.id)
     addresses = {p.id: p.ref or p.id for p in person.root.points}
     for cell, ruling in evaluate(person, world.decisions, GROUP, RULES):
-        if ruling.reason is Reason.RESTRICTED:
+        if ruling.reason is RulingReason.RESTRICTED:
             found[_place(cell, addresses)] = set(ruling.decisions)
     return found
 

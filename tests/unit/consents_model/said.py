@@ -6,10 +6,24 @@ from itertools import count
 from uuid import UUID
 
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient
-from services.consents.model.decisions import Actor, CustomerSubject, Decision, PointName, Route, Subject
+from services.consents.model.decisions import (
+    Actor,
+    CustomerSubject,
+    PointName,
+    RecordedDecision,
+    Route,
+    Subject,
+)
 from services.consents.model.default_scope import expand
 from services.consents.model.evaluate import evaluate
-from services.consents.model.facts import Customer, Customership, GroupFacts, Person, Point, Sale
+from services.consents.model.facts import (
+    CustomerFacts,
+    CustomershipFacts,
+    GroupFacts,
+    Person,
+    PointFacts,
+    SaleFacts,
+)
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import Cell, Ruling
 
@@ -28,41 +42,43 @@ def new_id() -> UUID:
     return UUID(int=next(_ids))
 
 
-def points(role_address: bool = False, sales: tuple[Sale, ...] = (), at: str = "anna") -> tuple[Point, ...]:
+def points(
+    role_address: bool = False, sales: tuple[SaleFacts, ...] = (), at: str = "anna"
+) -> tuple[PointFacts, ...]:
     """An e-mail address, a phone and a postal address."""
     return (
-        Point(new_id(), PointKind.EMAIL, f"email of {at}".encode(), role_address, sales),
-        Point(new_id(), PointKind.PHONE, f"phone of {at}".encode(), role_address, sales),
-        Point(new_id(), PointKind.POST, None, role_address, sales),
+        PointFacts(new_id(), PointKind.EMAIL, f"email of {at}".encode(), role_address, sales),
+        PointFacts(new_id(), PointKind.PHONE, f"phone of {at}".encode(), role_address, sales),
+        PointFacts(new_id(), PointKind.POST, None, role_address, sales),
     )
 
 
-def sale(seller: str = "kauppa", product_group: str = "food", ban_offered: bool = True) -> Sale:
-    return Sale(seller, date(2025, 5, 1), product_group, ban_offered)
+def sale(seller: str = "kauppa", product_group: str = "food", ban_offered: bool = True) -> SaleFacts:
+    return SaleFacts(seller, date(2025, 5, 1), product_group, ban_offered)
 
 
 def customer(
     recipient: Recipient = Recipient.NATURAL,
     companies: Collection[str] = ("kauppa",),
-    its_points: tuple[Point, ...] | None = None,
+    its_points: tuple[PointFacts, ...] | None = None,
     duties: frozenset[str] = frozenset(),
     organisation: UUID | None = None,
-) -> Customer:
+) -> CustomerFacts:
     ident = new_id()
-    return Customer(
+    return CustomerFacts(
         ident,
         recipient,
         organisation=organisation,
         duties=duties,
         points=points(role_address=recipient is Recipient.LEGAL) if its_points is None else its_points,
-        customerships=tuple(Customership(c, f"{c}:{ident}".encode()) for c in companies),
+        customerships=tuple(CustomershipFacts(c, f"{c}:{ident}".encode()) for c in companies),
     )
 
 
 def say(
     act: Act,
-    who: Subject | Customer,
-    lifts: Collection[Decision] = (),
+    who: Subject | CustomerFacts,
+    lifts: Collection[RecordedDecision] = (),
     by: Actor = Actor.PERSON,
     route: Route = Route.SELF_SERVICE,
     product_groups: Collection[str] = (),
@@ -72,12 +88,12 @@ def say(
     partner: str | None = None,
     purposes: Collection[Purpose] = (),
     channels: Collection[Channel] = (),
-) -> Decision:
+) -> RecordedDecision:
     """What is left out is what the route and act give (`expand`)."""
     scope = expand(RULES, route, act, reach, company, partner, purposes, channels)
-    return Decision(
+    return RecordedDecision(
         new_id(),
-        CustomerSubject(who.id) if isinstance(who, Customer) else who,
+        CustomerSubject(who.id) if isinstance(who, CustomerFacts) else who,
         act,
         scope.reach,
         scope.company,
@@ -96,16 +112,16 @@ def say(
 
 
 def consent(
-    who: Subject | Customer,
+    who: Subject | CustomerFacts,
     channels: Collection[Channel] = tuple(Channel),
     company: str | None = "kauppa",
     partner: str | None = None,
     purposes: Collection[Purpose] = (),
-    lifts: Collection[Decision] = (),
+    lifts: Collection[RecordedDecision] = (),
     by: Actor = Actor.PERSON,
     product_groups: Collection[str] = (),
     at: Collection[PointName] = (),
-) -> Decision:
+) -> RecordedDecision:
     """To the company's own marketing, or to the partner's."""
     return say(
         Act.CONSENT,
@@ -122,14 +138,16 @@ def consent(
     )
 
 
-def rulings(who: Person | Customer, *decisions: Decision, rules: Rules = RULES) -> dict[Cell, Ruling]:
+def rulings(
+    who: Person | CustomerFacts, *decisions: RecordedDecision, rules: Rules = RULES
+) -> dict[Cell, Ruling]:
     person = who if isinstance(who, Person) else Person(who)
     return {v.cell: v.ruling for v in evaluate(person, decisions, GROUP, rules)}
 
 
 def asked(
-    who: Person | Customer,
-    *decisions: Decision,
+    who: Person | CustomerFacts,
+    *decisions: RecordedDecision,
     channel: Channel = Channel.EMAIL,
     company: str = "kauppa",
     partner: str | None = None,

@@ -9,7 +9,13 @@ import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError, check
-from services.consents.model.decisions import Actor, CustomerSubject, Decision, NumberSubject, PointSubject
+from services.consents.model.decisions import (
+    Actor,
+    CustomerSubject,
+    NumberSubject,
+    PointSubject,
+    RecordedDecision,
+)
 from tests.unit.consents_model.said import GROUP, consent, customer, say
 
 ANNA = CustomerSubject(UUID(int=1))
@@ -23,7 +29,7 @@ OWN = frozenset({Purpose.OWN_MARKETING})
 @pytest.mark.parametrize(
     "decision", [BAN, CONSENT, NAMED, LIFTING, say(Act.OPT_OUT, ANNA)], ids=lambda d: d.act
 )
-def test_a_sound_one_is_taken(decision: Decision) -> None:
+def test_a_sound_one_is_taken(decision: RecordedDecision) -> None:
     check(decision, GROUP)
 
 
@@ -38,7 +44,7 @@ def test_a_lifting_may_cite_what_is_not_yet_known() -> None:
     check(replace(LIFTING, lifts=frozenset({UUID(int=404)})), GROUP)
 
 
-REFUSED: list[tuple[Decision, dict[str, Any], str]] = [
+REFUSED: list[tuple[RecordedDecision, dict[str, Any], str]] = [
     (BAN, {"reach": Reach.COMPANY, "company": "unknown"}, "company"),
     (BAN, {"reach": Reach.COMPANY}, "company"),
     (BAN, {"company": "kauppa"}, "company"),
@@ -66,7 +72,7 @@ REFUSED: list[tuple[Decision, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("sound", "change", "field"), REFUSED)
-def test_refused(sound: Decision, change: dict[str, Any], field: str) -> None:
+def test_refused(sound: RecordedDecision, change: dict[str, Any], field: str) -> None:
     with pytest.raises(DecisionError) as caught:
         check(replace(sound, **change), GROUP)
     assert caught.value.field == field

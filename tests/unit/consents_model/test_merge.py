@@ -5,15 +5,15 @@ from uuid import UUID
 
 from kielto.events.words import Act, Channel, Recipient, Status
 from services.consents.model.decisions import NumberSubject
-from services.consents.model.facts import Customer, Person, persons
+from services.consents.model.facts import CustomerFacts, Person, persons
 from tests.unit.consents_model.said import asked, consent, customer, points, rulings, say
 
 
-def alias(gone: Customer, of: UUID) -> Customer:
+def alias(gone: CustomerFacts, of: UUID) -> CustomerFacts:
     return replace(gone, alias_of=of, status=Status.ALIAS)
 
 
-def merged(kept: Customer, gone: Customer) -> Person:
+def merged(kept: CustomerFacts, gone: CustomerFacts) -> Person:
     return persons([kept, alias(gone, kept.id)])[kept.id]
 
 

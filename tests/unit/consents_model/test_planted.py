@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from services.consents.model import applicable, coverage, evaluate
 from services.consents.model.applicable import LIFTED_BY, Heard, Hearing, Voice
-from services.consents.model.decisions import Decision
-from services.consents.model.facts import Customer, Person, Point
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.facts import CustomerFacts, Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.model.ruling import Cell
@@ -32,7 +32,7 @@ from tests.unit.consents_model.world import (
 )
 
 SIZE = 800
-Case = tuple[World, Decision, bool]
+Case = tuple[World, RecordedDecision, bool]
 Property = Callable[[Case], None]
 
 
@@ -104,7 +104,7 @@ def a_narrow_yes_lifts_all_of_a_broad_no(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def anybody_says_yes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Decision, "is_yes", property(lambda d: not d.is_no))
+    patch.setattr(RecordedDecision, "is_yes", property(lambda d: not d.is_no))
 
 
 @planted(reference)
@@ -139,7 +139,7 @@ def a_merge_forgets_that_the_absorbed_has_died(patch: pytest.MonkeyPatch) -> Non
 
 @planted(reference)
 def a_ban_on_an_address_entered_anew_is_lost(patch: pytest.MonkeyPatch) -> None:
-    def only_known(person: Person, decision: Decision, voice: Voice) -> frozenset[UUID] | None:
+    def only_known(person: Person, decision: RecordedDecision, voice: Voice) -> frozenset[UUID] | None:
         named = frozenset(p.id for p in person.root.points if decision.names(p))
         return named if decision.points else where(person, decision, voice)
 
@@ -172,7 +172,7 @@ def a_new_no_replaces_the_old_one(patch: pytest.MonkeyPatch) -> None:
 def an_ended_customer_number_says_yes(patch: pytest.MonkeyPatch) -> None:
     is_about = applicable._is_about
 
-    def had(customer: Customer, decision: Decision, **_: bool) -> bool:
+    def had(customer: CustomerFacts, decision: RecordedDecision, **_: bool) -> bool:
         ended = replace(
             customer, customerships=tuple(replace(c, active=True) for c in customer.customerships)
         )
@@ -198,7 +198,7 @@ def a_companys_word_counts_for_all(patch: pytest.MonkeyPatch) -> None:
 
 @planted(apart_by_company)
 def a_companys_address_is_everybodys(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Point, "seen_by", lambda point, company: point)
+    patch.setattr(PointFacts, "seen_by", lambda point, company: point)
 
 
 @planted(reference)

@@ -6,18 +6,18 @@ from uuid import UUID
 import pytest
 
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient, Status
-from services.consents.model.decisions import Actor, Decision, NumberSubject, PointSubject, Route
+from services.consents.model.decisions import Actor, NumberSubject, PointSubject, RecordedDecision, Route
 from services.consents.model.derived import restrictions_in_force
-from services.consents.model.facts import Customer, Customership, Person, Point
+from services.consents.model.facts import CustomerFacts, CustomershipFacts, Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
-from services.consents.model.ruling import Reason
+from services.consents.model.ruling import RulingReason
 from tests.unit.consents_model.said import RULES, asked, consent, customer, points, rulings, sale, say
 
 CALLS = (Channel.PHONE,)
 
 
-def in_force(who: Customer | Person, *decisions: Decision) -> frozenset[UUID]:
+def in_force(who: CustomerFacts | Person, *decisions: RecordedDecision) -> frozenset[UUID]:
     return restrictions_in_force(who if isinstance(who, Person) else Person(who), decisions, RULES)
 
 
@@ -150,7 +150,7 @@ class TestAddress:
         anna, ben = customer(its_points=shared), customer(its_points=shared)
         no = say(Act.BAN, PointSubject(b"email of anna"), route=Route.ONE_CLICK)
         for who in (anna, ben):
-            assert asked(who, no).reason is Reason.RESTRICTED
+            assert asked(who, no).reason is RulingReason.RESTRICTED
             assert asked(who, no, channel=Channel.SMS).allowed
             assert in_force(who, no) == {no.id}
         assert asked(customer(its_points=points(sales=(sale(),), at="cecilia")), no).allowed
@@ -248,7 +248,7 @@ class TestNumber:
 
 class TestOrganisation:
     @staticmethod
-    def firm_and_contact(duties: frozenset[str] = frozenset({"food"})) -> tuple[Customer, Person]:
+    def firm_and_contact(duties: frozenset[str] = frozenset({"food"})) -> tuple[CustomerFacts, Person]:
         firm = customer(Recipient.LEGAL)
         contact = customer(
             Recipient.CONTACT, duties=duties, organisation=firm.id, its_points=points(at="ben")
@@ -307,7 +307,7 @@ class TestOrganisation:
 
     def test_its_personal_addresses_are_natural_persons_unless_so_judged(self) -> None:
         firm = customer(Recipient.LEGAL, its_points=points(role_address=False))
-        assert asked(firm).reason is Reason.NO_CONSENT
+        assert asked(firm).reason is RulingReason.NO_CONSENT
         assert asked(firm, channel=Channel.PHONE).allowed
         assert asked(firm, rules=Rules.shipped({Judgement.PERSONAL_ADDRESS_IS_NATURAL: False})).allowed
 
@@ -327,7 +327,7 @@ class TestFacts:
         anna = customer(its_points=points(sales=(sale(),)))
         changed = replace(anna, **change)  # type: ignore[arg-type]
         found = rulings(changed, consent(anna), consent(anna, partner="matkat")).values()
-        assert {(r.allowed, r.rule, r.reason) for r in found} == {(False, rule, Reason.FACT)}
+        assert {(r.allowed, r.rule, r.reason) for r in found} == {(False, rule, RulingReason.FACT)}
 
     def test_a_safety_ban_hides_the_postal_address(self) -> None:
         anna = replace(customer(), safety_ban=True)
@@ -340,9 +340,9 @@ class TestFacts:
         ended = replace(
             anna, customerships=(replace(anna.customerships[0], active=False), anna.customerships[1])
         )
-        assert asked(ended, channel=Channel.PHONE).reason is Reason.NEVER
+        assert asked(ended, channel=Channel.PHONE).reason is RulingReason.NEVER
         assert asked(ended, channel=Channel.PHONE, company="sahko").allowed
 
     def test_a_point_of_kind_number_has_no_channel(self) -> None:
-        anna = customer(its_points=(Point(UUID(int=5), PointKind.NUMBER, b"1"),))
-        assert rulings(replace(anna, customerships=(Customership("kauppa", b"1"),))) == {}
+        anna = customer(its_points=(PointFacts(UUID(int=5), PointKind.NUMBER, b"1"),))
+        assert rulings(replace(anna, customerships=(CustomershipFacts("kauppa", b"1"),))) == {}

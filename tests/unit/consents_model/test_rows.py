@@ -6,10 +6,10 @@ OI needs consent; SO consent, or a sale by the same seller; OO allowed until ban
 import pytest
 
 from kielto.events.words import Act, Channel, Mode, Purpose, Recipient
-from services.consents.model.facts import Customer, Sale
+from services.consents.model.facts import CustomerFacts, SaleFacts
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
-from services.consents.model.ruling import Reason, Ruling
+from services.consents.model.ruling import Ruling, RulingReason
 from tests.unit.consents_model.said import RULES, asked, consent, customer, points, rulings, sale, say
 
 TABLE = """
@@ -76,7 +76,7 @@ user             own       post   -
 """
 
 
-def someone(who: str, relation: str, seller: str | None = None) -> Customer:
+def someone(who: str, relation: str, seller: str | None = None) -> CustomerFacts:
     companies = ["kauppa"] if relation == "customer" else ["sahko"]
     recipient = Recipient.CONTACT if who.startswith("contact") else Recipient(who)
     sales = (sale(seller),) if seller else ()
@@ -111,7 +111,7 @@ def _check_row(rules: Rules, who: str, relation: str, kind: str, channel: Channe
     mode = {"own": None, "we_send": Mode.WE_SEND, "sends": Mode.PARTNER_SENDS}[kind]
     anna, buyer = someone(who, relation), someone(who, relation, seller="kauppa")
 
-    def allowed(about: Customer, *said: Act) -> bool:
+    def allowed(about: CustomerFacts, *said: Act) -> bool:
         decisions = [
             consent(about, partner=partner) if act is Act.CONSENT else say(act, about) for act in said
         ]
@@ -134,7 +134,7 @@ class TestSoftOptIn:
     def test_holds_for_the_product_group_that_was_sold(self) -> None:
         ruling = asked(customer(its_points=points(sales=(sale(product_group="food"),))))
         assert ruling.product_groups == frozenset({"food"})
-        assert ruling.reason is Reason.SALE
+        assert ruling.reason is RulingReason.SALE
         assert ruling.sales[0].product_group == "food"
 
     @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ class TestSoftOptIn:
         [sale("sahko"), sale(ban_offered=False), sale(product_group="")],
         ids=["seller", "ban", "group"],
     )
-    def test_with_anything_missing_consent_is_needed(self, unfit: Sale) -> None:
+    def test_with_anything_missing_consent_is_needed(self, unfit: SaleFacts) -> None:
         ruling = asked(customer(its_points=points(sales=(unfit,))))
-        assert ruling.reason is Reason.NO_CONSENT
+        assert ruling.reason is RulingReason.NO_CONSENT
 
     def test_another_company_of_the_group_is_not_the_same_seller_unless_so_judged(self) -> None:
         buyer = customer(companies=("kauppa", "sahko"), its_points=points(sales=(sale("kauppa"),)))
@@ -165,7 +165,7 @@ class TestConsent:
         anna = customer()
         said = consent(anna, [Channel.EMAIL], product_groups=["food"])
         assert asked(anna, said).product_groups == frozenset({"food"})
-        assert asked(anna, said, channel=Channel.SMS).reason is Reason.NO_CONSENT
+        assert asked(anna, said, channel=Channel.SMS).reason is RulingReason.NO_CONSENT
 
     def test_names_the_partner(self) -> None:
         anna = customer()

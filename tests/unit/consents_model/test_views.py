@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from kielto.events.words import Act, Channel, Mode, Reach
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import allowances, partner_view, takes_away
 from services.consents.model.evaluate import evaluate
-from services.consents.model.facts import Customer, Person
-from services.consents.model.ruling import Verdict
+from services.consents.model.facts import CustomerFacts, Person
+from services.consents.model.ruling import CellPermission
 from tests.unit.consents_model.said import GROUP, RULES, consent, customer, say
 
 BOTH = frozenset({("kauppa", "matkat"), ("sahko", "matkat")})
 
 
-def verdicts(who: Customer, *decisions: Decision) -> tuple[Verdict, ...]:
+def verdicts(who: CustomerFacts, *decisions: RecordedDecision) -> tuple[CellPermission, ...]:
     return evaluate(Person(who), decisions, GROUP, RULES)
 
 
@@ -42,7 +42,7 @@ class TestPartnerView:
     def test_product_groups_are_those_that_each_allows(self) -> None:
         anna = customer(companies=("kauppa", "sahko"))
 
-        def email(*groups: tuple[str, str]) -> Verdict:
+        def email(*groups: tuple[str, str]) -> CellPermission:
             said = [
                 replace(consent(anna, partner="matkat", product_groups=[g]), company=company)
                 for company, g in groups

@@ -13,23 +13,23 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipie
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
-    Decision,
     NumberSubject,
     PointName,
     PointSubject,
+    RecordedDecision,
     Route,
     Subject,
 )
 from services.consents.model.derived import allowances
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import (
-    Customer,
-    Customership,
+    CustomerFacts,
+    CustomershipFacts,
     GroupFacts,
     Person,
-    Point,
-    Sale,
-    Stated,
+    PointFacts,
+    SaleFacts,
+    StatedFacts,
     persons,
 )
 from services.consents.model.rules import Rules
@@ -63,19 +63,19 @@ def point_id(owner: UUID, address: int, entry: int = 0) -> UUID:
 
 @dataclass(frozen=True)
 class World:
-    customers: tuple[Customer, ...]
-    decisions: tuple[Decision, ...] = ()
+    customers: tuple[CustomerFacts, ...]
+    decisions: tuple[RecordedDecision, ...] = ()
 
     def person(self, ident: UUID) -> Person:
         return persons(self.customers)[ident]
 
-    def customer(self, ident: UUID) -> Customer:
+    def customer(self, ident: UUID) -> CustomerFacts:
         return next(c for c in self.customers if c.id == ident)
 
-    def changed(self, customer: Customer) -> "World":
+    def changed(self, customer: CustomerFacts) -> "World":
         return replace(self, customers=tuple(customer if c.id == customer.id else c for c in self.customers))
 
-    def told(self, *decisions: Decision) -> "World":
+    def told(self, *decisions: RecordedDecision) -> "World":
         return replace(self, decisions=(*self.decisions, *decisions))
 
     def allowed(self, ident: UUID, rules: Rules = RULES) -> dict[Cell, Groups]:
@@ -100,15 +100,15 @@ def some(rng: Random, of: Sequence[T], least: int = 0, most: int = 3) -> list[T]
     return rng.sample(of, rng.randint(least, min(most, len(of))))
 
 
-def make_points(rng: Random, owner: UUID) -> tuple[Point, ...]:
+def make_points(rng: Random, owner: UUID) -> tuple[PointFacts, ...]:
     found = []
     for number in sorted(some(rng, range(len(ADDRESSES)), least=1)):
         kind, ref = ADDRESSES[number]
-        sale = Sale(
+        sale = SaleFacts(
             rng.choice(GROUP.companies), date(2025, 5, 1), rng.choice(PRODUCT_GROUPS), rng.random() < 0.7
         )
         ident = point_id(owner, number, rng.randint(0, 1))
-        point = Point(ident, kind, ref, rng.random() < 0.5, (sale,) * rng.randint(0, 1))
+        point = PointFacts(ident, kind, ref, rng.random() < 0.5, (sale,) * rng.randint(0, 1))
         if rng.random() < 0.3:
             point = replace(point, holders=frozenset(some(rng, GROUP.companies, least=1)))
         if rng.random() < 0.2:
@@ -117,13 +117,13 @@ def make_points(rng: Random, owner: UUID) -> tuple[Point, ...]:
     return tuple(found)
 
 
-def make_stated(rng: Random, ident: UUID, company: str) -> Stated:
+def make_stated(rng: Random, ident: UUID, company: str) -> StatedFacts:
     """Only some are anybody's contact persons by a company's word alone."""
     may_act = ident in (USER, CONTACT)
     recipients = (None, Recipient.NATURAL, Recipient.LEGAL, *((Recipient.CONTACT,) if may_act else ()))
     organisation = rng.choice((FIRM, FIRM, BERTTA, UUID(int=99))) if may_act else None
     duties = frozenset(some(rng, PRODUCT_GROUPS)) if may_act else frozenset[str]()
-    return Stated(company, rng.choice(recipients), organisation, duties)
+    return StatedFacts(company, rng.choice(recipients), organisation, duties)
 
 
 def make_links(rng: Random, ident: UUID) -> tuple[UUID, ...]:
@@ -131,11 +131,11 @@ def make_links(rng: Random, ident: UUID) -> tuple[UUID, ...]:
     return tuple(some(rng, others, least=1, most=2)) if rng.random() < 0.2 else ()
 
 
-def make_customer(rng: Random, ident: UUID) -> Customer:
+def make_customer(rng: Random, ident: UUID) -> CustomerFacts:
     recipient = {CONTACT: Recipient.CONTACT, FIRM: Recipient.LEGAL}.get(ident, Recipient.NATURAL)
     if ident == USER and rng.random() < 0.3:
         recipient = Recipient.USER
-    return Customer(
+    return CustomerFacts(
         ident,
         recipient,
         Status.ERASED if rng.random() < 0.02 else Status.LIVE,
@@ -145,7 +145,9 @@ def make_customer(rng: Random, ident: UUID) -> Customer:
         organisation=FIRM if ident == CONTACT else None,
         duties=frozenset(some(rng, PRODUCT_GROUPS)) if ident == CONTACT else frozenset(),
         points=make_points(rng, ident),
-        customerships=tuple(Customership(c, r, rng.random() < 0.8) for c, r in some(rng, NUMBERS, least=1)),
+        customerships=tuple(
+            CustomershipFacts(c, r, rng.random() < 0.8) for c, r in some(rng, NUMBERS, least=1)
+        ),
         stated=tuple(make_stated(rng, ident, c) for c in GROUP.companies if rng.random() < 0.15),
         bound_by=make_links(rng, ident),
     )
@@ -161,7 +163,7 @@ def make_merges(rng: Random) -> dict[UUID, tuple[UUID, bool]]:
     return found
 
 
-def alias(customer: Customer, into: UUID, bare: bool) -> Customer:
+def alias(customer: CustomerFacts, into: UUID, bare: bool) -> CustomerFacts:
     merged_away = replace(customer, alias_of=into, status=Status.ALIAS)
     return replace(merged_away, points=(), customerships=()) if bare else merged_away
 
@@ -182,7 +184,7 @@ def merge(world: World, kept: UUID, gone: UUID, moved: bool) -> World:
     return world.changed(survivor).changed(alias(leaver, kept, bare=False))
 
 
-def make_restricting_fact(rng: Random, customer: Customer) -> Customer:
+def make_restricting_fact(rng: Random, customer: CustomerFacts) -> CustomerFacts:
     """A change of facts that can only take away."""
     match rng.randint(0, 6):
         case 0:
@@ -202,12 +204,12 @@ def make_restricting_fact(rng: Random, customer: Customer) -> Customer:
             return replace(customer, points=tuple(replace(p, sales=()) for p in customer.points))
 
 
-def make_other_facts(rng: Random, customer: Customer) -> Customer:
+def make_other_facts(rng: Random, customer: CustomerFacts) -> CustomerFacts:
     """Any newer facts of the same customer, as its service might publish them; merges are `merge`."""
     return replace(make_customer(rng, customer.id), alias_of=customer.alias_of, status=customer.status)
 
 
-def make_others_word(rng: Random, customer: Customer, company: str) -> Customer:
+def make_others_word(rng: Random, customer: CustomerFacts, company: str) -> CustomerFacts:
     """What the company states of the customer changes, in whatever way; nothing that restricts everywhere."""
     stated = tuple(s for s in customer.stated if s.company != company)
     if rng.random() < 0.7:
@@ -219,14 +221,16 @@ def make_others_word(rng: Random, customer: Customer, company: str) -> Customer:
             held = held - {company} or held if company in held else held | {company}
         roles = point.role_address_in ^ {company} if rng.random() < 0.5 else point.role_address_in
         its = tuple(s for s in point.sales if s.seller != company)
-        sales = its + (Sale(company, date(2025, 5, 1), rng.choice(PRODUCT_GROUPS), True),) * rng.randint(0, 1)
+        sales = its + (SaleFacts(company, date(2025, 5, 1), rng.choice(PRODUCT_GROUPS), True),) * rng.randint(
+            0, 1
+        )
         points.append(replace(point, holders=held, role_address_in=roles, sales=sales))
     kind, ref = rng.choice(ADDRESSES)
-    points.append(Point(UUID(int=77_000 + rng.randint(0, 9)), kind, ref, holders=frozenset({company})))
+    points.append(PointFacts(UUID(int=77_000 + rng.randint(0, 9)), kind, ref, holders=frozenset({company})))
     return replace(customer, stated=stated, points=tuple(points))
 
 
-def make_others_decision(rng: Random, ident: UUID, company: str) -> Decision:
+def make_others_decision(rng: Random, ident: UUID, company: str) -> RecordedDecision:
     """What a company may say for a person: a yes for its own marketing alone, a no as far as it likes."""
     decision = make_decision(rng, ident)
     if decision.is_no:
@@ -263,7 +267,7 @@ ABOUT_ANYTHING = (OWN, *ABOUT_PARTNERS, frozenset(Purpose))
 ACTS = (Act.BAN, Act.OPT_OUT, Act.WITHDRAWAL, Act.OBJECTION, *(Act.CONSENT, Act.LIFTING) * 2)
 
 
-def make_decision(rng: Random, ident: UUID, acts: Sequence[Act] = ACTS) -> Decision:
+def make_decision(rng: Random, ident: UUID, acts: Sequence[Act] = ACTS) -> RecordedDecision:
     """A decision that `check` would take, but for a *yes* that somebody else says, which the model must ignore."""
     act = rng.choice(acts)
     subject = make_subject(rng)
@@ -281,7 +285,7 @@ def make_decision(rng: Random, ident: UUID, acts: Sequence[Act] = ACTS) -> Decis
     others = [i for i in DECISION_IDS if i != ident]
     named = act is Act.CONSENT and rng.random() < 0.3
     said = NOW + timedelta(days=rng.randint(-3, 3))
-    return Decision(
+    return RecordedDecision(
         ident,
         subject,
         act,
@@ -303,7 +307,7 @@ def make_decision(rng: Random, ident: UUID, acts: Sequence[Act] = ACTS) -> Decis
     )
 
 
-def decisions(ident: UUID, acts: Sequence[Act] = ACTS) -> st.SearchStrategy[Decision]:
+def decisions(ident: UUID, acts: Sequence[Act] = ACTS) -> st.SearchStrategy[RecordedDecision]:
     return seeded(make_decision, ident, acts)
 
 
@@ -339,7 +343,7 @@ def _text(value: Any) -> Any:
     return f"id:{value}" if isinstance(value, UUID) else value
 
 
-def _customer(c: Customer) -> Plain:
+def _customer(c: CustomerFacts) -> Plain:
     return {
         "id": str(c.id),
         "recipient": str(c.recipient),
@@ -381,7 +385,7 @@ def _customer(c: Customer) -> Plain:
     }
 
 
-def _decision(d: Decision) -> Plain:
+def _decision(d: RecordedDecision) -> Plain:
     return {
         "id": str(d.id),
         "subject": _subject(d.subject),

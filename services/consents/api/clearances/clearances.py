@@ -32,9 +32,19 @@ from kielto.service.support.limits import FIXED
 from kielto.service.support.yielding import beside
 from kielto.subscriber.gate.questions import Question, Reason
 from services.consents.api.callers import invalid
-from services.consents.store.clearances.clearances import Asked, Held, NotPrimary
-from services.consents.use_cases.clearances.clear import CLEAR_SECONDS, Overdue, Wanted, clear, refuse_overdue
-from services.consents.use_cases.clearances.search import Shown, cleared
+from services.consents.store.clearances.clearances import (
+    ClearanceRequest,
+    NotPrimaryError,
+    UnreadableDecisionError,
+)
+from services.consents.use_cases.clearances.clear import (
+    CLEAR_SECONDS,
+    OverdueSubscriberError,
+    Wanted,
+    clear,
+    refuse_overdue,
+)
+from services.consents.use_cases.clearances.search import FoundClearance, cleared
 from services.consents.use_cases.context import Context, id_ref, number_subject, point_subject
 
 PATH = "/consents/clearances"
@@ -178,7 +188,7 @@ class FoundBody(BaseModel):
     clearances: list[ShownBody]
 
 
-class Terms(NamedTuple):
+class ClearanceTerms(NamedTuple):
     """What the operator sets."""
 
     valid_seconds: float = CLEAR_SECONDS
@@ -186,7 +196,7 @@ class Terms(NamedTuple):
     parts_at_once: int = 2
 
 
-def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
+def router(pool: Pool, context: Context, terms: ClearanceTerms) -> APIRouter:
     turns = asyncio.Semaphore(terms.parts_at_once)
     routes = APIRouter(route_class=StrictRoute, prefix=PATH, tags=["clearances"])
 
@@ -223,7 +233,7 @@ def router(pool: Pool, context: Context, terms: Terms) -> APIRouter:
         caller.must_act_for(company)
         try:
             refs, _, address = _named(given.recipient, given.channel, context, company)
-        except _Refused as refused:
+        except _RecipientError as refused:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
         found = await cleared(pool, company, given.campaign, given.at, refs, address)
         keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
@@ -242,8 +252,8 @@ def _own(caller: Caller) -> str:
     return caller.company
 
 
-def _asked(given: GivenClearance, company: str, caller: Caller) -> Asked:
-    return Asked(
+def _asked(given: GivenClearance, company: str, caller: Caller) -> ClearanceRequest:
+    return ClearanceRequest(
         company,
         given.campaign,
         given.purpose,
@@ -268,7 +278,7 @@ def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wante
     for index, one in enumerate(given.recipients):
         try:
             refs, digest, address = _named(one, given.channel, context, company)
-        except _Refused as refused:
+        except _RecipientError as refused:
             errors.append(FieldError(f"recipients.{index}.{refused.field}", refused.rule))
             if len(errors) == _ERRORS:
                 break
@@ -289,7 +299,7 @@ def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wante
     return wanted
 
 
-class _Refused(Exception):
+class _RecipientError(Exception):
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(field)
         self.field, self.rule = field, rule
@@ -298,7 +308,7 @@ class _Refused(Exception):
 def _named(
     one: GivenRecipient, channel: Channel, context: Context, company: str
 ) -> tuple[list[str], bytes | None, str | None]:
-    """What names the recipient, the nearest first; the digest of the address, and its ref. Raises _Refused."""
+    """What names the recipient, the nearest first; the digest of the address, and its ref. Raises _RecipientError."""
     refs: list[str] = []
     if one.customer is not None:
         refs.append(id_ref(f"company.{company}", one.customer))
@@ -310,9 +320,9 @@ def _named(
     kind = KIND_OF.get(channel)
     if kind not in (PointKind.EMAIL, PointKind.PHONE):
         if not refs:
-            raise _Refused("address", "needs customer or number beside it on this channel")
+            raise _RecipientError("address", "needs customer or number beside it on this channel")
         if len(one.address) != 64 or not set(one.address) <= set("0123456789abcdef"):
-            raise _Refused("address", "is the point itself on this channel, 64 hexadecimal digits")
+            raise _RecipientError("address", "is the point itself on this channel, 64 hexadecimal digits")
         return refs, None, one.address
     digest = _digest("address", kind, one.address, context.group.company(company).country)
     point = point_subject(context.keys, kind, digest).ref
@@ -323,10 +333,10 @@ def _digest(field: str, kind: PointKind, value: str, country: str) -> bytes:
     try:
         return digest_of(kind, value, country)
     except InvalidContactPoint as error:
-        raise _Refused(field, str(error).partition(": ")[2]) from None
+        raise _RecipientError(field, str(error).partition(": ")[2]) from None
 
 
-def _shown(one: Shown, context: Context, caller: Caller) -> ShownBody:
+def _shown(one: FoundClearance, context: Context, caller: Caller) -> ShownBody:
     record = None
     if one.record is not None:
         party = caller.party
@@ -347,18 +357,18 @@ def _shown(one: Shown, context: Context, caller: Caller) -> ShownBody:
 def _answered() -> Iterator[None]:
     try:
         yield
-    except Overdue:
+    except OverdueSubscriberError:
         raise Problem(
             409, "subscriber-overdue", "A subscriber of the company has not applied decisions in time."
         ) from None
-    except Held:
+    except UnreadableDecisionError:
         raise Problem(
             409,
             "unreadable-decision",
             "A message on the decisions topic of the company, or of the partner, cannot be read and may be a ban of"
             " anybody. Nothing is cleared until it is replayed or discarded (GET /consents/quarantine).",
         ) from None
-    except NotPrimary:
+    except NotPrimaryError:
         raise Problem(
             503, "not-primary", "This database follows another one.", headers={"Retry-After": "1"}
         ) from None

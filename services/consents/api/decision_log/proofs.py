@@ -19,10 +19,10 @@ from services.consents.api.decision_log.page import CONTENT_SECURITY_POLICY, pag
 from services.consents.store.decision_log.seals import keys as used_keys
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.prove import (
-    Altered,
-    Erased,
-    NoSuchHead,
-    NotSealed,
+    LogAlteredError,
+    NoSuchHeadError,
+    NotSealedError,
+    ProofErasedError,
     newest_head,
     prove,
 )
@@ -97,15 +97,15 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
 def _problems(seal_seconds: float) -> Iterator[None]:
     try:
         yield
-    except NotSealed:
+    except NotSealedError:
         again = {"Retry-After": str(max(1, round(seal_seconds)))}
         raise Problem(409, "not-sealed", "It is not sealed yet.", headers=again) from None
-    except Erased:
+    except ProofErasedError:
         raise Problem(410, "erased", "What would prove the decision was erased.") from None
-    except Altered:
+    except LogAlteredError:
         detail = "See the runbook, `seals verify`."
         raise Problem(409, "seal-broken", "It is not what was sealed.", detail) from None
-    except NoSuchHead:
+    except NoSuchHeadError:
         raise Problem(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
     except KeysError:
         raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None

@@ -16,7 +16,7 @@ from services.consents.api.callers import invalid
 from services.consents.model.decisions import Actor, Route
 from services.consents.use_cases.context import (
     Context,
-    Subject,
+    NamedSubject,
     customer_subject,
     decision_id,
     id_subject,
@@ -26,22 +26,22 @@ from services.consents.use_cases.context import (
 from services.consents.use_cases.decisions.decide import Command
 
 
-class _Given(BaseModel):
+class _StrictBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ByCustomer(_Given):
+class ByCustomer(_StrictBody):
     customer: UUID | Hash = Field(
         description="The group's token gives our id, a company's its own (64 hex digits)."
     )
 
 
-class ByNumber(_Given):
+class ByNumber(_StrictBody):
     company: Ident
     number: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class ByPoint(_Given):
+class ByPoint(_StrictBody):
     kind: Literal[PointKind.EMAIL, PointKind.PHONE]
     value: Annotated[str, StringConstraints(min_length=1, max_length=320)]
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
@@ -63,7 +63,7 @@ GivenSubject = Annotated[
 ]
 
 
-class GivenDecision(_Given):
+class GivenDecision(_StrictBody):
     """What is left out means what the act and the route say it means; a bare ban is everything, everywhere."""
 
     subject: GivenSubject
@@ -114,7 +114,7 @@ class GivenDecision(_Given):
         whose = caller.party
         return decision_id(whose, lift) if whose and isinstance(lift, UUID) else lift
 
-    def _subject(self, context: Context, caller: Caller) -> Subject:
+    def _subject(self, context: Context, caller: Caller) -> NamedSubject:
         match self.subject:
             case ByCustomer(customer=UUID() as customer) if caller.company is None:
                 return customer_subject(customer)

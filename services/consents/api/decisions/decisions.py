@@ -14,9 +14,9 @@ from services.consents.api.callers import Desk, Ident, Key, Reader, answered, de
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision, ShownDecision
 from services.consents.use_cases.clearances.clear import CLEAR_SECONDS
 from services.consents.use_cases.context import Context, shown_customer
-from services.consents.use_cases.decisions.decide import Outcome, receive
+from services.consents.use_cases.decisions.decide import DecisionOutcome, receive
 from services.consents.use_cases.decisions.read import read_decision
-from services.consents.use_cases.decisions.receipt import Receipt, receipt
+from services.consents.use_cases.decisions.receipt import DecisionReceipt, receipt
 from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
 
 
@@ -46,7 +46,7 @@ class WhereaboutsBody(BaseModel):
 def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/decisions", tags=["decisions"])
 
-    @routes.post("", status_code=201, response_model=Receipt)
+    @routes.post("", status_code=201, response_model=DecisionReceipt)
     async def post(
         given: Annotated[GivenDecision, Body(openapi_examples=EXAMPLES)],
         caller: Desk,
@@ -60,9 +60,9 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
         """
         command = given.command(context, caller)
-        taken: list[tuple[Outcome, Receipt]] = []
+        taken: list[tuple[DecisionOutcome, DecisionReceipt]] = []
 
-        async def finish(conn: Conn, outcome: Outcome) -> bytes:
+        async def finish(conn: Conn, outcome: DecisionOutcome) -> bytes:
             shown = receipt(context, outcome, caller.company, clear_seconds)
             taken.append((outcome, shown))
             body = shown.model_dump_json().encode()

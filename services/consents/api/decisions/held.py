@@ -10,7 +10,7 @@ from kielto.events.base import Moment
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.store.decisions.marks import Mark
+from services.consents.store.decisions.marks import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import AT_ONCE, Order, held, next_of
 
@@ -63,13 +63,13 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.post("/held/release", response_model=MarkedBody)
     async def release(order: OrderBody, caller: Officer) -> MarkedBody:
         """Let decisions that are held take effect as they were given."""
-        return await _marked(pool, context, _order(Mark.RELEASED, order, caller))
+        return await _marked(pool, context, _order(OfficerAction.RELEASED, order, caller))
 
     @routes.post("/held/void", response_model=MarkedBody)
     async def void(order: OrderBody, caller: Officer) -> MarkedBody:
         """Void what the party said no to about people who are none of its own, held or not. What the same people said
         otherwise holds; so do decisions about the party's own people."""
-        return await _marked(pool, context, _order(Mark.VOIDED, order, caller))
+        return await _marked(pool, context, _order(OfficerAction.VOIDED, order, caller))
 
     return routes
 
@@ -79,5 +79,5 @@ async def _marked(pool: Pool, context: Context, order: Order) -> MarkedBody:
     return MarkedBody(marked=step.marked, more=step.more)
 
 
-def _order(mark: Mark, given: OrderBody, caller: Caller) -> Order:
+def _order(mark: OfficerAction, given: OrderBody, caller: Caller) -> Order:
     return Order(mark, given.party, given.since or _EVER, caller.subject, given.reason)

@@ -14,10 +14,10 @@ from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Ident as Asked
 from services.consents.api.callers import Reader, answered, customer_asked, invalid, named
-from services.consents.model.decisions import Decision
-from services.consents.model.ruling import Reason, Verdict
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.ruling import CellPermission, RulingReason
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions.explain import Explained, explain
+from services.consents.use_cases.permissions.explain import Explanation, explain
 
 
 class PermissionBody(BaseModel):
@@ -35,7 +35,7 @@ class VerdictBody(PermissionBody):
     """`rule` is the entry of the rule file that decided, `section` the law that it is from."""
 
     allowed: bool
-    reason: Reason
+    reason: RulingReason
     rule: str
     section: str
     decisions: list[str] = Field(description="Deciding ones: ids, or the company's references.")
@@ -126,7 +126,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
 class _Shown:
     """To whom it is shown decides how decisions and addresses are named: a company knows them by its own ids."""
 
-    def __init__(self, context: Context, caller: Caller, found: Explained) -> None:
+    def __init__(self, context: Context, caller: Caller, found: Explanation) -> None:
         self._keys, self._party = context.keys, caller.party
         self._links = found.judged.by_link
         self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
@@ -134,7 +134,7 @@ class _Shown:
     def name(self, ident: UUID) -> str:
         return self._keys.pairwise(self._party, ident) if self._party else str(ident)
 
-    def decision(self, decision: Decision) -> DecisionBody:
+    def decision(self, decision: RecordedDecision) -> DecisionBody:
         return DecisionBody(
             id=self.name(decision.id),
             act=decision.act,
@@ -147,7 +147,7 @@ class _Shown:
             suppressed=None if self._party else decision.suppressed is not None,
         )
 
-    def verdict(self, verdict: Verdict) -> VerdictBody:
+    def verdict(self, verdict: CellPermission) -> VerdictBody:
         ruling = verdict.ruling
         return VerdictBody(
             **self.cell(verdict),
@@ -158,7 +158,7 @@ class _Shown:
             decisions=[self.name(d) for d in ruling.decisions],
         )
 
-    def cell(self, verdict: Verdict) -> dict[str, object]:
+    def cell(self, verdict: CellPermission) -> dict[str, object]:
         cell, ruling = verdict
         return cell._asdict() | {
             "point": self.name(cell.point),

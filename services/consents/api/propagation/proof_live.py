@@ -14,14 +14,20 @@ from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.limits import FIXED
 from services.consents.api.callers import Prover
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.live_feed import Live, State, Told, TooMany, Watcher
+from services.consents.use_cases.propagation.live_feed import (
+    FeedEvent,
+    FeedState,
+    Live,
+    TooManyStreamsError,
+    Watcher,
+)
 
 STREAM_SECONDS = FIXED.stream_seconds
 """Then it is asked for anew, with a token that still holds."""
 
 
 class ToldBody(BaseModel):
-    state: State
+    state: FeedState
     decision: str | None = Field(
         description="Our id; to a company its reference, of decisions that it brought itself."
     )
@@ -41,7 +47,7 @@ def router(live: Live, context: Context) -> APIRouter:
         try:
             with live.watch(caller.party, last_event_id) as watcher:
                 yield watcher, caller.party
-        except TooMany as full:
+        except TooManyStreamsError as full:
             status = 429 if full.own else 503
             title = "Too many streams are open. Close one, or try again later."
             raise Problem(status, "too-many-watchers", title, headers={"Retry-After": "30"}) from None
@@ -76,8 +82,8 @@ def router(live: Live, context: Context) -> APIRouter:
     return routes
 
 
-def _body(context: Context, told: Told, party: str | None) -> ToldBody:
-    gap = told.state is State.GAP
+def _body(context: Context, told: FeedEvent, party: str | None) -> ToldBody:
+    gap = told.state is FeedState.GAP
     return ToldBody(
         state=told.state,
         decision=None if gap else _named(context, told, party),
@@ -87,5 +93,5 @@ def _body(context: Context, told: Told, party: str | None) -> ToldBody:
     )
 
 
-def _named(context: Context, told: Told, party: str | None) -> str:
+def _named(context: Context, told: FeedEvent, party: str | None) -> str:
     return context.keys.pairwise(party, told.decision) if party else str(told.decision)

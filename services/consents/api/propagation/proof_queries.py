@@ -15,15 +15,8 @@ from services.consents.api.callers import Prover, invalid
 from services.consents.api.paging import Behind
 from services.consents.api.propagation.subscribers import SubscriberBody
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.overdue import (
-    Late,
-    Standing,
-    UnknownSubscriber,
-    Week,
-    late,
-    standing,
-    travel,
-)
+from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.propagation.overdue import Late, Standing, Week, late, standing, travel
 
 _WEEKS = 12
 _TAG = b"overdue."
@@ -122,7 +115,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """How far it is in each partition, which instances it has, and how late it is."""
         try:
             return StandingBody.of_standing(await standing(pool, context, ident, caller.party))
-        except UnknownSubscriber:
+        except UnknownSubscriberError:
             raise _unknown() from None
 
     @routes.get("/subscribers/{ident}/overdue", response_model=OverdueBody)
@@ -130,7 +123,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """What it has not applied by its deadline, the oldest first."""
         try:
             found = await late(pool, context, caller.party, ident, paging.after(context, _TAG, after), limit)
-        except UnknownSubscriber:
+        except UnknownSubscriberError:
             raise _unknown() from None
         return _overdue(context, found, caller.party, limit)
 

@@ -35,7 +35,7 @@ class Delivery(NamedTuple):
         return min(self.claimed_at, self.reported_at)
 
 
-class Evidence(NamedTuple):
+class BreachEvidence(NamedTuple):
     bound_seconds: float
     decisions: Sequence[UUID]
     subscribers: Sequence[dict[str, Any]]
@@ -75,7 +75,7 @@ async def later(conn: "Conn | Pool", delivery: Delivery, seconds: float) -> None
     await conn.execute(_LATER, delivery.id, seconds)
 
 
-async def open_breach(conn: Conn, delivery: Delivery, evidence: Evidence) -> None:
+async def open_breach(conn: Conn, delivery: Delivery, evidence: BreachEvidence) -> None:
     """Or bring what is known of it up to date: a breach never goes by itself."""
     subscribers = orjson.dumps(evidence.subscribers).decode()
     what = (delivery.company, delivery.partner, delivery.campaign, delivery.channel, delivery.purpose)

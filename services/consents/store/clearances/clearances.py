@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from kielto.errors import KieltoError
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.recovery.epoch import NotClaimed
@@ -20,7 +21,7 @@ from kielto.service.support.yielding import beside
 from kielto.subscriber.gate.questions import Reason
 from services.consents.store.permissions.closure import PERSON, has_address
 from services.consents.store.permissions.consequences import OWED_BY
-from services.consents.store.permissions.locks import Moved
+from services.consents.store.permissions.locks import SubjectsMovedError
 
 _ENTRY = Struct(">8s8sBIQ8s")
 """Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n; hash of the address's
@@ -33,11 +34,11 @@ _REASONS = {1: Reason.ALLOWED, 2: Reason.DENIED, 3: Reason.UNKNOWN}
 _CODES = {reason: code for code, reason in _REASONS.items()}
 
 
-class NotPrimary(Exception):
+class NotPrimaryError(KieltoError):
     """This server follows another one: what it knows may be old."""
 
 
-class Held(Exception):
+class UnreadableDecisionError(KieltoError):
     """A message of the party, which may be about anybody, is in quarantine: nothing is cleared until it is not."""
 
 
@@ -50,7 +51,7 @@ class Holder(NamedTuple):
     owed: bool = False
 
 
-class Found(NamedTuple):
+class ClearanceHolders(NamedTuple):
     """By ref that was asked about. `elsewhere`: refs that name customers of other companies only."""
 
     holders: dict[str, list[Holder]]
@@ -68,7 +69,7 @@ class Result(NamedTuple):
     address: str | None = None
 
 
-class Asked(NamedTuple):
+class ClearanceRequest(NamedTuple):
     company: str
     campaign: str
     purpose: str
@@ -79,7 +80,7 @@ class Asked(NamedTuple):
     asked_by: str
 
 
-class Part(NamedTuple):
+class ClearancePart(NamedTuple):
     """So many recipients of a clearance as are read and recorded at once. All of its parts run out together."""
 
     id: UUID
@@ -88,7 +89,7 @@ class Part(NamedTuple):
     valid_until: datetime
 
 
-class Entry(NamedTuple):
+class ClearedRecipient(NamedTuple):
     """One recipient of a clearance that was recorded. `key`: the beginning of the record's key, or None."""
 
     clearance: asyncpg.Record
@@ -162,9 +163,9 @@ WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)""" 
 
 
 async def must_not_be_held(conn: Conn, topics: Sequence[str]) -> None:
-    """Raises Held when a message on one of these topics may be a *no* of anybody."""
+    """Raises UnreadableDecisionError when a message on one of these topics may be a *no* of anybody."""
     if await conn.fetchval(_HELD, topics):
-        raise Held
+        raise UnreadableDecisionError
 
 
 async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
@@ -183,13 +184,16 @@ async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
     await conn.execute(_LOCK_POINTS, refs)
 
 
-async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) -> Found:
-    """Whom the refs name and what the company's records say, in one statement after the lock. Raises Moved."""
+async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) -> ClearanceHolders:
+    """The customers whom the refs name and the company's records of them, in one statement after the lock.
+
+    Raises SubjectsMovedError.
+    """
     family = f"company.{company}"
-    found = Found({}, set())
+    found = ClearanceHolders({}, set())
     for ref, customer, key, epoch, n, body, owed in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
         if key is not None and f"c:{customer}" not in locked:
-            raise Moved
+            raise SubjectsMovedError
         if body is None:
             found.elsewhere.add(ref)
         else:
@@ -202,7 +206,7 @@ async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
     return await conn.fetch(_SAID, refs)
 
 
-async def add(conn: Conn, part: Part, asked: Asked, results: Sequence[Result]) -> None:
+async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results: Sequence[Result]) -> None:
     """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
     disk, this one does. Raises NotClaimed.
     """
@@ -215,7 +219,7 @@ async def add(conn: Conn, part: Part, asked: Asked, results: Sequence[Result]) -
 
 async def at(
     conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str], address: str | None = None
-) -> list[Entry]:
+) -> list[ClearedRecipient]:
     """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
     then. With the ref of an address, nothing that was asked about another one."""
     prefix = f"i:company.{company}:"
@@ -226,7 +230,7 @@ async def at(
     return await beside(_matching, rows, asked, keys, _address(address))
 
 
-async def record(conn: Conn, family: str, entry: Entry) -> tuple[str, list[UUID]]:
+async def record(conn: Conn, family: str, entry: ClearedRecipient) -> tuple[str, list[UUID]]:
     """The key of an entry's record, and the decisions that its version showed."""
     assert entry.key is not None
     row = await conn.fetchrow(_RECORD, family, entry.key, *entry.version)
@@ -258,12 +262,12 @@ def _address(ref: str | None) -> bytes:
 
 def _matching(
     rows: Sequence[asyncpg.Record], asked: set[bytes], keys: set[bytes], address: bytes
-) -> list[Entry]:
+) -> list[ClearedRecipient]:
     found = []
     for row in rows:
         for ref, key, code, epoch, n, *about in _FORMS[row["form"]].iter_unpack(row["recipients"]):
             another = about and _NO_ADDRESS not in (address, about[0]) and about[0] != address
             if (ref in asked or key in keys) and not another:
                 known = None if key == _NOBODY else key.hex()
-                found.append(Entry(row, _REASONS[code], known, Version(epoch, n)))
+                found.append(ClearedRecipient(row, _REASONS[code], known, Version(epoch, n)))
     return found

@@ -15,7 +15,7 @@ from kielto.service.database.pool import Conn
 _LOCK = 0x6B69_656C_746F_53
 
 
-class Waiting(NamedTuple):
+class UnsealedDecision(NamedTuple):
     id: int
     decision: UUID
     commitment: bytes | None
@@ -35,9 +35,9 @@ async def alone(conn: Conn) -> bool:
     return bool(await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK))
 
 
-async def waiting(conn: Conn, limit: int) -> list[Waiting]:
+async def waiting(conn: Conn, limit: int) -> list[UnsealedDecision]:
     rows = await conn.fetch("SELECT id, decision, commitment FROM unsealed ORDER BY id LIMIT $1", limit)
-    return [Waiting(*row) for row in rows]
+    return [UnsealedDecision(*row) for row in rows]
 
 
 async def count_waiting(conn: Conn) -> int:
@@ -58,7 +58,7 @@ async def last_head(conn: Conn) -> str | None:
 async def append(
     conn: Conn,
     first: int,
-    entries: Sequence[tuple[Waiting, bytes]],
+    entries: Sequence[tuple[UnsealedDecision, bytes]],
     completed: Sequence[tuple[Node, bytes]],
     seal: tuple[int, int, str],
 ) -> None:

@@ -16,10 +16,10 @@ from services.consents.model.commitment import commit
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
-    Decision,
     KnownBy,
     NumberSubject,
     PointSubject,
+    RecordedDecision,
     Route,
     Subject,
 )
@@ -28,10 +28,10 @@ from services.consents.store.permissions.closure import PERSON, has_address
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredDecision:
     """A decision with what only the register keeps of it. `ref` names its subject (see store/locks.py)."""
 
-    decision: Decision
+    decision: RecordedDecision
     ref: str
     subject_kind: str
     party: str | None
@@ -122,7 +122,7 @@ WHERE d.ref = $1 AND d.party = $2 AND d.act = $3
 ORDER BY d.received_at DESC, d.id LIMIT 1"""
 
 
-async def add(conn: Conn, stored: Stored, bears_on: Sequence[BearsOn]) -> None:
+async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[BearsOn]) -> None:
     """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
 
     Raises UniqueViolationError for a known id.
@@ -162,7 +162,7 @@ async def count_about(
     return found
 
 
-async def that_says(conn: Conn, ref: str, party: str, said: Decision) -> Decision | None:
+async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) -> RecordedDecision | None:
     """A *no* of the party about the subject that says as much, and that nobody has ever cited to lift it."""
     row: Any = await conn.fetchrow(
         _THAT_SAYS,
@@ -203,7 +203,7 @@ async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | No
     return await conn.fetchrow(_GET, ident, party)
 
 
-def _row(stored: Stored) -> dict[str, Any]:
+def _row(stored: StoredDecision) -> dict[str, Any]:
     """In the order of `_ADD`, and with the names of the columns."""
     d = stored.decision
     return {
@@ -233,14 +233,14 @@ def _row(stored: Stored) -> dict[str, Any]:
 
 def decision_of(
     row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
-) -> Decision:
+) -> RecordedDecision:
     """The model's view of a row of `decisions_in_force`, as it names `customer`: by whatever id a party gave it, it is
     about that customer.
 
     `allowed`: of one that was restored (`store/restored.py`). `known_by`: `KnownBy`, of one that was said by
     somebody erased (`store/suppressions.py`).
     """
-    return Decision(
+    return RecordedDecision(
         id=_uuid(row["id"]),
         subject=CustomerSubject(customer) if known_by else _subject(row, customer),
         act=Act(row["act"]),

@@ -9,24 +9,24 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 
 
-class Mark(StrEnum):
+class OfficerAction(StrEnum):
     RELEASED = "released"
     """It was held, and takes effect as it was given."""
     VOIDED = "voided"
     """It counts for nobody any more."""
 
 
-class Place(NamedTuple):
+class ReceiptCursor(NamedTuple):
     """In the order of their receipt: everything behind it is still to be done."""
 
     received_at: datetime
     decision: UUID
 
 
-START = Place(datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
+START = ReceiptCursor(datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
 
 
-class Held(NamedTuple):
+class HeldDecisions(NamedTuple):
     """Of one party. `first_at`, `last_at`: when the first and the last of them were received."""
 
     party: str
@@ -66,7 +66,7 @@ WHERE party = ANY ($1::text[]) AND foreign_subject AND received_at > now() - int
 
 
 async def unmarked(
-    conn: Conn, party: str, since: datetime, mark: Mark, after: Place, limit: int
+    conn: Conn, party: str, since: datetime, mark: OfficerAction, after: ReceiptCursor, limit: int
 ) -> list[Mapping[str, Any]]:
     """Rows of decisions of the party that can be marked so, received at `since` or later, from behind `after` on."""
     return [dict(row) for row in await conn.fetch(_UNMARKED, party, since, *after, mark, limit)]
@@ -77,15 +77,17 @@ async def refs_of_erased(conn: Conn, decisions: Sequence[UUID]) -> list[str]:
     return [row["ref"] for row in await conn.fetch(_REFS, decisions)]
 
 
-async def put(conn: Conn, decisions: Sequence[UUID], mark: Mark, by: str, why: str) -> dict[UUID, bool]:
+async def put(
+    conn: Conn, decisions: Sequence[UUID], mark: OfficerAction, by: str, why: str
+) -> dict[UUID, bool]:
     """Those that are marked now and were not; and whether each concerns anybody known."""
     rows = await conn.fetch(_MARK, decisions, mark, by, why)
     return {row["id"]: row["concerns"] for row in rows}
 
 
-async def held(conn: Conn) -> list[Held]:
+async def held(conn: Conn) -> list[HeldDecisions]:
     """Of each party that has any."""
-    return [Held(*row) for row in await conn.fetch(_HELD)]
+    return [HeldDecisions(*row) for row in await conn.fetch(_HELD)]
 
 
 async def foreign(conn: Conn, parties: Sequence[str]) -> dict[str, int]:

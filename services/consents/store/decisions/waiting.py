@@ -7,7 +7,7 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 
 
-class Waiting(NamedTuple):
+class WaitingYes(NamedTuple):
     decision: UUID
     party: str
     ident: UUID
@@ -17,7 +17,7 @@ class Waiting(NamedTuple):
     sealed: bytes | None
 
 
-async def add(conn: Conn, one: Waiting, ref: str, content: bytes) -> bytes | None:
+async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | None:
     """What waits under that id already said; None: nothing did, and now this does."""
     if await conn.fetchval(_ADD, *one, ref, content):
         return None
@@ -46,10 +46,10 @@ async def erase(conn: Conn, customers: Collection[UUID]) -> None:
     await conn.execute(_ERASE, list(customers))
 
 
-async def next_due(conn: Conn, parties: Collection[str]) -> Waiting | None:
+async def next_due(conn: Conn, parties: Collection[str]) -> WaitingYes | None:
     """The oldest, not locked: its ref is locked first."""
     row = await conn.fetchrow(_NEXT, list(parties))
-    return Waiting(*row) if row else None
+    return WaitingYes(*row) if row else None
 
 
 async def not_yet(conn: Conn, decision: UUID) -> None:
@@ -61,9 +61,9 @@ async def remove(conn: Conn, decision: UUID) -> bool:
     return await conn.fetchval(_REMOVE, decision) is not None
 
 
-async def expired(conn: Conn, days: float, limit: int) -> list[Waiting]:
+async def expired(conn: Conn, days: float, limit: int) -> list[WaitingYes]:
     """Removes them."""
-    return [Waiting(*row) for row in await conn.fetch(_EXPIRED, days, limit)]
+    return [WaitingYes(*row) for row in await conn.fetch(_EXPIRED, days, limit)]
 
 
 async def counts_from_now(conn: Conn, decision: UUID) -> None:

@@ -7,18 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient, Status
-from services.consents.model.facts import Customer, Customership, Point, Sale, Stated
+from services.consents.model.facts import CustomerFacts, CustomershipFacts, PointFacts, SaleFacts, StatedFacts
 
 
-def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | None = None) -> Customer:
+def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | None = None) -> CustomerFacts:
     """Without a body, of a customer of whom nothing readable ever came: no contact points, so nothing is allowed.
 
     `alias_of` may be known before the customer's own record says it.
     """
     if body is None:
-        return Customer(ident, alias_of=alias_of)
+        return CustomerFacts(ident, alias_of=alias_of)
     organisation = body.get("organisation")
-    return Customer(
+    return CustomerFacts(
         id=ident,
         recipient=Recipient(body.get("recipient") or Recipient.NATURAL),
         status=Status(body.get("status", Status.LIVE)),
@@ -30,7 +30,7 @@ def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | No
         duties=frozenset(body.get("duties", ())),
         points=tuple(_point(p) for p in body.get("points", ())),
         customerships=tuple(
-            Customership(c["company"], c["digest"].encode(), c.get("active", True))
+            CustomershipFacts(c["company"], c["digest"].encode(), c.get("active", True))
             for c in body.get("customerships", ())
         ),
         stated=tuple(_stated(s) for s in body.get("stated", ())),
@@ -38,9 +38,9 @@ def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | No
     )
 
 
-def _stated(body: Mapping[str, Any]) -> Stated:
+def _stated(body: Mapping[str, Any]) -> StatedFacts:
     recipient, organisation = body.get("recipient"), body.get("organisation")
-    return Stated(
+    return StatedFacts(
         company=body["company"],
         recipient=Recipient(recipient) if recipient else None,
         organisation=UUID(organisation) if organisation else None,
@@ -48,9 +48,9 @@ def _stated(body: Mapping[str, Any]) -> Stated:
     )
 
 
-def _point(body: Mapping[str, Any]) -> Point:
+def _point(body: Mapping[str, Any]) -> PointFacts:
     digest = body.get("digest")
-    return Point(
+    return PointFacts(
         id=UUID(body["id"]),
         kind=PointKind(body["kind_of"]),
         ref=digest.encode() if digest else None,
@@ -61,9 +61,9 @@ def _point(body: Mapping[str, Any]) -> Point:
     )
 
 
-def _sale(body: Mapping[str, Any]) -> Sale | None:
+def _sale(body: Mapping[str, Any]) -> SaleFacts | None:
     """None for a date that no calendar has: anything missing falls back to opt-in (917/2014 section 200(3))."""
     with suppress(ValueError):
         day = date.fromisoformat(body["date"])
-        return Sale(body["seller"], day, body["product_group"], body.get("ban_offered", False))
+        return SaleFacts(body["seller"], day, body["product_group"], body.get("ban_offered", False))
     return None

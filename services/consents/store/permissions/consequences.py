@@ -14,7 +14,7 @@ from kielto.service.database.pool import Conn
 from services.consents.store.permissions.closure import HIT, has_address
 
 
-class Begun(NamedTuple):
+class OwedDecision(NamedTuple):
     decision: UUID
     ref: str
     customer: UUID | None
@@ -23,7 +23,7 @@ class Begun(NamedTuple):
     """From when on the records are owed; None: from the decision's receipt on."""
 
 
-class Waiting(NamedTuple):
+class PortionBacklog(NamedTuple):
     decisions: int
     oldest_seconds: float
 
@@ -112,19 +112,19 @@ _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(begun_at)), 0)::float8 FROM consequences"""
 
 
-async def add(conn: Conn, begun: Begun, speaks: Sequence[str]) -> None:
+async def add(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
     """`speaks`: the families that the decision takes something away in; none: a *yes*, which keeps nothing waiting."""
     await conn.execute(_ADD, begun.decision, begun.ref, begun.customer, speaks)
 
 
-async def again(conn: Conn, begun: Begun, speaks: Sequence[str]) -> None:
+async def again(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
     """The decision counts otherwise from now on: everybody whom it concerns is owed new records, whatever portions
     there were. Another statement deletes what these did: it sees the one for which the first waited."""
     await conn.execute(_AGAIN, begun.decision, begun.ref, begun.customer, speaks, begun.since)
     await conn.execute(_UNDONE, begun.decision)
 
 
-async def records(conn: Conn, begun: Begun) -> Mapping[str, int]:
+async def records(conn: Conn, begun: OwedDecision) -> Mapping[str, int]:
     """How many records there are of those whom the decision names, by party."""
     rows = await conn.fetch(_RECORDS, begun.ref, begun.customer)
     return {row["family"]: row["records"] for row in rows}
@@ -135,13 +135,13 @@ async def families(conn: Conn) -> frozenset[str]:
     return frozenset(row["family"] for row in await conn.fetch(_FAMILIES))
 
 
-async def next_begun(conn: Conn) -> Begun | None:
+async def next_begun(conn: Conn) -> OwedDecision | None:
     """The oldest that no other process works on; kept from others until the transaction ends."""
     row = await conn.fetchrow(_NEXT)
-    return Begun(*row) if row else None
+    return OwedDecision(*row) if row else None
 
 
-async def portion(conn: Conn, begun: Begun, limit: int) -> list[UUID]:
+async def portion(conn: Conn, begun: OwedDecision, limit: int) -> list[UUID]:
     """Customers who are owed their new records; none: all of it is done."""
     return [row["id"] for row in await conn.fetch(_PORTION, begun.decision, begun.ref, begun.customer, limit)]
 
@@ -156,7 +156,7 @@ async def end(conn: Conn, decision: UUID) -> None:
     await conn.execute(_END, decision)
 
 
-async def waiting(conn: Conn) -> Waiting:
+async def waiting(conn: Conn) -> PortionBacklog:
     row = await conn.fetchrow(_WAITING)
     assert row is not None  # the statement selects one row
-    return Waiting(*row)
+    return PortionBacklog(*row)

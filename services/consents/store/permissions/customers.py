@@ -15,7 +15,7 @@ from kielto.service.support.crypto_keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerRow:
+class CustomerProjection:
     """`refs`: all but the c: ref that the record gives. `aliases`: who it says were merged into this customer.
     `organisations`: those that the customer acts for, as anybody states; `bound_by`: those whose own no binds them.
     """
@@ -148,7 +148,7 @@ async def name(conn: Conn, refs: Sequence[tuple[str, UUID]]) -> None:
     await conn.execute(_NAME, [ref for ref, _ in refs], [customer for _, customer in refs])
 
 
-async def put(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
+async def put(conn: Conn, rows: Sequence[CustomerProjection]) -> list[UUID]:
     """Keep the records that are newer than what is held; the ids of those. No customer twice."""
     named = [(ref, row.id) for row in rows for ref in row.refs]
     related = [(row.id, "acts_for", other) for row in rows for other in row.organisations]

@@ -11,11 +11,12 @@ from uuid import UUID
 
 import asyncpg
 
+from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
 from services.consents.store.permissions.closure import HIT, HIT_ALONE
 
 
-class Moved(Exception):
+class SubjectsMovedError(KieltoError):
     """Somebody else changed who is concerned between finding and locking: roll back and begin again."""
 
 
@@ -99,9 +100,9 @@ async def for_facts(
 
 
 def must_cover(locked: Locked, customers: Iterable[UUID]) -> None:
-    """Raises Moved when there are customers whose row is not locked."""
+    """Raises SubjectsMovedError when there are customers whose row is not locked."""
     if any(f"c:{customer}" not in locked.refs for customer in customers):
-        raise Moved
+        raise SubjectsMovedError
 
 
 def _locked(row: asyncpg.Record | None) -> Locked:

@@ -11,8 +11,8 @@ import orjson
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.recovery.epoch import NotClaimed
-from services.consents.model.decisions import Decision
-from services.consents.model.facts import Customer
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.facts import CustomerFacts
 from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.permissions.bodies import customer_of
 from services.consents.store.permissions.closure import BINDING, HIT, HIT_ALONE
@@ -26,17 +26,17 @@ class Published(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class LoadedState:
     """`hit`: customers whose permissions are to be computed, known or not; `named`: those of them who were asked for,
     under every id. The rest is about them and those whose decisions count for them."""
 
     hit: tuple[UUID, ...]
     named: frozenset[UUID] = frozenset()
-    customers: dict[UUID, Customer] = field(default_factory=dict)
+    customers: dict[UUID, CustomerFacts] = field(default_factory=dict)
     unreadable: set[UUID] = field(default_factory=set)
     keys: dict[UUID, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """Under which key a customer has a record in a party's family: {customer: {party: key}}."""
-    decisions: dict[UUID, list[Decision]] = field(default_factory=lambda: defaultdict(list))
+    decisions: dict[UUID, list[RecordedDecision]] = field(default_factory=lambda: defaultdict(list))
     """By customer: what was said by or about them, under any of their names."""
     disclosed: dict[UUID, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     """(company, partner) of each disclosure."""
@@ -107,7 +107,7 @@ async def load(
     ref: str | None = None,
     decisions: Collection[UUID] = (),
     alone: bool = False,
-) -> State:
+) -> LoadedState:
     """What is known of these customers, of those whom `ref` names, and of everyone concerned with them; `alone`: not of
     the contact persons of an organisation.
 
@@ -117,7 +117,7 @@ async def load(
     assert row is not None  # the statement selects one row
     if row["epoch"] is None:
         raise NotClaimed
-    state = State(tuple(row["hit"]), frozenset(row["person"]))
+    state = LoadedState(tuple(row["hit"]), frozenset(row["person"]))
     if row["repeated"]:
         stored: dict[str, str | None] = orjson.loads(row["repeated"])
         state.repeated = {UUID(i): bytes.fromhex(text) if text else None for i, text in stored.items()}

@@ -8,7 +8,7 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 
 
-class Place(NamedTuple):
+class RecordPlace(NamedTuple):
     """The first position, on one topic, of a version of a record that shows the decision."""
 
     topic: str
@@ -33,7 +33,7 @@ SELECT *, count(*) OVER () AS in_all FROM place ORDER BY at, topic, partition, "
 
 async def places(
     conn: Conn, decision: UUID, families: Sequence[str], limit: int, *, links: bool
-) -> tuple[list[Place], int]:
+) -> tuple[list[RecordPlace], int]:
     """The first ones, at most `limit`, and how many there are. `links`: see `proof.whereabouts`."""
     rows = await conn.fetch(_PLACES, decision, families, limit, links)
-    return [Place(*list(row)[:-1]) for row in rows], rows[0]["in_all"] if rows else 0
+    return [RecordPlace(*list(row)[:-1]) for row in rows], rows[0]["in_all"] if rows else 0

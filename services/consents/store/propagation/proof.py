@@ -211,7 +211,7 @@ class SubscriberState(NamedTuple):
     claims_beyond_end: int
 
 
-class Receipt(NamedTuple):
+class ReceivedDecision(NamedTuple):
     """`party`: who brought the decision; None: ourselves."""
 
     decision: UUID
@@ -219,7 +219,7 @@ class Receipt(NamedTuple):
     received_at: datetime
 
 
-class Overdue(NamedTuple):
+class OverdueDecision(NamedTuple):
     """What a subscriber has lacked since then. `party`: who brought the decision; None: ourselves."""
 
     decision: UUID
@@ -267,24 +267,24 @@ async def state(conn: Conn, subscriber: Subscriber, now: datetime) -> Subscriber
     return SubscriberState(*row)
 
 
-async def receipts(conn: Conn, decisions: Sequence[UUID]) -> list[Receipt]:
+async def receipts(conn: Conn, decisions: Sequence[UUID]) -> list[ReceivedDecision]:
     rows = await conn.fetch(
         "SELECT id, party, received_at FROM decisions WHERE id = ANY($1::uuid[]) ORDER BY received_at",
         decisions,
     )
-    return [Receipt(*row) for row in rows]
+    return [ReceivedDecision(*row) for row in rows]
 
 
 async def overdue(
     conn: Conn, subscriber: Subscriber, now: datetime, after: tuple[datetime, UUID], limit: int
-) -> list[Overdue]:
+) -> list[OverdueDecision]:
     """What it lacks past its deadline, the oldest receipts first, after the given receipt and decision.
 
     Each page costs what `state` does, and has the same bound.
     """
     due = _due(subscriber, now)
     rows = await conn.fetch(_OVERDUE, *_parameters([subscriber]), PARTITIONS, COUNTED, due, *after, limit)
-    return [Overdue(*row) for row in rows]
+    return [OverdueDecision(*row) for row in rows]
 
 
 async def instances(conn: Conn, subscribers: Sequence[Subscriber]) -> list[Instance]:

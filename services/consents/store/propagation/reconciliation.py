@@ -9,10 +9,10 @@ import asyncpg
 
 from kielto.events.messages import Position, StoreDigest, StoreListing
 from kielto.service.database.pool import Conn, Pool
-from services.consents.model.reconcile import SHORT, Difference, Held, Range
+from services.consents.model.reconcile import SHORT, Difference, HeldRecord, Range
 
 
-class Answer(NamedTuple):
+class StoreAnswer(NamedTuple):
     id: int
     ask: UUID
     subscriber: str
@@ -59,15 +59,15 @@ async def keep(
     return True
 
 
-async def waiting(conn: Conn) -> Answer | None:
+async def waiting(conn: Conn) -> StoreAnswer | None:
     """One that was not judged, locked: the oldest of the subscriber whose last was judged the longest ago."""
     for row in await conn.fetch(_WHOSE_TURN):
         if (found := await conn.fetchrow(_WAITING, row["subscriber"])) is not None:
-            return Answer(*found)
+            return StoreAnswer(*found)
     return None
 
 
-async def judged(conn: Conn, answer: Answer, found: tuple[int, int, int]) -> None:
+async def judged(conn: Conn, answer: StoreAnswer, found: tuple[int, int, int]) -> None:
     """`found`: how many buckets (or, of a listing, records) were compared, were left out, and differ."""
     await conn.execute(_JUDGED, answer.id, *found)
 
@@ -84,10 +84,10 @@ async def ours(conn: Conn, family: str, content: bool, positions: Sequence[Posit
 
 async def range_of_ours(
     conn: Conn, family: str, content: bool, positions: Sequence[Position], about: Range
-) -> tuple[list[Held], set[str]]:
+) -> tuple[list[HeldRecord], set[str]]:
     """Our records in the range, and the first digits of those that are on their way."""
     rows = await conn.fetch(_RANGE, family, content, *_columns(positions), *about)
-    held = [Held(row["key"], row["version"], row["hash"].hex()) for row in rows]
+    held = [HeldRecord(row["key"], row["version"], row["hash"].hex()) for row in rows]
     return held, {row["key"][:SHORT] for row in rows if row["moving"]}
 
 
@@ -104,7 +104,9 @@ async def permitting(conn: Conn, family: str, keys: Sequence[str]) -> set[str]:
     return {row["key"] for row in await conn.fetch(_PERMITTING, family, keys)}
 
 
-async def note(conn: Conn, answer: Answer, found: Sequence[Difference], repairable: Sequence[bool]) -> None:
+async def note(
+    conn: Conn, answer: StoreAnswer, found: Sequence[Difference], repairable: Sequence[bool]
+) -> None:
     """Open a difference for each, or bring it up to date."""
     await conn.execute(
         _NOTE,
@@ -118,12 +120,12 @@ async def note(conn: Conn, answer: Answer, found: Sequence[Difference], repairab
     )
 
 
-async def agreed(conn: Conn, answer: Answer, about: Range, but: Sequence[str]) -> None:
+async def agreed(conn: Conn, answer: StoreAnswer, about: Range, but: Sequence[str]) -> None:
     """The store agrees with us on this range of keys, but for those that begin like these."""
     await conn.execute(_AGREED, answer.subscriber, answer.instance, *about, list(but))
 
 
-async def agreed_buckets(conn: Conn, answer: Answer, buckets: Sequence[int]) -> None:
+async def agreed_buckets(conn: Conn, answer: StoreAnswer, buckets: Sequence[int]) -> None:
     await conn.execute(_AGREED_BUCKETS, answer.subscriber, answer.instance, list(buckets))
 
 

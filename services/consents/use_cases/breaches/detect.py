@@ -16,10 +16,10 @@ from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.crypto_keys import Keys
 from kielto.subscriber.gate.questions import Reason
 from services.consents import metrics
-from services.consents.model.breach import Found, Sent, banning, judge, points
-from services.consents.model.facts import Person, Point
+from services.consents.model.breach import BreachFinding, SentMessage, banning, judge, points
+from services.consents.model.facts import Person, PointFacts
 from services.consents.store.breaches import deliveries
-from services.consents.store.breaches.deliveries import Delivery, Evidence
+from services.consents.store.breaches.deliveries import BreachEvidence, Delivery
 from services.consents.store.clearances import clearances
 from services.consents.store.permissions import state
 from services.consents.store.propagation import proof
@@ -83,7 +83,7 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
     named = _named(context, delivery, person.person)
     used = points(person.person, delivery.company, delivery.channel, named)
     known = used[0] if named else None
-    sent = Sent(delivery.company, delivery.partner, delivery.channel, used)
+    sent = SentMessage(delivery.company, delivery.partner, delivery.channel, used)
 
     def banned(at: datetime) -> frozenset[UUID]:
         said = [d for d in person.decisions if d.received_at <= at]
@@ -93,16 +93,16 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
     bound = max((s.stale_seconds for s in subscribers), default=3 * context.group.beat_seconds)
     found, about = judge(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
     clearance = None
-    if found is Found.AFTER_BAN:
+    if found is BreachFinding.AFTER_BAN:
         allowed, clearance = await _clearance(conn, context, delivery, known)
         if allowed:
-            found = Found.WITHIN_BOUND
+            found = BreachFinding.WITHIN_BOUND
     if await deliveries.judged(conn, delivery, round_, found):
         metrics.deliveries_judged.labels(found).inc()
-        if found is Found.AFTER_BAN:
+        if found is BreachFinding.AFTER_BAN:
             where = await _where(conn, sorted(about), subscribers, delivery.sent_at)
             point = known.id if known else None
-            evidence = Evidence(bound, sorted(about), where, clearance, point)
+            evidence = BreachEvidence(bound, sorted(about), where, clearance, point)
             await deliveries.open_breach(conn, delivery, evidence)
 
 
@@ -123,7 +123,7 @@ def _named(context: Context, delivery: Delivery, person: Person) -> frozenset[UU
     )
 
 
-def _names(keys: Keys, party: str, point: Point) -> Iterator[str]:
+def _names(keys: Keys, party: str, point: PointFacts) -> Iterator[str]:
     """What the party calls the contact point, by each of its keys."""
     if point.kind is PointKind.POST:
         yield keys.pairwise(party, point.id)
@@ -136,7 +136,7 @@ def _names(keys: Keys, party: str, point: Point) -> Iterator[str]:
 
 
 async def _clearance(
-    conn: Conn, context: Context, delivery: Delivery, used: Point | None
+    conn: Conn, context: Context, delivery: Delivery, used: PointFacts | None
 ) -> tuple[bool, UUID | None]:
     """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person, and of
     the address if that is known.

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from kielto.errors import KieltoError
 from kielto.events import topics
 from kielto.events.versions import record_bytes
 from kielto.events.words import PointKind
@@ -23,14 +24,20 @@ from kielto.subscriber.gate.permits import Held
 from kielto.subscriber.gate.questions import Question, Reason
 from kielto.subscriber.records.content import Shapes, hash64
 from kielto.subscriber.records.decode import Decoder
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.evaluate import evaluate
-from services.consents.model.facts import Customer, Person, Point
+from services.consents.model.facts import CustomerFacts, Person, PointFacts
 from services.consents.model.rules_file import Judgement
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Asked, Found, Holder, Part, Result
+from services.consents.store.clearances.clearances import (
+    ClearanceHolders,
+    ClearancePart,
+    ClearanceRequest,
+    Holder,
+    Result,
+)
 from services.consents.store.decisions.decisions import decision_of
-from services.consents.store.permissions.locks import Moved
+from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.whereabouts import subscribers
 
@@ -46,7 +53,7 @@ _NOBODY = UUID(int=0)
 _FORGET_SECONDS = 3600.0
 
 
-class Overdue(Exception):
+class OverdueSubscriberError(KieltoError):
     """A subscriber of the company has not applied decisions by its deadline, and the operator refuses such ones."""
 
 
@@ -64,7 +71,7 @@ _OTHERS = 20
 """Of those who have an address with somebody else, so many are recorded besides: no batch's record is too large."""
 
 
-class Cleared(NamedTuple):
+class ClearanceAnswer(NamedTuple):
     id: UUID
     results: list[Result]
 
@@ -72,14 +79,15 @@ class Cleared(NamedTuple):
 async def clear(
     pool: Pool,
     context: Context,
-    asked: Asked,
+    asked: ClearanceRequest,
     wanted: Sequence[Wanted],
     valid_seconds: float,
     turns: asyncio.Semaphore,
-) -> Cleared:
-    """In parts, each in a transaction and a turn of its own, so that no decision waits for a whole batch; they run out
-    together, as the first of them does. Whoever is asked for twice is judged and recorded once: one address may be a
-    thousand people's. Raises NotPrimary, NotClaimed, Held, or TimeoutError: those concerned keep changing.
+) -> ClearanceAnswer:
+    """Answer and record in parts of `PART` recipients, each in its own transaction, so that no decision waits for a
+    whole batch. All parts expire together. A recipient who is asked for twice is evaluated and recorded once.
+
+    Raises NotPrimaryError, NotClaimed, UnreadableDecisionError; TimeoutError when the subjects keep changing.
     """
     ident, until, results = uuid4(), None, list[Result]()
     distinct = list({_what(one): one for one in wanted}.values())
@@ -90,7 +98,7 @@ async def clear(
         results += found
         until = part.valid_until
     answers = dict(zip(map(_what, distinct), results, strict=True))
-    return Cleared(ident, [answers[_what(one)] for one in wanted])
+    return ClearanceAnswer(ident, [answers[_what(one)] for one in wanted])
 
 
 def _what(wanted: Wanted) -> tuple[object, ...]:
@@ -105,29 +113,31 @@ class _Begun(NamedTuple):
     until: datetime | None
     """When the parts before run out."""
 
-    def at(self, at: datetime) -> Part:
-        return Part(self.id, self.number, at, self.until or at + timedelta(seconds=self.valid_seconds))
+    def at(self, at: datetime) -> ClearancePart:
+        return ClearancePart(
+            self.id, self.number, at, self.until or at + timedelta(seconds=self.valid_seconds)
+        )
 
 
 async def _part(
-    pool: Pool, context: Context, asked: Asked, wanted: Sequence[Wanted], begun: _Begun
-) -> tuple[Part, list[Result]]:
+    pool: Pool, context: Context, asked: ClearanceRequest, wanted: Sequence[Wanted], begun: _Begun
+) -> tuple[ClearancePart, list[Result]]:
     for _ in range(_ATTEMPTS):
         try:
             async with transaction(pool) as conn:
                 return await _clear(conn, context, asked, wanted, begun)
-        except Moved:
+        except SubjectsMovedError:
             continue
         except asyncpg.ReadOnlySQLTransactionError:
-            raise clearances.NotPrimary from None
+            raise clearances.NotPrimaryError from None
     raise TimeoutError("those concerned keep changing")
 
 
 async def refuse_overdue(pool: Pool, context: Context, company: str) -> None:
-    """Raises Overdue."""
+    """Raises OverdueSubscriberError."""
     found = await subscribers(pool, context, f"company.{company}")
     if any(state.overdue for _, state in found):
-        raise Overdue
+        raise OverdueSubscriberError
 
 
 async def forget_for_ever(pool: Pool, days: int) -> None:
@@ -138,8 +148,8 @@ async def forget_for_ever(pool: Pool, days: int) -> None:
 
 
 async def _clear(
-    conn: Conn, context: Context, asked: Asked, wanted: Sequence[Wanted], begun: _Begun
-) -> tuple[Part, list[Result]]:
+    conn: Conn, context: Context, asked: ClearanceRequest, wanted: Sequence[Wanted], begun: _Begun
+) -> tuple[ClearancePart, list[Result]]:
     """A decision about many customers does not wait for their locks (`portions.py`): one that is committed before the
     load is seen by it, and one that comes later comes after `at`, too.
     """
@@ -150,7 +160,7 @@ async def _clear(
     await clearances.must_not_be_held(conn, [topics.decisions(party) for party in parties])
     found = await clearances.load(conn, asked.company, refs, locked)
     strangers = await _strangers(conn, context, asked, wanted, found)
-    judge = _Judge(context.keys, asked.company, found)
+    judge = _ClearanceCheck(context.keys, asked.company, found)
     results = [
         result._replace(reason=Reason.ALLOWED) if result.ref in strangers else result
         async for result in in_turns(map(judge.result, wanted), _AT_ONCE)
@@ -159,10 +169,10 @@ async def _clear(
     return part, results
 
 
-class _Judge:
+class _ClearanceCheck:
     """The company's records of those who are asked about, and of nobody else."""
 
-    def __init__(self, keys: Keys, company: str, found: Found) -> None:
+    def __init__(self, keys: Keys, company: str, found: ClearanceHolders) -> None:
         self._keys, self._family, self._holders = keys, f"company.{company}", found.holders
         self._decoder, self._now = Decoder(Shapes()), datetime.now(UTC).timestamp()
         self._records: dict[str, Held] = {}
@@ -217,7 +227,7 @@ def _held(decoder: Decoder, holder: Holder, now: float) -> Held:
 
 
 async def _strangers(
-    conn: Conn, context: Context, asked: Asked, wanted: Sequence[Wanted], found: Found
+    conn: Conn, context: Context, asked: ClearanceRequest, wanted: Sequence[Wanted], found: ClearanceHolders
 ) -> set[str]:
     """Refs of addresses that nobody in the group is known by, and that the law's table lets be reached.
 
@@ -230,9 +240,9 @@ async def _strangers(
     if not refs:
         return set()
     await clearances.lock_points(conn, sorted(refs))
-    # Raises Moved: by now they are the company's customers. Another company's may have come, too.
+    # Raises SubjectsMovedError: by now they are the company's customers. Another company's may have come, too.
     refs -= (await clearances.load(conn, asked.company, sorted(refs), set())).elsewhere
-    said: dict[str, list[Decision]] = {ref: [] for ref in refs}
+    said: dict[str, list[RecordedDecision]] = {ref: [] for ref in refs}
     for row in await clearances.said(conn, list(refs)):
         said[row["asked"]].append(decision_of(dict(row), _NOBODY, known_by=row["known_by"]))
     question = wanted[0].question
@@ -240,11 +250,15 @@ async def _strangers(
 
 
 def _may_reach(
-    context: Context, asked: Asked, question: Question, ref: str, decisions: Iterable[Decision]
+    context: Context,
+    asked: ClearanceRequest,
+    question: Question,
+    ref: str,
+    decisions: Iterable[RecordedDecision],
 ) -> bool:
     kind = PointKind.EMAIL if question.channel == "email" else PointKind.PHONE
-    point = Point(_NOBODY, kind, ref.partition(":")[2].encode())
-    person = Person(Customer(_NOBODY, points=(point,)))
+    point = PointFacts(_NOBODY, kind, ref.partition(":")[2].encode())
+    person = Person(CustomerFacts(_NOBODY, points=(point,)))
     terms = (asked.company, asked.channel, asked.purpose, asked.partner, asked.mode)
     for cell, ruling in evaluate(person, decisions, context.facts, context.rules):
         if (cell.company, cell.channel, cell.purpose, cell.partner, cell.mode) == terms:

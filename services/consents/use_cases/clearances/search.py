@@ -8,10 +8,10 @@ from uuid import UUID
 from kielto.service.database.pool import Pool
 from kielto.subscriber.gate.questions import Reason
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Asked, Entry
+from services.consents.store.clearances.clearances import ClearanceRequest, ClearedRecipient
 
 
-class Evidence(NamedTuple):
+class ClearanceEvidence(NamedTuple):
     """The record that decided: `decisions` are those that its version showed."""
 
     family: str
@@ -20,18 +20,18 @@ class Evidence(NamedTuple):
     decisions: list[UUID]
 
 
-class Shown(NamedTuple):
+class FoundClearance(NamedTuple):
     id: UUID
-    asked: Asked
+    asked: ClearanceRequest
     at: datetime
     valid_until: datetime
     reason: Reason
-    record: Evidence | None
+    record: ClearanceEvidence | None
 
 
 async def cleared(
     pool: Pool, company: str, campaign: str, at: datetime, refs: Sequence[str], address: str | None
-) -> list[Shown]:
+) -> list[FoundClearance]:
     """Every clearance of the campaign that was valid at the time and answered about any of these refs; with the ref of
     an address, about none but that."""
     async with pool.acquire() as conn:
@@ -41,12 +41,12 @@ async def cleared(
             if entry.key is not None:
                 family = f"company.{company}"
                 key, decisions = await clearances.record(conn, family, entry)
-                record = Evidence(family, key, str(entry.version), decisions)
+                record = ClearanceEvidence(family, key, str(entry.version), decisions)
             shown.append(_shown(entry, record))
     return shown
 
 
-def _shown(entry: Entry, record: Evidence | None) -> Shown:
+def _shown(entry: ClearedRecipient, record: ClearanceEvidence | None) -> FoundClearance:
     row = entry.clearance
-    asked = Asked(*(row[name] for name in Asked._fields))
-    return Shown(row["id"], asked, row["at"], row["valid_until"], entry.reason, record)
+    asked = ClearanceRequest(*(row[name] for name in ClearanceRequest._fields))
+    return FoundClearance(row["id"], asked, row["at"], row["valid_until"], entry.reason, record)

@@ -12,6 +12,7 @@ import structlog
 from joserfc.jwk import OKPKey
 
 from kielto import merkle, seals
+from kielto.errors import KieltoError
 from kielto.merkle import Tree
 from kielto.seals import Head, Refused
 from kielto.service.database.pool import Conn, Pool, transaction
@@ -19,7 +20,7 @@ from kielto.service.support.crypto_keys import KeysError
 from services.consents import metrics
 from services.consents.model.commitment import commit, instant
 from services.consents.store.decision_log import seals as store
-from services.consents.store.decision_log.seals import Waiting
+from services.consents.store.decision_log.seals import UnsealedDecision
 from services.consents.use_cases.context import Context
 
 log = structlog.get_logger(__name__)
@@ -28,12 +29,12 @@ _BATCH = 5000
 _LOG_AGAIN_SECONDS = 60.0
 
 
-class Broken(Exception):
+class BrokenLogError(KieltoError):
     """The log is not what was signed: nothing more is sealed until it is looked at (`seals verify`)."""
 
 
 async def seal_for_ever(pool: Pool, context: Context, seconds: float) -> None:
-    """Raises Broken, among others: then begin again."""
+    """Raises BrokenLogError, among others: then begin again."""
     while True:
         metrics.unsealed_decisions.set(await _count(pool))  # before anything can go wrong
         try:
@@ -68,7 +69,7 @@ def erasure(decision: UUID, at: datetime, why: str) -> dict[str, str]:
 async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
     """Seal the next batch; how many decisions it has: 0 when there are none, or another process is sealing.
 
-    Raises Broken.
+    Raises BrokenLogError.
     """
     async with transaction(pool) as conn:
         number = await conn.fetchval("SELECT epoch FROM current_epoch WHERE checked")
@@ -109,13 +110,13 @@ async def _log(conn: Conn) -> tuple[Head, Tree]:
         head = seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
         tree = Tree(head.size, await store.edge(conn, head.size))
     except (Refused, LookupError) as error:
-        raise Broken(str(error)) from None
+        raise BrokenLogError(str(error)) from None
     if tree.root().hex() != head.root:
-        raise Broken(f"the tree of {head.size} leaves is not what was signed")
+        raise BrokenLogError(f"the tree of {head.size} leaves is not what was signed")
     return head, tree
 
 
-async def _committed(conn: Conn, taken: list[Waiting]) -> list[tuple[Waiting, bytes]]:
+async def _committed(conn: Conn, taken: list[UnsealedDecision]) -> list[tuple[UnsealedDecision, bytes]]:
     """With their commitments; those of decisions from before there were seals are made now. One that is gone goes on
     waiting, for `seals verify` to find."""
     rows = await store.rows_of(conn, [entry.decision for entry in taken if entry.commitment is None])

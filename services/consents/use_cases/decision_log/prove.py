@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto import merkle, seals
+from kielto.errors import KieltoError
 from kielto.seals import Head
 from kielto.service.database.pool import Conn, Pool
 from services.consents.model.commitment import instant, statement
@@ -12,35 +13,36 @@ from services.consents.store.decision_log import seals as store
 from services.consents.store.decision_log.seals import Sealed
 from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.propagation import places as log
-from services.consents.store.propagation.places import Place
+from services.consents.store.propagation.places import RecordPlace
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.words import in_words
-from services.consents.use_cases.propagation.whereabouts import Location, UnknownDecision, locate
+from services.consents.use_cases.errors import UnknownDecisionError
+from services.consents.use_cases.propagation.whereabouts import Location, locate
 
 _PLACES = 100
 _NOBODY = UUID(int=0)
 
 
-class NotSealed(Exception):
+class NotSealedError(KieltoError):
     """Not yet: ask again soon."""
 
 
-class Erased(Exception):
+class ProofErasedError(KieltoError):
     """Its salt was erased: nothing can be proven of it any more."""
 
 
-class Altered(Exception):
+class LogAlteredError(KieltoError):
     """It is not what was sealed, or the log is not what was signed."""
 
 
-class NoSuchHead(Exception):
+class NoSuchHeadError(KieltoError):
     """The log has never been so long, or was before it was restored."""
 
 
 async def prove(pool: Pool, context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
     """A `kielto.proof.Proof` as plain JSON; for a party, its own part.
 
-    Raises UnknownDecision, NotSealed, Erased, Altered, KeysError.
+    Raises UnknownDecisionError, NotSealedError, ProofErasedError, LogAlteredError, KeysError.
     """
     key = context.keys.seal_key
     found = await locate(pool, context, decision, party)
@@ -49,7 +51,7 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
         families = [family for family in context.group.parties if party in (None, family)]
         places, in_all = await log.places(conn, decision, families, _PLACES, links=party is None)
         if sealed is None:
-            raise UnknownDecision
+            raise UnknownDecisionError
         inclusion = await _inclusion(conn, sealed)
     row, salt = sealed.row, sealed.salt
     assert salt is not None  # _inclusion saw to it
@@ -75,46 +77,46 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
 
 
 async def newest_head(pool: Pool, since: int | None) -> dict[str, Any]:
-    """A `kielto.proof.SignedHead` as plain JSON. Raises NotSealed, Altered, NoSuchHead."""
+    """A `kielto.proof.SignedHead` as plain JSON. Raises NotSealedError, LogAlteredError, NoSuchHeadError."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         token, head = await _head(conn)
         if since is None:
             return {"head": token, "since": None, "consistency": []}
         if since > head.size:
-            raise NoSuchHead
+            raise NoSuchHeadError
         try:
             path = await store.hashes(conn, merkle.consistency(since, head.size))
             old = merkle.fold(await store.edge(conn, since))
         except LookupError:
-            raise Altered from None
+            raise LogAlteredError from None
     if not merkle.consistent(since, old, head.size, bytes.fromhex(head.root), path):
-        raise Altered
+        raise LogAlteredError
     return {"head": token, "since": since, "consistency": [hash_.hex() for hash_ in path]}
 
 
 async def _head(conn: Conn) -> tuple[str, Head]:
     if (token := await store.last_head(conn)) is None:
-        raise NotSealed
+        raise NotSealedError
     try:
         return token, seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
     except seals.Refused:
-        raise Altered from None
+        raise LogAlteredError from None
 
 
 async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
     """Checked before it is handed out: what does not hold is not signed."""
     if sealed.salt is None:
-        raise Erased
+        raise ProofErasedError
     if sealed.leaf is None or sealed.commitment is None:
-        raise NotSealed
+        raise NotSealedError
     token, head = await _head(conn)
     try:
         path = await store.hashes(conn, merkle.inclusion(sealed.leaf, head.size))
     except LookupError:
-        raise Altered from None
+        raise LogAlteredError from None
     leaf = merkle.leaf_hash(seals.commitment(sealed.salt, statement(sealed.row, sealed.salt)))
     if not merkle.included(leaf, sealed.leaf, head.size, path, bytes.fromhex(head.root)):
-        raise Altered
+        raise LogAlteredError
     return {"leaf": sealed.leaf, "inclusion": [hash_.hex() for hash_ in path], "head": token}
 
 
@@ -138,7 +140,7 @@ def _system(location: Location) -> dict[str, Any]:
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: RecordPlace) -> dict[str, Any]:
     return {
         "topic": place.topic,
         "topic_id": str(place.topic_id),

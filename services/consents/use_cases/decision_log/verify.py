@@ -26,7 +26,7 @@ _GAP = 1_000_000
 
 
 @dataclass(slots=True)
-class Report:
+class LogReport:
     """`findings`: what is wrong. `late`: sealed long after they were received; by an outage, or put in afterwards."""
 
     leaves: int = 0
@@ -37,7 +37,9 @@ class Report:
     findings: list[str] = field(default_factory=list)
 
 
-async def check(pool: Pool, keys: Keys, anchor: Head | None, progress: Callable[[int, int], None]) -> Report:
+async def check(
+    pool: Pool, keys: Keys, anchor: Head | None, progress: Callable[[int, int], None]
+) -> LogReport:
     """`progress`: leaves done, of how many."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         run = _Check(conn, keys, anchor)
@@ -62,7 +64,7 @@ async def check(pool: Pool, keys: Keys, anchor: Head | None, progress: Callable[
 class _Check:
     def __init__(self, conn: Conn, keys: Keys, anchor: Head | None) -> None:
         self._conn, self._keys, self._anchor = conn, keys, anchor
-        self.report, self.tree = Report(), Tree()
+        self.report, self.tree = LogReport(), Tree()
         self.signed: Signed | None = None
         self._last: Head | None = Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, "")
         self._batch, self._covered = 0, 0

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from kielto.errors import KieltoError
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Status
 from kielto.service.access import entry
@@ -24,20 +25,20 @@ from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
-    Decision,
     NumberSubject,
     PointSubject,
+    RecordedDecision,
     Route,
 )
 from services.consents.model.default_scope import expand
 from services.consents.store.decisions import decisions
-from services.consents.store.decisions.decisions import Stored
+from services.consents.store.decisions.decisions import StoredDecision
 from services.consents.store.permissions import consequences, locks, state
-from services.consents.store.permissions.consequences import Begun
-from services.consents.store.permissions.state import State
-from services.consents.use_cases.context import Context, Subject
+from services.consents.store.permissions.consequences import OwedDecision
+from services.consents.store.permissions.state import LoadedState
+from services.consents.use_cases.context import Context, NamedSubject
 from services.consents.use_cases.decisions import often
-from services.consents.use_cases.permissions.evaluate_people import Judged, judge, names
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions, judge, names
 from services.consents.use_cases.permissions.publish_records import (
     AT_ONCE,
     Written,
@@ -53,7 +54,7 @@ MANY = 100
 """Customers: what a decision means for more of them is computed in portions, after its commit (`portions.py`)."""
 
 
-class Forbidden(Exception):
+class ForbiddenError(KieltoError):
     """A party acts outside what is its own; `rule` says what holds."""
 
     def __init__(self, rule: str) -> None:
@@ -61,7 +62,7 @@ class Forbidden(Exception):
         self.rule = rule
 
 
-class NotKnownYet(DecisionError):
+class NotKnownYetError(DecisionError):
     """A *yes* about nobody whom the party knows, or not yet: a stranger and another company's customer look alike."""
 
 
@@ -73,7 +74,7 @@ class Command:
     """
 
     id: UUID
-    subject: Subject
+    subject: NamedSubject
     act: Act
     received_at: datetime
     said_at: datetime
@@ -97,10 +98,10 @@ class Command:
     recorded_by: str | None = None
 
 
-class Outcome(NamedTuple):
-    decision: Decision
-    subject: Subject
-    judged: list[Judged]
+class DecisionOutcome(NamedTuple):
+    decision: RecordedDecision
+    subject: NamedSubject
+    judged: list[PersonPermissions]
     written: list[Written]
     coming: Mapping[str, int] | None = None
     """Of a decision about more than `MANY` customers: how many records of each party it is about to be shown by."""
@@ -138,7 +139,7 @@ class Outcome(NamedTuple):
         coming = (n for family, n in (self.coming or {}).items() if party in (None, family))
         return sum(coming) + len(self.written_for(party))
 
-    def judged_for(self, party: str) -> list[Judged]:
+    def judged_for(self, party: str) -> list[PersonPermissions]:
         """Persons whom a company named, by an address only where it has that."""
         if self.coming is None:
             return [w.judged for w in self.written_for(party)]
@@ -149,7 +150,7 @@ class Outcome(NamedTuple):
         return isinstance(self.decision.subject, PointSubject)
 
 
-Finish = Callable[[Conn, Outcome], Awaitable[bytes]]
+Finish = Callable[[Conn, DecisionOutcome], Awaitable[bytes]]
 
 
 async def receive(pool: Pool, context: Context, command: Command, finish: Finish) -> bytes:
@@ -161,23 +162,25 @@ async def receive(pool: Pool, context: Context, command: Command, finish: Finish
                 assert outcome is not None  # a new id each time
                 _noted(outcome.decision)
                 return await finish(conn, outcome)
-        except locks.Moved:
+        except locks.SubjectsMovedError:
             continue
     raise TimeoutError("those concerned keep changing")
 
 
-def _noted(decision: Decision) -> None:
+def _noted(decision: RecordedDecision) -> None:
     """The audit trail names whom the decision names: not who shares the address, they may be another company's."""
     subject = decision.subject
     named = subject.id if isinstance(subject, CustomerSubject) and subject.id != _NOBODY else None
     entry.about(decision.id, named)
 
 
-async def decide(conn: Conn, context: Context, command: Command) -> Outcome | None:
+async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutcome | None:
     """Decide in the caller's transaction; None when it was taken already.
 
     Another *no* under an id that was used is a decision of its own, under an id that follows from both; a *yes* there
-    is refused. Raises DecisionError, Forbidden, NotClaimed, and Moved: then roll back and begin again.
+    is refused.
+
+    Raises DecisionError, ForbiddenError, NotClaimed; SubjectsMovedError: roll back and begin again.
     """
     subject = command.subject
     decision = _decision(context, command)
@@ -218,33 +221,43 @@ async def decide(conn: Conn, context: Context, command: Command) -> Outcome | No
     written = await republish(conn, context, found, judged, command.received_at, because=decision)
     bears_on = bearing(written, decision, context.facts)
     await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), bears_on)
-    return Outcome(decision, subject, judged, written)
+    return DecisionOutcome(decision, subject, judged, written)
 
 
 async def _once_more(
-    conn: Conn, context: Context, command: Command, known: Decision, found: State, locked: locks.Locked
-) -> Outcome:
+    conn: Conn,
+    context: Context,
+    command: Command,
+    known: RecordedDecision,
+    found: LoadedState,
+    locked: locks.Locked,
+) -> DecisionOutcome:
     """Nothing is stored: what is said stands already."""
     if len(locked.customers) > MANY:
         counted = await consequences.records(
-            conn, Begun(known.id, command.subject.ref, command.subject.customer)
+            conn, OwedDecision(known.id, command.subject.ref, command.subject.customer)
         )
         coming = _coming(context, counted, locked)
-        return Outcome(known, command.subject, [], [], coming, repeats=True)
+        return DecisionOutcome(known, command.subject, [], [], coming, repeats=True)
     judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
     written = await republish(conn, context, found, judged, command.received_at, because=known)
-    return Outcome(known, command.subject, judged, written, repeats=True)
+    return DecisionOutcome(known, command.subject, judged, written, repeats=True)
 
 
 async def _in_portions(
-    conn: Conn, context: Context, command: Command, decision: Decision, locked: locks.Locked, found: State
-) -> Outcome:
+    conn: Conn,
+    context: Context,
+    command: Command,
+    decision: RecordedDecision,
+    locked: locks.Locked,
+    found: LoadedState,
+) -> DecisionOutcome:
     """Stored under the lock on its subject alone: whoever computes one of those concerned after its commit sees it.
 
     The outcome of a *yes* has the first `MANY` persons of those whom the party knows, to say what still binds them.
     """
     subject = command.subject
-    begun = Begun(decision.id, subject.ref, subject.customer)
+    begun = OwedDecision(decision.id, subject.ref, subject.customer)
     counted = await consequences.records(conn, begun)
     foreign = _reaches_beyond(command.party, decision) and command.party not in counted
     if foreign and await _is_above_the_rate(conn, context, command):
@@ -254,7 +267,7 @@ async def _in_portions(
     await decisions.add(conn, _stored(context, command, decision, found, foreign=foreign), ())
     await consequences.add(conn, begun, speaks)
     coming = _coming(context, counted, locked)
-    return Outcome(decision, subject, await _judged_with(context, found, decision), [], coming)
+    return DecisionOutcome(decision, subject, await _judged_with(context, found, decision), [], coming)
 
 
 def _coming(context: Context, counted: Mapping[str, int], locked: locks.Locked) -> dict[str, int]:
@@ -263,14 +276,16 @@ def _coming(context: Context, counted: Mapping[str, int], locked: locks.Locked) 
     return coming
 
 
-async def _judged_with(context: Context, found: State, decision: Decision) -> list[Judged]:
+async def _judged_with(
+    context: Context, found: LoadedState, decision: RecordedDecision
+) -> list[PersonPermissions]:
     """Of two decisions with one id the last counts."""
     for customer in found.hit:
         found.decisions[customer].append(decision)
     return [one async for one in in_turns(judge(context, found), AT_ONCE)]
 
 
-def _reaches_beyond(party: str | None, decision: Decision) -> bool:
+def _reaches_beyond(party: str | None, decision: RecordedDecision) -> bool:
     """Whether it is a party's *no* that denies anything to others, too."""
     if party is None or not decision.is_no:
         return False
@@ -278,7 +293,9 @@ def _reaches_beyond(party: str | None, decision: Decision) -> bool:
     return own.get(decision.reach) != party
 
 
-def _is_of(party: str | None, decision: Decision, found: State, judged: list[Judged]) -> bool:
+def _is_of(
+    party: str | None, decision: RecordedDecision, found: LoadedState, judged: list[PersonPermissions]
+) -> bool:
     """Whether it is about anybody of the party's own people, by an address only where the party has that."""
     return party is not None and any(
         any(party in found.keys[key] for key in one.person.keys) and names(one, party, decision.id)
@@ -293,13 +310,13 @@ async def _is_above_the_rate(conn: Conn, context: Context, command: Command) -> 
     return await decisions.foreign(conn, command.party, command.received_at, most) >= most
 
 
-def _first(command: Command, found: State) -> None:
+def _first(command: Command, found: LoadedState) -> None:
     """Of many, whom a *yes* asks what binds them: the first of those whom the subject names and the party knows."""
     known = (c for c in found.hit if command.party is None or command.party in found.keys[c])
     found.hit = tuple(islice(sorted(known, key=lambda c: c not in found.named), MANY))
 
 
-def _decision(context: Context, command: Command) -> Decision:
+def _decision(context: Context, command: Command) -> RecordedDecision:
     """Whom it is about and what it lifts is seen only when everything is loaded."""
     scope = expand(
         context.rules,
@@ -319,7 +336,7 @@ def _decision(context: Context, command: Command) -> Decision:
         scope, also = widen_to_address(scope, command.subject.point)
         broken += also
     said_at = storable(command.said_at, command.received_at)
-    return Decision(
+    return RecordedDecision(
         id=command.id,
         subject=CustomerSubject(_NOBODY),
         act=command.act,
@@ -349,7 +366,7 @@ def storable(said_at: datetime, received_at: datetime) -> datetime:
     return min(max(said_at, _EARLIEST), received_at + _LATEST_AHEAD)
 
 
-def _subject(subject: Subject, found: State) -> CustomerSubject | NumberSubject | PointSubject:
+def _subject(subject: NamedSubject, found: LoadedState) -> CustomerSubject | NumberSubject | PointSubject:
     kind, _, name = subject.ref.partition(":")
     match kind:
         case "n":
@@ -364,7 +381,7 @@ def _subject(subject: Subject, found: State) -> CustomerSubject | NumberSubject 
             return CustomerSubject(UUID(name))
 
 
-def _may(command: Command, decision: Decision) -> None:
+def _may(command: Command, decision: RecordedDecision) -> None:
     """A company says yes for its own marketing alone; a person's *no* goes as far as the person says.
 
     At a desk that limits whoever else says no, too. What comes on a topic cannot be asked back: a *no* is taken.
@@ -373,14 +390,14 @@ def _may(command: Command, decision: Decision) -> None:
         return
     kind, _, name = command.party.partition(".")
     if command.subject.company not in (None, name):
-        raise Forbidden("subject: is a customer of the company that acts")
+        raise ForbiddenError("subject: is a customer of the company that acts")
     if decision.is_no and (command.by_topic or decision.by in (Actor.PERSON, Actor.AGENT)):
         return
     if kind != "company" or decision.reach is Reach.GROUP or decision.company != name:
-        raise Forbidden("reach: stays within the company that acts, but for a no by the person")
+        raise ForbiddenError("reach: stays within the company that acts, but for a no by the person")
 
 
-def _cited(context: Context, command: Command, is_no: bool, found: State) -> frozenset[UUID]:
+def _cited(context: Context, command: Command, is_no: bool, found: LoadedState) -> frozenset[UUID]:
     """The restrictions that a *yes* cites. One that came by the party's topic may have overtaken what it lifts: the
     party's own ids are taken as they are."""
     if is_no:
@@ -396,7 +413,7 @@ def _cited(context: Context, command: Command, is_no: bool, found: State) -> fro
     return frozenset(cited)
 
 
-def _citable(context: Context, command: Command, found: State) -> set[UUID]:
+def _citable(context: Context, command: Command, found: LoadedState) -> set[UUID]:
     """To a party only what bears on its own customer as it sees them. Another company's restriction and one that
     nobody ever gave are the same to it."""
     if command.party is None:
@@ -410,7 +427,7 @@ def _citable(context: Context, command: Command, found: State) -> set[UUID]:
     }
 
 
-def _named(context: Context, party: str, found: State) -> Iterator[Judged]:
+def _named(context: Context, party: str, found: LoadedState) -> Iterator[PersonPermissions]:
     """Those whom the subject names, of the party's own customers."""
     for one in judge(context, found):
         keys = one.person.keys
@@ -418,11 +435,11 @@ def _named(context: Context, party: str, found: State) -> Iterator[Judged]:
             yield one
 
 
-def _check_yes(context: Context, command: Command, decision: Decision, found: State) -> None:
+def _check_yes(context: Context, command: Command, decision: RecordedDecision, found: LoadedState) -> None:
     """First of all whether we, or the party, know anybody whom it is about: what follows may depend on them."""
     if not _knows(command, found):
         whose = "known to us" if command.party is None else "a customer of the company that acts"
-        raise NotKnownYet("subject", f"is {whose}, for a yes")
+        raise NotKnownYetError("subject", f"is {whose}, for a yes")
     if decision.said_at > decision.received_at + AHEAD:
         raise DecisionError("said_at", "is not in the future, for a yes")
     companies = (c for c in context.group.companies if decision.company in (None, c.id))
@@ -430,7 +447,7 @@ def _check_yes(context: Context, command: Command, decision: Decision, found: St
         raise DecisionError("product_groups", "are product groups of the company")
 
 
-def _knows(command: Command, found: State) -> bool:
+def _knows(command: Command, found: LoadedState) -> bool:
     named = [found.customers[c] for c in found.named if c in found.customers]
     if command.party is None:
         return bool(named)
@@ -443,7 +460,9 @@ def _knows(command: Command, found: State) -> bool:
     )
 
 
-def _stored(context: Context, command: Command, decision: Decision, found: State, *, foreign: bool) -> Stored:
+def _stored(
+    context: Context, command: Command, decision: RecordedDecision, found: LoadedState, *, foreign: bool
+) -> StoredDecision:
     """Of somebody who is erased no evidence is kept."""
     named = [found.customers[c] for c in found.named if c in found.customers]
     evidence, erased = None, bool(named) and all(c.status is Status.ERASED for c in named)
@@ -451,7 +470,7 @@ def _stored(context: Context, command: Command, decision: Decision, found: State
         key, wrapped = context.keys.new_data_key(command.id)
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
     subject = command.subject
-    return Stored(
+    return StoredDecision(
         decision,
         subject.ref,
         subject.kind,

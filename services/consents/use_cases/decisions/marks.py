@@ -17,9 +17,9 @@ from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import metrics
 from services.consents.store.decisions import marks
 from services.consents.store.decisions.decisions import decision_of
-from services.consents.store.decisions.marks import START, Mark, Place
+from services.consents.store.decisions.marks import START, OfficerAction, ReceiptCursor
 from services.consents.store.permissions import consequences, locks
-from services.consents.store.permissions.consequences import Begun
+from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.portions import work_off
 from services.consents.use_cases.permissions.publish_records import speaks_of
@@ -33,22 +33,22 @@ _NOBODY = UUID(int=0)
 class Order(NamedTuple):
     """`since`: of the decisions that were received then or later. `by`, `why`: who orders it, and the reason."""
 
-    mark: Mark
+    mark: OfficerAction
     party: str
     since: datetime
     by: str
     why: str
 
 
-class Step(NamedTuple):
+class ActionStep(NamedTuple):
     """`more`: there may be more to mark."""
 
     marked: int
     more: bool
-    last: Place
+    last: ReceiptCursor
 
 
-async def step(pool: Pool, context: Context, order: Order, after: Place = START) -> Step | None:
+async def step(pool: Pool, context: Context, order: Order, after: ReceiptCursor = START) -> ActionStep | None:
     """Mark the next decisions from behind `after` on; None when there are no more."""
     async with transaction(pool) as conn:
         rows = await marks.unmarked(conn, order.party, order.since, order.mark, after, AT_ONCE)
@@ -63,14 +63,18 @@ async def step(pool: Pool, context: Context, order: Order, after: Place = START)
             if marked.get(row["id"]):
                 await _owe(conn, context, order.mark, row)
         await entry.counted(conn, marked=len(marked))
-        return Step(len(marked), len(rows) == AT_ONCE, Place(rows[-1]["received_at"], rows[-1]["id"]))
+        return ActionStep(
+            len(marked), len(rows) == AT_ONCE, ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
+        )
 
 
-async def _owe(conn: Conn, context: Context, mark: Mark, row: Mapping[str, Any]) -> None:
+async def _owe(conn: Conn, context: Context, mark: OfficerAction, row: Mapping[str, Any]) -> None:
     """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
     released = decision_of({**row, "holding": False}, _NOBODY)
-    begun = Begun(released.id, row["ref"], None, datetime.now(UTC) if mark is Mark.RELEASED else None)
-    families = (CONSENTS.name, *context.group.parties) if mark is Mark.RELEASED else ()
+    begun = OwedDecision(
+        released.id, row["ref"], None, datetime.now(UTC) if mark is OfficerAction.RELEASED else None
+    )
+    families = (CONSENTS.name, *context.group.parties) if mark is OfficerAction.RELEASED else ()
     speaks = [family for family in families if speaks_of(released, family, context.facts)]
     await consequences.again(conn, begun, speaks)
 
@@ -82,20 +86,20 @@ async def all_of(pool: Pool, context: Context, order: Order) -> int:
         done, after = done + found.marked, found.last
         while await work_off(pool, context):
             pass
-        if order.mark is Mark.RELEASED:
+        if order.mark is OfficerAction.RELEASED:
             await asyncio.sleep(context.group.beat_seconds)
     return done
 
 
-async def next_of(pool: Pool, context: Context, order: Order) -> Step:
+async def next_of(pool: Pool, context: Context, order: Order) -> ActionStep:
     """One step; none while as many earlier ones are still being computed."""
     async with pool.acquire() as conn:
         if (await consequences.waiting(conn)).decisions >= AT_ONCE:
-            return Step(0, True, START)
-    return await step(pool, context, order) or Step(0, False, START)
+            return ActionStep(0, True, START)
+    return await step(pool, context, order) or ActionStep(0, False, START)
 
 
-async def held(pool: Pool) -> list[marks.Held]:
+async def held(pool: Pool) -> list[marks.HeldDecisions]:
     async with pool.acquire() as conn:
         return await marks.held(conn)
 

@@ -12,9 +12,9 @@ from kielto.service.database.pool import Conn
 from kielto.service.support.limits import FIXED
 from services.consents.model.broadest_reading import widen_wholly
 from services.consents.model.check import DecisionError
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.store.decisions import decisions
-from services.consents.store.permissions.state import State
+from services.consents.store.permissions.state import LoadedState
 
 MOST = FIXED.subject_decisions
 SAME = 20
@@ -25,8 +25,8 @@ _EVER, _DAY = datetime(1900, 1, 1, tzinfo=UTC), timedelta(days=1)
 
 
 async def once_more(
-    conn: Conn, about: tuple[str, str | None], decision: Decision, found: State, *, many: bool
-) -> tuple[Decision, Decision | None]:
+    conn: Conn, about: tuple[str, str | None], decision: RecordedDecision, found: LoadedState, *, many: bool
+) -> tuple[RecordedDecision, RecordedDecision | None]:
     """The decision as it is taken, and the one that says as much already. `about`: the subject's ref, and the party;
     what the group's own desks take has no limit. `many`: `found` is not all that was said.
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from kielto.events.words import Channel, Purpose, Reach
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.decide import Outcome
+from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.decisions.words import in_words
 from services.consents.use_cases.permissions.publish_records import speaks_of
 
@@ -38,7 +38,7 @@ class Affected(BaseModel):
     )
 
 
-class Receipt(BaseModel):
+class DecisionReceipt(BaseModel):
     decision: str = Field(
         description="Our id; to a company its reference: it works wherever a decision is named."
     )
@@ -65,7 +65,7 @@ class Receipt(BaseModel):
         "`clear_seconds` says.",
     )
 
-    def once_committed(self, now: datetime) -> "Receipt":
+    def once_committed(self, now: datetime) -> "DecisionReceipt":
         """With the bound. A clearance that allows was read before this was committed, and so asked for before: it runs
         out `clear_seconds` after it was asked for. Only a time after the commit is late enough to count from."""
         if self.clear_seconds is None:
@@ -73,13 +73,15 @@ class Receipt(BaseModel):
         return self.model_copy(update={"clear_by": now + timedelta(seconds=self.clear_seconds)})
 
 
-def receipt(context: Context, outcome: Outcome, company: str | None, clear_seconds: float) -> Receipt:
+def receipt(
+    context: Context, outcome: DecisionOutcome, company: str | None, clear_seconds: float
+) -> DecisionReceipt:
     """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
     decision, party = outcome.decision, f"company.{company}" if company else None
     # Of an address nothing tells a company whether others have it, too: how many are computed at once depends on them.
     written = [] if party and outcome.by_address else outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
-    return Receipt(
+    return DecisionReceipt(
         decision=context.keys.pairwise(party, decision.id) if party else str(decision.id),
         reference=context.keys.pairwise(party, decision.id) if party else None,
         status="held" if outcome.held else "pending" if outcome.pending_for(party) else "in_force",
@@ -104,7 +106,7 @@ def receipt(context: Context, outcome: Outcome, company: str | None, clear_secon
     )
 
 
-def _effective(outcome: Outcome, company: str | None) -> bool:
+def _effective(outcome: DecisionOutcome, company: str | None) -> bool:
     """Of a yes: something is allowed that rests on it, as far as the caller is told."""
     return any(
         ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
@@ -113,7 +115,7 @@ def _effective(outcome: Outcome, company: str | None) -> bool:
     )
 
 
-def _remaining(context: Context, outcome: Outcome, party: str | None) -> set[UUID]:
+def _remaining(context: Context, outcome: DecisionOutcome, party: str | None) -> set[UUID]:
     """Of a shared address only those which bind a customer of the party's own."""
     if party is None:
         return {r for one in outcome.judged if outcome.decision.id in one.direct for r in one.restrictions}

@@ -14,12 +14,12 @@ from kielto.service.inbox.handlers import Meta
 from kielto.service.outbox import publish
 from services.consents.store.decisions import results
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.decide import Outcome
+from services.consents.use_cases.decisions.decide import DecisionOutcome
 
 _FIELD, _RULE = 60, 200
 
 
-class Told(NamedTuple):
+class MessageOrigin(NamedTuple):
     """About which message: the party's own id of the decision (None: it cannot be read), and where it stands."""
 
     context: Context
@@ -28,7 +28,7 @@ class Told(NamedTuple):
     meta: Meta
 
 
-async def taken(conn: Conn, about: Told, outcome: Outcome | None, decision: UUID) -> None:
+async def taken(conn: Conn, about: MessageOrigin, outcome: DecisionOutcome | None, decision: UUID) -> None:
     """`outcome` None: it was taken before, under our id `decision`."""
     if outcome is None:
         await _report(conn, about, ResultStatus.REPEATED, decision)
@@ -39,17 +39,21 @@ async def taken(conn: Conn, about: Told, outcome: Outcome | None, decision: UUID
     await _report(conn, about, status, outcome.decision.id, tuple(map(_reason, broken)))
 
 
-async def waiting(conn: Conn, about: Told, decision: UUID) -> None:
+async def waiting(conn: Conn, about: MessageOrigin, decision: UUID) -> None:
     await _report(conn, about, ResultStatus.WAITING, decision)
 
 
-async def refused(conn: Conn, about: Told, why: str) -> None:
+async def refused(conn: Conn, about: MessageOrigin, why: str) -> None:
     """`why`: `field: rule`."""
     await _report(conn, about, ResultStatus.REFUSED, None, (_reason(why),))
 
 
 async def _report(
-    conn: Conn, about: Told, status: ResultStatus, decision: UUID | None, reasons: tuple[Reason, ...] = ()
+    conn: Conn,
+    about: MessageOrigin,
+    status: ResultStatus,
+    decision: UUID | None,
+    reasons: tuple[Reason, ...] = (),
 ) -> None:
     context, party, ident, meta = about
     if party not in context.group.parties:

@@ -21,12 +21,12 @@ from kielto.service.recovery import epoch
 from kielto.service.support.limits import FIXED
 from services.consents import metrics
 from services.consents.store.decisions import waiting as store
-from services.consents.store.decisions.waiting import Waiting
+from services.consents.store.decisions.waiting import WaitingYes
 from services.consents.store.permissions import locks
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import results
 from services.consents.use_cases.decisions.decide import Command
-from services.consents.use_cases.decisions.results import Told
+from services.consents.use_cases.decisions.results import MessageOrigin
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +38,15 @@ Again = Callable[[Conn, str, Decision, Meta], Awaitable[bool]]
 """Decide a party's message anew, and tell its result; False: it has to wait on."""
 
 
-class _Gone(Exception):
+class _TakenElsewhereError(Exception):
     """Another process took it."""
 
 
-class _Unreadable(Exception):
+class _UnreadableYesError(Exception):
     """What was kept cannot be read."""
 
 
-async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> None:
+async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Command) -> None:
     """And tell that it waits, or what a repeated one is; or that as many of the party wait as may."""
     context, party, _, meta = about
     assert command.content is not None
@@ -54,7 +54,7 @@ async def keep(conn: Conn, about: Told, said: Decision, command: Command) -> Non
         await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
         return
     sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
-    one = Waiting(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
+    one = WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
     held = await store.add(conn, one, command.subject.ref, command.content)
     if held is None:
         await results.waiting(conn, about, command.id)
@@ -93,20 +93,20 @@ async def work_off(pool: Pool, context: Context, again: Again) -> bool:
             if one is None:
                 return False
             await _again(conn, context, one, again)
-    except (locks.Moved, _Gone):
+    except (locks.SubjectsMovedError, _TakenElsewhereError):
         pass
     return True
 
 
-async def _again(conn: Conn, context: Context, one: Waiting, again: Again) -> None:
+async def _again(conn: Conn, context: Context, one: WaitingYes, again: Again) -> None:
     meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
     try:
         async with conn.transaction():
             decided = await again(conn, one.party, _opened(context, one), meta)
-    except (_Unreadable, asyncpg.DataError) as error:
+    except (_UnreadableYesError, asyncpg.DataError) as error:
         log.error("a yes that waits cannot be taken", party=one.party, error=type(error).__name__)  # noqa: TRY400
         await _remove(conn, one)
-        about = Told(context, one.party, one.ident, meta)
+        about = MessageOrigin(context, one.party, one.ident, meta)
         await results.refused(conn, about, "message: can be read no more: send it again under another id")
         return
     if not decided:
@@ -116,20 +116,20 @@ async def _again(conn: Conn, context: Context, one: Waiting, again: Again) -> No
     await store.counts_from_now(conn, one.decision)
 
 
-def _opened(context: Context, one: Waiting) -> Decision:
-    """Raises _Unreadable: it was sealed under another key, or for a version that understood more. No later attempt
-    takes it, and what waits behind it must not wait for it.
+def _opened(context: Context, one: WaitingYes) -> Decision:
+    """Decrypt the yes. Raises _UnreadableYesError when it was encrypted under another key, or written by a newer
+    version: no later attempt can succeed, and those behind it must not wait for it.
     """
     assert one.sealed is not None  # what is erased is not due
     try:
         return Decision.read(context.keys.evidence.open(one.sealed, _place(one.party, one.decision)))
     except (InvalidTag, ValueError):
-        raise _Unreadable from None
+        raise _UnreadableYesError from None
 
 
-async def _remove(conn: Conn, one: Waiting) -> None:
+async def _remove(conn: Conn, one: WaitingYes) -> None:
     if not await store.remove(conn, one.decision):
-        raise _Gone
+        raise _TakenElsewhereError
 
 
 async def expire(pool: Pool, context: Context) -> None:
@@ -137,7 +137,7 @@ async def expire(pool: Pool, context: Context) -> None:
     async with transaction(pool) as conn:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
-            about = Told(context, one.party, one.ident, meta)
+            about = MessageOrigin(context, one.party, one.ident, meta)
             await results.refused(conn, about, "subject: was a customer within 7 days, for a yes")
 
 

@@ -1,10 +1,10 @@
 """A decision in words that an agent can read back: what it does, and nothing that it does not."""
 
 from kielto.events.words import CHANNELS_OF, Act, Channel, PointKind, Purpose, Reach
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 
 
-def in_words(decision: Decision, kind: str, *, effective: bool = True) -> str:
+def in_words(decision: RecordedDecision, kind: str, *, effective: bool = True) -> str:
     """`kind`: of the subject (customer, id, number, email, phone). `effective`: of a yes, that it allows anything."""
     address = PointKind(kind) if kind in _ADDRESS else None
     said = f"{_VERB[decision.act]} {_purposes(decision)} {_channels(decision, address)}, {_reach(decision)}."
@@ -23,7 +23,7 @@ _ADDRESS = {PointKind.EMAIL: "address", PointKind.PHONE: "number"}
 _MARKETING = frozenset({Purpose.OWN_MARKETING, Purpose.PARTNER_MARKETING})
 
 
-def _purposes(decision: Decision) -> str:
+def _purposes(decision: RecordedDecision) -> str:
     named = decision.purposes
     direct = ["direct marketing"] if not named or named >= _MARKETING else []
     rest = sorted(named - _MARKETING if direct else named)
@@ -32,13 +32,13 @@ def _purposes(decision: Decision) -> str:
     return ", ".join(words) + groups
 
 
-def channels(decision: Decision, address: PointKind | None) -> frozenset[Channel]:
+def channels(decision: RecordedDecision, address: PointKind | None) -> frozenset[Channel]:
     """On which it speaks: of a bare address those on which somebody is reached there."""
     named = decision.channels or frozenset(Channel)
     return named & frozenset(CHANNELS_OF[address]) if address else named
 
 
-def _channels(decision: Decision, address: PointKind | None) -> str:
+def _channels(decision: RecordedDecision, address: PointKind | None) -> str:
     spoken = channels(decision, address)
     if spoken == frozenset(Channel):
         return "on any channel"
@@ -46,7 +46,7 @@ def _channels(decision: Decision, address: PointKind | None) -> str:
     return f"by {listed or 'no channel'}" + (f" to this {_ADDRESS[address]}" if address else "")
 
 
-def _reach(decision: Decision) -> str:
+def _reach(decision: RecordedDecision) -> str:
     where = f"company {decision.company}" if decision.company else "any company of the group"
     match decision.reach:
         case Reach.GROUP:
@@ -59,7 +59,7 @@ def _reach(decision: Decision) -> str:
             return f"for all partners, through {where}"
 
 
-def _besides(decision: Decision, address: PointKind | None, *, effective: bool) -> str:
+def _besides(decision: RecordedDecision, address: PointKind | None, *, effective: bool) -> str:
     if not decision.is_no:
         return "" if effective else " It allows nothing now: other restrictions or rules stand against it."
     if address:

@@ -13,7 +13,7 @@ from kielto.service.database.pool import Conn
 from kielto.service.support.yielding import in_turns
 from services.consents.store.decisions import decisions, waiting
 from services.consents.store.permissions import customers, locks, state
-from services.consents.store.permissions.customers import CustomerRow, Disclosure
+from services.consents.store.permissions.customers import CustomerProjection, Disclosure
 from services.consents.store.permissions.locks import Locked
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.erase import erase
@@ -22,9 +22,9 @@ from services.consents.use_cases.permissions.publish_records import AT_ONCE, bea
 
 
 async def take_in_customers(
-    conn: Conn, context: Context, rows: Sequence[CustomerRow], told_at: datetime | None = None
+    conn: Conn, context: Context, rows: Sequence[CustomerProjection], told_at: datetime | None = None
 ) -> None:
-    """Keep the newer ones and compute everyone concerned anew. Raises Moved: roll back and begin again.
+    """Keep the newer ones and compute everyone concerned anew. Raises SubjectsMovedError: roll back and begin again.
 
     `told_at`: when the first of them was published, by the broker's clock; None: now.
     """
@@ -50,12 +50,12 @@ async def deny_customer(conn: Conn, context: Context, customer: UUID, version: V
 
 
 async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
-    """Something besides their record changed what they may be told. Raises Moved."""
+    """Something besides their record changed what they may be told. Raises SubjectsMovedError."""
     await compute_anew(conn, context, await locks.for_facts(conn, [customer]))
 
 
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
-    """From the first disclosure on the partner has a record of the customer. Raises Moved."""
+    """From the first disclosure on the partner has a record of the customer. Raises SubjectsMovedError."""
     locked = await locks.for_facts(
         conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures if d.ref]
     )
@@ -65,7 +65,7 @@ async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequenc
 
 
 async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
-    """The records of everyone concerned, and what each decision bears on. Raises Moved."""
+    """The records of everyone concerned, and what each decision bears on. Raises SubjectsMovedError."""
     found = await state.load(conn, locked.seed)
     locks.must_cover(locked, found.hit)
     judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]

@@ -23,11 +23,11 @@ from kielto.events.topics import CONSENTS
 from kielto.events.words import CHANNELS_OF, Channel, Mode, PointKind, Purpose, Status
 from kielto.service.support.crypto_keys import Keys
 from services.consents.model.coverage import both
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import partner_view
-from services.consents.model.facts import Customer, Point
-from services.consents.model.ruling import Groups, Verdict
-from services.consents.use_cases.permissions.evaluate_people import Judged
+from services.consents.model.facts import CustomerFacts, PointFacts
+from services.consents.model.ruling import CellPermission, Groups
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions
 
 UNVERSIONED = "0.0"
 
@@ -38,10 +38,12 @@ Place = tuple[UUID, Channel]
 Allowed = dict[Place, tuple[Allowance, ...]]
 
 
-class Records:
+class PersonRecords:
     """The records of one person: the same permissions under each of their ids."""
 
-    def __init__(self, judged: Judged, keys: Keys, at: datetime, decision: Decision | None) -> None:
+    def __init__(
+        self, judged: PersonPermissions, keys: Keys, at: datetime, decision: RecordedDecision | None
+    ) -> None:
         self._judged, self._keys, self._at = judged, keys, at
         self._root = judged.person.root
         self._decision = decision.id if decision else None
@@ -54,7 +56,7 @@ class Records:
         self._points: dict[str, tuple[AllowedPoint, ...]] = {}
         self._digests: dict[bytes, bytes | None] = {}
 
-    def of(self, customer: Customer, family: str, key: str) -> Record:
+    def of(self, customer: CustomerFacts, family: str, key: str) -> Record:
         """The record of one of the person's customers in one family, without its version."""
         if customer.status is Status.ERASED:
             return _erased(customer, family, key)
@@ -81,7 +83,7 @@ class Records:
             decision=self._keys.pairwise(family, self._decision) if self._decision else None,
         )
 
-    def of_one_gone(self, customer: Customer, key: str) -> Record:
+    def of_one_gone(self, customer: CustomerFacts, key: str) -> Record:
         """The record of a party that has left the group: nothing is allowed. It takes none of the party's keys."""
         if customer.status is Status.ERASED:
             return _erased(customer, "", key)
@@ -93,7 +95,7 @@ class Records:
             recipient=self._root.recipient,
         )
 
-    def _status(self, customer: Customer) -> Status:
+    def _status(self, customer: CustomerFacts) -> Status:
         return Status.LIVE if customer.id == self._root.id and not customer.alias_of else Status.ALIAS
 
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
@@ -105,10 +107,10 @@ class Records:
             self._points[party] = _listed(places | allowed, addresses)
         return self._points[party]
 
-    def _held(self, company: str) -> tuple[tuple[Point, ...], Allowed]:
+    def _held(self, company: str) -> tuple[tuple[PointFacts, ...], Allowed]:
         return self._root.points_of(company), self._by_company.get(company, {})
 
-    def _of_partner(self, partner: str) -> tuple[tuple[Point, ...], Allowed]:
+    def _of_partner(self, partner: str) -> tuple[tuple[PointFacts, ...], Allowed]:
         """What the companies have that disclosed the person to it, and where each of them allows."""
         disclosed = self._judged.disclosed
         having = {p.id: p for c, to in disclosed if to == partner for p in self._root.points_of(c)}
@@ -116,12 +118,12 @@ class Records:
         verdicts = partner_view(self._judged.verdicts, partner, disclosed)
         return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
 
-    def _address(self, party: str, point: Point) -> str | None:
+    def _address(self, party: str, point: PointFacts) -> str | None:
         if point.kind is PointKind.POST:
             return self._keys.pairwise(party, point.id)
         return self._hash(party, point.ref) if point.ref else None
 
-    def _numbers(self, customer: Customer, party: str) -> tuple[str, ...]:
+    def _numbers(self, customer: CustomerFacts, party: str) -> tuple[str, ...]:
         """The company's own numbers of the person: by any of them it may ask."""
         both = {
             c.ref for x in (customer, self._root) for c in x.customerships if party == f"company.{c.company}"
@@ -139,13 +141,13 @@ class Records:
         return None if digest is None else self._keys.point(party, digest)
 
 
-def _erased(customer: Customer, family: str, key: str) -> Record:
+def _erased(customer: CustomerFacts, family: str, key: str) -> Record:
     if family == CONSENTS.name:
         return CustomerPermissions(subject=customer.id, version=UNVERSIONED, status=Status.ERASED)
     return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
-def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
+def _allowed(verdicts: Iterable[CellPermission], root: CustomerFacts) -> dict[str, Allowed]:
     """By company; only companies with anything allowed."""
     by_company: dict[str, Allowed] = {}
     for company, place, kinds in _kinds(verdicts):
@@ -157,7 +159,7 @@ def _allowed(verdicts: Iterable[Verdict], root: Customer) -> dict[str, Allowed]:
     return {company: common for company, common in alike if common}
 
 
-def _kinds(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
+def _kinds(verdicts: Iterable[CellPermission]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
     """What each company is allowed at each place, all of it together."""
     found: dict[tuple[str, Place], list[Allowance]] = {}
     for cell, ruling in verdicts:
@@ -167,7 +169,7 @@ def _kinds(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, Place, tuple[Allo
     return ((company, place, tuple(kinds)) for (company, place), kinds in found.items())
 
 
-def _alike(allowed: Allowed, points: Sequence[Point]) -> Allowed:
+def _alike(allowed: Allowed, points: Sequence[PointFacts]) -> Allowed:
     """Contact points that are one address are asked for as one: each has to allow."""
     ref_of = {p.id: p.ref or p.id for p in points}
     common: dict[tuple[bytes | UUID, Channel], tuple[Allowance, ...]] = {}

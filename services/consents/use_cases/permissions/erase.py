@@ -6,16 +6,16 @@ from datetime import datetime
 from kielto.service.database.pool import Conn
 from services.consents.store.decisions import suppressions
 from services.consents.store.permissions import locks, state
-from services.consents.store.permissions.customers import CustomerRow
+from services.consents.store.permissions.customers import CustomerProjection
 from services.consents.store.permissions.locks import Locked
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import judge
 
 
 async def erase(
-    conn: Conn, context: Context, rows: Sequence[CustomerRow], locked: Locked, at: datetime
+    conn: Conn, context: Context, rows: Sequence[CustomerProjection], locked: Locked, at: datetime
 ) -> None:
-    """In the transaction that stores the records, under its locks. Raises Moved."""
+    """In the transaction that stores the records, under its locks. Raises SubjectsMovedError."""
     erased = [(row.id, row.version) for row in rows if row.erased]
     going = set(await suppressions.newer(conn, erased)) if erased else set()
     if not going:

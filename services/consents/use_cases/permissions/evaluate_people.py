@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from services.consents.model.applicable import Heard, Hearing, Voice, concerns, hear
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import in_force
-from services.consents.model.evaluate import Seen, hear_each, verdicts
-from services.consents.model.facts import Customer, Person, persons
-from services.consents.model.ruling import Verdict
-from services.consents.store.permissions.state import State
+from services.consents.model.evaluate import CompanyView, hear_each, verdicts
+from services.consents.model.facts import CustomerFacts, Person, persons
+from services.consents.model.ruling import CellPermission
+from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
 
 
@@ -39,11 +39,11 @@ restored database lacks the newest ones if it lacks any.
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PersonPermissions:
     person: Person
-    decisions: tuple[Decision, ...]
+    decisions: tuple[RecordedDecision, ...]
     """All that were said by or about the person, those they act for and those whose no binds them."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[CellPermission, ...]
     restrictions: frozenset[UUID]
     """In force, as anybody sees the person."""
     disclosed: frozenset[tuple[str, str]]
@@ -58,7 +58,7 @@ class Judged:
     """Decisions that bear on the person only since somebody else's no binds them."""
 
     @property
-    def customers(self) -> tuple[Customer, ...]:
+    def customers(self) -> tuple[CustomerFacts, ...]:
         return self.person.customers
 
     @property
@@ -69,7 +69,7 @@ class Judged:
         found = sorted((d.received_at, d.id) for d in self.decisions if d.id in self.restrictions)
         return tuple(sorted(ident for _, ident in found[-LISTED:]))
 
-    def said(self, decision: Decision) -> Decision:
+    def said(self, decision: RecordedDecision) -> RecordedDecision:
         """As it counts for this person: one that is held is not, for the party's own people."""
         if decision.held_at is None:
             return decision
@@ -80,7 +80,7 @@ class Judged:
         return self.in_company.get(company, _NOTHING)
 
 
-def names(judged: Judged, party: str, decision: UUID) -> bool:
+def names(judged: PersonPermissions, party: str, decision: UUID) -> bool:
     """Whether the decision is about the person as the party has them: about themselves, or about an address that the
     company has, or that those companies have which disclosed them to the partner."""
     kind, _, name = party.partition(".")
@@ -88,14 +88,14 @@ def names(judged: Judged, party: str, decision: UUID) -> bool:
     return any(judged.at(company).names(decision) for company in companies)
 
 
-def judge(context: Context, state: State) -> Iterator[Judged]:
+def judge(context: Context, state: LoadedState) -> Iterator[PersonPermissions]:
     """Everyone of whom we have facts and whose permissions may have changed, each person once."""
     by_customer = persons(state.customers.values())
     for person in {p.root.id: p for c in state.hit if (p := by_customer.get(c)) is not None}.values():
         yield _judged(context, state, person)
 
 
-def _judged(context: Context, state: State, person: Person) -> Judged:
+def _judged(context: Context, state: LoadedState, person: Person) -> PersonPermissions:
     rules, companies = context.rules, context.facts.companies
     said = _said(state, person)
     decisions = tuple(said.values())
@@ -105,15 +105,15 @@ def _judged(context: Context, state: State, person: Person) -> Judged:
     found = () if unreadable else verdicts(by_company, context.facts, rules)
     disclosed = frozenset(pair for c in person.keys for pair in state.disclosed.get(c, ()))
     if not decisions:
-        return Judged(person, (), found, frozenset(), disclosed, unreadable)
+        return PersonPermissions(person, (), found, frozenset(), disclosed, unreadable)
     views = {id(seen.person): seen for seen in by_company.values()}
     if id(person) not in views:
-        views[id(person)] = Seen(person, hear(person, decisions, rules))
+        views[id(person)] = CompanyView(person, hear(person, decisions, rules))
     summed = {key: _summed(context, seen, decisions) for key, seen in views.items()}
     direct = frozenset(i for one in summed.values() for i in one.direct)
     held = [no for seen in views.values() for no in in_force(seen.hearing)]
     via = frozenset(h.decision.id for seen in views.values() for h in _heard(seen.hearing) if h.via)
-    return Judged(
+    return PersonPermissions(
         person,
         decisions,
         found,
@@ -127,7 +127,7 @@ def _judged(context: Context, state: State, person: Person) -> Judged:
     )
 
 
-def _said(state: State, person: Person) -> dict[UUID, Decision]:
+def _said(state: LoadedState, person: Person) -> dict[UUID, RecordedDecision]:
     """By id; where it names several, as it names the person. None is held of the own people of whoever brought it."""
     parties = frozenset(party for key in person.keys for party in state.keys.get(key, ()))
     said = (d for c in _counting(person) for d in state.decisions.get(c, ()))
@@ -141,7 +141,7 @@ def _counting(person: Person) -> tuple[UUID, ...]:
     return (*others, *person.root.organisations, *person.keys)
 
 
-def _summed(context: Context, seen: Seen, decisions: tuple[Decision, ...]) -> InCompany:
+def _summed(context: Context, seen: CompanyView, decisions: tuple[RecordedDecision, ...]) -> InCompany:
     about = ((d.id, concerns(seen.person, d, context.rules)) for d in decisions)
     return InCompany(
         {ident: voice for ident, voice in about if voice is not None},

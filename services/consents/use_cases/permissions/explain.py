@@ -6,37 +6,34 @@ from uuid import UUID
 
 from kielto.events.words import Channel
 from kielto.service.database.pool import Pool
-from services.consents.model.decisions import Decision
-from services.consents.model.ruling import Verdict
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.ruling import CellPermission
 from services.consents.store.permissions import state
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions.evaluate_people import Judged, judge
+from services.consents.use_cases.errors import UnknownCustomerError
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions, judge
 from services.consents.use_cases.permissions.publish_records import speaks_of
 
 
-class UnknownCustomer(Exception):
-    """Nobody of this id is known, or not as a customer of the company that asks."""
-
-
-class Explained(NamedTuple):
+class Explanation(NamedTuple):
     """`verdicts`: of the companies that were asked for. `decisions`: those that any of them rests on, by id."""
 
-    judged: Judged
-    verdicts: tuple[Verdict, ...]
-    decisions: dict[UUID, Decision]
+    judged: PersonPermissions
+    verdicts: tuple[CellPermission, ...]
+    decisions: dict[UUID, RecordedDecision]
     restrictions: frozenset[UUID]
     unreadable: bool
 
 
 async def explain(
     pool: Pool, context: Context, customer: UUID, company: str | None, channel: Channel | None = None
-) -> Explained:
-    """Raises UnknownCustomer. `company` None: all of them."""
+) -> Explanation:
+    """Raises UnknownCustomerError. `company` None: all of them."""
     async with pool.acquire() as conn:
         # Not whom their own no binds: fifty records with fifty addresses each would be read to show one.
         found = await state.load(conn, [customer], alone=True)
     if customer not in found.customers or (company and f"company.{company}" not in found.keys[customer]):
-        raise UnknownCustomer
+        raise UnknownCustomerError
     (judged,) = judge(context, found)
     verdicts = tuple(_asked_for(judged, company, channel))
     said = {d.id: d for d in judged.decisions}
@@ -46,10 +43,12 @@ async def explain(
         held = judged.at(company).restrictions
         restrictions = frozenset(r for r in held if speaks_of(said[r], f"company.{company}", context.facts))
     deciding = {i: said[i] for i in about | restrictions if i in said}
-    return Explained(judged, verdicts, deciding, restrictions, judged.unreadable)
+    return Explanation(judged, verdicts, deciding, restrictions, judged.unreadable)
 
 
-def _asked_for(judged: Judged, company: str | None, channel: Channel | None) -> Iterator[Verdict]:
+def _asked_for(
+    judged: PersonPermissions, company: str | None, channel: Channel | None
+) -> Iterator[CellPermission]:
     for verdict in judged.verdicts:
         if company in (None, verdict.cell.company) and channel in (None, verdict.cell.channel):
             yield verdict

@@ -12,7 +12,10 @@ AT_ONCE = 100
 
 
 async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
-    """The next customers by ascending id; the last of them, None when there are no more. Raises Moved, NotClaimed."""
+    """Compute the next customers by ascending id; the last one's id, or None when there are no more.
+
+    Raises SubjectsMovedError, NotClaimed.
+    """
     kept = await customers.kept_after(conn, after, AT_ONCE)
     if not kept:
         return None

@@ -15,11 +15,11 @@ from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.recovery import epoch
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences, locks, state
-from services.consents.store.permissions.consequences import Begun
-from services.consents.store.permissions.state import State
+from services.consents.store.permissions.consequences import OwedDecision
+from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import judge
 from services.consents.use_cases.permissions.publish_records import AT_ONCE, bearing, republish
@@ -52,13 +52,13 @@ async def work_off(pool: Pool, context: Context) -> bool:
             if begun is None:
                 return False
             await _portion(conn, context, begun)
-    except locks.Moved:
+    except locks.SubjectsMovedError:
         pass  # who is concerned changed meanwhile: the next attempt finds them
     return True
 
 
-async def _portion(conn: Conn, context: Context, begun: Begun) -> None:
-    """Raises Moved."""
+async def _portion(conn: Conn, context: Context, begun: OwedDecision) -> None:
+    """Raises SubjectsMovedError."""
     customers = await consequences.portion(conn, begun, PORTION)
     if not customers:
         await consequences.end(conn, begun.decision)
@@ -74,7 +74,7 @@ async def _portion(conn: Conn, context: Context, begun: Begun) -> None:
     await consequences.did(conn, begun.decision, customers)
 
 
-def _of(found: State, begun: Begun) -> Decision | None:
+def _of(found: LoadedState, begun: OwedDecision) -> RecordedDecision | None:
     """None: it counts for nobody of them any more."""
     said = (decision for decisions in found.decisions.values() for decision in decisions)
     return next((decision for decision in said if decision.id == begun.decision), None)

@@ -15,14 +15,14 @@ from kielto.service.outbox import publish
 from kielto.service.outbox.publish import Change
 from kielto.service.support import telemetry
 from kielto.service.support.yielding import in_turns
-from services.consents.model.decisions import Decision
+from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import takes_away
 from services.consents.model.facts import GroupFacts
 from services.consents.store.decisions.decisions import BearsOn
-from services.consents.store.permissions.state import Published, State
+from services.consents.store.permissions.state import LoadedState, Published
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions.build_records import Records, flat
-from services.consents.use_cases.permissions.evaluate_people import Judged
+from services.consents.use_cases.permissions.build_records import PersonRecords, flat
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions
 
 AT_ONCE = 10
 """Persons: some milliseconds."""
@@ -31,7 +31,7 @@ AT_ONCE = 10
 class Written(NamedTuple):
     """A record as it stands now, written anew or found unchanged (`held`)."""
 
-    judged: Judged
+    judged: PersonPermissions
     customer: UUID
     family: str
     key: str
@@ -42,20 +42,20 @@ class Written(NamedTuple):
 async def republish(
     conn: Conn,
     context: Context,
-    state: State,
-    judged: list[Judged],
+    state: LoadedState,
+    judged: list[PersonPermissions],
     at: datetime,
     *,
-    because: Decision | None = None,
+    because: RecordedDecision | None = None,
 ) -> list[Written]:
     """The records of these persons, in every family that has or shall have one. One round trip, however many of them
     stay as they are: a company does not learn by the time whether its decision had others' records looked at.
     """
     ours = {CONSENTS.name, *context.group.parties}
     changes: list[Change] = []
-    written: list[tuple[Judged, UUID]] = []
+    written: list[tuple[PersonPermissions, UUID]] = []
     async for one in in_turns(judged, AT_ONCE):
-        records = Records(one, context.keys, at, because)
+        records = PersonRecords(one, context.keys, at, because)
         restrictions = one.listed
         for customer in one.customers:
             for family, key in state.keys[customer.id].items():
@@ -77,12 +77,12 @@ async def republish(
     ]
 
 
-def _stood(state: State, change: Change, version: Version) -> bool:
+def _stood(state: LoadedState, change: Change, version: Version) -> bool:
     before = state.published.get((change.family, change.key))
     return before is not None and before.version == version
 
 
-def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> list[BearsOn]:
+def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[BearsOn]:
     """The records that the decision bears on, changed or not."""
     return [
         BearsOn(decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.judged.direct)
@@ -91,7 +91,7 @@ def bearing(written: list[Written], decision: Decision, group: GroupFacts) -> li
     ]
 
 
-def _bears_on(written: Written, decision: Decision) -> bool:
+def _bears_on(written: Written, decision: RecordedDecision) -> bool:
     """A company's record shows what is about its own view of the person."""
     kind, _, name = written.family.partition(".")
     judged = written.judged
@@ -100,7 +100,7 @@ def _bears_on(written: Written, decision: Decision) -> bool:
     return decision.id in (judged.at(name).direct if kind == "company" else judged.direct)
 
 
-def _restricted(judged: Judged, family: str, group: GroupFacts) -> bool:
+def _restricted(judged: PersonPermissions, family: str, group: GroupFacts) -> bool:
     """Whether anything is in force that takes something from the party, as it sees the person: the lane of its record
     tells nothing of what others were told.
     """
@@ -130,7 +130,7 @@ def _hurries(
     return takes_away(flat(before.body), flat(now))
 
 
-def speaks_of(decision: Decision, family: str, group: GroupFacts) -> bool:
+def speaks_of(decision: RecordedDecision, family: str, group: GroupFacts) -> bool:
     """Whether it is about what the party (`company.<id>`, `partner.<id>`) may do; our own record is about all."""
     kind, _, name = family.partition(".")
     if kind == "company":

@@ -16,9 +16,9 @@ from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import CustomerPermissions
 from kielto.events.words import Act, Reach
 from kielto.service.database.pool import Conn, Pool, transaction
-from services.consents.model.decisions import Actor, CustomerSubject, Decision, Route
+from services.consents.model.decisions import Actor, CustomerSubject, RecordedDecision, Route
 from services.consents.store.decisions import decisions, restored
-from services.consents.store.decisions.decisions import Stored
+from services.consents.store.decisions.decisions import StoredDecision
 from services.consents.store.decisions.restored import Listed
 from services.consents.store.permissions import locks
 from services.consents.use_cases.context import Context
@@ -29,7 +29,7 @@ _CHUNK = 100
 _TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
-class Kept(NamedTuple):
+class ListedRestrictions(NamedTuple):
     """Of a customer's record that lists restrictions. `allowed`: its `companies` as JSON."""
 
     restrictions: tuple[UUID, ...]
@@ -37,19 +37,19 @@ class Kept(NamedTuple):
     at: datetime
 
 
-def keep(read: Any) -> Kept | None:
+def keep(read: Any) -> ListedRestrictions | None:
     """One that cannot be read may list anything: it is taken for a *no* to everything."""
     match read:
         case Read(event=CustomerPermissions() as record) if record.restrictions:
             companies = [c.model_dump(mode="json", exclude_defaults=True) for c in record.companies]
             at = record.changed_at or datetime.now(UTC)
-            return Kept(record.restrictions, orjson.dumps(companies).decode(), at)
+            return ListedRestrictions(record.restrictions, orjson.dumps(companies).decode(), at)
         case Unreadable(key=key, version=version) if key is not None and version is not None:
-            return Kept((uuid5(_NAMESPACE, f"{key}/{version}"),), "[]", datetime.now(UTC))
+            return ListedRestrictions((uuid5(_NAMESPACE, f"{key}/{version}"),), "[]", datetime.now(UTC))
     return None
 
 
-async def take_back(pool: Pool, context: Context, kept: Mapping[str, Kept], epoch: int) -> None:
+async def take_back(pool: Pool, context: Context, kept: Mapping[str, ListedRestrictions], epoch: int) -> None:
     """By customer id. Each chunk is a transaction, and what is known already is passed over, so it may be repeated."""
     left = iter(sorted(kept.items()))
     while chunk := {UUID(key): found for key, found in islice(left, _CHUNK)}:
@@ -58,7 +58,7 @@ async def take_back(pool: Pool, context: Context, kept: Mapping[str, Kept], epoc
         await restored.ask_proof_anew(conn, epoch)
 
 
-async def _committed(pool: Pool, context: Context, kept: Mapping[UUID, Kept]) -> None:
+async def _committed(pool: Pool, context: Context, kept: Mapping[UUID, ListedRestrictions]) -> None:
     """Begun again as often as those concerned change: consumers are at work."""
     while True:
         try:
@@ -66,11 +66,11 @@ async def _committed(pool: Pool, context: Context, kept: Mapping[UUID, Kept]) ->
                 await conn.execute(_TAKING_IN)
                 await _take(conn, context, kept)
                 return
-        except locks.Moved:
+        except locks.SubjectsMovedError:
             continue
 
 
-async def _take(conn: Conn, context: Context, kept: Mapping[UUID, Kept]) -> None:
+async def _take(conn: Conn, context: Context, kept: Mapping[UUID, ListedRestrictions]) -> None:
     locked = await locks.for_facts(conn, list(kept))
     listed = [Listed(ident, c, found.allowed) for c, found in kept.items() for ident in found.restrictions]
     lacking = await restored.lacking(conn, listed)
@@ -83,9 +83,9 @@ async def _take(conn: Conn, context: Context, kept: Mapping[UUID, Kept]) -> None
     await compute_anew(conn, context, locked)
 
 
-def _stored(ident: UUID, at: datetime) -> Stored:
+def _stored(ident: UUID, at: datetime) -> StoredDecision:
     """Nobody knows any more what was said, by whom or on which way."""
-    decision = Decision(
+    decision = RecordedDecision(
         id=ident,
         subject=CustomerSubject(ident),
         act=Act.BAN,
@@ -100,4 +100,4 @@ def _stored(ident: UUID, at: datetime) -> Stored:
         received_at=at,
         effective_from=at,
     )
-    return Stored(decision, f"r:{ident}", "customer", None, "restore")
+    return StoredDecision(decision, f"r:{ident}", "customer", None, "restore")

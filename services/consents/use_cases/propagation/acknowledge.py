@@ -13,15 +13,12 @@ from services.consents import metrics
 from services.consents.store.propagation import acks
 from services.consents.store.propagation.proof import life_seconds
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.errors import UnknownSubscriberError
 
 log = structlog.get_logger(__name__)
 
 Ends = Mapping[tuple[UUID, int], int]
 """By topic id and partition: the next offset that the broker will give out."""
-
-
-class UnknownSubscriber(Exception):
-    """The party has no subscriber of that name in the group."""
 
 
 def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
@@ -38,11 +35,11 @@ async def acknowledge(
     its topic counts up to the end, and is listed. `ends`: of the current topics; of former ones what was published
     there tells.
 
-    Raises UnknownSubscriber.
+    Raises UnknownSubscriberError.
     """
     subscriber = next((s for s in context.group.subscribers_of(party) if s.id == ack.subscriber), None)
     if subscriber is None:
-        raise UnknownSubscriber
+        raise UnknownSubscriberError
     claimed = of_pair(party, ack)
     former = [p for p in claimed if (p.topic_id, p.partition) not in ends]
     published = {place: end for place, end in (await acks.published(conn, former)).items() if end}

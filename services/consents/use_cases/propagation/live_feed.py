@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.support.limits import Limits
 from services.consents.store.propagation import proof
@@ -27,7 +28,7 @@ KEPT = 1000
 LOOK_SECONDS = 0.25
 
 
-class State(StrEnum):
+class FeedState(StrEnum):
     ACCEPTED = "accepted"
     APPLIED = "applied"
     TAKEN_BACK = "taken_back"
@@ -37,19 +38,19 @@ class State(StrEnum):
     """Something may be missing before this."""
 
 
-class Told(NamedTuple):
+class FeedEvent(NamedTuple):
     """`party`: who brought the decision. `sees`: a party that alone sees this, all parties, or no party (None)."""
 
     number: int
     decision: UUID
     party: str | None
-    state: State
+    state: FeedState
     at: datetime | None
     subscriber: str | None = None
     sees: str | None = None
 
 
-class TooMany(Exception):
+class TooManyStreamsError(KieltoError):
     """As many streams are open as may be; `own`: of the party that asks for another."""
 
     def __init__(self, *, own: bool) -> None:
@@ -62,7 +63,7 @@ class Watcher:
 
     def __init__(self, party: str | None) -> None:
         self.party = party
-        self._queue: asyncio.Queue[Told | None] = asyncio.Queue(KEPT + 1)
+        self._queue: asyncio.Queue[FeedEvent | None] = asyncio.Queue(KEPT + 1)
         self._ended = False
         self._begun = asyncio.Event()
 
@@ -74,14 +75,14 @@ class Watcher:
     def begin(self) -> None:
         self._begun.set()
 
-    async def next(self, seconds: float) -> Told | None:
+    async def next(self, seconds: float) -> FeedEvent | None:
         """None: it is over. Raises TimeoutError."""
         if self._ended and self._queue.empty():
             return None
         async with asyncio.timeout(seconds):
             return await self._queue.get()
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: FeedEvent) -> None:
         if self._ended or not self._may_see(told):
             return
         if self._queue.qsize() >= KEPT:
@@ -95,11 +96,11 @@ class Watcher:
             self._begun.set()
             self._queue.put_nowait(None)
 
-    def _may_see(self, told: Told) -> bool:
-        if told.state is State.GAP:
+    def _may_see(self, told: FeedEvent) -> bool:
+        if told.state is FeedState.GAP:
             return True
         if self.party is None:
-            return told.state is not State.COMPLETE or told.sees is None
+            return told.state is not FeedState.COMPLETE or told.sees is None
         return told.party == self.party and told.sees in (_ALL, self.party)
 
 
@@ -123,7 +124,7 @@ class Live:
         self._listening = False
         self._keys = context.keys
         self._life = secrets.token_bytes(8)
-        self._told: deque[Told] = deque(maxlen=KEPT)
+        self._told: deque[FeedEvent] = deque(maxlen=KEPT)
         self._count = 0
         self._news: deque[UUID] = deque(maxlen=OPEN)
         self._lost = False
@@ -136,12 +137,12 @@ class Live:
     def watch(self, party: str | None, last_seen: str | None) -> Iterator[Watcher]:
         """`last_seen`: the id of the last event that a watcher had before; what came since is told again, or a gap.
 
-        Raises TooMany.
+        Raises TooManyStreamsError.
         """
         if len(self._watchers) >= self._limits.streams:
-            raise TooMany(own=False)
+            raise TooManyStreamsError(own=False)
         if sum(other.party == party for other in self._watchers) >= self._limits.streams_per_party:
-            raise TooMany(own=True)
+            raise TooManyStreamsError(own=True)
         watcher = Watcher(party)
         for told in self._since(party, last_seen):
             watcher.tell(told)
@@ -154,7 +155,7 @@ class Live:
         finally:
             self._watchers.discard(watcher)
 
-    def ident(self, told: Told, party: str | None) -> str:
+    def ident(self, told: FeedEvent, party: str | None) -> str:
         """Opaque to a party: numbers would count the events that it does not see."""
         ident = UUID(bytes=self._life + told.number.to_bytes(8))
         return self._keys.pairwise(party, ident) if party else str(ident)
@@ -169,7 +170,7 @@ class Live:
             return None
         return int.from_bytes(found.bytes[8:])
 
-    def _since(self, party: str | None, last_seen: str | None) -> Sequence[Told]:
+    def _since(self, party: str | None, last_seen: str | None) -> Sequence[FeedEvent]:
         if last_seen is None:
             return ()
         number = self._number(party, last_seen)
@@ -177,7 +178,7 @@ class Live:
             later = [told for told in self._told if told.number > number]
             if len(later) == self._count - number:
                 return later
-        return [Told(self._count, _NOBODY, None, State.GAP, None)]
+        return [FeedEvent(self._count, _NOBODY, None, FeedState.GAP, None)]
 
     # -- looking
 
@@ -227,13 +228,13 @@ class Live:
         if news:
             for row in await proof.receipts(conn, news):
                 self._open[row.decision] = _Open(row.party)
-                self._tell(row.decision, row.party, State.ACCEPTED, row.received_at, sees=_ALL)
+                self._tell(row.decision, row.party, FeedState.ACCEPTED, row.received_at, sees=_ALL)
             for decision in list(self._open)[:-OPEN]:
                 self._lost = True
                 del self._open[decision]
             if self._lost:
                 self._lost = False
-                self._tell(_NOBODY, None, State.GAP, None)
+                self._tell(_NOBODY, None, FeedState.GAP, None)
         if self._open:
             found: dict[UUID, list[Whereabouts]] = {}
             for links in (
@@ -251,20 +252,22 @@ class Live:
         applied = {w.subscriber: w.applied_at for w in everywhere if w.applied == w.records}
         for subscriber in sorted(known.applied - applied.keys()):
             self._tell(
-                decision, known.party, State.TAKEN_BACK, None, subscriber, self._sees(known, subscriber)
+                decision, known.party, FeedState.TAKEN_BACK, None, subscriber, self._sees(known, subscriber)
             )
         for subscriber in sorted(applied.keys() - known.applied):
             at = applied[subscriber]
-            self._tell(decision, known.party, State.APPLIED, at, subscriber, self._sees(known, subscriber))
+            self._tell(
+                decision, known.party, FeedState.APPLIED, at, subscriber, self._sees(known, subscriber)
+            )
         known.applied = set(applied)
         own = [w for w in everywhere if self._party_of[w.subscriber] == known.party]
         if own and not known.complete_for_party and all(w.subscriber in applied for w in own):
             known.complete_for_party = True
             at = max(filter(None, (w.applied_at for w in own)), default=None)
-            self._tell(decision, known.party, State.COMPLETE, at, sees=known.party)
+            self._tell(decision, known.party, FeedState.COMPLETE, at, sees=known.party)
         if len(applied) == len(everywhere):
             at = max(filter(None, applied.values()), default=None)
-            self._tell(decision, known.party, State.COMPLETE, at)
+            self._tell(decision, known.party, FeedState.COMPLETE, at)
             del self._open[decision]
 
     def _sees(self, known: _Open, subscriber: str) -> str | None:
@@ -276,13 +279,13 @@ class Live:
         self,
         decision: UUID,
         party: str | None,
-        state: State,
+        state: FeedState,
         at: datetime | None,
         subscriber: str | None = None,
         sees: str | None = None,
     ) -> None:
         self._count += 1
-        told = Told(self._count, decision, party, state, at, subscriber, sees)
+        told = FeedEvent(self._count, decision, party, state, at, subscriber, sees)
         self._told.append(told)
         for watcher in self._watchers:
             watcher.tell(told)

@@ -10,17 +10,14 @@ from uuid import UUID
 from kielto.group import Subscriber
 from kielto.service.database.pool import Pool
 from services.consents.store.propagation import proof, speed
-from services.consents.store.propagation.proof import Instance, Overdue, Partition, SubscriberState
+from services.consents.store.propagation.proof import Instance, OverdueDecision, Partition, SubscriberState
 from services.consents.store.propagation.speed import Propagation
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.errors import UnknownSubscriberError
 
 After = tuple[datetime, UUID]
 """A receipt and its decision: pages go on behind it."""
 FIRST: After = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
-
-
-class UnknownSubscriber(Exception):
-    """None of the group's, or another company's."""
 
 
 class Standing(NamedTuple):
@@ -36,11 +33,11 @@ class Late(NamedTuple):
     decision: UUID
     party: str | None
     received_at: datetime
-    at: list[tuple[Subscriber, Overdue]]
+    at: list[tuple[Subscriber, OverdueDecision]]
 
 
 async def standing(pool: Pool, context: Context, ident: str, party: str | None) -> Standing:
-    """Raises UnknownSubscriber."""
+    """Raises UnknownSubscriberError."""
     subscriber = _of(context, party, ident)[0]
     async with pool.acquire() as conn:
         return Standing(
@@ -54,9 +51,9 @@ async def standing(pool: Pool, context: Context, ident: str, party: str | None) 
 async def late(
     pool: Pool, context: Context, party: str | None, ident: str | None, after: After, limit: int
 ) -> list[Late]:
-    """The oldest first, at most `limit` decisions. Raises UnknownSubscriber."""
+    """The oldest first, at most `limit` decisions. Raises UnknownSubscriberError."""
     now = datetime.now(UTC)
-    found: list[list[tuple[Subscriber, Overdue]]] = []
+    found: list[list[tuple[Subscriber, OverdueDecision]]] = []
     for subscriber in _of(context, party, ident):
         async with pool.acquire() as conn:
             found.append([(subscriber, o) for o in await proof.overdue(conn, subscriber, now, after, limit)])
@@ -70,7 +67,7 @@ async def late(
     ]
 
 
-def _order(found: tuple[Subscriber, Overdue]) -> After:
+def _order(found: tuple[Subscriber, OverdueDecision]) -> After:
     return found[1].received_at, found[1].decision
 
 
@@ -109,5 +106,5 @@ async def travel(
 def _of(context: Context, party: str | None, ident: str | None) -> list[Subscriber]:
     found = [s for s in context.group.subscribers if party in (None, s.party) and ident in (None, s.id)]
     if not found and ident is not None:
-        raise UnknownSubscriber
+        raise UnknownSubscriberError
     return found

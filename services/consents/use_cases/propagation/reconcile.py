@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
+from kielto.errors import KieltoError
 from kielto.events.control import BUCKETS, Reconcile
 from kielto.events.messages import StoreDigest, StoreListing
 from kielto.events.records import Permissions
@@ -24,12 +25,21 @@ from kielto.service.outbox.publish import Change
 from kielto.service.recovery import epoch
 from kielto.service.support.limits import Limits
 from services.consents import metrics
-from services.consents.model.reconcile import KEY, SHORT, Difference, Held, Range, above, compare, differences
+from services.consents.model.reconcile import (
+    KEY,
+    SHORT,
+    Difference,
+    HeldRecord,
+    Range,
+    above,
+    compare,
+    differences,
+)
 from services.consents.store.permissions import locks
 from services.consents.store.propagation import reconciliation as store
 from services.consents.store.propagation.proof import life_seconds
 from services.consents.use_cases.context import Context, id_ref
-from services.consents.use_cases.propagation.acknowledge import UnknownSubscriber
+from services.consents.use_cases.errors import UnknownSubscriberError
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +52,7 @@ ASKED_AT_ONCE = 64
 DAYS = 90
 
 
-class OutsideRange(Exception):
+class OutsideRangeError(KieltoError):
     """A listing has rows that do not lie in the range of keys that it speaks of."""
 
 
@@ -67,14 +77,14 @@ async def keep(
     appended_at: datetime,
     limits: Limits | None = None,
 ) -> None:
-    """An answer, to be judged soon. Raises UnknownSubscriber, OutsideRange."""
+    """An answer, to be judged soon. Raises UnknownSubscriberError, OutsideRangeError."""
     own = {s.id: s for s in context.group.subscribers_of(party)}
     if message.subscriber not in own:
-        raise UnknownSubscriber
+        raise UnknownSubscriberError
     if isinstance(message, StoreListing):
         about = Range.of(message.bucket, message.after, message.upto)
         if not all(about.holds(row.partition(" ")[0]) for row in message.rows):
-            raise OutsideRange
+            raise OutsideRangeError
     part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
     life = timedelta(seconds=life_seconds(own[message.subscriber]))
     most = (limits or Limits()).reconciliation_answers
@@ -122,7 +132,7 @@ async def judge_one(pool: Pool, context: Context) -> bool:
 
 
 async def _judge(
-    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.StoreAnswer
 ) -> tuple[int, int, int]:
     """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
     try:
@@ -139,7 +149,7 @@ async def _judge(
 
 
 async def _digest(
-    conn: Conn, subscriber: Subscriber, answer: store.Answer, said: StoreDigest
+    conn: Conn, subscriber: Subscriber, answer: store.StoreAnswer, said: StoreDigest
 ) -> tuple[int, int, int]:
     ours = await store.ours(conn, subscriber.party, said.content, said.positions)
     theirs = [int(said.digests[at : at + 16], 16) for at in range(0, len(said.digests), 16)]
@@ -159,13 +169,13 @@ async def _digest(
 
 
 async def _listing(
-    conn: Conn, context: Context, subscriber: Subscriber, answer: store.Answer, said: StoreListing
+    conn: Conn, context: Context, subscriber: Subscriber, answer: store.StoreAnswer, said: StoreListing
 ) -> tuple[int, int, int]:
     about = Range.of(said.bucket, said.after, said.upto)
     if _incomplete(subscriber, said):
         return 0, len(said.rows), 0
     ours, moving = await store.range_of_ours(conn, subscriber.party, said.content, said.positions, about)
-    theirs = [Held(*row.split(" ")) for row in said.rows]
+    theirs = [HeldRecord(*row.split(" ")) for row in said.rows]
     found = differences(ours, theirs, moving)
     moving |= await _known(conn, subscriber.party, found)
     found = [d for d in found if d.key[:SHORT] not in moving]
@@ -194,7 +204,7 @@ def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> boo
 
 
 async def repair(
-    conn: Conn, context: Context, family: str, answer: store.Answer, found: Sequence[Difference]
+    conn: Conn, context: Context, family: str, answer: store.StoreAnswer, found: Sequence[Difference]
 ) -> None:
     """Name them, and give each record a version that is news to the store: on bulk where it forbids
     nothing, else on the express lane. What nobody here knows is published as erased, so that it denies; of ids

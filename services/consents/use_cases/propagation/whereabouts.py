@@ -14,12 +14,9 @@ from services.consents.store.decisions import decisions
 from services.consents.store.propagation import proof
 from services.consents.store.propagation.proof import SubscriberState
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.errors import UnknownDecisionError
 
 _WATCH_SECONDS = 5.0
-
-
-class UnknownDecision(Exception):
-    """Nobody's, or another company's."""
 
 
 class Stage(StrEnum):
@@ -44,13 +41,13 @@ class Location(NamedTuple):
 
 
 async def locate(pool: Pool, context: Context, decision: UUID, party: str | None) -> list[Location]:
-    """By subscriber; those to whose party it means nothing are left out. Raises UnknownDecision."""
+    """By subscriber; those to whose party it means nothing are left out. Raises UnknownDecisionError."""
     now = datetime.now(UTC)
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
     async with pool.acquire() as conn:
         row = await decisions.get(conn, decision, party)
         if row is None or party not in (None, row["party"]):
-            raise UnknownDecision
+            raise UnknownDecisionError
         found = await proof.whereabouts(conn, [decision], asked, links=party is None)
     subscribers = {s.id: s for s in asked}
     return [_location(subscribers[w.subscriber], w, now) for w in found]

@@ -12,7 +12,7 @@ from kielto.subscriber.gate.questions import Reason
 from services.consents import metrics
 from services.consents.store.breaches import deliveries
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Asked, Result
+from services.consents.store.clearances.clearances import ClearanceRequest, Result
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context, id_ref
 from services.consents.use_cases.permissions.restore import take_back
@@ -175,7 +175,7 @@ async def test_a_clearance_that_was_valid_is_the_bound(
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
-    asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
+    asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
         await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(101), ago(41))
@@ -188,7 +188,7 @@ async def test_a_clearance_of_other_marketing_excuses_nothing(
 ) -> None:
     await world.decide(world.by_id(who), Act.OPT_OUT, received_at=ago(100))  # partners' marketing alone
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
-    asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
+    asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
         await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))

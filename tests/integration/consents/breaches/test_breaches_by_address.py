@@ -11,9 +11,9 @@ from kielto.events.records import CustomerPoint
 from kielto.events.words import Channel, PointKind, Purpose, Status
 from kielto.service.database.pool import Pool, transaction
 from kielto.subscriber.gate.questions import Reason
-from services.consents.consumers import MarketingEvents
+from services.consents.consumers import MarketingEventsConsumer
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Asked, Result
+from services.consents.store.clearances.clearances import ClearanceRequest, Result
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context, id_ref
 from tests.integration.consents.reported import (
@@ -120,7 +120,7 @@ async def test_a_clearance_of_another_address_excuses_nothing(
 ) -> None:
     await with_two_phones(world, who)
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
-    asked = Asked("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
+    asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     for cleared, what in ((OTHER_PHONE, "after_ban"), (who.phone, "within_bound")):
         result = Result(ref, Reason.ALLOWED, None, address=world.by_phone(cleared).ref)
         async with transaction(pool) as conn:
@@ -147,7 +147,7 @@ async def unaddressed(pool: Pool, context: Context, who: Someone, point: str | N
     )
     for _ in range(2):
         async with transaction(pool) as conn:
-            await MarketingEvents(context).handle(conn, Read(subject, event), META)
+            await MarketingEventsConsumer(context).handle(conn, Read(subject, event), META)
     await detect.detect(pool, context)
     return event.id
 

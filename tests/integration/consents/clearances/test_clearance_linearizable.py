@@ -21,7 +21,7 @@ from kielto.service.http.application import Health, create_app
 from kielto.service.http.server import Front
 from kielto.service.support.limits import Limits
 from services.consents.api.clearances import clearances
-from services.consents.api.clearances.clearances import Terms
+from services.consents.api.clearances.clearances import ClearanceTerms
 from services.consents.api.decisions import decisions
 from services.consents.store.clearances import clearances as store
 from services.consents.use_cases.context import Context
@@ -113,7 +113,7 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    routers = [clearances.router(pool, context, Terms()), decisions.router(pool, context)]
+    routers = [clearances.router(pool, context, ClearanceTerms()), decisions.router(pool, context)]
     front = Front("127.0.0.1", port, Limits())
     front.give(create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True)))
     yield f"http://127.0.0.1:{port}"
@@ -198,7 +198,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the time that is recorded and the reading there is time for a decision."""
     load = store.load
 
-    async def planted(*asked: Any) -> store.Found:
+    async def planted(*asked: Any) -> store.ClearanceHolders:
         await asyncio.sleep(0.1)
         return await load(*asked)
 

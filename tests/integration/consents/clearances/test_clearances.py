@@ -19,7 +19,7 @@ from kielto.service.support.limits import Limits
 from kielto.service.support.yielding import beside
 from kielto.subscriber import Answer, Clearance, Question, Reason
 from services.consents.api.clearances import clearances
-from services.consents.api.clearances.clearances import Terms
+from services.consents.api.clearances.clearances import ClearanceTerms
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.store.clearances import clearances as store
@@ -38,8 +38,10 @@ async def client(pool: Pool, context: Context) -> AsyncIterator[Client]:
     """Of a campaign system of kauppa."""
     opened: list[httpx.AsyncClient] = []
 
-    def make(terms: Terms | None = None, pool: Pool = pool, context: Context = context) -> httpx.AsyncClient:
-        routers = [clearances.router(pool, context, terms or Terms())]
+    def make(
+        terms: ClearanceTerms | None = None, pool: Pool = pool, context: Context = context
+    ) -> httpx.AsyncClient:
+        routers = [clearances.router(pool, context, terms or ClearanceTerms())]
         app = create_app(
             "consents",
             routers,
@@ -450,7 +452,7 @@ async def test_a_company_with_an_overdue_subscriber_is_refused_if_the_operator_s
     await world.decide(world.by_id(who), received_at=past, said_at=past)
     await pool.execute("UPDATE marks SET created_at = now() - interval '1 hour'")
     given = asked({"customer": world.key("company.kauppa", who)})
-    strict = client(Terms(refuses_overdue=True))
+    strict = client(ClearanceTerms(refuses_overdue=True))
     answer = await strict.post("/consents/clearances", json=given)
     assert problem(answer) == (409, "subscriber-overdue", [])
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
@@ -476,7 +478,7 @@ async def test_a_server_that_only_follows_answers_nothing(
     ("set_to", "committed_with"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")]
 )
 async def test_the_commit_waits_for_the_disk(pool: Pool, set_to: str, committed_with: str) -> None:
-    asked = store.Asked("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
+    asked = store.ClearanceRequest("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
     async with transaction(pool) as conn:
         await conn.execute(f"SET LOCAL synchronous_commit = {set_to}")
         await store.add(conn, a_part(), asked, [store.Result("p:x", Reason.UNKNOWN, None)])

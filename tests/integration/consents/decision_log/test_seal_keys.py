@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from kielto import seals
-from services.consents.commands.seals import Seals
+from services.consents.commands.seals import SealsCommand
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import seal
 from tests.integration.consents.decision_log.test_seals import KEY, root, sealed
@@ -31,7 +31,7 @@ async def test_who_checks_with_the_registers_own_keys_is_told_so(
     await root.execute("INSERT INTO unsealed (decision) SELECT id FROM decisions")
     assert await seal(world.pool, seals.signing_key(secrets.token_bytes(32))) == 6
 
-    command = Seals(world.pool, context)
+    command = SealsCommand(world.pool, context)
     assert await command(["verify"]) == 0
     *_, verdict, warning = capsys.readouterr().out.splitlines()
     assert verdict.endswith("all of it holds")

@@ -18,11 +18,11 @@ from kielto.seals import Head
 from kielto.service.database.migrations import migrate
 from kielto.service.database.pool import Pool, open_pool, transaction
 from kielto.service.support.crypto_keys import Keys
-from services.consents.commands.seals import Seals
+from services.consents.commands.seals import SealsCommand
 from services.consents.store.decision_log import seals as store
 from services.consents.use_cases.context import Context, customer_subject
-from services.consents.use_cases.decision_log.append import Broken, erase, seal
-from services.consents.use_cases.decision_log.verify import Report, check
+from services.consents.use_cases.decision_log.append import BrokenLogError, erase, seal
+from services.consents.use_cases.decision_log.verify import LogReport, check
 from services.consents.use_cases.decisions import decide as deciding
 from tests.integration.consents.conftest import MIGRATIONS
 from tests.integration.consents.world import Someone, World
@@ -55,7 +55,7 @@ async def sealed(world: World, *batches: int) -> list[UUID]:
     return [row["decision"] for row in rows]
 
 
-async def checked(pool: Pool, anchor: Head | None = None) -> Report:
+async def checked(pool: Pool, anchor: Head | None = None) -> LogReport:
     return await check(pool, KEYS, anchor, lambda done, total: None)
 
 
@@ -217,7 +217,7 @@ async def test_nothing_is_sealed_upon_a_log_that_was_changed(
     await sealed(world, 3)
     await decided(world, 1)
     await root.execute("UPDATE leaves SET commitment = sha256(commitment) WHERE index = 2")
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenLogError):
         await seal(world.pool, KEY)
 
 
@@ -328,7 +328,7 @@ async def test_the_command(
     capsys: pytest.CaptureFixture[str],
     root: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
-    command = Seals(world.pool, context)
+    command = SealsCommand(world.pool, context)
     assert await command(["head"]) == 1
     ids = await sealed(world, 3)
     assert await command(["head"]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Subject, id_subject
+from services.consents.use_cases.context import NamedSubject, id_subject
 from tests.integration.consents.test_api import as_, http  # noqa: F401 - a fixture
 from tests.integration.consents.world import Someone, World
 
@@ -69,7 +69,7 @@ async def test_on_the_topic_a_foreign_reference_is_answered_as_one_that_never_wa
 ) -> None:
     who, nos = await foreign(world)
     own = (await world.decide(world.by_id(who))).decision.id
-    subject: Subject = id_subject(KAUPPA, world.key(KAUPPA, who))
+    subject: NamedSubject = id_subject(KAUPPA, world.key(KAUPPA, who))
 
     async def cite(lift: str) -> str:
         try:

@@ -46,7 +46,7 @@ async def overlapping(world: World, first: Work, second: Work) -> bool:
             try:
                 async with transaction(world.pool) as conn:
                     await second(conn)
-            except locks.Moved:
+            except locks.SubjectsMovedError:
                 continue
             else:
                 return

@@ -11,7 +11,7 @@ from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor
 from services.consents.use_cases.context import id_subject
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions.decide import Forbidden
+from services.consents.use_cases.decisions.decide import ForbiddenError
 from services.consents.use_cases.permissions.explain import explain
 from tests.integration.consents.world import Someone, World
 
@@ -161,9 +161,9 @@ async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World)
     for subject in (world.by_id(who), world.by_phone(who.phone)):
         with pytest.raises(DecisionError, match="subject"):
             await world.decide(subject, Act.CONSENT, party="company.kauppa", channels=(Channel.SMS,), **yes)
-    with pytest.raises(Forbidden, match="subject"):
+    with pytest.raises(ForbiddenError, match="subject"):
         await world.decide(world.by_number(who, "sahko"), party="company.kauppa")
-    with pytest.raises(Forbidden, match="reach"):
+    with pytest.raises(ForbiddenError, match="reach"):
         await world.decide(world.by_id(who), party="company.sahko", by=Actor.STAFF)
     await world.decide(world.by_id(who), party="company.sahko")
     await world.decide(world.by_id(who), party="company.sahko", by=Actor.IMPORT, by_topic=True)

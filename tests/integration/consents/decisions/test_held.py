@@ -20,12 +20,12 @@ from kielto.service.http.application import Health, create_app
 from services.consents.api.decisions import decisions as decisions_api
 from services.consents.api.decisions import held as held_api
 from services.consents.commands import marks as marks_command
-from services.consents.store.decisions.marks import Mark
+from services.consents.store.decisions.marks import OfficerAction
 from services.consents.store.permissions import consequences
-from services.consents.use_cases.context import Context, Subject, id_subject
+from services.consents.use_cases.context import Context, NamedSubject, id_subject
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import marks
-from services.consents.use_cases.decisions.decide import Outcome
+from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.decisions.marks import Order
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate
@@ -52,7 +52,9 @@ async def strangers(world: World, count: int, company: str = "sahko") -> list[So
     return people
 
 
-async def ban(world: World, who: Someone | Subject, party: str | None = PARTNER, **given: Any) -> Outcome:
+async def ban(
+    world: World, who: Someone | NamedSubject, party: str | None = PARTNER, **given: Any
+) -> DecisionOutcome:
     subject = world.by_phone(who.phone) if isinstance(who, Someone) else who
     return await world.decide(subject, party=party, by_topic=party is not None, **given)
 
@@ -65,16 +67,16 @@ async def banned(world: World, people: list[Someone], party: str = SAHKO) -> lis
     return [not await callable_by(world, who, party) for who in people]
 
 
-def order(mark: Mark, party: str = PARTNER, since: datetime = EVER) -> Order:
+def order(mark: OfficerAction, party: str = PARTNER, since: datetime = EVER) -> Order:
     return Order(mark, party, since, "officer", "ticket 4711")
 
 
 async def release(world: World, party: str = PARTNER) -> int:
-    return await marks.all_of(world.pool, world.context, order(Mark.RELEASED, party))
+    return await marks.all_of(world.pool, world.context, order(OfficerAction.RELEASED, party))
 
 
 async def void(world: World, party: str = PARTNER, since: datetime = EVER) -> int:
-    return await marks.all_of(world.pool, world.context, order(Mark.VOIDED, party, since))
+    return await marks.all_of(world.pool, world.context, order(OfficerAction.VOIDED, party, since))
 
 
 @pytest.mark.parametrize("party", [PARTNER, KAUPPA])
@@ -111,7 +113,7 @@ async def partners_allowed(world: World, who: Someone) -> set[str]:
     }
 
 
-async def fill(world: World, party: str, **given: Any) -> list[Outcome]:
+async def fill(world: World, party: str, **given: Any) -> list[DecisionOutcome]:
     """As many *no*s of the party about nobody known as its bound is."""
     done = [await ban(world, world.by_phone(f"+3585012{n:05}"), party, **given) for n in range(BOUND)]
     assert not any(one.held for one in done)
@@ -205,7 +207,7 @@ async def test_a_release_binds_everywhere_on_the_express_lane(world: World, pool
     said = [await ban(world, who) for who in people]
     assert await banned(world, people) == [False] * 3
     await world.lanes()
-    step = await marks.step(pool, world.context, order(Mark.RELEASED))
+    step = await marks.step(pool, world.context, order(OfficerAction.RELEASED))
     assert step is not None
     assert step.marked == 3
     assert SAHKO in await owed(pool)  # no beat vouches for what is released and not written yet

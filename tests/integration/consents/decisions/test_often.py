@@ -9,10 +9,10 @@ import pytest
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Subject
+from services.consents.use_cases.context import NamedSubject
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import often
-from services.consents.use_cases.decisions.decide import Outcome
+from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.permissions import evaluate_people
 from tests.integration.consents.world import Someone, World
 
@@ -26,7 +26,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(often, "SAME", 2)
 
 
-async def no(world: World, subject: Subject, party: str | None = PARTY, **given: Any) -> Outcome:
+async def no(world: World, subject: NamedSubject, party: str | None = PARTY, **given: Any) -> DecisionOutcome:
     return await world.decide(subject, party=party, **given)
 
 

@@ -12,7 +12,7 @@ from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool
-from services.consents.store.decisions.marks import Mark
+from services.consents.store.decisions.marks import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import Order, all_of
 from services.consents.use_cases.permissions.explain import explain
@@ -96,7 +96,9 @@ async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
     narrowed = flat(await world.body(who))
     assert narrowed < partners
     if voided:
-        order = Order(Mark.VOIDED, "partner.matkat", datetime(2000, 1, 1, tzinfo=UTC), "officer", "x")
+        order = Order(
+            OfficerAction.VOIDED, "partner.matkat", datetime(2000, 1, 1, tzinfo=UTC), "officer", "x"
+        )
         assert await all_of(pool, world.context, order) == 2
     kept = await listed(world, who)
     await restored(world, who)

@@ -13,7 +13,7 @@ from kielto.events.topics import decisions, results
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, Permanent
-from services.consents.consumers import Decisions
+from services.consents.consumers import DecisionsConsumer
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import Someone, World
 
@@ -23,7 +23,7 @@ YES: dict[str, Any] = {"act": Act.CONSENT, "purposes": (Purpose.OWN_MARKETING,),
 
 class Desk:
     def __init__(self, world: World, pool: Pool, context: Context) -> None:
-        self.world, self.pool, self.handler, self.offset = world, pool, Decisions(context, PARTY), 0
+        self.world, self.pool, self.handler, self.offset = world, pool, DecisionsConsumer(context, PARTY), 0
 
     async def say(self, subject: DecisionSubject, **given: Any) -> Decision:
         said = Decision(
@@ -91,7 +91,7 @@ async def test_a_result_does_not_tell_a_stranger_from_anothers_customer(
 
 async def test_a_no_that_cannot_be_taken_is_still_an_operators(desk: Desk, world: World) -> None:
     """It may be a ban: it is kept aside and holds, as before."""
-    desk.handler = Decisions(world.context, "partner.matkat")
+    desk.handler = DecisionsConsumer(world.context, "partner.matkat")
     with pytest.raises(Permanent) as refused:
         await desk.say(DecisionSubject(number="a1" * 32))
     assert refused.value.holds

@@ -11,7 +11,7 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.database.pool import Pool
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
-from services.consents.use_cases.context import Context, Subject, customer_subject
+from services.consents.use_cases.context import Context, NamedSubject, customer_subject
 from services.consents.use_cases.decisions.read import read_decision
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.permissions.restore import take_back
@@ -39,7 +39,7 @@ async def banned_and_erased(world: World, subject: str) -> Someone:
     return who
 
 
-def named(world: World, who: Someone, subject: str) -> Subject:
+def named(world: World, who: Someone, subject: str) -> NamedSubject:
     match subject:
         case "id":
             return world.by_id(who)

@@ -15,7 +15,7 @@ from kielto.events.results import ResultStatus
 from kielto.events.words import Channel, PointKind
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta
-from services.consents.consumers import Decisions, deciding_again
+from services.consents.consumers import DecisionsConsumer, deciding_again
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decisions import wait
 from tests.integration.consents.decisions.test_results import PARTY, YES, Desk
@@ -215,11 +215,11 @@ async def test_so_many_of_a_party_wait_and_those_above_are_refused(
     await work_off(desk, context)
     await desk.say(subjects(world, people[2])["phone"], **YES)
     assert (await statuses(desk))[-2:] == ["taken", "waiting"], "there is room again"
-    await _say(Decisions(context, "company.sahko"), pool, said[2])
+    await _say(DecisionsConsumer(context, "company.sahko"), pool, said[2])
     assert await pool.fetchval("SELECT count(*) FROM waiting WHERE party = 'company.sahko'") == 1, "its own"
 
 
-async def _say(handler: Decisions, pool: Pool, said: Decision) -> None:
+async def _say(handler: DecisionsConsumer, pool: Pool, said: Decision) -> None:
     meta = Meta("company.sahko.decisions.v1", UUID(int=2), 2, 1, 1_800_000_000_000)
     async with transaction(pool) as conn:
         await handler.handle(conn, Read(str(said.id), said), meta)

@@ -12,10 +12,10 @@ from kielto.group import Company, Group
 from kielto.service.database import parties
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.consumers import MarketingEvents, subscriptions
+from services.consents.consumers import MarketingEventsConsumer, subscriptions
 from services.consents.model.check import DecisionError
-from services.consents.store.permissions.locks import Moved
-from services.consents.use_cases.context import Context, Subject
+from services.consents.store.permissions.locks import SubjectsMovedError
+from services.consents.use_cases.context import Context, NamedSubject
 from services.consents.use_cases.permissions.group_change import step
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import Someone, World, erased
@@ -52,7 +52,9 @@ async def restart(world: World, group: Group, keys: Keys) -> World:
 
 async def computed(world: World) -> None:
     context = world.context
-    await parties.compute_anew(world.pool, (), lambda conn, after: step(conn, context, after), (Moved,))
+    await parties.compute_anew(
+        world.pool, (), lambda conn, after: step(conn, context, after), (SubjectsMovedError,)
+    )
 
 
 def forget(file: KeyFile, gone: str) -> Keys:
@@ -76,7 +78,7 @@ def leave(request: pytest.FixtureRequest, world: World) -> Callable[[str], Any]:
     return left
 
 
-SUBJECTS: dict[str, Callable[[World, Someone], Subject]] = {
+SUBJECTS: dict[str, Callable[[World, Someone], NamedSubject]] = {
     "by id": lambda world, who: world.by_id(who),
     "by the leaver's number": lambda world, who: world.by_number(who, "sahko"),
     "by another company's number": lambda world, who: world.by_number(who),
@@ -177,7 +179,7 @@ async def test_disclosures_to_a_partner_that_left_are_kept(world: World, leave: 
     who = Someone()
     await world.know(who)
     after: World = await leave("partner.matkat")
-    handler = MarketingEvents(after.context)
+    handler = MarketingEventsConsumer(after.context)
     event: Any = MarketingEvent.model_validate(
         {"id": who.id, "what": "disclosure", "customer": who.id, "company": "kauppa", "partner": "matkat",
          "at": "2026-01-01T00:00:00Z"}

@@ -7,7 +7,7 @@ import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Context, Subject, customer_subject, id_subject
+from services.consents.use_cases.context import Context, NamedSubject, customer_subject, id_subject
 from services.consents.use_cases.decisions.receipt import receipt
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.propagation.whereabouts import locate
@@ -25,7 +25,7 @@ async def linked(world: World) -> tuple[Someone, Someone]:
     return one, other
 
 
-def by_each(world: World, who: Someone) -> list[Subject]:
+def by_each(world: World, who: Someone) -> list[NamedSubject]:
     """Every name of the person, but for addresses."""
     return [
         world.by_id(who),

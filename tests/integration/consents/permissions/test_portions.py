@@ -15,7 +15,7 @@ from kielto.service.recovery.epoch import NotClaimed
 from services.consents import projections
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences
-from services.consents.store.permissions.consequences import Begun
+from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.receipt import receipt
@@ -165,7 +165,7 @@ async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
     await world.decide(world.by_phone(SHARED))
     begin, failed = consequences.next_begun, 0
 
-    async def next_begun(conn: Conn) -> Begun | None:
+    async def next_begun(conn: Conn) -> OwedDecision | None:
         nonlocal failed
         failed += 1
         if failed <= 5:

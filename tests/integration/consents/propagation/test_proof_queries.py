@@ -17,7 +17,7 @@ from kielto.service.support.limits import Limits
 from services.consents.api.propagation import proof_live, proof_queries
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation import live_feed as live_module
-from services.consents.use_cases.propagation.live_feed import Live, State, Told
+from services.consents.use_cases.propagation.live_feed import FeedEvent, FeedState, Live
 from services.consents.use_cases.propagation.overdue import Week
 from tests.integration.consents.propagation.test_whereabouts import PARTY, Log, long_ago
 from tests.integration.consents.test_api import Tokens, as_
@@ -177,7 +177,7 @@ async def test_how_long_decisions_took(world: World, log: Log, http: httpx.Async
     assert (await get(http, "proof/propagation", first="2020-W01"))["weeks"] == []
 
 
-async def told(watcher: live_module.Watcher, number: int) -> list[Told]:
+async def told(watcher: live_module.Watcher, number: int) -> list[FeedEvent]:
     found = []
     for _ in range(number):
         one = await watcher.next(10)
@@ -193,27 +193,27 @@ async def test_live_from_accepted_to_complete(world: World, log: Log, live: Live
         await watching(world.pool)
         ban = (await world.decide(world.by_id(who), party=PARTY)).decision.id
         (accepted,) = await told(watcher, 1)
-        assert (accepted.decision, accepted.state) == (ban, State.ACCEPTED)
+        assert (accepted.decision, accepted.state) == (ban, FeedState.ACCEPTED)
         offset = await log.publish(who)
         at = datetime.now(UTC) + timedelta(seconds=1)
         await log.acknowledge(uuid4(), offset + 1, at=at)
         (applied,) = await told(watcher, 1)
-        assert (applied.state, applied.subscriber, applied.at) == (State.APPLIED, "kauppa-crm", at)
+        assert (applied.state, applied.subscriber, applied.at) == (FeedState.APPLIED, "kauppa-crm", at)
         await log.acknowledge(uuid4(), offset, subscriber="kauppa-crm")
         (back,) = await told(watcher, 1)
-        assert (back.state, back.subscriber) == (State.TAKEN_BACK, "kauppa-crm"), "another store has not"
+        assert (back.state, back.subscriber) == (FeedState.TAKEN_BACK, "kauppa-crm"), "another store has not"
         rows = await world.pool.fetch("SELECT generation FROM instances")
         for store in [row["generation"] for row in rows]:
             await log.acknowledge(store, offset + 1)
         await log.acknowledge(uuid4(), offset + 1, subscriber="kauppa-mail")
         states = [t.state for t in await told(watcher, 3)]
-        assert states == [State.APPLIED, State.APPLIED, State.COMPLETE]
+        assert states == [FeedState.APPLIED, FeedState.APPLIED, FeedState.COMPLETE]
         with pytest.raises(TimeoutError):
             await other.next(0.3)
         with live.watch(None, live.ident(accepted, None)) as again:
-            assert (await told(again, 5))[0].state is State.APPLIED
+            assert (await told(again, 5))[0].state is FeedState.APPLIED
         with live.watch(None, "0badc0de-3") as lost:
-            assert [t.state for t in await told(lost, 1)] == [State.GAP]
+            assert [t.state for t in await told(lost, 1)] == [FeedState.GAP]
 
 
 async def watching(pool: Pool) -> None:
@@ -249,7 +249,7 @@ async def test_ids_of_events_tell_a_company_nothing_of_others(
     """Hidden events between two of one's own neither show in their ids nor break resuming."""
     live = Live(pool, context)
     told = [
-        Told(n, uuid4(), party, State.ACCEPTED, None, sees="*")
+        FeedEvent(n, uuid4(), party, FeedState.ACCEPTED, None, sees="*")
         for n, party in enumerate((PARTY, "company.sahko", "company.sahko", PARTY), start=1)
     ]
     live._told.extend(told)
@@ -266,7 +266,7 @@ async def test_ids_of_events_tell_a_company_nothing_of_others(
         with live.watch(PARTY, foreign) as watcher:
             first = await watcher.next(1)
         assert first is not None
-        assert first.state is State.GAP
+        assert first.state is FeedState.GAP
 
 
 async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool, context: Context) -> None:
@@ -295,7 +295,7 @@ async def test_watchers_are_bounded_and_let_go(
         answer = await http.get("/consents/proof/live")
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:too-many-watchers")
         for number in range(4):
-            watcher.tell(Told(number, uuid4(), None, State.ACCEPTED, None, sees="*"))
+            watcher.tell(FeedEvent(number, uuid4(), None, FeedState.ACCEPTED, None, sees="*"))
         assert len([await watcher.next(1) for _ in range(2)]) == 2
         assert await watcher.next(1) is None, "who does not read is let go"
         assert await watcher.next(1) is None
@@ -328,11 +328,11 @@ async def test_what_is_not_followed_is_told_as_a_gap(
         for _ in range(3):
             await world.decide(world.by_id(who))
         states = []
-        while State.GAP not in states:
+        while FeedState.GAP not in states:
             following = await watcher.next(5)
             assert following is not None
             states.append(following.state)
-        assert states.count(State.ACCEPTED) >= 2
+        assert states.count(FeedState.ACCEPTED) >= 2
 
 
 async def test_a_stop_ends_every_stream(pool: Pool, context: Context) -> None:

@@ -178,7 +178,7 @@ async def judge(
         positions=tuple(positions),
         digests="0" * 16 * BUCKETS,
     )
-    answer = store.Answer(0, said.ask, said.subscriber, said.instance, "digest", "")
+    answer = store.StoreAnswer(0, said.ask, said.subscriber, said.instance, "digest", "")
     subscriber = next(s for s in play.world.context.group.subscribers if s.id == said.subscriber)
     async with play.world.pool.acquire() as conn:
         undone = conn.transaction()

@@ -16,7 +16,7 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, Permanent
 from services.consents import projections
 from services.consents.commands import reconcile as reconcile_command
-from services.consents.consumers import Acknowledgements
+from services.consents.consumers import AcknowledgementsConsumer
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
@@ -59,7 +59,7 @@ async def test_a_listing_with_rows_outside_its_range_is_refused(
     pool: Pool, context: Context, taken: bool, about: dict[str, Any]
 ) -> None:
     said = _listing(uuid4(), None, **({"bucket": 0x5E5 >> 2, "rows": (f"{ROW} 1.1 {'0' * 16}",)} | about))
-    handler, read = Acknowledgements(context, "company.kauppa", NO_ENDS), Read("kauppa-crm", said)
+    handler, read = AcknowledgementsConsumer(context, "company.kauppa", NO_ENDS), Read("kauppa-crm", said)
     meta = Meta("company.kauppa.acks.v1", uuid4(), 0, 0, 0)
     async with transaction(pool) as conn:
         if taken:

@@ -13,14 +13,9 @@ from kielto.service.database.pool import transaction
 from services.consents.commands.subscribers import command
 from services.consents.store.propagation import acks
 from services.consents.store.propagation.proof import SubscriberState
-from services.consents.use_cases.propagation.acknowledge import UnknownSubscriber, acknowledge
-from services.consents.use_cases.propagation.whereabouts import (
-    Location,
-    Stage,
-    UnknownDecision,
-    locate,
-    subscribers,
-)
+from services.consents.use_cases.errors import UnknownDecisionError, UnknownSubscriberError
+from services.consents.use_cases.propagation.acknowledge import acknowledge
+from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, subscribers
 from tests.integration.consents.world import Someone, World
 
 PARTY = "company.kauppa"
@@ -297,7 +292,7 @@ async def test_only_those_to_whom_it_means_something(world: World, log: Log) -> 
     ban = (await world.decide(world.by_id(who), reach=Reach.COMPANY, company="sahko")).decision.id
     found = await locate(world.pool, world.context, ban, None)
     assert [x.subscriber.id for x in found] == ["sahko-crm"]
-    with pytest.raises(UnknownDecision):
+    with pytest.raises(UnknownDecisionError):
         await locate(world.pool, world.context, ban, PARTY)
 
 
@@ -406,7 +401,7 @@ async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(world: W
 
 
 async def test_a_subscriber_of_another_party_says_nothing_here(world: World, log: Log) -> None:
-    with pytest.raises(UnknownSubscriber):
+    with pytest.raises(UnknownSubscriberError):
         await log.acknowledge(uuid4(), 1, subscriber="sahko-crm")
 
 
