@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from kielto.events.control import AboutParty
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
-from kielto.service.database import parties
+from kielto.service.outbox import parties
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.recovery.topic_ends import TopicEnds

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
-from kielto.service.database import parties
-from kielto.service.outbox import tombstones
+from kielto.service.outbox import parties, tombstones
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.support.settings import Role

@@ -9,8 +9,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import kielto.service.outbox.rejecting_topics
-import kielto.service.support.telemetry
+import kielto.service.support.metrics
 import services.consents.metrics
 import services.customers.metrics
 import services.marketing.metrics
@@ -18,8 +17,7 @@ from deploy.local.paths import ROOT
 from kielto.events.topics import Lane
 
 SHOWN = (  # importing them declares their metrics
-    kielto.service.outbox.rejecting_topics,
-    kielto.service.support.telemetry,
+    kielto.service.support.metrics,
     services.consents.metrics,
     services.customers.metrics,
     services.marketing.metrics,

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from deploy.local.paths import ROOT
 from kielto.group import load
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Verifier
 from kielto.service.inbox.input_freshness import InputFreshness
+from kielto.service.process.application import Health, create_app
 from kielto.service.process.platform import Platform, Service
 from kielto.service.process.running import operations_of, routers_of
 from kielto.service.support.bulk_throttle import Courtesy

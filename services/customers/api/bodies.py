@@ -12,9 +12,9 @@ from services.customers.model import addresses, entitlement
 from services.customers.model.customer import Customership, Facts
 from services.customers.model.entitlement import SeenPoint
 from services.customers.model.given import Address, Day, Number
+from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import Problem, Refused
-from services.customers.store.linking import Candidate, Contradiction
-from services.customers.store.reading import Alias, Stored
+from services.customers.model.stored import Alias, Stored
 from services.customers.use_cases.customers.register import Outcome
 
 Give = Callable[[UUID], str]

@@ -16,7 +16,7 @@ from services.customers.api.identity import Names
 from services.customers.model import problems
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.store.reading import Alias, Stored
+from services.customers.model.stored import Alias, Stored
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.customers import read as reading
 from services.customers.use_cases.customers import update as changing

@@ -14,12 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from kielto.events.base import Ident
-from kielto.service.access import entry
+from kielto.service.database import access_entry, epoch
 from kielto.service.database.pool import Pool
 from kielto.service.http.problem import Problem
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
-from kielto.service.recovery import epoch
 from services.customers.api import examples
 from services.customers.api.bodies import Give
 from services.customers.api.callers import Writer, invalid
@@ -165,7 +164,7 @@ class _Streamed(Response):
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             try:
-                await entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
+                await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
             except Exception as error:  # noqa: BLE001 - its first entry stands; the client waits for the end
                 log.warning("an import's counts are in no entry", company=company, error=type(error).__name__)
             finally:

@@ -35,6 +35,23 @@ class Link(NamedTuple):
     binds: bool
 
 
+class Candidate(NamedTuple):
+    one: UUID
+    other: UUID
+    reason: str
+    binds: bool
+
+
+class Contradiction(NamedTuple):
+    """A row of `source` that was refused: it names `customer` by an identifier and contradicts it in `fields`."""
+
+    id: UUID
+    customer: UUID
+    source: str
+    number: str | None
+    fields: tuple[str, ...]
+
+
 IDENTIFIER, CONTACT_POINT = "identifier", "contact_point"
 
 

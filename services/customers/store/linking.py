@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import Conn
-from services.customers.model.linking import MOST_HOLDERS, Link, pairs
+from services.customers.model.linking import MOST_HOLDERS, Candidate, Contradiction, Link, pairs
 
 Pair = tuple[UUID, UUID]
 
@@ -86,23 +86,6 @@ class Near(NamedTuple):
 
     holders: Mapping[Held, frozenset[UUID]]
     crowded: frozenset[Held]
-
-
-class Candidate(NamedTuple):
-    one: UUID
-    other: UUID
-    reason: str
-    binds: bool
-
-
-class Contradiction(NamedTuple):
-    """A row of `source` that was refused: it names `customer` by an identifier and contradicts it in `fields`."""
-
-    id: UUID
-    customer: UUID
-    source: str
-    number: str | None
-    fields: tuple[str, ...]
 
 
 async def lock_keys(conn: Conn, blinds: Iterable[bytes]) -> None:

@@ -3,8 +3,8 @@
 import orjson
 
 from kielto.service.database.pool import Conn
+from services.customers.model.stored import Stored
 from services.customers.store import unreadable
-from services.customers.store.reading import Stored
 from services.customers.store.sealing import context
 
 _IDENTIFIERS = "SELECT blind, source, kind, value FROM identifiers WHERE customer = $1"

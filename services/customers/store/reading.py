@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,32 +12,9 @@ import orjson
 from kielto.events.words import PointKind, Recipient
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
-from services.customers.model.customer import GROUP, Claim, Customer, Customership, Facts, Point, Sale
+from services.customers.model.customer import Claim, Customer, Customership, Facts, Point, Sale
+from services.customers.model.stored import Alias, Stored
 from services.customers.store.sealing import BUSINESS, IDENTITY, context, open_profile
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A customer with what only the store needs. `revisions`: the entity tag by source."""
-
-    customer: Customer
-    revisions: dict[str, int]
-    key: DataKey
-
-    def revision(self, scope: str | None) -> int:
-        return self.revisions.get(scope or GROUP, 0)
-
-
-class Alias(NamedTuple):
-    """What is left of a customer who was merged into another one."""
-
-    id: UUID
-    survivor: UUID
-    companies: tuple[str, ...]
-    revisions: dict[str, int]
-
-    def revision(self, scope: str | None) -> int:
-        return self.revisions.get(scope or GROUP, 0)
 
 
 class Organisation(NamedTuple):

@@ -11,7 +11,7 @@ from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
 from services.customers.model.customer import Customer, Facts, Point
-from services.customers.store.reading import Stored
+from services.customers.model.stored import Stored
 from services.customers.store.sealing import BUSINESS, IDENTITY, context, seal_profile
 
 

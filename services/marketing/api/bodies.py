@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.events.base import Ident
 from kielto.events.words import Channel, Mode, Purpose
-from services.marketing.model.campaign import Aim, Campaign, State
-from services.marketing.store.recipients import Counts, Entry
+from services.marketing.model.campaign import Aim, Campaign, Counts, Entry, State
 from services.marketing.use_cases.catch_up import Wait
 
 

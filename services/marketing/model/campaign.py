@@ -72,6 +72,22 @@ class Campaign:
     """Whether the launch has waited for what was registered before it."""
 
 
+class Entry(NamedTuple):
+    """A person in a campaign's list. `standing` is false when every address was recalled."""
+
+    customer: UUID
+    standing: bool
+
+
+class Counts(NamedTuple):
+    """People, not addresses; a person is recalled when no address of theirs stands."""
+
+    addressed: int
+    recalled: int
+    delivered: int
+    responded: int
+
+
 def faults(aim: Aim, group: Group) -> list[Fault]:
     """Everything that is wrong with the aim in this group; empty when nothing is."""
     if aim.company not in group.company_ids:

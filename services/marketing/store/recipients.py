@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import Conn
-from services.marketing.model.campaign import Aim
+from services.marketing.model.campaign import Aim, Counts, Entry
 from services.marketing.store.campaigns import aim_of
 
 
@@ -32,22 +32,6 @@ class Recalled(NamedTuple):
     aim: Aim
     subject: str
     addresses: list[str]
-
-
-class Entry(NamedTuple):
-    """A person in a campaign's list. `standing` is false when every address was recalled."""
-
-    customer: UUID
-    standing: bool
-
-
-class Counts(NamedTuple):
-    """People, not addresses; a person is recalled when no address of theirs stands."""
-
-    addressed: int
-    recalled: int
-    delivered: int
-    responded: int
 
 
 _PERMITTED = """

@@ -13,7 +13,7 @@ from operator import attrgetter
 from kielto.events import topics
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.outbox import publish
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.metrics import ADDRESSED, AUDIENCE, UNNAMED
 from services.marketing.model.campaign import Campaign
@@ -56,12 +56,12 @@ async def _address(
         for _, of in people_of
     ]
     await publish.report_many(
-        conn, topics.audiences(aim.party), messages, source="marketing", traceparent=telemetry.fresh()
+        conn, topics.audiences(aim.party), messages, source="marketing", traceparent=tracing.fresh()
     )
     if aim.discloses:
         disclosures = [(str(c), disclosure(campaign.id, aim, c, now)) for c, _ in people_of]
         await publish.report_many(
-            conn, topics.MARKETING_EVENTS, disclosures, source="marketing", traceparent=telemetry.fresh()
+            conn, topics.MARKETING_EVENTS, disclosures, source="marketing", traceparent=tracing.fresh()
         )
     ADDRESSED.labels(aim.party).inc(len(people_of))
 

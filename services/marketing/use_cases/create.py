@@ -1,6 +1,6 @@
 """A campaign is drafted. It addresses nobody until it is launched."""
 
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.http.idempotency import Claim
 from services.marketing.model.campaign import Campaign
@@ -11,6 +11,6 @@ async def create(pool: Pool, draft: Campaign, claim: Claim | None, answer: bytes
     """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
     async with transaction(pool) as conn:
         await campaigns.insert(conn, draft)
-        entry.about(draft.id)
+        access_entry.about(draft.id)
         if claim:
             await claim.keep(conn, 201, answer)

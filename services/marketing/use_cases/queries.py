@@ -3,9 +3,8 @@
 from uuid import UUID
 
 from kielto.service.database.pool import Pool
-from services.marketing.model.campaign import Campaign
+from services.marketing.model.campaign import Campaign, Counts, Entry
 from services.marketing.store import campaigns, recipients
-from services.marketing.store.recipients import Counts, Entry
 
 
 async def campaign(pool: Pool, ident: UUID) -> Campaign | None:

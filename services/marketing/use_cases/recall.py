@@ -8,7 +8,7 @@ from kielto.events import topics
 from kielto.events.base import Event
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from services.marketing.metrics import RECALL_SECONDS, RECALLS
 from services.marketing.model.messages import audience
 from services.marketing.store import recipients
@@ -33,7 +33,7 @@ async def tell(conn: Conn, recalled: Sequence[Recalled], since: datetime, now: d
         message = audience("recall", gone.campaign, gone.aim, gone.subject, gone.addresses, now)
         messages.setdefault(gone.aim.party, []).append((gone.subject, message))
     for party, events in messages.items():
-        trace = telemetry.fresh()  # a party's traces are its own
+        trace = tracing.fresh()  # a party's traces are its own
         await publish.report_many(
             conn, topics.audiences(party), events, source="marketing", traceparent=trace
         )

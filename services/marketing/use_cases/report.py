@@ -11,7 +11,7 @@ from kielto.events.messages import Report
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Permanent
 from kielto.service.outbox import publish
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.messages import reported, unaddressed
 from services.marketing.store import campaigns, deliveries, recipients
@@ -52,5 +52,5 @@ async def take_report(
 
 async def _tell(conn: Conn, key: str, event: Event) -> None:
     await publish.report(
-        conn, topics.MARKETING_EVENTS, key, event, source="marketing", traceparent=telemetry.current()
+        conn, topics.MARKETING_EVENTS, key, event, source="marketing", traceparent=tracing.current()
     )

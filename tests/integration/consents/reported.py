@@ -13,8 +13,8 @@ from kielto.events.envelope import Read
 from kielto.events.messages import MarketingEvent
 from kielto.events.words import Channel, PointKind, Purpose, Recipient
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.http.application import Health, create_app
 from kielto.service.inbox.handlers import Meta
+from kielto.service.process.application import Health, create_app
 from services.consents.api.breaches import breaches
 from services.consents.consumers import MarketingEventsConsumer
 from services.consents.use_cases.breaches import detect

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier
 from kielto.service.http.problem import Problem
+from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import decisions
 from services.consents.api.permissions import customers
 from services.consents.api.propagation import subscribers

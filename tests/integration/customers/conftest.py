@@ -19,7 +19,7 @@ from services.customers.model.draft import Speaker, Terms
 from services.customers.model.entitlement import Seen, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.store.reading import Stored
+from services.customers.model.stored import Stored
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.customers.register import Entry, Outcome, register
 from tests.conftest import Migrated

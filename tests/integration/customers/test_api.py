@@ -11,9 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
-from kielto.service.access import entry
-from kielto.service.http.application import Health, create_app
+from kielto.service.database import access_entry
 from kielto.service.http.auth import Caller, Verifier
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.shares import Crowded
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.use_cases.context import Context
@@ -349,7 +349,7 @@ async def test_an_import_ends_though_its_counts_cannot_be_noted(
     async def counted(*_: Any, **__: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(entry, "counted", counted)
+    monkeypatch.setattr(access_entry, "counted", counted)
     async with asyncio.timeout(10):
         answer = await http.post(
             "/customers/imports?company=kauppa", content=b'{"number":"1"}', headers=NDJSON

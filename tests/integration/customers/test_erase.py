@@ -9,7 +9,7 @@ from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
 from kielto.group import Group
-from kielto.service.database import parties
+from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import Keys
 from services.customers.model.draft import Terms
 from services.customers.store.erasing import Organisation

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from kielto.group import Group
-from kielto.service.database import parties
+from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
 from services.customers.use_cases.context import AGAIN, Context

@@ -13,9 +13,9 @@ from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
 from services.customers.model.problems import Refused
+from services.customers.model.stored import Alias, Stored
 from services.customers.store import reading
 from services.customers.store.erasing import Organisation
-from services.customers.store.reading import Alias, Stored
 from services.customers.store.sealing import context as place
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.customers.come_of_age import come_of_age

@@ -10,11 +10,11 @@ from cryptography.exceptions import InvalidTag
 
 from kielto.events import digests
 from kielto.events.words import PointKind
-from kielto.service.recovery.epoch import NotClaimed
+from kielto.service.database.epoch import NotClaimed
 from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import Refused
+from services.customers.model.stored import Stored
 from services.customers.store import reading
-from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.customers.come_of_age import come_of_age
 from services.customers.use_cases.customers.read import Unknown, find, read

@@ -29,11 +29,11 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.group import Company, Controller, Group, Partner, Subscriber
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier
 from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.inbox.transactional import Intake
 from kielto.service.outbox import pending
+from kielto.service.process.application import Health, create_app
 from kielto.service.process.platform import Platform, Service
 from kielto.service.process.running import operations_of, routers_of
 from kielto.service.support.bulk_throttle import NOBODY

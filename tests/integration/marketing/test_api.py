@@ -11,9 +11,9 @@ import pytest
 from deploy.local.paths import ROOT
 from kielto import group
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier
 from kielto.service.http.problem import Problem
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.api import drafting, reading
 from services.marketing.use_cases.build_audience import address_next

@@ -9,8 +9,8 @@ import pytest
 from deploy.local.paths import ROOT
 from kielto.events.topics import audiences
 from kielto.group import Group, load
-from kielto.service.database import parties
 from kielto.service.database.pool import Pool
+from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.marketing.model.campaign import Aim, State, faults
 from services.marketing.store import campaigns

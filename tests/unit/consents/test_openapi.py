@@ -6,8 +6,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Verifier
+from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import decisions
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision
 from services.consents.api.permissions import customers

@@ -8,8 +8,8 @@ import jsonschema
 from openapi_spec_validator import validate
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Verifier
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
 from services.customers.api import candidates, customers, examples, imports, unreadable
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow

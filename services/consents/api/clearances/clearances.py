@@ -22,7 +22,7 @@ from pydantic import (
 from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPoint, digest_of
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import FieldError, Problem, invalid_request
@@ -237,7 +237,7 @@ def router(pool: Pool, context: Context, terms: ClearanceTerms) -> APIRouter:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
         found = await cleared(pool, company, given.campaign, given.at, refs, address)
         keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
-        entry.about(*(context.keys.from_pairwise(f"company.{company}", str(key)) for key in keys))
+        access_entry.about(*(context.keys.from_pairwise(f"company.{company}", str(key)) for key in keys))
         shown = [_shown(one, context, caller) for one in found if one.asked.channel == given.channel]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 

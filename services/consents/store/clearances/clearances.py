@@ -15,8 +15,8 @@ import asyncpg
 
 from kielto.errors import KieltoError
 from kielto.events.versions import Version
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.yielding import beside
 from kielto.subscriber.gate.questions import Reason
 from services.consents.store.permissions.closure import PERSON, has_address

@@ -10,9 +10,8 @@ import asyncpg
 
 from kielto import merkle
 from kielto.merkle import Node, Part
+from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import Conn
-
-_LOCK = 0x6B69_656C_746F_53
 
 
 class UnsealedDecision(NamedTuple):
@@ -32,7 +31,7 @@ class Sealed(NamedTuple):
 
 async def alone(conn: Conn) -> bool:
     """Whether this transaction is the only one that seals; until it ends."""
-    return bool(await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK))
+    return await try_for(conn, Lock.DECISION_LOG, in_transaction=True)
 
 
 async def waiting(conn: Conn, limit: int) -> list[UnsealedDecision]:

@@ -9,8 +9,8 @@ from uuid import UUID
 import orjson
 
 from kielto.events.versions import Version
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Conn
-from kielto.service.recovery.epoch import NotClaimed
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import CustomerFacts
 from services.consents.store.decisions.decisions import decision_of

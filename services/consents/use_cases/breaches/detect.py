@@ -11,8 +11,8 @@ import structlog
 
 from kielto.events.words import PointKind
 from kielto.group import Subscriber
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
-from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.crypto_keys import Keys
 from kielto.subscriber.gate.questions import Reason
 from services.consents import metrics

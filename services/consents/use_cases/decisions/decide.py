@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 from kielto.errors import KieltoError
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Status
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.yielding import in_turns
 from services.consents.model.broadest_reading import widen, widen_to_address
@@ -171,7 +171,7 @@ def _noted(decision: RecordedDecision) -> None:
     """The audit trail names whom the decision names: not who shares the address, they may be another company's."""
     subject = decision.subject
     named = subject.id if isinstance(subject, CustomerSubject) and subject.id != _NOBODY else None
-    entry.about(decision.id, named)
+    access_entry.about(decision.id, named)
 
 
 async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutcome | None:

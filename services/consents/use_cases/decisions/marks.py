@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import CONSENTS
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import metrics
 from services.consents.store.decisions import marks
@@ -62,7 +62,7 @@ async def step(pool: Pool, context: Context, order: Order, after: ReceiptCursor 
         for row in rows:
             if marked.get(row["id"]):
                 await _owe(conn, context, order.mark, row)
-        await entry.counted(conn, marked=len(marked))
+        await access_entry.counted(conn, marked=len(marked))
         return ActionStep(
             len(marked), len(rows) == AT_ONCE, ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
         )

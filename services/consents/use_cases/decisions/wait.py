@@ -15,9 +15,9 @@ from cryptography.exceptions import InvalidTag
 
 from kielto.events.messages import Decision
 from kielto.events.topics import decisions
+from kielto.service.database import epoch
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.inbox.handlers import Meta
-from kielto.service.recovery import epoch
 from kielto.service.support.limits import FIXED
 from services.consents import metrics
 from services.consents.store.decisions import waiting as store

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 
+from kielto.service.database import epoch
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
-from kielto.service.recovery import epoch
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
 from services.consents.model.decisions import RecordedDecision

@@ -13,7 +13,7 @@ from kielto.events.words import Status
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import Change
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from kielto.service.support.yielding import in_turns
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import takes_away
@@ -69,7 +69,7 @@ async def republish(
                 changes.append(Change(family, key, record, hurry, held, reason, marked=here))
                 written.append((one, customer.id))
     known = {place: published.version for place, published in state.published.items()}
-    versions = await publish.publish(conn, changes, traceparent=telemetry.current(), before=known)
+    versions = await publish.publish(conn, changes, traceparent=tracing.current(), before=known)
     return [
         Written(one, customer, change.family, change.key, version, _stood(state, change, version))
         for (one, customer), change, version in zip(written, changes, versions, strict=True)

@@ -19,10 +19,11 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane, permissions_of
 from kielto.events.words import Status
 from kielto.group import Subscriber
+from kielto.service.database import epoch
+from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import Change
-from kielto.service.recovery import epoch
 from kielto.service.support.limits import Limits
 from services.consents import metrics
 from services.consents.model.reconcile import (
@@ -106,7 +107,7 @@ async def reconcile_for_ever(pool: Pool, context: Context, seconds: float) -> No
 async def ask_due(pool: Pool, context: Context, seconds: float) -> None:
     by_name = {s.id: s for s in context.group.subscribers}
     async with transaction(pool) as conn:
-        if not await conn.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended('reconcile', 0))"):
+        if not await try_for(conn, Lock.RECONCILIATION, in_transaction=True):
             return
         await store.gone(conn)
         for name in await store.due(conn, list(by_name), seconds, FOLLOW_UP_SECONDS):

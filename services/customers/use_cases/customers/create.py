@@ -4,7 +4,7 @@ instead.
 
 from collections.abc import Callable
 
-from kielto.service.access import entry as access_entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from kielto.service.http.idempotency import Claim
 from services.customers.metrics import count_refused

@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
+from services.customers.model.stored import Alias, Stored
 from services.customers.store import reading
-from services.customers.store.reading import Alias, Stored
 from services.customers.use_cases.context import Context
 
 
@@ -41,6 +41,6 @@ async def find(context: Context, canonical: str) -> Stored | None:
     async with context.pool.acquire() as conn:
         while ident := (await reading.by_number(conn, [canonical])).get(canonical):
             if stored := (await reading.load(conn, context.keys, [ident])).get(ident):
-                entry.about(ident)
+                access_entry.about(ident)
                 return stored
     return None  # a number never stays with somebody who was merged or erased in between

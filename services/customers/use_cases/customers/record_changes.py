@@ -41,7 +41,7 @@ def changes_to(
     express: bool,
 ) -> list[Change]:
     """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
-    nothing personal is kept then (`kielto.service.database.parties`)."""
+    nothing personal is kept then (`kielto.service.outbox.parties`)."""
     ours = Change(CUSTOMERS.name, str(record.subject), record, express)
     members = (company for company in companies if context.keys.knows(f"company.{company}"))
     return [ours, *(change_of(context, company, own(company), express=express) for company in members)]

@@ -13,14 +13,14 @@ from uuid import UUID, uuid4
 
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import Change, put
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from services.customers.model import contradicting, publishing
 from services.customers.model.changing import Meant, Moment, apply
 from services.customers.model.customer import GROUP, Customer
 from services.customers.model.draft import Draft, OwnId, Reference, Speaker
 from services.customers.model.problems import Problem, Refused
+from services.customers.model.stored import Stored
 from services.customers.store import linking, reading, writing
-from services.customers.store.reading import Stored
 from services.customers.store.writing import Taken, Write
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.customers.record_changes import changes, for_ourselves
@@ -224,7 +224,7 @@ async def _keep(
         told.append(for_ourselves(context, customer, express=express))
     revisions = await writing.store(conn, context.keys, list(writes.values()))
     await linking.drop_keys(conn, gone)
-    await put(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=tracing.current())
     return revisions
 
 

@@ -9,8 +9,8 @@ from services.customers.model import entitlement
 from services.customers.model.customer import Customer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
 from services.customers.model.problems import Problem, Refused
+from services.customers.model.stored import Stored
 from services.customers.store import reading
-from services.customers.store.reading import Stored
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.customers.read import Unknown, alias, visible
 from services.customers.use_cases.customers.register import Entry, lock_for, register

@@ -12,7 +12,7 @@ from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import Status
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import Change, put
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing, linking
 from services.customers.use_cases.context import Context, in_transaction
@@ -39,7 +39,7 @@ async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
     await linking.forget(conn, erased)
     await linking.drop_keys(conn, blinds)
     told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
-    await put(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=tracing.current())
 
 
 def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import put
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from services.customers.model import linking as rules
 from services.customers.model import publishing
+from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import Problem, Refused
 from services.customers.store import linking, locking, reading
-from services.customers.store.linking import Candidate, Contradiction, Pair
+from services.customers.store.linking import Pair
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.customers.read import Unknown
 from services.customers.use_cases.customers.record_changes import for_ourselves
@@ -46,7 +47,7 @@ async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: 
         customers = [s.customer for s in stored.values()]
         freed = [(c, replace(c, links=c.links - {*pair})) for c in customers]
         told = [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in freed]
-        await put(conn, told, traceparent=telemetry.current())
+        await put(conn, told, traceparent=tracing.current())
 
     await in_transaction(context, work)
 

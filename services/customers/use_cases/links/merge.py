@@ -9,17 +9,17 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
-from kielto.service.access import entry
+from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import Change, put
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from services.customers.model import merging, publishing
 from services.customers.model.customer import Customer, Facts
 from services.customers.model.problems import Problem, Refused
+from services.customers.model.stored import Stored
 from services.customers.store import erasing, linking, locking, reading, writing
 from services.customers.store import merging as moving
 from services.customers.store.locking import Row
-from services.customers.store.reading import Stored
 from services.customers.store.writing import Write
 from services.customers.use_cases.context import Context, in_transaction
 from services.customers.use_cases.customers.read import Unknown
@@ -33,7 +33,7 @@ async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
     """
 
     async def work(conn: Conn) -> Stored:
-        entry.about(duplicate, into)
+        access_entry.about(duplicate, into)
         return await merge_in(conn, context, duplicate, into)
 
     return await in_transaction(context, work)
@@ -72,7 +72,7 @@ async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
         for_ourselves(context, customer, express=publishing.restricts(present[ident], customer))
         for ident, customer in moved.items()
     ]
-    await put(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=tracing.current())
 
 
 def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
@@ -155,7 +155,7 @@ async def _merge(
         told += changes(context, customer, express=True)
     for customer in _linked(found, duplicate, survivor, {c.id for c in moved}):
         told.append(for_ourselves(context, customer, express=True))
-    await put(conn, told, traceparent=telemetry.current())
+    await put(conn, told, traceparent=tracing.current())
 
 
 def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:

@@ -1,5 +1,5 @@
-"""The access log: who read or changed which customer's data, as a hash chain of entries.
+"""The access log: who read or changed which customer's data, and who was refused.
 
-Any route that shows a person's data writes an entry in its own transaction.
-Imports database and support; http and the services import it.
+Middleware around the application, and the route that shows the entries.
+Imports http, database and support; process imports it. Entries are made in `database/access_entry.py`.
 """

@@ -19,8 +19,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.events.base import Ident, Moment
-from kielto.service.access import entry as access_entry
-from kielto.service.access.entry import Entry
+from kielto.service.database import access_entry
+from kielto.service.database.access_entry import Entry
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
@@ -28,7 +28,7 @@ from kielto.service.http.middleware import respond
 from kielto.service.http.problem import FieldError, Problem, invalid_request
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import too_many
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.shares import Crowded
 
@@ -52,13 +52,13 @@ class AccessLog:
         if why is not None and not _WHY.fullmatch(why):
             await respond(_unusable_reason(), scope, receive, send)
             return
-        trace = telemetry.current()
+        trace = tracing.current()
         entry = Entry(
             lambda: _action(scope),
             lambda: _who(scope),
             lambda: _named(scope, self._keys),
             why,
-            telemetry.trace_id(trace) if trace else None,
+            tracing.trace_id(trace) if trace else None,
         )
         access_entry.begin(entry)
         answer = _Answer(self._pool, entry, scope, receive, send)

@@ -20,16 +20,16 @@ from kielto.service.audit import store, voids
 from kielto.service.audit.missing import Walk
 from kielto.service.audit.rules import Finding, Item, Kind, Place, examine, read
 from kielto.service.audit.store import Audited, Conn
-from kielto.service.database import pool
+from kielto.service.database import epoch, pool
+from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.batch_send import Stopped
 from kielto.service.outbox.bulk_lane import Pace
-from kielto.service.recovery import epoch
-from kielto.service.support import telemetry
+from kielto.service.outbox.leader import must_be_checked
+from kielto.service.support import metrics
 from kielto.service.support.yielding import in_turns
 
 log = structlog.get_logger(__name__)
 
-_LOCK = 0x6B69_656C_746F_0A
 _STANDBY_SECONDS, _RETRY_SECONDS, _CLOSE_SECONDS = 1.0, 2.0, 1.0
 _BATCH, _AT_ONCE = 1000, 10  # records read before the event loop goes round: under a millisecond
 _RATE = 2_000  # records a second: a fifth of a core or less; a whole register within minutes
@@ -84,7 +84,7 @@ class Auditor:
     async def _connect_and_lead(self) -> None:
         conn = await pool.connect(self._dsn, name=f"{self._service} auditor")
         try:
-            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - only the database can tell
+            while not await try_for(conn, Lock.AUDITOR):  # noqa: ASYNC110 - PostgreSQL sends no event for it
                 await asyncio.sleep(_STANDBY_SECONDS)
             await epoch.until_checked(conn)  # what it has read is not read again when a new epoch begins
             await conn.execute(_SESSION)
@@ -98,10 +98,10 @@ class Auditor:
         try:
             await consumer.start()
             await producer.start()
-            telemetry.audit_leads.set(1)
+            metrics.AUDIT_LEADS.set(1)
             await Audit(conn, consumer, self._families, producer).run()
         finally:
-            telemetry.audit_leads.set(0)
+            metrics.AUDIT_LEADS.set(0)
             await kafka.abort(producer)
             closing = asyncio.create_task(kafka.close(consumer))
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
@@ -135,13 +135,13 @@ class Audit:
             records = await self.take()
             now = time.monotonic()
             if now >= next_look:
-                await epoch.must_be_checked(self._conn)
+                await must_be_checked(self._conn)
                 behind, next_look = await self.look(), now + _LOOK_SECONDS
-                telemetry.audit_open.set(await store.count_open(self._conn))
+                metrics.AUDIT_OPEN.set(await store.count_open(self._conn))
                 if behind == 0:
                     self._caught_up_at = now
-                telemetry.audit_lag.set(behind)
-                telemetry.audit_lag_seconds.set(now - self._caught_up_at)
+                metrics.AUDIT_LAG.set(behind)
+                metrics.AUDIT_LAG_SECONDS.set(now - self._caught_up_at)
             if now >= next_walk and records < _BATCH:
                 next_walk = now + _WALK_SECONDS
                 tell(await walk.step(self._conn, self._consumer, self.positions))
@@ -212,7 +212,7 @@ class Audit:
         if self._producer is not None:
             # An epoch is announced in the topics before it is ours: asked after the records were read, and before what
             # is known of them, no announcement of our own is taken for a stranger's.
-            await epoch.must_be_checked(self._conn)
+            await must_be_checked(self._conn)
         known = await store.known(self._conn, items, self.positions)
         findings = examine(items, known)
         moved = {

@@ -14,8 +14,9 @@ from kielto.events.topics import Family, Lane
 from kielto.events.versions import Version
 from kielto.service.audit import voids
 from kielto.service.audit.rules import Finding, Item, Kind, Known, Row
+from kielto.service.database import epoch
 from kielto.service.outbox import backfills
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -55,7 +56,7 @@ async def known(conn: Conn, items: Sequence[Item], audited: Mapping[tuple[str, i
         _KNOWN, [topic_id for topic_id, _ in asked], [key for _, key in asked], list(asked.values())
     )
     found = Known(
-        epoch=await conn.fetchval("SELECT epoch FROM epoch") or 0,
+        epoch=latest[0] if (latest := await epoch.latest(conn)) else 0,
         rows={},
         highest={},
         epochs={place: at.epoch for place, at in audited.items()},
@@ -100,7 +101,7 @@ async def found(conn: Conn, findings: Sequence[Finding]) -> list[Finding]:
             finding.reason,
         ):
             new.append(finding)
-            telemetry.audit_findings.labels(finding.kind.value).inc()
+            metrics.AUDIT_FINDINGS.labels(finding.kind.value).inc()
     await _repair(conn, new)
     return new
 

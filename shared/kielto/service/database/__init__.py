@@ -1,5 +1,5 @@
-"""PostgreSQL: the pool, transactions with retry, migrations and the tables that every service has.
+"""PostgreSQL: pools, transactions and their access-log entry, the epoch, advisory locks, migrations.
 
-All SQL of the shared packages that is not one table's own stands here.
-Imports support only; every other package of `kielto.service` may import it.
+Knows no table of a service.
+Imports support; every other package of `kielto.service` may import it.
 """

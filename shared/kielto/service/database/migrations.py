@@ -13,10 +13,10 @@ from pathlib import Path
 import asyncpg
 
 from kielto.service.database import pool
+from kielto.service.database.advisory_locks import Lock, wait_for
 
 OWN = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
-_LOCK = 0x6B69_656C_746F_01  # any number that nothing else in this database uses
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     origin text NOT NULL,
@@ -50,7 +50,7 @@ async def migrate(dsn: str, directory: Path | None) -> list[str]:
     conn = await pool.connect(dsn, name="migrations", command_timeout=600)
     try:
         await conn.execute("SET lock_timeout = '10min'")
-        await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await wait_for(conn, Lock.MIGRATIONS)
         await conn.execute(_TABLE)
         return await _apply(conn, files)
     finally:

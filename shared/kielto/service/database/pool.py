@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
-from kielto.service.access import entry as access_entry
+from kielto.service.database import access_entry
 from kielto.service.support.limits import FIXED, Limits
 from kielto.service.support.shares import Busy, Shares
 

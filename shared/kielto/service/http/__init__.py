@@ -1,5 +1,5 @@
-"""HTTP: the application, authentication, problems (RFC 9457), idempotency keys, limits, the server.
+"""HTTP: authentication, problems (RFC 9457), idempotency keys, limits, the server.
 
 Knows no route of a service; a service adds its routers.
-Imports access, database and support; process and the services' `api` import it.
+Imports database and support; access, inbox, process and the services' `api` import it.
 """

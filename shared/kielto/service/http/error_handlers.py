@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 
 from kielto.events.envelope import TooLarge
 from kielto.service.database import pool
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.http.allowed_names import Described
 from kielto.service.http.idempotency import Repeated, replay
 from kielto.service.http.middleware import response
 from kielto.service.http.problem import FieldError, Problem, invalid_request
 from kielto.service.http.throttle import too_many
-from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.shares import Busy, Crowded
 from kielto.validation import field_rules
 

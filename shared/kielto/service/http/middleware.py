@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kielto.service.database.pool import whose_request
 from kielto.service.http.auth import identify
 from kielto.service.http.problem import Problem
-from kielto.service.support import telemetry
+from kielto.service.support import metrics, tracing
 from kielto.service.support.limits import Limits
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -48,7 +48,7 @@ class Edge:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # the server keeps the body back
         headers = Headers(scope=scope)
-        telemetry.begin(headers.get("traceparent"))
+        tracing.begin(headers.get("traceparent"))
         began = time.perf_counter()
         most = self._most.get(scope["path"], self._limits.body_bytes)
         exchange = _Exchange(receive, send, self._limits, method, most)
@@ -57,7 +57,7 @@ class Edge:
         finally:
             route = getattr(scope.get("route"), "path", "other")
             label = method if method in _METHODS else "other"  # a label is never the caller's
-            telemetry.requests.labels(label, route, exchange.status or 500).observe(
+            metrics.REQUEST_SECONDS.labels(label, route, exchange.status or 500).observe(
                 time.perf_counter() - began
             )
 

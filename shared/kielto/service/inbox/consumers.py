@@ -25,7 +25,7 @@ from kielto.service.inbox.handlers import Subscription
 from kielto.service.inbox.topic_reader import Reader, Transient, polled
 from kielto.service.inbox.transactional import Intake
 from kielto.service.inbox.watchdog import Restart, Watch, topic_ids
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import NOBODY, Courtesy
 from kielto.service.support.crypto_keys import Evidence
 
@@ -91,7 +91,7 @@ class Consumers:
                 await self._start_and_watch()
             except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
                 cause = error.cause if isinstance(error, Restart) else type(error).__name__
-                telemetry.restarts.labels(cause).inc()
+                metrics.CONSUMER_RESTARTS.labels(cause).inc()
                 log.warning(
                     "consumers begin again", error=type(error).__name__, cause=cause, rule=_rule(error)
                 )

@@ -13,11 +13,11 @@ import structlog
 
 from kielto import kafka
 from kielto.kafka import TopicPartition
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.transactional import Intake
-from kielto.service.recovery.epoch import NotClaimed
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import Courtesy
 from kielto.service.support.logs import where
 
@@ -145,7 +145,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             seconds = min(_BACKOFF[0] * 2 ** min(attempt - 1, 10), _BACKOFF[1])
             if isinstance(error, NotClaimed):
                 seconds = _BACKOFF[0]  # a new epoch waits for what is read here
-            telemetry.retries.labels(self.topic).inc()
+            metrics.INBOX_RETRIES.labels(self.topic).inc()
             log.warning(
                 "not taken in, will be tried again",
                 topic=place.topic,

@@ -23,7 +23,7 @@ from kielto.events.topics import Topic
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.inbox import quarantine
 from kielto.service.inbox.handlers import BatchHandler, Meta, Permanent, Subscription
-from kielto.service.support import telemetry
+from kielto.service.support import metrics, tracing
 from kielto.service.support.crypto_keys import Evidence
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class Intake:
 
     async def take(self, record: Any) -> None:
         """One message. Raises whatever is transient."""
-        telemetry.begin(_traceparent(record))
+        tracing.begin(_traceparent(record))
         meta, read = self._meta(record), self._read(record)
         if isinstance(read, Unreadable):
             await self._refuse(record, meta, read)
@@ -100,7 +100,7 @@ class Intake:
         read, urgent = self._read(record), self._subscription.urgent
         if urgent is None or not isinstance(read, Read) or not urgent(read.event):
             return
-        telemetry.begin(_traceparent(record))
+        tracing.begin(_traceparent(record))
         with contextlib.suppress(Permanent, asyncpg.DataError):
             async with transaction(self._pool) as conn:
                 await self._subscription.handler.handle(conn, read, self._meta(record))
@@ -153,7 +153,7 @@ class Intake:
         await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
-        telemetry.quarantined.labels(self._topic.name).inc()
+        metrics.QUARANTINED.labels(self._topic.name).inc()
 
     async def _moved(self, conn: "Conn | Pool", meta: Meta) -> bool:
         """Move the position behind this message; False when it was there already. Raises AnotherLife."""

@@ -21,7 +21,7 @@ from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.topic_reader import Reader
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +93,8 @@ class Watch:
         for topic, reader in self._readers.items():
             own = [TopicPartition(topic, p) for p in range(PARTITIONS)]
             behind = sum(max(0, ends[p] - at[p]) for p in own)
-            telemetry.lag.labels(topic).set(behind)
-            telemetry.standing.labels(topic).set(self._standing(own))
+            metrics.INBOX_LAG.labels(topic).set(behind)
+            metrics.INBOX_STANDING.labels(topic).set(self._standing(own))
             if self._stuck(topic, sum(at[p] for p in own), behind) and topic not in at_work:
                 cause = reader.cause or "Restart"
                 raise Restart(f"{topic}: nothing is read although there is something ({cause})", cause)

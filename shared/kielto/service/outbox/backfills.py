@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.outbox.batch_send import Message, Stopped, deliver
-from kielto.service.outbox.pending import Leader
+from kielto.service.outbox.leader import Leader
 from kielto.service.outbox.rejecting_topics import Refusals
-from kielto.service.recovery.epoch import NotClaimed
 
 _CHUNK = 2000
 

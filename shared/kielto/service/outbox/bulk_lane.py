@@ -14,13 +14,14 @@ import orjson
 from kielto.events import control
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
+from kielto.service.database import epoch
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import Delivered, Message, Stopped, deliver
 from kielto.service.outbox.heartbeats import everywhere
-from kielto.service.outbox.pending import Leader, OpenRecord
+from kielto.service.outbox.leader import Leader, must_be_checked
+from kielto.service.outbox.pending import OpenRecord
 from kielto.service.outbox.rejecting_topics import Refusals
-from kielto.service.recovery import epoch
 from kielto.service.support.yielding import in_turns
 
 LIMIT = 1000
@@ -80,7 +81,7 @@ class BulkLane:
         await self._conn.add_listener(publish.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
-            await epoch.must_be_checked(self._conn)
+            await must_be_checked(self._conn)
             sent = await self._marks() + await self._reports()
             busy = await self._snapshots.advance(self._conn, self._producer, self._refusals)
             await self._beat()
@@ -145,10 +146,11 @@ class BulkLane:
         if time.monotonic() < self._next_beat:
             return
         self._next_beat = time.monotonic() + self._beat_seconds
-        row = await self._conn.fetchrow("SELECT epoch, term FROM epoch")
-        if row is None:
+        known = await epoch.latest(self._conn)
+        if known is None:
             return
-        beat = control.Beat(epoch=row["epoch"], term=row["term"], n=0, generation=0, at=datetime.now(UTC))
+        number, term = known
+        beat = control.Beat(epoch=number, term=term, n=0, generation=0, at=datetime.now(UTC))
         going = self._refusals.going(self._families, Lane.BULK).values()
         messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
         await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)

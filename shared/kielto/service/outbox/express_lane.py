@@ -10,9 +10,9 @@ from kielto.events.topics import Family, Lane
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.batch_send import Message, Stopped, deliver
 from kielto.service.outbox.heartbeats import Beats
-from kielto.service.outbox.pending import Leader, Marked, OpenRecord
+from kielto.service.outbox.leader import Leader, must_be_checked
+from kielto.service.outbox.pending import Marked, OpenRecord
 from kielto.service.outbox.rejecting_topics import Refusals
-from kielto.service.recovery import epoch
 
 LIMIT = 500
 LOOK_SECONDS = 0.25
@@ -81,7 +81,7 @@ class ExpressLane:
         """All marks there are, also those that committed late; then, if it is time, the beat that vouches for
         them.
         """
-        await epoch.must_be_checked(self._conn)
+        await must_be_checked(self._conn)
         due = self._beats.due()
         while True:
             await self._delete()  # or what is published would be found again

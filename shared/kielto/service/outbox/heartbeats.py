@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.outbox.batch_send import Message
-from kielto.service.outbox.pending import Leader
+from kielto.service.outbox.leader import Leader
 
 Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
 """Names of families of which something is committed that no mark shows yet. Read before the marks of a look: what is

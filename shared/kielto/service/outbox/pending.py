@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
 
-import asyncpg
-
 from kielto.events import envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import record_bytes
 from kielto.kafka import partition_of
 from kielto.service.outbox.batch_send import Message
-from kielto.service.support import telemetry
+from kielto.service.outbox.leader import Leader
+from kielto.service.support import tracing
 
 OpenRecord: TypeAlias = Callable[[str, str, str], str]
 """Family, key and the body as it is kept, to the record's JSON: `Keys.open_record`."""
-Leader: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(slots=True)
@@ -67,9 +65,9 @@ def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
     """
     family, version = marked.family, f"{marked.epoch}.{marked.n}"
     if _of_party(family):
-        marked.sent = telemetry.fresh()
+        marked.sent = tracing.fresh()
     elif marked.traceparent:
-        marked.sent = telemetry.child(marked.traceparent)
+        marked.sent = tracing.child(marked.traceparent)
     key = marked.key.encode()
     marked.partition = partition_of(key, PARTITIONS)
     headers = envelope.headers(
@@ -119,7 +117,7 @@ async def published(
         [marked.partition for marked, _ in kept],
         [offset for _, offset in kept],
         [marked.traceparent for marked, _ in kept],
-        [telemetry.trace_id(marked.sent) if marked.sent else None for marked, _ in kept],
+        [tracing.trace_id(marked.sent) if marked.sent else None for marked, _ in kept],
     )
 
 

@@ -19,8 +19,8 @@ from kielto.events.envelope import TooLarge
 from kielto.events.records import Record
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
+from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
-from kielto.service.recovery import epoch
 
 EXPRESS, REPORTS = "kielto_express", "kielto_reports"
 """Channels of NOTIFY. Bulk marks have none: it takes a lock at commit, and a yes may wait for the next

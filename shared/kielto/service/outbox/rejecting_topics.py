@@ -11,19 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
-from prometheus_client import Counter
 
 from kielto import kafka
 from kielto.events.topics import Family, Lane
+from kielto.service.support import metrics
 
 log = structlog.get_logger(__name__)
 
 BACKOFF = (1.0, 60.0)
-refused = Counter(
-    "kielto_relay_refused_total",
-    "Times a topic refused a record for good, by the kind of the refusal; the topic's records wait meanwhile.",
-    ["topic", "kind"],
-)
 
 
 class Producers:
@@ -79,7 +74,7 @@ class Refusals:
             kind = type(error).__name__
             _, seconds = self._until.get(topic, (0.0, BACKOFF[0] / 2))
             seconds = min(seconds * 2, BACKOFF[1])
-            refused.labels(topic, kind).inc()
+            metrics.RELAY_REFUSED.labels(topic, kind).inc()
             log.error("a topic refuses a record for good", topic=topic, error=kind, again_in=seconds)
             self._until[topic] = (time.monotonic() + seconds, seconds)
             await self._producers.renew(topic)

@@ -8,32 +8,30 @@ what was sent and not deleted is sent again, with the same version or a higher o
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
 
 from kielto import kafka
 from kielto.events.topics import Family, Lane
-from kielto.service.database import pool
+from kielto.service.database import epoch, pool
+from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import Stopped
 from kielto.service.outbox.bulk_lane import BulkLane, Pace
 from kielto.service.outbox.express_lane import ExpressLane
 from kielto.service.outbox.heartbeats import BeatPlan, Beats
-from kielto.service.outbox.pending import Leader, OpenRecord, as_kept
+from kielto.service.outbox.leader import Leader, while_connected
+from kielto.service.outbox.pending import OpenRecord, as_kept
 from kielto.service.outbox.rejecting_topics import Producers, Refusals
-from kielto.service.recovery import epoch
-from kielto.service.recovery.new_epoch import Epochs
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 
 log = structlog.get_logger(__name__)
 
-_LOCKS = {Lane.EXPRESS: 0x6B69_656C_746F_02, Lane.BULK: 0x6B69_656C_746F_03}
+_LOCKS = {Lane.EXPRESS: Lock.EXPRESS_LANE, Lane.BULK: Lock.BULK_LANE}
 _STANDBY_SECONDS = 0.5
-_STOP_SECONDS = 2.0
 _BACKOFF = (0.1, 2.0)
 MISSING_SECONDS = 30.0
 """A leadership that found topics missing ends after this time, and the next one looks again."""
@@ -55,8 +53,8 @@ class RelaySettings:
     bulk_rate: int = 20_000
     open_record: OpenRecord = as_kept
     security: kafka.Security = kafka.CLEAR
-    epochs: Epochs | None = None
-    """Without: the epoch is never looked at."""
+    ensure_epoch: Callable[[Leader], Awaitable[None]] | None = None
+    """Returns when an epoch is open; called by the leader of the express lane. None: the epoch is taken as it is."""
 
 
 class Relay:
@@ -77,7 +75,7 @@ class Relay:
             try:
                 await self._connect_and_lead()
             except Exception as error:  # noqa: BLE001 - whatever it is: the marks know where to go on
-                telemetry.relay_failures.labels(self._lane.value).inc()
+                metrics.RELAY_FAILURES.labels(self._lane.value).inc()
                 log.warning("relay begins again", lane=self._lane.value, error=_describe(error))
                 led = self.leads
             finally:
@@ -91,7 +89,7 @@ class Relay:
         name = f"{self._settings.service} relay {self._lane.value}"
         conn = await pool.connect(self._settings.dsn, name=name)
         try:
-            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCKS[self._lane]):
+            while not await try_for(conn, _LOCKS[self._lane]):
                 await asyncio.sleep(_STANDBY_SECONDS)
                 if self._stopping.is_set():
                     return
@@ -115,7 +113,7 @@ class Relay:
             if missing:
                 log.error("topics are missing: their records wait, the others go on", topics=missing)
             async with asyncio.timeout(MISSING_SECONDS if missing else None):
-                await _while_connected(conn, self._work(conn, producers, ids, families), self._stopping)
+                await while_connected(conn, self._work(conn, producers, ids, families), self._stopping)
         finally:
             await kafka.abort(producer)
             await producers.abort()
@@ -126,10 +124,12 @@ class Relay:
         settings, refusals = self._settings, Refusals(producer)
         families = {family.name: family for family in present}
         if self._lane is Lane.EXPRESS:
-            if settings.epochs is not None:
-                await settings.epochs.ensure(conn)
-            number, term = await _new_term(conn)
-            beats = Beats(settings.beats, present, number, term)
+            if settings.ensure_epoch is not None:
+                await settings.ensure_epoch(conn)
+            term = await epoch.new_term(conn)
+            if term is None:
+                raise Stopped("the epoch is not open")
+            beats = Beats(settings.beats, present, *term)
             lane: ExpressLane | BulkLane = ExpressLane(
                 conn, producer, families, ids, beats, settings.open_record, refusals
             )
@@ -154,44 +154,7 @@ class Relay:
 
     def _leads(self, leads: bool) -> None:
         self.leads = leads
-        telemetry.relay_leads.labels(self._lane.value).set(leads)
-
-
-async def _new_term(conn: Leader) -> tuple[int, int]:
-    """Epoch and term of this leadership; no term is ever used twice. Raises Stopped when no epoch is open."""
-    row = await conn.fetchrow(
-        "UPDATE epoch SET term = term + 1 WHERE EXISTS (SELECT FROM current_epoch WHERE checked)"
-        " RETURNING epoch, term"
-    )
-    if row is None:
-        raise Stopped("the epoch is not open")
-    return row["epoch"], row["term"]
-
-
-async def _while_connected(conn: Leader, work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
-    """Give up the work as soon as the connection is lost, even while the broker keeps it waiting; and soon
-    after it was told to stop.
-    """
-    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def ended(_: object) -> None:
-        if not lost.done():
-            lost.set_result(None)
-
-    conn.add_termination_listener(ended)
-    task, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
-    try:
-        first: set[asyncio.Future[Any]] = {task, lost, told}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if told.done() and not lost.done():
-            await asyncio.wait({task, lost}, timeout=_STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Stopped("the connection to PostgreSQL was lost" if lost.done() else "told to stop")
-        await task
-    finally:
-        told.cancel()
-        task.cancel()
-        await asyncio.wait({task})
+        metrics.RELAY_LEADS.labels(self._lane.value).set(leads)
 
 
 def _describe(error: BaseException) -> str:

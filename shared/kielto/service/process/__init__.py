@@ -1,5 +1,5 @@
-"""How a service's process is built, started, stopped and operated.
+"""A service's process: composition, the HTTP application, start and graceful stop, the commands of every service.
 
-`main` is the entry point of each service; `platform` builds what all services need.
-The top layer: imports every other package, and only the services' `app` and `__main__` import it.
+`platform` is what a service is built from.
+The top layer: imports every package of `kielto.service`; the services' `app` and `__main__` import it.
 """

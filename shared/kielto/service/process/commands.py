@@ -8,16 +8,15 @@ from uuid import UUID
 
 import asyncpg
 
-from kielto.service.access import entry as access_entry
-from kielto.service.access.entry import Entry
+from kielto.service.database import access_entry, epoch
 from kielto.service.database import pool as postgres
+from kielto.service.database.access_entry import Entry
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Permanent
 from kielto.service.inbox.quarantine import Absent, Quarantine
 from kielto.service.outbox import backfills
 from kielto.service.process.platform import Service
-from kielto.service.recovery import epoch
-from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.logs import where
 
 USAGE = (
@@ -160,10 +159,7 @@ async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> 
 
 
 async def _show_epoch(pool: Pool) -> int:
-    row = await pool.fetchrow(_EPOCH)
-    if row is None:
-        raise NotClaimed
-    print(f"epoch {row['epoch']}\tbegun {row['begun_at']:%Y-%m-%dT%H:%M:%SZ}\t{row['why']}\t{row['state']}")
+    print(await epoch.describe(pool))
     return 0
 
 
@@ -174,16 +170,5 @@ async def _begin_epoch(pool: Pool, why: str) -> int:
         raise NotClaimed
     print(f"epoch {before}\tended", flush=True)
     await epoch.until_checked(pool)
-    print(f"epoch {await epoch.claimed(pool)}\topen; gates stay shut until its backfills are complete")
+    print(f"epoch {await epoch.current(pool)}\topen; gates stay shut until its backfills are complete")
     return 0
-
-
-_EPOCH = """
-SELECT e.epoch, e.begun_at, e.why, CASE
-    WHEN c.checked THEN 'open'
-    WHEN c.epoch IS NOT NULL THEN 'open, not yet held against our own topics since the server started'
-    WHEN e.ending IS NOT NULL THEN 'a new one is to begin: ' || e.ending
-    WHEN NOT e.open AND e.timeline = kielto_timeline() THEN 'inputs and our own topics are being taken in'
-    ELSE 'a new one is to begin: another server'
-END AS state
-FROM epoch e LEFT JOIN current_epoch c ON true"""

@@ -21,13 +21,14 @@ from pydantic import ValidationError
 from kielto import group as groups
 from kielto import kafka
 from kielto.service.audit import commands as audit_report
-from kielto.service.database import migrations, parties
+from kielto.service.database import migrations
 from kielto.service.database import pool as postgres
 from kielto.service.database.migrations import MigrationError
 from kielto.service.http.auth import Verifier
 from kielto.service.http.server import AWAY, CannotListen, Front
 from kielto.service.inbox.consumers import UnsafeSubscriber
 from kielto.service.inbox.input_freshness import InputFreshness
+from kielto.service.outbox import parties
 from kielto.service.process import commands
 from kielto.service.process.platform import Build, Platform, Service, quarantine_of
 from kielto.service.process.running import Running

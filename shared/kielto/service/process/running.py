@@ -16,9 +16,9 @@ from kielto import kafka
 from kielto.events.topics import Lane
 from kielto.service.access import log as access_log
 from kielto.service.audit.auditor import Auditor
+from kielto.service.database import epoch
 from kielto.service.database import pool as postgres
 from kielto.service.http import idempotency
-from kielto.service.http.application import Health, create_app, metrics_app
 from kielto.service.http.openapi import Operation, Operations
 from kielto.service.http.server import GRACE_SECONDS, Front
 from kielto.service.inbox import quarantine, quarantine_api
@@ -27,10 +27,12 @@ from kielto.service.outbox import backfills
 from kielto.service.outbox.batch_send import Stopped
 from kielto.service.outbox.heartbeats import BeatPlan
 from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.process.application import Health, create_app
+from kielto.service.process.metrics_app import metrics_app
 from kielto.service.process.platform import Platform, Service, quarantine_of
-from kielto.service.recovery import epoch
+from kielto.service.recovery.claim import claim
 from kielto.service.recovery.new_epoch import Epochs
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 from kielto.service.support.settings import Role
 
 log = structlog.get_logger(__name__)
@@ -93,7 +95,7 @@ class Running:
             settings.bulk_rate,
             platform.keys.open_record,
             settings.security,
-            epochs,
+            epochs.ensure,
         )
         self._relays = [Relay(lane, relaying) for lane in Lane]
         self._auditor = Auditor(
@@ -133,7 +135,7 @@ class Running:
         if not self._health.claimed:
             families = self._service.families
             await self._patiently(
-                lambda: epoch.claim(
+                lambda: claim(
                     settings.postgres_dsn, settings.kafka_bootstrap, families, security=settings.security
                 )
             )
@@ -181,7 +183,7 @@ class Running:
             found = sorted(await kafka.writable(client, others))
         finally:
             await kafka.close(client)
-        telemetry.open_topics.set(len(found))
+        metrics.OPEN_TOPICS.set(len(found))
         if found:
             log.warning(
                 "topics.open",
@@ -285,4 +287,4 @@ def _freeze() -> None:
 
 
 async def _has_epoch(pool: postgres.Pool) -> bool:
-    return await epoch.claimed(pool) is not None
+    return await epoch.latest(pool) is not None

@@ -22,12 +22,13 @@ from kielto.events.topics import PARTITIONS, Family
 from kielto.events.versions import Version
 from kielto.kafka import CLEAR, Security, TopicPartition
 from kielto.service.audit import store
+from kielto.service.database import epoch
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.outbox import backfills
 from kielto.service.outbox.batch_send import Stopped
-from kielto.service.outbox.pending import Leader
-from kielto.service.recovery import epoch, topic_scan
+from kielto.service.outbox.leader import Leader
+from kielto.service.recovery import claim, topic_scan
 from kielto.service.recovery.topic_scan import Entry, Since
 
 log = structlog.get_logger(__name__)
@@ -107,15 +108,16 @@ class Epochs:
         since = await self._since(conn)
         seen = await topic_scan.highest_epoch(self.bootstrap, self.families, since, security=self.security)
         number = 1 + max(before, seen)
-        await epoch.announce(self.bootstrap, self.families, number, security=self.security)
+        await claim.announce(self.bootstrap, self.families, number, security=self.security)
         async with conn.transaction():
             await conn.execute(_BEGIN, number)
             for family in self.families:
                 await backfills.request(conn, family.name)
 
     async def _open(self, conn: Leader) -> None:
-        number = await epoch.claimed(conn)
-        assert number is not None
+        latest = await epoch.latest(conn)
+        assert latest is not None
+        number, _ = latest
         await self._inputs_taken()
         await self._take_in(conn, number)
         after: tuple[str, str] | None = ("", "")

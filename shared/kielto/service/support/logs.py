@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 
 _SECONDS_APART = 5.0
 
@@ -51,8 +51,8 @@ def configure(level: str, service: str) -> None:
 def _with(service: str) -> Processor:
     def add(_logger: Any, _name: str, event: EventDict) -> EventDict:
         event["service"] = service
-        if traceparent := telemetry.current():
-            event["trace"] = telemetry.trace_id(traceparent)
+        if traceparent := tracing.current():
+            event["trace"] = tracing.trace_id(traceparent)
         return event
 
     return add

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.server import Front
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.clearances import clearances
 from services.consents.api.clearances.clearances import ClearanceTerms

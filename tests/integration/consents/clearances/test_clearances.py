@@ -14,7 +14,7 @@ import pytest
 from kielto.events.records import CustomerPoint
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.database.pool import Pool, open_pool, transaction
-from kielto.service.http.application import Health, create_app
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from kielto.service.support.yielding import beside
 from kielto.subscriber import Answer, Clearance, Question, Reason

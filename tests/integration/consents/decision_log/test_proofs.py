@@ -15,7 +15,7 @@ import pytest
 from kielto import proof, seals
 from kielto.events.topics import Lane, permissions_of
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.http.application import Health, create_app
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
 from services.consents.api.decision_log import proofs
 from services.consents.api.decisions import decisions

@@ -16,7 +16,7 @@ from kielto.events.messages import DecisionSubject
 from kielto.events.results import ResultStatus
 from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
+from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import decisions as decisions_api
 from services.consents.api.decisions import held as held_api
 from services.consents.commands import marks as marks_command

@@ -14,8 +14,8 @@ from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.events.words import Act
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.http.application import Health, create_app
 from kielto.service.inbox.transactional import Intake
+from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import results
 from services.consents.consumers import subscriptions
 from services.consents.store.decisions import results as store

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Pool, open_pool
-from kielto.service.http.application import Health, create_app
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context

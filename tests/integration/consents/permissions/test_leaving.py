@@ -9,8 +9,8 @@ import pytest
 from kielto.events.messages import MarketingEvent
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.group import Company, Group
-from kielto.service.database import parties
 from kielto.service.database.pool import Pool, transaction
+from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.consumers import MarketingEventsConsumer, subscriptions
 from services.consents.model.check import DecisionError

@@ -8,10 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kielto.service.database import pool
+from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish as outbox
 from kielto.service.outbox.publish import Change
-from kielto.service.recovery import epoch
 from services.consents import projections
 from services.consents.store.permissions import customers, state
 from tests.integration.consents.world import Someone, World

@@ -10,8 +10,8 @@ import pytest
 
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Recipient
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import Conn, Pool, transaction
-from kielto.service.recovery.epoch import NotClaimed
 from services.consents import projections
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.propagation import proof_live, proof_queries
 from services.consents.use_cases.context import Context

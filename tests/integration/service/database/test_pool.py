@@ -9,8 +9,8 @@ import pytest
 
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool, open_pool, transaction, whose_request
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Verifier
+from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import FIXED, Limits
 from kielto.service.support.shares import Busy, Crowded
 from tests.integration.service.support import Bench

@@ -17,7 +17,7 @@ from kielto.service.http.idempotency import Claim, claimed
 from kielto.service.http.problem import Problem
 from kielto.service.outbox import publish
 from kielto.service.process.main import Platform, Service, main
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 
 
 class Person(BaseModel):
@@ -44,7 +44,7 @@ def build(platform: Platform) -> Service:
             )
             record = Customer(version="0.0", subject=ident, deceased=person.deceased)
             change = publish.Change("customers", str(ident), record, express=person.deceased)
-            (version,) = await publish.publish(conn, [change], traceparent=telemetry.current())
+            (version,) = await publish.publish(conn, [change], traceparent=tracing.current())
             body = f'{{"version":"{version}"}}'.encode()
             if claim:
                 await claim.keep(conn, 201, body)

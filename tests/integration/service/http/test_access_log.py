@@ -11,14 +11,15 @@ import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, Response
 
-from kielto.service.access import entry, log
+from kielto.service.access import log
+from kielto.service.database import access_entry
 from kielto.service.database import pool as postgres
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier, require
 from kielto.service.http.idempotency import Claim, claimed
 from kielto.service.http.problem import FieldError, Problem
 from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.process import commands
+from kielto.service.process.application import Health, create_app
 from kielto.service.process.platform import Service
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from kielto.service.support.limits import Limits
@@ -68,7 +69,7 @@ def routes(pool: postgres.Pool) -> APIRouter:
             await conn.execute(
                 "INSERT INTO voided VALUES ($1, 0, 0) ON CONFLICT DO NOTHING", UUID(given["id"])
             )
-            entry.about(UUID(given["id"]))
+            access_entry.about(UUID(given["id"]))
             if claim:
                 await claim.keep(conn, 201, b"{}")
             if given.get("fails"):
@@ -167,7 +168,7 @@ async def test_what_cannot_be_written_down_is_not_answered(
     async def away(*_: Any, **__: Any) -> bool:
         raise TimeoutError
 
-    monkeypatch.setattr(entry.Entry, "write", away)
+    monkeypatch.setattr(access_entry.Entry, "write", away)
     answer = await http.get("/people/secret", headers=as_("desk"))
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:audit-unavailable")
     assert "secret" not in answer.text.replace("/people/secret", "")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import open_pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier
+from kielto.service.process.application import Health, create_app
 from tests.conftest import Migrated
 from tests.contracts.openapi import SERVICES, build
 

@@ -6,9 +6,9 @@ import httpx
 from fastapi import APIRouter, Depends, Response
 
 from kielto.service.database import pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier, require
 from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.process.application import Health, create_app
 from tests.integration.service.support import Bench
 
 

@@ -18,7 +18,7 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.inbox import transactional, watchdog
 from kielto.service.recovery.new_epoch import Epochs
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
 from tests.integration.service.inbox.test_consumers import Inbox, inbox
 from tests.integration.service.support import Bench, eventually, key
@@ -62,7 +62,7 @@ async def taken_in(inbox: Inbox) -> bool:
 
 
 async def lag_is_none(inbox: Inbox) -> bool:
-    return telemetry.lag.labels(inbox.topic.name)._value.get() == 0 and await taken_in(inbox)
+    return metrics.INBOX_LAG.labels(inbox.topic.name)._value.get() == 0 and await taken_in(inbox)
 
 
 async def test_a_marker_at_the_end_counts_as_read(inbox: Inbox) -> None:

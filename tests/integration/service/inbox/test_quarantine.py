@@ -16,11 +16,11 @@ from kielto.events.base import Event
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.service.database import pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Verifier
 from kielto.service.inbox import quarantine, quarantine_api
 from kielto.service.inbox.handlers import Meta, Permanent, Subscription
 from kielto.service.inbox.quarantine import Absent, Quarantine, Why, put
+from kielto.service.process.application import Health, create_app
 from tests.integration.service.http.test_access_log import KEYS, Tokens, as_
 from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
 

@@ -11,6 +11,7 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.outbox import backfills, batch_send, express_lane, pending
 from kielto.service.outbox.batch_send import Delivered, Message
 from kielto.service.outbox.heartbeats import Beats
+from kielto.service.outbox.leader import Leader
 from tests.integration.service.support import BEAT, Bench, eventually, key, quarantine_of
 
 
@@ -38,7 +39,7 @@ async def test_no_beat_overtakes_what_was_committed_before_its_look(
     looked: list[tuple[int, str]] = []
     original = Beats.look
 
-    async def look(self: Beats, conn: pending.Leader) -> object:
+    async def look(self: Beats, conn: Leader) -> object:
         k = key()
         await service.publish(k)  # committed, unpublished, and its NOTIFY not yet heard
         looked.append((self._n + 1, k))
@@ -60,7 +61,7 @@ async def test_nothing_vouches_for_what_is_withheld(service: Bench) -> None:
     """Asked before the marks: what is not withheld then is marked, or is committed later."""
     withheld: set[str] = {service.family.name}
 
-    async def ask(_: pending.Leader) -> set[str]:
+    async def ask(_: Leader) -> set[str]:
         return set(withheld)
 
     service.relay(withheld=ask)
@@ -80,7 +81,7 @@ async def test_a_look_asks_what_is_withheld_before_it_reads_the_marks(
     order: list[str] = []
     fetch = pending.fetch
 
-    async def ask(_: pending.Leader) -> tuple[str, ...]:
+    async def ask(_: Leader) -> tuple[str, ...]:
         order.append("withheld")
         return ()
 

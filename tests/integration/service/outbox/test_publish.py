@@ -7,10 +7,9 @@ import pytest
 
 from kielto.events.envelope import TooLarge
 from kielto.events.records import Permissions
-from kielto.service.database import pool
+from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import Change
-from kielto.service.recovery import epoch
 from tests.integration.service.support import Bench, key
 
 

@@ -23,6 +23,7 @@ from kielto.service.database import pool
 from kielto.service.outbox import pending, publish, rejecting_topics, relay
 from kielto.service.outbox.publish import Change
 from kielto.service.outbox.relay import Relay
+from kielto.service.support import metrics
 from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
 
 LARGE = tuple(f"{n:064x}" for n in range(100))
@@ -91,7 +92,7 @@ async def two(service: Bench, monkeypatch: pytest.MonkeyPatch) -> Two:
 
 
 def counted(topic: str) -> float:
-    return float(rejecting_topics.refused.labels(topic, "MessageSizeTooLargeError")._value.get())
+    return float(metrics.RELAY_REFUSED.labels(topic, "MessageSizeTooLargeError")._value.get())
 
 
 @pytest.mark.parametrize("lane", list(Lane))

@@ -16,7 +16,7 @@ from kielto.events.words import Channel, Purpose
 from kielto.service.database import pool
 from kielto.service.outbox import bulk_lane, publish
 from kielto.service.outbox.publish import Change
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 from tests.integration.service.faults import unreliable
 from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
 
@@ -174,14 +174,14 @@ async def _no_reports(service: Bench) -> bool:
 
 async def test_a_party_gets_a_fresh_trace_and_only_we_can_join_it(service: Bench) -> None:
     service.relay()
-    k, ours = key(), telemetry.fresh()
+    k, ours = key(), tracing.fresh()
     async with pool.transaction(service.pool) as conn:
         change = Change(service.family.name, k, Permissions(version="0.0", subject=k), express=True)
         await publish.publish(conn, [change], traceparent=ours)
     await service.no_marks()
     entry = next(e for e in await service.log() if e.key == k)
     theirs = entry.headers["traceparent"]
-    assert telemetry.trace_id(theirs) != telemetry.trace_id(ours)
+    assert tracing.trace_id(theirs) != tracing.trace_id(ours)
     row = await service.pool.fetchrow("SELECT traceparent, trace FROM publications WHERE key = $1", k)
     assert row is not None
-    assert (row["traceparent"], row["trace"]) == (ours, telemetry.trace_id(theirs))
+    assert (row["traceparent"], row["trace"]) == (ours, tracing.trace_id(theirs))

@@ -14,7 +14,7 @@ from deploy.local.keys import make
 from deploy.local.paths import ROOT
 from deploy.local.servers import ports
 from kielto import group
-from kielto.service.database import migrations
+from kielto.service.database.advisory_locks import Lock, wait_for
 from tests.integration.service.support import environment, eventually
 
 WRITER = "tests.integration.service.example.writer"
@@ -82,7 +82,7 @@ async def test_while_migrations_run(given: dict[str, str], port: int, database: 
     dsn = database("starting")
     conn = await asyncpg.connect(dsn)
     try:
-        await conn.execute("SELECT pg_advisory_lock($1)", migrations._LOCK)  # another process migrates
+        await wait_for(conn, Lock.MIGRATIONS)  # another process migrates
         async with started(given, dsn):
             await eventually(lambda: is_answered(port, "/readyz", (503, "starting")), "not served")
             assert await answer(port, "/livez") == (200, "")

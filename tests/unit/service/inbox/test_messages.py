@@ -17,7 +17,7 @@ from kielto.kafka import partition_of
 from kielto.service.outbox import pending
 from kielto.service.outbox.batch_send import Delivered, Message, deliver
 from kielto.service.outbox.pending import Marked
-from kielto.service.support import telemetry
+from kielto.service.support import tracing
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 POINTS = st.builds(
@@ -55,15 +55,15 @@ def test_stored_bodies_become_the_envelopes_bytes(record: Record) -> None:
 
 
 def test_our_own_topics_keep_the_trace_and_parties_get_a_fresh_one() -> None:
-    ours = telemetry.fresh()
+    ours = tracing.fresh()
     trace = {}
     for family in (CUSTOMERS, permissions_of("company.a"), permissions_of("partner.b")):
         marked = Marked(family, "k", 1, 1, '{"subject":"k"}', ours, [1])
         pending.message(marked, Lane.BULK, lambda _family, _key, kept: kept)
         assert marked.sent
         assert marked.sent != ours
-        trace[family.name] = telemetry.trace_id(marked.sent)
-    assert trace["customers"] == telemetry.trace_id(ours)
+        trace[family.name] = tracing.trace_id(marked.sent)
+    assert trace["customers"] == tracing.trace_id(ours)
     assert len(set(trace.values())) == 3
 
 
@@ -74,11 +74,11 @@ def test_the_partitioner_is_aiokafkas(key: bytes, partitions: int) -> None:
 
 @given(st.text(max_size=70))
 def test_a_traceparent_is_continued_only_when_it_is_one(text: str) -> None:
-    begun = telemetry.begin(text)
-    assert telemetry.current() == begun
-    assert telemetry.trace_id(begun) not in text
-    again = telemetry.begin(begun)
-    assert telemetry.trace_id(again) == telemetry.trace_id(begun)
+    begun = tracing.begin(text)
+    assert tracing.current() == begun
+    assert tracing.trace_id(begun) not in text
+    again = tracing.begin(begun)
+    assert tracing.trace_id(again) == tracing.trace_id(begun)
     assert again != begun
 
 

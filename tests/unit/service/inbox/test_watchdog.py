@@ -18,7 +18,7 @@ from kielto.service.inbox import transactional, watchdog
 from kielto.service.inbox.topic_reader import Reader, Transient
 from kielto.service.inbox.transactional import Intake
 from kielto.service.inbox.watchdog import Restart, Watch
-from kielto.service.support import telemetry
+from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import PORTION, Courtesy
 
 TOPIC, ID = "customers.facts.v1", UUID(int=7)
@@ -199,16 +199,16 @@ async def test_what_hung_before_is_not_in_hand_after_the_next_start(scene: Scene
 
 async def test_says_since_when_a_partition_stands_and_why(scene: Scene) -> None:
     await scene.look()
-    assert telemetry.standing.labels(TOPIC)._value.get() == 0
+    assert metrics.INBOX_STANDING.labels(TOPIC)._value.get() == 0
     scene.reader.failed_to_read(
         logging.ERROR, "Kafka error occurred", exc_info=KafkaError("broker-7 said no")
     )
     await scene.look(after=10)
-    assert telemetry.standing.labels(TOPIC)._value.get() == pytest.approx(10)
+    assert metrics.INBOX_STANDING.labels(TOPIC)._value.get() == pytest.approx(10)
     with pytest.raises(Restart, match="KafkaError") as restart:
         await scene.look(after=30)
     assert restart.value.cause == "KafkaError"
     assert "broker-7" not in str(restart.value)
     scene.position = scene.end
     await scene.look(after=5)
-    assert telemetry.standing.labels(TOPIC)._value.get() == 0
+    assert metrics.INBOX_STANDING.labels(TOPIC)._value.get() == 0

@@ -1,5 +1,4 @@
-"""The HTTP side of a service: FastAPI with problem details, limits, traces and health; metrics are an application of
-their own.
+"""The HTTP side of a service: FastAPI with problem details, limits, traces and health.
 
 Endpoints find `pool` and `verifier` on `request.app.state`; routers carry their service's prefix.
 """
@@ -11,8 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kielto.service.access import log
 from kielto.service.database import pool as postgres
@@ -20,11 +17,10 @@ from kielto.service.database.pool import Pool
 from kielto.service.http.allowed_names import Described, known_query
 from kielto.service.http.auth import Verifier
 from kielto.service.http.error_handlers import answer_errors
-from kielto.service.http.middleware import Edge, respond
+from kielto.service.http.middleware import Edge
 from kielto.service.http.openapi import NONE, Operations, finished
 from kielto.service.http.problem import Problem, ProblemDetails
 from kielto.service.http.throttle import Throttle
-from kielto.service.support import telemetry
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 
@@ -112,16 +108,3 @@ def _watching(pool: Pool, health: Health, seconds: float) -> APIRouter:
         return JSONResponse({"status": "ok"})
 
     return router
-
-
-def metrics_app(pool: Pool) -> ASGIApp:
-    """Prometheus' exposition at /metrics, for a port of its own: it names companies and counts what they do."""
-
-    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/metrics":
-            await respond(Problem(404, "not-found", "There is nothing here."), scope, receive, send)
-            return
-        await telemetry.observe(pool)
-        await Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
-
-    return metrics

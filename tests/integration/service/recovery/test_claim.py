@@ -13,8 +13,9 @@ from kielto import kafka
 from kielto.events import envelope
 from kielto.events.control import Beat
 from kielto.events.records import Permissions
+from kielto.service.database import epoch
 from kielto.service.outbox.heartbeats import everywhere
-from kielto.service.recovery import epoch
+from kielto.service.recovery import claim
 from tests.integration.service.support import Bench, bench, key
 
 
@@ -26,7 +27,7 @@ async def new(stack: Stack, database: Callable[[str], str]) -> AsyncIterator[Ben
 
 
 async def _claim(service: Bench) -> int:
-    return await epoch.claim(service.dsn, service.bootstrap, [service.family])
+    return await claim.claim(service.dsn, service.bootstrap, [service.family])
 
 
 async def test_the_first_epoch_is_announced_in_every_partition(new: Bench) -> None:
@@ -70,7 +71,7 @@ async def test_nothing_is_committed_before_the_log_has_it(
     async def announce(*_: object, **__: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(epoch, "announce", announce)
+    monkeypatch.setattr(claim, "announce", announce)
     with pytest.raises(TimeoutError):
         await _claim(new)
     with pytest.raises(epoch.NotClaimed):
@@ -78,8 +79,8 @@ async def test_nothing_is_committed_before_the_log_has_it(
 
 
 async def test_a_service_without_state_needs_no_kafka(new: Bench) -> None:
-    assert await epoch.claim(new.dsn, "127.0.0.1:1", []) == 1
+    assert await claim.claim(new.dsn, "127.0.0.1:1", []) == 1
 
 
 async def test_a_later_start_needs_no_kafka(service: Bench) -> None:
-    assert await epoch.claim(service.dsn, "127.0.0.1:1", [service.family]) == 1
+    assert await claim.claim(service.dsn, "127.0.0.1:1", [service.family]) == 1

@@ -16,10 +16,10 @@ from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.application import Health, create_app
 from kielto.service.http.auth import Caller, Verifier, require
 from kielto.service.http.idempotency import Claim, claimed
 from kielto.service.http.problem import FieldError, Problem
+from kielto.service.process.application import Health, create_app
 from kielto.service.support import logs
 from kielto.service.support.limits import FIXED, Limits
 

@@ -15,16 +15,16 @@ import structlog
 
 from kielto.events.topics import Family
 from kielto.group import Group
+from kielto.service.database.advisory_locks import Lock, wait_for
+from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.outbox import backfills
-from kielto.service.recovery.epoch import NotClaimed
 from kielto.service.support.crypto_keys import Keys
 
 log = structlog.get_logger(__name__)
 
 _NOBODY = UUID(int=0)
 _RETRY_SECONDS = 0.5
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kielto.parties', 0))"
 
 Step = Callable[[Conn, UUID], Awaitable[UUID | None]]
 """Computes the next records behind this customer, in the caller's transaction; the last one's id, None at the end."""
@@ -41,7 +41,7 @@ async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
     """
     here = list(group.parties)
     async with transaction(pool) as conn:
-        await conn.execute(_LOCK)
+        await wait_for(conn, Lock.PARTIES, in_transaction=True)
         if await conn.fetchval(_SEEN, group.revision, _facts(group)):
             await _check_keys(conn, here, keys)
             for party in await _parties(conn, _RETURNED, here):
