@@ -32,7 +32,7 @@ READ_ONCE = ("PYTHON", "LD_", "SSL_", "OPENSSL_", "TZ", "LANG", "LC_")
 MESSAGE_BYTES = 100_000
 
 
-class Child:
+class NurseryChild:
     """A process that was forked for us, as `subprocess.Popen` shows one."""
 
     def __init__(self, nursery: "Nursery", pid: int) -> None:
@@ -70,7 +70,7 @@ class Nursery:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, command: Sequence[str], **options: Any) -> "Child | subprocess.Popen[bytes]":
+    def start(self, command: Sequence[str], **options: Any) -> "NurseryChild | subprocess.Popen[bytes]":
         """In the place of `subprocess.Popen`, which still starts whatever is not ours."""
         environment = os.environ if options["env"] is None else options["env"]
         ours = list(command[:2]) == [sys.executable, "-m"] and options["user"] is None
@@ -82,7 +82,7 @@ class Nursery:
         what = {"command": list(command[2:]), "environment": dict(environment)}
         pid = self.ask(what, [options["stdout"].fileno()])
         assert pid is not None
-        return Child(self, pid)
+        return NurseryChild(self, pid)
 
     def end(self) -> None:
         if self._socket is not None and self._process is not None:

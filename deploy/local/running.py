@@ -1,9 +1,9 @@
 """What every server has in common that runs already and is named by a setting: it is used, never managed."""
 
-from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailedError
 
 
-class Running:
+class RunningStack:
     """In front of the class of our own server, whose ways to start and stop it takes away."""
 
     managed = False
@@ -13,7 +13,7 @@ class Running:
 
     @property
     def process(self) -> Process:
-        raise ProcessFailed(f"{self.setting} is not ours to start or stop")
+        raise ProcessFailedError(f"{self.setting} is not ours to start or stop")
 
     def begin(self) -> None:
         pass

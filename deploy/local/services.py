@@ -52,7 +52,7 @@ class Services:
         self._modules = modules
 
     def start(self) -> None:
-        """Returns when each answers on /readyz; on a failure none is left running. Raises ProcessFailed."""
+        """Returns when each answers on /readyz; on a failure none is left running. Raises ProcessFailedError."""
         self.prepare()
         try:
             for process in self.processes.values():

@@ -7,7 +7,7 @@ from deploy.local import run
 from deploy.local.paths import HOME
 from deploy.local.progress import say
 from deploy.local.servers import ports
-from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailedError
 from deploy.local.servers.stack import Stack
 from deploy.local.services import MODULES, Services
 
@@ -58,7 +58,7 @@ def show(services: Services) -> None:
 
 
 def stay(services: Services) -> int:
-    """Until Ctrl-C; raises ProcessFailed when something that should run has ended."""
+    """Until Ctrl-C; raises ProcessFailedError when something that should run has ended."""
     servers = [server for server in (services.stack.postgres, services.stack.kafka) if server.managed]
     watched: list[Process] = [*services.processes.values(), *(server.process for server in servers)]
     try:
@@ -66,7 +66,7 @@ def stay(services: Services) -> int:
             time.sleep(0.5)
             for process in watched:
                 if not process.running:
-                    raise ProcessFailed(f"{process.name} has ended:\n{process.log_tail()}")
+                    raise ProcessFailedError(f"{process.name} has ended:\n{process.log_tail()}")
     except KeyboardInterrupt:
         say("stopping")
         return 0

@@ -72,7 +72,7 @@ class Processor(_Model):
     task: str
 
 
-class Subscriber(_Model):
+class SubscriberSystem(_Model):
     """One system that follows a party's topics and acknowledges what it has applied."""
 
     id: Ident
@@ -91,7 +91,7 @@ class Group(_Model):
     companies: tuple[Company, ...] = Field(min_length=1)
     partners: tuple[Partner, ...] = ()
     processors: tuple[Processor, ...] = ()
-    subscribers: tuple[Subscriber, ...] = ()
+    subscribers: tuple[SubscriberSystem, ...] = ()
 
     @model_validator(mode="after")
     def _references(self) -> "Group":
@@ -136,7 +136,7 @@ class Group(_Model):
         """Raises KeyError."""
         return next((c for c in self.companies if c.id == ident), None) or _missing(ident)
 
-    def subscribers_of(self, party: str) -> tuple[Subscriber, ...]:
+    def subscribers_of(self, party: str) -> tuple[SubscriberSystem, ...]:
         return tuple(s for s in self.subscribers if s.party == party)
 
     def partners_of(self, company: str) -> tuple[str, ...]:

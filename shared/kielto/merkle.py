@@ -15,7 +15,7 @@ EMPTY = hashlib.sha256(b"").digest()
 """The root of no leaves."""
 
 
-class Part(NamedTuple):
+class MerklePart(NamedTuple):
     """The leaves `begin` to `end`, without `end`."""
 
     begin: int
@@ -46,7 +46,7 @@ class Tree:
 
     def __init__(self, size: int = 0, edge: Sequence[bytes] = ()) -> None:
         self.size = size
-        heights = [node.height for node in nodes(Part(0, size))]
+        heights = [node.height for node in nodes(MerklePart(0, size))]
         self._edge = list(zip(heights, edge, strict=True))
 
     def append(self, hash_: bytes) -> list[tuple[Node, bytes]]:
@@ -84,7 +84,7 @@ def fold(hashes: Sequence[bytes]) -> bytes:
     return found
 
 
-def nodes(part: Part) -> list[Node]:
+def nodes(part: MerklePart) -> list[Node]:
     """The full subtrees that a part consists of, left to right."""
     found, begin = [], part.begin
     while begin < part.end:
@@ -95,21 +95,21 @@ def nodes(part: Part) -> list[Node]:
     return found
 
 
-def inclusion(index: int, size: int) -> list[Part]:
+def inclusion(index: int, size: int) -> list[MerklePart]:
     """The parts whose hashes prove that leaf `index` is in the tree of `size` leaves (2.1.3.1)."""
     begin, end, parts = 0, size, []
     while end - begin > 1:
         middle = begin + _split(end - begin)
         if index < middle:
-            parts.append(Part(middle, end))
+            parts.append(MerklePart(middle, end))
             end = middle
         else:
-            parts.append(Part(begin, middle))
+            parts.append(MerklePart(begin, middle))
             begin = middle
     return parts[::-1]
 
 
-def consistency(old: int, size: int) -> list[Part]:
+def consistency(old: int, size: int) -> list[MerklePart]:
     """The parts whose hashes prove that the tree of `size` leaves begins with that of `old`, at least one
     (2.1.4.1).
     """
@@ -117,13 +117,13 @@ def consistency(old: int, size: int) -> list[Part]:
     while old != end:
         middle = begin + _split(end - begin)
         if old <= middle:
-            parts.append(Part(middle, end))
+            parts.append(MerklePart(middle, end))
             end = middle
         else:
-            parts.append(Part(begin, middle))
+            parts.append(MerklePart(begin, middle))
             begin = middle
     if begin:
-        parts.append(Part(begin, end))
+        parts.append(MerklePart(begin, end))
     return parts[::-1]
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from kielto import merkle, seals
-from kielto.seals import Head, Keys, Refused
+from kielto.seals import Head, Keys, SealRefusedError
 
 _MAX_BYTES = 8 * 1024 * 1024
 
@@ -31,14 +31,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Subject(_Part):
+class ProofSubject(_Part):
     """Whom it is about, as the reader of the document may know them; null where only a hash is kept."""
 
     kind: str
     customer: str | None
 
 
-class Place(_Part):
+class ProofPlace(_Part):
     """Where a record that shows the decision stands in the log of messages."""
 
     topic: str
@@ -73,14 +73,14 @@ class Document(_Part):
     made_for: str = Field(description="`group`, or the company whose part this is.")
     decision: dict[str, Any]
     in_words: str
-    subject: Subject
+    subject: ProofSubject
     lifts: list[str] = Field(description="By id, or by the company's own references.")
     salt: Hex32
     leaf: int
     inclusion: list[Hex32] = Field(max_length=64)
     head: str = Field(description="The signed tree head (JWS).")
     systems: list[System]
-    places: list[Place] = Field(description="The first positions, at most 100.")
+    places: list[ProofPlace] = Field(description="The first positions, at most 100.")
     places_in_all: int
 
 
@@ -112,9 +112,9 @@ def extends(earlier: bytes | str, later: bytes | str, keys: Keys) -> tuple[Head,
     roots = bytes.fromhex(old.root), bytes.fromhex(new.root)
     path = [bytes.fromhex(hash_) for hash_ in told.consistency]
     if told.since != old.size:
-        raise Refused(f"since: is not the earlier head's size, {old.size}")
+        raise SealRefusedError(f"since: is not the earlier head's size, {old.size}")
     if not merkle.consistent(old.size, roots[0], new.size, roots[1], path):
-        raise Refused("the later log does not begin with the earlier one")
+        raise SealRefusedError("the later log does not begin with the earlier one")
     return old, new
 
 
@@ -130,21 +130,21 @@ def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
 
 def _read(text: bytes | str, kind: type[Part]) -> Part:
     if len(text) > _MAX_BYTES:
-        raise Refused("is too long")
+        raise SealRefusedError("is too long")
     try:
         return kind.model_validate(seals.parse(text))
     except ValidationError as error:
-        raise Refused(_first(error)) from None
+        raise SealRefusedError(_first(error)) from None
     except (ValueError, RecursionError):
-        raise Refused("is not JSON with one meaning") from None
+        raise SealRefusedError("is not JSON with one meaning") from None
 
 
 def _of(name: str, work: Callable[[], Result]) -> Result:
     """Says of which part something was refused."""
     try:
         return work()
-    except Refused as error:
-        raise Refused(f"{name}: {error}") from None
+    except SealRefusedError as error:
+        raise SealRefusedError(f"{name}: {error}") from None
 
 
 def _signed(document: object, signature: str, keys: Keys) -> None:
@@ -156,14 +156,14 @@ def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
     leaf = merkle.leaf_hash(seals.commitment(salt, said))
     path = [bytes.fromhex(hash_) for hash_ in document.inclusion]
     if not merkle.included(leaf, document.leaf, head.size, path, bytes.fromhex(head.root)):
-        raise Refused("the decision: is not the one that was sealed at this leaf")
+        raise SealRefusedError("the decision: is not the one that was sealed at this leaf")
     customer = document.subject.customer
     prefix = "c:" if document.made_for == "group" else f"i:{document.made_for}:"
     if customer is not None and seals.blinded(salt, prefix + customer) != said.get("subject"):
-        raise Refused("subject: is not whom the sealed decision is about")
+        raise SealRefusedError("subject: is not whom the sealed decision is about")
     lifted = sorted(seals.blinded(salt, lift) for lift in document.lifts)
     if document.made_for == "group" and lifted != said.get("lifts"):
-        raise Refused("lifts: are not what the sealed decision lifts")
+        raise SealRefusedError("lifts: are not what the sealed decision lifts")
 
 
 def _first(error: ValidationError) -> str:

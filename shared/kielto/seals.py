@@ -28,7 +28,7 @@ Keys = Mapping[str, OKPKey]
 """Public keys by id."""
 
 
-class Refused(ValueError):
+class SealRefusedError(ValueError):
     """It proves nothing; says which part, and what is wrong with it."""
 
 
@@ -83,7 +83,7 @@ def key_set(jwks: object) -> Keys:
     try:
         found = [OKPKey.import_key(key) for key in _listed(jwks) if key.get("crv") == "Ed25519"]
     except (JoseError, AttributeError, TypeError, ValueError):
-        raise Refused("keys: are not a JSON Web Key Set") from None
+        raise SealRefusedError("keys: are not a JSON Web Key Set") from None
     return {key.thumbprint(): key for key in found}
 
 
@@ -99,14 +99,14 @@ def opened(token: str, keys: Keys, typ: str) -> Any:
         header = jws.extract_compact(token.encode()).headers()
         key = keys.get(header.get("kid", ""))
         if key is None:
-            raise Refused("is signed by a key that is not among those trusted")
+            raise SealRefusedError("is signed by a key that is not among those trusted")
         if header.get("typ") != typ:
-            raise Refused(f"is no {typ}")
+            raise SealRefusedError(f"is no {typ}")
         return parse(jws.deserialize_compact(token, key, algorithms=[_ALGORITHM]).payload)
-    except Refused:
+    except SealRefusedError:
         raise
     except (JoseError, ValueError, TypeError, AttributeError):
-        raise Refused("its signature is not right") from None
+        raise SealRefusedError("its signature is not right") from None
 
 
 def detached(token: str) -> str:
@@ -119,11 +119,11 @@ def attached(token: str, payload: object) -> str:
     """With its payload again. Raises Refused."""
     parts = token.split(".")
     if len(parts) != 3 or parts[1]:
-        raise Refused("its signature is not right")
+        raise SealRefusedError("its signature is not right")
     try:
         return f"{parts[0]}.{_encode(canonical(payload))}.{parts[2]}"
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise SealRefusedError(str(error)) from None
 
 
 def read_head(token: str, keys: Keys) -> Head:
@@ -133,10 +133,10 @@ def read_head(token: str, keys: Keys) -> Head:
         head = Head(**given)
         bytes.fromhex(head.root), bytes.fromhex(head.previous_root)
     except (TypeError, ValueError):
-        raise Refused("is no tree head") from None
+        raise SealRefusedError("is no tree head") from None
     numbers = (head.batch, head.size, head.previous_size, head.epoch)
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise Refused("is no tree head")
+        raise SealRefusedError("is no tree head")
     return head
 
 

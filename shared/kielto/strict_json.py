@@ -18,11 +18,11 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class NotJson(ValueError):
+class NotJsonError(ValueError):
     """No JSON, or nested deeper or with more names than anything of ours."""
 
 
-class HalfPair(NotJson):
+class HalfPairError(NotJsonError):
     """A text has half a surrogate pair (RFC 8259 section 8.2): it is no Unicode, and nothing stores or sends it on.
     `content`: what was read, with a question mark in its place.
     """
@@ -32,7 +32,7 @@ class HalfPair(NotJson):
         super().__init__("texts are Unicode (RFC 8259, section 8.2)")
 
 
-class DuplicateName(NotJson):
+class DuplicateNameError(NotJsonError):
     """`field`: the name that an object has twice; `?` where it is no plain word."""
 
     def __init__(self, name: str) -> None:
@@ -41,16 +41,16 @@ class DuplicateName(NotJson):
 
 
 def loads(data: bytes | str) -> Any:
-    """Raises NotJson. UTF-8; neither NaN, Infinity nor half a surrogate pair, which Python would take."""
+    """Raises NotJsonError. UTF-8; neither NaN, Infinity nor half a surrogate pair, which Python would take."""
     try:
         text = data if isinstance(data, str) else data.decode()
         value = _DECODER.decode(text)
-    except NotJson:
+    except NotJsonError:
         raise
     except (ValueError, RecursionError):
-        raise NotJson(_NO_JSON) from None
+        raise NotJsonError(_NO_JSON) from None
     if text.count("[") + text.count("{") > DEPTH and _is_deep(value):
-        raise NotJson(f"is nested at most {DEPTH} levels deep")
+        raise NotJsonError(f"is nested at most {DEPTH} levels deep")
     if _SURROGATE.search(text):
         _must_be_unicode(value)
     return value
@@ -61,7 +61,7 @@ def _must_be_unicode(value: Any) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise HalfPair(_DECODER.decode(text.encode(errors="replace").decode())) from None
+        raise HalfPairError(_DECODER.decode(text.encode(errors="replace").decode())) from None
 
 
 def _is_deep(value: Any) -> bool:
@@ -76,14 +76,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(pairs)
     if len(named) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise DuplicateName(name)
+        raise DuplicateNameError(name)
     if len(named) > MOST_NAMES:
-        raise NotJson(f"has at most {MOST_NAMES} names in an object")
+        raise NotJsonError(f"has at most {MOST_NAMES} names in an object")
     return named
 
 
 def _refuse(_: str) -> NoReturn:
-    raise NotJson(_NO_JSON)
+    raise NotJsonError(_NO_JSON)
 
 
 _NO_JSON = "is no JSON (RFC 8259)"

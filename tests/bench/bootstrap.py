@@ -14,7 +14,7 @@ from deploy.local.install.prepare import prepare
 from deploy.local.servers.stack import Stack
 from kielto import kafka
 from tests.bench import customers
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 
 GOALS = {"times_raw": 2.5, "grown_mb": 100.0}
 AT_LEAST = {"times_faststream": 8.0}
@@ -31,7 +31,7 @@ def measure(rounds: int, count: int = 1_000_000) -> dict[str, float]:
 
 
 async def _measure(bootstrap: str, rounds: int, count: int) -> dict[str, float]:
-    async with Relay(bootstrap, PARTY) as relay:
+    async with HandDrivenRelay(bootstrap, PARTY) as relay:
         begin = await relay.ends()
         producer = kafka.producer(bootstrap)
         await producer.start()

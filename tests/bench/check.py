@@ -20,7 +20,7 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Channel, Purpose, Question
 from kielto.subscriber.gate.bulk_check import CODES
-from kielto.subscriber.gate.gate import Gate, Party
+from kielto.subscriber.gate.gate import FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Reason
 from kielto.subscriber.records.batch_decode import Tables
@@ -38,12 +38,12 @@ UNKNOWN = 10
 
 
 class _Record:
-    def __init__(self, message: customers.Message, offset: int) -> None:
+    def __init__(self, message: customers.BenchMessage, offset: int) -> None:
         self.key, self.value, self.headers = message.key, message.value, tuple(message.headers)
         self.partition, self.offset = partition_of(message.key, PARTITIONS), offset
 
 
-class _Open(Follower):
+class _OpenFollower(Follower):
     """Beats and probes are no part of this."""
 
     def gate(self, partition: int, now: float) -> None:
@@ -57,13 +57,13 @@ def measure(rounds: int, count: int = 1_000_000) -> dict[str, float]:
     asked = [dice.randrange(count) + (count if dice.randrange(UNKNOWN) == 0 else 0) for _ in range(count)]
     ids = [customers.ident(number) for number in asked]
     allowed = [customers.ident(number) for number in range(count) if customers.allowed(number)]
-    gate = Gate(Party("company.bench", {1: b"p" * 32}), follower, Denials("bench"))
+    gate = Gate(FollowedParty("company.bench", {1: b"p" * 32}), follower, Denials("bench"))
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack") as stack:
         return asyncio.run(_compare(rounds, gate, follower, ids, allowed, stack, Path(folder)))
 
 
 def _fill(count: int) -> Follower:
-    follower = _Open(30.0, durable=False)
+    follower = _OpenFollower(30.0, durable=False)
     tables = Tables(Decoder(follower.image.shapes))
     waiting: dict[Lane, list[_Record]] = {lane: [] for lane in Lane}
     for number in range(count):

@@ -22,7 +22,7 @@ EXPRESS = 0.10
 BATCH_BYTES = 128 * 1024
 
 
-class Message(NamedTuple):
+class BenchMessage(NamedTuple):
     lane: Lane
     key: bytes
     value: bytes
@@ -40,7 +40,7 @@ def allowed(number: int) -> bool:
     return '"channel":"email","allow":[{"purpose":"own_marketing"}' in _points(number, dice)
 
 
-def messages(number: int) -> Iterator[Message]:
+def messages(number: int) -> Iterator[BenchMessage]:
     """One customer's records as they stand in both topics after compaction: one of each lane at most."""
     dice = random.Random(number)
     points, n = _points(number, dice), min(int(dice.expovariate(0.3)) + 1, 60)
@@ -56,7 +56,7 @@ def messages(number: int) -> Iterator[Message]:
     yield _message(Lane.BULK, key, n, points, number, dice)
 
 
-def _message(lane: Lane, key: str, n: int, points: str, number: int, dice: random.Random) -> Message:
+def _message(lane: Lane, key: str, n: int, points: str, number: int, dice: random.Random) -> BenchMessage:
     day = f"{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
     time = f"2026-{day}T{dice.randint(0, 23):02}:15:36.{dice.randint(100_000, 999_999)}Z"
     value = (
@@ -65,7 +65,7 @@ def _message(lane: Lane, key: str, n: int, points: str, number: int, dice: rando
     )
     trace = f"00-{dice.getrandbits(128):032x}-{dice.getrandbits(64):016x}-01"
     told = headers(Permissions.type_name(), key=key, source="consents", version=f"1.{n}", traceparent=trace)
-    return Message(lane, key.encode(), value.encode(), told)
+    return BenchMessage(lane, key.encode(), value.encode(), told)
 
 
 def _hash(number: int, kind: str) -> str:

@@ -100,7 +100,7 @@ async def _analyse(stack: Stack) -> None:
         await connection.close()
 
 
-class Side:
+class BenchSide:
     """One of the two ways: how to give a ban, and where the times of its application are written."""
 
     def __init__(self, times: Path, give: Callable[[int], Awaitable[list[tuple[str, str]]]]) -> None:
@@ -131,7 +131,7 @@ class Side:
         return [max(of.values()) for of in taken.values()]
 
 
-class Product(Side):
+class Product(BenchSide):
     """The product's side also has customers."""
 
     def __init__(self, services: Services, times: Path) -> None:
@@ -224,7 +224,7 @@ def _product(stack: Stack, folder: Path) -> Iterator[Product]:
 
 
 @contextmanager
-def _bare(stack: Stack, folder: Path) -> Iterator[Side]:
+def _bare(stack: Stack, folder: Path) -> Iterator[BenchSide]:
     port, dsn = ports.free_port(), stack.postgres.create_database("bench_bare")
     file, times = folder / "bare.json", folder / "bare.times"
     times.touch()
@@ -261,7 +261,7 @@ def _bare(stack: Stack, folder: Path) -> Iterator[Side]:
         for process in processes:
             process.start()
         processes[-1].wait_until(lambda: _listens(port))
-        yield Side(times, give)
+        yield BenchSide(times, give)
     finally:
         for process in processes:
             process.stop()

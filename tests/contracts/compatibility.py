@@ -25,7 +25,7 @@ UPPER, LOWER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProp
 }  # fmt: skip
 
 
-class UnknownKeyword(Exception):
+class UnknownKeywordError(Exception):
     """A schema uses a keyword that is not compared here: teach it before it can be trusted."""
 
 
@@ -43,7 +43,7 @@ class _Comparison:
         old, new = _resolved(written, self._definitions[0]), _resolved(read, self._definitions[1])
         for schema in (old, new):
             if unknown := set(schema) - NOTES - COMPARED - UPPER - LOWER:
-                raise UnknownKeyword(f"{path}: {sorted(unknown)}")
+                raise UnknownKeywordError(f"{path}: {sorted(unknown)}")
         if old.get("default") != new.get("default") or ("default" in old) != ("default" in new):
             yield f"{path}: default changed, and writers leave defaults out"
         choices = new.get("anyOf", [new])

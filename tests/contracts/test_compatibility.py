@@ -10,7 +10,7 @@ from deploy.local.paths import ROOT
 from kielto.contract.documents import releases
 from kielto.contract.schemas import EXAMPLE_OF, schemas
 from kielto.events.topics import all_topics
-from tests.contracts.compatibility import UnknownKeyword, breaks
+from tests.contracts.compatibility import UnknownKeywordError, breaks
 
 RELEASES = releases(ROOT / "docs/contract")
 READ_OUTSIDE = {
@@ -133,5 +133,5 @@ def test_a_word_that_older_readers_do_not_know_is_a_break_for_them() -> None:
 def test_a_keyword_that_is_not_compared_is_no_silent_pass() -> None:
     changed = copy.deepcopy(DECISION)
     changed["properties"]["route"]["not"] = {"const": "x"}
-    with pytest.raises(UnknownKeyword, match=r"\.route"):
+    with pytest.raises(UnknownKeywordError, match=r"\.route"):
         breaks(DECISION, changed)

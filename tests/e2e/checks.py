@@ -14,7 +14,7 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS
 from services.consents.use_cases.context import decision_id
 from tests.e2e.cluster import Cluster
-from tests.e2e.compare import BACKLOG, Held, allows, differences, primary
+from tests.e2e.compare import BACKLOG, HeldPermission, allows, differences, primary
 from tests.e2e.driver import Driver
 
 SETTLED_SECONDS = 120.0
@@ -135,7 +135,7 @@ async def stores_equal(cluster: Cluster, followers: Iterable[str]) -> list[str]:
     return found
 
 
-async def stored(dsn: str) -> dict[str, Held]:
+async def stored(dsn: str) -> dict[str, HeldPermission]:
     """What a subscriber's own table holds, around its gate."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -143,7 +143,7 @@ async def stored(dsn: str) -> dict[str, Held]:
         for row in await connection.fetch(STORED):
             record = json.loads(row["record"]) if row["record"] else {}
             allowed = "unreadable" if row["unreadable"] else allows(record.get("points", []))
-            held[row["id"]] = Held((row["epoch"], row["n"]), record.get("status", "live"), allowed)
+            held[row["id"]] = HeldPermission((row["epoch"], row["n"]), record.get("status", "live"), allowed)
         return held
     finally:
         await connection.close()

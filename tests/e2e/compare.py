@@ -13,7 +13,7 @@ BACKLOG = "SELECT count(*) FROM marks"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldPermission:
     """One record, from whichever side: version, status, and what is allowed as a sorted canonical text."""
 
     version: tuple[int, int]
@@ -37,15 +37,17 @@ def allows(points: list[dict[str, Any]]) -> str:
     return json.dumps(sorted(cells, key=str))
 
 
-async def primary(connection: asyncpg.Connection, family: str) -> dict[str, Held]:
+async def primary(connection: asyncpg.Connection, family: str) -> dict[str, HeldPermission]:
     held = {}
     for row in await connection.fetch(RECORDS, family):
         body = json.loads(row["body"]) if isinstance(row["body"], str) else row["body"]
-        held[row["key"]] = Held((row["epoch"], row["n"]), row["status"], allows(body.get("points", [])))
+        held[row["key"]] = HeldPermission(
+            (row["epoch"], row["n"]), row["status"], allows(body.get("points", []))
+        )
     return held
 
 
-def differences(name: str, ours: dict[str, Held], theirs: dict[str, Held]) -> list[str]:
+def differences(name: str, ours: dict[str, HeldPermission], theirs: dict[str, HeldPermission]) -> list[str]:
     """One line per record that is missing, superfluous or different; keys are pairwise ids, nothing personal."""
     lines = [f"{name}: lacks {k}" for k in ours.keys() - theirs.keys()]
     lines += [f"{name}: has {k}, which the primary never gave" for k in theirs.keys() - ours.keys()]

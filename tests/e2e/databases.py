@@ -21,7 +21,7 @@ IN_MEMORY = "kauppa-campaigns"
 """The one subscriber whose store is a MemoryStore."""
 
 
-class Door:
+class DatabaseDoor:
     """A port that stays while the server behind it changes, as an address that moves at a failover."""
 
     def __init__(self, behind: int) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from deploy.local.servers import ports
 from tests.e2e.cluster import Cluster
-from tests.e2e.scanner import Finding, search
-from tests.e2e.workload import COMPANIES, PARTNER, Step
+from tests.e2e.scanner import LeakFinding, search
+from tests.e2e.workload import COMPANIES, PARTNER, WorkloadStep
 
 GROUPS = {"kauppa": "groceries", "liittyma": "mobile", "sahko": "electricity"}
 IDENTITY_CODE = "131052-308T"
@@ -117,7 +117,7 @@ class Driver:
                 return
             await asyncio.sleep(0.2)
 
-    async def give(self, steps: list[Step], per_second: float, clients: int = 16) -> None:
+    async def give(self, steps: list[WorkloadStep], per_second: float, clients: int = 16) -> None:
         """All steps at the given rate, by so many clients at once; a step waits for those that it lifts.
 
         Steps are numbered on from one call to the next.
@@ -140,7 +140,7 @@ class Driver:
 
         await asyncio.gather(*(client() for _ in range(clients)))
 
-    async def _one(self, first: int, index: int, step: Step, done: list[asyncio.Event]) -> None:
+    async def _one(self, first: int, index: int, step: WorkloadStep, done: list[asyncio.Event]) -> None:
         if step.body["act"] in ("consent", "lifting"):
             self.yeses.add(first + index)
         for lifted in step.lifts:
@@ -151,7 +151,7 @@ class Driver:
         else:
             await self._submit(first + index, step, lifts)
 
-    async def _post(self, index: int, step: Step, lifts: list[UUID]) -> None:
+    async def _post(self, index: int, step: WorkloadStep, lifts: list[UUID]) -> None:
         if step.body["act"] == "lifting" and not lifts:
             self.outcomes["nothing to lift"] += 1
             return
@@ -168,7 +168,7 @@ class Driver:
             self.outcomes["refused"] += 1
             self.refusals[response.text[:200]] += 1
 
-    def _subject(self, step: Step) -> dict[str, Any]:
+    def _subject(self, step: WorkloadStep) -> dict[str, Any]:
         match step.subject:
             case "number":
                 return {"company": COMPANIES[step.customer % 3], "number": self.number(step.customer)}
@@ -177,7 +177,7 @@ class Driver:
             case _:
                 return {"customer": str(self.ids[step.customer])}
 
-    async def _submit(self, index: int, step: Step, lifts: list[tuple[str, UUID]]) -> None:
+    async def _submit(self, index: int, step: WorkloadStep, lifts: list[tuple[str, UUID]]) -> None:
         party = f"company.{step.via}"
         follower = f"{step.via}-crm"
         body: dict[str, Any] = dict(step.body)
@@ -203,8 +203,8 @@ class Driver:
         self.acknowledged[index] = (step.via, UUID(answer["id"]))
         self.outcomes["taken"] += 1
 
-    async def scan_metrics(self) -> list[Finding]:
-        found: list[Finding] = []
+    async def scan_metrics(self) -> list[LeakFinding]:
+        found: list[LeakFinding] = []
         for name in ("customers", "consents", "marketing"):
             url = self.cluster.services.metrics(name)
             api = f"http://{ports.LOOPBACK}:{self.cluster.ports[name]}/{name}"

@@ -14,7 +14,7 @@ from kielto import kafka
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LeakFinding:
     """Where a planted value was found, in which spelling."""
 
     place: str
@@ -37,15 +37,15 @@ def spellings(planted: str) -> set[bytes]:
     return raw | {base64.b64encode(r).rstrip(b"=") for r in raw} | {r.hex().encode() for r in raw}
 
 
-def search(place: str, content: bytes, planted: Iterable[str]) -> Iterator[Finding]:
+def search(place: str, content: bytes, planted: Iterable[str]) -> Iterator[LeakFinding]:
     lowered = content.lower()
     for value in planted:
         for spelling in spellings(value):
             if spelling.lower() in lowered:
-                yield Finding(place, spelling.decode(errors="replace"))
+                yield LeakFinding(place, spelling.decode(errors="replace"))
 
 
-def scan_logs(folder: Path, planted: Iterable[str]) -> list[Finding]:
+def scan_logs(folder: Path, planted: Iterable[str]) -> list[LeakFinding]:
     """Every file below `folder` with the ending .log or .jsonl."""
     files = [f for f in folder.rglob("*") if f.suffix in (".log", ".jsonl") and f.is_file()]
     assert files, f"no logs to scan in {folder.name}"
@@ -54,11 +54,11 @@ def scan_logs(folder: Path, planted: Iterable[str]) -> list[Finding]:
 
 async def scan_topics(
     bootstrap: str, topics: Iterable[str], planted: Iterable[str]
-) -> tuple[list[Finding], int]:
+) -> tuple[list[LeakFinding], int]:
     """Keys and headers of every message; returns the findings and how many messages were read."""
     consumer = kafka.consumer(bootstrap)
     await consumer.start()
-    findings: list[Finding] = []
+    findings: list[LeakFinding] = []
     count = 0
     try:
         partitions = [

@@ -25,7 +25,7 @@ from tests.e2e.checks import (
     stores_equal,
 )
 from tests.e2e.cluster import RELAYS
-from tests.e2e.databases import IN_MEMORY, Door, RestoredCluster, caught_up, copied, promote, put_back
+from tests.e2e.databases import IN_MEMORY, DatabaseDoor, RestoredCluster, caught_up, copied, promote, put_back
 from tests.e2e.driver import Driver
 from tests.e2e.workload import at
 
@@ -59,8 +59,8 @@ def bugs() -> dict[str, str]:
 
 
 @pytest.fixture
-async def door(own_stack: Stack) -> AsyncIterator[Door]:
-    made = Door(own_stack.postgres.port)
+async def door(own_stack: Stack) -> AsyncIterator[DatabaseDoor]:
+    made = DatabaseDoor(own_stack.postgres.port)
     await made.open()
     yield made
     made.close()
@@ -68,7 +68,7 @@ async def door(own_stack: Stack) -> AsyncIterator[Door]:
 
 @pytest.fixture
 async def cluster(
-    own_stack: Stack, stores: Postgres, door: Door, tmp_path: Path, bugs: dict[str, str]
+    own_stack: Stack, stores: Postgres, door: DatabaseDoor, tmp_path: Path, bugs: dict[str, str]
 ) -> AsyncIterator[RestoredCluster]:
     running = RestoredCluster(own_stack, tmp_path / "cluster", stores, bugs, door.port)
     try:
@@ -79,7 +79,7 @@ async def cluster(
         await asyncio.to_thread(running.stop)
 
 
-class Watch:
+class RestoreWatch:
     """Asks both stores of one company, over and over, about people whose ban they hold: none may ever be allowed."""
 
     def __init__(self, cluster: RestoredCluster, driver: Driver) -> None:
@@ -147,7 +147,7 @@ async def in_epoch(cluster: RestoredCluster, epoch: int, seconds: float = 90) ->
 
 
 async def found_wrong(
-    cluster: RestoredCluster, driver: Driver, watch: Watch, hopeless_seconds: float = math.inf
+    cluster: RestoredCluster, driver: Driver, watch: RestoreWatch, hopeless_seconds: float = math.inf
 ) -> list[str]:
     """Of all that must hold when everything has come to rest."""
     await settle(cluster, driver, cluster.stores, seconds=60, hopeless_seconds=hopeless_seconds)
@@ -158,7 +158,7 @@ async def found_wrong(
     ]
 
 
-async def banned(driver: Driver, watch: Watch, cluster: RestoredCluster) -> None:
+async def banned(driver: Driver, watch: RestoreWatch, cluster: RestoredCluster) -> None:
     """Bans by every way, all of which have reached every store."""
     given = len(watch.banned)
     await give(driver, range(given, given + 4))
@@ -173,7 +173,7 @@ async def test_one_backup_restored_twice(cluster: RestoredCluster, own_stack: St
     """With Kafka's topics ahead. Before that: a mere restart while Kafka is away, when decisions go on."""
     driver = Driver(cluster, CUSTOMERS)
     await driver.bring_customers()
-    watch = Watch(cluster, driver)
+    watch = RestoreWatch(cluster, driver)
     await banned(driver, watch, cluster)
 
     await asyncio.to_thread(own_stack.kafka.kill)
@@ -211,11 +211,13 @@ async def _restored(cluster: RestoredCluster) -> int:
         await connection.close()
 
 
-async def backed_up(cluster: RestoredCluster, own_stack: Stack, tmp_path: Path) -> tuple[Driver, Watch]:
+async def backed_up(
+    cluster: RestoredCluster, own_stack: Stack, tmp_path: Path
+) -> tuple[Driver, RestoreWatch]:
     """A register with bans, and a backup of it."""
     driver = Driver(cluster, CUSTOMERS)
     await driver.bring_customers()
-    watch = Watch(cluster, driver)
+    watch = RestoreWatch(cluster, driver)
     await banned(driver, watch, cluster)
     await asyncio.to_thread(copied, own_stack.postgres, tmp_path / "backup")
     await in_epoch(cluster, 1)
@@ -260,7 +262,7 @@ class TestPlanted:
 
 
 async def test_a_promotion_under_running_services(
-    cluster: RestoredCluster, own_stack: Stack, door: Door, tmp_path: Path
+    cluster: RestoredCluster, own_stack: Stack, door: DatabaseDoor, tmp_path: Path
 ) -> None:
     """Bans are given all the while; nobody but the server changes. How long the gates are shut is printed."""
     driver = Driver(cluster, CUSTOMERS)
@@ -271,7 +273,7 @@ async def test_a_promotion_under_running_services(
     following = await asyncio.to_thread(databases.standby, primary, tmp_path / "standby", tmp_path / "copy")
     try:
         await in_epoch(cluster, 1)
-        watch = Watch(cluster, driver)
+        watch = RestoreWatch(cluster, driver)
         await banned(driver, watch, cluster)
         gates = [asyncio.create_task(_shut_for(cluster, follower)) for follower in WATCHED]
         await caught_up(following, primary)

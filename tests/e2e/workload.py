@@ -16,7 +16,7 @@ PURPOSES = ("own_marketing", "partner_marketing")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class WorkloadStep:
     """One decision. `via` is `http` or a company's id (its decisions topic). `lifts` are indices of earlier steps."""
 
     ident: UUID
@@ -27,12 +27,12 @@ class Step:
     lifts: tuple[int, ...] = field(default=())
 
 
-def at(customer: int, via: str, body: dict[str, Any]) -> Step:
+def at(customer: int, via: str, body: dict[str, Any]) -> WorkloadStep:
     """One chosen decision about a customer."""
-    return Step(uuid4(), via, customer, "customer", {"by": "person", "route": "self_service", **body})
+    return WorkloadStep(uuid4(), via, customer, "customer", {"by": "person", "route": "self_service", **body})
 
 
-def steps(seed: int, count: int, customers: int) -> Iterator[Step]:
+def steps(seed: int, count: int, customers: int) -> Iterator[WorkloadStep]:
     """`customers` is how many there are; a step's `customer` is an index below it; `subject` is what names them:
     customer, number or point."""
     rng = random.Random(seed)
@@ -52,7 +52,7 @@ def steps(seed: int, count: int, customers: int) -> Iterator[Step]:
         subject = rng.choices(("customer", "number", "point"), (75, 15, 10))[0]
         if act in ("consent", "lifting"):
             subject = "customer"
-        yield Step(
+        yield WorkloadStep(
             ident=UUID(int=rng.getrandbits(128), version=4),
             via=via,
             customer=customer,

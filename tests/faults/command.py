@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.bench import machine
 from tests.faults.picture import draw
-from tests.faults.run import Options, Outcome, Run, Skipped
+from tests.faults.run import FaultOutcome, Options, ScenarioRun, ScenarioSkippedError
 from tests.faults.schedule import SCENARIOS, Scenario, stale_seconds
 
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="kielto-faults-"))
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     good = False
     skipped: dict[int, str] = {}
 
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
             report = json.dumps(_report(outcomes, skipped, given), indent=2)
             given.json.write_text(report + "\n", encoding="utf-8")
 
-    def keep(outcome: Outcome) -> None:
+    def keep(outcome: FaultOutcome) -> None:
         outcomes.append(outcome)
         write()
 
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         for number in numbers:
             try:
                 asyncio.run(_scenario(SCENARIOS[number], options, folder, given.pictures, console, keep))
-            except Skipped as why:
+            except ScenarioSkippedError as why:
                 skipped[number] = str(why)
                 write()
                 console.print(f"scenario {number} SKIPPED: {why}")
@@ -85,10 +85,10 @@ async def _scenario(
     folder: Path,
     pictures: Path | None,
     console: Console,
-    keep: Callable[[Outcome], None],
+    keep: Callable[[FaultOutcome], None],
 ) -> None:
     console.rule(f"scenario {scenario.number}: {scenario.title}")
-    async for outcome in Run(scenario, options, folder).seeds():
+    async for outcome in ScenarioRun(scenario, options, folder).seeds():
         keep(outcome)
         for fault in outcome.faults:
             console.print(f"  {fault}", style="dim", highlight=False)
@@ -100,7 +100,7 @@ async def _scenario(
             draw(outcome.events, title, pictures / f"faults-{scenario.number}-{outcome.seed}.svg")
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: FaultOutcome) -> str:
     v = outcome.verdict
     verdict = "held  " if v.good else "BROKEN" if v.broken else "MISSED"
     return (
@@ -112,7 +112,7 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def said(outcomes: list[Outcome]) -> tuple[bool, str]:
+def said(outcomes: list[FaultOutcome]) -> tuple[bool, str]:
     """Whether all is good, and the last line."""
     if any(o.verdict.broken for o in outcomes):
         return False, "A PROMISE WAS BROKEN"
@@ -121,7 +121,7 @@ def said(outcomes: list[Outcome]) -> tuple[bool, str]:
     return True, "every promise held"
 
 
-def _table(outcomes: list[Outcome], console: Console) -> None:
+def _table(outcomes: list[FaultOutcome], console: Console) -> None:
     table = Table(title="by scenario")
     for column in (
         "scenario",
@@ -150,7 +150,9 @@ def _table(outcomes: list[Outcome], console: Console) -> None:
     console.print(table)
 
 
-def _report(outcomes: list[Outcome], skipped: dict[int, str], given: argparse.Namespace) -> dict[str, object]:
+def _report(
+    outcomes: list[FaultOutcome], skipped: dict[int, str], given: argparse.Namespace
+) -> dict[str, object]:
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine.describe(),

@@ -9,9 +9,9 @@ import asyncpg
 
 from tests.faults import poison
 from tests.faults.history import History
-from tests.faults.proxy import Mode
-from tests.faults.schedule import Fault
-from tests.faults.world import SmallDisk, World
+from tests.faults.proxy import ProxyMode
+from tests.faults.schedule import ScheduledFault
+from tests.faults.world import FaultWorld, SmallDisk
 
 SERVERS = ("postgres", "kafka")
 _JOIN_SECONDS = 20.0
@@ -20,20 +20,20 @@ _JOIN_SECONDS = 20.0
 class Injector:
     """Every action takes the fault, waits as long as it lasts, and mends it."""
 
-    def __init__(self, world: World, history: History, disk: SmallDisk | None) -> None:
+    def __init__(self, world: FaultWorld, history: History, disk: SmallDisk | None) -> None:
         self._world, self._history, self._disk = world, history, disk
         self._locks: dict[str, asyncio.Lock] = {}  # of starting and stopping each
 
-    async def run(self, faults: list[Fault]) -> None:
+    async def run(self, faults: list[ScheduledFault]) -> None:
         """All faults at their times; returns when all are over."""
         began = self._history.now()
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
                 tasks.create_task(self._one(fault, began))
 
-    async def _one(self, fault: Fault, began: float) -> None:
+    async def _one(self, fault: ScheduledFault, began: float) -> None:
         await asyncio.sleep(max(0.0, began + fault.at - self._history.now()))
-        action: Callable[[Fault], Awaitable[None]] = getattr(self, fault.action)
+        action: Callable[[ScheduledFault], Awaitable[None]] = getattr(self, fault.action)
         start = self._history.add("fault", action=fault.action, whom=fault.whom, more=fault.more)
         await action(fault)
         self._history.add("mended", action=fault.action, whom=fault.whom, since=start)
@@ -41,7 +41,7 @@ class Injector:
     async def heal(self) -> None:
         """Whatever state the faults left: servers up, doors open, every process running and ready."""
         for door in self._world.doors.values():
-            door.turn(Mode.OPEN)
+            door.turn(ProxyMode.OPEN)
         if self._disk is not None:
             await asyncio.to_thread(self._disk.free)
         await self._servers()
@@ -56,14 +56,14 @@ class Injector:
 
     # -- actions, by the names in a schedule
 
-    async def kill(self, fault: Fault) -> None:
+    async def kill(self, fault: ScheduledFault) -> None:
         async with self._locks.setdefault(fault.whom, asyncio.Lock()):
             target = self._server(fault.whom) if fault.whom in SERVERS else self._world.processes[fault.whom]
             await asyncio.to_thread(target.kill)
             await asyncio.sleep(fault.lasts)
             await asyncio.to_thread(target.start)
 
-    async def end_at(self, fault: Fault) -> None:
+    async def end_at(self, fault: ScheduledFault) -> None:
         """The living process ends when it comes to the point, and is started again; or goes on if it never does."""
         process = self._world.processes[fault.whom]
         async with self._locks.setdefault(fault.whom, asyncio.Lock()):
@@ -78,12 +78,12 @@ class Injector:
                 await asyncio.to_thread(process.start)
                 await asyncio.to_thread(self._world.wait, fault.whom)
 
-    async def redate(self, fault: Fault) -> None:
+    async def redate(self, fault: ScheduledFault) -> None:
         self._world.order(fault.whom, **fault.more)
         async with self._locks.setdefault(fault.whom, asyncio.Lock()):
             await self._again(fault.whom)
 
-    async def pause(self, fault: Fault) -> None:
+    async def pause(self, fault: ScheduledFault) -> None:
         process = self._world.processes[fault.whom]
         process.pause()
         try:
@@ -91,24 +91,24 @@ class Injector:
         finally:
             process.resume()
 
-    async def join(self, fault: Fault) -> None:
+    async def join(self, fault: ScheduledFault) -> None:
         await self._joined(fault, self._world.extra[fault.whom].stop)
 
-    async def join_die(self, fault: Fault) -> None:
+    async def join_die(self, fault: ScheduledFault) -> None:
         await self._joined(fault, self._world.extra[fault.whom].kill)
 
-    async def door(self, fault: Fault) -> None:
+    async def door(self, fault: ScheduledFault) -> None:
         door = self._world.doors[fault.whom]
         before = door.swallowed
         door.turn(fault.more["mode"])
         await asyncio.sleep(fault.lasts)
-        door.turn(Mode.OPEN)
+        door.turn(ProxyMode.OPEN)
         self._history.add("door", whom=fault.whom, swallowed=door.swallowed - before)
 
-    async def poison(self, fault: Fault) -> None:
+    async def poison(self, fault: ScheduledFault) -> None:
         await poison.KINDS[fault.more["kind"]](self._world, random.Random(fault.at))
 
-    async def fill_disk(self, fault: Fault) -> None:
+    async def fill_disk(self, fault: ScheduledFault) -> None:
         assert self._disk is not None
         await asyncio.to_thread(self._disk.fill)
         await asyncio.sleep(fault.lasts)
@@ -117,7 +117,7 @@ class Injector:
         self._history.add("disk", ended=[name for name in SERVERS if not self._server(name).process.running])
         await self._servers()
 
-    async def empty(self, fault: Fault) -> None:
+    async def empty(self, fault: ScheduledFault) -> None:
         """A follower begins with an empty store, as a new company's does."""
         process, dsn = self._world.processes[fault.whom], self._world.stores[fault.whom]
         await asyncio.to_thread(process.kill)
@@ -130,7 +130,7 @@ class Injector:
 
     # -- helpers
 
-    async def _joined(self, fault: Fault, end: Callable[[], None]) -> None:
+    async def _joined(self, fault: ScheduledFault, end: Callable[[], None]) -> None:
         """A further consumer, until it has been in its groups for as long as the fault says."""
         async with self._locks.setdefault(fault.whom, asyncio.Lock()):
             await asyncio.to_thread(self._world.start_extra, fault.whom)

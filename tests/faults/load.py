@@ -9,9 +9,9 @@ import httpx
 
 from deploy.local.servers import ports
 from tests.e2e.driver import Driver
-from tests.e2e.workload import COMPANIES, Step, at, steps
+from tests.e2e.workload import COMPANIES, WorkloadStep, at, steps
 from tests.faults.history import History
-from tests.faults.world import World
+from tests.faults.world import FaultWorld
 
 MIXED = 100
 """Customers who say yes and no as it comes; those behind them say no once."""
@@ -25,12 +25,12 @@ ASK_SECONDS = 0.04
 class Load(Driver):
     """Writes what it does into the history: `invoke` and `ok` of each decision, `may` of each question."""
 
-    def __init__(self, world: World, customers: int, history: History) -> None:
+    def __init__(self, world: FaultWorld, customers: int, history: History) -> None:
         super().__init__(world, customers)
         self.history = history
         self.unknown = 0
 
-    def expand(self, seed: int, first: int, decisions: int, contended: bool) -> list[Step]:
+    def expand(self, seed: int, first: int, decisions: int, contended: bool) -> list[WorkloadStep]:
         """`first`: the first of NO_PER_SEED customers that nobody has used yet."""
         rng = random.Random(f"load/{seed}")
         mixed = list(steps(seed, decisions - NO_PER_SEED, RACERS if contended else MIXED))
@@ -38,7 +38,7 @@ class Load(Driver):
         rng.shuffle(known)
         return _merged(mixed, known, rng)
 
-    async def _one(self, first: int, index: int, step: Step, done: list[asyncio.Event]) -> None:
+    async def _one(self, first: int, index: int, step: WorkloadStep, done: list[asyncio.Event]) -> None:
         number, once = first + index, step.customer >= MIXED
         self.history.add(
             "invoke", n=number, via=step.via, act=step.body["act"], customer=step.customer, once=once
@@ -84,9 +84,9 @@ class Load(Driver):
             )
 
 
-def _merged(mixed: list[Step], known: list[int | None], rng: random.Random) -> list[Step]:
+def _merged(mixed: list[WorkloadStep], known: list[int | None], rng: random.Random) -> list[WorkloadStep]:
     """`mixed` with the bans in between; the steps that one lifts are renumbered."""
-    merged: list[Step] = []
+    merged: list[WorkloadStep] = []
     places: list[int] = []
     rest = iter(mixed)
     for customer in known:
@@ -94,11 +94,11 @@ def _merged(mixed: list[Step], known: list[int | None], rng: random.Random) -> l
             step = next(rest)
             places.append(len(merged))
             lifts = tuple(places[i] for i in step.lifts)
-            merged.append(Step(step.ident, step.via, step.customer, step.subject, step.body, lifts))
+            merged.append(WorkloadStep(step.ident, step.via, step.customer, step.subject, step.body, lifts))
         else:
             via = rng.choices(("http", *COMPANIES), (70, 10, 10, 10))[0]
             ban = at(customer, via, {"act": "ban"})
             merged.append(
-                Step(UUID(int=rng.getrandbits(128), version=4), via, customer, ban.subject, ban.body)
+                WorkloadStep(UUID(int=rng.getrandbits(128), version=4), via, customer, ban.subject, ban.body)
             )
     return merged

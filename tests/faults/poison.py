@@ -14,7 +14,7 @@ from kielto.events.envelope import headers
 from kielto.events.messages import Decision
 from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane, decisions, permissions_of
-from tests.faults.world import World
+from tests.faults.world import FaultWorld
 
 PARTY = "company.kauppa"
 _A_RECORD = (
@@ -22,7 +22,7 @@ _A_RECORD = (
 )
 
 
-async def value(world: World, rng: random.Random) -> None:
+async def value(world: FaultWorld, rng: random.Random) -> None:
     """A record of a known key, at its own version, whose value is no JSON."""
     connection = await asyncpg.connect(world.services.dsns["consents"])
     try:
@@ -37,25 +37,25 @@ async def value(world: World, rng: random.Random) -> None:
     await _send(world, topic, row["key"].encode(), b"{\x00 no JSON", names, partition)
 
 
-async def key(world: World, rng: random.Random) -> None:
+async def key(world: FaultWorld, rng: random.Random) -> None:
     """A record whose key is none of ours: nobody knows whom it is about."""
     topic = permissions_of(PARTY).topic(rng.choice(list(Lane)))
     await _send(world, topic, b"\xff\xfe", b"{}", [], rng.randrange(PARTITIONS))
 
 
-async def decision(world: World, rng: random.Random) -> None:
+async def decision(world: FaultWorld, rng: random.Random) -> None:
     """A company's decision that nobody can understand."""
     names = headers(Decision.type_name(), key="x", source=PARTY)
     await _send(world, decisions(PARTY), b"x", b'{"act": 17}', names)
 
 
-async def oversized(world: World, rng: random.Random) -> None:
+async def oversized(world: FaultWorld, rng: random.Random) -> None:
     """Above what a message may have, and below what the broker refuses."""
     names = headers(Decision.type_name(), key="x", source=PARTY)
     await _send(world, decisions(PARTY), b"x", b'"' + b"x" * 400_000 + b'"', names)
 
 
-async def older_schema(world: World, rng: random.Random) -> None:
+async def older_schema(world: FaultWorld, rng: random.Random) -> None:
     """A ban by a system of another release: with a field that we do not know, and without all that has a default."""
     customer = world.ident(PARTY, uuid4())
     body = older_ban(customer)
@@ -73,7 +73,7 @@ def older_ban(customer: str) -> dict[str, Any]:
     }
 
 
-KINDS: dict[str, Callable[[World, random.Random], Awaitable[None]]] = {
+KINDS: dict[str, Callable[[FaultWorld, random.Random], Awaitable[None]]] = {
     "value": value,
     "key": key,
     "decision": decision,
@@ -83,7 +83,7 @@ KINDS: dict[str, Callable[[World, random.Random], Awaitable[None]]] = {
 
 
 async def _send(
-    world: World,
+    world: FaultWorld,
     topic: str,
     name: bytes,
     content: bytes,

@@ -14,7 +14,7 @@ from deploy.local.servers import ports
 _PRODUCE = 0
 
 
-class Mode(StrEnum):
+class ProxyMode(StrEnum):
     OPEN = "open"
     NO_ANSWERS = "no answers"
     """What the clients send arrives; nothing comes back."""
@@ -24,12 +24,12 @@ class Mode(StrEnum):
     """The broker appends; the connection breaks before its answer to a produce request comes through."""
 
 
-class Door:
+class BrokerDoor:
     """Listens on `port`, and passes on to `behind`, where the broker listens for this door alone."""
 
     def __init__(self, name: str) -> None:
         self.name, self.port, self.behind = name, ports.free_port(), ports.free_port()
-        self.mode = Mode.OPEN
+        self.mode = ProxyMode.OPEN
         self.swallowed = 0
         """Requests and answers that were thrown away."""
         self._server: asyncio.Server | None = None
@@ -43,14 +43,14 @@ class Door:
         self._server = await asyncio.start_server(self._serve, ports.LOOPBACK, self.port)
 
     async def close(self) -> None:
-        self.turn(Mode.OPEN)
+        self.turn(ProxyMode.OPEN)
         if self._server is not None:
             self._server.close()
 
-    def turn(self, mode: Mode) -> None:
+    def turn(self, mode: ProxyMode) -> None:
         """From now on. A connection that has lost something is broken when the door opens again."""
         self.mode = mode
-        if mode is Mode.OPEN:
+        if mode is ProxyMode.OPEN:
             for writer in self._spoiled:
                 writer.close()
             self._spoiled.clear()
@@ -80,7 +80,7 @@ class Door:
         self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, produced: set[bytes]
     ) -> None:
         async for frame in _frames(reader):
-            if self.mode is Mode.NO_REQUESTS:
+            if self.mode is ProxyMode.NO_REQUESTS:
                 self._spoiled.add(back)
                 self.swallowed += 1
                 continue
@@ -95,11 +95,11 @@ class Door:
         async for frame in _frames(reader):
             is_append = frame[4:8] in produced
             produced.discard(frame[4:8])
-            if self.mode is Mode.NO_ANSWERS:
+            if self.mode is ProxyMode.NO_ANSWERS:
                 self._spoiled.add(writer)
                 self.swallowed += 1
                 continue
-            if is_append and self.mode is Mode.APPENDED_UNANSWERED:
+            if is_append and self.mode is ProxyMode.APPENDED_UNANSWERED:
                 self.swallowed += 1
                 return
             writer.write(frame)

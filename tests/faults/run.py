@@ -21,16 +21,16 @@ from tests.faults.history import History
 from tests.faults.inject import Injector
 from tests.faults.load import MIXED, NO_PER_SEED, Load
 from tests.faults.met import missed
-from tests.faults.schedule import Fault, Scenario, stale_seconds
-from tests.faults.verdict import Verdict, judge
-from tests.faults.world import SmallDisk, World
+from tests.faults.schedule import Scenario, ScheduledFault, stale_seconds
+from tests.faults.verdict import RunVerdict, judge
+from tests.faults.world import FaultWorld, SmallDisk
 
 COMPACTS = {"segment.ms": "1000", "min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000"}
 AFTER_SECONDS = 1.0
 """Senders ask on for so much longer than N after the world is whole, so that the bound is seen to hold to its end."""
 
 
-class Skipped(Exception):
+class ScenarioSkippedError(Exception):
     """The scenario cannot be run here; says why."""
 
 
@@ -43,25 +43,25 @@ class Options:
 
 
 @dataclass(slots=True)
-class Outcome:
+class FaultOutcome:
     """Of one seed; `events` is its part of the history."""
 
     scenario: Scenario
     seed: int
-    faults: list[Fault]
-    verdict: Verdict
+    faults: list[ScheduledFault]
+    verdict: RunVerdict
     events: list[dict[str, object]]
     seconds: float
 
 
-class Run:
+class ScenarioRun:
     """A world for one scenario; `seeds()` yields the outcome of each."""
 
     def __init__(self, scenario: Scenario, options: Options, folder: Path) -> None:
         self._scenario, self._options, self._folder = scenario, options, folder
         self.history = History(folder / f"scenario-{scenario.number}.jsonl")
 
-    async def seeds(self) -> AsyncIterator[Outcome]:
+    async def seeds(self) -> AsyncIterator[FaultOutcome]:
         async with self._world() as (world, injector):
             customers = MIXED + NO_PER_SEED * len(self._options.seeds)
             load = Load(world, customers, self.history)
@@ -79,7 +79,9 @@ class Run:
         """Nobody repairs, and nothing is compacted away."""
         return not (self._scenario.auditor or self._scenario.compacting)
 
-    async def _one(self, world: World, injector: Injector, load: Load, seed: int, first: int) -> Outcome:
+    async def _one(
+        self, world: FaultWorld, injector: Injector, load: Load, seed: int, first: int
+    ) -> FaultOutcome:
         history, scenario, options = self.history, self._scenario, self._options
         faults = scenario.expand(seed, world.names, options.factor)
         steps = load.expand(seed, first, options.decisions, scenario.contended)
@@ -115,16 +117,16 @@ class Run:
         verdict.quiet_seconds = quiet
         verdict.lost = await acknowledged_are_kept(world, load)
         verdict.unequal = await stores_equal(world, world.stores)
-        return Outcome(scenario, seed, faults, verdict, events, time.monotonic() - began)
+        return FaultOutcome(scenario, seed, faults, verdict, events, time.monotonic() - began)
 
     @asynccontextmanager
-    async def _world(self) -> AsyncIterator[tuple[World, Injector]]:
+    async def _world(self) -> AsyncIterator[tuple[FaultWorld, Injector]]:
         disk = _disk(self._scenario, self._folder)
         if disk is not None:
             await asyncio.to_thread(disk.mount)
         stack = Stack((disk.folder if disk else self._folder) / f"stack-{self._scenario.number}")
         folder = self._folder / f"world-{self._scenario.number}"
-        world = World(stack, folder, self._scenario, self._options.factor, self._options.bugs)
+        world = FaultWorld(stack, folder, self._scenario, self._options.factor, self._options.bugs)
         try:
             await world.open_doors()
             await asyncio.to_thread(stack.start)
@@ -145,11 +147,13 @@ def _disk(scenario: Scenario, folder: Path) -> SmallDisk | None:
     if not scenario.small_disk:
         return None
     if os.geteuid() != 0:
-        raise Skipped("a disk that can be filled is a file system of its own, which only root can mount")
+        raise ScenarioSkippedError(
+            "a disk that can be filled is a file system of its own, which only root can mount"
+        )
     return SmallDisk(Path(tempfile.mkdtemp(prefix="kielto-disk-", dir=folder)))
 
 
-async def _compact_at_once(world: World) -> None:
+async def _compact_at_once(world: FaultWorld) -> None:
     """The state topics' segments roll and are cleaned within seconds: a week's compaction in a moment."""
     admin = AIOKafkaAdminClient(bootstrap_servers=world.stack.kafka.bootstrap)
     await admin.start()
@@ -161,7 +165,7 @@ async def _compact_at_once(world: World) -> None:
         await admin.close()
 
 
-async def _compacted(world: World) -> int:
+async def _compacted(world: FaultWorld) -> int:
     """Of the records that were ever published to parties, how many are no longer in the log."""
     connection = await asyncpg.connect(world.services.dsns["consents"])
     try:
@@ -172,10 +176,10 @@ async def _compacted(world: World) -> int:
     return len(published - await log.places(world.stack.kafka.bootstrap, {topic for topic, *_ in published}))
 
 
-async def _the_log_must_be_right(world: World) -> list[str]:
+async def _the_log_must_be_right(world: FaultWorld) -> list[str]:
     """Nobody repaired anything in this world: the last record of each key must be its highest."""
     return log.regressions(await log.versions(world.stack.kafka.bootstrap, _state_topics(world)))
 
 
-def _state_topics(world: World) -> list[str]:
+def _state_topics(world: FaultWorld) -> list[str]:
     return sorted({family.topic(lane) for family in families(world.group.parties) for lane in Lane})

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.e2e.cluster import RELAYS
 from tests.faults.hooks import POINTS
-from tests.faults.proxy import Mode
+from tests.faults.proxy import ProxyMode
 
 SERVICES = ("customers", "consents", "marketing", *RELAYS)
 SESSION_SECONDS = 10.0
@@ -28,7 +28,7 @@ def beat_seconds(factor: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ScheduledFault:
     """From `at`, for `lasts` seconds: `action` (a method of `Injector`) to `whom`."""
 
     at: float
@@ -43,7 +43,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class FaultNames:
     """The processes of a world, by kind."""
 
     services: tuple[str, ...]
@@ -54,102 +54,114 @@ class Names:
         return self.services + self.followers
 
 
-Plan = Callable[[random.Random, Names, float, float], list[Fault]]
+Plan = Callable[[random.Random, FaultNames, float, float], list[ScheduledFault]]
 """(rng, names, seconds of the fault phase, factor that scales durations) -> faults in any order."""
 
 
-def kill_points(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def kill_points(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     faults = []
     for at in _spread(rng, seconds - 6, every=2.5):
         whom = rng.choice(names.all)
         kind = "follower" if whom in names.followers else "relay" if whom in RELAYS else "service"
         kind = rng.choice(("service", "relay")) if whom in ("customers", "marketing") else kind
         more = {"point": rng.choice(POINTS[kind]), "nth": rng.randint(1, 4)}
-        faults.append(Fault(at, "end_at", whom, seconds - at, more))
+        faults.append(ScheduledFault(at, "end_at", whom, seconds - at, more))
     return faults
 
 
-def kill_postgres(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def kill_postgres(
+    rng: random.Random, names: FaultNames, seconds: float, factor: float
+) -> list[ScheduledFault]:
     return [
-        Fault(at, "kill", "postgres", rng.uniform(0.1, 1.5)) for at in _spread(rng, seconds - 2, every=3.5)
+        ScheduledFault(at, "kill", "postgres", rng.uniform(0.1, 1.5))
+        for at in _spread(rng, seconds - 2, every=3.5)
     ]
 
 
-def kill_kafka(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    return [Fault(at, "kill", "kafka", rng.uniform(0.0, 1.0)) for at in _spread(rng, seconds - 2, every=4.5)]
-
-
-def kafka_away(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    """Ten minutes, scaled."""
-    return [Fault(rng.uniform(0.5, 2.0), "kill", "kafka", 600 * factor)]
-
-
-def unanswered(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    more = {"mode": Mode.APPENDED_UNANSWERED}
+def kill_kafka(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     return [
-        Fault(at, "door", rng.choice(("consents", "followers")), rng.uniform(0.3, 1.5), more)
+        ScheduledFault(at, "kill", "kafka", rng.uniform(0.0, 1.0))
+        for at in _spread(rng, seconds - 2, every=4.5)
+    ]
+
+
+def kafka_away(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
+    """Ten minutes, scaled."""
+    return [ScheduledFault(rng.uniform(0.5, 2.0), "kill", "kafka", 600 * factor)]
+
+
+def unanswered(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
+    more = {"mode": ProxyMode.APPENDED_UNANSWERED}
+    return [
+        ScheduledFault(at, "door", rng.choice(("consents", "followers")), rng.uniform(0.3, 1.5), more)
         for at in _spread(rng, seconds - 2, every=1.5)
     ]
 
 
-def paused(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def paused(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     """Longer than the session, and one shorter; PostgreSQL lets nobody wait for a sleeper."""
     first, second = rng.sample(names.all, 2)
     long = SESSION_SECONDS + rng.uniform(1.0, 2.5)
     return [
-        Fault(rng.uniform(0.5, 1.5), "pause", first, long),
-        Fault(rng.uniform(0.5, 3.0), "pause", second, rng.uniform(1.0, 6.0)),
+        ScheduledFault(rng.uniform(0.5, 1.5), "pause", first, long),
+        ScheduledFault(rng.uniform(0.5, 3.0), "pause", second, rng.uniform(1.0, 6.0)),
     ]
 
 
-def rebalances(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def rebalances(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     """Further consumers of consents join, and leave or die so long after; one that is still there is waited for."""
     return [
-        Fault(at, rng.choice(("join", "join_die")), f"consents-extra-{n % 2}", rng.uniform(0.3, 2.5))
+        ScheduledFault(at, rng.choice(("join", "join_die")), f"consents-extra-{n % 2}", rng.uniform(0.3, 2.5))
         for n, at in enumerate(_spread(rng, seconds - 8, every=3.0))
     ]
 
 
-def one_way(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def one_way(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     return [
-        Fault(
+        ScheduledFault(
             at,
             "door",
             rng.choice(("consents", "followers")),
             rng.uniform(0.5, 4.0),
-            {"mode": rng.choice((Mode.NO_ANSWERS, Mode.NO_REQUESTS))},
+            {"mode": rng.choice((ProxyMode.NO_ANSWERS, ProxyMode.NO_REQUESTS))},
         )
         for at in _spread(rng, seconds - 4, every=2.5)
     ]
 
 
-def nothing(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def nothing(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     """The race itself is the fault; one process is killed in it."""
-    return [Fault(rng.uniform(1, seconds - 2), "kill", rng.choice(names.all), 0.2)]
+    return [ScheduledFault(rng.uniform(1, seconds - 2), "kill", rng.choice(names.all), 0.2)]
 
 
-def poison(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def poison(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     kinds = list(POISONS)
     rng.shuffle(kinds)
     times = _spread(rng, seconds - 2, every=seconds / 7)
-    return [Fault(at, "poison", "kafka", 0.0, {"kind": kind}) for at, kind in zip(times, kinds, strict=False)]
+    return [
+        ScheduledFault(at, "poison", "kafka", 0.0, {"kind": kind})
+        for at, kind in zip(times, kinds, strict=False)
+    ]
 
 
-def disk_full(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
-    return [Fault(rng.uniform(0.5, 2.0), "fill_disk", "disk", rng.uniform(1.5, 3.0))]
+def disk_full(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
+    return [ScheduledFault(rng.uniform(0.5, 2.0), "fill_disk", "disk", rng.uniform(1.5, 3.0))]
 
 
-def other_days(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def other_days(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     """Each process on a day of its own, up to three days from today, before anything is decided."""
-    return [Fault(0.0, "redate", whom, seconds, {"days": round(rng.uniform(-3, 3), 2)}) for whom in names.all]
+    return [
+        ScheduledFault(0.0, "redate", whom, seconds, {"days": round(rng.uniform(-3, 3), 2)})
+        for whom in names.all
+    ]
 
 
-def away(rng: random.Random, names: Names, seconds: float, factor: float) -> list[Fault]:
+def away(rng: random.Random, names: FaultNames, seconds: float, factor: float) -> list[ScheduledFault]:
     """A company's system is away while its topics are compacted; another begins with an empty store."""
     first, second = rng.sample([f for f in names.followers if f != "matkat-crm"], 2)
     return [
-        Fault(0.2, "kill", first, seconds - 0.5),
-        Fault(seconds / 2, "empty", second, 0.0),
+        ScheduledFault(0.2, "kill", first, seconds - 0.5),
+        ScheduledFault(seconds / 2, "empty", second, 0.0),
     ]
 
 
@@ -174,7 +186,7 @@ class Scenario:
     auditor: bool = False
     own_days: bool = False
 
-    def expand(self, seed: int, names: Names, factor: float) -> list[Fault]:
+    def expand(self, seed: int, names: FaultNames, factor: float) -> list[ScheduledFault]:
         rng = random.Random(f"{self.number}/{seed}")
         return sorted(self.plan(rng, names, self.phase(factor), factor), key=lambda fault: fault.at)
 

@@ -9,11 +9,11 @@ from tests.faults.command import said
 from tests.faults.load import MIXED, NO_PER_SEED, Load
 from tests.faults.met import missed
 from tests.faults.poison import KINDS, older_ban
-from tests.faults.run import Outcome
-from tests.faults.schedule import SCENARIOS, Names
-from tests.faults.verdict import Verdict, judge
+from tests.faults.run import FaultOutcome
+from tests.faults.schedule import SCENARIOS, FaultNames
+from tests.faults.verdict import RunVerdict, judge
 
-NAMES = Names(
+NAMES = FaultNames(
     ("customers", "consents", "marketing", "consents-relay-1", "consents-relay-2"),
     ("a-crm", "b-crm", "c-crm"),
 )
@@ -131,8 +131,8 @@ def test_a_fault_that_met_nothing_is_found(number: int, events: list[dict[str, A
 def test_what_a_run_is_said_to_show() -> None:
     """A fault that was not met breaks no promise, and shows none."""
 
-    def outcome(**found: list[str]) -> Outcome:
-        return Outcome(SCENARIOS[4], 1, [], Verdict(**found), [], 1.0)  # type: ignore[arg-type]
+    def outcome(**found: list[str]) -> FaultOutcome:
+        return FaultOutcome(SCENARIOS[4], 1, [], RunVerdict(**found), [], 1.0)  # type: ignore[arg-type]
 
     held, missing, broken = outcome(), outcome(missed=["x"]), outcome(late=["y"], missed=["x"])
     assert said([held]) == (True, "every promise held")

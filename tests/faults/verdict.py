@@ -8,7 +8,7 @@ SHUT = ("starting", "stale", "snapshot-incomplete", "partition-shut")
 
 
 @dataclass(slots=True)
-class Verdict:
+class RunVerdict:
     """`lost`, `unequal`: found at rest. `late`: a yes after a no was seen. `breached`: a hand-over after the bound."""
 
     acknowledged: int = 0
@@ -40,13 +40,13 @@ class Verdict:
         return not self.found
 
 
-def judge(events: Iterable[dict[str, Any]], bound: float) -> Verdict:
+def judge(events: Iterable[dict[str, Any]], bound: float) -> RunVerdict:
     """Everything that follows from the history alone. `bound`: N, after which a gate is never open on an old view.
 
     A ban that a company's own system took binds that system at once, and the others from when consents has it, which
     the history does not tell: those are held against it at rest only.
     """
-    found = Verdict()
+    found = RunVerdict()
     banned: dict[int, tuple[float, str]] = {}
     denied: dict[tuple[str, int], float] = {}
     for event in sorted(events, key=lambda e: e.get("asked", e["t"])):
@@ -65,7 +65,7 @@ def judge(events: Iterable[dict[str, Any]], bound: float) -> Verdict:
 
 
 def _answer(
-    found: Verdict,
+    found: RunVerdict,
     event: dict[str, Any],
     banned: dict[int, tuple[float, str]],
     denied: dict[tuple[str, int], float],

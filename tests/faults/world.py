@@ -20,15 +20,15 @@ from deploy.local.services import Services
 from tests.e2e.checks import gates_open
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.faults.hooks import joined
-from tests.faults.proxy import Door
-from tests.faults.schedule import Names, Scenario, beat_seconds, stale_seconds
+from tests.faults.proxy import BrokerDoor
+from tests.faults.schedule import FaultNames, Scenario, beat_seconds, stale_seconds
 
 DISK_MIB = 900
 EXTRA = ("consents-extra-0", "consents-extra-1")
 """Consumers of consents that join and leave; not started with the rest."""
 
 
-class World(Cluster):
+class FaultWorld(Cluster):
     """`doors` by who comes through them: `consents` (its relays and consumers) and `followers`."""
 
     def __init__(
@@ -49,13 +49,13 @@ class World(Cluster):
         self.scenario = scenario
         if scenario.own_days:
             self.token = _token_for_days()
-        self.doors = {name: Door(name) for name in ("consents", "followers")} if scenario.doors else {}
+        self.doors = {name: BrokerDoor(name) for name in ("consents", "followers")} if scenario.doors else {}
         stack.kafka.doors = {door.behind: door.port for door in self.doors.values()}
         self.extra: dict[str, Process] = {}
 
     @property
-    def names(self) -> Names:
-        return Names(("customers", "consents", "marketing", *RELAYS), tuple(self.stores))
+    def names(self) -> FaultNames:
+        return FaultNames(("customers", "consents", "marketing", *RELAYS), tuple(self.stores))
 
     async def open_doors(self) -> None:
         for door in self.doors.values():
@@ -120,7 +120,7 @@ class World(Cluster):
         log = self.folder / f"{name}.log"
         self.processes[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
 
-    def _door(self, name: str) -> Door | None:
+    def _door(self, name: str) -> BrokerDoor | None:
         kind = "followers" if name in self.stores else "consents" if name.startswith("consents") else ""
         return self.doors.get(kind)
 

@@ -54,7 +54,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield running
 
 
-class Client:
+class GeneratedClient:
     """Calls by the names that the generator gives them."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Client:
 
 
 def test_a_scenario_of_ten_calls(made: Callable[[str], ModuleType], services: Services) -> None:
-    register = Client(made, services, "customers", "kauppa")
+    register = GeneratedClient(made, services, "customers", "kauppa")
     person = {
         "recipient": "natural",
         "name": "Aino Esimerkki",
@@ -101,7 +101,7 @@ def test_a_scenario_of_ten_calls(made: Callable[[str], ModuleType], services: Se
     found = register.call("customers.find_customer", 200, company="kauppa", number="G-1001")
     assert [item.id for item in found.parsed.items] == [ident]
 
-    desk = Client(made, services, "consents", "kauppa")
+    desk = GeneratedClient(made, services, "consents", "kauppa")
     no = desk.body(
         "GivenDecision", subject={"company": "kauppa", "number": "G-1001"}, act="ban", route="phone"
     )
@@ -121,13 +121,13 @@ def test_a_scenario_of_ten_calls(made: Callable[[str], ModuleType], services: Se
     assert result.allowed is False
     assert desk.call("subscribers.list_subscribers", 200).parsed.subscribers
 
-    campaigns = Client(made, services, "marketing", "kauppa")
+    campaigns = GeneratedClient(made, services, "marketing", "kauppa")
     draft = campaigns.body(
         "NewCampaign", name="Spring", purpose="own_marketing", channel="email", product_group="groceries"
     )
     campaign = campaigns.call("campaigns.create_campaign", 201, body=draft).parsed
     assert campaigns.call("campaigns.get_campaign", 200, ident=campaign.id).parsed.state == "open"
-    foreign = Client(made, services, "marketing", "sahko")
+    foreign = GeneratedClient(made, services, "marketing", "sahko")
     assert foreign.call("campaigns.get_campaign", 404, ident=campaign.id).parsed.type_.endswith(
         "unknown-campaign"
     )

@@ -20,8 +20,8 @@ from deploy.local.paths import ROOT
 from deploy.local.progress import LocalError
 from deploy.local.servers.kafka import Kafka
 from deploy.local.servers.postgres import Postgres
-from deploy.local.servers.processes import ProcessFailed
-from deploy.local.servers.stack import DirectoryInUse, Stack
+from deploy.local.servers.processes import ProcessFailedError
+from deploy.local.servers.stack import DirectoryInUseError, Stack
 from kielto import kafka as client
 from kielto.events.topics import all_topics
 
@@ -231,7 +231,7 @@ def test_a_start_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 
 def test_one_folder_has_one_stack(tmp_path: Path) -> None:
     first, second = Stack(tmp_path), Stack(tmp_path)
-    with first, pytest.raises(DirectoryInUse):
+    with first, pytest.raises(DirectoryInUseError):
         second.start()
     first.forget()
     assert not (tmp_path / "kafka").exists()
@@ -247,9 +247,9 @@ async def test_running_servers_take_the_place_of_ours(
         assert await query(dsn, "SELECT 1") == 1
         other.postgres.drop_database("elsewhere")
         assert other.kafka.bootstrap == stack.kafka.bootstrap
-        with pytest.raises(ProcessFailed, match="KIELTO_KAFKA is not ours"):
+        with pytest.raises(ProcessFailedError, match="KIELTO_KAFKA is not ours"):
             other.kafka.stop()
-        with pytest.raises(ProcessFailed, match="KIELTO_POSTGRES is not ours"):
+        with pytest.raises(ProcessFailedError, match="KIELTO_POSTGRES is not ours"):
             other.postgres.kill()
     assert await query(stack.postgres.dsn(), "SELECT 1") == 1
 

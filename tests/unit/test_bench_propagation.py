@@ -11,7 +11,7 @@ import pytest
 from tests.bench import propagation
 
 
-class Side:
+class FakeSide:
     """Remembers whom it was to bring."""
 
     def __init__(self) -> None:
@@ -31,10 +31,10 @@ class Side:
 
 async def test_each_round_imports_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Customers who are there already are `unchanged`: nothing of them is published."""
-    product = Side()
+    product = FakeSide()
 
     @contextmanager
-    def side(*_: Any) -> Iterator[Side]:
+    def side(*_: Any) -> Iterator[FakeSide]:
         yield product
 
     async def nothing(*_: Any) -> None: ...

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kielto.events.messages import Acknowledgement, Decision, StoreListing
 from kielto.service.http.if_match import revisions
-from kielto.strict_json import MOST_NAMES, DuplicateName, NotJson, loads
+from kielto.strict_json import MOST_NAMES, DuplicateNameError, NotJsonError, loads
 from services.consents.api.clearances.clearances import GivenClearance
 from services.consents.api.decisions.bodies import GivenDecision
 from services.customers.model.given import CustomerPatch, GivenCustomer
@@ -32,7 +32,7 @@ def test_a_name_given_twice_among_many() -> None:
     names = ",".join(f'"k{n}":0' for n in range(100_000))
 
     def read() -> None:
-        with pytest.raises(DuplicateName) as caught:
+        with pytest.raises(DuplicateNameError) as caught:
             loads(f'{{{names},"end":1,"end":2}}')
         assert caught.value.field == "end"
 
@@ -41,7 +41,7 @@ def test_a_name_given_twice_among_many() -> None:
 
 def test_an_object_has_no_more_names_than_any_of_ours() -> None:
     assert loads(json.dumps({f"k{n}": n for n in range(MOST_NAMES)}))
-    with pytest.raises(NotJson) as caught:
+    with pytest.raises(NotJsonError) as caught:
         loads(json.dumps({"a": [{f"k{n}": n for n in range(MOST_NAMES + 1)}]}))
     assert str(caught.value) == "has at most 50 names in an object"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kielto import merkle
-from kielto.merkle import Part, Tree
+from kielto.merkle import MerklePart, Tree
 
 # The leaves, roots and proofs with which Certificate Transparency's implementations are tested
 # (google/certificate-transparency, merkle_tree_test.cc; transparency-dev/merkle, Apache-2.0).
@@ -113,7 +113,7 @@ def by_definition(leaves: list[bytes]) -> bytes:
     return merkle.node_hash(by_definition(leaves[:k]), by_definition(leaves[k:]))
 
 
-def proof(leaves: list[bytes], parts: list[Part]) -> list[bytes]:
+def proof(leaves: list[bytes], parts: list[MerklePart]) -> list[bytes]:
     return [by_definition(leaves[part.begin : part.end]) for part in parts]
 
 
@@ -146,7 +146,7 @@ def test_a_tree_goes_on_from_its_edge(size: int, data: st.DataObject) -> None:
         kept |= dict(whole.append(leaf))
     edge = [
         by_definition(leaves[node.place << node.height : (node.place + 1) << node.height])
-        for node in merkle.nodes(Part(0, old))
+        for node in merkle.nodes(MerklePart(0, old))
     ]
     tree = Tree(old, edge)
     completed: dict[merkle.Node, bytes] = {}

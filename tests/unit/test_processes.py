@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deploy.local.paths import ROOT
-from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailedError
 
 # Says when it is ready, then ignores SIGTERM: it has to be killed.
 STUBBORN = """
@@ -127,21 +127,21 @@ def test_a_killed_child_can_be_started_again(tmp_path: Path) -> None:
 def test_a_child_that_ends_before_it_is_ready_is_reported_with_its_log(tmp_path: Path) -> None:
     process = child(tmp_path, "import sys; print('no such setting'); sys.exit(3)")
     process.start()
-    with pytest.raises(ProcessFailed, match=r"(?s)status 3.*no such setting"):
+    with pytest.raises(ProcessFailedError, match=r"(?s)status 3.*no such setting"):
         process.wait_until(lambda: False)
 
 
 def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
     process = child(tmp_path, "import time; time.sleep(60)")
     process.start()
-    with pytest.raises(ProcessFailed, match="not ready within"):
+    with pytest.raises(ProcessFailedError, match="not ready within"):
         process.wait_until(lambda: False, seconds=0.2)
     process.kill()
 
 
 def test_run_reports_a_failure_and_an_overrun(tmp_path: Path) -> None:
     child(tmp_path, "pass").run()
-    with pytest.raises(ProcessFailed, match=r"(?s)status 1.*KeyError"):
+    with pytest.raises(ProcessFailedError, match=r"(?s)status 1.*KeyError"):
         child(tmp_path, "{}['x']").run()
-    with pytest.raises(ProcessFailed, match="longer than"):
+    with pytest.raises(ProcessFailedError, match="longer than"):
         child(tmp_path, "import time; time.sleep(60)").run(seconds=0.2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kielto import merkle, proof, seals
-from kielto.seals import Head, Refused
+from kielto.seals import Head, SealRefusedError
 
 KEY, OTHER = seals.signing_key(b"k" * 32), seals.signing_key(b"o" * 32)
 KEYS = seals.key_set({"keys": [seals.public_key(KEY)]})
@@ -41,7 +41,7 @@ def made(key: Any = KEY, head: str | None = None, **changes: Any) -> dict[str, A
 
 
 def refused(given: object, why: str) -> None:
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(SealRefusedError, match=why):
         proof.verify(given if isinstance(given, str) else json.dumps(given), KEYS)
 
 
@@ -63,7 +63,7 @@ def test_every_single_change_is_seen() -> None:
             target = target[name]
         value = target[place[-1]]
         target[place[-1]] = value + 1 if isinstance(value, int) else flipped(value)
-        with pytest.raises(Refused):
+        with pytest.raises(SealRefusedError):
             proof.verify(json.dumps(changed), KEYS)
 
 
@@ -104,7 +104,7 @@ def test_a_log_that_was_changed_does_not() -> None:
     path = json.loads(whole)["consistency"]
     changed = [[*path[:n], "00" * 32, *path[n + 1 :]] for n in range(len(path))]
     for other in (*changed, path[:-1], [*path, "00" * 32], path[::-1], []):
-        with pytest.raises(Refused, match="does not begin with the earlier one"):
+        with pytest.raises(SealRefusedError, match="does not begin with the earlier one"):
             proof.extends(answer(5), answer(9, 5, consistency=other), KEYS)
     for earlier, later, why in (
         (answer(4), whole, "since: is not the earlier head's size, 4"),
@@ -114,7 +114,7 @@ def test_a_log_that_was_changed_does_not() -> None:
         ("{}", whole, "the earlier head: head"),
         (answer(5), answer(9, 5, more=1), "the later head: more"),
     ):
-        with pytest.raises(Refused, match=why):
+        with pytest.raises(SealRefusedError, match=why):
             proof.extends(earlier, later, KEYS)
 
 
@@ -199,5 +199,5 @@ def test_keys_are_known_by_their_thumbprints_alone() -> None:
     assert set(seals.key_set({"keys": [lied]})) == {OTHER.thumbprint()}
     cases: list[object] = [[], {}, {"keys": [1]}, {"keys": 1}, {"keys": [{"crv": "Ed25519"}]}]
     for wrong in cases:
-        with pytest.raises(Refused):
+        with pytest.raises(SealRefusedError):
             seals.key_set(wrong)

@@ -13,7 +13,7 @@ from deploy.local.progress import LocalError
 from deploy.local.services import Services
 
 
-class Running:
+class FakeRunning:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -22,7 +22,7 @@ class Running:
 
 
 def test_up_leaves_its_settings_for_this_user_alone(tmp_path: Path) -> None:
-    file = run.leave(cast(Services, Running(tmp_path)))
+    file = run.leave(cast(Services, FakeRunning(tmp_path)))
     assert file.stat().st_mode & 0o077 == 0
     assert run.environment(file, "consents") == {
         "KIELTO_HTTP_PORT": "1",
@@ -46,7 +46,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
 
 
 def test_it_becomes_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run.leave(cast(Services, Running(tmp_path)))
+    run.leave(cast(Services, FakeRunning(tmp_path)))
     monkeypatch.setattr(up, "FOLDER", tmp_path)
     monkeypatch.setenv("KIELTO_OPERATOR", "liisa")
     monkeypatch.setenv("KIELTO_HTTP_PORT", "stale")

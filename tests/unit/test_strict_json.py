@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kielto.service.http.error_handlers import answer_errors
 from kielto.service.http.strict_route import StrictRoute
-from kielto.strict_json import DEPTH, DuplicateName, NotJson, loads
+from kielto.strict_json import DEPTH, DuplicateNameError, NotJsonError, loads
 from tests.contracts.openapi import SERVICES, build
 
 
@@ -28,7 +28,7 @@ from tests.contracts.openapi import SERVICES, build
     ],
 )
 def test_a_name_given_twice_is_named(text: bytes | str, field: str) -> None:
-    with pytest.raises(DuplicateName) as caught:
+    with pytest.raises(DuplicateNameError) as caught:
         loads(text)
     assert caught.value.field == field
     assert "aino" not in str(caught.value)
@@ -39,14 +39,14 @@ def test_a_name_given_twice_is_named(text: bytes | str, field: str) -> None:
     [b"", b"{", b"\xff", b'{"a":NaN}', b"[Infinity]", b"[" * 100_000, b"1" * 10_000, b"{'a':1}", b"1 2"],
 )
 def test_what_is_no_json_is_refused(text: bytes) -> None:
-    with pytest.raises(NotJson):
+    with pytest.raises(NotJsonError):
         loads(text)
 
 
 def test_a_name_given_twice_among_thousands_is_found_at_once() -> None:
     names = ",".join(f'"a{n}":0' for n in range(60_000))
     began = time.process_time()
-    with pytest.raises(DuplicateName):
+    with pytest.raises(DuplicateNameError):
         loads("{" + names + ',"a59999":0}')
     assert time.process_time() - began < 2  # of quadratic work it was 80 s
 
@@ -56,7 +56,7 @@ def test_depth_is_bounded_whatever_is_on_the_stack(left: str, right: str) -> Non
     levels = DEPTH // sum(left.count(c) for c in "[{")
     assert loads(left * levels + "1" + right * levels)
     for more in (1, 2, 400, 800, 890):
-        with pytest.raises(NotJson):
+        with pytest.raises(NotJsonError):
             loads(left * (levels + more) + "1" + right * (levels + more))
 
 
@@ -71,7 +71,7 @@ def test_depth_is_bounded_whatever_is_on_the_stack(left: str, right: str) -> Non
     ],
 )
 def test_half_a_surrogate_pair_is_refused(text: str) -> None:
-    with pytest.raises(NotJson):
+    with pytest.raises(NotJsonError):
         loads(text)
     assert loads(r'["\ud83d\ude00", "\\ud800"]') == ["\N{GRINNING FACE}", r"\ud800"]
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.local.demo import steps
-from deploy.local.demo.people import PRODUCT_GROUP, Person, chinook, foodmart
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Results, Step
-from deploy.local.demo.world import World
+from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson, chinook, foodmart
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoResults, DemoStep
+from deploy.local.demo.world import DemoWorld
 from deploy.local.install import jars
 from deploy.local.paths import HOME
 from deploy.local.progress import say
 
-Work = Callable[[Step], Awaitable[None]]
+Work = Callable[[DemoStep], Awaitable[None]]
 
 
 def main(arguments: list[str]) -> int:
@@ -39,17 +39,17 @@ def main(arguments: list[str]) -> int:
     return 0 if results.ok else 1
 
 
-async def run(folder: Path, first_ban: bool) -> Results:
+async def run(folder: Path, first_ban: bool) -> DemoResults:
     """All steps, each shown as it happens. A step that raises is not ok, and ends the demo."""
     console = Console()
     foodmart_jar, chinook_jar = people_jars()
     say("starting PostgreSQL, Kafka, three services and five subscribers")
     began = time.monotonic()
-    world = World(folder)
+    world = DemoWorld(folder)
     async with world.running():
         say(f"everything runs after {time.monotonic() - began:.1f} s; logs in {folder}")
-        results = Results({"name": "Apache Kafka", "version": world.stack.kafka.version})
-        register = Register(world)
+        results = DemoResults({"name": "Apache Kafka", "version": world.stack.kafka.version})
+        register = DemoRegister(world)
         *known, late = chinook(chinook_jar)
         plan: list[tuple[str, Work]] = [("first bans", lambda s: first(world, s, register, results, known))]
         if not first_ban:
@@ -67,11 +67,13 @@ async def run(folder: Path, first_ban: bool) -> Results:
     return results
 
 
-async def play(world: World, results: Results, plan: list[tuple[str, Work]], console: Console) -> None:
+async def play(
+    world: DemoWorld, results: DemoResults, plan: list[tuple[str, Work]], console: Console
+) -> None:
     receivers = list(world.parties)
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for name, work in plan:
-            step = Step(name)
+            step = DemoStep(name)
             results.steps.append(step)
             task = asyncio.ensure_future(work(step))
             while not task.done():
@@ -82,9 +84,11 @@ async def play(world: World, results: Results, plan: list[tuple[str, Work]], con
                 return
 
 
-async def first(world: World, step: Step, register: Register, results: Results, people: list[Person]) -> None:
+async def first(
+    world: DemoWorld, step: DemoStep, register: DemoRegister, results: DemoResults, people: list[DemoPerson]
+) -> None:
     """A small import, then the first bans."""
-    await bring(world, Step("import"), register, results, people)
+    await bring(world, DemoStep("import"), register, results, people)
 
     def noted() -> None:
         results.first_ban_applied_at = time.time()
@@ -92,7 +96,9 @@ async def first(world: World, step: Step, register: Register, results: Results, 
     await steps.bans(world, step, register, register.pick("kauppa", 20), noted)
 
 
-async def bring(world: World, step: Step, register: Register, results: Results, people: list[Person]) -> None:
+async def bring(
+    world: DemoWorld, step: DemoStep, register: DemoRegister, results: DemoResults, people: list[DemoPerson]
+) -> None:
     """Import people; a row whose phone cannot be read is taken without it. All must reach their companies."""
     began = time.monotonic()
     told = await register.take_in(people)

@@ -21,7 +21,7 @@ PRODUCT_GROUP = {"kauppa": "groceries", "liittyma": "mobile", "sahko": "electric
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DemoPerson:
     """One person, known to one to three companies under a customer number in each."""
 
     number: str
@@ -36,7 +36,7 @@ class Person:
     birth_date: str | None
     companies: tuple[str, ...]
 
-    def without_phone(self) -> "Person":
+    def without_phone(self) -> "DemoPerson":
         return replace(self, phone=None)
 
 
@@ -49,11 +49,11 @@ def companies_of(n: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def foodmart(jar: Path) -> Iterator[Person]:
+def foodmart(jar: Path) -> Iterator[DemoPerson]:
     with zipfile.ZipFile(jar) as archive, archive.open("customer.json") as lines:
         for line in lines:
             row = json.loads(line)
-            yield Person(
+            yield DemoPerson(
                 number=str(row["account_num"]),
                 name=row["fullname"],
                 country=COUNTRIES[row["country"]],
@@ -72,7 +72,7 @@ _INSERT = 'INSERT INTO "chinook"."Customer" VALUES('
 _VALUE = re.compile(r"'((?:[^']|'')*)'|([^,']+)")
 
 
-def chinook(jar: Path) -> Iterator[Person]:
+def chinook(jar: Path) -> Iterator[DemoPerson]:
     """Every one of them is a customer of kauppa and liittyma, so that an e-mail campaign reaches all 59."""
     with zipfile.ZipFile(jar) as archive:
         script = archive.read("chinook.script").decode("ascii")
@@ -81,7 +81,7 @@ def chinook(jar: Path) -> Iterator[Person]:
             continue
         values = [_text(quoted, bare) for quoted, bare in _VALUE.findall(line[len(_INSERT) : -1])]
         ident, first, last, _, street, city, _, country, code, phone, _, email, _ = values
-        yield Person(
+        yield DemoPerson(
             number=f"C{ident}",
             name=f"{first} {last}",
             country=COUNTRIES[country or ""],
@@ -102,7 +102,7 @@ def _text(quoted: str, bare: str) -> str | None:
     return re.sub(r"\\u([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), quoted.replace("''", "'"))
 
 
-def row(person: Person, company: str) -> dict[str, object]:
+def row(person: DemoPerson, company: str) -> dict[str, object]:
     """An import row of `company`. Who is known to several companies says so by the first one's number.
 
     Phones and e-mail addresses were given in connection with a sale by the company, with a ban offered: the soft

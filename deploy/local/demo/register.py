@@ -4,17 +4,17 @@ import json
 from typing import Any
 from uuid import UUID
 
-from deploy.local.demo.people import PRODUCT_GROUP, Person, row
-from deploy.local.demo.world import World
+from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson, row
+from deploy.local.demo.world import DemoWorld
 
 
-class Register:
+class DemoRegister:
     """Who was imported: each person's id in the register, and where they are customers."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: DemoWorld) -> None:
         self.world = world
         self.ids: dict[str, UUID] = {}
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, DemoPerson] = {}
         self.used: set[str] = set()
 
     def pick(self, company: str, count: int, *, also: str | None = None) -> list[str]:
@@ -25,7 +25,7 @@ class Register:
         self.used.update(found[:count])
         return found[:count]
 
-    async def take_in(self, people: list[Person]) -> list[dict[str, Any]]:
+    async def take_in(self, people: list[DemoPerson]) -> list[dict[str, Any]]:
         """Import company by company; returns the reports of rows that were refused, or taken without what could not be
         read of them. In this data that is the phone.
         """

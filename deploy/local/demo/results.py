@@ -13,7 +13,7 @@ from rich.table import Table
 
 
 @dataclass(slots=True)
-class Step:
+class DemoStep:
     """One step: what it showed, verified by what the receivers hold. Latencies are from the accepted ban, in ms."""
 
     name: str
@@ -51,11 +51,11 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 @dataclass(slots=True)
-class Results:
+class DemoResults:
     broker: dict[str, str]
     customers: int = 0
     first_ban_applied_at: float | None = None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[DemoStep] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -24,7 +24,7 @@ IN_POSTGRES = ("sahko-crm", "matkat-crm")
 CAMPAIGNS = "kauppa-campaigns"
 
 
-class World:
+class DemoWorld:
     """The running demo. Receivers are asked over HTTP; `ident` gives a party's own id of a customer."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class World:
         return {s.id: s.party for s in self.services.group.subscribers}
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["World"]:
+    async def running(self) -> AsyncIterator["DemoWorld"]:
         try:
             await asyncio.to_thread(self._start)
             yield self

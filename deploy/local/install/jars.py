@@ -25,11 +25,11 @@ LOCKS = Path(__file__).parent / "locks"
 JARS = HOME / "jars"
 
 
-class DownloadFailed(LocalError):
+class DownloadFailedError(LocalError):
     """A file cannot be had: no network, or no such file."""
 
 
-class ChecksumMismatch(LocalError):
+class ChecksumMismatchError(LocalError):
     """A file is not the one that was locked: nothing of it is used."""
 
 
@@ -41,7 +41,7 @@ def locked(name: str) -> list[LockedDependency]:
 def fetch(name: str, wanted: Callable[[LockedDependency], bool] = lambda _: True) -> list[Path]:
     """The checked files of one lock file, in its order, downloaded if they are not there yet.
 
-    Raises ChecksumMismatch, or DownloadFailed.
+    Raises ChecksumMismatchError, or DownloadFailedError.
     """
     files = [dependency for dependency in locked(name) if wanted(dependency)]
     missing = [dependency for dependency in files if not _path(dependency).exists()]
@@ -67,7 +67,7 @@ def _download_one(maven: MavenContext, dependency: LockedDependency) -> None:
     try:
         file = component.artifact(dependency.classifier or "", dependency.packaging).resolve()
     except (requests.RequestException, RuntimeError) as error:  # RuntimeError: jgo found it nowhere
-        raise DownloadFailed(f"cannot download {component} from Maven Central: {error}") from error
+        raise DownloadFailedError(f"cannot download {component} from Maven Central: {error}") from error
     _check(dependency, file)
     _path(dependency).parent.mkdir(parents=True, exist_ok=True)
     os.replace(file, _path(dependency))  # a rename: whole or not at all
@@ -77,7 +77,7 @@ def _check(dependency: LockedDependency, file: Path) -> None:
     with open(file, "rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not dependency.sha256 or found != dependency.sha256:
-        raise ChecksumMismatch(
+        raise ChecksumMismatchError(
             f"{file.name} is not the file that was locked and will not be used: SHA-256 {found}, "
             f"locked {dependency.sha256}. If {file} lies there from before, delete it and start again."
         )

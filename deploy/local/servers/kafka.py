@@ -5,9 +5,9 @@ from pathlib import Path
 from deploy.local.install import files, jars, kafka_files
 from deploy.local.paths import HOME
 from deploy.local.progress import say
-from deploy.local.running import Running
+from deploy.local.running import RunningStack
 from deploy.local.servers import ports
-from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailedError
 
 
 class Kafka:
@@ -39,7 +39,7 @@ class Kafka:
     @property
     def process(self) -> Process:
         if self._process is None:
-            raise ProcessFailed("Kafka was never started")
+            raise ProcessFailedError("Kafka was never started")
         return self._process
 
     @property
@@ -94,7 +94,7 @@ class Kafka:
             return 0
 
 
-class RunningKafka(Running, Kafka):
+class RunningKafka(RunningStack, Kafka):
     """A broker that runs already, by its bootstrap servers."""
 
     setting = "KIELTO_KAFKA"

@@ -7,9 +7,9 @@ import psutil
 
 from deploy.local import databases
 from deploy.local.install import account, files, postgres_files
-from deploy.local.running import Running
+from deploy.local.running import RunningStack
 from deploy.local.servers import ports
-from deploy.local.servers.processes import Process, ProcessFailed
+from deploy.local.servers.processes import Process, ProcessFailedError
 
 SETTINGS = {
     "max_connections": "200",
@@ -47,7 +47,7 @@ class Postgres:
     @property
     def process(self) -> Process:
         if self._process is None:
-            raise ProcessFailed("PostgreSQL was never started")
+            raise ProcessFailedError("PostgreSQL was never started")
         return self._process
 
     def begin(self) -> None:
@@ -116,7 +116,7 @@ class Postgres:
         return len(lines) > 7 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
 
-class RunningPostgres(Running, Postgres):
+class RunningPostgres(RunningStack, Postgres):
     """A server that runs already, by the DSN of a user that may create databases and roles."""
 
     setting = "KIELTO_POSTGRES"

@@ -25,7 +25,7 @@ _watcher: subprocess.Popen[bytes] | None = None
 _started: "weakref.WeakSet[Process]" = weakref.WeakSet()
 
 
-class Child(Protocol):
+class ServerProcess(Protocol):
     """What is needed of `subprocess.Popen`."""
 
     @property
@@ -38,11 +38,11 @@ class Child(Protocol):
     def kill(self) -> None: ...
 
 
-spawn: Callable[..., Child] = subprocess.Popen
+spawn: Callable[..., ServerProcess] = subprocess.Popen
 """The tests start what is ours in another way (tests/nursery.py)."""
 
 
-class ProcessFailed(LocalError):
+class ProcessFailedError(LocalError):
     """A child ended before it was ready, or was not ready in time; says so with the end of its log."""
 
 
@@ -65,13 +65,13 @@ class Process:
     ) -> None:
         self.name, self.command, self.log = name, list(command), log
         self._environment, self._stop_signal, self._account = environment, stop_signal, account
-        self._child: Child | None = None
+        self._child: ServerProcess | None = None
 
     @property
     def pid(self) -> int:
         """Of the child that runs now or ran last."""
         if self._child is None:
-            raise ProcessFailed(f"{self.name} was never started")
+            raise ProcessFailedError(f"{self.name} was never started")
         return self._child.pid
 
     @property
@@ -99,29 +99,33 @@ class Process:
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = 120.0) -> None:
-        """Return once `ready()`; raises ProcessFailed when it ends before that, or after `seconds`."""
+        """Return once `ready()`; raises ProcessFailedError when it ends before that, or after `seconds`."""
         end = time.monotonic() + seconds
         while not ready():
             if not self.running:
                 code = self._child.returncode if self._child else None
-                raise ProcessFailed(
+                raise ProcessFailedError(
                     f"{self.name} ended with status {code} before it was ready:\n{self.log_tail()}"
                 )
             if time.monotonic() > end:
-                raise ProcessFailed(f"{self.name} was not ready within {seconds:.0f} s:\n{self.log_tail()}")
+                raise ProcessFailedError(
+                    f"{self.name} was not ready within {seconds:.0f} s:\n{self.log_tail()}"
+                )
             time.sleep(0.02)
 
     def run(self, seconds: float = 120.0) -> None:
-        """Start it and wait for its end; raises ProcessFailed unless that is a good one, within `seconds`."""
+        """Start it and wait for its end; raises ProcessFailedError unless that is a good one, within `seconds`."""
         self.start()
         assert self._child is not None
         try:
             code = self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise ProcessFailed(f"{self.name} took longer than {seconds:.0f} s:\n{self.log_tail()}") from None
+            raise ProcessFailedError(
+                f"{self.name} took longer than {seconds:.0f} s:\n{self.log_tail()}"
+            ) from None
         if code:
-            raise ProcessFailed(f"{self.name} failed with status {code}:\n{self.log_tail()}")
+            raise ProcessFailedError(f"{self.name} failed with status {code}:\n{self.log_tail()}")
 
     def terminate(self) -> None:
         """Ask it to end, and do not wait. Does nothing when it does not run."""

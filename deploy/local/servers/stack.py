@@ -20,7 +20,7 @@ from deploy.local.servers.kafka import Kafka, RunningKafka
 from deploy.local.servers.postgres import Postgres, RunningPostgres
 
 
-class DirectoryInUse(LocalError):
+class DirectoryInUseError(LocalError):
     """Another stack runs in this folder."""
 
 
@@ -50,7 +50,7 @@ class Stack:
         self._lock: IO[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when both answer; on a failure nothing is left running. Raises DirectoryInUse."""
+        """Returns when both answer; on a failure nothing is left running. Raises DirectoryInUseError."""
         self._hold()
         try:
             self.kafka.begin()
@@ -69,7 +69,7 @@ class Stack:
             self._lock.close()
 
     def forget(self) -> None:
-        """Delete the data of our own servers. Raises DirectoryInUse."""
+        """Delete the data of our own servers. Raises DirectoryInUseError."""
         self._hold()
         for name in ("kafka", "postgres"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
@@ -83,7 +83,7 @@ class Stack:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise DirectoryInUse(f"{self.directory}: another stack runs here") from None
+            raise DirectoryInUseError(f"{self.directory}: another stack runs here") from None
 
     def __enter__(self) -> Self:
         self.start()

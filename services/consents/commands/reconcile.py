@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Pool, transaction
 from services.consents.store.propagation import proof
 from services.consents.store.propagation import reconciliation as store
@@ -47,7 +47,7 @@ async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
     return 2
 
 
-async def _live(pool: Pool, asked: Sequence[Subscriber]) -> Live:
+async def _live(pool: Pool, asked: Sequence[SubscriberSystem]) -> Live:
     life = {s.id: timedelta(seconds=proof.life_seconds(s)) for s in asked}
     async with pool.acquire() as conn:
         now = await conn.fetchval("SELECT clock_timestamp()")
@@ -57,12 +57,12 @@ async def _live(pool: Pool, asked: Sequence[Subscriber]) -> Live:
         }
 
 
-async def _ask(pool: Pool, asked: Sequence[Subscriber]) -> list[UUID]:
+async def _ask(pool: Pool, asked: Sequence[SubscriberSystem]) -> list[UUID]:
     async with transaction(pool) as conn:
         return [await ask(conn, subscriber) for subscriber in asked]
 
 
-async def _wait(pool: Pool, asked: Sequence[Subscriber], live: Live) -> list[str]:
+async def _wait(pool: Pool, asked: Sequence[SubscriberSystem], live: Live) -> list[str]:
     """Until all instances that live have answered, are compared wholly, and nothing of theirs is about to be repaired;
     or the time is over. Who is not done, in words.
     """
@@ -93,7 +93,7 @@ async def _wait(pool: Pool, asked: Sequence[Subscriber], live: Live) -> list[str
 
 
 async def _print(
-    pool: Pool, asked: Sequence[Subscriber], live: Live, unsettled: Sequence[str], *, skipped: bool
+    pool: Pool, asked: Sequence[SubscriberSystem], live: Live, unsettled: Sequence[str], *, skipped: bool
 ) -> int:
     names = [s.id for s in asked]
     print("subscriber\tinstance\tanswered\tcompared\tleft out\tdiffering")

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto import seals
-from kielto.seals import Head, Keys, Refused
+from kielto.seals import Head, Keys, SealRefusedError
 from kielto.service.database.pool import Pool
 from kielto.service.support.crypto_keys import KeysError
 from services.consents.store.decision_log import seals as store
@@ -39,7 +39,7 @@ class SealsCommand:
                     given = _options(options)
                     if given is not None:
                         return await self._verify(**given)
-        except (Refused, OSError, ValueError) as error:
+        except (SealRefusedError, OSError, ValueError) as error:
             print(f"cannot be done: {error}", file=sys.stderr)
             return 1
         print(USAGE)
@@ -103,11 +103,11 @@ def _anchor(path: Path | None, keys: Keys) -> Head | None:
         return None
     given = _read(path)
     if not isinstance(given, dict) or not isinstance(given.get("head"), str):
-        raise Refused("the anchor: is not what `seals head` prints")
+        raise SealRefusedError("the anchor: is not what `seals head` prints")
     try:
         return seals.read_head(given["head"], keys)
-    except Refused as error:
-        raise Refused(f"the anchor: {error}") from None
+    except SealRefusedError as error:
+        raise SealRefusedError(f"the anchor: {error}") from None
 
 
 def _read(path: Path) -> Any:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.words import PointKind, Recipient
 from services.customers.model import addresses, entitlement
 from services.customers.model.customer import Customership, Facts
@@ -37,7 +37,7 @@ class End(BaseModel):
         """Raises Refused."""
         try:
             return self.number and normalise(PointKind.NUMBER, f"{company}:{self.number}")
-        except InvalidContactPoint:
+        except InvalidContactPointError:
             raise Refused([Problem("number", "is a customer number")]) from None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from kielto.events.base import Ident
-from kielto.events.digests import InvalidContactPoint, normalise
+from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.words import PointKind
 from kielto.service.http.if_match import revisions
 from kielto.service.http.strict_route import StrictRoute
@@ -61,7 +61,7 @@ def router(context: Context) -> APIRouter:
         caller.must_act_for(company)
         try:
             canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
-        except InvalidContactPoint:
+        except InvalidContactPointError:
             raise invalid([problems.Problem("number", "is a customer number")]) from None
         stored = await reading.find(context, canonical)
         give = Names.of(context.keys, caller).give

@@ -75,7 +75,7 @@ class Point:
 
 @lru_cache(maxsize=10_000)  # asked some ten times for each row of an import
 def point_key(kind: PointKind, value: str) -> tuple[PointKind, str]:
-    """Equal for two spellings of one contact point. Raises InvalidContactPoint."""
+    """Equal for two spellings of one contact point. Raises InvalidContactPointError."""
     return kind, normalise(kind, value) if kind is PointKind.EMAIL else value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from kielto.events.digests import InvalidContactPoint, is_of, normalise
+from kielto.events.digests import InvalidContactPointError, is_of, normalise
 from kielto.events.emails import written
 from kielto.events.words import PointKind
 from services.customers.model import addresses, identifiers
@@ -169,7 +169,7 @@ class _Reading:
         self._known_company(f"{path}company", ref.company, own_only)
         try:
             return normalise(PointKind.NUMBER, f"{ref.company}:{ref.number}")
-        except InvalidContactPoint:
+        except InvalidContactPointError:
             self._problem(f"{path}number", "is a customer number")
             return ""
 
@@ -237,18 +237,18 @@ class _Reading:
         except addresses.InvalidAddress as error:
             field, _, rule = str(error).partition(": ")
             self._unread(given, f"{path}.address.{field}", rule)
-        except InvalidContactPoint as error:
+        except InvalidContactPointError as error:
             self._unread(given, f"{path}.value", str(error).partition(": ")[2])
         return None
 
     def _read(self, given: GivenPoint, country: str) -> str:
-        """Raises InvalidContactPoint. A number that an import leaves without its country must be one that exists in the
-        country that was assumed: else it is read as some stranger's.
+        """Raises InvalidContactPointError. A number that an import leaves without its country must be one that exists
+        in the country that was assumed: else it is read as some stranger's.
         """
         value = given.value or ""
         read = normalise(given.kind, value, country)
         if given.kind is PointKind.PHONE and self.speaker.importing and not is_of(value, country):
-            raise InvalidContactPoint(
+            raise InvalidContactPointError(
                 f"phone: is no number in use in {country}, the country that was assumed"
             )
         return written(value) if given.kind is PointKind.EMAIL else read

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 def shape(line: bytes) -> Row:
     """A contact point whose value has no shape at all (a number instead of text, too long a postal code) is set
-    aside as one that cannot be read is. Raises pydantic's ValidationError and NotJson.
+    aside as one that cannot be read is. Raises pydantic's ValidationError and NotJsonError.
     """
     content = loads(line)
     try:

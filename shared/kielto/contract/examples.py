@@ -31,7 +31,7 @@ from kielto.events.records import (
     Permissions,
     SaleOf,
 )
-from kielto.events.results import DecisionResult, Reason, ResultStatus
+from kielto.events.results import DecisionResult, ResultReason, ResultStatus
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient
 
 _CUSTOMER = UUID("0190a0b0-1111-7000-8000-000000000001")
@@ -127,7 +127,7 @@ EXAMPLES: tuple[Event, ...] = (
         offset=41,
         status=ResultStatus.WIDENED,
         decision=_REFERENCE,
-        reasons=(Reason(field="channels", rule="are channels that the group knows"),),
+        reasons=(ResultReason(field="channels", rule="are channels that the group knows"),),
         at=_AT,
     ),
     Acknowledgement(

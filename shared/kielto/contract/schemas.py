@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 EXAMPLE_OF: Mapping[type[Event], Event] = {type(e): e for e in sorted(EXAMPLES, key=lambda e: e.type_name())}
 
 
-class Plain(GenerateJsonSchema):
+class PlainSchema(GenerateJsonSchema):
     """Without a title for each field: it only repeats the field's name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
@@ -32,12 +32,12 @@ def components() -> dict[str, Any]:
     _, together = models_json_schema(
         [(model, mode) for model in EXAMPLE_OF],
         ref_template="#/components/schemas/{model}",
-        schema_generator=Plain,
+        schema_generator=PlainSchema,
     )
     return dict(together["$defs"])
 
 
 def _schema(model: type[Event]) -> dict[str, Any]:
-    schema = model.model_json_schema(schema_generator=Plain)
+    schema = model.model_json_schema(schema_generator=PlainSchema)
     example = EXAMPLE_OF[model].model_dump(mode="json", exclude_defaults=True)
     return {"$schema": DIALECT, "$id": SCHEMAS + model.type_name(), **schema, "examples": [example]}

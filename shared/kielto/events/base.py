@@ -63,13 +63,13 @@ MAX_BYTES = 256 * 1024
 """No message is larger; the outbox refuses one at insert, a reader quarantines it."""
 
 
-class Part(BaseModel):
+class EventPart(BaseModel):
     """A part of a message: immutable; fields a reader does not know are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Event(Part):
+class Event(EventPart):
     """A message of the contract. `kind` and `major` name its schema and its CloudEvents type."""
 
     kind: ClassVar[str]
@@ -77,7 +77,7 @@ class Event(Part):
 
     @classmethod
     def read(cls, value: bytes) -> Self:
-        """The event of a message's value. Raises pydantic's ValidationError, or NotJson."""
+        """The event of a message's value. Raises pydantic's ValidationError, or NotJsonError."""
         return cls.model_validate_json(value)
 
     @classmethod

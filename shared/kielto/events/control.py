@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from kielto.events.base import Event, Ident, Moment, Part
+from kielto.events.base import Event, EventPart, Ident, Moment
 
 BEAT, SNAPSHOT, VOID, TAKEN, RECONCILE = "!beat", "!snapshot", "!void", "!taken", "!reconcile"
 
@@ -28,7 +28,7 @@ class Taken(Event):
     offsets: tuple[Counted, ...] = Field(max_length=1000)
 
 
-class AboutParty(Part):
+class AboutParty(EventPart):
     """What a party's followers are told of the group, so that a wrong setting is noticed and not waited for."""
 
     point_keys: dict[int, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]] = Field(

@@ -15,8 +15,8 @@ import hmac
 import re
 import unicodedata
 
-from kielto.events.emails import NotAnEmail, email
-from kielto.events.phones import NotAPhone, e164, is_sure, phone
+from kielto.events.emails import NotAnEmailError, email
+from kielto.events.phones import NotAPhoneError, e164, is_sure, phone
 from kielto.events.words import PointKind
 
 _NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
@@ -25,7 +25,7 @@ _CHECKED = b"kielto point key"
 _COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-class InvalidContactPoint(ValueError):
+class InvalidContactPointError(ValueError):
     """The value is no contact point of its kind. The message names the rule and never repeats the value."""
 
 
@@ -40,7 +40,7 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
     """
     text = value.strip()
     if not text or len(text) > 320:
-        raise InvalidContactPoint(f"{kind}: has 1 to 320 characters")
+        raise InvalidContactPointError(f"{kind}: has 1 to 320 characters")
     try:
         match kind:
             case PointKind.EMAIL:
@@ -50,19 +50,19 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
             case PointKind.NUMBER:
                 return _number(text)
             case PointKind.POST:
-                raise InvalidContactPoint("post: an address has no digest; name its id")
-    except (NotAnEmail, NotAPhone) as error:
-        raise InvalidContactPoint(f"{kind}: {error}") from None
+                raise InvalidContactPointError("post: an address has no digest; name its id")
+    except (NotAnEmailError, NotAPhoneError) as error:
+        raise InvalidContactPointError(f"{kind}: {error}") from None
 
 
 def is_of(value: str, country: str) -> bool:
     """Whether a phone number that `normalise` takes is surely read: it names its country, or is a *valid* number of
-    `country`, not merely a possible one. Raises InvalidContactPoint.
+    `country`, not merely a possible one. Raises InvalidContactPointError.
     """
     try:
         return is_sure(value.strip(), country)
-    except NotAPhone as error:
-        raise InvalidContactPoint(f"phone: {error}") from None
+    except NotAPhoneError as error:
+        raise InvalidContactPointError(f"phone: {error}") from None
 
 
 def _number(text: str) -> str:
@@ -71,11 +71,11 @@ def _number(text: str) -> str:
     number = "".join(unicodedata.normalize("NFKC", number).split())
     number = unicodedata.normalize("NFKC", number.upper())
     if not _COMPANY.fullmatch(company):
-        raise InvalidContactPoint("number: is <company>:<customer number>")
+        raise InvalidContactPointError("number: is <company>:<customer number>")
     if not (number and number.isprintable()):
-        raise InvalidContactPoint("number: has printable characters other than white space")
+        raise InvalidContactPointError("number: has printable characters other than white space")
     if number in _NO_NUMBERS or not any(c.isalnum() and c != "0" for c in number):
-        raise InvalidContactPoint("number: is a placeholder, and nobody's number")
+        raise InvalidContactPointError("number: is a placeholder, and nobody's number")
     return f"{company}:{number}"
 
 
@@ -85,7 +85,7 @@ def digest(kind: PointKind, normalised: str) -> bytes:
 
 
 def digest_of(kind: PointKind, value: str, country: str = "FI") -> bytes:
-    """Normalise and digest. Raises InvalidContactPoint."""
+    """Normalise and digest. Raises InvalidContactPointError."""
     return digest(kind, normalise(kind, value, country))
 
 

@@ -14,15 +14,15 @@ _DOTLESS = re.compile("i\u0307+|\u0131\u0307*")
 _LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
 
 
-class NotAnEmail(ValueError):
+class NotAnEmailError(ValueError):
     """The message is the rule; it never repeats the value."""
 
 
 def email(text: str) -> str:
-    """`local@domain`, folded. Raises NotAnEmail."""
+    """`local@domain`, folded. Raises NotAnEmailError."""
     local, at, domain = _fold(text).strip().rpartition("@")
     if not at:
-        raise NotAnEmail("is an address of the form name@domain")
+        raise NotAnEmailError("is an address of the form name@domain")
     return f"{_local(local)}@{_domain(domain)}"
 
 
@@ -40,7 +40,7 @@ def _fold(text: str) -> str:
     """
     categories = {unicodedata.category(c) for c in text}
     if "Cs" in categories:
-        raise NotAnEmail("is Unicode text")
+        raise NotAnEmailError("is Unicode text")
     if "Cf" in categories:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = unicodedata.normalize("NFD", text)
@@ -55,7 +55,7 @@ def _local(text: str) -> str:
         return inner if _ATOM.fullmatch(inner) else '"' + re.sub(r'([\\"])', r"\\\1", inner) + '"'
     if _ATOM.fullmatch(text):
         return text
-    raise NotAnEmail("is one address name@domain; other signs stand in quotes (RFC 5321 section 4.1.2)")
+    raise NotAnEmailError("is one address name@domain; other signs stand in quotes (RFC 5321 section 4.1.2)")
 
 
 def _domain(text: str) -> str:
@@ -65,7 +65,7 @@ def _domain(text: str) -> str:
     if _DOMAIN.fullmatch(name):
         name = ".".join(_decoded(label) for label in name.split("."))
     if not _DOMAIN.fullmatch(name):
-        raise NotAnEmail("has a domain of labels of 1 to 63 characters, or an address in brackets")
+        raise NotAnEmailError("has a domain of labels of 1 to 63 characters, or an address in brackets")
     return name
 
 
@@ -80,7 +80,7 @@ def _decoded(label: str) -> str:
         if text.encode("punycode").decode("ascii") != label[4:]:
             return label
         folded = _fold(text)
-    except (UnicodeError, NotAnEmail):
+    except (UnicodeError, NotAnEmailError):
         return label
     plain = not text.isascii() and not folded.startswith("xn--") and _LABEL.fullmatch(folded)
     return folded if plain else label

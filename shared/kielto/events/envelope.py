@@ -18,7 +18,7 @@ from kielto.events import control
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.records import Record
 from kielto.events.versions import Version
-from kielto.strict_json import NotJson
+from kielto.strict_json import NotJsonError
 
 Headers = Sequence[tuple[str, bytes | None]]
 SCHEMAS = "urn:kielto:schema:"
@@ -42,17 +42,17 @@ class Encoded(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-class TooLarge(ValueError):
+class MessageTooLargeError(ValueError):
     """The encoded message is above MAX_BYTES."""
 
 
 def encode(
     event: Event, *, key: str, source: str, traceparent: str | None = None, ident: UUID | None = None
 ) -> Encoded:
-    """The Kafka message of `event`. `source` is the writer (`consents`, `company.a`); raises TooLarge."""
+    """The Kafka message of `event`. `source` is the writer (`consents`, `company.a`); raises MessageTooLargeError."""
     value = event.model_dump_json(exclude_defaults=True).encode()
     if len(value) > MAX_BYTES:
-        raise TooLarge(f"{event.kind}: a message has at most {MAX_BYTES} bytes")
+        raise MessageTooLargeError(f"{event.kind}: a message has at most {MAX_BYTES} bytes")
     version = event.version if isinstance(event, Record) else None
     names = headers(
         event.type_name(), key=key, source=source, version=version, traceparent=traceparent, ident=ident
@@ -123,7 +123,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownControl:
     """A control record of a kind that this reader does not know: skipped."""
 
     key: str
@@ -141,7 +141,7 @@ def _is_internal(record: type[Event]) -> bool:
 
 def read(
     carries: Sequence[type[Event]], key: bytes | None, value: bytes | None, headers: Headers
-) -> Read | Tombstone | Unreadable | Unknown:
+) -> Read | Tombstone | Unreadable | UnknownControl:
     """Read one message of a topic that carries these events. Total: never raises, whatever the bytes are."""
     states = _states(tuple(carries))
     records = states[0] if states else None
@@ -214,7 +214,7 @@ def _record(
 
 def _control(
     carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
-) -> Read | Unknown | Tombstone:
+) -> Read | UnknownControl | Tombstone:
     """One that cannot be read has no key of ours to deny: it proves nothing, so nothing opens by it."""
     kinds: dict[str, type[Event]] = {
         control.BEAT: control.Beat,
@@ -224,15 +224,15 @@ def _control(
     }
     model: type[Event] | None = kinds.get(key.split(".", 1)[0])
     if model is None or model not in carries:
-        return Unknown(key)
+        return UnknownControl(key)
     if value is None:
         return Tombstone(key)
     result = _event([model], value, texts)
     if isinstance(result, str):
-        return Unknown(key)
+        return UnknownControl(key)
     named = isinstance(result, control.Void | control.Reconcile)
     expected = result.key() if named else key.split(".", 1)[0]  # type: ignore[attr-defined]
-    return _read(key, result, texts) if key == expected else Unknown(key)
+    return _read(key, result, texts) if key == expected else UnknownControl(key)
 
 
 def _read(key: str, event: Event, texts: dict[str, str | None]) -> Read:
@@ -262,7 +262,7 @@ def _event(carries: Sequence[type[Event]], value: bytes, texts: dict[str, str | 
         return f"value: is above {MAX_BYTES} bytes"
     try:
         return model.read(value)
-    except NotJson as error:
+    except NotJsonError as error:
         return f"value: {error}"
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]

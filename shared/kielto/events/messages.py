@@ -8,15 +8,15 @@ from uuid import UUID
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from kielto.events import lenient
-from kielto.events.base import Event, Hash, Ident, Moment, Part, VersionText, few
+from kielto.events.base import Event, EventPart, Hash, Ident, Moment, VersionText, few
 from kielto.events.control import BUCKETS
 from kielto.events.records import AllowedPoint
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, PointKind, Purpose, Reach
-from kielto.strict_json import HalfPair, loads
+from kielto.strict_json import HalfPairError, loads
 from kielto.validation import FieldRule, field_rules
 
 
-class DecisionSubject(Part):
+class DecisionSubject(EventPart):
     """Whom a company's decision is about: exactly one of its customer's id, a customer number, a point.
 
     Number and point are canonical digests (`kielto.events.digests.digest_of`), so a *no* from someone whom
@@ -80,7 +80,7 @@ class Decision(Event):
         """What is no Unicode in the words of a *no* does not refuse it."""
         try:
             return loads(value)
-        except HalfPair as half:
+        except HalfPairError as half:
             if not lenient.is_no(half.content):
                 raise
             return half.content
@@ -157,7 +157,7 @@ class Decision(Event):
         ]
 
 
-class Position(Part):
+class Position(EventPart):
     """The next offset to read: everything below it is applied."""
 
     topic: str = Field(max_length=249)
@@ -166,7 +166,7 @@ class Position(Part):
     offset: int = Field(ge=0)
 
 
-class StoreException(Part):
+class StoreException(EventPart):
     """A record below the position that could not be read; its key is denied until a readable one comes."""
 
     topic: str = Field(max_length=249)

@@ -30,27 +30,27 @@ _AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 
 
-class NotAPhone(ValueError):
+class NotAPhoneError(ValueError):
     """The message is the rule; it never repeats the value."""
 
 
 @lru_cache(maxsize=64)  # what is normalised is mostly asked about at once: `is_sure`
 def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
-    """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhone."""
+    """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhoneError."""
     try:
         number = phonenumbers.parse(_plain(text), country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise NotAPhone("is no phone number (ITU-T E.164)") from None
+        raise NotAPhoneError("is no phone number (ITU-T E.164)") from None
     if not phonenumbers.is_possible_number(number):
-        raise NotAPhone("has an impossible length for its country (ITU-T E.164)")
+        raise NotAPhoneError("has an impossible length for its country (ITU-T E.164)")
     national = phonenumbers.national_significant_number(number)
     if is_placeholder(national):
-        raise NotAPhone("is a placeholder, and nobody's number")
+        raise NotAPhoneError("is a placeholder, and nobody's number")
     return number
 
 
 def is_sure(text: str, country: str) -> bool:
-    """Whether the number names its country, or is valid in the one that was assumed. Raises NotAPhone."""
+    """Whether the number names its country, or is valid in the one that was assumed. Raises NotAPhoneError."""
     number = phone(text, country)
     return number.country_code_source in _NAMES_ITS_COUNTRY or phonenumbers.is_valid_number(number)
 
@@ -60,7 +60,7 @@ def e164(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _plain(text: str) -> str:
-    """Digits and separators alone, annotations dropped. Raises NotAPhone."""
+    """Digits and separators alone, annotations dropped. Raises NotAPhoneError."""
     if _DIGITS.fullmatch(text):  # as most are given: there is nothing to drop or to refuse
         return text
     text = text.replace("\t", " ").strip() if text.isascii() else _from_unicode(text)
@@ -69,19 +69,19 @@ def _plain(text: str) -> str:
     if zeros := _ZEROS_OF_A_FLOAT.fullmatch(text):
         return zeros[1]
     if _DECIMAL_TAIL.fullmatch(text):
-        raise NotAPhone("ends in a decimal fraction: give the digits as text")
+        raise NotAPhoneError("ends in a decimal fraction: give the digits as text")
     if not _FORM.fullmatch(text):
-        raise NotAPhone(_FORM_RULE)
+        raise NotAPhoneError(_FORM_RULE)
     if _LONE_TAIL.fullmatch(text):
-        raise NotAPhone("is one number without an extension: its last digits stand alone")
+        raise NotAPhoneError("is one number without an extension: its last digits stand alone")
     _one_number(text)
     return text
 
 
 def _from_unicode(text: str) -> str:
-    """Raises NotAPhone."""
+    """Raises NotAPhoneError."""
     if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
-        raise NotAPhone(_FORM_RULE)
+        raise NotAPhoneError(_FORM_RULE)
     text = unicodedata.normalize("NFKC", text)
     text = "".join(_ascii(c) for c in text if unicodedata.category(c) != "Cf").strip()
     return _DASHES.sub("-", text)
@@ -100,7 +100,7 @@ def _without_context(text: str) -> tuple[str, str]:
     if not text.lower().startswith("tel:") or (found := _CONTEXT.search(text)) is None:
         return text, ""
     if found.end() != len(text):
-        raise NotAPhone("is one number: a tel: URI has no parameter but phone-context")
+        raise NotAPhoneError("is one number: a tel: URI has no parameter but phone-context")
     return text[: found.start()], f"+{found[1]}"
 
 
@@ -112,4 +112,4 @@ def _one_number(text: str) -> None:
     digits = re.sub(r"[^0-9+]", "", area)
     local = re.sub(r"[^0-9]", "", rest)
     if "/" in rest or not _AREA_BEFORE_SLASH.fullmatch(digits) or len(local) < 5 or local[0] == "0":
-        raise NotAPhone("is one number: give each number in a point of its own")
+        raise NotAPhoneError("is one number: give each number in a point of its own")

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from kielto.events.base import Event, Hash, Ident, Moment, Part, Sealed, VersionText
+from kielto.events.base import Event, EventPart, Hash, Ident, Moment, Sealed, VersionText
 from kielto.events.versions import Version
 from kielto.events.words import PointKind, Recipient, Status
 
 
-class Allow(Part):
+class Allow(EventPart):
     """One thing that is allowed at a contact point on a channel."""
 
     purpose: str
@@ -23,7 +23,7 @@ class Allow(Part):
     product_groups: tuple[str, ...] | None = Field(default=None, description="Only these; null means all.")
 
 
-class AllowedPoint(Part):
+class AllowedPoint(EventPart):
     point: str = Field(
         max_length=64, description="The company's hash of the address; for post, the id of the address."
     )
@@ -71,7 +71,7 @@ class Permissions(Record):
     )
 
 
-class CompanyPermissions(Part):
+class CompanyPermissions(EventPart):
     company: Ident
     points: tuple[AllowedPoint, ...]
 
@@ -87,7 +87,7 @@ class CustomerPermissions(Record):
     decision: UUID | None = None
 
 
-class SaleOf(Part):
+class SaleOf(EventPart):
     """The sale in connection with which a contact point was obtained: 917/2014 section 200(3)."""
 
     seller: Ident
@@ -96,7 +96,7 @@ class SaleOf(Part):
     ban_offered: bool = False
 
 
-class CustomerPoint(Part):
+class CustomerPoint(EventPart):
     """A contact point. What one company states of it concerns that company alone."""
 
     id: UUID
@@ -116,7 +116,7 @@ class CustomerPoint(Part):
     sales: tuple[SaleOf, ...] = ()
 
 
-class StatedBy(Part):
+class StatedBy(EventPart):
     """What one company states of the customer otherwise than the record does: it holds for that company alone."""
 
     company: Ident
@@ -125,7 +125,7 @@ class StatedBy(Part):
     duties: tuple[str, ...] = ()
 
 
-class CustomershipOf(Part):
+class CustomershipOf(EventPart):
     company: Ident
     digest: Sealed = Field(description="Sealed canonical digest of `<company>:<customer number>`.")
     active: bool = True
@@ -172,7 +172,7 @@ class Customer(Record):
     )
 
 
-class NamedPoint(Part):
+class NamedPoint(EventPart):
     point: str = Field(max_length=64)
     channel_kind: PointKind
     value: str = Field(max_length=500)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from kielto.events.base import Event, Hash, Moment, Part
+from kielto.events.base import Event, EventPart, Hash, Moment
 
 
 class ResultStatus(StrEnum):
@@ -25,7 +25,7 @@ class ResultStatus(StrEnum):
     """Its id was taken before and said the same, or it is a *no* that many of the party's say already: nothing new."""
 
 
-class Reason(Part):
+class ResultReason(EventPart):
     """One rule that a message broke, never its content. `field` is a path in the message (`subject.number`)."""
 
     field: str = Field(max_length=60)
@@ -47,5 +47,5 @@ class DecisionResult(Event):
     offset: int = Field(ge=0)
     status: ResultStatus
     decision: Hash | None = None
-    reasons: tuple[Reason, ...] = Field(default=(), max_length=50)
+    reasons: tuple[ResultReason, ...] = Field(default=(), max_length=50)
     at: Moment = Field(description="When consents said so, by its own clock.")

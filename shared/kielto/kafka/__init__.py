@@ -25,7 +25,7 @@ from kielto.kafka.gaps import stepped_over
 from kielto.kafka.metadata import topic_ids, writable
 from kielto.kafka.partitions import partition_of
 from kielto.kafka.security import CLEAR, Security, SecurityError
-from kielto.kafka.topics import TopicMismatch, TopicsMissing, create_topics, verify_topics
+from kielto.kafka.topics import TopicMismatchError, TopicsMissingError, create_topics, verify_topics
 
 __all__ = [
     "CLEAR",
@@ -39,9 +39,9 @@ __all__ = [
     "KafkaError",
     "Security",
     "SecurityError",
-    "TopicMismatch",
+    "TopicMismatchError",
     "TopicPartition",
-    "TopicsMissing",
+    "TopicsMissingError",
     "abort",
     "close",
     "consumer",

@@ -18,7 +18,7 @@ _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
 
 
-class Undecodable(Exception):
+class UndecodableBatchError(Exception):
     """The batch is not read. `code` is one of TOO_LARGE, UNKNOWN_CODEC, CORRUPT."""
 
     def __init__(self, code: str) -> None:
@@ -30,18 +30,21 @@ TOO_LARGE, UNKNOWN_CODEC, CORRUPT = "too-large", "unknown-codec", "corrupt"
 
 
 def decompress(codec: int, payload: bytes, limit: int = LIMIT) -> bytes:
-    """The payload of a batch with this codec (1 to 7). Raises Undecodable; holds at most `limit` bytes of it."""
+    """Decompress the payload of a batch with this codec (1 to 7), using at most `limit` bytes.
+
+    Raises UndecodableBatchError.
+    """
     decode = _CODECS.get(codec)
     if decode is None:
-        raise Undecodable(UNKNOWN_CODEC)
+        raise UndecodableBatchError(UNKNOWN_CODEC)
     try:
         return decode(payload, limit)
-    except Undecodable:
+    except UndecodableBatchError:
         raise
     except cramjam.DecompressionError as error:
-        raise Undecodable(TOO_LARGE if _is_full(error) else CORRUPT) from None
+        raise UndecodableBatchError(TOO_LARGE if _is_full(error) else CORRUPT) from None
     except (zlib.error, ValueError, IndexError, EOFError):
-        raise Undecodable(CORRUPT) from None
+        raise UndecodableBatchError(CORRUPT) from None
 
 
 def _gzip(payload: bytes, limit: int) -> bytes:
@@ -51,9 +54,9 @@ def _gzip(payload: bytes, limit: int) -> bytes:
         parts.append(member.decompress(payload, limit - size + 1))
         size += len(parts[-1])
         if size > limit:
-            raise Undecodable(TOO_LARGE)
+            raise UndecodableBatchError(TOO_LARGE)
         if not member.eof:
-            raise Undecodable(CORRUPT)
+            raise UndecodableBatchError(CORRUPT)
         payload = member.unused_data
     return b"".join(parts)
 
@@ -77,7 +80,7 @@ def _snappy_blocks(payload: bytes, limit: int) -> list[bytes]:
 def _snappy_block(block: bytes, limit: int) -> bytes:
     """The block says how long it is; the decoder fails if that is not so."""
     if cramjam.snappy.decompress_raw_len(block) > limit:
-        raise Undecodable(TOO_LARGE)
+        raise UndecodableBatchError(TOO_LARGE)
     return bytes(cramjam.snappy.decompress_raw(block))
 
 

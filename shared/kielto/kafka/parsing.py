@@ -18,12 +18,12 @@ _COUNT_AT = 57
 _LONGEST = 10  # bytes of a number of 64 bits
 
 
-class Damaged(Exception):
+class DamagedBatchError(Exception):
     """What follows in the batch cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class PlainRecord:
     """A record, with the attributes that aiokafka's fetcher reads."""
 
     offset: int
@@ -35,7 +35,7 @@ class Plain:
     checksum: None = field(default=None, init=False)
 
 
-def parse(raw: bytes, batch: Any) -> Iterator[Plain]:
+def parse(raw: bytes, batch: Any) -> Iterator[PlainRecord]:
     """Those of `raw`, whose header `batch` has read. A header's name that is no UTF-8 is escaped, its value null.
     Raises Damaged.
     """
@@ -50,9 +50,9 @@ def parse(raw: bytes, batch: Any) -> Iterator[Plain]:
         headers = [_header(reader) for _ in range(reader.size())]
         offset = batch.base_offset + place
         if reader.at != end or not batch.base_offset <= offset < batch.next_offset:
-            raise Damaged
+            raise DamagedBatchError
         timestamp = batch.max_timestamp if batch.timestamp_type else batch.first_timestamp + delta
-        yield Plain(offset, timestamp, batch.timestamp_type, key, value, headers)
+        yield PlainRecord(offset, timestamp, batch.timestamp_type, key, value, headers)
 
 
 def _header(reader: "_Reader") -> tuple[str, bytes | None]:
@@ -73,18 +73,18 @@ class _Reader:
             if byte < 0x80:
                 self.at += shift + 1
                 return found >> 1 ^ -(found & 1)
-        raise Damaged
+        raise DamagedBatchError
 
     def size(self) -> int:
         size = self.number()
         if not 0 <= size <= len(self._raw) - self.at:
-            raise Damaged
+            raise DamagedBatchError
         return size
 
     def take(self, size: int) -> bytes:
         self.at += size
         if self.at > len(self._raw):
-            raise Damaged
+            raise DamagedBatchError
         return self._raw[self.at - size : self.at]
 
     def nullable(self) -> bytes | None:

@@ -11,13 +11,13 @@ from kielto.events.topics import Topic
 from kielto.kafka.security import CLEAR, Security
 
 
-class TopicMismatch(Exception):
+class TopicMismatchError(Exception):
     """A topic is missing or differs from the group; the message names the topic, the setting, and both
     values.
     """
 
 
-class TopicsMissing(TopicMismatch):
+class TopicsMissingError(TopicMismatchError):
     """All that are there are as they must be: the set-up was not run yet, or not for this group file."""
 
 
@@ -26,7 +26,7 @@ async def create_topics(
 ) -> list[str]:
     """Create those that are missing and wait until the broker shows them; returns the names of the new ones.
 
-    Raises TopicMismatch when the broker refuses one, or one of DOWN.
+    Raises TopicMismatchError when the broker refuses one, or one of DOWN.
     """
     admin = await _admin(bootstrap, security)
     try:
@@ -40,7 +40,7 @@ async def create_topics(
         codes = {name: code for name, code, *_ in response.topic_errors}
         for name, code in codes.items():
             if code not in (0, _TOPIC_ALREADY_EXISTS):
-                raise TopicMismatch(f"{name}: the broker refused to create it (error code {code})")
+                raise TopicMismatchError(f"{name}: the broker refused to create it (error code {code})")
         async with asyncio.timeout(_SHOWN_SECONDS):
             while not codes.keys() <= set(await admin.list_topics()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -50,8 +50,8 @@ async def create_topics(
 
 
 async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Security = CLEAR) -> None:
-    """Compare partitions and settings with the group. Raises TopicMismatch naming every difference,
-    TopicsMissing when topics are only missing, or one of DOWN.
+    """Compare partitions and settings with the group. Raises TopicMismatchError naming every difference,
+    TopicsMissingError when topics are only missing, or one of DOWN.
     """
     admin = await _admin(bootstrap, security)
     try:
@@ -75,9 +75,9 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
             if settings[t.name].get(k) != v
         ]
         if wrong:
-            raise TopicMismatch("; ".join([*missing, *wrong]))
+            raise TopicMismatchError("; ".join([*missing, *wrong]))
         if missing:
-            raise TopicsMissing("; ".join(missing))
+            raise TopicsMissingError("; ".join(missing))
     finally:
         await admin.close()
 

@@ -30,7 +30,7 @@ class _Clearance(BaseModel):
     results: list[_Result]
 
 
-class _Given(NamedTuple):
+class _ClearanceGiven(NamedTuple):
     """`until`: on `clock`."""
 
     answer: Answer
@@ -73,20 +73,20 @@ class Clearance:
         Batches of 4,000 are asked one after the other and each is good for seconds, so ask for as many as can be
         handed over by then: of a longer list the first have run out when the last are answered.
         """
-        given: dict[Question, _Given] = {}
+        given: dict[Question, _ClearanceGiven] = {}
         asked: dict[tuple[object, ...], list[Question]] = {}
         for question in dict.fromkeys(questions):
             answer = may(question)
             if answer:
                 asked.setdefault(_terms(question), []).append(question)
             else:
-                given[question] = _Given(answer, 0.0)
+                given[question] = _ClearanceGiven(answer, 0.0)
         for alike in asked.values():
             for batch in _batches(alike):
                 given.update(await self._ask(batch, campaign))
         return Cleared(may, given, self._now)
 
-    async def _ask(self, batch: Sequence[Question], campaign: str) -> Mapping[Question, _Given]:
+    async def _ask(self, batch: Sequence[Question], campaign: str) -> Mapping[Question, _ClearanceGiven]:
         headers = {"Authorization": f"Bearer {await self._token()}"}
         sent = self._now()
         try:
@@ -106,7 +106,7 @@ class Clearance:
             return _nobody(batch, "the answer is not about those who were asked about")
         until = sent + found.valid_seconds
         return {
-            question: _Given(_answer(result), until, found.id)
+            question: _ClearanceGiven(_answer(result), until, found.id)
             for question, result in zip(batch, found.results, strict=True)
         }
 
@@ -117,7 +117,7 @@ class Cleared:
     def __init__(
         self,
         may: Callable[[Question], Answer],
-        given: Mapping[Question, _Given],
+        given: Mapping[Question, _ClearanceGiven],
         now: Callable[[], float],
     ) -> None:
         self._may, self._given, self._now = may, given, now
@@ -181,8 +181,8 @@ def _answer(result: _Result) -> Answer:
     return Answer(False, result.reason, "the clearance says so")
 
 
-def _nobody(batch: Sequence[Question], why: str) -> Mapping[Question, _Given]:
-    return dict.fromkeys(batch, _Given(Answer(False, Reason.NOT_CLEARED, why), 0.0))
+def _nobody(batch: Sequence[Question], why: str) -> Mapping[Question, _ClearanceGiven]:
+    return dict.fromkeys(batch, _ClearanceGiven(Answer(False, Reason.NOT_CLEARED, why), 0.0))
 
 
 def _slug(response: httpx.Response) -> str:

@@ -17,19 +17,19 @@ from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber import settings
 from kielto.subscriber.gate.bulk_check import CODES
-from kielto.subscriber.gate.gate import Gate, Party
+from kielto.subscriber.gate.gate import FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
 from kielto.subscriber.replica.freshness import clock
 from kielto.subscriber.replica.state import Delta
-from kielto.subscriber.stores.base import Mark, Store, StoreError, StoreLost
+from kielto.subscriber.stores.base import Store, StoreError, StoreLostError, StoreMark
 from kielto.subscriber.submit.decision import decide
-from kielto.subscriber.submit.results import Results
+from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
-from kielto.subscriber.sync.acks import Acknowledger, Sender
+from kielto.subscriber.sync.acks import Acknowledger, AckSender
 from kielto.subscriber.sync.changes import OnChange
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
@@ -86,7 +86,7 @@ class Subscriber:
         self._security, self._troubles = security, Troubles()
         self.subscriber, self.party = subscriber, party
         self._bootstrap, self._store, self._stale_seconds = bootstrap, store, stale_seconds
-        self._whose = Party(party, dict(point_keys), country)
+        self._whose = FollowedParty(party, dict(point_keys), country)
         self._instance, self._spool_path = instance, None if spool is None else Path(spool)
         self._clearance, self._flush_seconds = clearance, flush_seconds
         self._on_change = on_change
@@ -97,7 +97,7 @@ class Subscriber:
         self._spool: Spool | None = None
         self._denials = Denials(decisions(party))
         self._submitting: Submitting | None = None
-        self._results: Results | None = None
+        self._results: ResultsReader | None = None
         self._session: Session | None = None
         self._gate: Gate | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -287,9 +287,9 @@ class Subscriber:
         returns, it is on disk and will be sent, in order, for ever. `ident`: the decision's own id, so that
         a repeated call is one decision.
 
-        Raises ValueError naming the field and the rule, InvalidContactPoint, TooLarge, or what the disk
-        raises: then it was not taken (though a *no* is denied here until the next start). Raises RuntimeError outside
-        of `async with`.
+        Raises ValueError naming the field and the rule, InvalidContactPointError, MessageTooLargeError, or what the
+        disk raises: then it was not taken (though a *no* is denied here until the next start). Raises RuntimeError
+        outside of `async with`.
         """
         submitting = self._with_spool()
         said = {
@@ -330,7 +330,7 @@ class Subscriber:
         """
         self._must_run()
         if self._results is None:
-            self._results = Results(self._bootstrap, self.party, security=self._security)
+            self._results = ResultsReader(self._bootstrap, self.party, security=self._security)
             self._start(self._results.run())
         return await self._results.of(decision, timeout)
 
@@ -341,7 +341,7 @@ class Subscriber:
         while True:
             try:
                 await self._one_session()
-            except* StoreLost as group:
+            except* StoreLostError as group:
                 log.warning("the store is loaded again: %s", _flat(group)[0])
             except* StoreError as group:
                 self._refused = StoreError(*_flat(group)[0].args)
@@ -365,7 +365,7 @@ class Subscriber:
             troubles=self._troubles,
         )
         assert self._instance is not None
-        sender = Sender(self.party, self.subscriber, self._instance, acks(self.party), following.topics)
+        sender = AckSender(self.party, self.subscriber, self._instance, acks(self.party), following.topics)
         acknowledger = Acknowledger(
             self._bootstrap,
             sender,
@@ -399,7 +399,7 @@ class Subscriber:
         finally:
             self._gate = None
 
-    def _note(self, mark: Mark) -> None:
+    def _note(self, mark: StoreMark) -> None:
         if self._spool is not None and self._store.durable:
             self._spool.acknowledging(mark)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import services.consents
-from kielto.group import Company, Controller, Group, Partner, Subscriber
+from kielto.group import Company, Controller, Group, Partner, SubscriberSystem
 from kielto.service.database.pool import Pool, open_pool
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.use_cases.context import Context
 from tests.conftest import Migrated
-from tests.integration.consents.world import World
+from tests.integration.consents.world import ConsentsWorld
 
 MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
 GROUP = Group(
@@ -24,9 +24,9 @@ GROUP = Group(
     ),
     partners=(Partner(id="matkat", name="Matkat", of=("kauppa",)),),
     subscribers=(
-        Subscriber(id="kauppa-crm", party="company.kauppa", name="CRM", deadline_seconds=60),
-        Subscriber(id="kauppa-mail", party="company.kauppa", name="Mail", deadline_seconds=60),
-        Subscriber(id="sahko-crm", party="company.sahko", name="CRM", deadline_seconds=60),
+        SubscriberSystem(id="kauppa-crm", party="company.kauppa", name="CRM", deadline_seconds=60),
+        SubscriberSystem(id="kauppa-mail", party="company.kauppa", name="Mail", deadline_seconds=60),
+        SubscriberSystem(id="sahko-crm", party="company.sahko", name="CRM", deadline_seconds=60),
     ),
 )
 
@@ -66,5 +66,5 @@ def context(keys: Keys) -> Context:
 
 
 @pytest.fixture
-def world(pool: Pool, context: Context) -> World:
-    return World(pool, context)
+def world(pool: Pool, context: Context) -> ConsentsWorld:
+    return ConsentsWorld(pool, context)

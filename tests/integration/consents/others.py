@@ -11,7 +11,7 @@ from uuid import UUID
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.base import Event
-from kielto.events.envelope import Headers, Read, Unknown
+from kielto.events.envelope import Headers, Read, UnknownControl
 from kielto.events.topics import CUSTOMERS, PARTITIONS, Lane
 from kielto.kafka import TopicPartition, partition_of
 
@@ -26,7 +26,7 @@ class Stood(NamedTuple):
     offset: int
 
 
-class Others:
+class ConsentsNeighbours:
     def __init__(self, bootstrap: str, producer: Any) -> None:
         self._bootstrap, self._producer = bootstrap, producer
 
@@ -97,7 +97,7 @@ class Others:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         read = envelope.read(carries, record.key, record.value, record.headers)
-                        if isinstance(read, Unknown):
+                        if isinstance(read, UnknownControl):
                             continue  # the reconciliation asks there, too
                         assert isinstance(read, Read), read
                         found.append(Stood(read, record.partition, record.offset))
@@ -107,10 +107,10 @@ class Others:
 
 
 @asynccontextmanager
-async def others(bootstrap: str) -> AsyncIterator[Others]:
+async def others(bootstrap: str) -> AsyncIterator[ConsentsNeighbours]:
     producer = kafka.producer(bootstrap, linger_ms=5)
     await producer.start()
     try:
-        yield Others(bootstrap, producer)
+        yield ConsentsNeighbours(bootstrap, producer)
     finally:
         await producer.stop()

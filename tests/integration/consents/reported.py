@@ -20,7 +20,7 @@ from services.consents.consumers import MarketingEventsConsumer
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.test_api import Tokens
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 NOW = datetime.now(UTC)
 BOUND = 30  # the group's stale_seconds
@@ -75,13 +75,13 @@ async def opened(pool: Pool) -> set[UUID]:
 
 
 @pytest.fixture
-async def who(world: World) -> Someone:
+async def who(world: ConsentsWorld) -> Someone:
     someone = Someone(("kauppa",))
     await world.know(someone)
     return someone
 
 
-async def with_a_contact(world: World) -> tuple[Someone, Someone]:
+async def with_a_contact(world: ConsentsWorld) -> tuple[Someone, Someone]:
     """An organisation, and who acts for it."""
     organisation, contact = Someone(), Someone()
     await world.know(organisation, recipient=Recipient.LEGAL)

@@ -7,7 +7,7 @@ import httpx
 from kielto.service.database.pool import Pool
 from tests.integration.consents.clearances.test_clearances import Client, client, found, reasons
 from tests.integration.consents.test_api import as_, ban, http
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 __all__ = ["client", "http"]
 
@@ -17,7 +17,7 @@ async def trail(pool: Pool) -> list[dict[str, Any]]:
 
 
 async def test_a_ban_names_its_decision_and_its_customer(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     who, other = Someone(), Someone()
     other.phone = who.phone
@@ -32,7 +32,7 @@ async def test_a_ban_names_its_decision_and_its_customer(
 
 
 async def test_what_staff_may_not_do_is_noted_with_its_rule(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -55,7 +55,7 @@ async def test_what_staff_may_not_do_is_noted_with_its_rule(
 
 
 async def test_whoever_looks_up_what_was_cleared_is_noted_with_whom_it_was_about(
-    client: Client, world: World, pool: Pool
+    client: Client, world: ConsentsWorld, pool: Pool
 ) -> None:
     """By whatever name: the address and the number stand in no entry."""
     who, campaigns = Someone(), client()

@@ -19,7 +19,7 @@ from services.consents.api.decisions import decisions
 from services.consents.api.permissions import customers
 from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context, decision_id
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
 class Tokens(Verifier):
@@ -74,7 +74,7 @@ async def ban(
 
 
 async def test_a_receipt_of_a_no_says_by_when_every_clearance_has_run_out(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -99,7 +99,9 @@ async def test_a_receipt_of_a_no_says_by_when_every_clearance_has_run_out(
     assert lifting["clear_seconds"] is lifting["clear_by"] is None
 
 
-async def test_a_receipt_says_what_was_understood_and_done(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_receipt_says_what_was_understood_and_done(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     receipt = await ban(http, {"customer": str(who.id)}, evidence="Said no on the phone", route="phone")
@@ -129,7 +131,7 @@ async def test_a_receipt_says_what_was_understood_and_done(http: httpx.AsyncClie
     ],
 )
 async def test_a_no_for_an_unknown_person_with_a_clock_ahead(
-    http: httpx.AsyncClient, world: World, subject: dict[str, str]
+    http: httpx.AsyncClient, world: ConsentsWorld, subject: dict[str, str]
 ) -> None:
     ahead = datetime.now(UTC) + timedelta(days=3)
     receipt = await ban(http, subject, said_at=ahead.isoformat())
@@ -145,7 +147,7 @@ async def test_a_no_for_an_unknown_person_with_a_clock_ahead(
 
 @pytest.mark.parametrize("said_at", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
 async def test_a_clock_at_the_edge_of_the_calendar_refuses_no_ban(
-    http: httpx.AsyncClient, world: World, said_at: str
+    http: httpx.AsyncClient, world: ConsentsWorld, said_at: str
 ) -> None:
     """In UTC both lie outside the calendar; the first is what some systems send for an empty date."""
     receipt = await ban(http, {"kind": "phone", "value": "040 1234567"}, said_at=said_at)
@@ -153,7 +155,7 @@ async def test_a_clock_at_the_edge_of_the_calendar_refuses_no_ban(
     assert receipt["effective_from"] <= receipt["received_at"]
 
 
-async def test_one_spelling_finds_another(http: httpx.AsyncClient, world: World) -> None:
+async def test_one_spelling_finds_another(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone(phone="+358401234567")
     await world.know(who)
     receipt = await ban(http, {"kind": "phone", "value": "040-123 45 67"})
@@ -196,14 +198,16 @@ NOBODY = {"customer": str(uuid4())}
     ],
 )
 async def test_what_breaks_a_rule_changes_nothing(
-    http: httpx.AsyncClient, world: World, body: dict[str, Any], fields: list[str]
+    http: httpx.AsyncClient, world: ConsentsWorld, body: dict[str, Any], fields: list[str]
 ) -> None:
     answer = await http.post("/consents/decisions", json={"subject": NOBODY} | body)
     assert problem(answer) == (422, "invalid-request", fields)
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
 
 
-async def test_a_body_that_names_a_field_twice_is_refused(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_body_that_names_a_field_twice_is_refused(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     """Which of the two counts would be left to the parser."""
     subject = json.dumps(NOBODY)
     for content, field in (
@@ -238,14 +242,14 @@ async def test_what_is_no_decision_at_all(http: httpx.AsyncClient) -> None:
     )
 
 
-async def test_before_the_epoch_nothing_is_accepted(http: httpx.AsyncClient, world: World) -> None:
+async def test_before_the_epoch_nothing_is_accepted(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     await world.pool.execute("DELETE FROM epoch")
     answer = await http.post("/consents/decisions", json={"subject": NOBODY, "act": "ban"})
     assert problem(answer)[:2] == (503, "epoch-not-claimed")
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
 
 
-async def test_who_may_record_and_for_whom(http: httpx.AsyncClient, world: World) -> None:
+async def test_who_may_record_and_for_whom(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     mine, theirs = Someone(), Someone(("sahko",))
     await world.know(mine, theirs)
 
@@ -296,7 +300,7 @@ SAID: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("by", ["customer", "phone", "email"])
 async def test_a_company_cannot_tell_anothers_customer_from_nobody(
-    http: httpx.AsyncClient, world: World, by: str, said: str
+    http: httpx.AsyncClient, world: ConsentsWorld, by: str, said: str
 ) -> None:
     theirs, nobody = Someone(("sahko",)), Someone(("sahko",))
     await world.know(theirs)
@@ -329,7 +333,7 @@ async def test_a_company_cannot_tell_anothers_customer_from_nobody(
 
 
 async def test_a_no_of_anothers_customer_binds_them_all_the_same(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     theirs = Someone(("sahko",))
     await world.know(theirs)
@@ -339,7 +343,7 @@ async def test_a_no_of_anothers_customer_binds_them_all_the_same(
 
 
 async def test_of_a_shared_address_a_company_hears_of_its_own_customers_alone(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     mine = Someone()
     theirs = Someone(("sahko",), phone=mine.phone)
@@ -355,7 +359,7 @@ async def test_of_a_shared_address_a_company_hears_of_its_own_customers_alone(
     assert shown.json()["lifts"] == [receipt["reference"]]
 
 
-async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     mine = {"customer": world.key("company.sahko", who)}
@@ -402,7 +406,7 @@ async def test_a_company_sees_its_own_alone(http: httpx.AsyncClient, world: Worl
     assert "phone" in await world.allowed(who)
 
 
-async def test_permissions_and_why(http: httpx.AsyncClient, world: World) -> None:
+async def test_permissions_and_why(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     receipt = await ban(http, {"customer": str(who.id)}, channels=["phone"])
@@ -417,7 +421,7 @@ async def test_permissions_and_why(http: httpx.AsyncClient, world: World) -> Non
     assert {d for v in verdicts for d in v["decisions"]} == {receipt["decision"]}
 
 
-async def test_a_yes_says_what_is_left(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_yes_says_what_is_left(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     first, second = [(await ban(http, {"customer": str(who.id)}))["decision"] for _ in range(2)]
@@ -428,7 +432,9 @@ async def test_a_yes_says_what_is_left(http: httpx.AsyncClient, world: World) ->
     assert answer.json()["remaining_restrictions"] == [second]
 
 
-async def test_a_repeated_request_gets_the_first_answer(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_repeated_request_gets_the_first_answer(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     who = Someone()
     await world.know(who)
     body = {"subject": {"customer": str(who.id)}, "act": "ban"}
@@ -443,7 +449,7 @@ async def test_a_repeated_request_gets_the_first_answer(http: httpx.AsyncClient,
 
 
 async def test_a_company_knows_customers_and_addresses_by_its_own_ids(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
@@ -460,7 +466,7 @@ async def test_a_company_knows_customers_and_addresses_by_its_own_ids(
     assert group.json()["customer"] == str(who.id)
 
 
-async def test_another_companys_id_is_nobodys(http: httpx.AsyncClient, world: World) -> None:
+async def test_another_companys_id_is_nobodys(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     """Ours, another company's, another's customer's, a random one: the same answer as of somebody unknown."""
     who, theirs = Someone(("kauppa", "sahko")), Someone(("sahko",))
     await world.know(who, theirs)
@@ -484,7 +490,7 @@ async def test_another_companys_id_is_nobodys(http: httpx.AsyncClient, world: Wo
     assert problem(answer) == (422, "invalid-request", ["subject.customer"])
 
 
-async def test_one_id_of_a_decision_works_everywhere(http: httpx.AsyncClient, world: World) -> None:
+async def test_one_id_of_a_decision_works_everywhere(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     """The reference of the receipt, and the id that the company's own library gave it."""
     who, own = Someone(("kauppa", "sahko")), uuid4()
     await world.know(who)
@@ -516,7 +522,7 @@ async def test_one_id_of_a_decision_works_everywhere(http: httpx.AsyncClient, wo
 @pytest.mark.parametrize("said", [{"act": "consent", **YES}, {"act": "lifting", **YES, "lifts": ["f" * 64]}])
 @pytest.mark.parametrize("by", ["customer", "number", "phone"])
 async def test_a_yes_about_nobody_known_yet_is_to_be_asked_again(
-    http: httpx.AsyncClient, world: World, by: str, said: dict[str, Any]
+    http: httpx.AsyncClient, world: ConsentsWorld, by: str, said: dict[str, Any]
 ) -> None:
     """The same answer of a stranger and of another company's customer; a consent is taken once the customer came."""
     who, theirs = Someone(), Someone(("sahko",))

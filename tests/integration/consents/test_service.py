@@ -30,8 +30,8 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.database.pool import open_pool
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
-from tests.integration.consents.others import BEAT_SECONDS, Others, others
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.others import BEAT_SECONDS, ConsentsNeighbours, others
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 KAUPPA = permissions_of("company.kauppa")
 DECISIONS = decisions("company.kauppa")
@@ -56,12 +56,12 @@ def consents(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @dataclass
-class Play:
+class ServicePlay:
     """What a test acts upon. `world` looks into the database of the process."""
 
     services: Services
-    world: World
-    others: Others
+    world: ConsentsWorld
+    others: ConsentsNeighbours
     instance: UUID = field(default_factory=uuid4)
 
     async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -124,18 +124,18 @@ class Play:
 
 
 @pytest.fixture
-async def play(consents: Services) -> AsyncIterator[Play]:
+async def play(consents: Services) -> AsyncIterator[ServicePlay]:
     async with playing(consents) as play:
         yield play
 
 
 @asynccontextmanager
-async def playing(consents: Services) -> AsyncIterator[Play]:
+async def playing(consents: Services) -> AsyncIterator[ServicePlay]:
     keys = Keys.load(consents.keys_folder / "services.keys.json")
     pool = await open_pool(consents.dsns["consents"], name="test", size=3)
     try:
         async with others(consents.stack.kafka.bootstrap) as world:
-            yield Play(consents, World(pool, Context.of(consents.group, keys)), world)
+            yield ServicePlay(consents, ConsentsWorld(pool, Context.of(consents.group, keys)), world)
     finally:
         await pool.close()
 
@@ -152,7 +152,7 @@ def denied(records: list[Permissions]) -> bool:
     return bool(records) and not any(point.allow for point in records[-1].points)
 
 
-async def test_the_way_of_a_ban(play: Play) -> None:
+async def test_the_way_of_a_ban(play: ServicePlay) -> None:
     who, other = Someone(("kauppa",)), Someone(("kauppa",))
     await play.introduce(who, other)
     await until(lambda: play.published(who, Lane.BULK))
@@ -190,7 +190,7 @@ async def test_the_way_of_a_ban(play: Play) -> None:
     assert found["kauppa-crm"]["stage"] == "held", "it changed nothing that the store did not hold"
 
 
-async def test_the_log_of_decisions_is_sealed_and_checked(play: Play, tmp_path: Path) -> None:
+async def test_the_log_of_decisions_is_sealed_and_checked(play: ServicePlay, tmp_path: Path) -> None:
     who = Someone()
     await play.introduce(who)
     receipt = await play.ban(who)
@@ -222,7 +222,7 @@ async def test_the_log_of_decisions_is_sealed_and_checked(play: Play, tmp_path: 
     assert (code, any(line.endswith("all of it holds") for line in said.splitlines())) == (0, True), said
 
 
-async def test_decisions_of_a_company(play: Play) -> None:
+async def test_decisions_of_a_company(play: ServicePlay) -> None:
     people = [Someone(("kauppa", "sahko")) for _ in range(4)]
     by_id, by_number, by_phone, later = people
     await play.introduce(by_id, by_number, by_phone)
@@ -253,7 +253,7 @@ async def test_decisions_of_a_company(play: Play) -> None:
     ],
 )
 async def test_a_ban_whose_words_cannot_be_read_binds_at_their_widest(
-    play: Play, words: dict[str, Any]
+    play: ServicePlay, words: dict[str, Any]
 ) -> None:
     who = Someone(("kauppa", "sahko"))
     await play.introduce(who)
@@ -277,7 +277,7 @@ async def test_a_ban_whose_words_cannot_be_read_binds_at_their_widest(
     assert len(await play.quarantined()) == before
 
 
-async def test_a_lifting_that_overtakes_its_ban(play: Play) -> None:
+async def test_a_lifting_that_overtakes_its_ban(play: ServicePlay) -> None:
     who = Someone(("kauppa", "sahko"))
     await play.introduce(who)
     subject = DecisionSubject(id=play.world.key("company.kauppa", who))
@@ -297,7 +297,7 @@ async def test_a_lifting_that_overtakes_its_ban(play: Play) -> None:
     assert await play.world.restrictions(who) == set()
 
 
-async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play: Play) -> None:
+async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play: ServicePlay) -> None:
     who, stranger = Someone(), Someone(("sahko",))
     await play.introduce(who, stranger)
     before = len(await play.quarantined())
@@ -334,7 +334,7 @@ async def test_what_a_company_cannot_say_is_kept_aside_and_the_rest_applied(play
     assert sum(held[before:]) == 2, "only what cannot be read at all may be a no"
 
 
-async def test_a_topic_that_is_read_again_changes_nothing(play: Play) -> None:
+async def test_a_topic_that_is_read_again_changes_nothing(play: ServicePlay) -> None:
     who = Someone(("kauppa",))
     await play.introduce(who)
     subject = DecisionSubject(id=play.world.key("company.kauppa", who))
@@ -364,7 +364,7 @@ async def test_a_topic_that_is_read_again_changes_nothing(play: Play) -> None:
     )
 
 
-async def test_a_ban_while_kafka_is_away(play: Play) -> None:
+async def test_a_ban_while_kafka_is_away(play: ServicePlay) -> None:
     who = Someone(("kauppa",))
     await play.introduce(who)
     await asyncio.to_thread(play.services.stack.kafka.stop)
@@ -380,7 +380,7 @@ async def test_a_ban_while_kafka_is_away(play: Play) -> None:
     await until(sent)
 
 
-async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: Play) -> None:
+async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: ServicePlay) -> None:
     topic = KAUPPA.topic(Lane.EXPRESS)
 
     async def beats() -> list[control.Beat]:
@@ -419,7 +419,7 @@ async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: Play) 
     assert (await beats())[-1].taken[0].topic == DECISIONS
 
 
-async def test_a_disclosure_and_a_record_that_nobody_can_read(play: Play) -> None:
+async def test_a_disclosure_and_a_record_that_nobody_can_read(play: ServicePlay) -> None:
     who, garbled = Someone(), Someone()
     await play.introduce(who, garbled)
     event = MarketingEvent(

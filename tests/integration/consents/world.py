@@ -57,7 +57,7 @@ class Someone:
         return f"{company}:{self.id.hex[:12]}"
 
 
-class World:
+class ConsentsWorld:
     def __init__(self, pool: Pool, context: Context) -> None:
         self.pool, self.context, self.keys = pool, context, context.keys
 

@@ -35,7 +35,7 @@ GROUP = Group(
 )
 
 
-class Clock:
+class HelsinkiClock:
     """Noon in Helsinki of a day that a test may change."""
 
     def __init__(self) -> None:
@@ -74,12 +74,12 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HelsinkiClock:
+    return HelsinkiClock()
 
 
 @pytest.fixture
-def context(pool: Pool, keys: Keys, clock: Clock) -> Context:
+def context(pool: Pool, keys: Keys, clock: HelsinkiClock) -> Context:
     return Context(pool, keys, Terms(GROUP), clock, ZoneInfo("Europe/Helsinki"))
 
 
@@ -87,7 +87,7 @@ def seen(stored: Stored, scope: str | None = None) -> Seen:
     return seen_by(stored.customer, scope)
 
 
-class Register:
+class CustomersRegister:
     """The register as a test uses it."""
 
     def __init__(self, context: Context) -> None:
@@ -126,5 +126,5 @@ class Register:
 
 
 @pytest.fixture
-def people(context: Context) -> Register:
-    return Register(context)
+def people(context: Context) -> CustomersRegister:
+    return CustomersRegister(context)

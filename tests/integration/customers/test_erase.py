@@ -17,13 +17,13 @@ from services.customers.use_cases.context import Context
 from services.customers.use_cases.customers.read import Unknown, read
 from services.customers.use_cases.customers.restore import keep, take_back
 from services.customers.use_cases.erasures.erase import Erase, erase
-from tests.integration.customers.conftest import GROUP, Register
+from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, ident
 
 TABLES = ("customers", "statements", "points", "identifiers", "customerships")
 
 
-async def test_nothing_is_left_but_that_they_are_erased(context: Context, people: Register) -> None:
+async def test_nothing_is_left_but_that_they_are_erased(context: Context, people: CustomersRegister) -> None:
     other, aino = await people.put(
         people.entry(name="Other", customerships=[{"company": "sahko", "number": "1"}]),
         people.entry(**AINO, identity_code=CODE),
@@ -51,7 +51,7 @@ async def test_nothing_is_left_but_that_they_are_erased(context: Context, people
 
 
 async def test_nothing_is_left_for_a_company_that_has_left_the_group(
-    context: Context, people: Register
+    context: Context, people: CustomersRegister
 ) -> None:
     both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
     aino, eino = await people.put(
@@ -77,7 +77,9 @@ async def test_nothing_is_left_for_a_company_that_has_left_the_group(
     await erase(without, ident(eino))
 
 
-async def test_who_was_erased_since_the_backup_is_erased_again(context: Context, people: Register) -> None:
+async def test_who_was_erased_since_the_backup_is_erased_again(
+    context: Context, people: CustomersRegister
+) -> None:
     """The topics say so. Unknown ones came after the backup; an organisation goes after its contact persons."""
     firm, aino = await people.put(
         people.entry(name="Firm", recipient="legal", customerships=[{"company": "kauppa", "number": "9"}]),
@@ -98,7 +100,9 @@ async def test_who_was_erased_since_the_backup_is_erased_again(context: Context,
     assert await context.pool.fetchval("SELECT count(*) FROM customers") == 0
 
 
-async def test_refused(context: Context, people: Register, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_refused(
+    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
+) -> None:
     (firm,) = await people.put(
         people.entry(name="Firm", recipient="legal", customerships=[{"company": "kauppa", "number": "9"}])
     )

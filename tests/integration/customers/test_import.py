@@ -16,7 +16,7 @@ from services.customers.use_cases.imports import import_rows as importing
 from services.customers.use_cases.imports.import_rows import Import, import_rows
 from services.customers.use_cases.imports.read_unreadable import read_unreadable
 from services.customers.use_cases.links.merge import merge
-from tests.integration.customers.conftest import Register
+from tests.integration.customers.conftest import CustomersRegister
 
 Rows = list[dict[str, Any] | bytes | None]
 
@@ -71,7 +71,7 @@ async def test_a_bad_row_stops_no_other(context: Context) -> None:
 
 
 async def test_sent_again_nothing_changes_and_nothing_is_published(
-    context: Context, people: Register
+    context: Context, people: CustomersRegister
 ) -> None:
     rows: Rows = [person(i) for i in range(1200)]
     assert statuses(await take_in(context, rows)) == {"created": 1200}
@@ -109,7 +109,7 @@ async def test_an_import_that_broke_off_is_sent_again(
     assert statuses(outcomes) == {"unchanged": reported, "created": 50 - reported}
 
 
-async def test_one_person_in_three_rows_of_one_batch(context: Context, people: Register) -> None:
+async def test_one_person_in_three_rows_of_one_batch(context: Context, people: CustomersRegister) -> None:
     rows: Rows = [
         person(1) | {"identity_code": "131052-308T"},
         person(2) | {"identity_code": "131052-308T", "name": "person 1"},
@@ -132,7 +132,9 @@ async def test_a_company_cannot_attach_itself_to_anothers_customer(context: Cont
     assert joined.status == "changed"
 
 
-async def test_what_restricts_leads_the_way_out_of_an_import(context: Context, people: Register) -> None:
+async def test_what_restricts_leads_the_way_out_of_an_import(
+    context: Context, people: CustomersRegister
+) -> None:
     rows: Rows = [person(i) for i in range(20)]
     await take_in(context, rows)
     await people.lanes()
@@ -182,7 +184,7 @@ async def kept(context: Context, outcome: Outcome, scope: str | None = None) -> 
     ],
 )
 async def test_a_contact_point_that_cannot_be_read_is_kept_and_the_row_is_taken(
-    context: Context, people: Register, given: tuple[str, Any], field: str
+    context: Context, people: CustomersRegister, given: tuple[str, Any], field: str
 ) -> None:
     row = {"number": "N1", **points(("email", "aino@example.com"), given, ("phone", "040 1234567"))}
     (outcome,) = await take_in(context, [row])
@@ -256,7 +258,9 @@ async def test_an_address_that_cannot_be_read_is_hidden_under_a_safety_ban(conte
     assert await kept(context, outcome) == []
 
 
-async def test_a_dry_run_reports_the_same_and_changes_nothing(context: Context, people: Register) -> None:
+async def test_a_dry_run_reports_the_same_and_changes_nothing(
+    context: Context, people: CustomersRegister
+) -> None:
     await take_in(context, [person(1), person(2)])
     await people.lanes()
     rows: Rows = [

@@ -19,7 +19,7 @@ from services.customers.metrics import REFUSED_IDENTIFIERS
 from services.customers.use_cases import context as contexts
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.links.guesses import Guesses
-from tests.integration.customers.conftest import Register
+from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_api import NDJSON, as_, http, own_path
 from tests.integration.customers.test_register import CODE
 
@@ -99,7 +99,7 @@ async def test_known_and_unknown_are_answered_alike(
 
 
 async def test_a_guess_shows_nothing_and_changes_nothing(
-    http: httpx.AsyncClient, context: Context, people: Register
+    http: httpx.AsyncClient, context: Context, people: CustomersRegister
 ) -> None:
     eva = EVA | {"customerships": [{"company": "kauppa", "number": "1"}]}
     path = (await http.post("/customers", json=eva, headers=KAUPPA)).headers["location"]
@@ -244,7 +244,7 @@ _GUESS = st.fixed_dictionaries(
 )
 @given(st.lists(_GUESS, min_size=1, max_size=3))
 async def test_whatever_is_sent(
-    http: httpx.AsyncClient, context: Context, people: Register, guesses: list[dict[str, Any]]
+    http: httpx.AsyncClient, context: Context, people: CustomersRegister, guesses: list[dict[str, Any]]
 ) -> None:
     told = []
     for known in (False, True):

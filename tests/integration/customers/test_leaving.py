@@ -19,7 +19,7 @@ from services.customers.use_cases.customers.read import find, read
 from services.customers.use_cases.customers.update import end
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.merge import merge
-from tests.integration.customers.conftest import GROUP, Register
+from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import ident
 
 SMALLER = Group(revision=2, controller=GROUP.controller, companies=GROUP.companies[:1])
@@ -29,13 +29,13 @@ FAMILY = "company.sahko.customers"
 async def _import(context: Context, who: UUID, other: UUID) -> None:
     del who, other
     row: dict[str, Any] = {"name": "Aino Uusi", "customerships": [{"company": "kauppa", "number": "1"}]}
-    (outcome,) = await (people := Register(context)).put(people.entry("kauppa", **row))
+    (outcome,) = await (people := CustomersRegister(context)).put(people.entry("kauppa", **row))
     assert outcome.status in ("changed", "unchanged"), outcome
 
 
 async def _change(context: Context, who: UUID, other: UUID) -> None:
     del other
-    people = Register(context)
+    people = CustomersRegister(context)
     (outcome,) = await people.put(people.entry(target=who, language="sv"))
     assert outcome.status == "changed", outcome
 
@@ -56,7 +56,7 @@ DONE: dict[str, Callable[[Context, UUID, UUID], Awaitable[Any]]] = {
 @pytest.mark.parametrize("keys_kept", [True, False], ids=["keys kept", "keys gone"])
 @pytest.mark.parametrize("what", DONE)
 async def test_it_goes_on_and_is_right_when_the_company_is_back(
-    context: Context, people: Register, what: str, keys_kept: bool
+    context: Context, people: CustomersRegister, what: str, keys_kept: bool
 ) -> None:
     both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
     others = [{"company": company, "number": "2"} for company in ("kauppa", "sahko")]
@@ -91,7 +91,7 @@ async def test_it_goes_on_and_is_right_when_the_company_is_back(
 
 @pytest.mark.parametrize("keys_kept", [True, False], ids=["keys kept", "keys gone"])
 async def test_under_another_name_it_is_another_company(
-    context: Context, people: Register, keys_kept: bool
+    context: Context, people: CustomersRegister, keys_kept: bool
 ) -> None:
     """It imports its customers itself: new records, which sees nothing of the old name's, and who may be the same
     person is bound."""
@@ -109,7 +109,7 @@ async def test_under_another_name_it_is_another_company(
     energia = GROUP.companies[1].model_copy(update={"id": "energia"})
     group = Group(revision=2, controller=GROUP.controller, companies=(GROUP.companies[0], energia))
     assert await parties.note(context.pool, group, keys) == {"company.sahko"}
-    renamed = Register(replace(context, keys=keys, terms=Terms(group)))
+    renamed = CustomersRegister(replace(context, keys=keys, terms=Terms(group)))
     row: dict[str, Any] = {"points": phone, "customerships": [{"company": "energia", "number": "1"}]}
     (again,) = await renamed.put(renamed.entry("energia", **row))
     assert again.status == "created"

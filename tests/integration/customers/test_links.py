@@ -16,7 +16,7 @@ from services.customers.use_cases.customers.register import register
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.candidates import Candidates, candidates, contradictions, mark_apart
 from services.customers.use_cases.links.merge import merge
-from tests.integration.customers.conftest import Register
+from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import ADDRESS, CODE, ident
 
 EMAIL: dict[str, Any] = {"kind": "email", "value": "eva@example.com"}
@@ -28,11 +28,11 @@ def person(company: str, number: str = "11", **fields: Any) -> dict[str, Any]:
     return {"customerships": [{"company": company, "number": number}], **fields}
 
 
-async def bound(people: Register, customer: UUID) -> list[str]:
+async def bound(people: CustomersRegister, customer: UUID) -> list[str]:
     return (await people.record(customer)).get("bound_by", [])  # type: ignore[no-any-return]
 
 
-async def put(people: Register, company: str, number: str = "11", **fields: Any) -> UUID:
+async def put(people: CustomersRegister, company: str, number: str = "11", **fields: Any) -> UUID:
     (outcome,) = await people.put(people.entry(company, **person(company, number, **fields)))
     return ident(outcome)
 
@@ -64,7 +64,7 @@ APART: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 async def test_who_may_be_one_is_bound(
-    context: Context, people: Register, one: dict[str, Any], other: dict[str, Any]
+    context: Context, people: CustomersRegister, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     first = await put(people, "kauppa", **one)
     before = await people.published("company.kauppa.customers")
@@ -80,12 +80,14 @@ async def test_who_may_be_one_is_bound(
 
 
 @pytest.mark.parametrize(("one", "other"), APART)
-async def test_who_contradicts_is_not(people: Register, one: dict[str, Any], other: dict[str, Any]) -> None:
+async def test_who_contradicts_is_not(
+    people: CustomersRegister, one: dict[str, Any], other: dict[str, Any]
+) -> None:
     first, second = await put(people, "kauppa", **one), await put(people, "sahko", **other)
     assert await bound(people, first) == await bound(people, second) == []
 
 
-async def test_a_link_comes_and_goes_with_what_it_rests_on(people: Register) -> None:
+async def test_a_link_comes_and_goes_with_what_it_rests_on(people: CustomersRegister) -> None:
     """Among records of one company: what it says of them is its own to correct."""
     first = await put(people, "sahko", name="Eva Ek", points=[PHONE])
     second = await put(people, "sahko", "12", name="Adam Ek", points=[PHONE])
@@ -109,7 +111,7 @@ async def test_a_link_comes_and_goes_with_what_it_rests_on(people: Register) -> 
     ids=str,
 )
 async def test_no_company_ends_what_binds_another_ones_record(
-    context: Context, people: Register, change: dict[str, Any]
+    context: Context, people: CustomersRegister, change: dict[str, Any]
 ) -> None:
     """Else the no of kauppa's customer, said for all, would bind sahko's record no more by a word of kauppa's."""
     theirs = await put(people, "sahko", name="Eva Ek", birth_date="1980-05-17", points=[PHONE])
@@ -123,7 +125,7 @@ async def test_no_company_ends_what_binds_another_ones_record(
 
 
 async def test_another_record_is_bound_whatever_one_company_says_of_a_shared_one(
-    context: Context, people: Register
+    context: Context, people: CustomersRegister
 ) -> None:
     """Of a customer of two companies what one calls them says nothing for the other."""
     shared = await put(people, "sahko", points=[PHONE])
@@ -135,14 +137,16 @@ async def test_another_record_is_bound_whatever_one_company_says_of_a_shared_one
     assert await bound(people, shared) == [str(third)]
 
 
-async def test_there_is_a_bound_to_links_that_stay(people: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_is_a_bound_to_links_that_stay(
+    people: CustomersRegister, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rules, "MOST_KEPT", 0)
     theirs, own = await put(people, "sahko", points=[PHONE]), await put(people, "kauppa", points=[PHONE])
     await people.put(people.entry("kauppa", target=own, points=[]))
     assert await bound(people, theirs) == []
 
 
-async def test_rows_of_one_batch_are_linked_among_themselves(people: Register) -> None:
+async def test_rows_of_one_batch_are_linked_among_themselves(people: CustomersRegister) -> None:
     rows = [
         people.entry("kauppa", **person("kauppa", f"1{i}", name="Eva Ek", points=[EMAIL])) for i in range(3)
     ]
@@ -151,7 +155,7 @@ async def test_rows_of_one_batch_are_linked_among_themselves(people: Register) -
         assert await bound(people, UUID(one)) == sorted({*ids} - {one})
 
 
-async def test_two_who_come_at_once_are_linked(people: Register) -> None:
+async def test_two_who_come_at_once_are_linked(people: CustomersRegister) -> None:
     """In separate transactions, neither of which sees the other's rows."""
     for turn in range(5):
         points = [{"kind": "phone", "value": f"04055500{turn:02}"}]
@@ -161,7 +165,7 @@ async def test_two_who_come_at_once_are_linked(people: Register) -> None:
         assert (await bound(people, first), await bound(people, second)) == ([str(second)], [str(first)])
 
 
-async def test_a_point_of_very_many_links_nobody_anew(people: Register) -> None:
+async def test_a_point_of_very_many_links_nobody_anew(people: CustomersRegister) -> None:
     """A switchboard of kauppa's: of others it says nothing. A link that stands is not ended by adding holders."""
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     rows = [
@@ -181,7 +185,7 @@ async def test_a_point_of_very_many_links_nobody_anew(people: Register) -> None:
 
 
 async def test_different_people_are_not_bound_once_the_group_says_so(
-    context: Context, people: Register, capsys: pytest.CaptureFixture[str]
+    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     assert await Candidates(context)(["list"]) == 0
@@ -209,7 +213,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("before", "now"), CHANGES)
 async def test_a_newcomer_meets_a_change_that_makes_the_two_one(
-    context: Context, people: Register, before: dict[str, Any], now: dict[str, Any]
+    context: Context, people: CustomersRegister, before: dict[str, Any], now: dict[str, Any]
 ) -> None:
     """The change names no contact point, so it begins before the newcomer is there, and waits for its transaction."""
     known = await put(people, "kauppa", **before, points=[PHONE])
@@ -227,7 +231,7 @@ async def test_a_newcomer_meets_a_change_that_makes_the_two_one(
     assert await bound(people, ident(outcome)) == [str(known)]
 
 
-async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: Register) -> None:
+async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: CustomersRegister) -> None:
     """The duplicate's phone under the survivor's name: whoever has both may be the same person."""
     third = await put(people, "sahko", name="Eva Ek", points=[PHONE])
     duplicate = await put(people, "kauppa", "12", name="Ek, Evy", points=[PHONE])
@@ -240,7 +244,7 @@ async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: Reg
     assert ("customers", "bulk") not in await people.lanes(), "a link restricts"
 
 
-async def test_a_merge_takes_the_links_along(context: Context, people: Register) -> None:
+async def test_a_merge_takes_the_links_along(context: Context, people: CustomersRegister) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     third = await put(people, "sahko", "12", name="C")
     await merge(context, second, third)
@@ -250,7 +254,7 @@ async def test_a_merge_takes_the_links_along(context: Context, people: Register)
     assert await bound(people, third) == []
 
 
-async def test_the_no_of_an_erased_one_binds_on(context: Context, people: Register) -> None:
+async def test_the_no_of_an_erased_one_binds_on(context: Context, people: CustomersRegister) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     await erase(context, first)
     await people.put(people.entry("sahko", target=second, language="fi", points=[EMAIL]))
@@ -263,12 +267,12 @@ async def test_the_no_of_an_erased_one_binds_on(context: Context, people: Regist
 async def test_switched_off_nobody_is_bound(context: Context, keys: Any) -> None:
     from dataclasses import replace
 
-    people = Register(replace(context, link_duplicates=False))
+    people = CustomersRegister(replace(context, link_duplicates=False))
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     assert await bound(people, first) == await bound(people, second) == []
 
 
-async def test_a_persons_no_binds_their_roles_also_later_ones(people: Register) -> None:
+async def test_a_persons_no_binds_their_roles_also_later_ones(people: CustomersRegister) -> None:
     eva = await put(people, "kauppa", name="Eva Ek", points=[PHONE])
     firm: dict[str, Any] = {"recipient": "legal", "customerships": [{"company": "kauppa", "number": "90"}]}
     await people.put(people.entry("kauppa", **firm))
@@ -293,7 +297,7 @@ async def test_a_persons_no_binds_their_roles_also_later_ones(people: Register) 
     assert len(rules) == 1, "whom it may not name is nobody"
 
 
-async def test_a_persons_role_follows_a_merge(context: Context, people: Register) -> None:
+async def test_a_persons_role_follows_a_merge(context: Context, people: CustomersRegister) -> None:
     eva, again = await put(people, "kauppa", name="Eva Ek"), await put(people, "kauppa", "12", name="Eva Ek")
     await people.put(people.entry(recipient="legal", **person("kauppa", "90")))
     (role,) = await people.put(
@@ -308,7 +312,9 @@ async def test_a_persons_role_follows_a_merge(context: Context, people: Register
     assert await bound(people, ident(role)) == [str(again)]
 
 
-async def test_a_row_that_contradicts_is_refused_and_looked_at(context: Context, people: Register) -> None:
+async def test_a_row_that_contradicts_is_refused_and_looked_at(
+    context: Context, people: CustomersRegister
+) -> None:
     """One identifier, two people: their consents and bans would be mixed for ever."""
     anna = await put(people, "kauppa", "21", name="Anna A", business_id="1572860-0", identity_code=CODE)
     for number, fields, names in (
@@ -334,7 +340,7 @@ async def test_a_row_that_contradicts_is_refused_and_looked_at(context: Context,
     assert same.id == anna
 
 
-async def test_what_an_erased_person_is_known_again_by(people: Register) -> None:
+async def test_what_an_erased_person_is_known_again_by(people: CustomersRegister) -> None:
     """Equal for whoever comes back with one of these; of no use to anybody without our index key."""
 
     async def known(number: str, **fields: Any) -> set[str]:

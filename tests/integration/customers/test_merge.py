@@ -25,7 +25,7 @@ from services.customers.use_cases.customers.update import change, end
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links import merge as merging
 from services.customers.use_cases.links.merge import Merge, merge
-from tests.integration.customers.conftest import Register
+from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, SALE, ident
 
 AGAIN: dict[str, Any] = {
@@ -41,7 +41,7 @@ AGAIN: dict[str, Any] = {
 }
 
 
-async def two(people: Register, one: dict[str, Any], other: dict[str, Any]) -> tuple[UUID, UUID]:
+async def two(people: CustomersRegister, one: dict[str, Any], other: dict[str, Any]) -> tuple[UUID, UUID]:
     outcomes = await people.put(people.entry(**one), people.entry(**other))
     await people.lanes()
     first, second = map(ident, outcomes)
@@ -60,7 +60,7 @@ async def living(context: Context, customer: UUID) -> Stored:
     return found
 
 
-async def test_the_survivor_has_what_both_had(context: Context, people: Register) -> None:
+async def test_the_survivor_has_what_both_had(context: Context, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE, "language": "sv"}, AINO)
     before = await people.published("customers")
     customer = (await merge(context, duplicate, survivor)).customer
@@ -92,7 +92,9 @@ async def test_the_survivor_has_what_both_had(context: Context, people: Register
     ]
 
 
-async def test_companies_learn_of_the_alias_and_of_the_survivor(context: Context, people: Register) -> None:
+async def test_companies_learn_of_the_alias_and_of_the_survivor(
+    context: Context, people: CustomersRegister
+) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
     for company, gone, all_numbers in (("kauppa", ["k 2"], ["k 1", "k 2"]), ("sahko", ["s 1"], ["s 1"])):
@@ -108,7 +110,7 @@ async def test_companies_learn_of_the_alias_and_of_the_survivor(context: Context
 
 
 async def test_what_moved_is_sealed_as_the_survivors_and_the_key_is_gone(
-    context: Context, people: Register
+    context: Context, people: CustomersRegister
 ) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE}, AINO)
     entry = people.entry(identity_code=None, target=duplicate)
@@ -141,7 +143,7 @@ async def test_what_moved_is_sealed_as_the_survivors_and_the_key_is_gone(
     assert again.id == survivor, "found by the former code"
 
 
-async def test_reading_an_alias_says_whose(context: Context, people: Register) -> None:
+async def test_reading_an_alias_says_whose(context: Context, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
     found = await alias(context, duplicate)
@@ -152,7 +154,7 @@ async def test_reading_an_alias_says_whose(context: Context, people: Register) -
     assert by_number.customer.id == survivor
 
 
-async def test_a_company_sees_no_alias_of_anyone_elses(context: Context, people: Register) -> None:
+async def test_a_company_sees_no_alias_of_anyone_elses(context: Context, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AINO, AGAIN)
     await merge(context, duplicate, survivor)
     assert isinstance(await read(context, survivor, "sahko"), Stored)
@@ -160,7 +162,7 @@ async def test_a_company_sees_no_alias_of_anyone_elses(context: Context, people:
         await read(context, duplicate, "sahko")
 
 
-async def test_changes_afterwards_reach_the_survivor(context: Context, people: Register) -> None:
+async def test_changes_afterwards_reach_the_survivor(context: Context, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
     await people.lanes()
@@ -196,7 +198,7 @@ async def test_changes_afterwards_reach_the_survivor(context: Context, people: R
     ],
 )
 async def test_who_cannot_be_one_is_refused(
-    context: Context, people: Register, one: dict[str, Any], other: dict[str, Any], field: str
+    context: Context, people: CustomersRegister, one: dict[str, Any], other: dict[str, Any], field: str
 ) -> None:
     duplicate, survivor = await two(people, one, other)
     before = await people.published("customers")
@@ -208,7 +210,7 @@ async def test_who_cannot_be_one_is_refused(
 
 
 async def test_contact_persons_of_one_organisation_and_duty_area_alone(
-    context: Context, people: Register
+    context: Context, people: CustomersRegister
 ) -> None:
     firm, other = await two(people, {"recipient": "legal"}, {"recipient": "legal"})
 
@@ -225,7 +227,9 @@ async def test_contact_persons_of_one_organisation_and_duty_area_alone(
     assert (await merge(context, again, same)).customer.aliases == (again,)
 
 
-async def test_what_restricts_either_restricts_the_survivor(context: Context, people: Register) -> None:
+async def test_what_restricts_either_restricts_the_survivor(
+    context: Context, people: CustomersRegister
+) -> None:
     dead: dict[str, Any] = {"deceased": True, "safety_ban": True, "birth_date": "2015-01-01"}
     for one, other in permutations(({"name": "A"}, dead)):
         duplicate, survivor = await two(people, one, other)
@@ -235,7 +239,9 @@ async def test_what_restricts_either_restricts_the_survivor(context: Context, pe
     assert await come_of_age(context) == 0
 
 
-async def test_an_address_is_of_a_task_only_where_both_say_so(context: Context, people: Register) -> None:
+async def test_an_address_is_of_a_task_only_where_both_say_so(
+    context: Context, people: CustomersRegister
+) -> None:
     info = {"kind": "email", "value": "info@example.com"}
     firm = {"recipient": "legal", "points": [info | {"role_address": True}]}
     duplicate, survivor = await two(people, {"recipient": "legal", "points": [info]}, firm)
@@ -243,7 +249,7 @@ async def test_an_address_is_of_a_task_only_where_both_say_so(context: Context, 
     assert point.of_a_task("kauppa") is False
 
 
-async def test_contact_persons_follow_their_organisation(context: Context, people: Register) -> None:
+async def test_contact_persons_follow_their_organisation(context: Context, people: CustomersRegister) -> None:
     number = {"company": "kauppa", "number": "9"}
     firm = {"recipient": "legal", "customerships": [number]}
     duplicate, survivor = await two(people, firm, {"recipient": "legal"})
@@ -256,7 +262,9 @@ async def test_contact_persons_follow_their_organisation(context: Context, peopl
         await erase(context, survivor)
 
 
-async def test_again_it_changes_nothing_and_chains_stay_right(context: Context, people: Register) -> None:
+async def test_again_it_changes_nothing_and_chains_stay_right(
+    context: Context, people: CustomersRegister
+) -> None:
     a, b = await two(people, AGAIN, AINO)
     c, d = await two(people, {"name": "C"}, {"name": "D"})
     await merge(context, a, b)
@@ -273,7 +281,9 @@ async def test_again_it_changes_nothing_and_chains_stay_right(context: Context, 
     assert len(await people.published("company.kauppa.customers")) == 3
 
 
-async def test_refused(context: Context, people: Register, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_refused(
+    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, other = await two(people, {"name": "A"}, {"name": "B"})
     third, fourth = await two(people, {"name": "C"}, {"name": "D"})
     await merge(context, one, other)
@@ -304,7 +314,7 @@ async def test_refused(context: Context, people: Register, capsys: pytest.Captur
 
 
 async def test_a_kill_in_between_leaves_nothing_half_done(
-    context: Context, people: Register, monkeypatch: pytest.MonkeyPatch
+    context: Context, people: CustomersRegister, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE}, AINO)
     before = [await living(context, x) for x in (duplicate, survivor)]
@@ -321,7 +331,7 @@ async def test_a_kill_in_between_leaves_nothing_half_done(
     assert (await merge(context, duplicate, survivor)).customer.aliases == (duplicate,)
 
 
-async def test_erasing_erases_the_whole_person(context: Context, people: Register) -> None:
+async def test_erasing_erases_the_whole_person(context: Context, people: CustomersRegister) -> None:
     for named in range(3):
         a, b = await two(people, AGAIN, AINO)
         (third,) = await people.put(people.entry(name="C"))
@@ -345,7 +355,9 @@ async def test_erasing_erases_the_whole_person(context: Context, people: Registe
             await merge(context, a, b)
 
 
-async def test_who_was_merged_since_the_backup_is_merged_again(context: Context, people: Register) -> None:
+async def test_who_was_merged_since_the_backup_is_merged_again(
+    context: Context, people: CustomersRegister
+) -> None:
     """The topics say so, of chains in whatever order; and who was erased afterwards is erased."""
     a, b = await two(people, AGAIN, AINO)
     c, gone = await two(people, {"name": "C"}, {"name": "D"})
@@ -371,7 +383,7 @@ async def test_who_was_merged_since_the_backup_is_merged_again(context: Context,
         assert isinstance(await read(context, x, None), Stored), "refused, and told"
 
 
-async def test_opposite_merges_at_once(context: Context, people: Register) -> None:
+async def test_opposite_merges_at_once(context: Context, people: CustomersRegister) -> None:
     for _ in range(5):
         one, other = await two(people, {"name": "A"}, {"name": "B"})
         done = await asyncio.gather(
@@ -380,7 +392,9 @@ async def test_opposite_merges_at_once(context: Context, people: Register) -> No
         assert sorted(type(x).__name__ for x in done) == ["Refused", "Stored"], done
 
 
-async def test_merges_changes_imports_and_erasures_at_once(context: Context, people: Register) -> None:
+async def test_merges_changes_imports_and_erasures_at_once(
+    context: Context, people: CustomersRegister
+) -> None:
     """Whatever came first: no number is lost, everyone has one survivor, and the records say what the tables hold."""
     number = 12
 

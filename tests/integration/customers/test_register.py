@@ -20,7 +20,7 @@ from services.customers.use_cases.customers.come_of_age import come_of_age
 from services.customers.use_cases.customers.read import Unknown, find, read
 from services.customers.use_cases.customers.register import Entry, Outcome
 from services.customers.use_cases.customers.update import Stale, change, end
-from tests.integration.customers.conftest import Clock, Register, seen
+from tests.integration.customers.conftest import CustomersRegister, HelsinkiClock, seen
 
 CODE = "131052-308T"
 SALE: dict[str, Any] = {
@@ -53,7 +53,7 @@ def ident(outcome: Outcome) -> UUID:
     return outcome.id
 
 
-async def test_a_customer_is_kept_and_published(context: Context, people: Register) -> None:
+async def test_a_customer_is_kept_and_published(context: Context, people: CustomersRegister) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     assert outcome.status == "created"
     customer = (await stored(context, outcome)).customer
@@ -81,7 +81,7 @@ async def test_a_customer_is_kept_and_published(context: Context, people: Regist
     assert await people.lanes() == [("company.kauppa.customers", "bulk"), ("customers", "bulk")]
 
 
-async def test_the_same_again_is_unchanged_and_publishes_nothing(people: Register) -> None:
+async def test_the_same_again_is_unchanged_and_publishes_nothing(people: CustomersRegister) -> None:
     (first,) = await people.put(people.entry(**AINO))
     await people.lanes()
     (second,) = await people.put(people.entry(**AINO))
@@ -103,7 +103,9 @@ async def test_the_same_again_is_unchanged_and_publishes_nothing(people: Registe
         ({"points": [*AINO["points"], {"kind": "email", "value": "b@example.com"}]}, "bulk"),
     ],
 )
-async def test_what_restricts_goes_by_express(people: Register, change: dict[str, Any], lane: str) -> None:
+async def test_what_restricts_goes_by_express(
+    people: CustomersRegister, change: dict[str, Any], lane: str
+) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     await people.lanes()
     (changed,) = await people.put(people.entry(target=outcome.id, **change))
@@ -112,7 +114,7 @@ async def test_what_restricts_goes_by_express(people: Register, change: dict[str
     assert (await people.record(ident(outcome)))["n"] == 2
 
 
-async def test_a_name_alone_is_news_to_the_company_only(people: Register) -> None:
+async def test_a_name_alone_is_news_to_the_company_only(people: CustomersRegister) -> None:
     """Without a postal address: with one it is what an erased person is known again by."""
     (outcome,) = await people.put(people.entry(**AINO | {"points": AINO["points"][:2]}))
     await people.lanes()
@@ -122,7 +124,7 @@ async def test_a_name_alone_is_news_to_the_company_only(people: Register) -> Non
 
 @pytest.mark.parametrize("source", ["kauppa", None])
 async def test_an_identity_code_joins_nobody_to_another_sources_customer(
-    context: Context, people: Register, source: str | None
+    context: Context, people: CustomersRegister, source: str | None
 ) -> None:
     """Whoever stated it: the two stay apart, and a no of one binds the other."""
     (first,) = await people.put(people.entry(source, **AINO, identity_code=CODE))
@@ -140,7 +142,7 @@ async def test_an_identity_code_joins_nobody_to_another_sources_customer(
     assert (again.status, again.id) == ("changed", second.id), "its own is found"
 
 
-async def test_a_former_identity_code_still_finds_the_person(people: Register) -> None:
+async def test_a_former_identity_code_still_finds_the_person(people: CustomersRegister) -> None:
     (first,) = await people.put(people.entry(**AINO, identity_code=CODE))
     (new,) = await people.put(people.entry(target=first.id, identity_code="131052-309U"))
     assert new.status == "changed"
@@ -150,7 +152,7 @@ async def test_a_former_identity_code_still_finds_the_person(people: Register) -
     assert again.id == first.id
 
 
-async def test_two_customers_are_not_made_one_by_the_way(people: Register) -> None:
+async def test_two_customers_are_not_made_one_by_the_way(people: CustomersRegister) -> None:
     await people.put(people.entry(**AINO, identity_code=CODE))
     (other,) = await people.put(people.entry(customerships=[{"company": "sahko", "number": "7"}]))
     (refused,) = await people.put(people.entry(target=other.id, identity_code=CODE))
@@ -158,7 +160,9 @@ async def test_two_customers_are_not_made_one_by_the_way(people: Register) -> No
     assert [p.field for p in refused.problems] == ["customer"]
 
 
-async def test_drafts_about_one_customer_are_applied_in_order(context: Context, people: Register) -> None:
+async def test_drafts_about_one_customer_are_applied_in_order(
+    context: Context, people: CustomersRegister
+) -> None:
     def row(number: str, name: str, **more: Any) -> Entry:
         return people.entry(
             name=name, customerships=[{"company": "kauppa", "number": number}], identity_code=CODE, **more
@@ -172,7 +176,7 @@ async def test_drafts_about_one_customer_are_applied_in_order(context: Context, 
     assert [c.number for c in customer.customerships] == ["1", "2"]
 
 
-async def test_contact_persons_follow_their_organisation_in_one_batch(people: Register) -> None:
+async def test_contact_persons_follow_their_organisation_in_one_batch(people: CustomersRegister) -> None:
     organisation = people.entry(recipient="legal", customerships=[{"company": "kauppa", "number": "9"}])
     contacts = [
         people.entry(
@@ -190,7 +194,7 @@ async def test_contact_persons_follow_their_organisation_in_one_batch(people: Re
     assert record["duties"] == ["household"]
 
 
-async def test_a_company_refers_to_its_own_customers_only(people: Register) -> None:
+async def test_a_company_refers_to_its_own_customers_only(people: CustomersRegister) -> None:
     (organisation,) = await people.put(
         people.entry(recipient="legal", customerships=[{"company": "kauppa", "number": "9"}])
     )
@@ -206,7 +210,9 @@ async def test_a_company_refers_to_its_own_customers_only(people: Register) -> N
     assert [p.field for p in error.value.problems] == ["organisation.company"]
 
 
-async def test_an_end_takes_all_but_the_number_from_the_company(context: Context, people: Register) -> None:
+async def test_an_end_takes_all_but_the_number_from_the_company(
+    context: Context, people: CustomersRegister
+) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     await people.lanes()
     stored = await end(context, ident(outcome), "kauppa", None, None, people.entry().speaker)
@@ -220,7 +226,7 @@ async def test_an_end_takes_all_but_the_number_from_the_company(context: Context
         await end(context, ident(outcome), "sahko", None, None, people.entry().speaker)
 
 
-async def test_a_change_needs_the_revision_that_was_read(context: Context, people: Register) -> None:
+async def test_a_change_needs_the_revision_that_was_read(context: Context, people: CustomersRegister) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     entry = people.entry(name="B")
     stored = await change(context, ident(outcome), entry.draft, entry.speaker, {1})
@@ -229,7 +235,7 @@ async def test_a_change_needs_the_revision_that_was_read(context: Context, peopl
         await change(context, ident(outcome), entry.draft, entry.speaker, {1})
 
 
-async def test_a_company_sees_its_own_customers_only(context: Context, people: Register) -> None:
+async def test_a_company_sees_its_own_customers_only(context: Context, people: CustomersRegister) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     assert seen(await stored(context, outcome, "kauppa"), "kauppa").name
     with pytest.raises(Unknown):
@@ -243,7 +249,9 @@ async def test_a_company_sees_its_own_customers_only(context: Context, people: R
     assert await find(context, "kauppa:K2") is None
 
 
-async def test_a_minor_comes_of_age_by_time_alone(context: Context, people: Register, clock: Clock) -> None:
+async def test_a_minor_comes_of_age_by_time_alone(
+    context: Context, people: CustomersRegister, clock: HelsinkiClock
+) -> None:
     (outcome,) = await people.put(people.entry(**AINO, birth_date="2008-06-16"))
     assert (await people.record(ident(outcome)))["minor"] is True
     assert await come_of_age(context) == 0
@@ -254,7 +262,9 @@ async def test_a_minor_comes_of_age_by_time_alone(context: Context, people: Regi
     assert await people.lanes() == [("customers", "bulk")]
 
 
-async def test_everything_personal_is_sealed_in_the_tables(context: Context, people: Register) -> None:
+async def test_everything_personal_is_sealed_in_the_tables(
+    context: Context, people: CustomersRegister
+) -> None:
     plain = ("Aino", "aino@example.com", "358401234567", "Katu 1", CODE, "1952-10-13", "evidence")
     (organisation,) = await people.put(people.entry(recipient="legal"))
     duty = {"product_group": "household", "evidence": "evidence"}
@@ -273,7 +283,7 @@ async def test_everything_personal_is_sealed_in_the_tables(context: Context, peo
             assert not any(p.encode() in values for p in plain), table
 
 
-async def test_sealed_text_opens_only_in_its_own_row(context: Context, people: Register) -> None:
+async def test_sealed_text_opens_only_in_its_own_row(context: Context, people: CustomersRegister) -> None:
     first, second = await people.put(people.entry(name="A"), people.entry(name="B"))
     await context.pool.execute(
         "UPDATE statements SET profile = (SELECT profile FROM statements WHERE customer = $1) WHERE customer = $2",
@@ -284,7 +294,7 @@ async def test_sealed_text_opens_only_in_its_own_row(context: Context, people: R
         await read(context, ident(second), None)
 
 
-async def test_the_same_customer_from_many_sides_at_once(context: Context, people: Register) -> None:
+async def test_the_same_customer_from_many_sides_at_once(context: Context, people: CustomersRegister) -> None:
     def row(number: str) -> Entry:
         return people.entry(identity_code=CODE, customerships=[{"company": "kauppa", "number": number}])
 
@@ -295,7 +305,9 @@ async def test_the_same_customer_from_many_sides_at_once(context: Context, peopl
     assert [c.number for c in customer.customerships] == ["1", "2", "3", "4"]
 
 
-async def test_nothing_is_accepted_before_the_epoch_is_claimed(context: Context, people: Register) -> None:
+async def test_nothing_is_accepted_before_the_epoch_is_claimed(
+    context: Context, people: CustomersRegister
+) -> None:
     await context.pool.execute("DELETE FROM epoch")
     with pytest.raises(NotClaimed):
         await people.put(people.entry(**AINO))

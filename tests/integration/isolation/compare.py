@@ -7,10 +7,10 @@ from typing import NamedTuple
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from kielto.service.support.limits import Limits
 from tests.integration.isolation import seen
-from tests.integration.isolation.play import Life, Play
-from tests.integration.isolation.seen import Permit, Shown
-from tests.integration.isolation.steps import ACTOR, EVERYONE, OTHERS, Node, Step, reached
-from tests.integration.isolation.world import GROUP, Copies, Seeded, drawing, world
+from tests.integration.isolation.play import IsolationPlay, Life
+from tests.integration.isolation.seen import Permit, ShownText
+from tests.integration.isolation.steps import ACTOR, EVERYONE, OTHERS, IsolationStep, Node, reached
+from tests.integration.isolation.world import GROUP, DatabaseCopies, Seeded, drawing, world
 
 _PARTIES = (*(f"company.{who}" for who in OTHERS), seen.PARTNER)
 
@@ -31,19 +31,19 @@ def keys_of(seed: int) -> Keys:
     )
 
 
-class Told(NamedTuple):
+class ToldOf(NamedTuple):
     """What a life showed to the others, what it permits them, and how the actor itself was answered."""
 
-    shown: dict[str, list[Shown]]
+    shown: dict[str, list[ShownText]]
     permitted: dict[str, set[Permit]]
-    actor: list[Shown]
+    actor: list[ShownText]
 
 
-async def live(copies: Copies, steps: list[Step], life: Life, seed: int) -> Told:
+async def live(copies: DatabaseCopies, steps: list[IsolationStep], life: Life, seed: int) -> ToldOf:
     seeded = Seeded(str(seed))
     with drawing(seeded):
         async with world(copies, keys_of(seed), Limits(foreign_nos_per_hour=3)) as made:
-            play = Play(made, life, seeded)
+            play = IsolationPlay(made, life, seeded)
             await play.go(steps)
             for who in OTHERS:
                 await seen.probe(play, who)
@@ -52,11 +52,11 @@ async def live(copies: Copies, steps: list[Step], life: Life, seed: int) -> Told
                 for who, things in shown.items():
                     named = [one.what for one in things if str(ident) in str(one.look)]
                     assert not named, f"{who}: sees the group's id of a customer: {named}"
-            return Told(shown, {p: seen.permitted(made, p) for p in _PARTIES}, seen.asked_of_actor(play))
+            return ToldOf(shown, {p: seen.permitted(made, p) for p in _PARTIES}, seen.asked_of_actor(play))
 
 
 async def compare(
-    copies: Copies, steps: list[Step], seed: int, lives: Sequence[Life] = tuple(Life)
+    copies: DatabaseCopies, steps: list[IsolationStep], seed: int, lives: Sequence[Life] = tuple(Life)
 ) -> list[str]:
     """What differs and must not, between the first of the lives and each of the others."""
     may = reached(steps)
@@ -76,11 +76,11 @@ async def compare(
 
 
 def _differences(
-    who: str, shown: list[Shown], other: list[Shown], excused: frozenset[Node] | None
+    who: str, shown: list[ShownText], other: list[ShownText], excused: frozenset[Node] | None
 ) -> Iterator[str]:
     """`excused`: what is about these may differ; None: about anybody."""
 
-    def kept_of(seen: list[Shown]) -> list[Shown]:
+    def kept_of(seen: list[ShownText]) -> list[ShownText]:
         return [one for one in seen if not (one.about if excused is None else one.about & excused)]
 
     kept, kept_there = kept_of(shown), kept_of(other)
@@ -91,7 +91,7 @@ def _differences(
             yield f"{who}: {one.what}: {_apart(one, two)}"
 
 
-def _apart(one: Shown, two: Shown) -> str:
+def _apart(one: ShownText, two: ShownText) -> str:
     if one.what != two.what:
         return f"or {two.what}"
     if not isinstance(one.look, dict):

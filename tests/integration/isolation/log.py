@@ -17,7 +17,7 @@ from kielto.kafka import partition_of
 Place = tuple[str, int]
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """As aiokafka gives it."""
 
     topic: str
@@ -29,9 +29,9 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-class Log:
+class MemoryLog:
     def __init__(self) -> None:
-        self._records: dict[Place, list[Record]] = defaultdict(list)
+        self._records: dict[Place, list[LogRecord]] = defaultdict(list)
 
     def append(
         self,
@@ -45,16 +45,16 @@ class Log:
         place = topic, partition_of(key or b"", PARTITIONS) if partition is None else partition
         records = self._records[place]
         at = round(time.time() * 1000)
-        records.append(Record(*place, len(records), at, key, value, headers))
+        records.append(LogRecord(*place, len(records), at, key, value, headers))
         return len(records) - 1
 
     def write(self, topic: str, key: str, event: Event, source: str) -> None:
         self.append(topic, *envelope.encode(event, key=key, source=source))
 
-    def since(self, topic: str, partition: int, offset: int) -> list[Record]:
+    def since(self, topic: str, partition: int, offset: int) -> list[LogRecord]:
         return self._records[topic, partition][offset:]
 
-    def of(self, topic: str) -> Iterator[Record]:
+    def of(self, topic: str) -> Iterator[LogRecord]:
         for partition in range(PARTITIONS):
             yield from self._records[topic, partition]
 
@@ -69,7 +69,7 @@ def topic_id(topic: str) -> UUID:
 class Ends:
     """In the place of `TopicEnds`, which would ask a broker."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: MemoryLog) -> None:
         self._log = log
 
     async def known(self, claimed: Iterable[tuple[str, UUID, int, int]]) -> Mapping[tuple[UUID, int], int]:

@@ -30,8 +30,8 @@ from kielto.service.database.pool import transaction
 from services.consents.use_cases.propagation import reconcile
 from tests.integration.isolation import people
 from tests.integration.isolation.log import topic_id
-from tests.integration.isolation.steps import ACTOR, GROUP, Node, Step, nodes
-from tests.integration.isolation.world import COMPANIES, Seeded, World
+from tests.integration.isolation.steps import ACTOR, GROUP, IsolationStep, Node, nodes
+from tests.integration.isolation.world import COMPANIES, IsolationWorld, Seeded
 
 _CHANNELS = {"email": "email", "sms": "phone", "phone": "phone"}
 
@@ -44,7 +44,7 @@ class Life(StrEnum):
     SILENT = "silent"
 
 
-class Answer(NamedTuple):
+class PartyAnswer(NamedTuple):
     """To a company: `step` is None for a probe; `about`: whom it may be about."""
 
     who: str
@@ -57,10 +57,10 @@ class Answer(NamedTuple):
     about: frozenset[Node]
 
 
-class Play:
-    def __init__(self, world: World, life: Life, seeded: Seeded) -> None:
+class IsolationPlay:
+    def __init__(self, world: IsolationWorld, life: Life, seeded: Seeded) -> None:
         self.world, self.life, self._seeded = world, life, seeded
-        self.answers: list[Answer] = []
+        self.answers: list[PartyAnswer] = []
         self.decisions: Mapping[str, list[str]] = defaultdict(list)
         self.campaigns: Mapping[str, list[str]] = defaultdict(list)
         self._asked: Mapping[str, list[UUID]] = defaultdict(list)
@@ -73,7 +73,7 @@ class Play:
         self.numbers: dict[UUID, set[Node]] = defaultdict(set)
         """By customer the numbers that it ever had."""
 
-    async def go(self, steps: list[Step]) -> None:
+    async def go(self, steps: list[IsolationStep]) -> None:
         for number, step in enumerate(steps):
             self._seeded.begin(number)
             self._step, self.about = number, nodes(step)
@@ -101,7 +101,9 @@ class Play:
             asked = f"{method} {path}"
             told = dict(answer.headers)
             self.answers.append(
-                Answer(who, asked, answer.status_code, told, answer.text, statements, self._step, self.about)
+                PartyAnswer(
+                    who, asked, answer.status_code, told, answer.text, statements, self._step, self.about
+                )
             )
         return answer
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from kielto.events.topics import audiences, customers_of, permissions_of, results
 from kielto.events.versions import Version
 from tests.integration.isolation import people
-from tests.integration.isolation.log import Record
-from tests.integration.isolation.play import Play
+from tests.integration.isolation.log import LogRecord
+from tests.integration.isolation.play import IsolationPlay
 from tests.integration.isolation.steps import ACTOR, EVERYONE, JOINED, NUMBERED, OTHERS, Node, person
-from tests.integration.isolation.world import World
+from tests.integration.isolation.world import IsolationWorld
 
 PARTNER = "partner.own"
 """Of beta alone."""
@@ -28,7 +28,7 @@ def plain(text: str) -> str:
     return _REAL.sub("R", _TIME.sub("T", text))
 
 
-async def probe(play: Play, who: str) -> None:
+async def probe(play: IsolationPlay, who: str) -> None:
     """A fixed list of questions about the company's own, and about what is not."""
     own = {n: await play.own(who, n) for n in NUMBERS}
     known = {ident: n for n, ident in own.items() if ident}
@@ -85,7 +85,7 @@ _OF_CONSENTS = (
 )
 
 
-class Shown(NamedTuple):
+class ShownText(NamedTuple):
     """One thing that a company sees: what it is, and how it looks. `about`: whom it may be about; nobody: it must never
     differ.
     """
@@ -95,7 +95,7 @@ class Shown(NamedTuple):
     about: frozenset[Node]
 
 
-def answers(play: Play, who: str) -> Iterator[Shown]:
+def answers(play: IsolationPlay, who: str) -> Iterator[ShownText]:
     for answer in (a for a in play.answers if a.who == who):
         headers = {k: v for k, v in answer.headers.items() if k != "content-length"}
         look = {
@@ -107,20 +107,20 @@ def answers(play: Play, who: str) -> Iterator[Shown]:
         at = "probe" if answer.step is None else f"step {answer.step}"
         never = answer.asked.partition(" ")[2].startswith("/customers")
         what = f"{at}: {_without(play.foreign[who], answer.asked)}"
-        yield Shown(what, look, frozenset() if never else answer.about)
+        yield ShownText(what, look, frozenset() if never else answer.about)
 
 
 def _without(foreign: set[str], text: str) -> str:
     return _ID.sub(lambda found: "theirs" if found[0] in foreign else found[0], text)
 
 
-def stream(play: Play, who: str) -> Iterator[Shown]:
+def stream(play: IsolationPlay, who: str) -> Iterator[ShownText]:
     watcher, keys, party = play.world.watchers[who], play.world.keys, f"company.{who}"
     while not watcher._queue.empty():
         told = watcher._queue.get_nowait()
         assert told is not None
         decision = keys.pairwise(party, told.decision)
-        yield Shown("live", (told.state, decision, told.subscriber), frozenset((EVERYONE,)))
+        yield ShownText("live", (told.state, decision, told.subscriber), frozenset((EVERYONE,)))
 
 
 def topics_of(party: str) -> list[str]:
@@ -129,7 +129,7 @@ def topics_of(party: str) -> list[str]:
     return own + ([customers_of(party).bulk] if party.startswith("company.") else [])
 
 
-def records(play: Play, party: str) -> Iterator[Shown]:
+def records(play: IsolationPlay, party: str) -> Iterator[ShownText]:
     world = play.world
     company = party.partition(".")[2]
     named = {world.keys.pairwise(party, ident): numbers for ident, numbers in play.numbers.items()}
@@ -141,10 +141,10 @@ def records(play: Play, party: str) -> Iterator[Shown]:
             if topic.endswith(".customers.v1"):
                 about = frozenset()
             look = (key, _headers(record), plain((record.value or b"").decode()))
-            yield Shown(f"{topic} {record.partition}", look, about)
+            yield ShownText(f"{topic} {record.partition}", look, about)
 
 
-def _headers(record: Record) -> list[tuple[str, str]]:
+def _headers(record: LogRecord) -> list[tuple[str, str]]:
     state = any(name == "ce_kieltoversion" for name, _ in record.headers)
     return [
         (name, "…" if name in _NOT_COMPARED or (name == "ce_id" and not state) else value.decode())
@@ -152,7 +152,7 @@ def _headers(record: Record) -> list[tuple[str, str]]:
     ]
 
 
-def everything(play: Play) -> dict[str, list[Shown]]:
+def everything(play: IsolationPlay) -> dict[str, list[ShownText]]:
     """By who sees it."""
     seen = {who: [*answers(play, who), *stream(play, who)] for who in OTHERS}
     for who in OTHERS:
@@ -160,7 +160,7 @@ def everything(play: Play) -> dict[str, list[Shown]]:
     return seen | {PARTNER: [*records(play, PARTNER)]}
 
 
-def asked_of_actor(play: Play) -> list[Shown]:
+def asked_of_actor(play: IsolationPlay) -> list[ShownText]:
     """How the actor was answered, but for what it names itself: status, form, and what the database was asked."""
     return [
         one._replace(look={"status": one.look["status"], "statements": one.look["statements"]})
@@ -172,7 +172,7 @@ Permit = tuple[str, str, str, str]
 """Key, point, channel, and what is allowed there."""
 
 
-def permitted(world: World, party: str) -> set[Permit]:
+def permitted(world: IsolationWorld, party: str) -> set[Permit]:
     """By the newest record of each key, as a follower holds it."""
     newest: dict[str, dict[str, Any]] = {}
     for topic in topics_of(party)[:2]:

@@ -14,24 +14,24 @@ _PERSON_OF = {"1": 0, "2": 1, "3": 2, "4": 3, JOINED: 4}
 _NOS = ("ban", "opt_out", "withdrawal", "objection")
 
 
-class Step(NamedTuple):
+class IsolationStep(NamedTuple):
     who: str
     do: str
     args: dict[str, Any]
 
 
-def beginning() -> list[Step]:
+def beginning() -> list[IsolationStep]:
     """Registers that overlap, some consents, and one person whom the group joined."""
     whole = ("name", "email", "phone", "post")
 
-    def known(who: str, number: str, person: int, *fields: str) -> Step:
-        return Step(
+    def known(who: str, number: str, person: int, *fields: str) -> IsolationStep:
+        return IsolationStep(
             who, "create", {"number": number, "said": dict.fromkeys((*whole, *fields), person), "key": None}
         )
 
-    def yes(who: str, number: str, channel: str) -> Step:
+    def yes(who: str, number: str, channel: str) -> IsolationStep:
         subject = ["number", who, number]
-        return Step(who, "decide", _yes(who, subject, [channel]))
+        return IsolationStep(who, "decide", _yes(who, subject, [channel]))
 
     people = [
         known("beta", "1", 0, "identity_code"),
@@ -41,9 +41,11 @@ def beginning() -> list[Step]:
         known("gamma", "4", 3),
         known(ACTOR, "1", 0, "identity_code"),
         known(ACTOR, "2", 50, "identity_code"),
-        Step("beta", "create", {"number": JOINED, "said": {"email": 51, "phone": 51}, "key": None}),
-        Step(ACTOR, "create", {"number": JOINED, "said": {"email": 52, "language": "fi"}, "key": None}),
-        Step(GROUP, "merge", {"of": [ACTOR, JOINED], "into": ["beta", JOINED]}),
+        IsolationStep("beta", "create", {"number": JOINED, "said": {"email": 51, "phone": 51}, "key": None}),
+        IsolationStep(
+            ACTOR, "create", {"number": JOINED, "said": {"email": 52, "language": "fi"}, "key": None}
+        ),
+        IsolationStep(GROUP, "merge", {"of": [ACTOR, JOINED], "into": ["beta", JOINED]}),
     ]
     asked = (("beta", "1"), ("beta", "3"), ("beta", JOINED), (ACTOR, "1"), ("gamma", "4"))
     said = [yes(who, number, channel) for who, number in asked for channel in ("email", "sms")]
@@ -72,16 +74,16 @@ class Drawn:
         nothing to do with them.
         """
 
-    def steps(self, count: int) -> list[Step]:
+    def steps(self, count: int) -> list[IsolationStep]:
         drawn = list(self._steps(count))
         return [*beginning(), *drawn]
 
-    def _steps(self, count: int) -> Iterator[Step]:
+    def _steps(self, count: int) -> Iterator[IsolationStep]:
         for _ in range(count):
             who = self._one((ACTOR, ACTOR, ACTOR, "beta", "beta", "gamma", GROUP))
             acts = _OF_GROUP if who == GROUP else _OF_COMPANY
             do = self._random.choices(list(acts), list(acts.values()))[0]
-            yield Step(who, do, getattr(self, f"_{do}")(who))
+            yield IsolationStep(who, do, getattr(self, f"_{do}")(who))
 
     # -- parts
 
@@ -280,7 +282,7 @@ Node = tuple[str, ...]
 EVERYONE: Node = ("everyone",)
 
 
-def nodes(step: Step) -> frozenset[Node]:
+def nodes(step: IsolationStep) -> frozenset[Node]:
     """Whom a step may be about, by whatever it names them."""
     if step.do in ("campaign", "report", "ack", "answer", "ask", "held"):
         return frozenset((EVERYONE,))
@@ -310,7 +312,7 @@ def person(number: int) -> Node:
     return "person", str(0 if number == 1 else number)
 
 
-def reached(steps: Iterable[Step]) -> frozenset[Node]:
+def reached(steps: Iterable[IsolationStep]) -> frozenset[Node]:
     """Everybody whom a *no* that the actor brings may bind elsewhere, too: that is what may travel. Whoever is named by
     one, and whoever is named together with those by anybody.
     """
@@ -323,7 +325,7 @@ def reached(steps: Iterable[Step]) -> frozenset[Node]:
     return frozenset(found)
 
 
-def _travels(step: Step) -> bool:
+def _travels(step: IsolationStep) -> bool:
     if step.who != ACTOR:
         return False
     if step.do == "garble":

@@ -33,15 +33,15 @@ from services.customers.store import reading
 from tests.conftest import Migrated
 from tests.integration.isolation.compare import compare
 from tests.integration.isolation.play import Life
-from tests.integration.isolation.steps import ACTOR, Drawn, Step, beginning
-from tests.integration.isolation.world import Copies
+from tests.integration.isolation.steps import ACTOR, Drawn, IsolationStep, beginning
+from tests.integration.isolation.world import DatabaseCopies
 
 STEPS = 20
 
 
 @pytest.fixture
-async def copies(stack: Stack, migrated: Migrated, templates: Mapping[Path | None, str]) -> Copies:
-    return await Copies.of(stack, migrated, templates)
+async def copies(stack: Stack, migrated: Migrated, templates: Mapping[Path | None, str]) -> DatabaseCopies:
+    return await DatabaseCopies.of(stack, migrated, templates)
 
 
 def seeds() -> Iterator[int]:
@@ -56,7 +56,7 @@ def seeds() -> Iterator[int]:
 
 
 @pytest.mark.timeout(7200)
-async def test_no_company_sees_or_loses_anything_by_another(copies: Copies) -> None:
+async def test_no_company_sees_or_loses_anything_by_another(copies: DatabaseCopies) -> None:
     began, played = time.monotonic(), 0
     for seed in seeds():
         found = await compare(copies, Drawn(seed, loud=bool(seed % 2)).steps(STEPS), seed)
@@ -112,11 +112,11 @@ def a_statement_more(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(outbox, "publish", ask)
 
 
-def _joined(**said: Any) -> Step:
-    return Step(ACTOR, "patch", {"number": "J", "said": said, "blind": True})
+def _joined(**said: Any) -> IsolationStep:
+    return IsolationStep(ACTOR, "patch", {"number": "J", "said": said, "blind": True})
 
 
-PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], list[Step], Life]] = [
+PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], list[IsolationStep], Life]] = [
     (another_companys_value, [_joined(name=0)], Life.STRANGERS),
     (a_shared_counter, [_joined(name=0)], Life.SILENT),
     (a_match_across_companies, [], Life.STRANGERS),
@@ -129,7 +129,10 @@ PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], list[Step], Life]] = [
     ("plant", "steps", "other"), PLANTED[: None if "KIELTO_ISOLATION" in os.environ else 2]
 )
 async def test_what_is_planted_is_seen(
-    copies: Copies, plant: Callable[[pytest.MonkeyPatch], None], steps: list[Step], other: Life
+    copies: DatabaseCopies,
+    plant: Callable[[pytest.MonkeyPatch], None],
+    steps: list[IsolationStep],
+    other: Life,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)

@@ -26,7 +26,7 @@ import services.marketing
 from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.stack import Stack
 from kielto.events.topics import PARTITIONS, Lane
-from kielto.group import Company, Controller, Group, Partner, Subscriber
+from kielto.group import Company, Controller, Group, Partner, SubscriberSystem
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, Verifier
@@ -54,7 +54,7 @@ from services.customers.store import writing
 from services.marketing import app as marketing
 from services.marketing.use_cases.build_audience import address_next
 from tests.conftest import Migrated
-from tests.integration.isolation.log import Ends, Log, topic_id
+from tests.integration.isolation.log import Ends, MemoryLog, topic_id
 
 COMPANIES = ("alfa", "beta", "gamma")
 BUILD: dict[str, Callable[[Platform], Service]] = {
@@ -73,13 +73,13 @@ GROUP = Group(
         Partner(id="common", name="Of all", of=COMPANIES),
     ),
     subscribers=(
-        *(Subscriber(id=f"{c}-crm", party=f"company.{c}", name="CRM") for c in COMPANIES),
-        Subscriber(id="own-crm", party="partner.own", name="CRM"),
+        *(SubscriberSystem(id=f"{c}-crm", party=f"company.{c}", name="CRM") for c in COMPANIES),
+        SubscriberSystem(id="own-crm", party="partner.own", name="CRM"),
     ),
 )
 
 
-class Tokens(Verifier):
+class CompanyTokens(Verifier):
     """`alfa` is a token of that company with every role, `group` one of the whole group."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def drawing(seeded: Seeded) -> Iterator[None]:
         yield
 
 
-class Part:
+class CompanyPart:
     """One service: its database, its application, its handlers."""
 
     def __init__(self, name: str, made: "Database", service: Service, client: httpx.AsyncClient) -> None:
@@ -139,7 +139,7 @@ class Part:
         self.intakes: list[tuple[Intake, bool]] = []
         self.positions: dict[tuple[str, int], int] = {}
 
-    async def relay(self, log: Log, keys: Keys) -> bool:
+    async def relay(self, log: MemoryLog, keys: Keys) -> bool:
         """What both lanes would send now, as they would."""
         families = {family.name: family for family in self.service.families}
         async with self.pool.acquire() as conn:
@@ -162,7 +162,7 @@ class Part:
                 log.append(row["topic"], row["key"].encode(), row["value"], headers)
             return found or bool(rows)
 
-    async def consume(self, log: Log) -> bool:
+    async def consume(self, log: MemoryLog) -> bool:
         found = False
         for intake, batch in self.intakes:
             for partition in range(PARTITIONS):
@@ -186,12 +186,12 @@ class Part:
         raise AssertionError("never came to an end")
 
 
-class World:
+class IsolationWorld:
     def __init__(
         self,
         context: Context,
-        log: Log,
-        parts: dict[str, Part],
+        log: MemoryLog,
+        parts: dict[str, CompanyPart],
         watching: live_feed.Live,
         watchers: dict[str, live_feed.Watcher],
         listener: Any,
@@ -270,14 +270,16 @@ class Database:
             self.statements.append(query.query)
 
 
-class Copies:
+class DatabaseCopies:
     """Migrated databases, made for a world and dropped with it. `migrated` makes one of each to copy."""
 
     def __init__(self, postgres_server: Postgres, templates: Mapping[Path | None, str]) -> None:
         self._server, self._templates = postgres_server, templates
 
     @classmethod
-    async def of(cls, stack: Stack, migrated: Migrated, templates: Mapping[Path | None, str]) -> "Copies":
+    async def of(
+        cls, stack: Stack, migrated: Migrated, templates: Mapping[Path | None, str]
+    ) -> "DatabaseCopies":
         for name, folder in MIGRATIONS.items():
             await migrated(name, folder)
         return cls(stack.postgres, templates)
@@ -299,10 +301,10 @@ class Copies:
 
 
 @asynccontextmanager
-async def world(copies: Copies, keys: Keys, limits: Limits) -> AsyncIterator[World]:
+async def world(copies: DatabaseCopies, keys: Keys, limits: Limits) -> AsyncIterator[IsolationWorld]:
     async with AsyncExitStack() as stack:
         made = {name: await stack.enter_async_context(copies.database(name)) for name in BUILD}
-        log, context = Log(), _context(keys, limits)
+        log, context = MemoryLog(), _context(keys, limits)
         watching = live_feed.Live(made["consents"].pool, context, limits)
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(consents, "TopicEnds", lambda _settings: Ends(log))
@@ -314,10 +316,10 @@ async def world(copies: Copies, keys: Keys, limits: Limits) -> AsyncIterator[Wor
         await listener.add_listener("proof", watching._notified)
         watching._listening = True
         watchers = {c: stack.enter_context(watching.watch(f"company.{c}", None)) for c in COMPANIES}
-        yield World(context, log, parts, watching, watchers, listener)
+        yield IsolationWorld(context, log, parts, watching, watchers, listener)
 
 
-async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> Part:
+async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> CompanyPart:
     await made.pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
     settings = ServiceSettings(
         postgres_dsn=made.dsn,
@@ -335,7 +337,7 @@ async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> Part:
         made.pool,
         made.pool,
         made.pool,
-        Tokens(),
+        CompanyTokens(),
         cast(InputFreshness, None),
         NOBODY,
         limits,
@@ -354,7 +356,7 @@ async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> Part:
     )
     app.openapi_schema = _DESCRIBED[name] = _DESCRIBED.get(name) or app.openapi()
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    part = Part(name, made, service, httpx.AsyncClient(transport=transport, base_url="http://test"))
+    part = CompanyPart(name, made, service, httpx.AsyncClient(transport=transport, base_url="http://test"))
     topics = {topic.name: topic for topic in GROUP.topics()}
     for subscription in service.subscriptions:
         intake = Intake(made.pool, topics[subscription.topic], subscription, keys.evidence)

@@ -37,7 +37,7 @@ NOTHING, READS, NO_DECISIONS = "nothing", "reads", "no-decisions"
 
 
 @dataclass(frozen=True)
-class Ground:
+class BrokerGround:
     kafka: Kafka
     authority: Authority
 
@@ -119,14 +119,14 @@ def _lacking() -> Iterator[Acl]:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerGround]:
     folder: Path = tmp_path_factory.mktemp("borders")
     authority = Authority.make(folder / "authority")
     authority.issue("client")
     users = [*(user_of(who) for who in (*SERVICES, *GROUP.parties)), NOTHING, READS, NO_DECISIONS]
     made = broker(folder / "kafka", authority, users)
     made.start()
-    ground = Ground(made, authority)
+    ground = BrokerGround(made, authority)
     try:
         asyncio.run(kafka.create_topics(made.bootstrap, GROUP.topics(), security=ground.security(USER)))
         _create(ground.admin())
@@ -135,7 +135,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         made.stop()
 
 
-async def may_write(ground: Ground, user: str, topic: str) -> bool:
+async def may_write(ground: BrokerGround, user: str, topic: str) -> bool:
     async with ground.client(kafka.producer, user) as producer:
         try:
             await producer.send_and_wait(topic, b"{}", b"k")
@@ -144,7 +144,7 @@ async def may_write(ground: Ground, user: str, topic: str) -> bool:
     return True
 
 
-async def may_read(ground: Ground, user: str, topic: str, group: str) -> bool:
+async def may_read(ground: BrokerGround, user: str, topic: str, group: str) -> bool:
     consumer = kafka.consumer(ground.kafka.bootstrap, security=ground.security(user), group=group)
     consumer.subscribe([topic])
     try:
@@ -158,7 +158,7 @@ async def may_read(ground: Ground, user: str, topic: str, group: str) -> bool:
 
 
 @pytest.mark.parametrize("own", [A, AB, P])
-async def test_a_party_writes_what_it_says_and_nothing_else(ground: Ground, own: str) -> None:
+async def test_a_party_writes_what_it_says_and_nothing_else(ground: BrokerGround, own: str) -> None:
     written = {t.name for t in GROUP.topics() if t.writer == own}
     assert {decisions(own), acks(own)} <= written
     async with ground.client(kafka.consumer, own) as client:
@@ -170,7 +170,7 @@ async def test_a_party_writes_what_it_says_and_nothing_else(ground: Ground, own:
     assert not await may_write(ground, own, permissions_of(own).bulk), "its own permissions"
 
 
-async def test_a_party_reads_its_own_with_its_own_groups(ground: Ground) -> None:
+async def test_a_party_reads_its_own_with_its_own_groups(ground: BrokerGround) -> None:
     own, other = permissions_of(A).bulk, permissions_of(AB).bulk
     assert await may_read(ground, A, own, f"{A}.crm")
     assert not await may_read(ground, A, other, f"{A}.crm")
@@ -179,7 +179,7 @@ async def test_a_party_reads_its_own_with_its_own_groups(ground: Ground) -> None
     assert not await may_read(ground, A, decisions(A), f"{A}.crm"), "not even back what it said"
 
 
-async def test_the_services_may_what_they_do(ground: Ground) -> None:
+async def test_the_services_may_what_they_do(ground: BrokerGround) -> None:
     for service in SERVICES:
         async with ground.client(kafka.consumer, user_of(service)) as client:
             own = [t.name for t in GROUP.topics() if t.writer == service]
@@ -215,7 +215,7 @@ async def test_the_services_may_what_they_do(ground: Ground) -> None:
     ],
 )
 async def test_a_subscriber_is_told_which_right_it_lacks(
-    ground: Ground, tmp_path: Path, user: str, spool: bool, words: str
+    ground: BrokerGround, tmp_path: Path, user: str, spool: bool, words: str
 ) -> None:
     subscriber = Subscriber(
         subscriber="crm",
@@ -232,7 +232,7 @@ async def test_a_subscriber_is_told_which_right_it_lacks(
             await subscriber.ready(3.0)
 
 
-async def test_without_access_control_every_topic_is_open(ground: Ground) -> None:
+async def test_without_access_control_every_topic_is_open(ground: BrokerGround) -> None:
     """As for a user who may do everything."""
     async with ground.client(kafka.consumer, USER) as client:
         names = [decisions(A), decisions(AB)]
@@ -249,7 +249,7 @@ def test_nobody_creates_topics_and_each_party_has_a_quota() -> None:
 
 
 async def test_a_subscriber_that_may_not_read_says_so(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
+    ground: BrokerGround, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a user may not describe and what is not there are one answer of the brokers'."""
     monkeypatch.setattr("kielto.subscriber.subscriber.MISSING_SECONDS", 1.0)

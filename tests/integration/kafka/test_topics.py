@@ -73,7 +73,7 @@ async def test_every_difference_is_named(stack: Stack, topics: tuple[Topic, ...]
 
     async def all_said() -> bool:
         nonlocal said
-        with pytest.raises(kafka.TopicMismatch) as caught:
+        with pytest.raises(kafka.TopicMismatchError) as caught:
             await kafka.verify_topics(stack.kafka.bootstrap, [*topics, missing])
         said = str(caught.value)
         return said.count(";") == 2
@@ -85,7 +85,7 @@ async def test_every_difference_is_named(stack: Stack, topics: tuple[Topic, ...]
 
 
 async def test_verifying_creates_nothing(stack: Stack, topics: tuple[Topic, ...], admin: Any) -> None:
-    with pytest.raises(kafka.TopicMismatch):
+    with pytest.raises(kafka.TopicMismatchError):
         await kafka.verify_topics(stack.kafka.bootstrap, topics)
     assert await kafka.topic_ids(admin, [t.name for t in topics]) == {}
     assert not {t.name for t in topics} & set(await admin.list_topics())
@@ -93,7 +93,7 @@ async def test_verifying_creates_nothing(stack: Stack, topics: tuple[Topic, ...]
 
 async def test_a_topic_that_the_broker_refuses_is_named(stack: Stack, topics: tuple[Topic, ...]) -> None:
     wrong = dataclasses.replace(topics[0], config={"cleanup.policy": "sometimes"})
-    with pytest.raises(kafka.TopicMismatch, match=wrong.name):
+    with pytest.raises(kafka.TopicMismatchError, match=wrong.name):
         await kafka.create_topics(stack.kafka.bootstrap, [wrong])
 
 

@@ -17,7 +17,7 @@ from kielto.kafka import TopicPartition, partition_of
 BEAT_SECONDS = 0.3
 
 
-class Others:
+class MarketingNeighbours:
     def __init__(self, bootstrap: str, producer: Any) -> None:
         self._bootstrap, self._producer = bootstrap, producer
         self._term = 0
@@ -87,10 +87,10 @@ class Others:
 
 
 @asynccontextmanager
-async def others(bootstrap: str) -> AsyncIterator[Others]:
+async def others(bootstrap: str) -> AsyncIterator[MarketingNeighbours]:
     producer = kafka.producer(bootstrap, linger_ms=5)
     await producer.start()
     try:
-        yield Others(bootstrap, producer)
+        yield MarketingNeighbours(bootstrap, producer)
     finally:
         await producer.stop()

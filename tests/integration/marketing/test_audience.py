@@ -19,7 +19,7 @@ from tests.integration.marketing.world import (
     OWN_EMAIL,
     OWN_POST,
     THEIR_POST,
-    Person,
+    MarketedPerson,
     customer,
     know,
     launched,
@@ -155,7 +155,7 @@ async def test_nobody_is_left_out_or_said_twice_over_the_pages(pool: Pool, keys:
 _PARTNER_GROUP = (Purpose.PARTNER_MARKETING, Channel.EMAIL, "groceries", "matkat", Mode.WE_SEND)
 
 
-def _random_permissions(dice: random.Random, who: Person) -> CustomerPermissions:
+def _random_permissions(dice: random.Random, who: MarketedPerson) -> CustomerPermissions:
     points = [
         AllowedPoint(
             point=str(dice.choice([who.email, who.post, uuid4()])),
@@ -183,7 +183,7 @@ def _random_allow(dice: random.Random) -> Allow:
     )
 
 
-def _naively(who: Person, record: CustomerPermissions, aim: Aim) -> bool:
+def _naively(who: MarketedPerson, record: CustomerPermissions, aim: Aim) -> bool:
     """Whether any point that the customer really has permits the aim. Points of nobody were mixed in."""
     for company in record.companies:
         for point in company.points:

@@ -26,7 +26,7 @@ from tests.integration.marketing.world import (
     OUR_EMAIL,
     OWN_EMAIL,
     OWN_POST,
-    Person,
+    MarketedPerson,
     actions,
     customer,
     draft,
@@ -168,7 +168,7 @@ async def test_many_launches_and_bans_at_once(pool: Pool, keys: Keys) -> None:
             await address_next(pool, keys, NOW, chunk=7)
             more = await pool.fetchval("SELECT count(*) > 0 FROM campaigns WHERE state = 'launching'")
 
-    async def decide(of: Sequence[Person]) -> None:
+    async def decide(of: Sequence[MarketedPerson]) -> None:
         for _ in range(40):
             some = dice.sample(of, dice.choice([1, 1, 5]))
             for who in some:
@@ -193,7 +193,11 @@ async def test_many_launches_and_bans_at_once(pool: Pool, keys: Keys) -> None:
 
 
 async def check(
-    pool: Pool, keys: Keys, campaign: Campaign, crowd: Sequence[Person], messages: list[dict[str, Any]]
+    pool: Pool,
+    keys: Keys,
+    campaign: Campaign,
+    crowd: Sequence[MarketedPerson],
+    messages: list[dict[str, Any]],
 ) -> None:
     allowed = await pool.fetch(
         "SELECT customer FROM cells WHERE company = $1 AND purpose = $2 AND channel = $3",

@@ -25,12 +25,12 @@ from kielto.events.topics import CONSENTS, CUSTOMERS, MARKETING_EVENTS, Lane, au
 from kielto.events.words import Channel
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim
-from tests.integration.marketing.others import BEAT_SECONDS, Others, others
+from tests.integration.marketing.others import BEAT_SECONDS, MarketingNeighbours, others
 from tests.integration.marketing.world import (
     NOW,
     OWN_POST,
     THEIR_POST,
-    Person,
+    MarketedPerson,
     customer,
     permissions,
     person,
@@ -55,7 +55,7 @@ def marketing(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Services]:
         stack.postgres.drop_database("kielto_marketing")
 
 
-class Api:
+class MarketingApi:
     def __init__(self, services: Services) -> None:
         self._base, self._metrics = services.url("marketing"), services.metrics("marketing")
         self._headers = {"Authorization": f"Bearer {token.issue(['campaigns'], company='kauppa')}"}
@@ -103,7 +103,9 @@ async def fetch(services: Services, query: str) -> Any:
         await conn.close()
 
 
-async def introduce(world: Others, services: Services, keys: Keys, crowd: list[Person], *aims: Aim) -> None:
+async def introduce(
+    world: MarketingNeighbours, services: Services, keys: Keys, crowd: list[MarketedPerson], *aims: Aim
+) -> None:
     """customers and consents publish these people; returns when marketing holds both."""
     await world.write(CUSTOMERS.bulk, "customers", *(customer(keys, who) for who in crowd))
     await world.write(CONSENTS.bulk, "consents", *(permissions(who, 1, aims) for who in crowd))
@@ -117,7 +119,7 @@ async def introduce(world: Others, services: Services, keys: Keys, crowd: list[P
 
 async def test_the_way_of_a_recall(marketing: Services) -> None:
     keys = Keys.load(marketing.keys_folder / "services.keys.json")
-    api = Api(marketing)
+    api = MarketingApi(marketing)
     crowd = [person() for _ in range(40)]
     banned, garbled, reader = crowd[:3]
     subjects = {who.id: keys.pairwise("company.kauppa", who.id) for who in crowd}
@@ -156,7 +158,9 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
     assert time.monotonic() - began < 8, "a graceful stop waits only for what is in hand"
 
 
-async def _report(world: Others, services: Services, ident: str, subject: str, who: Person) -> None:
+async def _report(
+    world: MarketingNeighbours, services: Services, ident: str, subject: str, who: MarketedPerson
+) -> None:
     """A delivery is taken in; a response of someone never addressed is kept aside."""
     good = {"id": uuid4(), "campaign": ident, "channel": Channel.POST, "at": NOW}
     await world.write(
@@ -184,7 +188,7 @@ async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(mark
     async with others(marketing.stack.kafka.bootstrap) as world:
         await introduce(world, marketing, keys, crowd, THEIR_POST)
         async with world.beating():
-            ident = await Api(marketing).launch(THEIR_POST)
+            ident = await MarketingApi(marketing).launch(THEIR_POST)
 
             async def under_way() -> bool:
                 return bool(await fetch(marketing, "SELECT seen > 0 FROM campaigns"))
@@ -196,7 +200,7 @@ async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(mark
             assert await fetch(marketing, "SELECT state FROM campaigns") == "launching"
             process.start()
             await asyncio.to_thread(marketing.wait, "marketing")
-            await until(lambda: _is(Api(marketing), ident, state="launched", addressed=len(crowd)))
+            await until(lambda: _is(MarketingApi(marketing), ident, state="launched", addressed=len(crowd)))
 
             async def all_sent() -> bool:
                 return int(await fetch(marketing, "SELECT count(*) FROM reports")) == 0
@@ -209,7 +213,7 @@ async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(mark
             assert len(found) == len(crowd)
 
 
-async def _is(api: Api, ident: str, **fields: Any) -> bool:
+async def _is(api: MarketingApi, ident: str, **fields: Any) -> bool:
     found = await api.found(ident)
     return fields.items() <= found.items()
 

@@ -20,7 +20,7 @@ from deploy.local.services import Services
 from kielto.events.messages import Audience, MarketingEvent
 from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.service.support.crypto_keys import Keys
-from tests.integration.marketing.others import Others, others
+from tests.integration.marketing.others import MarketingNeighbours, others
 
 SMS = {"purpose": "own_marketing", "channel": "sms", "product_group": "groceries"}
 THEIRS = {"purpose": "partner_marketing", "channel": "post", "partner": "matkat", "mode": "partner_sends"}
@@ -39,7 +39,7 @@ def group_services(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Servi
             stack.postgres.drop_database(f"kielto_{name}")
 
 
-class Api:
+class WholeApi:
     def __init__(self, services: Services, http: httpx.AsyncClient) -> None:
         self._services, self._http = services, http
         self._headers = {"Authorization": f"Bearer {token.issue(token.ROLES)}"}
@@ -86,7 +86,7 @@ async def test_what_consents_says_is_what_a_campaign_does(group_services: Servic
     keys = Keys.load(group_services.keys_folder / "services.keys.json")
     bootstrap = group_services.stack.kafka.bootstrap
     async with httpx.AsyncClient(timeout=30) as http, others(bootstrap) as world:
-        api = Api(group_services, http)
+        api = WholeApi(group_services, http)
         numbers = range(1, 31)
         report = await api.call(
             "POST", "/customers/imports?company=kauppa", text="\n".join(row(n) for n in numbers) + "\n"
@@ -115,7 +115,7 @@ async def test_what_consents_says_is_what_a_campaign_does(group_services: Servic
         assert {str(cast(MarketingEvent, e).customer) for e in events} == set(ids.values())
 
 
-async def _known(api: Api, ids: Any) -> None:
+async def _known(api: WholeApi, ids: Any) -> None:
     """consents has heard of them; marketing hears of it at the same time, and its launch waits for beats."""
     async with asyncio.timeout(40):
         for ident in ids:
@@ -128,6 +128,6 @@ async def _known(api: Api, ids: Any) -> None:
     await asyncio.sleep(2)
 
 
-async def _told(world: Others, party: str, action: str) -> set[str]:
+async def _told(world: MarketingNeighbours, party: str, action: str) -> set[str]:
     found = [cast(Audience, read.event) for read in await world.read_all(audiences(party), (Audience,))]
     return {message.subject for message in found if message.action == action}

@@ -34,7 +34,7 @@ OUR_EMAIL = Aim("kauppa", Purpose.PARTNER_MARKETING, Channel.EMAIL, None, "matka
 
 
 @dataclass(frozen=True)
-class Person:
+class MarketedPerson:
     """Someone with an e-mail address and a postal one."""
 
     id: UUID
@@ -46,11 +46,13 @@ class Person:
         return f"person{self.email.int}@example.com"
 
 
-def person() -> Person:
-    return Person(uuid4(), uuid4(), uuid4())
+def person() -> MarketedPerson:
+    return MarketedPerson(uuid4(), uuid4(), uuid4())
 
 
-def customer(keys: Keys, who: Person, n: int = 1, status: Status = Status.LIVE, epoch: int = 1) -> Customer:
+def customer(
+    keys: Keys, who: MarketedPerson, n: int = 1, status: Status = Status.LIVE, epoch: int = 1
+) -> Customer:
     sealed = keys.seal(digest_of(PointKind.EMAIL, who.address))
     points = (
         ()
@@ -69,7 +71,7 @@ def allow(aim: Aim, groups: tuple[str, ...] | None = None) -> Allow:
 
 
 def permissions(
-    who: Person,
+    who: MarketedPerson,
     n: int,
     aims: Iterable[Aim] = (),
     *,

@@ -85,7 +85,7 @@ class Bench:
     async def _none(self) -> bool:
         return await self.marks() == 0
 
-    async def log(self, lane: Lane = Lane.EXPRESS) -> list["Entry"]:
+    async def log(self, lane: Lane = Lane.EXPRESS) -> list["TopicEntry"]:
         """Everything that stands in the topic now, in order for each partition."""
         return await read_log(self.bootstrap, self.topics[self.family.topic(lane)])
 
@@ -97,7 +97,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TopicEntry:
     partition: int
     offset: int
     key: str
@@ -128,9 +128,9 @@ async def bench(dsn: str, bootstrap: str, *, epoch: int | None = 1) -> AsyncIter
         pool.terminate()
 
 
-async def read_log(bootstrap: str, topic: Topic) -> list[Entry]:
+async def read_log(bootstrap: str, topic: Topic) -> list[TopicEntry]:
     consumer = kafka.consumer(bootstrap)
-    entries: list[Entry] = []
+    entries: list[TopicEntry] = []
     try:
         await consumer.start()
         places = [TopicPartition(topic.name, p) for p in range(PARTITIONS)]
@@ -148,11 +148,11 @@ async def read_log(bootstrap: str, topic: Topic) -> list[Entry]:
     return sorted(entries, key=lambda e: (e.partition, e.offset))
 
 
-def _entry(topic: Topic, record: Any) -> Entry:
+def _entry(topic: Topic, record: Any) -> TopicEntry:
     read = envelope.read(topic.carries, record.key, record.value, record.headers)
     event = read.event if isinstance(read, Read) else read
     headers = read.headers if isinstance(read, Read) else {}
-    return Entry(
+    return TopicEntry(
         record.partition, record.offset, record.key.decode("ascii", "replace"), event, headers, record.value
     )
 

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.servers.stack import Stack
 from kielto.subscriber import MemoryStore, Subscriber
 from tests.integration.subscriber.customers import POINT_KEY
-from tests.integration.subscriber.relay import Relay, new_party
+from tests.integration.subscriber.relay import HandDrivenRelay, new_party
 
 Follow = Callable[..., Subscriber]
 
@@ -32,13 +32,13 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def relay(stack: Stack) -> AsyncIterator[Relay]:
-    async with Relay(stack.kafka.bootstrap, new_party()) as relay:
+async def relay(stack: Stack) -> AsyncIterator[HandDrivenRelay]:
+    async with HandDrivenRelay(stack.kafka.bootstrap, new_party()) as relay:
         yield relay
 
 
 @pytest.fixture
-def follow(stack: Stack, relay: Relay, tmp_path: Path) -> Follow:
+def follow(stack: Stack, relay: HandDrivenRelay, tmp_path: Path) -> Follow:
     """A subscriber of the relay's company; not started. Give `spool=None` for none."""
 
     def make(**changes: Any) -> Subscriber:

@@ -6,7 +6,7 @@ from kielto.events.digests import digest_of, point_of
 from kielto.events.records import AllowedPoint, Permissions
 from kielto.events.words import PointKind
 from kielto.subscriber import Channel, Purpose, Question, Subscriber
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import OWN, hexes, permissions
 
 POINT_KEY = b"p" * 32
@@ -30,7 +30,7 @@ def by_address(name: str) -> Question:
     return Question(Purpose.OWN_MARKETING, Channel.EMAIL, address=f"{name}@example.com")
 
 
-async def open_with(kielto: Subscriber, relay: Relay, *names: str) -> None:
+async def open_with(kielto: Subscriber, relay: HandDrivenRelay, *names: str) -> None:
     await relay.backfill(*(customer(name) for name in names))
     async with asyncio.timeout(20):
         await kielto.ready()

@@ -23,7 +23,7 @@ def new_party() -> str:
     return f"company.t{secrets.token_hex(6)}"
 
 
-class Relay:
+class HandDrivenRelay:
     """Beats go out every `beat_seconds` while `beating` is set; `taken` is what they say of the decisions topic,
     `about` what of the party.
     """

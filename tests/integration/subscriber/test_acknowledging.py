@@ -11,16 +11,16 @@ from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw
-from kielto.subscriber.stores.base import Mark
-from kielto.subscriber.sync.acks import LISTED, Sender, acknowledgement, progress_seconds
+from kielto.subscriber.stores.base import StoreMark
+from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement, progress_seconds
 from kielto.subscriber.sync.session import Committed, Session
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import message
 
 
-async def covering(relay: Relay, place: tuple[str, int], offset: int) -> Acknowledgement:
+async def covering(relay: HandDrivenRelay, place: tuple[str, int], offset: int) -> Acknowledgement:
     """The first acknowledgement that covers a record."""
     async with asyncio.timeout(20):
         while True:
@@ -30,7 +30,7 @@ async def covering(relay: Relay, place: tuple[str, int], offset: int) -> Acknowl
             await asyncio.sleep(0.02)
 
 
-async def test_a_record_is_acknowledged_when_the_store_has_it(relay: Relay, follow: Follow) -> None:
+async def test_a_record_is_acknowledged_when_the_store_has_it(relay: HandDrivenRelay, follow: Follow) -> None:
     instance = uuid4()
     async with follow(instance=instance) as kielto:
         await open_with(kielto, relay, *NAMES)
@@ -53,7 +53,7 @@ async def test_a_record_is_acknowledged_when_the_store_has_it(relay: Relay, foll
                 await asyncio.sleep(0.05)
 
 
-async def test_the_spool_keeps_the_instance(relay: Relay, follow: Follow) -> None:
+async def test_the_spool_keeps_the_instance(relay: HandDrivenRelay, follow: Follow) -> None:
     for _ in range(2):
         async with follow(store=MemoryStore()) as kielto:
             await open_with(kielto, relay, "a")
@@ -62,7 +62,7 @@ async def test_the_spool_keeps_the_instance(relay: Relay, follow: Follow) -> Non
 
 
 async def test_progress_by_beats_alone_is_told_seldom(
-    relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 1.0)
     async with follow() as kielto:
@@ -74,7 +74,7 @@ async def test_progress_by_beats_alone_is_told_seldom(
 
 
 async def test_who_lives_says_so_though_nothing_moves(
-    relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 0.5)
     async with follow() as kielto:
@@ -91,7 +91,7 @@ def test_it_speaks_three_times_within_what_others_judge_it_by(stale: float, prog
     assert progress_seconds(stale) == progress
 
 
-async def test_exceptions_are_told_until_they_are_read(relay: Relay, follow: Follow) -> None:
+async def test_exceptions_are_told_until_they_are_read(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         spoiled = message(customer("a", "1.2"))
@@ -114,12 +114,12 @@ class Slow(MemoryStore):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def commit(self, follower: Follower, delta: Delta, /) -> Mark:
+    async def commit(self, follower: Follower, delta: Delta, /) -> StoreMark:
         await self.go.wait()
         return await super().commit(follower, delta)
 
 
-async def acknowledged_too_soon(relay: Relay, follow: Follow) -> bool:
+async def acknowledged_too_soon(relay: HandDrivenRelay, follow: Follow) -> bool:
     store = Slow()
     async with follow(store=store) as kielto:
         await open_with(kielto, relay, "a", "b")
@@ -140,12 +140,12 @@ async def acknowledged_too_soon(relay: Relay, follow: Follow) -> bool:
         return too_soon
 
 
-async def test_nothing_is_acknowledged_before_the_commit(relay: Relay, follow: Follow) -> None:
+async def test_nothing_is_acknowledged_before_the_commit(relay: HandDrivenRelay, follow: Follow) -> None:
     assert not await acknowledged_too_soon(relay, follow)
 
 
 async def test_planted_acknowledging_before_the_commit_is_seen(
-    relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def commit(self: Session) -> None:
         delta = self.follower.take()
@@ -163,11 +163,11 @@ def many() -> Committed:
     flaws = tuple((f"{i:064x}", Flaw(Lane.BULK, 0, 10 + i, Version(1, i), "why")) for i in range(LISTED + 5))
     topics = {lane: UUID(int=i) for i, lane in enumerate(Lane)}
     positions = {(lane, 0): 1000 for lane in Lane}
-    return Committed(Mark(UUID(int=7), 3), topics, positions, flaws[::-1])
+    return Committed(StoreMark(UUID(int=7), 3), topics, positions, flaws[::-1])
 
 
 def test_what_does_not_fit_into_the_exceptions_is_not_claimed(many: Committed) -> None:
-    sender = Sender("company.a", "crm", UUID(int=1), "t", {lane: f"topic-{lane}" for lane in Lane})
+    sender = AckSender("company.a", "crm", UUID(int=1), "t", {lane: f"topic-{lane}" for lane in Lane})
     ack = acknowledgement(sender, many)
     assert [e.offset for e in ack.exceptions] == [10 + i for i in range(LISTED)]
     assert {p.topic: p.offset for p in ack.positions} == {

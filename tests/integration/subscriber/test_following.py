@@ -11,11 +11,11 @@ from kielto.events.words import Status
 from kielto.subscriber import Reason
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_address, by_id, customer, open_with
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes, message
 
 
-async def test_shut_until_the_backfill_is_whole_then_open(relay: Relay, follow: Follow) -> None:
+async def test_shut_until_the_backfill_is_whole_then_open(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         begin = await relay.ends()
         await relay.backfill(*map(customer, NAMES), finish=False)
@@ -30,7 +30,9 @@ async def test_shut_until_the_backfill_is_whole_then_open(relay: Relay, follow: 
         assert kielto.may(by_id("nobody")).reason is Reason.UNKNOWN
 
 
-async def test_a_ban_arrives_soon_and_a_late_permit_does_not_win(relay: Relay, follow: Follow) -> None:
+async def test_a_ban_arrives_soon_and_a_late_permit_does_not_win(
+    relay: HandDrivenRelay, follow: Follow
+) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, *NAMES)
         took = []
@@ -47,7 +49,7 @@ async def test_a_ban_arrives_soon_and_a_late_permit_does_not_win(relay: Relay, f
 
 
 async def test_the_gate_shuts_when_the_beats_stop_and_opens_when_they_go_on(
-    relay: Relay, follow: Follow
+    relay: HandDrivenRelay, follow: Follow
 ) -> None:
     async with follow(stale_seconds=1.0) as kielto:
         await open_with(kielto, relay, "a")
@@ -58,7 +60,7 @@ async def test_the_gate_shuts_when_the_beats_stop_and_opens_when_they_go_on(
         await until(lambda: kielto.may(by_id("a")), 10)
 
 
-async def test_a_new_leader_and_a_new_epoch(relay: Relay, follow: Follow) -> None:
+async def test_a_new_leader_and_a_new_epoch(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         relay.term, relay.n = 2, 0
@@ -70,7 +72,7 @@ async def test_a_new_leader_and_a_new_epoch(relay: Relay, follow: Follow) -> Non
         await until(lambda: kielto.may(by_id("a")))
 
 
-async def test_poison_on_the_wire(relay: Relay, follow: Follow) -> None:
+async def test_poison_on_the_wire(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, "a", "b")
         spoiled = message(customer("a", "1.2"))
@@ -83,7 +85,7 @@ async def test_poison_on_the_wire(relay: Relay, follow: Follow) -> None:
         await until(lambda: kielto.shut() is Reason.PARTITION_SHUT)
 
 
-async def test_an_alias_and_an_erasure(relay: Relay, follow: Follow) -> None:
+async def test_an_alias_and_an_erasure(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, "a", "b")
         alias = customer("a", "1.2").model_copy(update={"status": Status.ALIAS})
@@ -100,17 +102,17 @@ async def test_an_alias_and_an_erasure(relay: Relay, follow: Follow) -> None:
 
 
 async def test_waits_for_topics_that_are_not_there_yet(
-    relay: Relay, follow: Follow, caplog: pytest.LogCaptureFixture
+    relay: HandDrivenRelay, follow: Follow, caplog: pytest.LogCaptureFixture
 ) -> None:
     party = f"{relay.party}x"
     async with follow(party=party) as kielto:
         await until(lambda: f"topic {party}.restrictions.v1 is missing" in caplog.text)
-        async with Relay(relay.bootstrap, party) as later:
+        async with HandDrivenRelay(relay.bootstrap, party) as later:
             await open_with(kielto, later, "a")
             assert kielto.may(by_id("a"))
 
 
-async def test_recreated_topics_are_read_anew(relay: Relay, follow: Follow) -> None:
+async def test_recreated_topics_are_read_anew(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, *NAMES)
         await relay.put(Lane.EXPRESS, customer("c0", "1.2", allowed=False))

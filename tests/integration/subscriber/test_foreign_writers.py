@@ -15,10 +15,10 @@ from kielto.subscriber import Reason
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_address, by_id, customer, open_with
-from tests.integration.subscriber.relay import Relay, new_party
+from tests.integration.subscriber.relay import HandDrivenRelay, new_party
 
 
-class Mirror(Relay):
+class Mirror(HandDrivenRelay):
     """Copies a party's topics into another cluster as mirrors do: each portion is a transaction."""
 
     def __init__(self, bootstrap: str, party: str) -> None:
@@ -56,7 +56,7 @@ def _place(event: Permissions) -> tuple[int, list[Message]]:
     return partition_of(encoded.key, PARTITIONS), [_given(encoded)]
 
 
-async def test_a_gate_opens_over_topics_that_a_mirror_writes(relay: Relay, follow: Follow) -> None:
+async def test_a_gate_opens_over_topics_that_a_mirror_writes(relay: HandDrivenRelay, follow: Follow) -> None:
     async with Mirror(relay.bootstrap, new_party()) as mirror:
         bulk = mirror.family.topic(Lane.BULK)
         async with follow(party=mirror.party, stale_seconds=3.0) as kielto:
@@ -74,7 +74,7 @@ async def test_a_gate_opens_over_topics_that_a_mirror_writes(relay: Relay, follo
 
 
 async def test_what_is_open_permits_nothing_and_shuts_the_gate_before_it_grows_old(
-    relay: Relay, follow: Follow
+    relay: HandDrivenRelay, follow: Follow
 ) -> None:
     """Committed it counts, as whatever stands behind it."""
     banned, other = NAMES[:2]
@@ -98,7 +98,7 @@ async def test_what_is_open_permits_nothing_and_shuts_the_gate_before_it_grows_o
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-async def test_every_codec_is_read(relay: Relay, follow: Follow, codec: str) -> None:
+async def test_every_codec_is_read(relay: HandDrivenRelay, follow: Follow, codec: str) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, *NAMES[:3])
         for name in NAMES[:3]:
@@ -110,7 +110,9 @@ async def test_every_codec_is_read(relay: Relay, follow: Follow, codec: str) -> 
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
-async def test_a_bomb_shuts_its_partition_and_stops_nothing(relay: Relay, follow: Follow, codec: str) -> None:
+async def test_a_bomb_shuts_its_partition_and_stops_nothing(
+    relay: HandDrivenRelay, follow: Follow, codec: str
+) -> None:
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         partition, ((key, value, headers),) = _place(customer("a", "1.3"))

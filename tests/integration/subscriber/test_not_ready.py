@@ -22,7 +22,7 @@ from kielto.subscriber import (
 )
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import POINT_KEY, open_with
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 
 OURS = AboutParty(point_keys={1: check_of(POINT_KEY)}, subscribers=("crm",), partners=("matkat",))
 
@@ -48,7 +48,7 @@ async def ready_of(subscriber: Subscriber) -> None:
         await kielto.ready(20)
 
 
-async def test_what_the_group_says_is_what_was_set(relay: Relay, follow: Follow) -> None:
+async def test_what_the_group_says_is_what_was_set(relay: HandDrivenRelay, follow: Follow) -> None:
     relay.about = OURS
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
@@ -65,7 +65,7 @@ async def test_what_the_group_says_is_what_was_set(relay: Relay, follow: Follow)
     ],
 )
 async def test_what_is_not_the_groups(
-    relay: Relay, follow: Follow, about: dict[str, Any], words: str
+    relay: HandDrivenRelay, follow: Follow, about: dict[str, Any], words: str
 ) -> None:
     relay.about = OURS.model_copy(update=about)
     async with follow() as kielto:
@@ -96,7 +96,7 @@ async def test_a_party_that_the_group_does_not_have(follow: Follow, monkeypatch:
         assert (await why_not(kielto, 60.0)).startswith("party: its topics are missing")
 
 
-async def test_no_heartbeat(relay: Relay, follow: Follow) -> None:
+async def test_no_heartbeat(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow() as kielto:
         assert "the gate is shut: snapshot-incomplete" in await why_not(kielto, 2.0)
 
@@ -114,7 +114,9 @@ async def test_a_malformed_dsn(follow: Follow, dsn: str) -> None:
     assert not dsn or dsn not in str(error.value)
 
 
-async def test_a_role_that_may_not_create_the_schema(stack: Stack, relay: Relay, follow: Follow) -> None:
+async def test_a_role_that_may_not_create_the_schema(
+    stack: Stack, relay: HandDrivenRelay, follow: Follow
+) -> None:
     dsn = stack.postgres.create_database("narrow")
     owner = await asyncpg.connect(dsn)
     await owner.execute("REVOKE CREATE ON DATABASE narrow FROM narrow, PUBLIC")
@@ -123,7 +125,7 @@ async def test_a_role_that_may_not_create_the_schema(stack: Stack, relay: Relay,
         await ready_of(follow(store=PostgresStore(dsn)))
 
 
-async def test_a_role_that_was_given_its_schema(stack: Stack, relay: Relay, follow: Follow) -> None:
+async def test_a_role_that_was_given_its_schema(stack: Stack, relay: HandDrivenRelay, follow: Follow) -> None:
     dsn = stack.postgres.create_database("given")
     owner = await asyncpg.connect(dsn)
     await owner.execute("CREATE SCHEMA kielto_subscriber; REVOKE CREATE ON DATABASE given FROM given, PUBLIC")
@@ -132,13 +134,13 @@ async def test_a_role_that_was_given_its_schema(stack: Stack, relay: Relay, foll
         await open_with(kielto, relay, "a")
 
 
-async def test_no_database_at_the_address(relay: Relay, follow: Follow) -> None:
+async def test_no_database_at_the_address(relay: HandDrivenRelay, follow: Follow) -> None:
     async with follow(store=PostgresStore("postgresql://a:b@127.0.0.1:9/c")) as kielto:
         assert (await why_not(kielto, 1.0)).startswith("store: PostgreSQL does not answer")
 
 
 async def test_a_database_that_takes_nothing(
-    stack: Stack, relay: Relay, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A standby, a full disk, a right that was taken away: it is tried again, but not at once for ever."""
     dsn = stack.postgres.create_database("readonly")

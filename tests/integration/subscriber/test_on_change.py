@@ -17,11 +17,11 @@ from kielto.subscriber import Change, MemoryStore, PostgresStore
 from kielto.subscriber.stores.base import Store
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import by_id, customer, open_with
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes
 
 
-class Tool:
+class CampaignTool:
     """Who is enabled in it. It stops at a closed door, and fails as often as it is told to."""
 
     def __init__(self) -> None:
@@ -49,20 +49,22 @@ def store(request: pytest.FixtureRequest, dsn: str) -> Store:
     return MemoryStore() if request.param == "memory" else PostgresStore(dsn)
 
 
-async def is_acknowledged(relay: Relay, place: tuple[int, int]) -> bool:
+async def is_acknowledged(relay: HandDrivenRelay, place: tuple[int, int]) -> bool:
     """Whether the last acknowledgement is past the record at (partition, offset) of the express lane."""
     acks, where = await relay.acknowledged(), (relay.family.topic(Lane.EXPRESS), place[0])
     return any((p.topic, p.partition) == where and p.offset > place[1] for p in acks[-1].positions)
 
 
-async def until_acknowledged(relay: Relay, place: tuple[int, int]) -> None:
+async def until_acknowledged(relay: HandDrivenRelay, place: tuple[int, int]) -> None:
     async with asyncio.timeout(15):
         while not await is_acknowledged(relay, place):  # noqa: ASYNC110 - only the broker can tell
             await asyncio.sleep(0.1)
 
 
-async def test_it_is_told_before_it_is_acknowledged(relay: Relay, follow: Follow, store: Store) -> None:
-    tool = Tool()
+async def test_it_is_told_before_it_is_acknowledged(
+    relay: HandDrivenRelay, follow: Follow, store: Store
+) -> None:
+    tool = CampaignTool()
     async with follow(store=store, on_change=tool) as kielto:
         await open_with(kielto, relay, "a", "b")
         await until(lambda: len(tool.enabled) == 2)
@@ -81,14 +83,14 @@ async def test_it_is_told_before_it_is_acknowledged(relay: Relay, follow: Follow
 
 
 async def test_it_fails_and_is_told_again(
-    relay: Relay,
+    relay: HandDrivenRelay,
     follow: Follow,
     store: Store,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("kielto.subscriber.sync.changes.RETRY_SECONDS", (0.05, 0.1))
-    tool = Tool()
+    tool = CampaignTool()
     tool.fails = 3
     async with follow(store=store, on_change=tool) as kielto:
         await open_with(kielto, relay, "a")
@@ -99,9 +101,9 @@ async def test_it_fails_and_is_told_again(
 
 
 async def test_what_was_not_confirmed_is_told_again_after_a_restart(
-    relay: Relay, follow: Follow, dsn: str
+    relay: HandDrivenRelay, follow: Follow, dsn: str
 ) -> None:
-    tool = Tool()
+    tool = CampaignTool()
     async with follow(store=PostgresStore(dsn), on_change=tool) as kielto:
         await open_with(kielto, relay, "a", "b", "c")
         await until(lambda: len(tool.enabled) == 3)
@@ -111,7 +113,7 @@ async def test_what_was_not_confirmed_is_told_again_after_a_restart(
         (place,) = await relay.put(Lane.EXPRESS, customer("a", "1.2", allowed=False))
         await until(lambda: len(tool.calls) > calls)
         generation = (await relay.acknowledged())[-1].generation
-    again = Tool()
+    again = CampaignTool()
     async with follow(store=PostgresStore(dsn), on_change=again) as kielto:
         await until(lambda: again.enabled.get(hexes("a")) is False)
         await kielto.ready()
@@ -124,7 +126,7 @@ async def test_what_was_not_confirmed_is_told_again_after_a_restart(
 
 
 async def test_killed_while_the_tool_is_at_work(
-    stack: Stack, relay: Relay, follow: Follow, dsn: str, tmp_path: Path
+    stack: Stack, relay: HandDrivenRelay, follow: Follow, dsn: str, tmp_path: Path
 ) -> None:
     await relay.backfill(customer("a"), customer("b"))
     command = [sys.executable, "-m", "tests.integration.subscriber.child"]
@@ -135,15 +137,17 @@ async def test_killed_while_the_tool_is_at_work(
         child.send_signal(signal.SIGKILL)
         child.wait(10)
     assert await relay.acknowledged() == []
-    tool = Tool()
+    tool = CampaignTool()
     async with follow(store=PostgresStore(dsn), on_change=tool) as kielto:
         await kielto.ready()
         await until(lambda: tool.enabled == {hexes("a"): True, hexes("b"): True})
 
 
-async def test_one_that_comes_later_is_told_of_everybody(relay: Relay, follow: Follow, dsn: str) -> None:
+async def test_one_that_comes_later_is_told_of_everybody(
+    relay: HandDrivenRelay, follow: Follow, dsn: str
+) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, "a", "b")
-    tool = Tool()
+    tool = CampaignTool()
     async with follow(store=PostgresStore(dsn), on_change=tool):
         await until(lambda: tool.enabled == {hexes("a"): True, hexes("b"): True})

@@ -18,13 +18,13 @@ from asyncpg.transaction import Transaction
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber import NotReadyError, PostgresStore, Reason, StoreError, Subscriber
-from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.records.record_batch import RecordBlock
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.sync.session import Session
 from tests.faults import hooks
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
-from tests.integration.subscriber.relay import Relay
+from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes, message
 
 pytestmark = pytest.mark.timeout(120)
@@ -62,7 +62,7 @@ def image(kielto: Subscriber) -> dict[str, Any]:
     return found
 
 
-async def change(relay: Relay) -> None:
+async def change(relay: HandDrivenRelay) -> None:
     """Bans, liftings, an unreadable record and a sweep."""
     await relay.put(Lane.EXPRESS, *(customer(n, "1.2", allowed=False) for n in NAMES[:50]))
     await relay.put(Lane.BULK, *(customer(n, "1.3") for n in NAMES[:20]))
@@ -70,7 +70,7 @@ async def change(relay: Relay) -> None:
     await (await relay.raw(Lane.BULK, spoiled.key, b"{", spoiled.headers))
 
 
-async def caught_up(relay: Relay, kielto: Subscriber) -> None:
+async def caught_up(relay: HandDrivenRelay, kielto: Subscriber) -> None:
     await relay.put(Lane.BULK, customer("late", f"1.{random.randint(10, 10**9)}"))
     ends = {(place.topic, place.partition): end for place, end in (await relay.ends()).items()}
 
@@ -90,7 +90,7 @@ async def caught_up(relay: Relay, kielto: Subscriber) -> None:
 
 
 async def test_a_restart_goes_on_where_it_was(
-    relay: Relay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
@@ -102,7 +102,9 @@ async def test_a_restart_goes_on_where_it_was(
     read: list[tuple[Lane, int, int]] = []
     apply = Session.apply
 
-    async def watch(self: Session, lane: Lane, topic: Any, batch: Any, block: Block | None = None) -> bool:
+    async def watch(
+        self: Session, lane: Lane, topic: Any, batch: Any, block: RecordBlock | None = None
+    ) -> bool:
         read.extend((lane, partition, offset) for partition, offset, _ in batch)
         if block is not None:
             places = zip(block.partitions.tolist(), block.offsets.tolist(), strict=True)
@@ -123,7 +125,7 @@ async def test_a_restart_goes_on_where_it_was(
         assert all(offset >= positions[lane, partition] for lane, partition, offset in read)
 
 
-async def test_a_follower_in_memory_holds_the_same(relay: Relay, follow: Follow, dsn: str) -> None:
+async def test_a_follower_in_memory_holds_the_same(relay: HandDrivenRelay, follow: Follow, dsn: str) -> None:
     async with follow(store=PostgresStore(dsn)) as lasting, follow(spool=None) as passing:
         await open_with(lasting, relay, *NAMES)
         await change(relay)
@@ -137,7 +139,7 @@ async def test_a_follower_in_memory_holds_the_same(relay: Relay, follow: Follow,
         }
 
 
-async def spawn(relay: Relay, dsn: str, spool: Path) -> asyncio.subprocess.Process:
+async def spawn(relay: HandDrivenRelay, dsn: str, spool: Path) -> asyncio.subprocess.Process:
     arguments = ["-m", "tests.integration.subscriber.child", relay.bootstrap, relay.party, dsn, str(spool)]
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -155,7 +157,7 @@ async def killed_after(process: asyncio.subprocess.Process, seconds: float) -> N
 
 
 async def test_killed_in_the_bootstrap_and_in_the_stream(
-    relay: Relay, follow: Follow, dsn: str, tmp_path: Path
+    relay: HandDrivenRelay, follow: Follow, dsn: str, tmp_path: Path
 ) -> None:
     many = [f"m{i}" for i in range(24_000)]
     await relay.backfill(*map(customer, NAMES), *map(customer, many))
@@ -191,7 +193,7 @@ async def count(dsn: str) -> int:
         return 0
 
 
-async def _stream(relay: Relay) -> None:
+async def _stream(relay: HandDrivenRelay) -> None:
     for n in range(2, 401):
         lane = Lane.EXPRESS if n % 2 else Lane.BULK
         await relay.put(lane, *(customer(f"c{i}", f"1.{n}", allowed=n % 2 == 0) for i in range(n % 7, 60, 7)))
@@ -203,7 +205,7 @@ _STORE = "SELECT * FROM kielto_subscriber.store"
 
 
 async def test_a_restored_backup_is_another_generation_and_catches_up(
-    relay: Relay, follow: Follow, dsn: str
+    relay: HandDrivenRelay, follow: Follow, dsn: str
 ) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
@@ -241,7 +243,7 @@ async def test_a_restored_backup_is_another_generation_and_catches_up(
 
 
 async def test_without_a_spool_each_start_is_another_generation(
-    relay: Relay, follow: Follow, dsn: str
+    relay: HandDrivenRelay, follow: Follow, dsn: str
 ) -> None:
     for _ in range(2):
         async with follow(store=PostgresStore(dsn), spool=None) as kielto:
@@ -251,7 +253,7 @@ async def test_without_a_spool_each_start_is_another_generation(
 
 
 async def test_a_connection_that_was_cut_unnoticed_is_made_again(
-    relay: Relay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncpg calls it an error of its own."""
     async with follow(store=PostgresStore(dsn)) as kielto:
@@ -271,7 +273,7 @@ async def test_a_connection_that_was_cut_unnoticed_is_made_again(
         assert kielto._session is session
 
 
-async def test_a_lost_connection_is_made_again(relay: Relay, follow: Follow, dsn: str) -> None:
+async def test_a_lost_connection_is_made_again(relay: HandDrivenRelay, follow: Follow, dsn: str) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
         session = kielto._session
@@ -289,7 +291,7 @@ async def test_a_lost_connection_is_made_again(relay: Relay, follow: Follow, dsn
 
 
 async def test_a_lost_answer_is_not_a_lost_commit(
-    relay: Relay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
+    relay: HandDrivenRelay, follow: Follow, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, answers = PostgresStore._write, 0
 
@@ -311,7 +313,7 @@ async def test_a_lost_answer_is_not_a_lost_commit(
 
 
 async def test_a_store_changed_by_someone_else_is_loaded_again(
-    relay: Relay, follow: Follow, dsn: str
+    relay: HandDrivenRelay, follow: Follow, dsn: str
 ) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
@@ -324,7 +326,7 @@ async def test_a_store_changed_by_someone_else_is_loaded_again(
 
 
 async def test_a_second_instance_waits_for_the_first(
-    relay: Relay, follow: Follow, dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    relay: HandDrivenRelay, follow: Follow, dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     second = follow(store=PostgresStore(dsn), spool=tmp_path / "second", instance=uuid4())
     async with follow(store=PostgresStore(dsn)) as first:
@@ -343,7 +345,9 @@ async def test_a_second_instance_waits_for_the_first(
             assert second.may(by_id("a"))
 
 
-async def test_the_store_of_another_party_is_refused(relay: Relay, follow: Follow, dsn: str) -> None:
+async def test_the_store_of_another_party_is_refused(
+    relay: HandDrivenRelay, follow: Follow, dsn: str
+) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, "a")
     async with follow(store=PostgresStore(dsn), party="company.other") as kielto:
@@ -365,7 +369,7 @@ def test_a_schema_is_a_plain_name() -> None:
         PostgresStore("", schema='a"; DROP')
 
 
-class Killed(BaseException):
+class KilledError(BaseException):
     """Instead of the end of the process."""
 
 
@@ -376,7 +380,7 @@ async def test_the_fault_harness_ends_a_follower_at_its_commits(
     """Else no follower is killed between its store and its acknowledgement, and the verdict says that all held."""
 
     def kill(*_: object) -> None:
-        raise Killed
+        raise KilledError
 
     monkeypatch.setattr(Transaction, "__aexit__", Transaction.__aexit__)  # both are put back in the end
     monkeypatch.setattr(PostgresStore, "_write", PostgresStore._write)
@@ -389,7 +393,7 @@ async def test_the_fault_harness_ends_a_follower_at_its_commits(
     orders.write_text(json.dumps({"point": point, "nth": 3}))
     for _ in range(2):
         await store.commit(follower, follower.take())
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         await store.commit(follower, follower.take())
     await store.close()
     (row,) = await fetch(dsn, "SELECT commits FROM kielto_subscriber.store")

@@ -30,7 +30,7 @@ def proof(text: str, *, places: int = 1, in_all: int = 1) -> dict[str, Any]:
     return {"document": document, "signature": text}
 
 
-class Seen(HTMLParser):
+class SeenPage(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
@@ -45,13 +45,13 @@ class Seen(HTMLParser):
 
 
 def test_what_the_document_says_is_text_and_nothing_else() -> None:
-    harmless, hostile = Seen(page(proof("harmless"))), Seen(page(proof(HOSTILE)))
+    harmless, hostile = SeenPage(page(proof("harmless"))), SeenPage(page(proof(HOSTILE)))
     assert hostile.tags == harmless.tags
     assert hostile.data.count(HOSTILE) == harmless.data.count("harmless") > 15
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    tags = Seen(page(proof("harmless"))).tags
+    tags = SeenPage(page(proof("harmless"))).tags
     assert {name for _, attrs in tags for name, _ in attrs} <= {"lang", "charset", "class"}
     assert "url(" not in page(proof("harmless"))
     assert "@import" not in page(proof("harmless"))

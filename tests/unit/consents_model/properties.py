@@ -8,19 +8,19 @@ from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import CustomerFacts
 from services.consents.model.ruling import Cell, Groups, RulingReason
 from tests.unit.consents_model import reference
-from tests.unit.consents_model.world import GROUP, RULES, World, plain, plain_cell
+from tests.unit.consents_model.world import GROUP, RULES, ModelWorld, plain, plain_cell
 
 Allowed = dict[UUID, dict[Cell, Groups]]
 
 
-def agrees_with_reference(world: World) -> None:
+def agrees_with_reference(world: ModelWorld) -> None:
     plainly = plain(world)
     for customer in world.customers:
         mine = {plain_cell(cell): groups for cell, groups in world.allowed(customer.id).items()}
         assert mine == reference.allowed(plainly, str(customer.id)), customer.id
 
 
-def explains_itself(world: World) -> None:
+def explains_itself(world: ModelWorld) -> None:
     """A restricted cell names exactly the restrictions that deny it, and each of those is in force."""
     plainly = plain(world)
     for customer in world.customers:
@@ -46,14 +46,14 @@ def never_allows_more(before: Allowed, after: Allowed) -> None:
         assert not takes_away(allowed, before[ident]), ident
 
 
-def another_companys_word_changes_nothing(before: World, after: World, company: str) -> None:
+def another_companys_word_changes_nothing(before: ModelWorld, after: ModelWorld, company: str) -> None:
     """What one company states of anybody is nothing to the others."""
     for customer in before.customers:
         was, now = (_of_others(world.allowed(customer.id), company) for world in (before, after))
         assert now == was, customer.id
 
 
-def another_companys_decision_loosens_nothing(before: World, after: World, company: str) -> None:
+def another_companys_decision_loosens_nothing(before: ModelWorld, after: ModelWorld, company: str) -> None:
     """A no that one company brings may travel, a yes does not."""
     for customer in before.customers:
         was, now = (_of_others(world.allowed(customer.id), company) for world in (before, after))
@@ -66,7 +66,7 @@ def _of_others(allowed: dict[Cell, Groups], company: str) -> dict[Cell, Groups]:
     return {cell: groups for cell, groups in allowed.items() if cell.company != company}
 
 
-def uncited_restrictions_hold(world: World) -> None:
+def uncited_restrictions_hold(world: ModelWorld) -> None:
     """No late yes (a): nothing that an uncited restriction covers is allowed, whatever else was said."""
     plainly = plain(world)
     cited = {ident for d in plainly["decisions"] for ident in d["lifts"]}
@@ -85,7 +85,7 @@ def uncited_restrictions_hold(world: World) -> None:
 Place = tuple[str, object, str, str, str | None, str | None]
 
 
-def bans_at(world: World, customer: CustomerFacts) -> dict[Place, set[UUID]]:
+def bans_at(world: ModelWorld, customer: CustomerFacts) -> dict[Place, set[UUID]]:
     """By cell at an *address* (which outlives a merge): the restrictions that deny it to this customer now."""
     found: dict[Place, set[UUID]] = {}
     person = world.person(customer.id)
@@ -96,7 +96,7 @@ def bans_at(world: World, customer: CustomerFacts) -> dict[Place, set[UUID]]:
     return found
 
 
-def merge_keeps_bans(before: World, after: World, one: UUID, other: UUID) -> None:
+def merge_keeps_bans(before: ModelWorld, after: ModelWorld, one: UUID, other: UUID) -> None:
     """No late yes (c): what either had banned at an address stays banned, unless some yes cites the ban.
 
     A yes of the one that cites a ban of the other is the person's own once they are known to be the same.
@@ -131,7 +131,7 @@ def _place(cell: Cell, addresses: dict[UUID, bytes | UUID]) -> Place:
     return (cell.company, addresses[cell.point], cell.channel, cell.purpose, cell.partner, cell.mode)
 
 
-def order_and_repeats_change_nothing(world: World, shuffled: World) -> None:
+def order_and_repeats_change_nothing(world: ModelWorld, shuffled: ModelWorld) -> None:
     assert shuffled.everything_allowed() == world.everything_allowed()
     for customer in world.customers:
         ordered = evaluate(world.person(customer.id), world.decisions, GROUP, RULES)

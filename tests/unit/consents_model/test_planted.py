@@ -24,7 +24,7 @@ from tests.unit.consents_model.world import (
     BERTTA,
     GROUP,
     RULES,
-    World,
+    ModelWorld,
     decisions,
     make_others_word,
     merge,
@@ -32,7 +32,7 @@ from tests.unit.consents_model.world import (
 )
 
 SIZE = 800
-Case = tuple[World, RecordedDecision, bool]
+Case = tuple[ModelWorld, RecordedDecision, bool]
 Property = Callable[[Case], None]
 
 

@@ -14,7 +14,7 @@ from tests.unit.consents_model.world import (
     BERTTA,
     GROUP,
     PEOPLE,
-    World,
+    ModelWorld,
     decisions,
     make_others_decision,
     make_others_word,
@@ -33,21 +33,21 @@ LATEST = UUID(int=2000)
 
 @settings(max_examples=200, deadline=None, phases=PHASES)
 @given(worlds())
-def test_the_model_equals_the_naive_reference_and_explains_itself(world: World) -> None:
+def test_the_model_equals_the_naive_reference_and_explains_itself(world: ModelWorld) -> None:
     hold.agrees_with_reference(world)
     hold.explains_itself(world)
 
 
 @bounded
 @given(worlds(), st.data())
-def test_a_further_restriction_allows_nothing_new(world: World, data: st.DataObject) -> None:
+def test_a_further_restriction_allows_nothing_new(world: ModelWorld, data: st.DataObject) -> None:
     told = world.told(data.draw(decisions(LATEST, NOS)))
     hold.never_allows_more(world.everything_allowed(), told.everything_allowed())
 
 
 @bounded
 @given(worlds(), st.sampled_from(PEOPLE), st.data())
-def test_a_restricting_fact_allows_nothing_new(world: World, who: UUID, data: st.DataObject) -> None:
+def test_a_restricting_fact_allows_nothing_new(world: ModelWorld, who: UUID, data: st.DataObject) -> None:
     changed = world.changed(data.draw(seeded(make_restricting_fact, world.customer(who))))
     hold.never_allows_more(world.everything_allowed(), changed.everything_allowed())
 
@@ -55,7 +55,7 @@ def test_a_restricting_fact_allows_nothing_new(world: World, who: UUID, data: st
 @bounded
 @given(worlds(), st.sampled_from(PEOPLE), st.sampled_from(GROUP.companies), st.data())
 def test_what_a_company_states_is_nothing_to_the_others(
-    world: World, who: UUID, company: str, data: st.DataObject
+    world: ModelWorld, who: UUID, company: str, data: st.DataObject
 ) -> None:
     stated = data.draw(seeded(make_others_word, world.customer(who), company))
     hold.another_companys_word_changes_nothing(world, world.changed(stated), company)
@@ -64,7 +64,7 @@ def test_what_a_company_states_is_nothing_to_the_others(
 @bounded
 @given(worlds(), st.sampled_from(GROUP.companies), st.data())
 def test_what_a_company_brings_loosens_nothing_at_the_others(
-    world: World, company: str, data: st.DataObject
+    world: ModelWorld, company: str, data: st.DataObject
 ) -> None:
     said = data.draw(seeded(make_others_decision, LATEST, company))
     hold.another_companys_decision_loosens_nothing(world, world.told(said), company)
@@ -72,36 +72,36 @@ def test_what_a_company_brings_loosens_nothing_at_the_others(
 
 @bounded
 @given(worlds())
-def test_what_an_uncited_restriction_covers_is_never_allowed(world: World) -> None:
+def test_what_an_uncited_restriction_covers_is_never_allowed(world: ModelWorld) -> None:
     hold.uncited_restrictions_hold(world)
 
 
 @bounded
 @given(worlds(), st.booleans())
-def test_a_merge_allows_nothing_that_either_had_banned(world: World, moved: bool) -> None:
+def test_a_merge_allows_nothing_that_either_had_banned(world: ModelWorld, moved: bool) -> None:
     before = apart(world)
     hold.merge_keeps_bans(before, merge(before, ANNA, BERTTA, moved), ANNA, BERTTA)
 
 
 @bounded
 @given(worlds(), st.data())
-def test_order_and_repeats_change_nothing(world: World, data: st.DataObject) -> None:
+def test_order_and_repeats_change_nothing(world: ModelWorld, data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(world.decisions), max_size=3)) if world.decisions else []
     decided = data.draw(st.permutations((*world.decisions, *again)))
     known = data.draw(st.permutations(world.customers))
-    hold.order_and_repeats_change_nothing(world, World(tuple(known), tuple(decided)))
+    hold.order_and_repeats_change_nothing(world, ModelWorld(tuple(known), tuple(decided)))
 
 
 @bounded
 @given(worlds())
-def test_what_is_generated_could_be_taken(world: World) -> None:
+def test_what_is_generated_could_be_taken(world: ModelWorld) -> None:
     """But for a yes that somebody else says: the model has to ignore those by itself."""
     for decision in world.decisions:
         if decision.is_no or decision.is_yes:
             check(decision, GROUP)
 
 
-def apart(world: World) -> World:
+def apart(world: ModelWorld) -> ModelWorld:
     """The same world before the two were merged into anybody. Without links: a no by one reaches farther through a link
     than at home, where it may name points."""
     for ident in (ANNA, BERTTA):

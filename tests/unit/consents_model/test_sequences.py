@@ -16,7 +16,7 @@ from tests.unit.consents_model.world import (
     DECISION_IDS,
     PEOPLE,
     USER,
-    World,
+    ModelWorld,
     decisions,
     make_customer,
     make_other_facts,
@@ -32,11 +32,11 @@ PERSONS = (ANNA, BERTTA, USER)
 class Sequences(RuleBasedStateMachine):
     """What the services do to the model over time."""
 
-    world: World
+    world: ModelWorld
 
     @initialize(data=st.data())
     def register(self, data: st.DataObject) -> None:
-        self.world = World(tuple(data.draw(seeded(make_customer, ident)) for ident in PEOPLE))
+        self.world = ModelWorld(tuple(data.draw(seeded(make_customer, ident)) for ident in PEOPLE))
 
     def _free(self) -> list[UUID]:
         return [i for i in DECISION_IDS if i not in {d.id for d in self.world.decisions}]

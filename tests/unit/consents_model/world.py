@@ -62,7 +62,7 @@ def point_id(owner: UUID, address: int, entry: int = 0) -> UUID:
 
 
 @dataclass(frozen=True)
-class World:
+class ModelWorld:
     customers: tuple[CustomerFacts, ...]
     decisions: tuple[RecordedDecision, ...] = ()
 
@@ -72,10 +72,10 @@ class World:
     def customer(self, ident: UUID) -> CustomerFacts:
         return next(c for c in self.customers if c.id == ident)
 
-    def changed(self, customer: CustomerFacts) -> "World":
+    def changed(self, customer: CustomerFacts) -> "ModelWorld":
         return replace(self, customers=tuple(customer if c.id == customer.id else c for c in self.customers))
 
-    def told(self, *decisions: RecordedDecision) -> "World":
+    def told(self, *decisions: RecordedDecision) -> "ModelWorld":
         return replace(self, decisions=(*self.decisions, *decisions))
 
     def allowed(self, ident: UUID, rules: Rules = RULES) -> dict[Cell, Groups]:
@@ -168,7 +168,7 @@ def alias(customer: CustomerFacts, into: UUID, bare: bool) -> CustomerFacts:
     return replace(merged_away, points=(), customerships=()) if bare else merged_away
 
 
-def merge(world: World, kept: UUID, gone: UUID, moved: bool) -> World:
+def merge(world: ModelWorld, kept: UUID, gone: UUID, moved: bool) -> ModelWorld:
     """`gone` lives on under `kept`: as the register merges, where the survivor has `moved` what the alias still shows,
     or only the alias is known.
     """
@@ -312,8 +312,8 @@ def decisions(ident: UUID, acts: Sequence[Act] = ACTS) -> st.SearchStrategy[Reco
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    world = World(tuple(draw(seeded(make_customer, ident)) for ident in PEOPLE))
+def worlds(draw: st.DrawFn) -> ModelWorld:
+    world = ModelWorld(tuple(draw(seeded(make_customer, ident)) for ident in PEOPLE))
     for gone, (kept, bare) in draw(seeded(make_merges)).items():
         world = world.changed(alias(world.customer(gone), kept, bare))
     least = draw(st.sampled_from((0, 3, 6)))
@@ -324,7 +324,7 @@ def worlds(draw: st.DrawFn) -> World:
 # ------------------------------------------------------------------------------------------- as plain dicts
 
 
-def plain(world: World) -> Plain:
+def plain(world: ModelWorld) -> Plain:
     return {
         "companies": list(GROUP.companies),
         "partners": {p: sorted(c) for p, c in GROUP.partners.items()},

@@ -18,7 +18,7 @@ from services.customers.model.entitlement import Seen, seen_by
 from services.customers.model.problems import Refused
 from services.customers.model.publishing import entitled, record
 from tests.unit.customers.test_changing import EMAIL, OTHER, POST
-from tests.unit.customers.test_publishing import Plain
+from tests.unit.customers.test_publishing import PlainKeys
 from tests.unit.customers.world import MOMENT, NEW, said
 
 COMPANIES = ("kauppa", "sahko")
@@ -93,7 +93,7 @@ def test_nobody_else_sees_what_a_company_says(
     except Refused:
         return
     assert seen_by(after, "sahko") == seen_by(before, "sahko")
-    assert entitled(after, "sahko", Plain()) == entitled(before, "sahko", Plain())
+    assert entitled(after, "sahko", PlainKeys()) == entitled(before, "sahko", PlainKeys())
     numbers = {GROUP: 7, "kauppa": 7, "sahko": 7}
     assert entitlement.revisions(before, after, numbers)["sahko"] == 7
 
@@ -128,7 +128,7 @@ def test_nothing_is_loosened_for_others(
         after = spoken(before, "kauppa", words)
     except Refused:
         return
-    old, new = (record(x, Plain()) for x in (before, after))
+    old, new = (record(x, PlainKeys()) for x in (before, after))
     others = without(before, "kauppa")
     for flag in ("deceased", "minor", "safety_ban"):
         assert getattr(new, flag) or not getattr(others, flag)

@@ -18,7 +18,7 @@ POST: dict[str, Any] = {
 NUMBERS = [{"company": "kauppa", "number": "k-1"}, {"company": "sahko", "number": "7"}]
 
 
-class Plain:
+class PlainKeys:
     """Keys one can read."""
 
     def pairwise(self, party: str, ident: UUID) -> str:
@@ -39,12 +39,12 @@ def known(**fields: Any) -> Any:
 
 
 def test_our_own_services_get_no_address_name_or_number() -> None:
-    text = record(known(), Plain()).model_dump_json()
+    text = record(known(), PlainKeys()).model_dump_json()
     assert not any(word in text for word in ("aino", "Aino", "Katu", "00100", "k-1", "K-1"))
 
 
 def test_a_company_gets_its_own_numbers_and_hashes() -> None:
-    kauppa, sahko = (entitled(known(), company, Plain()) for company in ("kauppa", "sahko"))
+    kauppa, sahko = (entitled(known(), company, PlainKeys()) for company in ("kauppa", "sahko"))
     assert (kauppa.numbers, sahko.numbers) == (("k-1",), ("7",))
     assert kauppa.name == sahko.name == "Aino"
     assert [p.value for p in kauppa.points] == ["aino@example.com", "Katu 1\n00100 TURKU\nFI"]
@@ -53,15 +53,17 @@ def test_a_company_gets_its_own_numbers_and_hashes() -> None:
 
 
 def test_a_safety_ban_hides_the_address() -> None:
-    assert [p.channel_kind for p in entitled(known(safety_ban=True), "kauppa", Plain()).points] == ["email"]
+    assert [p.channel_kind for p in entitled(known(safety_ban=True), "kauppa", PlainKeys()).points] == [
+        "email"
+    ]
 
 
 def test_after_the_end_nothing_but_the_number_is_left() -> None:
     former = after(known(), row(number="k-1", ended="2026-06-01"), "kauppa", importing=True)
-    left = entitled(former, "kauppa", Plain())
+    left = entitled(former, "kauppa", PlainKeys())
     assert left.model_dump(exclude_defaults=True).keys() == {"version", "subject", "numbers"}
-    assert entitled(former, "sahko", Plain()).name == "Aino"
-    active = {c.company: c.active for c in record(former, Plain()).customerships}
+    assert entitled(former, "sahko", PlainKeys()).name == "Aino"
+    active = {c.company: c.active for c in record(former, PlainKeys()).customerships}
     assert active == {"kauppa": False, "sahko": True}
 
 
@@ -70,7 +72,7 @@ STREET = {"street": "Käsityökatu 1 A 2", "postal_code": "00100", "city": "Hels
 
 def known_by(name: str, **address: str) -> tuple[str, ...]:
     point = POST | {"address": STREET | address}
-    return record(after(NEW, said(name=name, points=[point], customerships=NUMBERS)), Plain()).known_by
+    return record(after(NEW, said(name=name, points=[point], customerships=NUMBERS)), PlainKeys()).known_by
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
-from kielto.events.envelope import Read, Tombstone, Unknown, Unreadable, encode, read
+from kielto.events.envelope import Read, Tombstone, UnknownControl, Unreadable, encode, read
 from kielto.events.records import Allow, AllowedPoint, CustomerPermissions, Permissions, Record
 from kielto.events.versions import Version
 from tests.unit.events.strategies import CARRIES, EVENTS, events
@@ -82,7 +82,7 @@ def test_no_bytes_make_the_reader_raise(
     carries: tuple[type[Event], ...], key: bytes | None, value: bytes | None, headers: dict[str, bytes | None]
 ) -> None:
     result = read(carries, key, value, list(headers.items()))
-    assert isinstance(result, (Read, Tombstone, Unknown, Unreadable))
+    assert isinstance(result, (Read, Tombstone, UnknownControl, Unreadable))
 
 
 @given(st.binary(max_size=400))
@@ -211,7 +211,7 @@ def test_a_record_with_a_wrong_field_denies_its_key_and_the_reason_names_the_fie
 
 def test_a_value_above_the_limit_is_refused_on_both_sides() -> None:
     allow = tuple(AllowedPoint(point="x" * 64, channel="email", allow=()) for _ in range(3000))
-    with pytest.raises(envelope.TooLarge, match=str(MAX_BYTES)):
+    with pytest.raises(envelope.MessageTooLargeError, match=str(MAX_BYTES)):
         encode(PERMISSIONS.model_copy(update={"points": allow}), key=KEY, source="consents")
     key, value, headers = altered()
     result = read(LANE, key, value + b" " * MAX_BYTES, headers)
@@ -241,7 +241,7 @@ def test_a_control_record_is_read_under_its_own_key_only(event: Event) -> None:
     _, value, headers = encode(event, key=own, source="consents")
     assert isinstance(read(LANE, own.encode(), value, headers), Read)
     for other in (own + ".1", "!beat", "!later", "!", f"!void.{TOPIC_ID}.3.8"):
-        assert read(LANE, other.encode(), value, headers) == Unknown(other)
+        assert read(LANE, other.encode(), value, headers) == UnknownControl(other)
 
 
 @pytest.mark.parametrize("header", ["ce_type", "ce_specversion", "ce_id"])
@@ -249,10 +249,10 @@ def test_a_control_record_of_another_version_or_without_headers_proves_nothing(h
     key, value, headers = encode(SNAPSHOT, key="!snapshot", source="consents")
     changed = [(name, b"kielto.snapshot.v2" if name == header else text) for name, text in headers]
     if header != "ce_id":
-        assert read(LANE, key, value, changed) == Unknown("!snapshot")
-    assert read(LANE, key, value, [h for h in headers if h[0] != header]) == Unknown("!snapshot")
-    assert read(LANE, key, b"{}", headers) == Unknown("!snapshot")
-    assert read((Permissions, Beat), key, value, headers) == Unknown("!snapshot")
+        assert read(LANE, key, value, changed) == UnknownControl("!snapshot")
+    assert read(LANE, key, value, [h for h in headers if h[0] != header]) == UnknownControl("!snapshot")
+    assert read(LANE, key, b"{}", headers) == UnknownControl("!snapshot")
+    assert read((Permissions, Beat), key, value, headers) == UnknownControl("!snapshot")
     assert read(LANE, key, None, headers) == Tombstone("!snapshot")
 
 

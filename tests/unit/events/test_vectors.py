@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from kielto.events.base import VersionText
-from kielto.events.digests import InvalidContactPoint, check_of, digest, digest_of, normalise, point_of
+from kielto.events.digests import InvalidContactPointError, check_of, digest, digest_of, normalise, point_of
 from kielto.events.emails import written
 from kielto.events.versions import Version
 from kielto.events.words import PointKind
@@ -56,7 +56,7 @@ def siv_by_hand(key: bytes, block: bytes) -> str:
 def test_normalisation(case: dict[str, str]) -> None:
     arguments = (PointKind(case["kind"]), case["value"], case.get("country", "FI"))
     if case["normalised"] is None:
-        with pytest.raises(InvalidContactPoint) as caught:
+        with pytest.raises(InvalidContactPointError) as caught:
             normalise(*arguments)
         assert str(caught.value).startswith(case["kind"])
         assert len(case["value"]) < 4 or case["value"] not in str(caught.value)
@@ -146,7 +146,7 @@ def test_whatever_is_typed_is_normalised_once_and_for_all_or_refused(
 ) -> None:
     try:
         once = normalise(kind, value, country)
-    except InvalidContactPoint:
+    except InvalidContactPointError:
         return
     assert len(digest(kind, once)) == 32
     assert normalise(kind, once, country) == once
@@ -167,7 +167,7 @@ FOLDED = st.text("sſßẞσςΣiıİI\u0307\u0345ﬁＡa.@xn-", max_size=12)
 
 @given(FOLDED, FOLDED)
 def test_folding_an_address_again_changes_nothing(local: str, domain: str) -> None:
-    with contextlib.suppress(InvalidContactPoint):
+    with contextlib.suppress(InvalidContactPointError):
         once = normalise(PointKind.EMAIL, f"{local}@{domain}")
         assert normalise(PointKind.EMAIL, once) == once
 
@@ -176,10 +176,10 @@ def test_folding_an_address_again_changes_nothing(local: str, domain: str) -> No
 def test_text_in_a_phone_number_never_becomes_digits(number: str, text: str) -> None:
     """The number alone, or nothing: not another one, wherever the text stands."""
     value = f"040{number}{text}5"
-    with contextlib.suppress(InvalidContactPoint):
+    with contextlib.suppress(InvalidContactPointError):
         digits = "".join(c for c in value if c in "0123456789")
         assert normalise(PointKind.PHONE, value) == "+358" + digits.removeprefix("0")
-    with contextlib.suppress(InvalidContactPoint):
+    with contextlib.suppress(InvalidContactPointError):
         assert normalise(PointKind.PHONE, f"040{number}{text}") == "+35840" + number
 
 

@@ -8,7 +8,7 @@ import pytest
 from kielto import kafka
 
 
-class Producer:
+class ClosingProducer:
     """Its parts take a few turns of the loop to close, or fail."""
 
     def __init__(self, turns: int, error: Exception | None) -> None:
@@ -31,7 +31,7 @@ async def give_up(producer: Any) -> None:
 @pytest.mark.parametrize("closes_in", [0, 1, 2])
 @pytest.mark.parametrize("turns", range(8))
 async def test_whenever_it_is_cancelled_it_ends(turns: int, closes_in: int, error: Exception | None) -> None:
-    task = asyncio.create_task(give_up(Producer(closes_in, error)))
+    task = asyncio.create_task(give_up(ClosingProducer(closes_in, error)))
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()

@@ -10,7 +10,7 @@ import cramjam
 import pytest
 
 from kielto.kafka import codecs
-from kielto.kafka.codecs import CORRUPT, TOO_LARGE, UNKNOWN_CODEC, Undecodable, decompress
+from kielto.kafka.codecs import CORRUPT, TOO_LARGE, UNKNOWN_CODEC, UndecodableBatchError, decompress
 
 TEXT = b'{"act": "ban"}' * 500
 
@@ -62,7 +62,7 @@ def test_what_is_packed_very_small_comes_out_whole(codec: int, encode: Any) -> N
 
 @every_codec
 def test_is_bounded(codec: int, encode: Any) -> None:
-    with pytest.raises(Undecodable) as error:
+    with pytest.raises(UndecodableBatchError) as error:
         decompress(codec, encode(TEXT), len(TEXT) - 1)
     assert error.value.code == TOO_LARGE
 
@@ -72,14 +72,14 @@ def test_is_bounded(codec: int, encode: Any) -> None:
     "spoil", [lambda c: c[: len(c) // 3], lambda c: os.urandom(20), lambda c: b"\x00" * 9]
 )
 def test_tells_what_is_damaged(codec: int, encode: Any, spoil: Any) -> None:
-    with pytest.raises(Undecodable) as error:
+    with pytest.raises(UndecodableBatchError) as error:
         decompress(codec, spoil(encode(os.urandom(5000))))
     assert error.value.code in (CORRUPT, TOO_LARGE)  # a damaged length may be a large one
 
 
 @pytest.mark.parametrize("codec", [5, 6, 7])
 def test_tells_a_codec_that_nobody_knows(codec: int) -> None:
-    with pytest.raises(Undecodable) as error:
+    with pytest.raises(UndecodableBatchError) as error:
         decompress(codec, TEXT)
     assert error.value.code == UNKNOWN_CODEC
 
@@ -88,6 +88,6 @@ def test_tells_a_codec_that_nobody_knows(codec: int) -> None:
     ("codec", "encode"), [(4, cramjam.zstd.compress), (3, cramjam.lz4.compress), (1, gzip.compress)]
 )
 def test_a_bomb_is_not_materialised(codec: int, encode: Any) -> None:
-    with pytest.raises(Undecodable) as error:
+    with pytest.raises(UndecodableBatchError) as error:
         decompress(codec, bytes(encode(b"z" * (64 << 20))), codecs.LIMIT)
     assert error.value.code == TOO_LARGE

@@ -12,7 +12,7 @@ from kielto.events.envelope import UNDECODABLE, Unreadable
 from kielto.events.messages import Decision
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
-from kielto.kafka.aiokafka_patches.undecodable_header import KEPT, RECORD, Records
+from kielto.kafka.aiokafka_patches.undecodable_header import KEPT, RECORD, GuardedRecords
 
 KEY = b"a" * 64
 _ATTRIBUTES_AT, _HEADER = 22, 61
@@ -28,7 +28,7 @@ def batch(*records: tuple[bytes | None, bytes, list[Any]], offset: int = 0, code
 
 
 def read(*batches: bytearray) -> list[Any]:
-    records, found = Records(b"".join(batches)), []
+    records, found = GuardedRecords(b"".join(batches)), []
     while records.has_next():
         taken = records.next_batch()
         assert taken is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kielto.events import envelope
 from kielto.events.envelope import Unreadable
 from kielto.events.messages import Decision
-from kielto.kafka.aiokafka_patches.undecodable_header import Records
+from kielto.kafka.aiokafka_patches.undecodable_header import GuardedRecords
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 BROKEN_NAME = ((b"\xff", b"1"),)
@@ -59,7 +59,7 @@ def batch(*records: bytes, first: int = 7, count: int | None = None, codec: int 
 
 def read(raw: bytes) -> list[Any]:
     """As the fetcher: what comes again at an offset that it had is passed over."""
-    taken = Records(raw).next_batch()
+    taken = GuardedRecords(raw).next_batch()
     assert taken is not None
     found: list[Any] = []
     for one in taken:

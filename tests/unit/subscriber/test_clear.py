@@ -16,7 +16,7 @@ ALLOWED = Answer(True, Reason.ALLOWED)
 ONE, TWO = (Question("own_marketing", "phone", number=n) for n in "12")
 
 
-class Sender:
+class ClearingSender:
     """Asks a service that answers by `handle`, 1.5 s after it was asked. The gate allows until told otherwise."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class Sender:
 
 
 @pytest.fixture
-async def sender() -> AsyncIterator[Sender]:
-    sender = Sender()
+async def sender() -> AsyncIterator[ClearingSender]:
+    sender = ClearingSender()
     yield sender
     await sender.close()
 
 
-async def test_it_counts_from_when_the_request_was_sent(sender: Sender) -> None:
+async def test_it_counts_from_when_the_request_was_sent(sender: ClearingSender) -> None:
     cleared = await sender.clear(ONE)  # sent at 101, answered at 102.5
     assert cleared.may(ONE) == ALLOWED
     assert cleared.clearance(ONE) == ID
@@ -65,13 +65,13 @@ async def test_it_counts_from_when_the_request_was_sent(sender: Sender) -> None:
     assert cleared.may(ONE) == Answer(False, Reason.CLEARANCE_OVER)
 
 
-async def test_the_gate_is_asked_again_at_hand_over(sender: Sender) -> None:
+async def test_the_gate_is_asked_again_at_hand_over(sender: ClearingSender) -> None:
     cleared = await sender.clear(ONE)
     sender.gate = Answer(False, Reason.STALE)
     assert cleared.may(ONE).reason is Reason.STALE
 
 
-async def test_it_runs_out_while_the_gate_is_asked(sender: Sender) -> None:
+async def test_it_runs_out_while_the_gate_is_asked(sender: ClearingSender) -> None:
     cleared = await sender.clear(ONE)
 
     def slow(_: Question) -> Answer:
@@ -81,7 +81,7 @@ async def test_it_runs_out_while_the_gate_is_asked(sender: Sender) -> None:
     assert Cleared(slow, cleared._given, lambda: sender.now).may(ONE).reason is Reason.CLEARANCE_OVER
 
 
-async def test_whom_the_gate_denies_is_not_asked_about(sender: Sender) -> None:
+async def test_whom_the_gate_denies_is_not_asked_about(sender: ClearingSender) -> None:
     sender.gate = Answer(False, Reason.DENIED, "a decision was given here")
     cleared = await sender.clear(ONE)
     sender.gate = ALLOWED
@@ -89,7 +89,7 @@ async def test_whom_the_gate_denies_is_not_asked_about(sender: Sender) -> None:
     assert sender.requests == []
 
 
-async def test_the_service_says_no(sender: Sender) -> None:
+async def test_the_service_says_no(sender: ClearingSender) -> None:
     results = [{"allowed": True, "reason": "allowed"}, {"allowed": False, "reason": "denied"}]
     body = {"id": str(ID), "valid_seconds": 10, "results": results}
     sender.handle = lambda _: httpx.Response(200, json=body)
@@ -122,7 +122,7 @@ PROBLEM = {"type": "urn:kielto:problem:subscriber-overdue", "title": "x", "statu
     ],
 )
 async def test_without_an_answer_nobody_is_cleared(
-    sender: Sender, handle: Callable[[dict[str, Any]], httpx.Response], detail: str
+    sender: ClearingSender, handle: Callable[[dict[str, Any]], httpx.Response], detail: str
 ) -> None:
     sender.handle = handle
     cleared = await sender.clear(ONE)
@@ -130,7 +130,7 @@ async def test_without_an_answer_nobody_is_cleared(
     assert cleared.may(TWO).reason is Reason.NOT_CLEARED
 
 
-async def test_questions_alike_go_in_batches(sender: Sender) -> None:
+async def test_questions_alike_go_in_batches(sender: ClearingSender) -> None:
     people = [Question("own_marketing", "phone", number=str(n)) for n in range(BATCH + 1)]
     partners = Question(
         "partner_marketing",
@@ -156,7 +156,7 @@ async def test_questions_alike_go_in_batches(sender: Sender) -> None:
     assert all(cleared.may(q) for q in (*people, partners))
 
 
-async def test_a_subscriber_clears_through_its_own_gate(sender: Sender) -> None:
+async def test_a_subscriber_clears_through_its_own_gate(sender: ClearingSender) -> None:
     """It has not started, so its gate is shut: nobody is asked about."""
     known: dict[str, Any] = {
         "subscriber": "crm",

@@ -12,13 +12,13 @@ import pytest
 from kielto import kafka
 from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
-from kielto.subscriber.submit.results import Results
+from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
-from kielto.subscriber.sync.acks import Sender
+from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.session import Session
 from kielto.subscriber.sync.store_digests import Digests
-from tests.unit.subscriber.submit.test_sender import Desk, said
+from tests.unit.subscriber.submit.test_sender import SpooledDesk, said
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
@@ -74,7 +74,7 @@ async def test_a_spool_that_cannot_be_loaded_is_let_go(tmp_path: Path) -> None:
         pytest.fail("the lock is still held")
 
 
-class Broken:
+class BrokenStore:
     """A producer or consumer that fails as no Kafka client should."""
 
     def __init__(
@@ -109,8 +109,8 @@ async def test_whatever_fails_decisions_are_sent_again(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr("kielto.subscriber.submit.sender.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(kafka, "producer", lambda *_, **__: Broken(started))
-    desk = Desk(tmp_path, "company.kauppa")
+    monkeypatch.setattr(kafka, "producer", lambda *_, **__: BrokenStore(started))
+    desk = SpooledDesk(tmp_path, "company.kauppa")
     await desk.says(said())
     await tried_again(desk.submitting.run(), started)
     assert "decisions wait in the spool, trying again: RuntimeError" in caplog.text
@@ -119,8 +119,8 @@ async def test_whatever_fails_decisions_are_sent_again(
 async def test_whatever_fails_results_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr("kielto.subscriber.submit.results.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(kafka, "consumer", lambda *_, **__: Broken(started))
-    await tried_again(Results("", "company.kauppa").run(), started)
+    monkeypatch.setattr(kafka, "consumer", lambda *_, **__: BrokenStore(started))
+    await tried_again(ResultsReader("", "company.kauppa").run(), started)
 
 
 async def test_a_broker_that_is_away_is_said_once_in_a_while(
@@ -128,8 +128,8 @@ async def test_a_broker_that_is_away_is_said_once_in_a_while(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr("kielto.subscriber.sync.store_digests.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(kafka, "producer", lambda *_, **__: Broken(started, ConnectionRefusedError()))
-    sender = Sender("company.kauppa", "crm", uuid4(), "acks", {})
+    monkeypatch.setattr(kafka, "producer", lambda *_, **__: BrokenStore(started, ConnectionRefusedError()))
+    sender = AckSender("company.kauppa", "crm", uuid4(), "acks", {})
     digests = Digests("", sender, MemoryStore(), cast(Session, None), lambda _: asyncio.sleep(0))
     digests.asked([Reconcile(subscriber="crm", ask=uuid4())])
     await tried_again(digests.run(), started, times=5)

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from kielto.subscriber import MemoryStore, Question, Reason, Subscriber
 from kielto.subscriber.gate.gate import Gate
 from kielto.subscriber.metrics import GateCollector
-from tests.unit.subscriber.gate.test_gate import World
+from tests.unit.subscriber.gate.test_gate import OpenGate
 
 
 def test_answers_by_reason_and_the_gate_of_each_partition() -> None:
@@ -25,7 +25,7 @@ def test_answers_by_reason_and_the_gate_of_each_partition() -> None:
     assert 'kielto_gate_shut{partition="0",reason="starting",subscriber="crm"} 1.0' in text
     assert 'kielto_gate_view_age_seconds{partition="5",subscriber="crm"} +Inf' in text
 
-    world = World()
+    world = OpenGate()
     kielto._gate = world.gate
     assert kielto.may_all([question, question])[0]
     text = generate_latest(registry).decode()
@@ -35,7 +35,7 @@ def test_answers_by_reason_and_the_gate_of_each_partition() -> None:
 
 
 def test_a_gate_tells_its_partitions_apart() -> None:
-    world = World()
+    world = OpenGate()
     gate: Gate = world.gate
     world.script.follower.state.shut[next(iter(world.script.follower.state.topics)), 2, 7] = None  # type: ignore[assignment]
     world.now = 11.0

@@ -11,7 +11,7 @@ from kielto.subscriber.gate.gate import Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Question, Reason
 from kielto.subscriber.replica.freshness import clock
-from tests.unit.subscriber.gate.test_gate import PARTY, TOPIC, World
+from tests.unit.subscriber.gate.test_gate import PARTY, TOPIC, OpenGate
 from tests.unit.subscriber.logs import beat, hexes
 
 STALE_SECONDS = 0.2
@@ -19,7 +19,7 @@ STALE_SECONDS = 0.2
 
 def stays_open(now: Callable[[], float]) -> bool:
     """Whether a gate that counts by `now` is still open after its N, when the wall clock was set back meanwhile."""
-    world = World()
+    world = OpenGate()
     world.script.follower.stale_seconds = STALE_SECONDS
     for partition in range(PARTITIONS):
         world.script.probe(now(), partition)

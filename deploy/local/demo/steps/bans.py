@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import NO, give, note, own_phone, receivers_of, until_allowed
-from deploy.local.demo.world import World
+from deploy.local.demo.world import DemoWorld
 
 
 async def bans(
-    world: World, step: Step, register: Register, numbers: list[str], first: Callable[[], None]
+    world: DemoWorld, step: DemoStep, register: DemoRegister, numbers: list[str], first: Callable[[], None]
 ) -> None:
     """Bans one after another; each reaches every company that knows the person. `first()` after the first one."""
     await until_allowed(world, register, numbers)
@@ -23,7 +23,7 @@ async def bans(
     step.shown = f"{sum(good)} of {len(numbers)} bans applied by every company that knows the person"
 
 
-async def ban(world: World, step: Step, register: Register, number: str) -> bool:
+async def ban(world: DemoWorld, step: DemoStep, register: DemoRegister, number: str) -> bool:
     """Ban everything for one person, and note when each receiver's store said no. False if one never did."""
     person, customer = register.people[number], register.ids[number]
     receivers = receivers_of(world, person)

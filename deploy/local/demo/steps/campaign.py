@@ -4,13 +4,13 @@ import asyncio
 from typing import Any
 
 from deploy.local.demo.people import PRODUCT_GROUP
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import NO, OWN, give, launched, note, own_phone
-from deploy.local.demo.world import CAMPAIGNS, World
+from deploy.local.demo.world import CAMPAIGNS, DemoWorld
 
 
-async def campaign(world: World, step: Step, register: Register, count: int) -> None:
+async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
     """A text-message campaign of kauppa; recipients ban it when a quarter was sent; none of them gets one more message.
 
     They are spread over the second half of the queue: a ban takes a moment, and whose message goes out in that moment
@@ -63,7 +63,7 @@ def spread(waiting: list[str], count: int) -> list[str]:
     return [half[(n + 1) * len(half) // count - 1] for n in range(count)]
 
 
-async def _until(world: World, done: Any, seconds: float = 120.0) -> dict[str, Any]:
+async def _until(world: DemoWorld, done: Any, seconds: float = 120.0) -> dict[str, Any]:
     """The campaign system's queue once `done(queue)`; raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:

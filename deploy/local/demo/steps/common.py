@@ -6,29 +6,29 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
-from deploy.local.demo.people import PRODUCT_GROUP, Person
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
-from deploy.local.demo.world import World
+from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
+from deploy.local.demo.world import DemoWorld
 
 ALLOWED, DENIED = "allowed", "denied"
 NO = (DENIED,)
 OWN, PARTNERS = "own_marketing", "partner_marketing"
 
 
-def receivers_of(world: World, person: Person) -> list[str]:
+def receivers_of(world: DemoWorld, person: DemoPerson) -> list[str]:
     """The receivers whose company knows the person."""
     return [r for r, party in world.parties.items() if party.partition(".")[2] in person.companies]
 
 
-def own_phone(world: World, receiver: str, customer: UUID) -> dict[str, Any]:
+def own_phone(world: DemoWorld, receiver: str, customer: UUID) -> dict[str, Any]:
     """May the receiver's company call or text the customer with its own products?"""
     company = world.parties[receiver].partition(".")[2]
     ident = world.ident(world.parties[receiver], customer)
     return {"purpose": OWN, "channel": "sms", "customer": ident, "product_group": PRODUCT_GROUP[company]}
 
 
-async def give(world: World, step: Step, decision: dict[str, Any]) -> tuple[dict[str, Any], float]:
+async def give(world: DemoWorld, step: DemoStep, decision: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """POST a decision; the receipt, and when it was in our hands."""
     receipt = await world.call(
         "POST", "/consents/decisions", decision, headers={"Idempotency-Key": str(uuid4())}
@@ -37,7 +37,7 @@ async def give(world: World, step: Step, decision: dict[str, Any]) -> tuple[dict
     return receipt, time.time()
 
 
-def note(step: Step, accepted: float, receivers: Iterable[str], seen: Iterable[dict[str, Any]]) -> bool:
+def note(step: DemoStep, accepted: float, receivers: Iterable[str], seen: Iterable[dict[str, Any]]) -> bool:
     good = True
     for receiver, answer in zip(receivers, seen, strict=True):
         if answer["at"] is None:
@@ -48,7 +48,7 @@ def note(step: Step, accepted: float, receivers: Iterable[str], seen: Iterable[d
     return good
 
 
-async def until_allowed(world: World, register: Register, numbers: Iterable[str]) -> None:
+async def until_allowed(world: DemoWorld, register: DemoRegister, numbers: Iterable[str]) -> None:
     """The receivers have heard of these people, and their gates are open."""
     watches = [
         world.watch(r, own_phone(world, r, register.ids[n]), ALLOWED)
@@ -60,7 +60,7 @@ async def until_allowed(world: World, register: Register, numbers: Iterable[str]
             raise RuntimeError(f"a receiver does not permit what it should: {answer['reason']}")
 
 
-async def launched(world: World, ident: str) -> dict[str, Any]:
+async def launched(world: DemoWorld, ident: str) -> dict[str, Any]:
     """The campaign once its audience, or its disclosures, are complete."""
     while True:
         found = await world.call("GET", f"/marketing/campaigns/{ident}")

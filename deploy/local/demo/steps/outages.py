@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import (
     ALLOWED,
     DENIED,
@@ -15,10 +15,10 @@ from deploy.local.demo.steps.common import (
     receivers_of,
     until_allowed,
 )
-from deploy.local.demo.world import World
+from deploy.local.demo.world import DemoWorld
 
 
-async def killed(world: World, step: Step, register: Register, count: int) -> None:
+async def killed(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
     """SIGKILL a subscriber, give bans meanwhile, start it again: it catches up from its own store."""
     name = "sahko-crm"
     numbers = register.pick("sahko", count)
@@ -36,7 +36,7 @@ async def killed(world: World, step: Step, register: Register, count: int) -> No
     step.shown = f"{count} bans while it was dead; all held {caught_up:.1f} s after its start"
 
 
-async def without_kafka(world: World, step: Step, register: Register, count: int) -> None:
+async def without_kafka(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
     """Bans while Kafka is down: accepted all the same, delivered when it is back."""
     numbers = register.pick("kauppa", count)
     await until_allowed(world, register, numbers)

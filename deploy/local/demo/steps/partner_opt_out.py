@@ -2,13 +2,13 @@
 
 import asyncio
 
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import ALLOWED, NO, PARTNERS, give, launched, note, own_phone
-from deploy.local.demo.world import World
+from deploy.local.demo.world import DemoWorld
 
 
-async def partner_opt_out(world: World, step: Step, register: Register, count: int) -> None:
+async def partner_opt_out(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
     """kauppa discloses people to its partner; some refuse the partner: it stops, kauppa's own marketing goes on."""
     drafted = await world.call("POST", "/marketing/campaigns", {
         "company": "kauppa", "name": "Journeys", "purpose": PARTNERS, "channel": "post",

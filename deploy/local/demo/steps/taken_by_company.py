@@ -2,13 +2,13 @@
 
 import asyncio
 
-from deploy.local.demo.register import Register
-from deploy.local.demo.results import Step
+from deploy.local.demo.register import DemoRegister
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import DENIED, NO, note, own_phone, receivers_of, until_allowed
-from deploy.local.demo.world import World
+from deploy.local.demo.world import DemoWorld
 
 
-async def taken_by_company(world: World, step: Step, register: Register, count: int) -> None:
+async def taken_by_company(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
     """A desk of liittyma takes bans; its own system denies at once, the other companies' follow."""
     numbers = register.pick("liittyma", count, also="kauppa")
     await until_allowed(world, register, numbers)

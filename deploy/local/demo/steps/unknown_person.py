@@ -3,13 +3,13 @@
 import asyncio
 import json
 
-from deploy.local.demo.people import Person, row
-from deploy.local.demo.results import Step
+from deploy.local.demo.people import DemoPerson, row
+from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps.common import ALLOWED, DENIED, OWN, give
-from deploy.local.demo.world import CAMPAIGNS, World
+from deploy.local.demo.world import CAMPAIGNS, DemoWorld
 
 
-async def unknown_person(world: World, step: Step, person: Person) -> None:
+async def unknown_person(world: DemoWorld, step: DemoStep, person: DemoPerson) -> None:
     """A ban for a customer number that the register does not know; then the import that brings the person."""
     receipt, _ = await give(
         world, step, {"subject": {"company": "kauppa", "number": person.number}, "act": "ban"}

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from kielto.events.base import Hash, Ident, Moment
-from kielto.events.digests import InvalidContactPoint, digest_of
+from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool
@@ -332,7 +332,7 @@ def _named(
 def _digest(field: str, kind: PointKind, value: str, country: str) -> bytes:
     try:
         return digest_of(kind, value, country)
-    except InvalidContactPoint as error:
+    except InvalidContactPointError as error:
         raise _RecipientError(field, str(error).partition(": ")[2]) from None
 
 

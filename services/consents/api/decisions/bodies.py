@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from kielto.events.base import Hash, Ident, Moment
-from kielto.events.digests import InvalidContactPoint, digest_of
+from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
 from services.consents.api.callers import invalid
@@ -136,7 +136,7 @@ class GivenDecision(_StrictBody):
 def _digest(field: str, kind: PointKind, value: str, country: str = "FI") -> bytes:
     try:
         return digest_of(kind, value, country)
-    except InvalidContactPoint as error:
+    except InvalidContactPointError as error:
         raise invalid(field, str(error).partition(": ")[2]) from None
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Pool
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Reader
@@ -35,7 +35,7 @@ class SubscriberBody(BaseModel):
     )
 
     @classmethod
-    def of(cls, subscriber: Subscriber, state: SubscriberState) -> "SubscriberBody":
+    def of(cls, subscriber: SubscriberSystem, state: SubscriberState) -> "SubscriberBody":
         return cls(
             id=subscriber.id,
             party=subscriber.party,

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from kielto import merkle
-from kielto.merkle import Node, Part
+from kielto.merkle import MerklePart, Node
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import Conn
 
@@ -75,7 +75,7 @@ async def append(
     )
 
 
-async def hashes(conn: Conn, parts: Sequence[Part]) -> list[bytes]:
+async def hashes(conn: Conn, parts: Sequence[MerklePart]) -> list[bytes]:
     """The hash of each part, from leaves and kept nodes. Raises LookupError when one of them is missing."""
     wanted = [node for part in parts for node in merkle.nodes(part)]
     kept = [_kept(node) for node in wanted]
@@ -98,8 +98,8 @@ async def hashes(conn: Conn, parts: Sequence[Part]) -> list[bytes]:
 
 async def edge(conn: Conn, size: int) -> list[bytes]:
     """For `merkle.Tree`. Raises LookupError."""
-    whole = merkle.nodes(Part(0, size))
-    return await hashes(conn, [Part(n.place << n.height, (n.place + 1) << n.height) for n in whole])
+    whole = merkle.nodes(MerklePart(0, size))
+    return await hashes(conn, [MerklePart(n.place << n.height, (n.place + 1) << n.height) for n in whole])
 
 
 async def sealed(conn: Conn, decision: UUID) -> Sealed | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import PARTITIONS
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Conn
 from kielto.subscriber.sync.acks import progress_seconds
 from services.consents.store.permissions.consequences import OWED_FAMILIES
@@ -251,7 +251,7 @@ class Partition(NamedTuple):
 
 
 async def whereabouts(
-    conn: Conn, asked: Sequence[UUID], subscribers: Sequence[Subscriber], *, links: bool
+    conn: Conn, asked: Sequence[UUID], subscribers: Sequence[SubscriberSystem], *, links: bool
 ) -> list[Whereabouts]:
     """Of each decision, only subscribers whose party has a record that shows it. `links`: with records of those whom it
     binds only since they may be the same person: for the group alone."""
@@ -259,7 +259,7 @@ async def whereabouts(
     return [Whereabouts(*row) for row in rows]
 
 
-async def state(conn: Conn, subscriber: Subscriber, now: datetime) -> SubscriberState:
+async def state(conn: Conn, subscriber: SubscriberSystem, now: datetime) -> SubscriberState:
     """How it stands. Costs what it lacks, not what there is: of a million decisions a millisecond when it lacks none,
     else some 20 microseconds for each record that it lacks, at most `COUNTED` in a partition."""
     row = await conn.fetchrow(_STATE, *_parameters([subscriber]), PARTITIONS, COUNTED, _due(subscriber, now))
@@ -276,7 +276,7 @@ async def receipts(conn: Conn, decisions: Sequence[UUID]) -> list[ReceivedDecisi
 
 
 async def overdue(
-    conn: Conn, subscriber: Subscriber, now: datetime, after: tuple[datetime, UUID], limit: int
+    conn: Conn, subscriber: SubscriberSystem, now: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[OverdueDecision]:
     """What it lacks past its deadline, the oldest receipts first, after the given receipt and decision.
 
@@ -287,26 +287,26 @@ async def overdue(
     return [OverdueDecision(*row) for row in rows]
 
 
-async def instances(conn: Conn, subscribers: Sequence[Subscriber]) -> list[Instance]:
+async def instances(conn: Conn, subscribers: Sequence[SubscriberSystem]) -> list[Instance]:
     """Of each subscriber, the latest first."""
     return [Instance(*row) for row in await conn.fetch(_INSTANCES, *_parameters(subscribers))]
 
 
-async def partitions(conn: Conn, subscriber: Subscriber) -> list[Partition]:
+async def partitions(conn: Conn, subscriber: SubscriberSystem) -> list[Partition]:
     """How far it is, in each partition of its party's topics that anything was published in."""
     rows = await conn.fetch(_PARTITIONS, *_parameters([subscriber]), PARTITIONS, COUNTED)
     return [Partition(*row) for row in rows]
 
 
-def _due(subscriber: Subscriber, now: datetime) -> datetime:
+def _due(subscriber: SubscriberSystem, now: datetime) -> datetime:
     """What it lacks since before then is overdue."""
     return now - timedelta(seconds=subscriber.deadline_seconds)
 
 
-def _parameters(subscribers: Sequence[Subscriber]) -> tuple[list[str], list[str], list[float]]:
+def _parameters(subscribers: Sequence[SubscriberSystem]) -> tuple[list[str], list[str], list[float]]:
     return [s.id for s in subscribers], [s.party for s in subscribers], [life_seconds(s) for s in subscribers]
 
 
-def life_seconds(subscriber: Subscriber) -> float:
+def life_seconds(subscriber: SubscriberSystem) -> float:
     """An instance that is silent for longer than this, while others of the subscriber speak, is gone."""
     return subscriber.stale_seconds + progress_seconds(subscriber.stale_seconds)

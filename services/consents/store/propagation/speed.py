@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Conn
 
 SAMPLE = 20_000
@@ -66,7 +66,7 @@ class Propagation(NamedTuple):
 
 
 async def propagation(
-    conn: Conn, subscribers: Sequence[Subscriber], begin: datetime, end: datetime
+    conn: Conn, subscribers: Sequence[SubscriberSystem], begin: datetime, end: datetime
 ) -> list[Propagation]:
     """Of decisions received between; those that waited for somebody to be known, and what was held before, are not
     in it, nor what has not arrived."""

@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from kielto.events.words import PointKind
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.epoch import NotClaimed
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
@@ -162,7 +162,7 @@ def _is_for(clearance: asyncpg.Record, delivery: Delivery) -> bool:
 
 
 async def _where(
-    conn: Conn, decisions: Sequence[UUID], subscribers: Sequence[Subscriber], sent_at: datetime
+    conn: Conn, decisions: Sequence[UUID], subscribers: Sequence[SubscriberSystem], sent_at: datetime
 ) -> list[dict[str, Any]]:
     found = {
         (w.decision, w.subscriber): w.applied_at if w.applied == w.records else None

@@ -20,7 +20,7 @@ from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.yielding import in_turns
 from kielto.subscriber.gate import permits
-from kielto.subscriber.gate.permits import Held
+from kielto.subscriber.gate.permits import HeldRecord
 from kielto.subscriber.gate.questions import Question, Reason
 from kielto.subscriber.records.content import Shapes, hash64
 from kielto.subscriber.records.decode import Decoder
@@ -175,7 +175,7 @@ class _ClearanceCheck:
     def __init__(self, keys: Keys, company: str, found: ClearanceHolders) -> None:
         self._keys, self._family, self._holders = keys, f"company.{company}", found.holders
         self._decoder, self._now = Decoder(Shapes()), datetime.now(UTC).timestamp()
-        self._records: dict[str, Held] = {}
+        self._records: dict[str, HeldRecord] = {}
 
     def result(self, wanted: Wanted) -> Result:
         """Each customer who has the number, or of whom the company has the address, has to permit it."""
@@ -193,18 +193,18 @@ class _ClearanceCheck:
         others = tuple(held[1 : 1 + _OTHERS])
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
 
-    def _record(self, holder: Holder) -> Held:
+    def _record(self, holder: Holder) -> HeldRecord:
         if holder.key not in self._records:
             self._records[holder.key] = _held(self._decoder, holder, self._now)
         return self._records[holder.key]
 
-    def _has(self, record: Held, wanted: Wanted, asked: permits.Asked) -> bool:
+    def _has(self, record: HeldRecord, wanted: Wanted, asked: permits.RecordQuestion) -> bool:
         """Asked by an address alone: not of a customer of whom only others state it."""
         if asked.address is None or not wanted.ref.startswith("p:"):
             return True
         return not asked.address.isdisjoint(record.hashes[record.shape.numbers :])
 
-    def _asked(self, wanted: Wanted) -> permits.Asked:
+    def _asked(self, wanted: Wanted) -> permits.RecordQuestion:
         question = wanted.question
         terms = (
             str(question.purpose),
@@ -215,15 +215,15 @@ class _ClearanceCheck:
         if wanted.digest is not None:
             points = self._keys.points(self._family, wanted.digest)
         address = None if points is None else frozenset(map(hash64, points))
-        return permits.Asked(question.channel, terms, question.product_group, address)
+        return permits.RecordQuestion(question.channel, terms, question.product_group, address)
 
 
-def _held(decoder: Decoder, holder: Holder, now: float) -> Held:
+def _held(decoder: Decoder, holder: Holder, now: float) -> HeldRecord:
     """The record as it stands on the topic, read as a subscriber reads it."""
     value = record_bytes(holder.version, holder.body)
     content = decoder.stored(holder.key, holder.version, value)
     over = "the permission has ended" if permits.ended(content.until, now) else None
-    return Held(decoder.shapes[content.shape], content.hashes, over)
+    return HeldRecord(decoder.shapes[content.shape], content.hashes, over)
 
 
 async def _strangers(

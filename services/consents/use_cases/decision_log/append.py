@@ -14,7 +14,7 @@ from joserfc.jwk import OKPKey
 from kielto import merkle, seals
 from kielto.errors import KieltoError
 from kielto.merkle import Tree
-from kielto.seals import Head, Refused
+from kielto.seals import Head, SealRefusedError
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.crypto_keys import KeysError
 from services.consents import metrics
@@ -109,7 +109,7 @@ async def _log(conn: Conn) -> tuple[Head, Tree]:
     try:
         head = seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
         tree = Tree(head.size, await store.edge(conn, head.size))
-    except (Refused, LookupError) as error:
+    except (SealRefusedError, LookupError) as error:
         raise BrokenLogError(str(error)) from None
     if tree.root().hex() != head.root:
         raise BrokenLogError(f"the tree of {head.size} leaves is not what was signed")

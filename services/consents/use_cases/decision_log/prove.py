@@ -99,7 +99,7 @@ async def _head(conn: Conn) -> tuple[str, Head]:
         raise NotSealedError
     try:
         return token, seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
-    except seals.Refused:
+    except seals.SealRefusedError:
         raise LogAlteredError from None
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kielto import merkle, seals
 from kielto.merkle import Node, Tree
-from kielto.seals import Head, Keys, Refused
+from kielto.seals import Head, Keys, SealRefusedError
 from kielto.service.database.pool import Conn, Pool
 from services.consents.model.commitment import commit
 from services.consents.store.decision_log import pages
@@ -118,7 +118,7 @@ class _Check:
     def _erased(self, row: Any, name: str) -> None:
         try:
             said = seals.opened(row["signed"] or "", self._keys, seals.ERASURE)
-        except Refused as error:
+        except SealRefusedError as error:
             self.found(f"{name}: its erasure: {error}")
             return
         if said != erasure(row["of"], row["erased_at"], row["why"]):
@@ -147,7 +147,7 @@ class _Check:
         before = self._last
         try:
             head = self._last = seals.read_head(signed.head, self._keys)
-        except Refused as error:
+        except SealRefusedError as error:
             self._last = None
             self.found(f"{name}: its head: {error}")
             return

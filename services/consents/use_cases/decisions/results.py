@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events import topics
-from kielto.events.results import DecisionResult, Reason, ResultStatus
+from kielto.events.results import DecisionResult, ResultReason, ResultStatus
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta
 from kielto.service.outbox import publish
@@ -53,7 +53,7 @@ async def _report(
     about: MessageOrigin,
     status: ResultStatus,
     decision: UUID | None,
-    reasons: tuple[Reason, ...] = (),
+    reasons: tuple[ResultReason, ...] = (),
 ) -> None:
     context, party, ident, meta = about
     if party not in context.group.parties:
@@ -72,6 +72,6 @@ async def _report(
     await results.keep(conn, party, result)
 
 
-def _reason(why: str) -> Reason:
+def _reason(why: str) -> ResultReason:
     field, _, rule = why.partition(": ")
-    return Reason(field=field[:_FIELD] or "message", rule=(rule or field)[:_RULE])
+    return ResultReason(field=field[:_FIELD] or "message", rule=(rule or field)[:_RULE])

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Pool
 from services.consents.store.propagation import proof, speed
 from services.consents.store.propagation.proof import Instance, OverdueDecision, Partition, SubscriberState
@@ -21,7 +21,7 @@ FIRST: After = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 class Standing(NamedTuple):
-    subscriber: Subscriber
+    subscriber: SubscriberSystem
     state: SubscriberState
     instances: list[Instance]
     partitions: list[Partition]
@@ -33,7 +33,7 @@ class Late(NamedTuple):
     decision: UUID
     party: str | None
     received_at: datetime
-    at: list[tuple[Subscriber, OverdueDecision]]
+    at: list[tuple[SubscriberSystem, OverdueDecision]]
 
 
 async def standing(pool: Pool, context: Context, ident: str, party: str | None) -> Standing:
@@ -53,7 +53,7 @@ async def late(
 ) -> list[Late]:
     """The oldest first, at most `limit` decisions. Raises UnknownSubscriberError."""
     now = datetime.now(UTC)
-    found: list[list[tuple[Subscriber, OverdueDecision]]] = []
+    found: list[list[tuple[SubscriberSystem, OverdueDecision]]] = []
     for subscriber in _of(context, party, ident):
         async with pool.acquire() as conn:
             found.append([(subscriber, o) for o in await proof.overdue(conn, subscriber, now, after, limit)])
@@ -67,7 +67,7 @@ async def late(
     ]
 
 
-def _order(found: tuple[Subscriber, OverdueDecision]) -> After:
+def _order(found: tuple[SubscriberSystem, OverdueDecision]) -> After:
     return found[1].received_at, found[1].decision
 
 
@@ -103,7 +103,7 @@ async def travel(
     return rows
 
 
-def _of(context: Context, party: str | None, ident: str | None) -> list[Subscriber]:
+def _of(context: Context, party: str | None, ident: str | None) -> list[SubscriberSystem]:
     found = [s for s in context.group.subscribers if party in (None, s.party) and ident in (None, s.id)]
     if not found and ident is not None:
         raise UnknownSubscriberError

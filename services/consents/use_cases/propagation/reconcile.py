@@ -18,7 +18,7 @@ from kielto.events.messages import StoreDigest, StoreListing
 from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane, permissions_of
 from kielto.events.words import Status
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database import epoch
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
@@ -57,7 +57,7 @@ class OutsideRangeError(KieltoError):
     """A listing has rows that do not lie in the range of keys that it speaks of."""
 
 
-async def ask(conn: Conn, subscriber: Subscriber, buckets: Sequence[int] = ()) -> UUID:
+async def ask(conn: Conn, subscriber: SubscriberSystem, buckets: Sequence[int] = ()) -> UUID:
     """Queue the question on the party's restrictions topic."""
     question = Reconcile(subscriber=subscriber.id, ask=uuid4(), buckets=tuple(buckets))
     await store.ask(conn, question.ask, subscriber.id, buckets)
@@ -133,7 +133,7 @@ async def judge_one(pool: Pool, context: Context) -> bool:
 
 
 async def _judge(
-    conn: Conn, context: Context, subscriber: Subscriber, answer: store.StoreAnswer
+    conn: Conn, context: Context, subscriber: SubscriberSystem, answer: store.StoreAnswer
 ) -> tuple[int, int, int]:
     """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
     try:
@@ -150,7 +150,7 @@ async def _judge(
 
 
 async def _digest(
-    conn: Conn, subscriber: Subscriber, answer: store.StoreAnswer, said: StoreDigest
+    conn: Conn, subscriber: SubscriberSystem, answer: store.StoreAnswer, said: StoreDigest
 ) -> tuple[int, int, int]:
     ours = await store.ours(conn, subscriber.party, said.content, said.positions)
     theirs = [int(said.digests[at : at + 16], 16) for at in range(0, len(said.digests), 16)]
@@ -170,7 +170,7 @@ async def _digest(
 
 
 async def _listing(
-    conn: Conn, context: Context, subscriber: Subscriber, answer: store.StoreAnswer, said: StoreListing
+    conn: Conn, context: Context, subscriber: SubscriberSystem, answer: store.StoreAnswer, said: StoreListing
 ) -> tuple[int, int, int]:
     about = Range.of(said.bucket, said.after, said.upto)
     if _incomplete(subscriber, said):
@@ -197,7 +197,7 @@ async def _known(conn: Conn, party: str, found: Sequence[Difference]) -> set[str
     return {key[:SHORT] for key in await store.known(conn, party, extra)}
 
 
-def _incomplete(subscriber: Subscriber, said: StoreDigest | StoreListing) -> bool:
+def _incomplete(subscriber: SubscriberSystem, said: StoreDigest | StoreListing) -> bool:
     """Whether the store has read nothing yet of some partition of the two topics."""
     family = permissions_of(subscriber.party)
     named = {(position.topic, position.partition) for position in said.positions}

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.group import Subscriber
+from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Pool
 from services.consents import metrics
 from services.consents.store.decisions import decisions
@@ -32,7 +32,7 @@ class Stage(StrEnum):
 class Location(NamedTuple):
     """`applied_at`: by the broker's time; only when every live store of the subscriber has every record."""
 
-    subscriber: Subscriber
+    subscriber: SubscriberSystem
     stage: Stage
     records: int
     applied: int
@@ -53,7 +53,7 @@ async def locate(pool: Pool, context: Context, decision: UUID, party: str | None
     return [_location(subscribers[w.subscriber], w, now) for w in found]
 
 
-def _location(subscriber: Subscriber, found: proof.Whereabouts, now: datetime) -> Location:
+def _location(subscriber: SubscriberSystem, found: proof.Whereabouts, now: datetime) -> Location:
     deadline = found.since + timedelta(seconds=subscriber.deadline_seconds)
     applied_at = found.applied_at if found.applied == found.records else None
     if applied_at is not None:
@@ -68,7 +68,7 @@ def _location(subscriber: Subscriber, found: proof.Whereabouts, now: datetime) -
 
 async def subscribers(
     pool: Pool, context: Context, party: str | None
-) -> list[tuple[Subscriber, SubscriberState]]:
+) -> list[tuple[SubscriberSystem, SubscriberState]]:
     """How each subscriber stands now."""
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
     async with pool.acquire() as conn:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kielto.service.database.pool import Conn
 from kielto.service.support.limits import FIXED
-from kielto.strict_json import DuplicateName, NotJson
+from kielto.strict_json import DuplicateNameError, NotJsonError
 from services.customers.metrics import IMPORTED_ROWS, count_refused
 from services.customers.model import rows
 from services.customers.model.draft import Speaker
@@ -108,9 +108,9 @@ def _read(context: Context, given: Import, line: bytes | None) -> Entry | Outcom
     today = context.moment().today
     try:
         row = rows.shape(line)
-    except DuplicateName as twice:
+    except DuplicateNameError as twice:
         return Outcome("refused", problems=(Problem(twice.field, "is given once in an object"),))
-    except NotJson as error:
+    except NotJsonError as error:
         return Outcome("refused", problems=(Problem("body", str(error)),))
     except ValidationError as error:
         return Outcome("refused", problems=tuple(problems_of(error)))

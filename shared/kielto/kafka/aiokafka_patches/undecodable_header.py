@@ -26,7 +26,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from kielto.events.envelope import MAX_KEY, UNDECODABLE
 from kielto.kafka import codecs
-from kielto.kafka.parsing import DAMAGED, HEADER, Damaged, parse
+from kielto.kafka.parsing import DAMAGED, HEADER, DamagedBatchError, parse
 
 RECORD = 512 * 1024
 """Bytes of key, value and headers together: what a topic takes of an uncompressed batch."""
@@ -37,7 +37,7 @@ _OVERHEAD, _LENGTH_AT, _ATTRIBUTES_AT = 12, 8, 21
 
 
 def install() -> None:
-    fetcher.MemoryRecords = Records
+    fetcher.MemoryRecords = GuardedRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _stand_in(batch: Any, code: str, content: bytes, **where: Any) -> StandIn:
     return StandIn(timestamp_type=batch.timestamp_type, value=content[:KEPT], headers=headers, **where)
 
 
-class Records:
+class GuardedRecords:
     """In place of aiokafka's MemoryRecords: the batches of one fetch."""
 
     def __init__(self, raw: bytes) -> None:
@@ -74,16 +74,16 @@ class Records:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def next_batch(self) -> "Batch | None":
+    def next_batch(self) -> "GuardedBatch | None":
         batch = self._inner.next_batch()
         if batch is None:
             return None
         begin = self._at
         self._at += _OVERHEAD + struct.unpack_from(">i", self._raw, begin + _LENGTH_AT)[0]
-        return Batch(batch, self._raw, begin, self._at)
+        return GuardedBatch(batch, self._raw, begin, self._at)
 
 
-class Batch:
+class GuardedBatch:
     def __init__(self, inner: Any, raw: bytes, begin: int, end: int) -> None:
         self._inner, self._raw, self._place = inner, raw, slice(begin, end)
 
@@ -102,7 +102,7 @@ class Batch:
             return
         try:
             plain = self._uncompressed()
-        except codecs.Undecodable as error:
+        except codecs.UndecodableBatchError as error:
             yield _stand_in(self._inner, error.code, self._bytes()[HEADER:])
             return
         for record in _records(DefaultRecordBatch(plain), lambda: plain):
@@ -153,14 +153,14 @@ def _records(batch: Any, raw: Callable[[], bytes]) -> Iterator[Any]:
     try:
         for record in batch:
             if not at <= record.offset < batch.next_offset:
-                raise Damaged
+                raise DamagedBatchError
             at = record.offset + 1
             yield record
-    except (Damaged, CorruptRecordException, UnicodeDecodeError):
+    except (DamagedBatchError, CorruptRecordException, UnicodeDecodeError):
         pass
     else:
         return
     try:
         yield from parse(raw(), batch)
-    except Damaged:
+    except DamagedBatchError:
         yield _stand_in(batch, DAMAGED, raw()[HEADER:])

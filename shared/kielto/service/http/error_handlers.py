@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from kielto.events.envelope import TooLarge
+from kielto.events.envelope import MessageTooLargeError
 from kielto.service.database import pool
 from kielto.service.database.epoch import NotClaimed
 from kielto.service.http.allowed_names import Described
@@ -30,7 +30,7 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(
-        TooLarge, _always(413, "record-too-large", "What would be published is too large.")
+        MessageTooLargeError, _always(413, "record-too-large", "What would be published is too large.")
     )
     app.add_exception_handler(NotClaimed, _always(503, "epoch-not-claimed", "Nothing is accepted yet."))
     app.add_exception_handler(Crowded, _crowded)

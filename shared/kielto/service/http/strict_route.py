@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from kielto.service.http.problem import FieldError, invalid_request
-from kielto.strict_json import DuplicateName, NotJson, loads
+from kielto.strict_json import DuplicateNameError, NotJsonError, loads
 
 
 class StrictRoute(APIRoute):
@@ -40,8 +40,8 @@ class _Parsed(Request):
 def _content(body: bytes) -> Any:
     try:
         return loads(body)
-    except DuplicateName as twice:
+    except DuplicateNameError as twice:
         error = FieldError(twice.field, "is given once in an object")
-    except NotJson as broken:
+    except NotJsonError as broken:
         error = FieldError("body", str(broken))
     raise invalid_request(error) from None

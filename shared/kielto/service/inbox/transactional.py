@@ -171,7 +171,7 @@ class Intake:
             return last.offset + 1
         return None if before is None else int(before)
 
-    def _read(self, record: Any) -> envelope.Read | envelope.Tombstone | Unreadable | envelope.Unknown:
+    def _read(self, record: Any) -> envelope.Read | envelope.Tombstone | Unreadable | envelope.UnknownControl:
         """Who may write the topic is for the brokers to say; one who gives another name is mistaken at least. Only what
         is urgent, a *no*, is taken all the same: as the topic's writer's.
         """

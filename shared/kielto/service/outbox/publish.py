@@ -15,7 +15,7 @@ from uuid import UUID
 
 from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
-from kielto.events.envelope import TooLarge
+from kielto.events.envelope import MessageTooLargeError
 from kielto.events.records import Record
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
@@ -80,8 +80,8 @@ async def put(
     others have a record of the same customer.
 
     Nothing happens to a record whose body (apart from `changed_at` and `decision`), status and restrictions
-    are the same. Rows are locked in the order (family, key), changed or not. Raises TooLarge, `epoch.NotClaimed`, and
-    ValueError when a record is named twice.
+    are the same. Rows are locked in the order (family, key), changed or not. Raises MessageTooLargeError,
+    `epoch.NotClaimed`, and ValueError when a record is named twice.
     """
     if not changes:
         return {}
@@ -108,7 +108,7 @@ def _body(change: Change) -> str:
     record = change.record
     body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
     if len(body.encode()) > MAX_BYTES - _ROOM:
-        raise TooLarge(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
+        raise MessageTooLargeError(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
     return change.seal(change.family, change.key, body) if change.seal else body
 
 
@@ -135,7 +135,7 @@ async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, s
 async def report(
     conn: Conn, topic: str, key: str, event: Event, *, source: str, traceparent: str | None = None
 ) -> None:
-    """Queue one message of a retained topic, sent in order after the commit. Raises TooLarge."""
+    """Queue one message of a retained topic, sent in order after the commit. Raises MessageTooLargeError."""
     await report_many(conn, topic, [(key, event)], source=source, traceparent=traceparent)
 
 

@@ -22,7 +22,7 @@ class SetupSettings(KafkaSettings):
 async def set_up(
     bootstrap: str, topics: group.Group, replicas: int = 1, *, security: kafka.Security = kafka.CLEAR
 ) -> list[str]:
-    """The names of the topics created; all topics are then as the group says. Raises TopicMismatch or one of
+    """The names of the topics created; all topics are then as the group says. Raises TopicMismatchError or one of
     DOWN.
     """
     created = await kafka.create_topics(bootstrap, topics.topics(), replicas, security=security)
@@ -44,7 +44,7 @@ def main() -> int:
     except (
         ValidationError,
         group.GroupError,
-        kafka.TopicMismatch,
+        kafka.TopicMismatchError,
         kafka.SecurityError,
         *kafka.DOWN,
     ) as error:

@@ -52,7 +52,7 @@ _REFUSALS = (
     UnsafeSubscriber,
     parties.OtherKeys,
     kafka.SecurityError,
-    kafka.TopicMismatch,
+    kafka.TopicMismatchError,
 )
 
 

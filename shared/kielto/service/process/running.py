@@ -108,7 +108,7 @@ class Running:
         self._front, self._watched = front, watched
 
     async def run(self) -> int:
-        """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatch."""
+        """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatchError."""
         stopped = asyncio.create_task(self._stop.wait())
         self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
         self._watched.give(metrics_app(self._platform.pool))
@@ -151,7 +151,7 @@ class Running:
         await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
 
     async def _verify(self) -> None:
-        """Raises TopicMismatch; waits as long as Kafka is away, or the set-up was not run."""
+        """Raises TopicMismatchError; waits as long as Kafka is away, or the set-up was not run."""
         used = {s.topic for s in self._service.subscriptions}
         topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
         settings = self._platform.settings
@@ -160,10 +160,10 @@ class Running:
         while True:
             try:
                 await self._patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
-            except kafka.TopicsMissing as missing:
+            except kafka.TopicsMissingError as missing:
                 log.warning("topics are missing: run the set-up", rule=str(missing))
                 await asyncio.sleep(_MISSING_SECONDS)
-            except kafka.TopicMismatch:
+            except kafka.TopicMismatchError:
                 mismatches += 1
                 if mismatches == _MISMATCHES:
                     raise

@@ -10,7 +10,7 @@ from kielto.events.topics import PARTITIONS
 from kielto.subscriber.columnar.arrays import Many
 
 
-class Kind(NamedTuple):
+class RowKind(NamedTuple):
     shape: int
     partition: int
     epoch: int
@@ -18,7 +18,7 @@ class Kind(NamedTuple):
     unreadable: bool
 
 
-class Table(NamedTuple):
+class RowKindColumns(NamedTuple):
     """The same of all kinds, by number."""
 
     shapes: Many
@@ -27,16 +27,16 @@ class Table(NamedTuple):
     unreadable: Many
 
 
-class Kinds:
+class RowKinds:
     def __init__(self) -> None:
-        self._numbers: dict[Kind, int] = {}
-        self._kinds: list[Kind] = []
-        self._table: Table | None = None
+        self._numbers: dict[RowKind, int] = {}
+        self._kinds: list[RowKind] = []
+        self._table: RowKindColumns | None = None
 
-    def __getitem__(self, number: int) -> Kind:
+    def __getitem__(self, number: int) -> RowKind:
         return self._kinds[number]
 
-    def number(self, kind: Kind) -> int:
+    def number(self, kind: RowKind) -> int:
         number = self._numbers.setdefault(kind, len(self._kinds))
         if number == len(self._kinds):
             self._kinds.append(kind)
@@ -51,14 +51,14 @@ class Kinds:
             of_epoch = epochs == epoch
             distinct, nth = np.unique(combined[of_epoch], return_inverse=True)
             pairs = (divmod(pair, PARTITIONS) for pair in distinct.tolist())
-            kinds = [Kind(shape, partition, epoch, False) for shape, partition in pairs]
+            kinds = [RowKind(shape, partition, epoch, False) for shape, partition in pairs]
             numbers[of_epoch] = np.array([self.number(kind) for kind in kinds])[nth]
         return numbers
 
     @property
-    def table(self) -> Table:
+    def table(self) -> RowKindColumns:
         if self._table is None:
             types = (np.int64, np.int64, np.uint64, bool)
             columns = zip(*self._kinds, strict=True) if self._kinds else ((),) * len(types)
-            self._table = Table(*(np.array(c, t) for c, t in zip(columns, types, strict=True)))
+            self._table = RowKindColumns(*(np.array(c, t) for c, t in zip(columns, types, strict=True)))
         return self._table

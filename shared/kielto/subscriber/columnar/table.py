@@ -14,9 +14,9 @@ from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Column, Many, Rows, Split
 from kielto.subscriber.columnar.hash_index import Index
-from kielto.subscriber.columnar.row_kinds import Kind, Kinds
+from kielto.subscriber.columnar.row_kinds import RowKind, RowKinds
 from kielto.subscriber.records.content import Content, Shape, Shapes, ident
-from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.records.record_batch import RecordBlock
 
 NEVER = -1
 _CHUNK = 1 << 16
@@ -28,7 +28,7 @@ class Image:
     def __init__(self) -> None:
         self.shapes = Shapes()
         self._hi, self._lo = Column("Q"), Column("I")
-        self.kinds, self._kind = Kinds(), Column("H")
+        self.kinds, self._kind = RowKinds(), Column("H")
         self._n = Column("B")
         self._seen = {lane: Split() for lane in Lane}  # offset + 1 where last seen; 0: never
         self._first = Split()
@@ -98,7 +98,7 @@ class Image:
     def unreadable(self, row: int) -> bool:
         return self._kind_of(row).unreadable
 
-    def _kind_of(self, row: int) -> Kind:
+    def _kind_of(self, row: int) -> RowKind:
         return self.kinds[self._kind[row]]
 
     def hashes(self, row: int) -> list[int]:
@@ -146,7 +146,7 @@ class Image:
         for seen in self._seen.values():
             seen.append(0)
         self._kind.append(
-            self.kinds.number(Kind(content.shape if content else 0, partition, version.epoch, False))
+            self.kinds.number(RowKind(content.shape if content else 0, partition, version.epoch, False))
         )
         self._first.append(0)
         self._make_room(1)
@@ -159,7 +159,7 @@ class Image:
             self.spoil(row)
         return row
 
-    def add_many(self, block: Block, lane: Lane) -> None:
+    def add_many(self, block: RecordBlock, lane: Lane) -> None:
         """New rows, each seen on a lane. No id of the block is known, or in it twice."""
         start, ends = len(self), np.cumsum(block.sizes)
         self._first.extend(ends - block.sizes + len(self._hashes))
@@ -173,7 +173,7 @@ class Image:
         self._make_room(len(block.hi))
         self._ids.add_many(block.hi, np.arange(start, len(self), dtype=np.uint32))
 
-    def replace_many(self, rows: Many, block: Block, lane: Lane) -> None:
+    def replace_many(self, rows: Many, block: RecordBlock, lane: Lane) -> None:
         """Plain readable rows get newer versions and what these list, each seen on a lane alone. No row comes
         twice.
         """

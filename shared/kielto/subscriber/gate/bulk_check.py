@@ -8,8 +8,8 @@ import numpy as np
 
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.subscriber.columnar.arrays import Many
-from kielto.subscriber.columnar.row_kinds import Table
-from kielto.subscriber.gate.permits import Asked, shape_refusal
+from kielto.subscriber.columnar.row_kinds import RowKindColumns
+from kielto.subscriber.gate.permits import RecordQuestion, shape_refusal
 from kielto.subscriber.gate.questions import Reason
 from kielto.subscriber.records.content import Shape
 from kielto.subscriber.replica.follower import Follower
@@ -71,7 +71,7 @@ def _by_row(follower: Follower, shut: list[Reason | None], permits: Many, ended:
     return answers
 
 
-def _by_kind(kinds: Table, shut: list[Reason | None], permits: Many) -> Many:
+def _by_kind(kinds: RowKindColumns, shut: list[Reason | None], permits: Many) -> Many:
     answers = np.where(permits[kinds.shapes] & ~kinds.unreadable, _ALLOWED, _CODE[Reason.DENIED])
     for partition, reason in enumerate(shut):
         if reason is not None:
@@ -88,6 +88,6 @@ def _begins(follower: Follower, partitions: Many) -> dict[Lane, Many]:
     return {lane: begin[partitions] for lane, begin in begins.items()}
 
 
-def permits(shapes: Iterable[Shape], asked: Asked) -> Many:
+def permits(shapes: Iterable[Shape], asked: RecordQuestion) -> Many:
     """Of each shape, whether every point of the channel allows it."""
     return np.array([shape_refusal(shape, asked) is None for shape in shapes], bool)

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kielto.events.control import AboutParty, Beat
-from kielto.events.digests import InvalidContactPoint, check_of, digest_of, point_of
+from kielto.events.digests import InvalidContactPointError, check_of, digest_of, point_of
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.gate import bulk_check
 from kielto.subscriber.gate.local_denials import Denials
-from kielto.subscriber.gate.permits import Asked, Held, ended, permits
+from kielto.subscriber.gate.permits import HeldRecord, RecordQuestion, ended, permits
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import Terms, hash64, ident
 from kielto.subscriber.replica.follower import Follower
@@ -30,7 +30,7 @@ _TEXTS = ("customer", "number", "address", "partner", "product_group")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
-class Party(NamedTuple):
+class FollowedParty(NamedTuple):
     """Whose topics are followed: `company.<id>` or `partner.<id>`; its point keys by generation, and its
     country.
     """
@@ -44,7 +44,7 @@ class Party(NamedTuple):
         return self.name.partition(".")[2]
 
     def hashes(self, kind: PointKind, value: str) -> frozenset[int]:
-        """Of a number or address under every generation of the key. Raises InvalidContactPoint."""
+        """Of a number or address under every generation of the key. Raises InvalidContactPointError."""
         return self.hashes_of(digest_of(kind, value, self.country))
 
     def hashes_of(self, canonical: bytes) -> frozenset[int]:
@@ -63,7 +63,7 @@ class Party(NamedTuple):
         return None
 
 
-class _Found(NamedTuple):
+class _FoundCustomers(NamedTuple):
     """Whom a question is about, in the store's terms."""
 
     rows: list[int]
@@ -79,7 +79,7 @@ class Gate:
 
     def __init__(
         self,
-        party: Party,
+        party: FollowedParty,
         follower: Follower,
         denials: Denials,
         now: Callable[[], float] = clock,
@@ -124,7 +124,7 @@ class Gate:
             return terms
         try:
             found = self._look_up(question)
-        except InvalidContactPoint as error:
+        except InvalidContactPointError as error:
             return _bad(str(error))
         if found is None:
             return _bad("customer, number or address: one at least, of the right form")
@@ -135,7 +135,7 @@ class Gate:
             self._about(question, found), *terms[:2], question.channel
         ):
             return Answer(False, Reason.DENIED, "a decision was given here")
-        asked = Asked(question.channel, terms, question.product_group, found.address)
+        asked = RecordQuestion(question.channel, terms, question.product_group, found.address)
         return permits(map(self._held, found.rows), asked)
 
     def may_customers(self, question: Question, customers: bytes) -> Many:
@@ -149,7 +149,9 @@ class Gate:
             raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
         image = self._follower.image
         ended = [row for row in list(image.until) if self._has_ended(row)]
-        of_shape = bulk_check.permits(image.shapes, Asked(question.channel, terms, question.product_group))
+        of_shape = bulk_check.permits(
+            image.shapes, RecordQuestion(question.channel, terms, question.product_group)
+        )
         reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
         codes = bulk_check.codes(self._follower, reasons, of_shape, np.array(ended, np.int64), customers)
         if len(self._denials):
@@ -192,8 +194,8 @@ class Gate:
             return f"partner: is one of {', '.join(about.partners) or 'none, since the party has no partner'}"
         return None
 
-    def _look_up(self, question: Question) -> _Found | None:
-        """Raises InvalidContactPoint."""
+    def _look_up(self, question: Question) -> _FoundCustomers | None:
+        """Raises InvalidContactPointError."""
         address = None if question.address is None else self._address(question.channel, question.address)
         hashes = address or frozenset()
         numbers: frozenset[int] = frozenset()
@@ -204,11 +206,11 @@ class Gate:
             if not _ID.fullmatch(question.customer):
                 return None
             row = self._follower.image.find(question.customer)
-            return _Found([] if row is None else [row], address, hashes, row is None)
+            return _FoundCustomers([] if row is None else [row], address, hashes, row is None)
         if question.number is not None:
-            return _Found(self._holders(numbers, of_number=True), address, hashes, True)
+            return _FoundCustomers(self._holders(numbers, of_number=True), address, hashes, True)
         if address is not None:
-            return _Found(self._holders(address, of_number=False), address, hashes, True)
+            return _FoundCustomers(self._holders(address, of_number=False), address, hashes, True)
         return None
 
     def _holders(self, hashes: frozenset[int], *, of_number: bool) -> list[int]:
@@ -222,10 +224,10 @@ class Gate:
         if kind in (PointKind.EMAIL, PointKind.PHONE):
             return self._party.hashes(kind, address)
         if not _ID.fullmatch(address):
-            raise InvalidContactPoint(f"{channel}: the address is a point, 64 hexadecimal digits")
+            raise InvalidContactPointError(f"{channel}: the address is a point, 64 hexadecimal digits")
         return frozenset((hash64(address),))
 
-    def _about(self, question: Question, found: _Found) -> Iterator[object]:
+    def _about(self, question: Question, found: _FoundCustomers) -> Iterator[object]:
         """Wide: a decision about a number or address denies whoever has it, until the group says whom it
         binds.
         """
@@ -245,7 +247,7 @@ class Gate:
     def _has_ended(self, row: int) -> bool:
         return ended(self._follower.image.until.get(row), max(self._today(), self._follower.latest_beat))
 
-    def _held(self, row: int) -> Held:
+    def _held(self, row: int) -> HeldRecord:
         image, refusal = self._follower.image, None
         if image.unreadable(row):
             refusal = "the record cannot be read"
@@ -253,7 +255,7 @@ class Gate:
             refusal = "the register no longer names the customer"
         elif self._has_ended(row):
             refusal = "the permission has ended"
-        return Held(image.shape(row), image.hashes(row), refusal)
+        return HeldRecord(image.shape(row), image.hashes(row), refusal)
 
 
 _OPEN = [bulk_check.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]

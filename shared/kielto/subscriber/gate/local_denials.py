@@ -20,7 +20,7 @@ OTHER_CONTENT = "id: is that of a decision which says something else"
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DecisionPlace:
     """Where the broker put a decision."""
 
     topic_id: UUID
@@ -36,14 +36,14 @@ class Denial:
 
     decision: Decision
     hashes: frozenset[int]
-    sent: Sent | None = None
+    sent: DecisionPlace | None = None
     waits: set[int] = field(default_factory=set)
     """Partitions of the restrictions topic that have not shown such a beat."""
 
     def __post_init__(self) -> None:
         self.sent_to(self.sent)
 
-    def sent_to(self, where: Sent | None) -> None:
+    def sent_to(self, where: DecisionPlace | None) -> None:
         """The broker has it there; None: it has to be sent again."""
         self.sent = where
         self.waits = set(range(PARTITIONS))  # whoever was merged has records in several
@@ -99,7 +99,7 @@ class Denials:
             for about in denial.about:
                 self._about.setdefault(about, {})[denial.decision.id] = denial
 
-    def sent(self, decision: UUID, where: Sent | None) -> None:
+    def sent(self, decision: UUID, where: DecisionPlace | None) -> None:
         """The broker has it there; None: it has to be sent again."""
         if denial := self._all.get(decision):
             denial.sent_to(where)

@@ -11,7 +11,7 @@ UNTIL_MARGIN_SECONDS = 60.0
 _NOTHING: Groups = frozenset()
 
 
-class Asked(NamedTuple):
+class RecordQuestion(NamedTuple):
     """A question in the records' terms. `address`: the hashes of the address under every generation of the point
     key; None asks about every point of the channel that the customer has.
     """
@@ -22,7 +22,7 @@ class Asked(NamedTuple):
     address: frozenset[int] | None = None
 
 
-class Held(NamedTuple):
+class HeldRecord(NamedTuple):
     """One customer's record. `refusal`: why it permits nothing, whatever it lists."""
 
     shape: Shape
@@ -30,7 +30,7 @@ class Held(NamedTuple):
     refusal: str | None = None
 
 
-def permits(records: Iterable[Held], asked: Asked) -> Answer:
+def permits(records: Iterable[HeldRecord], asked: RecordQuestion) -> Answer:
     """Allowed when every one of the records permits it; unknown when there is none; else denied, with the reason."""
     answer = Answer(False, Reason.UNKNOWN)
     for record in records:
@@ -45,7 +45,7 @@ def ended(until: float | None, now: float) -> bool:
     return until is not None and now >= until - UNTIL_MARGIN_SECONDS
 
 
-def _refusal(record: Held, asked: Asked) -> str | None:
+def _refusal(record: HeldRecord, asked: RecordQuestion) -> str | None:
     points = record.shape.points
     if asked.address is None:
         return shape_refusal(record.shape, asked)
@@ -56,13 +56,13 @@ def _refusal(record: Held, asked: Asked) -> str | None:
     return _first([point.get(asked.channel, {}).get(asked.terms, _NOTHING) for point in named], asked)
 
 
-def shape_refusal(shape: Shape, asked: Asked) -> str | None:
+def shape_refusal(shape: Shape, asked: RecordQuestion) -> str | None:
     """Of all points of the channel, whatever their addresses: why one does not permit it; None when each does."""
     listed = [point[asked.channel] for point in shape.points if asked.channel in point]
     return _first([terms.get(asked.terms, _NOTHING) for terms in listed], asked)
 
 
-def _first(allowed: Sequence[Groups], asked: Asked) -> str | None:
+def _first(allowed: Sequence[Groups], asked: RecordQuestion) -> str | None:
     if not allowed or _NOTHING in allowed:
         return "nothing permits it"
     if any(groups is not None and asked.product_group not in groups for groups in allowed):

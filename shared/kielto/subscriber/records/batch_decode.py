@@ -18,7 +18,7 @@ from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.records.content import Content
 from kielto.subscriber.records.decode import KEPT, Decoder, Item
-from kielto.subscriber.records.record_batch import KEY, Block, Cut, Plane, real_times
+from kielto.subscriber.records.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 
 FEW = 16
 """So few records are read one by one."""
@@ -39,7 +39,7 @@ class Said(NamedTuple):
 
 
 @dataclass(slots=True)
-class Seen:
+class SeenRecords:
     """Records of one lane in columns, without what nobody reads: a third of what the client hands out."""
 
     partitions: list[int] = field(default_factory=list)
@@ -53,13 +53,13 @@ class Seen:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def extend(self, more: "Seen") -> None:
+    def extend(self, more: "SeenRecords") -> None:
         for own, added in zip(self.columns, more.columns, strict=True):
             own += added
 
-    def take(self, count: int) -> "Seen":
+    def take(self, count: int) -> "SeenRecords":
         """The first so many, which are here no longer."""
-        taken = Seen(*(column[:count] for column in self.columns))
+        taken = SeenRecords(*(column[:count] for column in self.columns))
         for column in self.columns:
             del column[:count]
         return taken
@@ -76,14 +76,14 @@ class Tables:
         self._count = 0
         self._said: dict[bytes, Said | None] = {}
 
-    def read(self, records: Sequence[Any]) -> tuple[Block | None, list[tuple[int, int, Item]]]:
+    def read(self, records: Sequence[Any]) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
         """Kafka's records of one lane; those that are not in the block follow as (partition, offset, item)."""
         return self.read_seen(self.see(records))
 
-    def see(self, records: Sequence[Any]) -> Seen:
+    def see(self, records: Sequence[Any]) -> SeenRecords:
         """A first look, after which Kafka's own records need not be kept."""
         fields: Any = zip(*map(_FIELDS, records), strict=True)
-        seen = Seen(*map(list, fields))
+        seen = SeenRecords(*map(list, fields))
         seen.said = [None] * len(seen)
         alike: dict[int, list[int]] = defaultdict(list)
         for at, (key, value, headers) in enumerate(zip(seen.keys, seen.values, seen.headers, strict=True)):
@@ -106,7 +106,7 @@ class Tables:
             self._said[text] = None if version is None else Said(text, version, headers)
         return self._said[text]
 
-    def read_seen(self, seen: Seen) -> tuple[Block | None, list[tuple[int, int, Item]]]:
+    def read_seen(self, seen: SeenRecords) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
         """As `read`."""
         if len(seen) < FEW:
             return None, [self._single(seen, at) for at in range(len(seen))]
@@ -130,13 +130,13 @@ class Tables:
                 rest.append((partition, offset, item))
         if plain:
             blocks.append(_block(seen, *_columns(plain)))
-        return Block.joined(blocks) if blocks else None, rest
+        return RecordBlock.joined(blocks) if blocks else None, rest
 
-    def _single(self, seen: Seen, at: int) -> tuple[int, int, Item]:
+    def _single(self, seen: SeenRecords, at: int) -> tuple[int, int, Item]:
         item = self._decoder.read(seen.keys[at], seen.values[at], seen.headers[at])
         return seen.partitions[at], seen.offsets[at], item
 
-    def _cut(self, seen: Seen) -> tuple[list[int], list[Cut]]:
+    def _cut(self, seen: SeenRecords) -> tuple[list[int], list[Cut]]:
         """Which records fit a plane, and what was cut out of them, in the same order."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for at, (value, said) in enumerate(zip(seen.values, seen.said, strict=True)):
@@ -234,7 +234,7 @@ def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
 
 
 def _block(
-    seen: Seen,
+    seen: SeenRecords,
     places: list[int],
     versions: list[Version],
     shapes: Many,
@@ -242,8 +242,8 @@ def _block(
     hi: Many,
     lo: Many,
     hashes: Many,
-) -> Block:
-    return Block(
+) -> RecordBlock:
+    return RecordBlock(
         keys=_chosen(seen.keys, places),
         values=_chosen(seen.values, places),
         partitions=np.array(_chosen(seen.partitions, places), np.int64),

@@ -20,14 +20,14 @@ from pydantic import ValidationError
 
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
-from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
+from kielto.events.envelope import Headers, Read, Tombstone, UnknownControl, Unreadable, read
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.events.words import Status
 from kielto.subscriber.records.content import Content, Shapes
 from kielto.subscriber.records.record_batch import Plane
 
-Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unreadable | Unknown
+Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unreadable | UnknownControl
 CONTROL = (Beat, SnapshotComplete, Void)
 CARRIES: tuple[type[Event], ...] = (Permissions, Beat, SnapshotComplete, Void, Reconcile)
 KEPT = 4096
@@ -78,7 +78,7 @@ class Decoder:
             return self._long(item.event, value)
         if isinstance(item.event, Reconcile):
             return item.event
-        return item.event if isinstance(item.event, CONTROL) else Unknown(item.key)
+        return item.event if isinstance(item.event, CONTROL) else UnknownControl(item.key)
 
     def stored(self, key: str, version: Version, value: bytes) -> Content:
         """A record that was read before, from a store. Raises pydantic's ValidationError."""

@@ -22,7 +22,7 @@ _DAYS = np.array(
 )  # a leap day is left to others
 
 
-class Block(NamedTuple):
+class RecordBlock(NamedTuple):
     """Readable records in columns. `hashes` has those of all records, `sizes` of each."""
 
     keys: Sequence[bytes]
@@ -37,17 +37,17 @@ class Block(NamedTuple):
     sizes: Many
     hashes: Many
 
-    def chosen(self, which: Many) -> "Block":
+    def chosen(self, which: Many) -> "RecordBlock":
         """Those where `which` is true."""
         if which.all():
             return self
         at = np.flatnonzero(which).tolist()
         keys, values = [self.keys[i] for i in at], [self.values[i] for i in at]
         columns: list[Any] = [column[which] for column in self[2:-1]]
-        return Block(*(keys, values, *columns, self.hashes[np.repeat(which, self.sizes)]))
+        return RecordBlock(*(keys, values, *columns, self.hashes[np.repeat(which, self.sizes)]))
 
     @classmethod
-    def joined(cls, blocks: Sequence["Block"]) -> "Block":
+    def joined(cls, blocks: Sequence["RecordBlock"]) -> "RecordBlock":
         if len(blocks) == 1:
             return blocks[0]
         keys, values, *columns = zip(*blocks, strict=True)

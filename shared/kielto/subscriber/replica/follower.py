@@ -20,9 +20,9 @@ from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.records.content import Content, ident
 from kielto.subscriber.records.decode import Item
-from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.records.record_batch import RecordBlock
 from kielto.subscriber.replica.freshness import BeatNumber, Freshness
-from kielto.subscriber.replica.state import EXCEPTIONS, Delta, Flaw, Snapshot, State
+from kielto.subscriber.replica.state import EXCEPTIONS, Delta, Flaw, FollowerState, Snapshot
 
 Batch = Sequence[tuple[int, int, Item]]
 """(partition, offset, record) of one lane, in order within each partition."""
@@ -43,11 +43,16 @@ class Follower:
     """
 
     def __init__(
-        self, stale_seconds: float, *, durable: bool, image: Image | None = None, state: State | None = None
+        self,
+        stale_seconds: float,
+        *,
+        durable: bool,
+        image: Image | None = None,
+        state: FollowerState | None = None,
     ):
         self.stale_seconds = stale_seconds
         self.image = Image() if image is None else image
-        self.state = State() if state is None else state
+        self.state = FollowerState() if state is None else state
         self.latest_beat = 0.0
         """The newest beat's own time, seconds since 1970: a lower bound of the time now."""
         self.told: Beat | None = None
@@ -136,7 +141,7 @@ class Follower:
             self._touch(content.key, content.value if changed else None)
         self.state.exceptions.pop(content.key, None)
 
-    def read_block(self, lane: Lane, block: Block) -> None:
+    def read_block(self, lane: Lane, block: RecordBlock) -> None:
         """As `read`, for readable records in any order of offsets: each rule here holds whichever comes
         first.
         """
@@ -155,7 +160,7 @@ class Follower:
         for partition in np.unique(block.partitions).tolist():
             self._read_to(lane, partition, int(block.offsets[block.partitions == partition].max()) + 1)
 
-    def _held(self, lane: Lane, block: Block, rows: Many, held: Many, singly: Many) -> None:
+    def _held(self, lane: Lane, block: RecordBlock, rows: Many, held: Many, singly: Many) -> None:
         """Records of known customers: what is the same is seen again, what is newer replaces. What is more
         than that, as with unreadable ones, is left to be read `singly`.
         """

@@ -37,7 +37,7 @@ class Flaw(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class FollowerState:
     """Small, whatever the number of customers."""
 
     topics: dict[Lane, UUID] = field(default_factory=dict)

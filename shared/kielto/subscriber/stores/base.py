@@ -6,10 +6,10 @@ from uuid import UUID
 
 from kielto.errors import KieltoError
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.replica.state import Delta, State
+from kielto.subscriber.replica.state import Delta, FollowerState
 
 
-class StoreLost(Exception):
+class StoreLostError(Exception):
     """What the store holds is not what this follower has committed: load it again. The message says what
     was seen.
     """
@@ -32,7 +32,7 @@ class StoredRow(NamedTuple):
     """The record last read; its version is this row's unless it is unreadable."""
 
 
-class Mark(NamedTuple):
+class StoreMark(NamedTuple):
     """Which contents a store has, and how many commits they have seen."""
 
     generation: UUID
@@ -46,16 +46,16 @@ class Store(Protocol):
     waits_for: str | None
     """While it waits in `open` or `commit`: for what, in words for whoever set it up."""
 
-    async def open(self, party: str, /) -> tuple[Mark, State]:
+    async def open(self, party: str, /) -> tuple[StoreMark, FollowerState]:
         """Waits until the store is there and nobody else writes to it. Raises StoreError."""
 
     def rows(self) -> AsyncIterator[list[StoredRow]]:
         """All rows, in portions."""
 
-    async def renew(self) -> Mark:
+    async def renew(self) -> StoreMark:
         """Give the contents a new generation: they were restored."""
 
-    async def commit(self, follower: Follower, delta: Delta, /) -> Mark:
-        """`delta` and the follower's state in one transaction, however long it takes. Raises StoreLost."""
+    async def commit(self, follower: Follower, delta: Delta, /) -> StoreMark:
+        """`delta` and the follower's state in one transaction, however long it takes. Raises StoreLostError."""
 
     async def close(self) -> None: ...

@@ -20,9 +20,9 @@ import asyncpg
 from kielto.events.topics import Lane
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.replica.state import Delta, State
+from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores import rows as stored
-from kielto.subscriber.stores.base import Mark, StoredRow, StoreError, StoreLost
+from kielto.subscriber.stores.base import StoredRow, StoreError, StoreLostError, StoreMark
 
 log = logging.getLogger(__name__)
 LAYOUT = 1
@@ -58,11 +58,11 @@ class PostgresStore:
             raise StoreError(_DSN)
         self._dsn, self._schema = dsn, schema
         self._connection: Any = None
-        self._mark = Mark(UUID(int=0), 0)
+        self._mark = StoreMark(UUID(int=0), 0)
         self._state = ""
         self.waits_for: str | None = None
 
-    async def open(self, party: str, /) -> tuple[Mark, State]:
+    async def open(self, party: str, /) -> tuple[StoreMark, FollowerState]:
         await self._connect()
         try:
             # CREATE SCHEMA IF NOT EXISTS asks for the right to create one, though it is there.
@@ -79,15 +79,15 @@ class PostgresStore:
             LAYOUT,
             party,
             uuid4(),
-            stored.state_text(State()),
-            stored.positions_text(State()),
+            stored.state_text(FollowerState()),
+            stored.positions_text(FollowerState()),
         )
         row = await self._connection.fetchrow(self._sql("SELECT * FROM {schema}.store"))
         if row["layout"] != LAYOUT:
             raise StoreError(f"{self._schema}: has layout {row['layout']}, this version reads {LAYOUT}")
         if row["party"] != party:
             raise StoreError(f"{self._schema}: is the store of {row['party']}")
-        self._mark, self._state = Mark(row["generation"], row["commits"]), row["state"]
+        self._mark, self._state = StoreMark(row["generation"], row["commits"]), row["state"]
         return self._mark, stored.read_state(row["positions"], row["state"])
 
     async def rows(self) -> AsyncIterator[list[StoredRow]]:
@@ -110,15 +110,15 @@ class PostgresStore:
         finally:
             await connection.close(timeout=2)
 
-    async def renew(self) -> Mark:
+    async def renew(self) -> StoreMark:
         generation = uuid4()
         done = await self._connection.execute(self._sql(_RENEW), generation, *self._mark)
         if done != "UPDATE 1":
-            raise StoreLost("another process has written to the store")
+            raise StoreLostError("another process has written to the store")
         self._mark = self._mark._replace(generation=generation)
         return self._mark
 
-    async def commit(self, follower: Follower, delta: Delta, /) -> Mark:
+    async def commit(self, follower: Follower, delta: Delta, /) -> StoreMark:
         wanted = self._mark._replace(commits=self._mark.commits + 1)
         rows = [stored.stored_row(follower.image, key, value) for key, value in delta.rows.items()]
         positions, state = stored.positions_text(follower.state), stored.state_text(follower.state)
@@ -137,7 +137,7 @@ class PostgresStore:
             if held == wanted:
                 break  # it was committed, though the answer was lost
             if held != self._mark:
-                raise StoreLost("another process has written to the store, or it was restored")
+                raise StoreLostError("another process has written to the store, or it was restored")
             if attempt:  # it is not the connection that was lost
                 await asyncio.sleep(RETRY_SECONDS)
         self._mark, self._state = wanted, state
@@ -154,14 +154,14 @@ class PostgresStore:
             if not await self._connection.fetchval(
                 self._sql(_COMMIT), *self._mark, positions, changed, *columns
             ):
-                raise StoreLost("another process has written to the store, or it was restored")
+                raise StoreLostError("another process has written to the store, or it was restored")
 
-    async def _held(self) -> Mark | None:
+    async def _held(self) -> StoreMark | None:
         try:
             row = await self._connection.fetchrow(self._sql("SELECT generation, commits FROM {schema}.store"))
         except _AWAY:
             return None
-        return None if row is None else Mark(*row)
+        return None if row is None else StoreMark(*row)
 
     async def _connect(self) -> None:
         """A new connection that holds the lock; waits as long as it takes. Raises StoreError."""

@@ -13,11 +13,11 @@ from kielto.events.versions import Version
 from kielto.subscriber.columnar.table import NEVER, Image
 from kielto.subscriber.records.content import ident
 from kielto.subscriber.records.decode import Decoder
-from kielto.subscriber.replica.state import Flaw, Snapshot, State
+from kielto.subscriber.replica.state import Flaw, FollowerState, Snapshot
 from kielto.subscriber.stores.base import StoredRow
 
 
-def positions_text(state: State) -> str:
+def positions_text(state: FollowerState) -> str:
     confirmed = None if state.confirmed is None else _places(state.confirmed)
     return json.dumps({"applied": _places(state.positions), "confirmed": confirmed})
 
@@ -30,7 +30,7 @@ def _read_places(told: list[list[Any]]) -> dict[tuple[Lane, int], int]:
     return {(Lane(lane), partition): at for lane, partition, at in told}
 
 
-def state_text(state: State) -> str:
+def state_text(state: FollowerState) -> str:
     """Everything but the positions, which change with every batch."""
     return json.dumps(
         {
@@ -50,10 +50,10 @@ def _flaw(flaw: Flaw) -> list[Any]:
     return [flaw.lane, flaw.partition, flaw.offset, flaw.version and str(flaw.version), flaw.reason]
 
 
-def read_state(positions: str, rest: str) -> State:
+def read_state(positions: str, rest: str) -> FollowerState:
     told, places = json.loads(rest), json.loads(positions)
     shut = [_read_flaw(f) for f in told["shut"]]
-    return State(
+    return FollowerState(
         topics={Lane(lane): UUID(ident) for lane, ident in told["topics"].items()},
         former_topics=set(map(UUID, told["former_topics"])),
         positions=_read_places(places["applied"]),

@@ -8,12 +8,12 @@ from pydantic_core import ErrorDetails
 from kielto.events.digests import digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import PointKind
-from kielto.subscriber.gate.gate import Party
+from kielto.subscriber.gate.gate import FollowedParty
 from kielto.validation import rule
 
 
 def decide(
-    party: Party,
+    party: FollowedParty,
     said: Mapping[str, object],
     customer: str | None,
     number: str | None,

@@ -21,7 +21,7 @@ BACK_SECONDS = 600.0
 RETRY_SECONDS = 0.5
 
 
-class Results:
+class ResultsReader:
     def __init__(self, bootstrap: str, party: str, *, security: kafka.Security = kafka.CLEAR) -> None:
         self._bootstrap, self._topic, self._security = bootstrap, results(party), security
         self._found: OrderedDict[UUID, DecisionResult] = OrderedDict()

@@ -12,8 +12,8 @@ from kielto import kafka
 from kielto.events.envelope import encode
 from kielto.events.messages import Decision
 from kielto.events.words import Reach
-from kielto.subscriber.gate.gate import Party
-from kielto.subscriber.gate.local_denials import Denial, Denials, Sent
+from kielto.subscriber.gate.gate import FollowedParty
+from kielto.subscriber.gate.local_denials import DecisionPlace, Denial, Denials
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import Troubles
 from kielto.subscriber.submit.spool import Spool, Spooled
@@ -30,7 +30,7 @@ class Submitting:
     def __init__(
         self,
         bootstrap: str,
-        party: Party,
+        party: FollowedParty,
         topic: str,
         spool: Spool,
         denials: Denials,
@@ -51,7 +51,7 @@ class Submitting:
             self._denials.add(self._denial(spooled.decision, spooled.sent))
 
     async def submit(self, key: str, decision: Decision, traceparent: str | None) -> None:
-        """Denied when called, durable when it returns. Raises ValueError (TooLarge is one) for what is not
+        """Denied when called, durable when it returns. Raises ValueError (MessageTooLargeError is one) for what is not
         taken and denies nothing, and sqlite3.Error when the disk refuses: the denial holds all the same until
         the next start.
         """
@@ -74,7 +74,7 @@ class Submitting:
             if decision.reach is Reach.COMPANY:
                 raise ValueError("reach: a partner's desk does not name a company")
 
-    def _denial(self, decision: Decision, sent: Sent | None) -> Denial:
+    def _denial(self, decision: Decision, sent: DecisionPlace | None) -> Denial:
         said = decision.subject.number or decision.subject.point
         return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
 
@@ -124,7 +124,7 @@ class Submitting:
                 self._waiting.set()  # which topic has them is not known: all again
                 return
             for spooled, (partition, offset) in zip(batch, places, strict=True):
-                await self._note(spooled.decision, Sent(topic_id, partition, offset))
+                await self._note(spooled.decision, DecisionPlace(topic_id, partition, offset))
             async with self._noted:
                 self._noted.notify_all()
 
@@ -143,7 +143,7 @@ class Submitting:
         self._troubles.works("submit")
         return told.partition, told.offset
 
-    async def _note(self, decision: Decision, where: Sent) -> None:
+    async def _note(self, decision: Decision, where: DecisionPlace) -> None:
         if decision.act.restricts:
             await asyncio.to_thread(self._spool.sent, decision, where)
             self._denials.sent(decision.id, where)

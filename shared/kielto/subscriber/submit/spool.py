@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 from kielto.errors import KieltoError
 from kielto.events.messages import Decision
-from kielto.subscriber.gate.local_denials import OTHER_CONTENT, Sent
-from kielto.subscriber.stores.base import Mark
+from kielto.subscriber.gate.local_denials import OTHER_CONTENT, DecisionPlace
+from kielto.subscriber.stores.base import StoreMark
 from kielto.subscriber.submit.file_lock import FileLock
 
 _LAYOUT = """
@@ -49,7 +49,7 @@ class Spooled(NamedTuple):
     """Of the message, not of the customer."""
     decision: Decision
     traceparent: str | None
-    sent: Sent | None
+    sent: DecisionPlace | None
 
 
 class Spool:
@@ -102,7 +102,7 @@ class Spool:
     def all(self) -> list[Spooled]:
         return self._read("ORDER BY seq")
 
-    def sent(self, decision: Decision, where: Sent | None) -> None:
+    def sent(self, decision: Decision, where: DecisionPlace | None) -> None:
         """The broker has it there; None: it must be sent again."""
         told = (None, None, None) if where is None else (str(where.topic_id), where.partition, where.offset)
         update = "UPDATE decisions SET topic_id = ?, partition = ?, offset = ? WHERE id = ?"
@@ -118,18 +118,18 @@ class Spool:
         self._run("INSERT INTO notes VALUES ('instance', ?) ON CONFLICT DO NOTHING", str(uuid4()))
         return UUID(self._note("instance"))
 
-    def acknowledging(self, mark: Mark) -> None:
+    def acknowledging(self, mark: StoreMark) -> None:
         """The store's contents are about to be acknowledged."""
         text = f"{mark.generation} {mark.commits}"
         note = "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
         with self._lock:
             self._notes.execute(note, (text,))
 
-    def acknowledged(self) -> Mark | None:
+    def acknowledged(self) -> StoreMark | None:
         if (text := self._note("mark")) is None:
             return None
         generation, commits = text.split()
-        return Mark(UUID(generation), int(commits))
+        return StoreMark(UUID(generation), int(commits))
 
     def is_waiting(self, decision: UUID) -> bool:
         """Whether it is here and the broker does not have it yet."""
@@ -165,7 +165,7 @@ class Spool:
                 key,
                 Decision.model_validate_json(text),
                 trace,
-                Sent(UUID(topic), part, at) if topic else None,
+                DecisionPlace(UUID(topic), part, at) if topic else None,
             )
             for seq, key, text, trace, topic, part, at in rows
         ]

@@ -17,7 +17,7 @@ from kielto.events.messages import Acknowledgement, Position, StoreException
 from kielto.events.topics import Lane
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import Troubles
-from kielto.subscriber.stores.base import Mark
+from kielto.subscriber.stores.base import StoreMark
 from kielto.subscriber.sync.session import Committed
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def progress_seconds(stale_seconds: float) -> float:
     return min(PROGRESS_SECONDS, stale_seconds / 3)
 
 
-class Sender(NamedTuple):
+class AckSender(NamedTuple):
     """Who acknowledges, and where."""
 
     party: str
@@ -46,7 +46,7 @@ class Sender(NamedTuple):
     followed: dict[Lane, str]
 
 
-def acknowledgement(sender: Sender, committed: Committed) -> Acknowledgement:
+def acknowledgement(sender: AckSender, committed: Committed) -> Acknowledgement:
     """What the store holds. An exception too many to list holds its partition's position back to it."""
     flaws = sorted(committed.flaws, key=lambda told: told[1][:3])
     positions = dict(committed.positions)
@@ -89,10 +89,10 @@ class Acknowledger:
     def __init__(
         self,
         bootstrap: str,
-        sender: Sender,
+        sender: AckSender,
         committed: Callable[[], Committed],
         verify: Callable[[Any], Awaitable[None]],
-        noted: Callable[[Mark], None],
+        noted: Callable[[StoreMark], None],
         is_open: Callable[[], bool],
         stale_seconds: float,
         *,

@@ -15,7 +15,7 @@ from kielto.events.topics import Lane
 from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.replica.state import Delta, State
+from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores.base import StoredRow
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Changes:
         return any(terms for point in image.shape(row).points for terms in point.values())
 
 
-def is_unconfirmed(state: State, row: StoredRow) -> bool:
+def is_unconfirmed(state: FollowerState, row: StoredRow) -> bool:
     """Whether its record was read at or above where changes were confirmed, on either topic."""
     confirmed = state.positions if state.confirmed is None else state.confirmed
     seen = ((Lane.EXPRESS, row.express), (Lane.BULK, row.bulk))

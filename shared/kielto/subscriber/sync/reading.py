@@ -18,7 +18,7 @@ from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import MISSING, Troubles
-from kielto.subscriber.records.batch_decode import Seen
+from kielto.subscriber.records.batch_decode import SeenRecords
 from kielto.subscriber.records.decode import CONTROL
 from kielto.subscriber.replica.freshness import clock
 from kielto.subscriber.sync.session import Session
@@ -41,7 +41,7 @@ _FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
 class Following:
-    """Feeds a session from a party's pair of topics. Raises StoreLost; every fault of Kafka's is waited
+    """Feeds a session from a party's pair of topics. Raises StoreLostError; every fault of Kafka's is waited
     out.
     """
 
@@ -115,9 +115,9 @@ class Following:
             while seen and await self._take(lane, topic, seen, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
 
-    async def _fetch(self, consumer: Any) -> Seen:
+    async def _fetch(self, consumer: Any) -> SeenRecords:
         """What is there; while the gate is shut, as much as is taken in at once."""
-        seen, until = Seen(), float("inf")
+        seen, until = SeenRecords(), float("inf")
         while fetched := await consumer.getmany(
             timeout_ms=MORE_MS if seen else POLL_MS, max_records=min(FETCHED, PORTION_SHUT - len(seen))
         ):
@@ -129,7 +129,7 @@ class Following:
             await asyncio.sleep(0)
         return seen
 
-    async def _take(self, lane: Lane, topic: UUID, seen: Seen, client: Any) -> bool:
+    async def _take(self, lane: Lane, topic: UUID, seen: SeenRecords, client: Any) -> bool:
         """Decode, apply and commit a first portion of `seen`, and take it away from them."""
         size = PORTION if self._is_open() else PORTION_SHUT
         block, batch = self._session.tables.read_seen(seen.take(size))

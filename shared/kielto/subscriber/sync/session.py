@@ -9,11 +9,11 @@ from uuid import UUID
 from kielto.events.topics import Lane
 from kielto.subscriber.records.batch_decode import Tables
 from kielto.subscriber.records.decode import Decoder
-from kielto.subscriber.records.record_batch import Block
+from kielto.subscriber.records.record_batch import RecordBlock
 from kielto.subscriber.replica.follower import Batch, Follower
-from kielto.subscriber.replica.state import Delta, Flaw, State
+from kielto.subscriber.replica.state import Delta, Flaw, FollowerState
 from kielto.subscriber.stores import rows
-from kielto.subscriber.stores.base import Mark, Store
+from kielto.subscriber.stores.base import Store, StoreMark
 from kielto.subscriber.submit.spool import Spool
 from kielto.subscriber.sync.changes import Changes, OnChange
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Committed:
     """What the store holds: all that may be acknowledged."""
 
-    mark: Mark
+    mark: StoreMark
     topics: dict[Lane, UUID] = field(default_factory=dict)
     positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
     flaws: tuple[tuple[str | None, Flaw], ...] = ()
@@ -33,7 +33,7 @@ class Committed:
     """Not beyond these."""
 
     @classmethod
-    def of(cls, mark: Mark, state: State) -> "Committed":
+    def of(cls, mark: StoreMark, state: FollowerState) -> "Committed":
         flaws = [*state.exceptions.items(), *((None, flaw) for flaw in state.shut.values())]
         return cls(mark, dict(state.topics), dict(state.positions), tuple(flaws), dict(state.held_back))
 
@@ -42,7 +42,12 @@ class Session:
     """`on_commit` is called after each commit, with what it held."""
 
     def __init__(
-        self, store: Store, follower: Follower, decoder: Decoder, mark: Mark, changes: Changes | None = None
+        self,
+        store: Store,
+        follower: Follower,
+        decoder: Decoder,
+        mark: StoreMark,
+        changes: Changes | None = None,
     ) -> None:
         self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)
@@ -61,7 +66,7 @@ class Session:
         spool: Spool | None,
         on_change: OnChange | None = None,
     ) -> "Session":
-        """Raises StoreError, StoreLost, and what the store's client raises when it goes away meanwhile."""
+        """Raises StoreError, StoreLostError, and what the store's client raises when it goes away meanwhile."""
         mark, state = await store.open(party)
         if store.durable and not await _vouched(spool, mark):
             mark = await store.renew()
@@ -88,7 +93,7 @@ class Session:
             positions={place: min(at, confirmed[place]) for place, at in held.items() if place in confirmed},
         )
 
-    async def apply(self, lane: Lane, topic: UUID, batch: Batch, block: Block | None = None) -> bool:
+    async def apply(self, lane: Lane, topic: UUID, batch: Batch, block: RecordBlock | None = None) -> bool:
         """Apply and commit records of a topic's incarnation. False: it is no longer the one that is
         followed.
         """
@@ -126,7 +131,7 @@ class Session:
         self.on_commit(delta)
 
 
-async def _vouched(spool: Spool | None, mark: Mark) -> bool:
+async def _vouched(spool: Spool | None, mark: StoreMark) -> bool:
     """Whether the contents are those acknowledged last, or later ones of the same: else they were restored.
 
     Positions that go back under one generation would leave a proof standing that is no longer true. Without

@@ -21,7 +21,7 @@ from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import Store
-from kielto.subscriber.sync.acks import Sender
+from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ RETRY_SECONDS = 0.5
 _FIRST_BITS = 54  # of a key's first 64 bits, the bucket is what stands above these
 
 
-class Row(NamedTuple):
+class DigestRow(NamedTuple):
     key: str
     """All of it, or its first 24 digits."""
     version: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
         return f"{self.key} {self.version} {self.hash.hex()}"
 
 
-class View(NamedTuple):
+class StoreView(NamedTuple):
     """One state of the store."""
 
     generation: UUID
@@ -74,7 +74,7 @@ class Digests:
     def __init__(
         self,
         bootstrap: str,
-        sender: Sender,
+        sender: AckSender,
         store: Store,
         session: Session,
         verify: Callable[[Any], Awaitable[None]],
@@ -137,7 +137,7 @@ class Digests:
                         yield message
             return
         committed = self._session.committed
-        view = View(committed.mark.generation, committed.topics, committed.positions, False)
+        view = StoreView(committed.mark.generation, committed.topics, committed.positions, False)
         image = self._session.follower.image
         if not question.buckets:
             yield self._digest(question, view, await sums_of_image(image))
@@ -149,7 +149,7 @@ class Digests:
             for message in self._listings(question, view, bucket, found[bucket]):
                 yield message
 
-    def _common(self, question: Reconcile, view: View) -> dict[str, Any]:
+    def _common(self, question: Reconcile, view: StoreView) -> dict[str, Any]:
         topics = self._sender.followed
         return {
             "subscriber": self._sender.subscriber,
@@ -163,12 +163,12 @@ class Digests:
             ),
         }
 
-    def _digest(self, question: Reconcile, view: View, sums: Sequence[int]) -> StoreDigest:
+    def _digest(self, question: Reconcile, view: StoreView, sums: Sequence[int]) -> StoreDigest:
         digests = "".join(f"{one % _MODULUS:016x}" for one in sums)
         return StoreDigest(**self._common(question, view), digests=digests)
 
     def _listings(
-        self, question: Reconcile, view: View, bucket: int, rows: list[Row]
+        self, question: Reconcile, view: StoreView, bucket: int, rows: list[DigestRow]
     ) -> Iterable[StoreListing]:
         rows, after = sorted(rows), ""
         for start in range(0, max(1, len(rows)), LISTED):
@@ -187,10 +187,10 @@ class Digests:
 # -- of a table
 
 
-async def _view_of_table(connection: Any, schema: str) -> View:
+async def _view_of_table(connection: Any, schema: str) -> StoreView:
     row = await connection.fetchrow(_sql(_VIEW, schema))
     state = stored.read_state(row["positions"], row["state"])
-    return View(row["generation"], state.topics, state.positions, True)
+    return StoreView(row["generation"], state.topics, state.positions, True)
 
 
 async def _sums_of_table(connection: Any, schema: str) -> list[int]:
@@ -200,10 +200,10 @@ async def _sums_of_table(connection: Any, schema: str) -> list[int]:
     return sums
 
 
-async def _rows_of_table(connection: Any, schema: str, bucket: int) -> list[Row]:
+async def _rows_of_table(connection: Any, schema: str, bucket: int) -> list[DigestRow]:
     low, high = range_of(bucket)
     rows = await connection.fetch(_sql(_ROWS, schema), low, high)
-    return [Row(key, version, hash_) for key, version, hash_ in rows]
+    return [DigestRow(key, version, hash_) for key, version, hash_ in rows]
 
 
 def range_of(bucket: int) -> tuple[str, str]:
@@ -226,15 +226,15 @@ async def sums_of_image(image: Image) -> list[int]:
     return sums
 
 
-async def _rows_of_image(image: Image, buckets: set[int]) -> dict[int, list[Row]]:
-    found: dict[int, list[Row]] = {bucket: [] for bucket in buckets}
+async def _rows_of_image(image: Image, buckets: set[int]) -> dict[int, list[DigestRow]]:
+    found: dict[int, list[DigestRow]] = {bucket: [] for bucket in buckets}
     for start in range(0, len(image), _AT_ONCE):
         for row in range(start, min(start + _AT_ONCE, len(image))):
             hi, lo = image.ident(row)
             if (bucket := hi >> _FIRST_BITS) in buckets:
                 key = f"{hi:016x}{lo:08x}"
                 version = f"{image.version(row)}{'u' if image.unreadable(row) else ''}"
-                found[bucket].append(Row(key, version, hashed(key, version)))
+                found[bucket].append(DigestRow(key, version, hashed(key, version)))
         await asyncio.sleep(0)
     return found
 

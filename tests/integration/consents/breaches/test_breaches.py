@@ -28,7 +28,7 @@ from tests.integration.consents.reported import (
     who,
     with_a_contact,
 )
-from tests.integration.consents.world import Someone, World, a_part, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, a_part, erased
 
 __all__ = ["who"]  # fixtures
 
@@ -45,7 +45,7 @@ __all__ = ["who"]  # fixtures
     ],
 )
 async def test_a_sending_is_held_against_the_ban_before_it(
-    world: World, pool: Pool, context: Context, who: Someone, claimed: float, told: float, what: str
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, claimed: float, told: float, what: str
 ) -> None:
     outcome = await world.decide(world.by_id(who), received_at=ago(100))
     ident = await tell(pool, context, who, ago(claimed), ago(told))
@@ -62,14 +62,14 @@ async def test_a_sending_is_held_against_the_ban_before_it(
 
 
 async def test_a_ban_of_something_else_is_none(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), channels=(Channel.POST,), received_at=ago(100))
     assert await found(pool, await tell(pool, context, who, ago(50), ago(49))) == "not_banned"
 
 
 async def test_lifted_and_banned_again_within_the_bound(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     ban = await world.decide(world.by_id(who), channels=(Channel.PHONE,), received_at=ago(300))
     await world.consent(
@@ -83,7 +83,7 @@ async def test_lifted_and_banned_again_within_the_bound(
 
 
 async def test_a_ban_that_reaches_us_after_the_report(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     ident = await tell(pool, context, who, ago(50), ago(49))
     before = await tell(pool, context, who, ago(150), ago(149))
@@ -96,7 +96,9 @@ async def test_a_ban_that_reaches_us_after_the_report(
     assert await found(pool, before) == "not_banned"
 
 
-async def test_a_late_ban_under_another_id_of_the_person(world: World, pool: Pool, context: Context) -> None:
+async def test_a_late_ban_under_another_id_of_the_person(
+    world: ConsentsWorld, pool: Pool, context: Context
+) -> None:
     survivor, alias = Someone(), Someone()
     await world.know(survivor, alias)
     await world.know(survivor, aliases=(alias.id,))
@@ -109,7 +111,7 @@ async def test_a_late_ban_under_another_id_of_the_person(world: World, pool: Poo
     assert await opened(pool) == set(told)
 
 
-async def test_a_late_ban_of_an_organisation(world: World, pool: Pool, context: Context) -> None:
+async def test_a_late_ban_of_an_organisation(world: ConsentsWorld, pool: Pool, context: Context) -> None:
     organisation, contact = await with_a_contact(world)
     ident = await tell(pool, context, contact, ago(50), ago(49))
     assert await found(pool, ident) == "not_banned"
@@ -120,7 +122,7 @@ async def test_a_late_ban_of_an_organisation(world: World, pool: Pool, context: 
 
 
 async def test_a_ban_that_is_taken_in_again_after_a_restore(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     kept = {key: one._replace(at=ago(100)) for key, one in (await listed(world, who)).items()}
@@ -137,7 +139,7 @@ async def test_a_ban_that_is_taken_in_again_after_a_restore(
 
 @pytest.mark.parametrize("claimed", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
 async def test_a_clock_at_the_edge_of_the_calendar_stops_nothing(
-    world: World, pool: Pool, context: Context, who: Someone, claimed: str
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, claimed: str
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     await tell(pool, context, who, datetime.fromisoformat(claimed), ago(49))
@@ -146,7 +148,7 @@ async def test_a_clock_at_the_edge_of_the_calendar_stops_nothing(
 
 
 async def test_one_that_cannot_be_judged_keeps_no_other_waiting(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     broken = await tell(pool, context, who, ago(50), ago(49))
@@ -158,7 +160,9 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(
     assert metrics.deliveries_judged.labels("failed")._value.get() == failed + 1
 
 
-async def test_somebody_whom_we_come_to_know_later(world: World, pool: Pool, context: Context) -> None:
+async def test_somebody_whom_we_come_to_know_later(
+    world: ConsentsWorld, pool: Pool, context: Context
+) -> None:
     late = Someone(("kauppa",))
     await world.decide(world.by_id(late), received_at=ago(100))
     ident = await tell(pool, context, late, ago(50), ago(49))
@@ -171,7 +175,7 @@ async def test_somebody_whom_we_come_to_know_later(world: World, pool: Pool, con
 
 
 async def test_a_clearance_that_was_valid_is_the_bound(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
@@ -184,7 +188,7 @@ async def test_a_clearance_that_was_valid_is_the_bound(
 
 
 async def test_a_clearance_of_other_marketing_excuses_nothing(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), Act.OPT_OUT, received_at=ago(100))  # partners' marketing alone
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
@@ -198,7 +202,7 @@ async def test_a_clearance_of_other_marketing_excuses_nothing(
 
 
 async def test_a_decision_that_comes_while_it_is_judged(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     ident = await tell(pool, context, who, ago(50), ago(49))
     await pool.execute("UPDATE deliveries SET found = NULL")
@@ -222,7 +226,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("how", "by"), [("erased", "id"), *product(CHANGES, ("id", "number"))])
 async def test_facts_that_changed_since_excuse_nothing(
-    world: World, pool: Pool, context: Context, who: Someone, how: str, by: str
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, how: str, by: str
 ) -> None:
     subject = world.by_id(who) if by == "id" else world.by_number(who)
     await world.decide(subject, received_at=ago(100))
@@ -237,7 +241,7 @@ async def test_facts_that_changed_since_excuse_nothing(
 
 
 async def test_who_cannot_be_read_is_judged_when_they_can(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     await world.deny(who, 5)
@@ -251,7 +255,7 @@ async def test_who_cannot_be_read_is_judged_when_they_can(
 
 
 async def test_an_organisation_that_cannot_be_read_is_waited_for(
-    world: World, pool: Pool, context: Context
+    world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     organisation, contact = await with_a_contact(world)
     await world.decide(world.by_phone(contact.phone), received_at=ago(100))

@@ -7,13 +7,13 @@ from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.reported import ago, http, tell, who
 from tests.integration.consents.test_api import as_, problem
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 __all__ = ["http", "who"]  # fixtures
 
 
 async def test_an_officer_looks_at_a_case_and_closes_it(
-    world: World, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     ident = await tell(pool, context, who, ago(50), ago(49))
@@ -46,7 +46,7 @@ async def test_an_officer_looks_at_a_case_and_closes_it(
 
 
 async def test_cases_are_told_in_pages(
-    world: World, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     idents = {await tell(pool, context, who, ago(50), ago(49)) for _ in range(5)}

@@ -28,7 +28,7 @@ from tests.integration.consents.reported import (
     with_a_contact,
 )
 from tests.integration.consents.test_api import as_
-from tests.integration.consents.world import Someone, World, a_part
+from tests.integration.consents.world import ConsentsWorld, Someone, a_part
 
 __all__ = ["http", "who"]  # fixtures
 
@@ -38,7 +38,7 @@ __all__ = ["http", "who"]  # fixtures
     [Channel.PUSH, Channel.ONLINE_DEVICE, Channel.ONLINE_LIST, Channel.AUTOMATED_CALL, Channel.DOOR],
 )
 async def test_whoever_is_banned_is_so_on_channels_without_an_address_too(
-    world: World, pool: Pool, context: Context, who: Someone, channel: Channel
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, channel: Channel
 ) -> None:
     other = Someone(("kauppa",))
     await world.know(other)
@@ -53,7 +53,7 @@ async def test_whoever_is_banned_is_so_on_channels_without_an_address_too(
 OTHER_PHONE = "+358409998887"
 
 
-async def with_two_phones(world: World, who: Someone) -> None:
+async def with_two_phones(world: ConsentsWorld, who: Someone) -> None:
     """The first is banned; the second came later."""
     await world.decide(world.by_phone(who.phone), received_at=ago(100))
     record = world.record(who)
@@ -64,7 +64,7 @@ async def with_two_phones(world: World, who: Someone) -> None:
 
 
 async def test_the_address_that_was_used_is_judged_and_no_other(
-    world: World, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
 ) -> None:
     await with_two_phones(world, who)
     told = {
@@ -79,7 +79,7 @@ async def test_the_address_that_was_used_is_judged_and_no_other(
 
 
 async def test_the_same_address_under_another_id_is_the_same(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_phone(who.phone), received_at=ago(100))
     who.phone_id = uuid4()
@@ -91,7 +91,7 @@ async def test_the_same_address_under_another_id_is_the_same(
 
 @pytest.mark.parametrize("both", [True, False])
 async def test_an_address_of_somebody_merged_away(
-    world: World, pool: Pool, context: Context, both: bool
+    world: ConsentsWorld, pool: Pool, context: Context, both: bool
 ) -> None:
     """The survivor has it under an id of its own; or not yet, before its next record is there."""
     survivor, alias = Someone(("kauppa",)), Someone(("kauppa",))
@@ -107,7 +107,7 @@ async def test_an_address_of_somebody_merged_away(
 
 @pytest.mark.parametrize(("channel", "what"), [(Channel.EMAIL, "not_banned"), (Channel.PHONE, "after_ban")])
 async def test_a_contact_persons_own_consent_stands_beside_their_organisations_ban(
-    world: World, pool: Pool, context: Context, channel: Channel, what: str
+    world: ConsentsWorld, pool: Pool, context: Context, channel: Channel, what: str
 ) -> None:
     organisation, contact = await with_a_contact(world)
     await world.consent(contact, Channel.EMAIL, received_at=ago(200))
@@ -116,7 +116,7 @@ async def test_a_contact_persons_own_consent_stands_beside_their_organisations_b
 
 
 async def test_a_clearance_of_another_address_excuses_nothing(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await with_two_phones(world, who)
     ref = id_ref("company.kauppa", world.key("company.kauppa", who))
@@ -153,7 +153,7 @@ async def unaddressed(pool: Pool, context: Context, who: Someone, point: str | N
 
 
 async def test_a_delivery_to_somebody_the_campaign_was_never_given(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     ident = await unaddressed(pool, context, who)
@@ -163,7 +163,7 @@ async def test_a_delivery_to_somebody_the_campaign_was_never_given(
 
 
 async def test_a_delivery_to_an_address_the_campaign_was_never_given(
-    world: World, pool: Pool, context: Context, who: Someone
+    world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await with_two_phones(world, who)
     assert await found(pool, await unaddressed(pool, context, who, phone_of(context, who))) == "after_ban"
@@ -171,7 +171,7 @@ async def test_a_delivery_to_an_address_the_campaign_was_never_given(
 
 
 async def test_a_delivery_to_a_stranger_waits_until_we_know_them(
-    world: World, pool: Pool, context: Context
+    world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     """As after a restore, when deliveries are read again before the newest customers are."""
     late = Someone(("kauppa",))

@@ -27,14 +27,14 @@ from services.consents.store.clearances import clearances as store
 from services.consents.use_cases.context import Context
 from tests.integration.consents.linear import Op, linearizable
 from tests.integration.consents.test_api import Tokens, as_
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 CLIENTS, ROUNDS, PEOPLE = 64, 5, 8
 MARKETING = {"reach": "company", "company": "kauppa", "purposes": ["own_marketing"], "channels": ["phone"]}
 CLOCKS_APART = 0.001
 
 
-class History:
+class ClearanceHistory:
     """What each client did, on the monotonic clock; by person, and by clearance that was recorded."""
 
     def __init__(self) -> None:
@@ -49,8 +49,10 @@ class History:
         return [name for name, ops in both.items() if not linearizable(ops)]
 
 
-class Client:
-    def __init__(self, http: httpx.AsyncClient, history: History, keys: dict[str, str], seed: int) -> None:
+class ClearanceClient:
+    def __init__(
+        self, http: httpx.AsyncClient, history: ClearanceHistory, keys: dict[str, str], seed: int
+    ) -> None:
         self.http, self.history, self.keys, self.rng = http, history, keys, random.Random(seed)
         self.seed = seed
 
@@ -121,19 +123,19 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def run(server: str, world: World, pool: Pool) -> Callable[[], Awaitable[History]]:
+def run(server: str, world: ConsentsWorld, pool: Pool) -> Callable[[], Awaitable[ClearanceHistory]]:
     return partial(_run, server, world, pool)
 
 
-async def _run(server: str, world: World, pool: Pool) -> History:
+async def _run(server: str, world: ConsentsWorld, pool: Pool) -> ClearanceHistory:
     people = [Someone() for _ in range(PEOPLE)]
     await world.know(*people)
     keys = {str(who.id): world.key("company.kauppa", who) for who in people}
-    history = History()
+    history = ClearanceHistory()
     before = time.monotonic() - time.time()
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(base_url=server, headers=as_("desk"), limits=limits, timeout=60) as http:
-        await asyncio.gather(*(Client(http, history, keys, seed).run() for seed in range(CLIENTS)))
+        await asyncio.gather(*(ClearanceClient(http, history, keys, seed).run() for seed in range(CLIENTS)))
     offsets = (before, time.monotonic() - time.time())
     to_monotonic = min(offsets) - CLOCKS_APART
     apart = max(offsets) - min(offsets) + 2 * CLOCKS_APART
@@ -147,7 +149,7 @@ async def _run(server: str, world: World, pool: Pool) -> History:
     return history
 
 
-async def test_every_history_is_linearizable(run: Callable[[], Awaitable[History]]) -> None:
+async def test_every_history_is_linearizable(run: Callable[[], Awaitable[ClearanceHistory]]) -> None:
     history = await run()
     seen = [op.saw_empty for ops in history.people.values() for op in ops if op.saw_empty is not None]
     assert 0.1 < sum(seen) / len(seen) < 0.9, "both answers were given"
@@ -156,7 +158,7 @@ async def test_every_history_is_linearizable(run: Callable[[], Awaitable[History
 
 
 async def test_a_clearance_that_is_answered_before_its_record_commits_is_found(
-    run: Callable[[], Awaitable[History]], pool: Pool, monkeypatch: pytest.MonkeyPatch
+    run: Callable[[], Awaitable[ClearanceHistory]], pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = store.add
     late = set[asyncio.Task[None]]()
@@ -176,7 +178,7 @@ async def test_a_clearance_that_is_answered_before_its_record_commits_is_found(
 
 
 async def test_a_clearance_that_is_read_without_the_lock_is_found(
-    run: Callable[[], Awaitable[History]], monkeypatch: pytest.MonkeyPatch
+    run: Callable[[], Awaitable[ClearanceHistory]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_LOCK", store._LOCK.replace("FOR SHARE", ""))
     slowly(monkeypatch)
@@ -188,7 +190,7 @@ async def test_a_clearance_that_is_read_without_the_lock_is_found(
 
 
 async def test_with_the_lock_the_same_slowness_breaks_nothing(
-    run: Callable[[], Awaitable[History]], monkeypatch: pytest.MonkeyPatch
+    run: Callable[[], Awaitable[ClearanceHistory]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slowly(monkeypatch)
     assert (await run()).broken() == []

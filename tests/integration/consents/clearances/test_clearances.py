@@ -28,7 +28,7 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.permissions import portions
 from tests.integration.consents.test_api import Tokens, as_, problem
-from tests.integration.consents.world import Someone, World, a_part
+from tests.integration.consents.world import ConsentsWorld, Someone, a_part
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -79,7 +79,9 @@ async def reasons(http: httpx.AsyncClient, *recipients: dict[str, str], **given:
     return [r["reason"] for r in results]
 
 
-async def test_a_campaigns_id_has_one_spelling(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+async def test_a_campaigns_id_has_one_spelling(
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
+) -> None:
     """Else its deliveries would not find what cleared them."""
     who, campaign = Someone(), uuid4()
     await world.know(who)
@@ -94,7 +96,9 @@ def consent(**given: Any) -> dict[str, Any]:
     return said | {"channels": (Channel.EMAIL,)} | given
 
 
-async def test_everybody_is_asked_for_by_each_of_their_names(http: httpx.AsyncClient, world: World) -> None:
+async def test_everybody_is_asked_for_by_each_of_their_names(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     who, sister, banned = Someone(), Someone(("sahko",)), Someone()
     await world.know(who, sister, banned)
     await world.decide(world.by_id(banned))
@@ -129,7 +133,7 @@ async def test_everybody_is_asked_for_by_each_of_their_names(http: httpx.AsyncCl
     ],
 )
 async def test_an_address_that_only_another_company_states_of_a_customer_is_not_theirs(
-    http: httpx.AsyncClient, world: World, channel: str, kind: PointKind, address: str
+    http: httpx.AsyncClient, world: ConsentsWorld, channel: str, kind: PointKind, address: str
 ) -> None:
     """The group joined them: what sahko states of an address, kauppa's answers do not depend on."""
     who, joined = Someone(phone="+358401112223", email="eva@example.com"), Someone(("kauppa", "sahko"))
@@ -154,7 +158,7 @@ async def test_an_address_that_only_another_company_states_of_a_customer_is_not_
 
 
 async def test_a_channel_a_product_group_and_a_partner_count_as_they_do_at_the_gate(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -175,7 +179,9 @@ async def test_a_channel_a_product_group_and_a_partner_count_as_they_do_at_the_g
     assert await reasons(http, given | post, channel="post") == ["allowed"]
 
 
-async def test_each_who_has_an_address_has_to_permit_it(http: httpx.AsyncClient, world: World) -> None:
+async def test_each_who_has_an_address_has_to_permit_it(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     """Also one whose record lists nothing at all there: that is what a ban looks like."""
     one, other = Someone(phone="+358401112223"), Someone(phone="+358401112223")
     await world.know(one, other)
@@ -187,7 +193,7 @@ async def test_each_who_has_an_address_has_to_permit_it(http: httpx.AsyncClient,
 
 
 async def test_strangers_where_prospects_may_be_marketed_to(
-    client: Client, world: World, context: Context
+    client: Client, world: ConsentsWorld, context: Context
 ) -> None:
     rules = Rules.shipped({Judgement.MARKETING_TO_PROSPECTS: True})
     http = client(context=Context.of(context.group, context.keys, rules))
@@ -259,7 +265,9 @@ async def test_a_search_by_half_a_surrogate_pair(http: httpx.AsyncClient) -> Non
     assert problem(answer) == (422, "invalid-request", ["body"])
 
 
-async def test_only_a_campaign_system_or_a_desk_of_the_company(http: httpx.AsyncClient, world: World) -> None:
+async def test_only_a_campaign_system_or_a_desk_of_the_company(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     who = Someone()
     await world.know(who)
     given = asked({"customer": world.key("company.kauppa", who)})
@@ -275,7 +283,7 @@ async def test_only_a_campaign_system_or_a_desk_of_the_company(http: httpx.Async
     assert answer.json()["results"] == [{"allowed": False, "reason": "unknown"}]
 
 
-async def test_another_address_was_not_cleared(http: httpx.AsyncClient, world: World) -> None:
+async def test_another_address_was_not_cleared(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who, other = Someone(), "+358409998887"
     await world.know(who)
     key = world.key("company.kauppa", who)
@@ -288,7 +296,7 @@ async def test_another_address_was_not_cleared(http: httpx.AsyncClient, world: W
     assert whole["allowed"], "every address of the channel was asked about"
 
 
-async def test_an_answer_is_never_given_again(http: httpx.AsyncClient, world: World) -> None:
+async def test_an_answer_is_never_given_again(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     """The same Idempotency-Key: an older answer would be valid for longer than it says."""
     who = Someone()
     await world.know(who)
@@ -309,7 +317,7 @@ async def found(http: httpx.AsyncClient, recipient: dict[str, str], **given: Any
 
 
 async def test_what_was_cleared_is_found_by_every_name(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     who, other = Someone(), Someone()
     await world.know(who, other)
@@ -343,7 +351,7 @@ async def test_what_was_cleared_is_found_by_every_name(
     assert size <= 40
 
 
-async def test_a_clearance_of_another_channel_is_none(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_clearance_of_another_channel_is_none(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     await world.decide(world.by_id(who), channels=(Channel.SMS,))
@@ -354,7 +362,7 @@ async def test_a_clearance_of_another_channel_is_none(http: httpx.AsyncClient, w
 
 
 async def test_what_was_cleared_by_an_address_is_found_of_each_who_has_it(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     one, other = Someone(phone="+358401112223"), Someone(phone="+358401112223")
     await world.know(one, other)
@@ -366,7 +374,7 @@ async def test_what_was_cleared_by_an_address_is_found_of_each_who_has_it(
 
 
 async def test_what_was_cleared_before_a_merge_is_found_of_the_survivor(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     survivor, alias = Someone(), Someone()
     await world.know(survivor, alias)
@@ -380,7 +388,7 @@ async def test_what_was_cleared_before_a_merge_is_found_of_the_survivor(
 
 
 async def test_the_library_asks_for_those_whom_the_gate_lets_through(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     who, banned, kept = Someone(), Someone(), Someone()
     await world.know(who, banned, kept)
@@ -420,7 +428,7 @@ async def test_others_are_answered_while_somebody_searches(
     assert len((await searching).json()["clearances"]) == 1
 
 
-async def test_who_may_look_up(http: httpx.AsyncClient, world: World) -> None:
+async def test_who_may_look_up(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     await reasons(http, {"address": who.phone})
@@ -444,7 +452,7 @@ async def test_who_may_look_up(http: httpx.AsyncClient, world: World) -> None:
 
 
 async def test_a_company_with_an_overdue_subscriber_is_refused_if_the_operator_says_so(
-    client: Client, world: World, pool: Pool
+    client: Client, world: ConsentsWorld, pool: Pool
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -460,7 +468,7 @@ async def test_a_company_with_an_overdue_subscriber_is_refused_if_the_operator_s
 
 
 async def test_a_server_that_only_follows_answers_nothing(
-    client: Client, dsn: str, pool: Pool, world: World
+    client: Client, dsn: str, pool: Pool, world: ConsentsWorld
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -486,7 +494,7 @@ async def test_the_commit_waits_for_the_disk(pool: Pool, set_to: str, committed_
 
 
 async def test_a_decision_about_many_denies_before_its_portions(
-    http: httpx.AsyncClient, world: World, pool: Pool, context: Context
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     """By customer, number and address; whoever its portions have reached is asked of their record again."""
     people = [Someone(phone="+358409998877") for _ in range(deciding.MANY + 1)]
@@ -507,7 +515,7 @@ async def test_a_decision_about_many_denies_before_its_portions(
 
 
 async def test_a_decision_about_many_denies_nobody_elses_customers(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     """sahko's own no about an address: kauppa learns nothing of it, by a clearance either."""
     people = [Someone(("kauppa", "sahko"), phone="+358409998877") for _ in range(deciding.MANY + 1)]
@@ -517,7 +525,7 @@ async def test_a_decision_about_many_denies_nobody_elses_customers(
     assert await reasons(http, {"address": people[0].phone}) == ["allowed"]
 
 
-async def test_strangers_are_not_locked(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+async def test_strangers_are_not_locked(http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool) -> None:
     """Another company's ban waits for nothing that this company asks about its customers."""
     theirs = Someone(("sahko",))
     await world.know(theirs)
@@ -530,7 +538,7 @@ async def test_strangers_are_not_locked(http: httpx.AsyncClient, world: World, p
 
 
 async def test_a_batch_is_recorded_in_parts_that_run_out_together(
-    http: httpx.AsyncClient, world: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clear, "PART", 2)
     people = [Someone() for _ in range(5)]
@@ -558,7 +566,7 @@ async def test_before_the_epoch_nothing_is_cleared(http: httpx.AsyncClient, pool
 
 
 async def test_before_a_restored_database_is_held_against_the_topics_nothing_is_cleared(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     """A mere restart looks the same as long as Kafka is away: decisions go on, clearances do not."""
     who = Someone()
@@ -570,7 +578,7 @@ async def test_before_a_restored_database_is_held_against_the_topics_nothing_is_
 
 
 async def test_clearances_do_not_wait_for_each_other_and_decisions_do(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -592,7 +600,9 @@ async def test_clearances_do_not_wait_for_each_other_and_decisions_do(
     assert await waiting == ["denied"]
 
 
-async def test_old_clearances_are_forgotten(http: httpx.AsyncClient, world: World, pool: Pool) -> None:
+async def test_old_clearances_are_forgotten(
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
+) -> None:
     await reasons(http, {"customer": "0" * 64})
     await store.forget(pool, datetime.now(UTC) - timedelta(days=1))
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 1

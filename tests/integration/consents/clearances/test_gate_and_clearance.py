@@ -10,10 +10,10 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import Act, Channel
 from kielto.subscriber import Question
-from kielto.subscriber.gate.gate import Gate, Party
+from kielto.subscriber.gate.gate import FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from tests.integration.consents.clearances.test_clearances import Client, client, reasons
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.unit.subscriber.logs import Script, snapshot
 
 __all__ = ["client"]
@@ -25,7 +25,7 @@ def http(client: Client) -> httpx.AsyncClient:
     return client()
 
 
-async def gate_of(world: World, party: str = "company.kauppa") -> Gate:
+async def gate_of(world: ConsentsWorld, party: str = "company.kauppa") -> Gate:
     """Of a subscriber that has applied what the database would publish now."""
     keys = {n: bytes.fromhex(key) for n, key in world.keys._file.point_keys[party].items()}
     script = Script()
@@ -35,16 +35,18 @@ async def gate_of(world: World, party: str = "company.kauppa") -> Gate:
     for row in await world.pool.fetch("SELECT epoch, n, body FROM records WHERE family = $1", party):
         record = {**json.loads(row["body"]), "version": f"{row['epoch']}.{row['n']}"}
         script.bulk(Permissions.model_validate(record))
-    return Gate(Party(party, keys), script.follower, Denials(f"{party}.decisions.v1"), lambda: 10.0)
+    return Gate(FollowedParty(party, keys), script.follower, Denials(f"{party}.decisions.v1"), lambda: 10.0)
 
 
-async def both(world: World, http: httpx.AsyncClient, **who: Any) -> tuple[str, str]:
+async def both(world: ConsentsWorld, http: httpx.AsyncClient, **who: Any) -> tuple[str, str]:
     gate = await gate_of(world)
     (cleared,) = await reasons(http, who)
     return gate.may(Question("own_marketing", "phone", **who)).reason.value, cleared
 
 
-async def test_a_phone_that_two_share_and_one_has_banned(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_phone_that_two_share_and_one_has_banned(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
     """The permission of the one does not hide the ban of the other, and what is banned is not unknown."""
     banned, free = Someone(phone=PHONE), Someone(phone=PHONE)
     await world.know(banned, free)
@@ -59,7 +61,7 @@ async def test_a_phone_that_two_share_and_one_has_banned(http: httpx.AsyncClient
 
 
 async def test_another_companys_customer_and_a_stranger_are_the_same(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
     """A record lists the points of the company's own customers alone."""
     sister = Someone(("sahko",), phone=PHONE)
@@ -72,7 +74,7 @@ async def test_another_companys_customer_and_a_stranger_are_the_same(
 @pytest.mark.parametrize("act", [Act.BAN, Act.OPT_OUT, Act.WITHDRAWAL])
 @pytest.mark.parametrize("channels", [(), (Channel.PHONE,), (Channel.EMAIL,)])
 async def test_whatever_was_said_the_two_agree(
-    http: httpx.AsyncClient, world: World, act: Act, channels: tuple[Channel, ...]
+    http: httpx.AsyncClient, world: ConsentsWorld, act: Act, channels: tuple[Channel, ...]
 ) -> None:
     people = [Someone(phone=PHONE), Someone(phone=PHONE), Someone()]
     await world.know(*people)

@@ -21,9 +21,9 @@ from services.consents.api.decision_log import proofs
 from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erase, seal
-from tests.integration.consents.propagation.test_whereabouts import IDS, Log
+from tests.integration.consents.propagation.test_whereabouts import IDS, PublicationLog
 from tests.integration.consents.test_api import Tokens, as_, ban, problem
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def keys_of(http: httpx.AsyncClient) -> seals.Keys:
 
 
 async def sealed_ban(
-    http: httpx.AsyncClient, world: World, who: Someone, token: str = "desk", **given: Any
+    http: httpx.AsyncClient, world: ConsentsWorld, who: Someone, token: str = "desk", **given: Any
 ) -> str:
     company = token.partition("@")[2]
     ident = world.key(f"company.{company}", who) if company else str(who.id)
@@ -53,9 +53,9 @@ async def sealed_ban(
 
 
 async def test_a_document_says_what_was_said_and_who_had_it_when(
-    http: httpx.AsyncClient, world: World
+    http: httpx.AsyncClient, world: ConsentsWorld
 ) -> None:
-    who, log, crm = Someone(("kauppa", "sahko")), Log(world), uuid4()
+    who, log, crm = Someone(("kauppa", "sahko")), PublicationLog(world), uuid4()
     await world.know(who)
     await log.publish(who, Lane.BULK)
     first = await ban(http, {"customer": str(who.id)}, "desk", evidence="Said no", route="phone")
@@ -91,7 +91,7 @@ async def test_a_document_says_what_was_said_and_who_had_it_when(
     assert "Said no" not in answer.text
 
 
-async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     cited = await sealed_ban(http, world, who, "desk@kauppa", reach="company", company="kauppa")
@@ -126,8 +126,10 @@ async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: World
     assert of_all.lifts == [str(ours)]
 
 
-async def test_a_company_is_not_told_where_others_have_it(http: httpx.AsyncClient, world: World) -> None:
-    who, log = Someone(("kauppa", "sahko")), Log(world)
+async def test_a_company_is_not_told_where_others_have_it(
+    http: httpx.AsyncClient, world: ConsentsWorld
+) -> None:
+    who, log = Someone(("kauppa", "sahko")), PublicationLog(world)
     await world.know(who)
     ident = await sealed_ban(http, world, who, "desk@kauppa")
     for party in ("company.kauppa", "company.sahko"):
@@ -140,7 +142,7 @@ async def test_a_company_is_not_told_where_others_have_it(http: httpx.AsyncClien
         assert ("sahko" in answer.text) == (count == 2)
 
 
-async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world: World) -> None:
+async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     receipt = await ban(http, {"kind": "email", "value": "nobody@example.com"}, "desk")
     await seal(world.pool, world.keys.seal_key)
     answer = await http.get(f"/consents/decisions/{receipt['decision']}/proof")
@@ -152,7 +154,7 @@ async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world:
     assert document.decision["subject"] == seals.blinded(bytes.fromhex(document.salt), ref)
 
 
-async def test_a_page_to_print(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_page_to_print(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     ident = await sealed_ban(http, world, who)
@@ -175,7 +177,7 @@ async def test_a_page_to_print(http: httpx.AsyncClient, world: World) -> None:
 
 
 async def test_a_later_head_proves_that_the_log_only_grew(
-    http: httpx.AsyncClient, world: World, pool: Pool
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool
 ) -> None:
     path = "/consents/proof-head"
     assert problem(await http.get(path))[:2] == (409, "not-sealed")
@@ -200,7 +202,7 @@ async def test_a_later_head_proves_that_the_log_only_grew(
 
 
 async def test_what_is_not_to_be_had(
-    http: httpx.AsyncClient, world: World, pool: Pool, context: Context
+    http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     path = f"/consents/decisions/{uuid4()}/proof"
     assert problem(await http.get(path))[:2] == (404, "unknown-decision")
@@ -219,7 +221,7 @@ async def test_what_is_not_to_be_had(
 
 
 async def test_the_verifier_needs_a_file_and_keys_alone(
-    http: httpx.AsyncClient, world: World, tmp_path: Path
+    http: httpx.AsyncClient, world: ConsentsWorld, tmp_path: Path
 ) -> None:
     ident = await sealed_ban(http, world, Someone())
     file, jwks, others = tmp_path / "proof.json", tmp_path / "keys.json", tmp_path / "others.json"

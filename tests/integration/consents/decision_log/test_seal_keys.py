@@ -12,13 +12,13 @@ from services.consents.commands.seals import SealsCommand
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import seal
 from tests.integration.consents.decision_log.test_seals import KEY, root, sealed
-from tests.integration.consents.world import World
+from tests.integration.consents.world import ConsentsWorld
 
 __all__ = ["root"]
 
 
 async def test_who_checks_with_the_registers_own_keys_is_told_so(
-    world: World,
+    world: ConsentsWorld,
     context: Context,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

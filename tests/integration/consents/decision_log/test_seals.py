@@ -25,7 +25,7 @@ from services.consents.use_cases.decision_log.append import BrokenLogError, eras
 from services.consents.use_cases.decision_log.verify import LogReport, check
 from services.consents.use_cases.decisions import decide as deciding
 from tests.integration.consents.conftest import MIGRATIONS
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 KEY = seals.signing_key(secrets.token_bytes(32))
 KEYS = seals.key_set({"keys": [seals.public_key(KEY)]})
@@ -41,12 +41,12 @@ async def root(stack: Stack, dsn: str) -> AsyncIterator["asyncpg.Connection[asyn
     await conn.close()
 
 
-async def decided(world: World, count: int) -> list[UUID]:
+async def decided(world: ConsentsWorld, count: int) -> list[UUID]:
     """Decisions about as many people."""
     return [(await world.decide(world.by_id(Someone()))).decision.id for _ in range(count)]
 
 
-async def sealed(world: World, *batches: int) -> list[UUID]:
+async def sealed(world: ConsentsWorld, *batches: int) -> list[UUID]:
     """Decisions by their leaves."""
     for batch in batches:
         await decided(world, batch)
@@ -66,7 +66,7 @@ async def head(pool: Pool) -> Head:
     return seals.read_head(token, KEYS)
 
 
-async def test_what_is_sealed_holds(world: World) -> None:
+async def test_what_is_sealed_holds(world: ConsentsWorld) -> None:
     ids = await sealed(world, 3, 1, 300, 7)
     waiting = await decided(world, 2)
     report = await checked(world.pool)
@@ -151,7 +151,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES, ids=[str(n) for n in range(len(CHANGES))])
 async def test_a_change_by_hand_is_found_and_named(
-    world: World, root: "asyncpg.Connection[asyncpg.Record]", change: str, expected: list[str]
+    world: ConsentsWorld, root: "asyncpg.Connection[asyncpg.Record]", change: str, expected: list[str]
 ) -> None:
     ids = await sealed(world, 3, 3, 2)
     await root.execute(
@@ -164,7 +164,9 @@ async def test_a_change_by_hand_is_found_and_named(
     assert len(findings) <= len(expected) + 1, findings
 
 
-async def test_what_waits_is_watched_too(world: World, root: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_what_waits_is_watched_too(
+    world: ConsentsWorld, root: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     changed, deleted, _ = await decided(world, 3)
     await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", changed)
     await root.execute("DELETE FROM decisions WHERE id = $1", deleted)
@@ -175,7 +177,7 @@ async def test_what_waits_is_watched_too(world: World, root: "asyncpg.Connection
 
 
 async def test_a_log_that_was_cut_or_written_anew_is_found_by_an_anchor(
-    world: World, root: "asyncpg.Connection[asyncpg.Record]"
+    world: ConsentsWorld, root: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     ids = await sealed(world, 3, 3, 2)
     anchor = await head(world.pool)
@@ -199,7 +201,7 @@ async def test_a_log_that_was_cut_or_written_anew_is_found_by_an_anchor(
     ]
 
 
-async def test_another_key_is_not_trusted(world: World) -> None:
+async def test_another_key_is_not_trusted(world: ConsentsWorld) -> None:
     await sealed(world, 2)
     await decided(world, 1)
     other = seals.signing_key(secrets.token_bytes(32))
@@ -212,7 +214,7 @@ async def test_another_key_is_not_trusted(world: World) -> None:
 
 
 async def test_nothing_is_sealed_upon_a_log_that_was_changed(
-    world: World, root: "asyncpg.Connection[asyncpg.Record]"
+    world: ConsentsWorld, root: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await sealed(world, 3)
     await decided(world, 1)
@@ -221,7 +223,7 @@ async def test_nothing_is_sealed_upon_a_log_that_was_changed(
         await seal(world.pool, KEY)
 
 
-async def test_an_erased_decision_is_no_error(world: World) -> None:
+async def test_an_erased_decision_is_no_error(world: ConsentsWorld) -> None:
     ids = await sealed(world, 3, 1)
     assert await erase(world.pool, KEY, ids[1], "ten years are over")
     for gone in ("", "; its row is gone"):
@@ -233,7 +235,7 @@ async def test_an_erased_decision_is_no_error(world: World) -> None:
         await world.pool.execute("DELETE FROM decisions WHERE id = $1", ids[1])
 
 
-async def test_an_erasure_is_signed(world: World, root: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_an_erasure_is_signed(world: ConsentsWorld, root: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Whoever can delete what was said could say that it was erased, or for what reason."""
     ids = await sealed(world, 3)
     await root.execute("DELETE FROM decisions WHERE id = $1", ids[0])
@@ -247,7 +249,7 @@ async def test_an_erasure_is_signed(world: World, root: "asyncpg.Connection[asyn
     ]
 
 
-async def test_one_that_commits_late_is_sealed_in_the_next_batch(world: World) -> None:
+async def test_one_that_commits_late_is_sealed_in_the_next_batch(world: ConsentsWorld) -> None:
     people = [Someone() for _ in range(2)]
     async with transaction(world.pool) as slow:
         late = world.command(customer_subject(people[0].id))
@@ -260,7 +262,7 @@ async def test_one_that_commits_late_is_sealed_in_the_next_batch(world: World) -
 
 
 @pytest.mark.parametrize("step", ["alone", "waiting", "note_key", "last_head", "edge", "append"])
-async def test_killed_between_steps(world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+async def test_killed_between_steps(world: ConsentsWorld, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Just after each step the sealer is gone: nothing is skipped, nothing sealed twice."""
     await sealed(world, 3)
     await decided(world, 4)
@@ -280,7 +282,7 @@ async def test_killed_between_steps(world: World, monkeypatch: pytest.MonkeyPatc
     assert (await checked(world.pool)).findings == []
 
 
-async def test_several_sealers_while_decisions_are_taken(world: World) -> None:
+async def test_several_sealers_while_decisions_are_taken(world: ConsentsWorld) -> None:
     taking = [asyncio.create_task(decided(world, 15)) for _ in range(3)]
 
     async def sealing() -> None:
@@ -322,7 +324,7 @@ async def test_decisions_from_before_there_were_seals(
 
 
 async def test_the_command(
-    world: World,
+    world: ConsentsWorld,
     context: Context,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

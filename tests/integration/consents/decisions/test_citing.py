@@ -10,7 +10,7 @@ from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import NamedSubject, id_subject
 from tests.integration.consents.test_api import as_, http  # noqa: F401 - a fixture
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 KAUPPA = "company.kauppa"
 YES: dict[str, Any] = {
@@ -21,7 +21,7 @@ YES: dict[str, Any] = {
 }
 
 
-async def foreign(world: World) -> tuple[Someone, dict[str, UUID]]:
+async def foreign(world: ConsentsWorld) -> tuple[Someone, dict[str, UUID]]:
     """A customer of both companies, and nos that do not bear on her as kauppa's customer."""
     who, other = Someone(("kauppa", "sahko")), Someone(("sahko",))
     secret = "+358409998887"
@@ -41,7 +41,7 @@ async def foreign(world: World) -> tuple[Someone, dict[str, UUID]]:
 
 async def test_over_http_a_foreign_ban_is_answered_as_one_that_never_was(
     http: httpx.AsyncClient,  # noqa: F811
-    world: World,
+    world: ConsentsWorld,
 ) -> None:
     who, nos = await foreign(world)
     own = (await world.decide(world.by_id(who))).decision.id
@@ -65,7 +65,7 @@ async def test_over_http_a_foreign_ban_is_answered_as_one_that_never_was(
 
 @pytest.mark.parametrize("by_topic", [True, False])
 async def test_on_the_topic_a_foreign_reference_is_answered_as_one_that_never_was(
-    world: World, by_topic: bool
+    world: ConsentsWorld, by_topic: bool
 ) -> None:
     who, nos = await foreign(world)
     own = (await world.decide(world.by_id(who))).decision.id
@@ -85,7 +85,7 @@ async def test_on_the_topic_a_foreign_reference_is_answered_as_one_that_never_wa
     assert await cite(world.keys.pairwise(KAUPPA, own)) == "taken"
 
 
-async def test_a_yes_for_an_address_that_only_another_company_has_is_for_nobody(world: World) -> None:
+async def test_a_yes_for_an_address_that_only_another_company_has_is_for_nobody(world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     points = tuple(p.model_copy(update={"holders": ("sahko",)}) for p in world.record(who).points)
     await world.know(who, points=points)

@@ -16,7 +16,7 @@ from services.consents.store.permissions import locks
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.decide import Command
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 Work = Callable[[Conn], Awaitable[Any]]
 
@@ -29,16 +29,16 @@ async def uncommitted(pool: Pool, work: Work) -> AsyncIterator[None]:
         yield
 
 
-def decision(world: World, command: Command) -> Work:
+def decision(world: ConsentsWorld, command: Command) -> Work:
     return lambda conn: deciding.decide(conn, world.context, command)
 
 
-def facts(world: World, *records: Customer) -> Work:
+def facts(world: ConsentsWorld, *records: Customer) -> Work:
     rows = projections.newest(records, world.keys)
     return lambda conn: take_in_customers(conn, world.context, rows)
 
 
-async def overlapping(world: World, first: Work, second: Work) -> bool:
+async def overlapping(world: ConsentsWorld, first: Work, second: Work) -> bool:
     """Commit the first while the second is under way. True when the second waited for it."""
 
     async def follow() -> None:
@@ -58,7 +58,7 @@ async def overlapping(world: World, first: Work, second: Work) -> bool:
     return not done
 
 
-async def ban_an_address_while_its_holder_arrives(world: World, *, ban_first: bool) -> set[str]:
+async def ban_an_address_while_its_holder_arrives(world: ConsentsWorld, *, ban_first: bool) -> set[str]:
     """What the newcomer's record allows in the end."""
     who = Someone()
     ban = decision(world, world.command(world.by_phone(who.phone)))
@@ -69,7 +69,7 @@ async def ban_an_address_while_its_holder_arrives(world: World, *, ban_first: bo
 
 @pytest.mark.parametrize("ban_first", [True, False])
 async def test_a_ban_of_an_address_meets_the_import_that_brings_its_holder(
-    world: World, ban_first: bool
+    world: ConsentsWorld, ban_first: bool
 ) -> None:
     assert await ban_an_address_while_its_holder_arrives(world, ban_first=ban_first) == {"post"}
     assert await world.stale() == []
@@ -77,7 +77,7 @@ async def test_a_ban_of_an_address_meets_the_import_that_brings_its_holder(
 
 @pytest.mark.parametrize("ban_first", [True, False])
 async def test_without_the_lock_on_the_address_the_ban_is_lost(
-    world: World, monkeypatch: pytest.MonkeyPatch, ban_first: bool
+    world: ConsentsWorld, monkeypatch: pytest.MonkeyPatch, ban_first: bool
 ) -> None:
     """The planted bug, so that the test above is seen to fail."""
     without = "SELECT ref FROM wanted WHERE ref NOT LIKE 'p:%' ORDER BY ref"
@@ -88,14 +88,14 @@ async def test_without_the_lock_on_the_address_the_ban_is_lost(
     assert await world.stale() != []
 
 
-async def test_a_ban_by_number_meets_the_import(world: World) -> None:
+async def test_a_ban_by_number_meets_the_import(world: ConsentsWorld) -> None:
     who = Someone()
     ban = decision(world, world.command(world.by_number(who)))
     assert await overlapping(world, ban, facts(world, world.record(who)))
     assert await world.allowed(who) == set()
 
 
-async def test_a_ban_and_a_consent_for_one_person(world: World) -> None:
+async def test_a_ban_and_a_consent_for_one_person(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     yes = world.command(
@@ -112,7 +112,7 @@ async def test_a_ban_and_a_consent_for_one_person(world: World) -> None:
     assert await world.stale() == []
 
 
-async def test_two_bans_of_a_shared_address(world: World) -> None:
+async def test_two_bans_of_a_shared_address(world: ConsentsWorld) -> None:
     one, other = Someone(phone="+358401112223"), Someone(phone="+358401112223")
     await world.know(one, other)
     sms = world.command(world.by_phone(one.phone), channels=(Channel.SMS,))
@@ -125,7 +125,7 @@ async def test_two_bans_of_a_shared_address(world: World) -> None:
 
 @pytest.mark.parametrize("told_by_the_survivor", [False, True])
 async def test_a_merge_meets_a_ban_of_the_one_that_is_merged_away(
-    world: World, told_by_the_survivor: bool
+    world: ConsentsWorld, told_by_the_survivor: bool
 ) -> None:
     survivor, merged = Someone(), Someone()
     await world.know(survivor, merged)
@@ -140,7 +140,9 @@ async def test_a_merge_meets_a_ban_of_the_one_that_is_merged_away(
 
 
 @pytest.mark.parametrize("decision_first", [True, False])
-async def test_a_no_meets_the_record_that_it_binds_by_a_link(world: World, decision_first: bool) -> None:
+async def test_a_no_meets_the_record_that_it_binds_by_a_link(
+    world: ConsentsWorld, decision_first: bool
+) -> None:
     one, other = Someone(), Someone(("sahko",))
     await world.know(one)
     ban = decision(world, world.command(world.by_number(one)))
@@ -152,7 +154,7 @@ async def test_a_no_meets_the_record_that_it_binds_by_a_link(world: World, decis
 
 @pytest.mark.parametrize("banned_first", [True, False])
 async def test_the_record_of_the_banned_meets_the_one_that_it_binds_by_a_link(
-    world: World, banned_first: bool
+    world: ConsentsWorld, banned_first: bool
 ) -> None:
     """What waited for the one binds both from the first record on."""
     one, other = Someone(), Someone(("sahko",))
@@ -166,7 +168,7 @@ async def test_the_record_of_the_banned_meets_the_one_that_it_binds_by_a_link(
 @pytest.mark.parametrize("by", ["phone", "known_by", "known_by_mailbox"])
 @pytest.mark.parametrize("erasure_first", [True, False])
 async def test_an_erasure_meets_the_record_of_whoever_is_known_to_be_the_erased(
-    world: World, erasure_first: bool, by: str
+    world: ConsentsWorld, erasure_first: bool, by: str
 ) -> None:
     gone = Someone()
     token = {} if by == "phone" else {by: ("t" * 64,)}
@@ -180,7 +182,7 @@ async def test_an_erasure_meets_the_record_of_whoever_is_known_to_be_the_erased(
     assert await world.stale() == []
 
 
-async def test_an_erasure_meets_a_ban(world: World) -> None:
+async def test_an_erasure_meets_a_ban(world: ConsentsWorld) -> None:
     gone = Someone()
     await world.know(gone)
     ban, erasure = decision(world, world.command(world.by_number(gone))), facts(world, erased(gone))
@@ -190,7 +192,7 @@ async def test_an_erasure_meets_a_ban(world: World) -> None:
     assert await world.allowed(again) == set()
 
 
-async def test_many_at_once(world: World) -> None:
+async def test_many_at_once(world: ConsentsWorld) -> None:
     """At random, with shared addresses; afterwards every record is what the model says of everything."""
     rng = random.Random(7)
     phones = [f"+35840555000{i}" for i in range(3)]

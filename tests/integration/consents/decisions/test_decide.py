@@ -13,10 +13,10 @@ from services.consents.use_cases.context import id_subject
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.decide import ForbiddenError
 from services.consents.use_cases.permissions.explain import explain
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
-async def test_a_ban_takes_everything_away_on_the_express_lane(world: World) -> None:
+async def test_a_ban_takes_everything_away_on_the_express_lane(world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     assert await world.allowed(who) == {"phone", "post"}
@@ -36,7 +36,7 @@ async def test_a_ban_takes_everything_away_on_the_express_lane(world: World) -> 
     }
 
 
-async def test_a_ban_of_one_company_leaves_the_other(world: World) -> None:
+async def test_a_ban_of_one_company_leaves_the_other(world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     await world.decide(world.by_id(who), reach=Reach.COMPANY, company="kauppa")
@@ -45,7 +45,7 @@ async def test_a_ban_of_one_company_leaves_the_other(world: World) -> None:
     assert await world.version(who, "company.sahko") == 1
 
 
-async def test_a_second_ban_changes_our_record_alone(world: World) -> None:
+async def test_a_second_ban_changes_our_record_alone(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     first = await world.decide(world.by_id(who))
@@ -56,7 +56,7 @@ async def test_a_second_ban_changes_our_record_alone(world: World) -> None:
     assert await world.version(who) == 2
 
 
-async def test_a_lifting_lifts_what_it_cites_and_travels_by_bulk(world: World) -> None:
+async def test_a_lifting_lifts_what_it_cites_and_travels_by_bulk(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     bans = [(await world.decide(world.by_id(who))).decision.id for _ in range(2)]
@@ -71,7 +71,7 @@ async def test_a_lifting_lifts_what_it_cites_and_travels_by_bulk(world: World) -
 
 @pytest.mark.parametrize("subject", ["customer", "number", "phone"])
 async def test_a_ban_for_somebody_unknown_waits_and_binds_their_first_record(
-    world: World, subject: str
+    world: ConsentsWorld, subject: str
 ) -> None:
     who = Someone()
     subjects = {
@@ -94,7 +94,7 @@ async def test_a_ban_for_somebody_unknown_waits_and_binds_their_first_record(
     assert {(row["family"], row["n"]) for row in bound} == {("consents", 1), ("company.kauppa", 1)}
 
 
-async def test_a_company_bans_by_an_id_that_we_do_not_know_yet(world: World) -> None:
+async def test_a_company_bans_by_an_id_that_we_do_not_know_yet(world: ConsentsWorld) -> None:
     who = Someone()
     subject = id_subject("company.kauppa", world.key("company.kauppa", who))
     outcome = await world.decide(subject, party="company.kauppa", by_topic=True)
@@ -105,7 +105,7 @@ async def test_a_company_bans_by_an_id_that_we_do_not_know_yet(world: World) -> 
     assert not later.pending
 
 
-async def test_a_shared_number_binds_everyone_who_has_it(world: World) -> None:
+async def test_a_shared_number_binds_everyone_who_has_it(world: ConsentsWorld) -> None:
     one, other = Someone(), Someone(phone="+358401234567")
     one.phone = other.phone
     await world.know(one, other)
@@ -113,7 +113,7 @@ async def test_a_shared_number_binds_everyone_who_has_it(world: World) -> None:
     assert await world.allowed(one) == await world.allowed(other) == {"post"}
 
 
-async def test_a_consent_permits_for_the_company_that_it_names(world: World) -> None:
+async def test_a_consent_permits_for_the_company_that_it_names(world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     await world.consent(
@@ -137,7 +137,9 @@ async def test_a_consent_permits_for_the_company_that_it_names(world: World) -> 
         ({"lifts": (uuid4(),), "by": Actor.STAFF}, "by"),
     ],
 )
-async def test_a_lifting_that_cites_nothing_known_is_refused(world: World, given: dict, field: str) -> None:  # type: ignore[type-arg]
+async def test_a_lifting_that_cites_nothing_known_is_refused(
+    world: ConsentsWorld, given: dict[str, Any], field: str
+) -> None:
     who = Someone()
     await world.know(who)
     with pytest.raises(DecisionError) as error:
@@ -146,7 +148,7 @@ async def test_a_lifting_that_cites_nothing_known_is_refused(world: World, given
     assert await world.pool.fetchval("SELECT count(*) FROM decisions") == 0
 
 
-async def test_a_yes_for_somebody_unknown_is_refused(world: World) -> None:
+async def test_a_yes_for_somebody_unknown_is_refused(world: ConsentsWorld) -> None:
     with pytest.raises(DecisionError, match="subject"):
         await world.consent(
             Someone(),
@@ -154,7 +156,7 @@ async def test_a_yes_for_somebody_unknown_is_refused(world: World) -> None:
         )
 
 
-async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World) -> None:
+async def test_a_company_acts_for_its_own_customers_and_for_itself(world: ConsentsWorld) -> None:
     who = Someone(("sahko",))
     await world.know(who)
     yes = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
@@ -169,7 +171,7 @@ async def test_a_company_acts_for_its_own_customers_and_for_itself(world: World)
     await world.decide(world.by_id(who), party="company.sahko", by=Actor.IMPORT, by_topic=True)
 
 
-async def test_what_is_repeated_changes_nothing(world: World) -> None:
+async def test_what_is_repeated_changes_nothing(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     command = world.command(world.by_id(who))
@@ -179,7 +181,7 @@ async def test_what_is_repeated_changes_nothing(world: World) -> None:
     assert await world.version(who) == 2
 
 
-async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: World) -> None:
+async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     given: dict[str, Any] = {"party": "company.kauppa", "reach": Reach.PARTNER, "partner": "nobody"}
@@ -197,7 +199,7 @@ async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: World) -
     assert again.decisions[outcome.decision.id].widened == outcome.decision.widened
 
 
-async def test_another_no_under_a_used_id_is_one_of_its_own(world: World) -> None:
+async def test_another_no_under_a_used_id_is_one_of_its_own(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     ident = uuid4()
@@ -221,7 +223,7 @@ async def test_another_no_under_a_used_id_is_one_of_its_own(world: World) -> Non
     assert len(await world.restrictions(who)) == 2
 
 
-async def test_a_lifting_is_not_judged_by_its_date(world: World) -> None:
+async def test_a_lifting_is_not_judged_by_its_date(world: ConsentsWorld) -> None:
     """What it cites shows that the ban was known to whoever gave it; a date shows nothing."""
     who = Someone()
     await world.know(who)

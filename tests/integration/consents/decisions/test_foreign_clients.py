@@ -17,7 +17,7 @@ from deploy.local.services import Services
 from kielto.events import envelope
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act, Channel, Purpose
-from tests.integration.consents.test_service import DECISIONS, Play, consents, playing, until
+from tests.integration.consents.test_service import DECISIONS, ServicePlay, consents, playing, until
 from tests.integration.consents.world import Someone
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
 
@@ -27,7 +27,7 @@ PARTY = "company.kauppa"
 
 
 @pytest.fixture
-async def play(consents: Services) -> AsyncIterator[Play]:
+async def play(consents: Services) -> AsyncIterator[ServicePlay]:
     async with playing(consents) as play:
         yield play
 
@@ -41,19 +41,19 @@ def message(decision: Decision, *, source: str = PARTY) -> Message:
     return encoded.key, encoded.value, encoded.headers
 
 
-def of(play: Play, who: Someone, act: Act = Act.BAN, **given: Any) -> Decision:
+def of(play: ServicePlay, who: Someone, act: Act = Act.BAN, **given: Any) -> Decision:
     return said(DecisionSubject(id=play.world.key(PARTY, who)), act, **given)
 
 
-def yes(play: Play, who: Someone) -> Decision:
+def yes(play: ServicePlay, who: Someone) -> Decision:
     return of(play, who, Act.CONSENT, purposes=(Purpose.OWN_MARKETING,), channels=(Channel.EMAIL,))
 
 
-async def all_taken(play: Play, *decisions: Decision) -> bool:
+async def all_taken(play: ServicePlay, *decisions: Decision) -> bool:
     return all([await play.taken(decision) for decision in decisions])
 
 
-async def nobody_is_held_up(play: Play, partition: int) -> None:
+async def nobody_is_held_up(play: ServicePlay, partition: int) -> None:
     """What comes next in the partition is taken in."""
     who = Someone()
     await play.introduce(who)
@@ -62,19 +62,19 @@ async def nobody_is_held_up(play: Play, partition: int) -> None:
     await until(lambda: play.taken(ban))
 
 
-async def discard_all(play: Play) -> None:
+async def discard_all(play: ServicePlay) -> None:
     for kept in (await play.call("GET", "/quarantine"))["messages"]:
         await call(play, f"/quarantine/{kept['id']}/discard", {"reason": "a test's"})
 
 
-async def call(play: Play, path: str, body: Any, **who: Any) -> httpx.Response:
+async def call(play: ServicePlay, path: str, body: Any, **who: Any) -> httpx.Response:
     bearer = token.issue(["dpo", "operator", "campaigns"], **who)
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {bearer}"}, timeout=20) as client:
         return await client.post(f"{play.services.url('consents')}{path}", json=body)
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
-async def test_every_codec_is_read(play: Play, codec: str) -> None:
+async def test_every_codec_is_read(play: ServicePlay, codec: str) -> None:
     who = Someone()
     await play.introduce(who)
     bans = [of(play, who, evidence="x" * 1500) for _ in range(3)]
@@ -84,7 +84,7 @@ async def test_every_codec_is_read(play: Play, codec: str) -> None:
     assert await play.world.allowed(who) == set()
 
 
-async def test_what_was_aborted_permits_nothing(play: Play) -> None:
+async def test_what_was_aborted_permits_nothing(play: ServicePlay) -> None:
     who = Someone()
     await play.introduce(who)
     before, consent = await play.world.allowed(who), yes(play, who)
@@ -94,7 +94,7 @@ async def test_what_was_aborted_permits_nothing(play: Play) -> None:
     assert await play.world.allowed(who) == before == {"phone", "post"}
 
 
-async def test_what_is_open_permits_nothing_until_it_is_committed(play: Play) -> None:
+async def test_what_is_open_permits_nothing_until_it_is_committed(play: ServicePlay) -> None:
     who, consent = Someone(), None
     await play.introduce(who)
     consent = yes(play, who)
@@ -107,7 +107,7 @@ async def test_what_is_open_permits_nothing_until_it_is_committed(play: Play) ->
     assert "email" in await play.world.allowed(who)
 
 
-async def test_a_no_waits_for_no_transaction(play: Play) -> None:
+async def test_a_no_waits_for_no_transaction(play: ServicePlay) -> None:
     """In an open one, behind an open one of another producer, and in one that is aborted later."""
     inside, behind, after = Someone(), Someone(), Someone()
     await play.introduce(inside, behind, after)
@@ -127,7 +127,7 @@ async def test_a_no_waits_for_no_transaction(play: Play) -> None:
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "lz4"])
-async def test_a_bomb_is_not_unpacked(play: Play, codec: str) -> None:
+async def test_a_bomb_is_not_unpacked(play: ServicePlay, codec: str) -> None:
     """100 MB of one letter in some 100 kB or less."""
     process = psutil.Process(play.services.processes["consents"].pid)
     key, value, headers = message(of(play, Someone()))
@@ -161,7 +161,9 @@ async def test_a_bomb_is_not_unpacked(play: Play, codec: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["company.sahko", "consents", "partner.matkat"])
-async def test_who_says_another_source_has_its_no_taken_and_its_yes_refused(play: Play, source: str) -> None:
+async def test_who_says_another_source_has_its_no_taken_and_its_yes_refused(
+    play: ServicePlay, source: str
+) -> None:
     """The brokers say who may write here; a yes by somebody else's name is nobody's."""
     who, other = Someone(), Someone()
     await play.introduce(who, other)
@@ -176,18 +178,18 @@ async def test_who_says_another_source_has_its_no_taken_and_its_yes_refused(play
     await discard_all(play)
 
 
-def recipients(play: Play, *people: Someone, **given: Any) -> dict[str, Any]:
+def recipients(play: ServicePlay, *people: Someone, **given: Any) -> dict[str, Any]:
     about = {"campaign": "spring", "purpose": "own_marketing", "channel": "phone"}
     return about | given | {"recipients": [{"customer": play.world.key(PARTY, who)} for who in people]}
 
 
-async def reasons(play: Play, who: Someone) -> list[str]:
+async def reasons(play: ServicePlay, who: Someone) -> list[str]:
     answer = await call(play, "/clearances", recipients(play, who), company="kauppa")
     assert answer.status_code == 200, answer.text
     return [result["reason"] for result in answer.json()["results"]]
 
 
-async def test_whom_an_unreadable_message_is_about_is_denied_until_it_is_settled(play: Play) -> None:
+async def test_whom_an_unreadable_message_is_about_is_denied_until_it_is_settled(play: ServicePlay) -> None:
     who, other = Someone(("kauppa", "sahko")), Someone(("kauppa", "sahko"))
     await play.introduce(who, other)
     before = await play.world.allowed(who)
@@ -209,7 +211,9 @@ async def test_whom_an_unreadable_message_is_about_is_denied_until_it_is_settled
 
 
 @pytest.mark.parametrize("key", [b"k", None, b"f" * 64, "another's", "a decision's"])
-async def test_a_message_that_may_be_about_anybody_closes_its_own_company_only(play: Play, key: Any) -> None:
+async def test_a_message_that_may_be_about_anybody_closes_its_own_company_only(
+    play: ServicePlay, key: Any
+) -> None:
     who = Someone(("kauppa", "sahko"))
     await play.introduce(who)
     keys = play.world.keys
@@ -233,7 +237,7 @@ async def test_a_message_that_may_be_about_anybody_closes_its_own_company_only(p
     assert await reasons(play, who) == ["allowed"]
 
 
-async def test_an_officer_of_a_company_sees_and_settles_its_own(play: Play) -> None:
+async def test_an_officer_of_a_company_sees_and_settles_its_own(play: ServicePlay) -> None:
     await write(
         play.services.stack.kafka.bootstrap, DECISIONS, 2, [(b"k", b"{", message(of(play, Someone()))[2])]
     )

@@ -29,9 +29,9 @@ from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.decisions.marks import Order
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate
-from tests.integration.consents.decisions.test_results import Desk
+from tests.integration.consents.decisions.test_results import CompanyDesk
 from tests.integration.consents.test_api import Tokens, as_, problem
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 PARTNER, KAUPPA, SAHKO = "partner.matkat", "company.kauppa", "company.sahko"
 BOUND = 5
@@ -45,7 +45,7 @@ def context(context: Context) -> Context:
     return replace(context, group=group, foreign_nos_per_hour=BOUND)
 
 
-async def strangers(world: World, count: int, company: str = "sahko") -> list[Someone]:
+async def strangers(world: ConsentsWorld, count: int, company: str = "sahko") -> list[Someone]:
     """None of them a customer of kauppa, or disclosed to the partner; all may be written to by their company."""
     people = [Someone((company,)) for _ in range(count)]
     await world.know(*people)
@@ -53,17 +53,17 @@ async def strangers(world: World, count: int, company: str = "sahko") -> list[So
 
 
 async def ban(
-    world: World, who: Someone | NamedSubject, party: str | None = PARTNER, **given: Any
+    world: ConsentsWorld, who: Someone | NamedSubject, party: str | None = PARTNER, **given: Any
 ) -> DecisionOutcome:
     subject = world.by_phone(who.phone) if isinstance(who, Someone) else who
     return await world.decide(subject, party=party, by_topic=party is not None, **given)
 
 
-async def callable_by(world: World, who: Someone, party: str = SAHKO) -> bool:
+async def callable_by(world: ConsentsWorld, who: Someone, party: str = SAHKO) -> bool:
     return Channel.PHONE in await world.allowed(who, party)
 
 
-async def banned(world: World, people: list[Someone], party: str = SAHKO) -> list[bool]:
+async def banned(world: ConsentsWorld, people: list[Someone], party: str = SAHKO) -> list[bool]:
     return [not await callable_by(world, who, party) for who in people]
 
 
@@ -71,16 +71,16 @@ def order(mark: OfficerAction, party: str = PARTNER, since: datetime = EVER) -> 
     return Order(mark, party, since, "officer", "ticket 4711")
 
 
-async def release(world: World, party: str = PARTNER) -> int:
+async def release(world: ConsentsWorld, party: str = PARTNER) -> int:
     return await marks.all_of(world.pool, world.context, order(OfficerAction.RELEASED, party))
 
 
-async def void(world: World, party: str = PARTNER, since: datetime = EVER) -> int:
+async def void(world: ConsentsWorld, party: str = PARTNER, since: datetime = EVER) -> int:
     return await marks.all_of(world.pool, world.context, order(OfficerAction.VOIDED, party, since))
 
 
 @pytest.mark.parametrize("party", [PARTNER, KAUPPA])
-async def test_the_sixth_stranger_is_banned_at_the_party_alone(world: World, party: str) -> None:
+async def test_the_sixth_stranger_is_banned_at_the_party_alone(world: ConsentsWorld, party: str) -> None:
     people = await strangers(world, BOUND + 2)
     held = [(await ban(world, who, party)).held for who in people]
     assert held == [False] * BOUND + [True] * 2
@@ -88,7 +88,7 @@ async def test_the_sixth_stranger_is_banned_at_the_party_alone(world: World, par
     assert await world.stale() == []
 
 
-async def test_what_is_held_denies_at_the_party_itself(world: World) -> None:
+async def test_what_is_held_denies_at_the_party_itself(world: ConsentsWorld) -> None:
     """Nobody may call for the partner, nor disclose to it; kauppa calls for itself as before."""
     await fill(world, PARTNER)
     who = Someone()
@@ -100,7 +100,7 @@ async def test_what_is_held_denies_at_the_party_itself(world: World) -> None:
     assert await callable_by(world, who, KAUPPA)
 
 
-async def partners_allowed(world: World, who: Someone) -> set[str]:
+async def partners_allowed(world: ConsentsWorld, who: Someone) -> set[str]:
     """For which partners kauppa may call."""
     body = await world.body(who, KAUPPA)
     assert body is not None
@@ -113,14 +113,14 @@ async def partners_allowed(world: World, who: Someone) -> set[str]:
     }
 
 
-async def fill(world: World, party: str, **given: Any) -> list[DecisionOutcome]:
+async def fill(world: ConsentsWorld, party: str, **given: Any) -> list[DecisionOutcome]:
     """As many *no*s of the party about nobody known as its bound is."""
     done = [await ban(world, world.by_phone(f"+3585012{n:05}"), party, **given) for n in range(BOUND)]
     assert not any(one.held for one in done)
     return done
 
 
-async def test_unknown_numbers_count_and_are_held_until_somebody_comes(world: World) -> None:
+async def test_unknown_numbers_count_and_are_held_until_somebody_comes(world: ConsentsWorld) -> None:
     await fill(world, PARTNER)
     who = Someone(("sahko",))
     assert (await ban(world, who)).held
@@ -129,7 +129,7 @@ async def test_unknown_numbers_count_and_are_held_until_somebody_comes(world: Wo
     assert await world.stale() == []
 
 
-async def test_own_people_are_never_held(world: World) -> None:
+async def test_own_people_are_never_held(world: ConsentsWorld) -> None:
     await fill(world, KAUPPA)
     await fill(world, PARTNER)
     mine, disclosed = Someone(("kauppa", "sahko")), Someone(("kauppa", "sahko"))
@@ -144,7 +144,7 @@ async def test_own_people_are_never_held(world: World) -> None:
     assert await banned(world, [mine, disclosed]) == [True, True]
 
 
-async def test_a_stranger_who_becomes_a_customer_is_banned_everywhere(world: World) -> None:
+async def test_a_stranger_who_becomes_a_customer_is_banned_everywhere(world: ConsentsWorld) -> None:
     """A company's bans may come before its customers do."""
     await fill(world, KAUPPA)
     who = Someone(("sahko",))
@@ -159,7 +159,7 @@ async def test_a_stranger_who_becomes_a_customer_is_banned_everywhere(world: Wor
     assert await world.stale() == []
 
 
-async def test_neither_the_group_nor_what_stays_at_the_party_is_counted(world: World) -> None:
+async def test_neither_the_group_nor_what_stays_at_the_party_is_counted(world: ConsentsWorld) -> None:
     people = await strangers(world, 2 * BOUND)
     for who in people:
         assert not (await ban(world, who, None)).held
@@ -169,7 +169,7 @@ async def test_neither_the_group_nor_what_stays_at_the_party_is_counted(world: W
     assert len(await fill(world, KAUPPA)) == BOUND
 
 
-async def test_each_party_has_its_own_hour(world: World) -> None:
+async def test_each_party_has_its_own_hour(world: ConsentsWorld) -> None:
     await fill(world, PARTNER)
     earlier = datetime.now(UTC) - timedelta(minutes=61)
     for n in range(BOUND):
@@ -179,7 +179,7 @@ async def test_each_party_has_its_own_hour(world: World) -> None:
     assert (await ban(world, world.by_phone("+358501400000"), PARTNER)).held
 
 
-async def test_an_address_of_many_strangers(world: World, pool: Pool, context: Context) -> None:
+async def test_an_address_of_many_strangers(world: ConsentsWorld, pool: Pool, context: Context) -> None:
     await fill(world, PARTNER)
     shared = "+358409999999"
     people = [Someone(("sahko",), phone=shared) for _ in range(deciding.MANY + 1)]
@@ -201,7 +201,7 @@ async def owed(pool: Pool) -> frozenset[str]:
         return await consequences.families(conn)
 
 
-async def test_a_release_binds_everywhere_on_the_express_lane(world: World, pool: Pool) -> None:
+async def test_a_release_binds_everywhere_on_the_express_lane(world: ConsentsWorld, pool: Pool) -> None:
     await fill(world, PARTNER)
     people = await strangers(world, 3)
     said = [await ban(world, who) for who in people]
@@ -222,7 +222,7 @@ async def test_a_release_binds_everywhere_on_the_express_lane(world: World, pool
     assert await world.stale() == []
 
 
-async def test_a_void_frees_all_but_those_banned_by_another_route(world: World, pool: Pool) -> None:
+async def test_a_void_frees_all_but_those_banned_by_another_route(world: ConsentsWorld, pool: Pool) -> None:
     people = await strangers(world, BOUND + 2)
     for who in people:
         await ban(world, who)
@@ -243,7 +243,7 @@ async def test_a_void_frees_all_but_those_banned_by_another_route(world: World, 
     assert await pool.fetchval("SELECT count(*) FROM decisions WHERE party = $1", PARTNER) == BOUND + 3
 
 
-async def test_only_what_came_since_is_voided(world: World) -> None:
+async def test_only_what_came_since_is_voided(world: ConsentsWorld) -> None:
     early, late = await strangers(world, 2)
     await ban(world, early)
     since = datetime.now(UTC)
@@ -252,14 +252,14 @@ async def test_only_what_came_since_is_voided(world: World) -> None:
     assert await banned(world, [early, late]) == [True, False]
 
 
-async def test_another_party_is_left_alone(world: World) -> None:
+async def test_another_party_is_left_alone(world: ConsentsWorld) -> None:
     [who] = await strangers(world, 1)
     await ban(world, who, KAUPPA)
     assert await void(world, PARTNER) == 0
     assert not await callable_by(world, who)
 
 
-async def test_whoever_was_erased_under_a_voided_no_is_free_again(world: World) -> None:
+async def test_whoever_was_erased_under_a_voided_no_is_free_again(world: ConsentsWorld) -> None:
     [who] = await strangers(world, 1)
     await ban(world, who)
     await world.take_in([erased(who)])
@@ -273,7 +273,7 @@ async def test_whoever_was_erased_under_a_voided_no_is_free_again(world: World) 
 
 
 async def test_what_is_killed_between_steps_and_portions_goes_on(
-    world: World, pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch
+    world: ConsentsWorld, pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(marks, "AT_ONCE", 2)
     people = await strangers(world, BOUND)
@@ -295,13 +295,13 @@ async def test_what_is_killed_between_steps_and_portions_goes_on(
     assert await world.stale() == []
 
 
-async def test_the_party_is_told_what_is_held(world: World, pool: Pool, context: Context) -> None:
+async def test_the_party_is_told_what_is_held(world: ConsentsWorld, pool: Pool, context: Context) -> None:
     """A stranger and another company's customer look alike."""
     await fill(world, KAUPPA, received_at=datetime.fromtimestamp(1_800_000_000, UTC))
     [theirs] = await strangers(world, 1)
     own, nobody = Someone(), Someone(("sahko",))
     await world.know(own)
-    desk = Desk(world, pool, context)
+    desk = CompanyDesk(world, pool, context)
     for who in (theirs, nobody, own):
         digest = digest_of(PointKind.PHONE, who.phone)
         await desk.say(DecisionSubject(point=digest.hex(), point_kind=PointKind.PHONE))
@@ -329,7 +329,7 @@ async def say(http: httpx.AsyncClient, phone: str, token: str) -> dict[str, Any]
     return dict(answer.json())
 
 
-async def test_over_http(http: httpx.AsyncClient, world: World, pool: Pool, context: Context) -> None:
+async def test_over_http(http: httpx.AsyncClient, world: ConsentsWorld, pool: Pool, context: Context) -> None:
     await fill(world, KAUPPA)
     [theirs] = await strangers(world, 1)
     receipt = await say(http, theirs.phone, "desk@kauppa")
@@ -376,7 +376,7 @@ async def test_no_company_and_no_other_role_sees_or_does_it(http: httpx.AsyncCli
     assert {problem(answer)[0] for answer in answers} == {403}
 
 
-async def test_another_company_sees_nothing_of_what_is_held(world: World) -> None:
+async def test_another_company_sees_nothing_of_what_is_held(world: ConsentsWorld) -> None:
     """Its record, with the version, is what it was."""
     await fill(world, PARTNER)
     [who] = await strangers(world, 1)
@@ -387,7 +387,7 @@ async def test_another_company_sees_nothing_of_what_is_held(world: World) -> Non
     assert outcome.decision.held_at is None
 
 
-async def test_by_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_by_command(world: ConsentsWorld, capsys: pytest.CaptureFixture[str]) -> None:
     people = await strangers(world, BOUND + 1)
     for who in people:
         await ban(world, who)

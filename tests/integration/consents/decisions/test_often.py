@@ -14,7 +14,7 @@ from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import often
 from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.permissions import evaluate_people
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 PARTY = "company.kauppa"
 OWN: dict[str, Any] = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
@@ -26,7 +26,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(often, "SAME", 2)
 
 
-async def no(world: World, subject: NamedSubject, party: str | None = PARTY, **given: Any) -> DecisionOutcome:
+async def no(
+    world: ConsentsWorld, subject: NamedSubject, party: str | None = PARTY, **given: Any
+) -> DecisionOutcome:
     return await world.decide(subject, party=party, **given)
 
 
@@ -36,7 +38,9 @@ async def stored(pool: Pool) -> int:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("by", ["number", "phone"])
-async def test_what_was_said_often_is_kept_no_more(pool: Pool, world: World, by: str, known: bool) -> None:
+async def test_what_was_said_often_is_kept_no_more(
+    pool: Pool, world: ConsentsWorld, by: str, known: bool
+) -> None:
     who = Someone(("kauppa", "sahko"))
     if known:
         await world.know(who)
@@ -53,7 +57,7 @@ async def test_what_was_said_often_is_kept_no_more(pool: Pool, world: World, by:
     assert await world.stale() == []
 
 
-async def test_one_that_was_lifted_does_not_say_it_any_more(pool: Pool, world: World) -> None:
+async def test_one_that_was_lifted_does_not_say_it_any_more(pool: Pool, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     before = await world.allowed(who)
@@ -67,7 +71,7 @@ async def test_one_that_was_lifted_does_not_say_it_any_more(pool: Pool, world: W
     assert (await no(world, world.by_id(who), **OWN)).decision.id == anew.decision.id
 
 
-async def test_one_that_says_more_is_taken_as_wide_as_its_reach(pool: Pool, world: World) -> None:
+async def test_one_that_says_more_is_taken_as_wide_as_its_reach(pool: Pool, world: ConsentsWorld) -> None:
     """So that subsets of channels are not counted through, and no word is lost."""
     who = Someone()
     await world.know(who)
@@ -81,7 +85,7 @@ async def test_one_that_says_more_is_taken_as_wide_as_its_reach(pool: Pool, worl
     assert (await no(world, world.by_id(who), **OWN)).repeats
 
 
-async def test_a_yes_beyond_is_refused(pool: Pool, world: World) -> None:
+async def test_a_yes_beyond_is_refused(pool: Pool, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     for _ in range(3):
@@ -93,7 +97,7 @@ async def test_a_yes_beyond_is_refused(pool: Pool, world: World) -> None:
 
 
 async def test_a_no_of_an_address_of_many_is_worked_off_as_seldom_as_any(
-    pool: Pool, world: World, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, world: ConsentsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deciding, "MANY", 2)
     people = [Someone(phone="+358405550123") for _ in range(4)]
@@ -106,7 +110,7 @@ async def test_a_no_of_an_address_of_many_is_worked_off_as_seldom_as_any(
 
 
 async def test_a_record_lists_the_newest_restrictions_and_has_its_bound(
-    pool: Pool, world: World, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, world: ConsentsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 7,000 it was too large for a message: decisions about the person were refused, and facts tried for ever."""
     monkeypatch.setattr(evaluate_people, "LISTED", 4)

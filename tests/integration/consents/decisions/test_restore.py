@@ -18,13 +18,13 @@ from services.consents.use_cases.decisions.marks import Order, all_of
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.permissions.restore import keep, take_back
 from services.consents.use_cases.propagation.whereabouts import Stage
-from tests.integration.consents.propagation.test_whereabouts import Log
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.propagation.test_whereabouts import PublicationLog
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 EVERYTHING = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
 
 
-async def listed(world: World, *people: Someone) -> dict[str, Any]:
+async def listed(world: ConsentsWorld, *people: Someone) -> dict[str, Any]:
     """What the topic holds of them, as it is read back."""
     found = {}
     for who in people:
@@ -35,7 +35,7 @@ async def listed(world: World, *people: Someone) -> dict[str, Any]:
     return {key: kept for key, kept in found.items() if kept is not None}
 
 
-async def restored(world: World, *people: Someone) -> None:
+async def restored(world: ConsentsWorld, *people: Someone) -> None:
     """The database is as it was before anybody said anything; a new epoch has begun and is not open."""
     tables = (
         "evidence, decision_records, decision_marks, decisions, restored, salts, unsealed, suppressions, "
@@ -53,11 +53,13 @@ async def restored(world: World, *people: Someone) -> None:
     await world.lanes()
 
 
-async def opened(world: World) -> None:
+async def opened(world: ConsentsWorld) -> None:
     await world.pool.execute("UPDATE epoch SET open = true")
 
 
-async def test_a_ban_that_the_database_lacks_denies_again(world: World, context: Context, pool: Pool) -> None:
+async def test_a_ban_that_the_database_lacks_denies_again(
+    world: ConsentsWorld, context: Context, pool: Pool
+) -> None:
     who = Someone()
     await world.know(who)
     before = await world.allowed(who)
@@ -83,7 +85,7 @@ async def test_a_ban_that_the_database_lacks_denies_again(world: World, context:
 
 @pytest.mark.parametrize("voided", [False, True])
 async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
-    world: World, context: Context, pool: Pool, voided: bool
+    world: ConsentsWorld, context: Context, pool: Pool, voided: bool
 ) -> None:
     """A partner's no about a stranger; its customer's company may go on, before the restore and after."""
     world.context = replace(context, foreign_nos_per_hour=1)
@@ -113,7 +115,7 @@ def flat(body: Any) -> set[tuple[str, str, str | None]]:
 
 
 async def test_a_lifting_that_cites_it_ends_it_where_it_covers(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -135,7 +137,7 @@ async def test_a_lifting_that_cites_it_ends_it_where_it_covers(
 
 
 async def test_what_denied_then_besides_it_does_not_allow_when_that_is_lifted(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     """Two bans were in force; the database has the first alone, which is then lifted."""
     who = Someone()
@@ -155,7 +157,7 @@ async def test_what_denied_then_besides_it_does_not_allow_when_that_is_lifted(
 
 
 async def test_what_the_record_allowed_for_some_product_groups_stays_allowed_for_those(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     own = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
     email = {**own, "channels": (Channel.EMAIL,)}
@@ -174,7 +176,7 @@ async def test_what_the_record_allowed_for_some_product_groups_stays_allowed_for
     assert [allow["product_groups"] for allow in at["allow"]] == [["groceries"]]
 
 
-async def test_one_that_several_share_denies_each(world: World, context: Context, pool: Pool) -> None:
+async def test_one_that_several_share_denies_each(world: ConsentsWorld, context: Context, pool: Pool) -> None:
     one = Someone()
     other = Someone(phone=one.phone)
     await world.know(one, other)
@@ -191,7 +193,9 @@ async def test_one_that_several_share_denies_each(world: World, context: Context
     assert (await world.allowed(one), await world.allowed(other)) == denied
 
 
-async def test_somebody_unknown_is_denied_when_they_come(world: World, context: Context, pool: Pool) -> None:
+async def test_somebody_unknown_is_denied_when_they_come(
+    world: ConsentsWorld, context: Context, pool: Pool
+) -> None:
     who = Someone()
     await world.know(who)
     await world.decide(world.by_id(who))
@@ -209,7 +213,7 @@ async def test_somebody_unknown_is_denied_when_they_come(world: World, context: 
 
 
 async def test_a_record_that_nobody_can_read_denies_everything(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     who = Someone()
     await world.know(who)
@@ -227,9 +231,9 @@ def test_what_lists_nothing_is_not_kept() -> None:
     assert keep(Unreadable("key: is no id of this topic")) is None
 
 
-async def test_proof_is_asked_anew(world: World, context: Context, pool: Pool) -> None:
+async def test_proof_is_asked_anew(world: ConsentsWorld, context: Context, pool: Pool) -> None:
     """What was published and acknowledged in an earlier epoch proves nothing in this one."""
-    log, who, crm = Log(world), Someone(), uuid4()
+    log, who, crm = PublicationLog(world), Someone(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
     await log.acknowledge(crm, await log.publish(who) + 1)

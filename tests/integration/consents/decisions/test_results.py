@@ -15,14 +15,14 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, Permanent
 from services.consents.consumers import DecisionsConsumer
 from services.consents.use_cases.context import Context, decision_id
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 PARTY = "company.kauppa"
 YES: dict[str, Any] = {"act": Act.CONSENT, "purposes": (Purpose.OWN_MARKETING,), "channels": (Channel.SMS,)}
 
 
-class Desk:
-    def __init__(self, world: World, pool: Pool, context: Context) -> None:
+class CompanyDesk:
+    def __init__(self, world: ConsentsWorld, pool: Pool, context: Context) -> None:
         self.world, self.pool, self.handler, self.offset = world, pool, DecisionsConsumer(context, PARTY), 0
 
     async def say(self, subject: DecisionSubject, **given: Any) -> Decision:
@@ -47,11 +47,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(world: World, pool: Pool, context: Context) -> Desk:
-    return Desk(world, pool, context)
+def desk(world: ConsentsWorld, pool: Pool, context: Context) -> CompanyDesk:
+    return CompanyDesk(world, pool, context)
 
 
-async def test_each_message_has_a_result(desk: Desk, world: World) -> None:
+async def test_each_message_has_a_result(desk: CompanyDesk, world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     mine = DecisionSubject(id=world.key(PARTY, who))
@@ -75,7 +75,7 @@ async def test_each_message_has_a_result(desk: Desk, world: World) -> None:
 
 @pytest.mark.parametrize("given", [{}, YES, YES | {"act": Act.LIFTING, "lifts": ("f" * 64,)}])
 async def test_a_result_does_not_tell_a_stranger_from_anothers_customer(
-    desk: Desk, world: World, given: dict[str, Any]
+    desk: CompanyDesk, world: ConsentsWorld, given: dict[str, Any]
 ) -> None:
     theirs, nobody = Someone(("sahko",)), Someone(("sahko",))
     await world.know(theirs)
@@ -89,7 +89,9 @@ async def test_a_result_does_not_tell_a_stranger_from_anothers_customer(
     assert told[0] == told[1]
 
 
-async def test_a_no_that_cannot_be_taken_is_still_an_operators(desk: Desk, world: World) -> None:
+async def test_a_no_that_cannot_be_taken_is_still_an_operators(
+    desk: CompanyDesk, world: ConsentsWorld
+) -> None:
     """It may be a ban: it is kept aside and holds, as before."""
     desk.handler = DecisionsConsumer(world.context, "partner.matkat")
     with pytest.raises(Permanent) as refused:

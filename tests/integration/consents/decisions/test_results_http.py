@@ -20,9 +20,9 @@ from services.consents.api.decisions import results
 from services.consents.consumers import subscriptions
 from services.consents.store.decisions import results as store
 from services.consents.use_cases.context import Context
-from tests.integration.consents.decisions.test_results import PARTY, Desk
+from tests.integration.consents.decisions.test_results import PARTY, CompanyDesk
 from tests.integration.consents.test_api import Tokens, as_, problem
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
 
 
 @pytest.fixture
-def desk(world: World, pool: Pool, context: Context) -> Desk:
-    return Desk(world, pool, context)
+def desk(world: ConsentsWorld, pool: Pool, context: Context) -> CompanyDesk:
+    return CompanyDesk(world, pool, context)
 
 
 async def page(http: httpx.AsyncClient, token: str = "desk@kauppa", **asked: Any) -> dict[str, Any]:
@@ -54,7 +54,7 @@ async def page(http: httpx.AsyncClient, token: str = "desk@kauppa", **asked: Any
 
 @pytest.mark.parametrize("role", ["desk", "campaigns", "dpo"])
 async def test_a_company_reads_on_from_its_cursor(
-    http: httpx.AsyncClient, desk: Desk, world: World, role: str
+    http: httpx.AsyncClient, desk: CompanyDesk, world: ConsentsWorld, role: str
 ) -> None:
     nothing = await page(http)
     assert nothing == {"results": [], "next": None}
@@ -74,7 +74,7 @@ async def test_a_company_reads_on_from_its_cursor(
 
 
 async def test_a_commit_that_was_slow_is_not_passed_over(
-    http: httpx.AsyncClient, desk: Desk, world: World, pool: Pool
+    http: httpx.AsyncClient, desk: CompanyDesk, world: ConsentsWorld, pool: Pool
 ) -> None:
     """Its row was made before one that a reader has seen already."""
     async with transaction(pool) as slow:
@@ -86,7 +86,9 @@ async def test_a_commit_that_was_slow_is_not_passed_over(
     assert [row["offset"] for row in later["results"]] == [7]
 
 
-async def test_no_company_reads_or_counts_anothers(http: httpx.AsyncClient, desk: Desk, world: World) -> None:
+async def test_no_company_reads_or_counts_anothers(
+    http: httpx.AsyncClient, desk: CompanyDesk, world: ConsentsWorld
+) -> None:
     await desk.say(DecisionSubject(id=world.key(PARTY, Someone())))
     mine = await page(http)
     assert await page(http, "desk@sahko") == {"results": [], "next": None}

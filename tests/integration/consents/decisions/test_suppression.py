@@ -18,7 +18,7 @@ from services.consents.use_cases.permissions.restore import take_back
 from services.customers.model.customer import Customer as Registered
 from services.customers.model.publishing import record
 from tests.integration.consents.decisions.test_restore import listed
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 from tests.unit.customers.world import after, said
 
 EVERYTHING: dict[str, Any] = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
@@ -26,11 +26,11 @@ OWN: dict[str, Any] = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": 
 CODE, HOME, MAILBOX = "c" * 64, "h" * 64, "m" * 64
 
 
-async def erase(world: World, who: Someone) -> None:
+async def erase(world: ConsentsWorld, who: Someone) -> None:
     await world.take_in([erased(who)])
 
 
-async def banned_and_erased(world: World, subject: str) -> Someone:
+async def banned_and_erased(world: ConsentsWorld, subject: str) -> Someone:
     who = Someone()
     await world.know(who, known_by=(CODE, HOME), known_by_mailbox=(MAILBOX,))
     await world.decide(named(world, who, subject))
@@ -39,7 +39,7 @@ async def banned_and_erased(world: World, subject: str) -> Someone:
     return who
 
 
-def named(world: World, who: Someone, subject: str) -> NamedSubject:
+def named(world: ConsentsWorld, who: Someone, subject: str) -> NamedSubject:
     match subject:
         case "id":
             return world.by_id(who)
@@ -51,11 +51,11 @@ def named(world: World, who: Someone, subject: str) -> NamedSubject:
             return world.by_phone(who.phone)
 
 
-def sealed_number(world: World, of: Someone) -> CustomershipOf:
+def sealed_number(world: ConsentsWorld, of: Someone) -> CustomershipOf:
     return CustomershipOf(company="kauppa", digest=world.sealed(PointKind.NUMBER, of.number("kauppa")))
 
 
-async def imported_again(world: World, gone: Someone, by: str) -> Someone:
+async def imported_again(world: ConsentsWorld, gone: Someone, by: str) -> Someone:
     """A new customer who has one thing of the one who is gone."""
     again = Someone()
     changes: dict[str, Any] = {}
@@ -76,7 +76,7 @@ async def imported_again(world: World, gone: Someone, by: str) -> Someone:
 
 @pytest.mark.parametrize("by", ["email", "phone", "number", "code", "home", "mailbox"])
 @pytest.mark.parametrize("subject", ["id", "number", "email", "phone"])
-async def test_whoever_is_known_again_is_denied(world: World, subject: str, by: str) -> None:
+async def test_whoever_is_known_again_is_denied(world: ConsentsWorld, subject: str, by: str) -> None:
     gone = await banned_and_erased(world, subject)
     again = await imported_again(world, gone, by)
     assert await world.allowed(again) == set()
@@ -88,7 +88,9 @@ WAYS = ["email", "phone", "number", "code", "home", "mailbox"]
 
 
 @pytest.mark.parametrize("subject", ["id", "number", "email", "phone"])
-async def test_a_no_that_was_lifted_in_part_denies_whoever_is_known_again(world: World, subject: str) -> None:
+async def test_a_no_that_was_lifted_in_part_denies_whoever_is_known_again(
+    world: ConsentsWorld, subject: str
+) -> None:
     """What was freed was the erased one's; nobody knows who the newcomer is. It comes back whole."""
     who = Someone()
     await world.know(who, known_by=(CODE, HOME), known_by_mailbox=(MAILBOX,))
@@ -129,7 +131,7 @@ BACK: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_the_registers_own_records_make_them_known_again(world: World) -> None:
+async def test_the_registers_own_records_make_them_known_again(world: ConsentsWorld) -> None:
     """As customers publishes them, from what companies give."""
 
     def known(number: str, **fields: Any) -> Customer:
@@ -149,7 +151,7 @@ async def test_the_registers_own_records_make_them_known_again(world: World) -> 
         assert held == (set() if by == "nothing" else {ban}), by
 
 
-async def test_a_stranger_is_free(world: World) -> None:
+async def test_a_stranger_is_free(world: ConsentsWorld) -> None:
     await banned_and_erased(world, "id")
     stranger = Someone()
     await world.know(stranger, known_by=("x" * 64,))
@@ -157,7 +159,7 @@ async def test_a_stranger_is_free(world: World) -> None:
 
 
 async def test_another_tag_of_the_mailbox_is_another_address_where_the_switch_is_off(
-    world: World, context: Context
+    world: ConsentsWorld, context: Context
 ) -> None:
     gone = await banned_and_erased(world, "id")
     rules = Rules.shipped({Judgement.PLUS_ADDRESS_IS_MAILBOX: False})
@@ -169,7 +171,7 @@ async def test_another_tag_of_the_mailbox_is_another_address_where_the_switch_is
     assert await world.allowed(both) == set()
 
 
-async def test_without_a_no_nothing_is_kept(world: World, pool: Pool) -> None:
+async def test_without_a_no_nothing_is_kept(world: ConsentsWorld, pool: Pool) -> None:
     who = Someone()
     await world.know(who, known_by=(CODE,))
     await world.consent(who, Channel.EMAIL)
@@ -178,7 +180,9 @@ async def test_without_a_no_nothing_is_kept(world: World, pool: Pool) -> None:
     assert await pool.fetchval("SELECT count(*) FROM customer_refs WHERE ref NOT LIKE 'i:%'") == 0
 
 
-async def test_the_new_customers_own_yes_that_cites_it_frees_and_nothing_else_does(world: World) -> None:
+async def test_the_new_customers_own_yes_that_cites_it_frees_and_nothing_else_does(
+    world: ConsentsWorld,
+) -> None:
     gone = await banned_and_erased(world, "id")
     again = await imported_again(world, gone, "phone")
     (ban,) = await world.restrictions(again)
@@ -194,7 +198,7 @@ async def test_the_new_customers_own_yes_that_cites_it_frees_and_nothing_else_do
     assert await world.allowed(third) == set(), "it frees whoever gave it"
 
 
-async def test_a_lifted_no_is_not_kept(world: World) -> None:
+async def test_a_lifted_no_is_not_kept(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -204,7 +208,7 @@ async def test_a_lifted_no_is_not_kept(world: World) -> None:
     assert await world.allowed(again) == {"phone", "post"}
 
 
-async def test_a_consent_by_number_is_not_the_next_holders(world: World) -> None:
+async def test_a_consent_by_number_is_not_the_next_holders(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     yes = {**OWN, "channels": (Channel.EMAIL,)}
@@ -217,7 +221,9 @@ async def test_a_consent_by_number_is_not_the_next_holders(world: World) -> None
     assert Channel.EMAIL in await world.allowed(again)
 
 
-async def test_a_ban_that_the_person_of_another_record_gave_stays_where_it_bound(world: World) -> None:
+async def test_a_ban_that_the_person_of_another_record_gave_stays_where_it_bound(
+    world: ConsentsWorld,
+) -> None:
     who, other = Someone(), Someone(("sahko",))
     await world.know(who)
     await world.know(other, bound_by=(who.id,))
@@ -228,7 +234,7 @@ async def test_a_ban_that_the_person_of_another_record_gave_stays_where_it_bound
     assert await world.allowed(other, "company.sahko") == set(), "the register no longer says so"
 
 
-async def test_each_record_of_a_merged_person_is_known_again(world: World) -> None:
+async def test_each_record_of_a_merged_person_is_known_again(world: ConsentsWorld) -> None:
     for survivor_first in (True, False):
         gone, into = Someone(), Someone()
         await world.know(gone, into)
@@ -240,7 +246,7 @@ async def test_each_record_of_a_merged_person_is_known_again(world: World) -> No
             assert await world.allowed(await imported_again(world, who, "phone")) == set()
 
 
-async def test_who_shared_the_address_before_is_somebody_else(world: World, pool: Pool) -> None:
+async def test_who_shared_the_address_before_is_somebody_else(world: ConsentsWorld, pool: Pool) -> None:
     """A shared family mailbox: the other's record was here long before the erasure."""
     who = Someone()
     partner = Someone(email=who.email)
@@ -257,7 +263,7 @@ async def test_who_shared_the_address_before_is_somebody_else(world: World, pool
     assert await world.allowed(partner) == {"phone", "post"}
 
 
-async def test_who_came_just_before_the_erasure_may_be_the_same_person(world: World) -> None:
+async def test_who_came_just_before_the_erasure_may_be_the_same_person(world: ConsentsWorld) -> None:
     """The erasure may be read after the import that came after it."""
     who = Someone()
     await world.know(who)
@@ -269,7 +275,7 @@ async def test_who_came_just_before_the_erasure_may_be_the_same_person(world: Wo
     assert await world.allowed(again) == set()
 
 
-async def test_two_who_are_bound_stay_bound_when_one_is_erased(world: World, pool: Pool) -> None:
+async def test_two_who_are_bound_stay_bound_when_one_is_erased(world: ConsentsWorld, pool: Pool) -> None:
     gone = await banned_and_erased(world, "id")
     one, other = [await imported_again(world, gone, "email") for _ in range(2)]
     await pool.execute("UPDATE customers SET since = since - interval '2 hours'")
@@ -278,7 +284,7 @@ async def test_two_who_are_bound_stay_bound_when_one_is_erased(world: World, poo
     assert await world.allowed(other) == set()
 
 
-async def test_a_replayed_erasure_loses_nothing(world: World, pool: Pool) -> None:
+async def test_a_replayed_erasure_loses_nothing(world: ConsentsWorld, pool: Pool) -> None:
     """The register was restored, gave the person out again, and erased them again."""
     who = Someone()
     await world.know(who, known_by=(CODE,))
@@ -300,7 +306,7 @@ async def test_a_replayed_erasure_loses_nothing(world: World, pool: Pool) -> Non
 
 
 async def test_what_a_restore_lost_comes_back_at_whom_it_bound(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     """The backup is from before the ban and the erasure; the newcomer's record lists the ban."""
     gone = await banned_and_erased(world, "id")
@@ -315,7 +321,7 @@ async def test_what_a_restore_lost_comes_back_at_whom_it_bound(
 
 
 async def test_the_evidence_of_the_erased_is_gone_and_the_decision_stays(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     who, other = Someone(), Someone()
     shared = Someone(phone=other.phone)
@@ -342,7 +348,7 @@ async def test_the_evidence_of_the_erased_is_gone_and_the_decision_stays(
     assert (await read_decision(pool, context, after.decision.id, None))[1] is None
 
 
-async def test_the_group_is_told_why(world: World, context: Context, pool: Pool) -> None:
+async def test_the_group_is_told_why(world: ConsentsWorld, context: Context, pool: Pool) -> None:
     gone = await banned_and_erased(world, "id")
     again = await imported_again(world, gone, "code")
     (said,) = (await explain(pool, context, again.id, None)).decisions.values()

@@ -18,33 +18,33 @@ from kielto.service.inbox.handlers import Meta
 from services.consents.consumers import DecisionsConsumer, deciding_again
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decisions import wait
-from tests.integration.consents.decisions.test_results import PARTY, YES, Desk
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.decisions.test_results import PARTY, YES, CompanyDesk
+from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.integration.consents.world import erased as as_erased
 
 DAY = 86_400_000
 
 
 @pytest.fixture
-def desk(world: World, pool: Pool, context: Context) -> Desk:
-    return Desk(world, pool, context)
+def desk(world: ConsentsWorld, pool: Pool, context: Context) -> CompanyDesk:
+    return CompanyDesk(world, pool, context)
 
 
-async def statuses(desk: Desk) -> list[str]:
+async def statuses(desk: CompanyDesk) -> list[str]:
     return [result.status.value for result in await desk.told()]
 
 
-async def work_off(desk: Desk, context: Context) -> None:
+async def work_off(desk: CompanyDesk, context: Context) -> None:
     while await wait.work_off(desk.pool, context, deciding_again(context)):
         pass
 
 
-async def allows_sms(world: World, who: Someone) -> bool:
+async def allows_sms(world: ConsentsWorld, who: Someone) -> bool:
     body = await world.body(who, PARTY)
     return any(at["channel"] == Channel.SMS and at["allow"] for at in (body or {}).get("points", ()))
 
 
-def subjects(world: World, who: Someone) -> dict[str, DecisionSubject]:
+def subjects(world: ConsentsWorld, who: Someone) -> dict[str, DecisionSubject]:
     return {
         "id": DecisionSubject(id=world.key(PARTY, who)),
         "number": DecisionSubject(number=digest_of(PointKind.NUMBER, who.number("kauppa")).hex()),
@@ -56,7 +56,7 @@ def subjects(world: World, who: Someone) -> dict[str, DecisionSubject]:
 
 @pytest.mark.parametrize("by", ["id", "number", "phone"])
 async def test_it_counts_when_the_customer_comes(
-    desk: Desk, world: World, context: Context, pool: Pool, by: str
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, pool: Pool, by: str
 ) -> None:
     who = Someone()
     said = await desk.say(subjects(world, who)[by], **YES)
@@ -86,7 +86,7 @@ async def test_it_counts_when_the_customer_comes(
 
 @pytest.mark.parametrize("cites", [False, True])
 async def test_a_no_received_meanwhile_stays_unless_it_is_cited(
-    desk: Desk, world: World, context: Context, cites: bool
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, cites: bool
 ) -> None:
     who, ban_id = Someone(), uuid4()
     subject = subjects(world, who)["id"]
@@ -99,7 +99,9 @@ async def test_a_no_received_meanwhile_stays_unless_it_is_cited(
     assert await allows_sms(world, who) is cites
 
 
-async def test_it_lifts_only_what_is_the_partys_own(desk: Desk, world: World, context: Context) -> None:
+async def test_it_lifts_only_what_is_the_partys_own(
+    desk: CompanyDesk, world: ConsentsWorld, context: Context
+) -> None:
     who = Someone(("kauppa", "sahko"))
     await desk.say(subjects(world, who)["id"], **YES | {"lifts": ("f" * 64,)})
     foreign = await world.decide(world.by_phone(who.phone))
@@ -110,7 +112,7 @@ async def test_it_lifts_only_what_is_the_partys_own(desk: Desk, world: World, co
     assert not await allows_sms(world, who), "an id that is not the party's own lifts nothing"
 
 
-async def test_an_id_that_waits_says_one_thing(desk: Desk, world: World) -> None:
+async def test_an_id_that_waits_says_one_thing(desk: CompanyDesk, world: ConsentsWorld) -> None:
     who = Someone()
     said = await desk.say(subjects(world, who)["id"], **YES)
     await desk.send(said.model_copy(update={"channels": (Channel.EMAIL,)}))
@@ -120,7 +122,7 @@ async def test_an_id_that_waits_says_one_thing(desk: Desk, world: World) -> None
 
 
 async def test_whoever_is_no_customer_of_the_company_waits_alike_and_ends_alike(
-    desk: Desk, world: World, context: Context, pool: Pool
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     """A stranger, another company's customer, and one of them who is erased meanwhile."""
     theirs, erased, nobody = (Someone(("sahko",)) for _ in range(3))
@@ -148,7 +150,7 @@ async def test_whoever_is_no_customer_of_the_company_waits_alike_and_ends_alike(
 
 
 async def test_it_is_taken_once_by_two_processes_and_after_a_kill(
-    desk: Desk, world: World, context: Context, pool: Pool
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     who = Someone()
     await desk.say(subjects(world, who)["id"], **YES)
@@ -170,7 +172,7 @@ async def test_it_is_taken_once_by_two_processes_and_after_a_kill(
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", None], ids=["no decision", "no text", "another key"])
 async def test_one_that_can_be_read_no_more_keeps_no_other_waiting(
-    desk: Desk, world: World, context: Context, pool: Pool, content: bytes | None
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, pool: Pool, content: bytes | None
 ) -> None:
     """Kept under another key, or by a version that understood more."""
     who = Someone()
@@ -187,7 +189,7 @@ async def test_one_that_can_be_read_no_more_keeps_no_other_waiting(
 
 
 async def test_sent_again_once_known_it_is_taken_once(
-    desk: Desk, world: World, context: Context, pool: Pool
+    desk: CompanyDesk, world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
     who = Someone()
     said = await desk.say(subjects(world, who)["id"], **YES)
@@ -199,9 +201,9 @@ async def test_sent_again_once_known_it_is_taken_once(
 
 
 async def test_so_many_of_a_party_wait_and_those_above_are_refused(
-    world: World, context: Context, pool: Pool
+    world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
-    desk = Desk(world, pool, replace(context, waiting_yeses=2))
+    desk = CompanyDesk(world, pool, replace(context, waiting_yeses=2))
     people = [Someone(("kauppa",)), Someone(("sahko",)), Someone(("sahko",)), Someone()]
     await world.know(people[1])
     said = [await desk.say(subjects(world, who)["phone"], **YES) for who in people[:3]]

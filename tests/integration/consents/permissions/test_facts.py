@@ -4,11 +4,11 @@ import pytest
 
 from kielto.events.records import SaleOf
 from kielto.events.words import Act, Recipient
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 
 @pytest.mark.parametrize("fact", [{"deceased": True}, {"minor": True}, {"active": ()}])
-async def test_a_restricting_fact_travels_on_the_express_lane(world: World, fact: dict) -> None:  # type: ignore[type-arg]
+async def test_a_restricting_fact_travels_on_the_express_lane(world: ConsentsWorld, fact: dict) -> None:  # type: ignore[type-arg]
     who = Someone()
     await world.know(who)
     await world.lanes()
@@ -17,7 +17,7 @@ async def test_a_restricting_fact_travels_on_the_express_lane(world: World, fact
     assert set(await world.lanes()) == {"express"}
 
 
-async def test_an_older_record_changes_nothing(world: World) -> None:
+async def test_an_older_record_changes_nothing(world: ConsentsWorld) -> None:
     who = Someone()
     old = world.record(who)
     await world.know(who, deceased=True)
@@ -26,7 +26,7 @@ async def test_an_older_record_changes_nothing(world: World) -> None:
     assert await world.version(who) == 1
 
 
-async def test_an_unreadable_record_denies_until_the_same_version_is_read(world: World) -> None:
+async def test_an_unreadable_record_denies_until_the_same_version_is_read(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     second = world.record(who)
@@ -38,7 +38,7 @@ async def test_an_unreadable_record_denies_until_the_same_version_is_read(world:
     assert await world.allowed(who) == {"phone", "post"}, "the version is held"
 
 
-async def test_somebody_of_whom_nothing_was_ever_readable(world: World) -> None:
+async def test_somebody_of_whom_nothing_was_ever_readable(world: ConsentsWorld) -> None:
     who = Someone()
     await world.deny(who, 3)
     assert await world.body(who, "consents") is not None
@@ -46,7 +46,7 @@ async def test_somebody_of_whom_nothing_was_ever_readable(world: World) -> None:
     assert await world.allowed(who) == set(), "an older record than the one that could not be read"
 
 
-async def test_merged_customers_share_every_ban(world: World) -> None:
+async def test_merged_customers_share_every_ban(world: ConsentsWorld) -> None:
     survivor, merged = Someone(), Someone(("sahko",))
     await world.know(survivor, merged)
     ban = await world.decide(world.by_id(merged))
@@ -63,7 +63,7 @@ async def test_merged_customers_share_every_ban(world: World) -> None:
     assert ("company.kauppa", world.key("company.kauppa", survivor)) in {tuple(row) for row in bound}
 
 
-async def test_a_survivor_that_is_not_known_yet(world: World) -> None:
+async def test_a_survivor_that_is_not_known_yet(world: ConsentsWorld) -> None:
     survivor, merged = Someone(), Someone()
     await world.know(merged, alias_of=survivor.id, status="alias")
     assert await world.allowed(merged) == set()
@@ -71,7 +71,7 @@ async def test_a_survivor_that_is_not_known_yet(world: World) -> None:
     assert await world.allowed(merged) == {"phone", "post"}
 
 
-async def test_an_organisations_ban_binds_its_contact_persons(world: World) -> None:
+async def test_an_organisations_ban_binds_its_contact_persons(world: ConsentsWorld) -> None:
     organisation, contact = Someone(), Someone()
     await world.know(contact, recipient=Recipient.CONTACT, organisation=organisation.id)
     assert await world.allowed(contact) == {"phone", "post"}
@@ -83,7 +83,7 @@ async def test_an_organisations_ban_binds_its_contact_persons(world: World) -> N
     assert await world.allowed(contact) == {"phone", "post"}
 
 
-async def test_the_erased_keep_a_record_that_says_nothing_else(world: World) -> None:
+async def test_the_erased_keep_a_record_that_says_nothing_else(world: ConsentsWorld) -> None:
     who = Someone()
     await world.know(who)
     await world.lanes()
@@ -93,7 +93,7 @@ async def test_the_erased_keep_a_record_that_says_nothing_else(world: World) -> 
     assert set(await world.lanes()) == {"express"}
 
 
-async def test_a_partner_has_only_whom_it_was_told_of(world: World) -> None:
+async def test_a_partner_has_only_whom_it_was_told_of(world: ConsentsWorld) -> None:
     who, other = Someone(), Someone()
     await world.know(who, other)
     await world.disclose(who)
@@ -108,7 +108,7 @@ async def test_a_partner_has_only_whom_it_was_told_of(world: World) -> None:
     assert {a["purpose"] for at in body["points"] for a in at["allow"]} == {"own_marketing"}
 
 
-async def test_a_disclosure_that_comes_before_the_customer(world: World) -> None:
+async def test_a_disclosure_that_comes_before_the_customer(world: ConsentsWorld) -> None:
     who = Someone()
     await world.disclose(who)
     await world.know(who)
@@ -117,7 +117,7 @@ async def test_a_disclosure_that_comes_before_the_customer(world: World) -> None
     assert await world.version(who, "partner.matkat") == 1
 
 
-async def test_a_sale_gives_the_soft_opt_in_and_an_impossible_date_does_not(world: World) -> None:
+async def test_a_sale_gives_the_soft_opt_in_and_an_impossible_date_does_not(world: ConsentsWorld) -> None:
     who = Someone()
     record = world.record(who)
     email = record.points[1]
@@ -132,7 +132,7 @@ async def test_a_sale_gives_the_soft_opt_in_and_an_impossible_date_does_not(worl
     assert await world.allowed(who) == {"email"}
 
 
-async def test_the_record_of_a_company_names_nobody_to_another(world: World) -> None:
+async def test_the_record_of_a_company_names_nobody_to_another(world: ConsentsWorld) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     one, other = await world.body(who), await world.body(who, "company.sahko")

@@ -14,13 +14,13 @@ from kielto.service.support.limits import Limits
 from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context
 from tests.integration.consents.test_api import Tokens, as_
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 LIMITS = Limits(wait_seconds=1.5)
 
 
 @pytest.fixture
-async def small(world: World, dsn: str) -> AsyncIterator[Pool]:
+async def small(world: ConsentsWorld, dsn: str) -> AsyncIterator[Pool]:
     """As a process has it."""
     pool = await open_pool(dsn, name="test", limits=LIMITS)
     yield pool
@@ -43,7 +43,7 @@ async def http(small: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient
 
 
 async def test_one_locked_person_holds_up_nobody_else(
-    world: World, dsn: str, http: httpx.AsyncClient
+    world: ConsentsWorld, dsn: str, http: httpx.AsyncClient
 ) -> None:
     locked, free, sisters = Someone(), Someone(), Someone(("sahko",))
     await world.know(locked, free, sisters)

@@ -18,7 +18,7 @@ from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.context import Context, NamedSubject
 from services.consents.use_cases.permissions.group_change import step
 from tests.integration.consents.conftest import GROUP
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 BOTH = ("kauppa", "sahko")
 NO_ENDS: Any = None
@@ -44,13 +44,13 @@ def without(*gone: str) -> Group:
     )
 
 
-async def restart(world: World, group: Group, keys: Keys) -> World:
+async def restart(world: ConsentsWorld, group: Group, keys: Keys) -> ConsentsWorld:
     """Consents as it starts with this group file."""
     left = await parties.note(world.pool, group, keys)
-    return World(world.pool, Context.of(group, keys, left=left))
+    return ConsentsWorld(world.pool, Context.of(group, keys, left=left))
 
 
-async def computed(world: World) -> None:
+async def computed(world: ConsentsWorld) -> None:
     context = world.context
     await parties.compute_anew(
         world.pool, (), lambda conn, after: step(conn, context, after), (SubjectsMovedError,)
@@ -65,10 +65,10 @@ def forget(file: KeyFile, gone: str) -> Keys:
 
 
 @pytest.fixture(params=["keys kept", "keys gone"])
-def leave(request: pytest.FixtureRequest, world: World) -> Callable[[str], Any]:
+def leave(request: pytest.FixtureRequest, world: ConsentsWorld) -> Callable[[str], Any]:
     """`await leave("company.sahko")`: consents restarted without it."""
 
-    async def left(gone: str) -> World:
+    async def left(gone: str) -> ConsentsWorld:
         await parties.note(world.pool, GROUP, world.keys)
         keys = world.keys if request.param == "keys kept" else forget(world.keys._file, gone)
         after = await restart(world, without(gone), keys)
@@ -78,7 +78,7 @@ def leave(request: pytest.FixtureRequest, world: World) -> Callable[[str], Any]:
     return left
 
 
-SUBJECTS: dict[str, Callable[[World, Someone], NamedSubject]] = {
+SUBJECTS: dict[str, Callable[[ConsentsWorld, Someone], NamedSubject]] = {
     "by id": lambda world, who: world.by_id(who),
     "by the leaver's number": lambda world, who: world.by_number(who, "sahko"),
     "by another company's number": lambda world, who: world.by_number(who),
@@ -90,7 +90,7 @@ SUBJECTS: dict[str, Callable[[World, Someone], NamedSubject]] = {
 @pytest.mark.parametrize("gone", ["company.sahko", "partner.matkat"])
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_a_ban_of_somebody_who_was_also_its_customer_is_taken_and_travels(
-    world: World, leave: Any, gone: str, subject: str
+    world: ConsentsWorld, leave: Any, gone: str, subject: str
 ) -> None:
     who = Someone(BOTH)
     await world.know(who)
@@ -107,12 +107,12 @@ async def test_a_ban_of_somebody_who_was_also_its_customer_is_taken_and_travels(
 
 
 async def test_every_consumer_and_query_goes_on_about_a_customer_of_the_leaver(
-    world: World, leave: Any
+    world: ConsentsWorld, leave: Any
 ) -> None:
     who, other, third = Someone(BOTH), Someone(BOTH), Someone(("sahko",))
     await world.know(who, other, third)
     await world.disclose(who)
-    after: World = await leave("company.sahko")
+    after: ConsentsWorld = await leave("company.sahko")
     await after.know(who, third, deceased=True)
     await after.know(who, third)
     ban = (await after.decide(after.by_id(who))).decision
@@ -126,10 +126,10 @@ async def test_every_consumer_and_query_goes_on_about_a_customer_of_the_leaver(
     assert await after.stale() == []
 
 
-async def test_a_number_of_the_leaver_gives_no_yes_and_no_reach(world: World, leave: Any) -> None:
+async def test_a_number_of_the_leaver_gives_no_yes_and_no_reach(world: ConsentsWorld, leave: Any) -> None:
     who = Someone(BOTH)
     await world.know(who)
-    after: World = await leave("company.sahko")
+    after: ConsentsWorld = await leave("company.sahko")
     yes: dict[str, Any] = {"purposes": (Purpose.OWN_MARKETING,), "channels": (Channel.SMS,)}
     with pytest.raises(DecisionError, match="company"):
         await after.decide(
@@ -139,24 +139,24 @@ async def test_a_number_of_the_leaver_gives_no_yes_and_no_reach(world: World, le
         await after.decide(after.by_id(who), reach=Reach.COMPANY, company="sahko")
 
 
-async def test_what_was_said_there_stays_in_force(world: World, leave: Any) -> None:
+async def test_what_was_said_there_stays_in_force(world: ConsentsWorld, leave: Any) -> None:
     who = Someone(BOTH)
     await world.know(who)
     said = await world.decide(world.by_number(who, "sahko"), party="company.sahko", reach=Reach.GROUP)
-    after: World = await leave("company.sahko")
+    after: ConsentsWorld = await leave("company.sahko")
     await after.know(who)
     assert said.decision.id in await after.restrictions(who)
     assert await after.allowed(who) == set()
 
 
 async def test_a_partner_that_leaves_is_allowed_nothing_through_companies_any_more(
-    world: World, leave: Any
+    world: ConsentsWorld, leave: Any
 ) -> None:
     who = Someone()
     await world.know(who)
     await world.disclose(who)
     assert "matkat" in json.dumps(await world.body(who))
-    after: World = await leave("partner.matkat")
+    after: ConsentsWorld = await leave("partner.matkat")
     await world.lanes()
     await computed(after)
     assert "matkat" not in json.dumps(await after.body(who))
@@ -164,7 +164,7 @@ async def test_a_partner_that_leaves_is_allowed_nothing_through_companies_any_mo
     assert await after.lanes() == ["express", "express"]
 
 
-async def test_a_partners_relation_that_ends_is_the_same(world: World) -> None:
+async def test_a_partners_relation_that_ends_is_the_same(world: ConsentsWorld) -> None:
     """The partner stays, with another company."""
     who = Someone()
     await world.know(who)
@@ -175,10 +175,10 @@ async def test_a_partners_relation_that_ends_is_the_same(world: World) -> None:
     assert "matkat" not in json.dumps(await after.body(who))
 
 
-async def test_disclosures_to_a_partner_that_left_are_kept(world: World, leave: Any) -> None:
+async def test_disclosures_to_a_partner_that_left_are_kept(world: ConsentsWorld, leave: Any) -> None:
     who = Someone()
     await world.know(who)
-    after: World = await leave("partner.matkat")
+    after: ConsentsWorld = await leave("partner.matkat")
     handler = MarketingEventsConsumer(after.context)
     event: Any = MarketingEvent.model_validate(
         {"id": who.id, "what": "disclosure", "customer": who.id, "company": "kauppa", "partner": "matkat",
@@ -190,13 +190,13 @@ async def test_disclosures_to_a_partner_that_left_are_kept(world: World, leave: 
 
 
 async def test_who_comes_back_learns_first_of_the_bans_and_then_of_the_rest(
-    world: World, leave: Any, pool: Pool
+    world: ConsentsWorld, leave: Any, pool: Pool
 ) -> None:
     banned, quiet, gone_quiet, fresh = Someone(BOTH), Someone(BOTH), Someone(BOTH), Someone(BOTH)
     await world.know(banned, quiet, gone_quiet)
     await world.lanes()
     waiting = await world.decide(world.by_id(gone_quiet))  # not yet published when it leaves
-    after: World = await leave("company.sahko")
+    after: ConsentsWorld = await leave("company.sahko")
     assert await world.allowed(gone_quiet, "company.sahko") == set()
     await after.decide(after.by_id(banned))
     await after.know(fresh)
@@ -218,12 +218,12 @@ async def test_who_comes_back_learns_first_of_the_bans_and_then_of_the_rest(
     assert not await pool.fetchval("SELECT stale FROM parties WHERE party = 'company.sahko'")
 
 
-async def test_under_another_name_it_is_another_company(world: World, leave: Any) -> None:
+async def test_under_another_name_it_is_another_company(world: ConsentsWorld, leave: Any) -> None:
     """Renamed: the old one leaves and the new one brings its customers itself. A group-wide ban binds them there."""
     who = Someone(BOTH)
     await world.know(who)
     await world.decide(world.by_id(who))
-    after: World = await leave("company.sahko")
+    after: ConsentsWorld = await leave("company.sahko")
     file = after.keys._file.model_dump()
     for kind in ("id_keys", "point_keys"):
         file[kind]["company.energia"] = file[kind]["company.kauppa"]
@@ -240,7 +240,7 @@ async def test_under_another_name_it_is_another_company(world: World, leave: Any
     assert await renamed.stale() == []
 
 
-async def test_another_key_of_a_known_party_is_refused_at_start(world: World) -> None:
+async def test_another_key_of_a_known_party_is_refused_at_start(world: ConsentsWorld) -> None:
     await parties.note(world.pool, GROUP, world.keys)
     file = world.keys._file.model_dump()
     file["id_keys"]["company.sahko"] = "00" * 32
@@ -248,7 +248,7 @@ async def test_another_key_of_a_known_party_is_refused_at_start(world: World) ->
         await parties.note(world.pool, GROUP, Keys(KeyFile.model_validate(file)))
 
 
-async def test_a_process_with_an_older_group_file_brings_nobody_back(world: World) -> None:
+async def test_a_process_with_an_older_group_file_brings_nobody_back(world: ConsentsWorld) -> None:
     await parties.note(world.pool, GROUP, world.keys)
     await parties.note(world.pool, without("company.sahko"), world.keys)
     assert await parties.note(world.pool, GROUP, world.keys) == frozenset()

@@ -11,12 +11,12 @@ from services.consents.use_cases.context import Context, NamedSubject, customer_
 from services.consents.use_cases.decisions.receipt import receipt
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.propagation.whereabouts import locate
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 EVERYTHING: dict[str, Any] = {"purposes": tuple(Purpose), "channels": tuple(Channel), "reach": Reach.GROUP}
 
 
-async def linked(world: World) -> tuple[Someone, Someone]:
+async def linked(world: ConsentsWorld) -> tuple[Someone, Someone]:
     """kauppa's customer and sahko's, who may be the same person: the first's own no binds the second."""
     one, other = Someone(("kauppa",)), Someone(("sahko",))
     await world.know(one)
@@ -25,7 +25,7 @@ async def linked(world: World) -> tuple[Someone, Someone]:
     return one, other
 
 
-def by_each(world: World, who: Someone) -> list[NamedSubject]:
+def by_each(world: ConsentsWorld, who: Someone) -> list[NamedSubject]:
     """Every name of the person, but for addresses."""
     return [
         world.by_id(who),
@@ -35,7 +35,9 @@ def by_each(world: World, who: Someone) -> list[NamedSubject]:
 
 
 @pytest.mark.parametrize("name", range(3))
-async def test_a_no_by_any_name_of_the_person_binds_the_other_record_at_once(world: World, name: int) -> None:
+async def test_a_no_by_any_name_of_the_person_binds_the_other_record_at_once(
+    world: ConsentsWorld, name: int
+) -> None:
     one, other = await linked(world)
     await world.lanes()
     said = await world.decide(by_each(world, one)[name])
@@ -57,7 +59,7 @@ async def test_a_no_by_any_name_of_the_person_binds_the_other_record_at_once(wor
     ],
 )
 async def test_the_lane_of_a_record_tells_nothing_of_what_others_alone_were_told(
-    world: World, whose: str, said: dict[str, Any], lane: str
+    world: ConsentsWorld, whose: str, said: dict[str, Any], lane: str
 ) -> None:
     """A new address of somebody who is restricted hurries, as others may have it: where the company is told of that."""
     one, other = await linked(world)
@@ -72,7 +74,7 @@ async def test_the_lane_of_a_record_tells_nothing_of_what_others_alone_were_told
 
 @pytest.mark.parametrize("link_first", [True, False])
 async def test_a_no_from_before_binds_when_the_link_or_the_record_comes(
-    world: World, link_first: bool
+    world: ConsentsWorld, link_first: bool
 ) -> None:
     one, other = Someone(("kauppa",)), Someone(("sahko",))
     await world.decide(world.by_number(one))
@@ -85,7 +87,7 @@ async def test_a_no_from_before_binds_when_the_link_or_the_record_comes(
     assert await world.allowed(other, "company.sahko") == {"phone", "post"}, "the register parted them"
 
 
-async def test_a_bare_address_a_yes_and_a_second_step_do_not_travel(world: World) -> None:
+async def test_a_bare_address_a_yes_and_a_second_step_do_not_travel(world: ConsentsWorld) -> None:
     one, other = await linked(world)
     third = Someone(("kauppa",))
     await world.know(third, bound_by=(other.id,))
@@ -98,7 +100,7 @@ async def test_a_bare_address_a_yes_and_a_second_step_do_not_travel(world: World
     assert await world.allowed(third) == set()
 
 
-async def test_the_other_record_frees_itself_by_citing_and_no_more(world: World) -> None:
+async def test_the_other_record_frees_itself_by_citing_and_no_more(world: ConsentsWorld) -> None:
     one, other = await linked(world)
     ban = (await world.decide(world.by_id(one))).decision.id
     post = EVERYTHING | {"channels": (Channel.POST,)}
@@ -107,7 +109,7 @@ async def test_the_other_record_frees_itself_by_citing_and_no_more(world: World)
     assert await world.allowed(one) == set()
 
 
-async def test_what_the_person_lifts_where_it_was_said_is_lifted_where_it_binds(world: World) -> None:
+async def test_what_the_person_lifts_where_it_was_said_is_lifted_where_it_binds(world: ConsentsWorld) -> None:
     one, other = await linked(world)
     stranger = Someone(("sahko",))
     ban = (await world.decide(world.by_id(one))).decision.id
@@ -119,7 +121,7 @@ async def test_what_the_person_lifts_where_it_was_said_is_lifted_where_it_binds(
     assert await world.allowed(other, "company.sahko") == {"phone", "post"}
 
 
-async def test_whoever_is_merged_with_either_is_the_same_person(world: World) -> None:
+async def test_whoever_is_merged_with_either_is_the_same_person(world: ConsentsWorld) -> None:
     one, other, into, gone = (Someone((c,)) for c in ("kauppa", "sahko", "kauppa", "sahko"))
     await world.know(one, into, gone)
     await world.know(other, bound_by=(one.id,))
@@ -130,7 +132,9 @@ async def test_whoever_is_merged_with_either_is_the_same_person(world: World) ->
     assert await world.stale() == []
 
 
-async def test_a_contact_persons_role_is_bound_by_the_person_also_when_it_comes_later(world: World) -> None:
+async def test_a_contact_persons_role_is_bound_by_the_person_also_when_it_comes_later(
+    world: ConsentsWorld,
+) -> None:
     person, firm, role = Someone(("kauppa",)), Someone(("sahko",)), Someone(("sahko",))
     await world.know(person)
     await world.know(firm, recipient="legal")
@@ -144,7 +148,7 @@ async def test_a_contact_persons_role_is_bound_by_the_person_also_when_it_comes_
     assert await world.allowed(person) == set(), "it never goes back"
 
 
-async def shown(world: World, context: Context, *, with_link: bool, company: str = "kauppa") -> Any:
+async def shown(world: ConsentsWorld, context: Context, *, with_link: bool, company: str = "kauppa") -> Any:
     """All that a company is told of its own ban. `company`: whose customer the other record is."""
     one, other = Someone(("kauppa",)), Someone((company,))
     await world.know(one)
@@ -165,7 +169,7 @@ async def shown(world: World, context: Context, *, with_link: bool, company: str
 
 @pytest.mark.parametrize("company", ["kauppa", "sahko"])
 async def test_the_company_that_acts_is_told_the_same_with_and_without_the_other_record(
-    world: World, context: Context, company: str
+    world: ConsentsWorld, context: Context, company: str
 ) -> None:
     without = await shown(world, context, with_link=False, company=company)
     assert await shown(world, context, with_link=True, company=company) == without
@@ -173,7 +177,7 @@ async def test_the_company_that_acts_is_told_the_same_with_and_without_the_other
 
 
 async def test_a_strangers_ban_is_pending_though_a_customer_of_the_company_may_be_the_same_person(
-    world: World, context: Context
+    world: ConsentsWorld, context: Context
 ) -> None:
     stranger, own = Someone(("sahko",)), Someone(("kauppa",))
     await world.know(stranger)
@@ -193,7 +197,9 @@ async def test_a_strangers_ban_is_pending_though_a_customer_of_the_company_may_b
         )
 
 
-async def test_the_group_is_shown_the_link_and_counts_every_record(world: World, context: Context) -> None:
+async def test_the_group_is_shown_the_link_and_counts_every_record(
+    world: ConsentsWorld, context: Context
+) -> None:
     one, other = await linked(world)
     ban = await world.decide(world.by_id(one))
     where = await locate(world.pool, context, ban.decision.id, None)
@@ -205,7 +211,7 @@ async def test_the_group_is_shown_the_link_and_counts_every_record(world: World,
 
 
 async def test_a_company_sees_its_customers_denial_by_its_own_reference_and_can_cite_it(
-    world: World, context: Context
+    world: ConsentsWorld, context: Context
 ) -> None:
     one, other = await linked(world)
     ban = (await world.decide(world.by_id(one))).decision.id
@@ -223,7 +229,9 @@ async def test_a_company_sees_its_customers_denial_by_its_own_reference_and_can_
     assert await world.allowed(other, "company.sahko") == {"phone"}
 
 
-async def test_a_company_that_lifts_at_its_own_customer_loosens_nothing_at_the_others(world: World) -> None:
+async def test_a_company_that_lifts_at_its_own_customer_loosens_nothing_at_the_others(
+    world: ConsentsWorld,
+) -> None:
     one, other = await linked(world)
     ban = (await world.decide(world.by_id(one))).decision.id
     yes = {"reach": Reach.COMPANY, "company": "kauppa", "party": "company.kauppa"}
@@ -239,7 +247,7 @@ async def test_a_company_that_lifts_at_its_own_customer_loosens_nothing_at_the_o
     assert await world.allowed(other, "company.sahko") == set()
 
 
-async def test_an_unknown_other_is_known_by_its_id_alone(world: World) -> None:
+async def test_an_unknown_other_is_known_by_its_id_alone(world: ConsentsWorld) -> None:
     nobody: UUID = uuid4()
     other = Someone(("sahko",))
     await world.know(other, bound_by=(nobody,))

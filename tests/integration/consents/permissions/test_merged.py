@@ -23,12 +23,12 @@ from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.merge import merge
 from tests.conftest import Migrated
 from tests.integration.consents.conftest import GROUP
-from tests.integration.consents.world import World
+from tests.integration.consents.world import ConsentsWorld
 
 PHONE, OTHER = "+358401234567", "+358407654321"
 
 
-class Register:
+class MergingRegister:
     """customers itself, on a database of its own."""
 
     def __init__(self, context: Context) -> None:
@@ -60,16 +60,16 @@ class Register:
 
 
 @pytest.fixture
-async def people(migrated: Migrated, world: World) -> AsyncIterator[Register]:
+async def people(migrated: Migrated, world: ConsentsWorld) -> AsyncIterator[MergingRegister]:
     dsn = await migrated("customers", Path(services.customers.__file__).parent / "migrations")
     pool: Pool = await open_pool(dsn, name="test")
     await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
     at = datetime(2026, 6, 15, 9, tzinfo=UTC)
-    yield Register(Context(pool, world.keys, Terms(GROUP), lambda: at, ZoneInfo("Europe/Helsinki")))
+    yield MergingRegister(Context(pool, world.keys, Terms(GROUP), lambda: at, ZoneInfo("Europe/Helsinki")))
     await pool.close()
 
 
-async def allowed(world: World, customer: UUID) -> set[str]:
+async def allowed(world: ConsentsWorld, customer: UUID) -> set[str]:
     """The addresses at which kauppa may call."""
     key = world.keys.pairwise("company.kauppa", customer)
     text = await world.pool.fetchval(
@@ -83,7 +83,7 @@ async def allowed(world: World, customer: UUID) -> set[str]:
 @pytest.mark.parametrize("survivor_banned", [False, True])
 @pytest.mark.parametrize("survivors_record_first", [False, True])
 async def test_a_ban_of_either_binds_both_whichever_record_comes_first(
-    world: World, people: Register, survivor_banned: bool, survivors_record_first: bool
+    world: ConsentsWorld, people: MergingRegister, survivor_banned: bool, survivors_record_first: bool
 ) -> None:
     duplicate, survivor = await people.person("1", PHONE), await people.person("2", OTHER)
     before = await people.records()
@@ -101,7 +101,7 @@ async def test_a_ban_of_either_binds_both_whichever_record_comes_first(
     assert await world.stale() == []
 
 
-async def test_records_on_their_way_in_any_order(world: World, people: Register) -> None:
+async def test_records_on_their_way_in_any_order(world: ConsentsWorld, people: MergingRegister) -> None:
     """The duplicate's first record, its last one, and the survivor's: at no moment is anything allowed."""
     for turn, order in enumerate(permutations(range(3))):
         duplicate, survivor = await people.person(f"1{turn}", PHONE), await people.person(f"2{turn}", OTHER)
@@ -117,7 +117,7 @@ async def test_records_on_their_way_in_any_order(world: World, people: Register)
         assert await allowed(world, duplicate) == set()
 
 
-async def test_without_a_ban_they_are_one(world: World, people: Register) -> None:
+async def test_without_a_ban_they_are_one(world: ConsentsWorld, people: MergingRegister) -> None:
     duplicate, survivor = await people.person("1", PHONE), await people.person("2", OTHER)
     await world.take_in(list((await people.records()).values()))
     both = await allowed(world, survivor) | await allowed(world, duplicate)
@@ -129,7 +129,9 @@ async def test_without_a_ban_they_are_one(world: World, people: Register) -> Non
     assert await allowed(world, survivor) == await allowed(world, duplicate) == set()
 
 
-async def test_a_register_that_forgot_the_merge_parts_nobody(world: World, people: Register) -> None:
+async def test_a_register_that_forgot_the_merge_parts_nobody(
+    world: ConsentsWorld, people: MergingRegister
+) -> None:
     """Restored from a backup of before it: the ban that the survivor gave meanwhile still binds the other address."""
     duplicate, survivor = await people.person("1", PHONE), await people.person("2", OTHER)
     before = await people.records()
@@ -140,7 +142,7 @@ async def test_a_register_that_forgot_the_merge_parts_nobody(world: World, peopl
     assert await allowed(world, survivor) == await allowed(world, duplicate) == set()
 
 
-async def test_a_chain_read_at_once_and_in_any_order(world: World, people: Register) -> None:
+async def test_a_chain_read_at_once_and_in_any_order(world: ConsentsWorld, people: MergingRegister) -> None:
     """Both the one in between and the last survivor name the first."""
     orders = [[[0, 1, 2]], [[1, 2], [0]], *([[i] for i in order] for order in permutations(range(3)))]
     for turn, order in enumerate(orders):

@@ -13,12 +13,12 @@ from kielto.service.outbox import publish as outbox
 from kielto.service.outbox.publish import Change
 from services.consents import projections
 from services.consents.store.permissions import customers, state
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 MANY = 40
 
 
-class Explained:
+class ExplainedPlan:
     """In place of a connection: runs each statement, and says how many pairs of rows its joins threw away."""
 
     def __init__(self, conn: Any) -> None:
@@ -39,28 +39,28 @@ def _thrown_away(node: dict[str, Any]) -> Iterator[int]:
         yield from _thrown_away(part)
 
 
-async def load(conn: Any, world: World, people: list[Someone]) -> None:
+async def load(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
     with suppress(AssertionError):
         await state.load(conn, [p.id for p in people])
 
 
-async def put(conn: Any, world: World, people: list[Someone]) -> None:
+async def put(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
     await customers.put(conn, projections.newest([world.record(p) for p in people], world.keys))
 
 
-async def publish(conn: Any, world: World, people: list[Someone]) -> None:
+async def publish(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
     records = [world.record(p) for p in people]
     with suppress(epoch.NotClaimed):
         await outbox.publish(conn, [Change("consents", str(r.subject), r, express=False) for r in records])
 
 
 @pytest.mark.parametrize("work", [load, put, publish])
-async def test_no_join_of_a_batch_with_itself(world: World, dsn: str, work: Any) -> None:
+async def test_no_join_of_a_batch_with_itself(world: ConsentsWorld, dsn: str, work: Any) -> None:
     people = [Someone() for _ in range(MANY)]
     await world.know(*people)
     conn = await asyncpg.connect(dsn, server_settings=pool.BY_KEY)
     try:
-        explained = Explained(conn)
+        explained = ExplainedPlan(conn)
         await work(explained, world, people)
     finally:
         await conn.close()

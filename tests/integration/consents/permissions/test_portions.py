@@ -22,7 +22,7 @@ from services.consents.use_cases.decisions.receipt import receipt
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from services.consents.use_cases.propagation.whereabouts import Stage, locate
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 SHARED = "+358401234567"
 PEOPLE = deciding.MANY + 30
@@ -33,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portions, "PORTION", 50)
 
 
-async def holders(world: World, count: int = PEOPLE, *companies: str) -> list[Someone]:
+async def holders(world: ConsentsWorld, count: int = PEOPLE, *companies: str) -> list[Someone]:
     """So many customers who have one phone number, after what others have already."""
     people = [Someone(companies or ("kauppa",), phone=SHARED) for _ in range(count)]
     for first in range(0, count, 100):
@@ -41,11 +41,11 @@ async def holders(world: World, count: int = PEOPLE, *companies: str) -> list[So
     return people
 
 
-async def banned(world: World, people: list[Someone], party: str = "company.kauppa") -> int:
+async def banned(world: ConsentsWorld, people: list[Someone], party: str = "company.kauppa") -> int:
     return sum([await phone_banned(world, who, party) for who in people])
 
 
-async def phone_banned(world: World, who: Someone, party: str = "company.kauppa") -> bool:
+async def phone_banned(world: ConsentsWorld, who: Someone, party: str = "company.kauppa") -> bool:
     return Channel.PHONE not in await world.allowed(who, party)
 
 
@@ -63,7 +63,7 @@ async def owed(pool: Pool) -> frozenset[str]:
 
 
 async def test_the_no_is_committed_at_once_and_the_rest_follows(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     people = await holders(world)
     outcome = await world.decide(world.by_phone(SHARED))
@@ -77,7 +77,7 @@ async def test_the_no_is_committed_at_once_and_the_rest_follows(
     assert set(await world.lanes()) >= {"express"}
 
 
-async def test_its_receipt_says_what_is_about_to_change(world: World, context: Context) -> None:
+async def test_its_receipt_says_what_is_about_to_change(world: ConsentsWorld, context: Context) -> None:
     await holders(world, PEOPLE)
     await holders(world, 2, "sahko")
     outcome = await world.decide(world.by_phone(SHARED), party="company.sahko")
@@ -90,7 +90,7 @@ async def test_its_receipt_says_what_is_about_to_change(world: World, context: C
 
 
 async def test_a_receipt_does_not_tell_how_many_others_have_the_address(
-    world: World, context: Context
+    world: ConsentsWorld, context: Context
 ) -> None:
     """Two of one's own beside nobody, and beside a hundred of another company."""
     answers = []
@@ -111,7 +111,7 @@ async def test_a_receipt_does_not_tell_how_many_others_have_the_address(
 
 
 async def test_somebody_whom_a_fact_changes_between_portions_is_right_at_once(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     people = await holders(world)
     await world.decide(world.by_phone(SHARED))
@@ -127,7 +127,7 @@ async def test_somebody_whom_a_fact_changes_between_portions_is_right_at_once(
 
 
 async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
-    world: World, pool: Pool, context: Context, small: None, monkeypatch: pytest.MonkeyPatch
+    world: ConsentsWorld, pool: Pool, context: Context, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = await holders(world)
     outcome = await world.decide(world.by_phone(SHARED))
@@ -158,7 +158,11 @@ async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
     "fault", [asyncpg.ConnectionDoesNotExistError, asyncpg.LockNotAvailableError, NotClaimed]
 )
 async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
-    world: World, pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+    world: ConsentsWorld,
+    pool: Pool,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: type[Exception],
 ) -> None:
     """Gates are shut until it is through, so it does not wait longer after each failure."""
     people = await holders(world)
@@ -184,7 +188,7 @@ async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
 
 
 async def test_it_is_everywhere_only_when_its_last_portion_is(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     await holders(world)
     outcome = await world.decide(world.by_phone(SHARED))
@@ -200,7 +204,7 @@ async def test_it_is_everywhere_only_when_its_last_portion_is(
 
 
 async def test_beats_are_withheld_of_those_it_speaks_of_alone(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     """kauppa's own no about an address that customers of both have."""
     await holders(world, PEOPLE, "kauppa", "sahko")
@@ -211,7 +215,7 @@ async def test_beats_are_withheld_of_those_it_speaks_of_alone(
 
 
 async def test_a_yes_about_many_keeps_no_beat_back(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     people = await holders(world)
     ban = await world.decide(world.by_phone(SHARED))
@@ -233,7 +237,7 @@ async def test_a_yes_about_many_keeps_no_beat_back(
 
 
 async def test_a_no_between_a_lifting_and_its_portions_stays(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     people = await holders(world)
     ban = await world.decide(world.by_phone(SHARED))
@@ -247,7 +251,7 @@ async def test_a_no_between_a_lifting_and_its_portions_stays(
 
 
 async def test_an_organisation_with_many_contact_persons(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     firm = Someone()
     await world.know(firm, recipient=Recipient.LEGAL)
@@ -261,7 +265,7 @@ async def test_an_organisation_with_many_contact_persons(
 
 
 async def test_somebody_who_joins_while_it_is_committed_is_not_left_out(
-    world: World, pool: Pool, context: Context, small: None
+    world: ConsentsWorld, pool: Pool, context: Context, small: None
 ) -> None:
     """A contact person comes whose record was computed before the decision, and is committed after it."""
     firm = Someone()
@@ -288,7 +292,7 @@ async def test_somebody_who_joins_while_it_is_committed_is_not_left_out(
 
 
 async def test_another_ban_of_a_holder_waits_for_no_portion(
-    world: World, pool: Pool, context: Context
+    world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     people = await holders(world)
     async with transaction(pool) as conn:
@@ -300,14 +304,16 @@ async def test_another_ban_of_a_holder_waits_for_no_portion(
     assert await world.stale() == []
 
 
-async def test_at_most_so_many_are_computed_with_the_decision(world: World, pool: Pool) -> None:
+async def test_at_most_so_many_are_computed_with_the_decision(world: ConsentsWorld, pool: Pool) -> None:
     people = await holders(world, deciding.MANY)
     outcome = await world.decide(world.by_phone(SHARED))
     assert len({w.customer for w in outcome.written}) == len(people)
     assert await pool.fetchval("SELECT count(*) FROM consequences") == 0
 
 
-async def test_a_repeated_one_from_a_topic_is_taken_once(world: World, pool: Pool, context: Context) -> None:
+async def test_a_repeated_one_from_a_topic_is_taken_once(
+    world: ConsentsWorld, pool: Pool, context: Context
+) -> None:
     await holders(world)
     command = world.command(world.by_phone(SHARED), by_topic=True, content=b"x")
     taken = []
@@ -320,7 +326,7 @@ async def test_a_repeated_one_from_a_topic_is_taken_once(world: World, pool: Poo
 
 
 async def test_four_thousand_holders_are_through_in_ten_seconds(
-    world: World, pool: Pool, context: Context
+    world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     people = await holders(world, 4000)
     before = time.monotonic()

@@ -11,11 +11,11 @@ from kielto.service.outbox.tombstones import Erased
 from services.consents.store.propagation import burials
 from services.consents.use_cases.propagation.write_tombstones import deadlines
 from tests.integration.consents.conftest import GROUP
-from tests.integration.consents.propagation.test_whereabouts import PARTY, Log
-from tests.integration.consents.world import Someone, World, erased
+from tests.integration.consents.propagation.test_whereabouts import PARTY, PublicationLog
+from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 
-async def bury(world: World, later: float = 0) -> list[tuple[str, str]]:
+async def bury(world: ConsentsWorld, later: float = 0) -> list[tuple[str, str]]:
     """Topic and key of each tombstone that is queued now, or so many seconds later."""
 
     async def applied(conn: Conn, waiting: Sequence[Erased]) -> set[tuple[str, str]]:
@@ -28,8 +28,8 @@ async def bury(world: World, later: float = 0) -> list[tuple[str, str]]:
     return sorted((row["topic"], row["key"]) for row in rows)
 
 
-async def test_when_every_store_of_every_subscriber_has_it(world: World) -> None:
-    log, who, crm, mail, mail2 = Log(world), Someone(), uuid4(), uuid4(), uuid4()
+async def test_when_every_store_of_every_subscriber_has_it(world: ConsentsWorld) -> None:
+    log, who, crm, mail, mail2 = PublicationLog(world), Someone(), uuid4(), uuid4(), uuid4()
     await world.know(who)
     await log.publish(who, Lane.BULK)
     who.n += 1
@@ -46,8 +46,8 @@ async def test_when_every_store_of_every_subscriber_has_it(world: World) -> None
     assert await bury(world) == []
 
 
-async def test_the_deadline_and_our_own_record(world: World) -> None:
-    log, who = Log(world), Someone()
+async def test_the_deadline_and_our_own_record(world: ConsentsWorld) -> None:
+    log, who = PublicationLog(world), Someone()
     await world.know(who)
     who.n += 1
     await world.take_in([erased(who)])

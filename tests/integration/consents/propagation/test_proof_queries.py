@@ -19,14 +19,14 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation import live_feed as live_module
 from services.consents.use_cases.propagation.live_feed import FeedEvent, FeedState, Live
 from services.consents.use_cases.propagation.overdue import Week
-from tests.integration.consents.propagation.test_whereabouts import PARTY, Log, long_ago
+from tests.integration.consents.propagation.test_whereabouts import PARTY, PublicationLog, long_ago
 from tests.integration.consents.test_api import Tokens, as_
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
 @pytest.fixture
-def log(world: World) -> Log:
-    return Log(world)
+def log(world: ConsentsWorld) -> PublicationLog:
+    return PublicationLog(world)
 
 
 @pytest.fixture
@@ -61,7 +61,9 @@ async def get(http: httpx.AsyncClient, path: str, token: str = "dpo", **query: A
     return answer.json()
 
 
-async def test_all_overdue_page_by_page(world: World, log: Log, http: httpx.AsyncClient) -> None:
+async def test_all_overdue_page_by_page(
+    world: ConsentsWorld, log: PublicationLog, http: httpx.AsyncClient
+) -> None:
     people = [Someone(("kauppa", "sahko")) for _ in range(5)]
     await world.know(*people)
     store, bans = uuid4(), []
@@ -86,7 +88,7 @@ async def test_all_overdue_page_by_page(world: World, log: Log, http: httpx.Asyn
 
 
 async def test_a_company_sees_its_own_and_no_ids_of_others(
-    world: World, log: Log, http: httpx.AsyncClient
+    world: ConsentsWorld, log: PublicationLog, http: httpx.AsyncClient
 ) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
@@ -126,7 +128,7 @@ async def test_what_cannot_be_asked(http: httpx.AsyncClient, path: str) -> None:
     assert answer.status_code == 422, answer.text
 
 
-async def test_another_sealed_text_is_no_page(world: World, http: httpx.AsyncClient) -> None:
+async def test_another_sealed_text_is_no_page(world: ConsentsWorld, http: httpx.AsyncClient) -> None:
     answer = await http.get("/consents/proof/overdue", params={"after": world.keys.seal(bytes(32))})
     assert answer.status_code == 422
 
@@ -137,7 +139,9 @@ async def test_a_desk_does_not_see_who_is_late(http: httpx.AsyncClient) -> None:
         assert answer.status_code == 403
 
 
-async def test_how_one_subscriber_stands(world: World, log: Log, http: httpx.AsyncClient) -> None:
+async def test_how_one_subscriber_stands(
+    world: ConsentsWorld, log: PublicationLog, http: httpx.AsyncClient
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await log.publish(who)
@@ -153,7 +157,9 @@ async def test_how_one_subscriber_stands(world: World, log: Log, http: httpx.Asy
     assert all(p["behind"] == 0 for p in others)
 
 
-async def test_how_long_decisions_took(world: World, log: Log, http: httpx.AsyncClient) -> None:
+async def test_how_long_decisions_took(
+    world: ConsentsWorld, log: PublicationLog, http: httpx.AsyncClient
+) -> None:
     old, young = uuid4(), uuid4()
     begin = datetime.now(UTC) - timedelta(minutes=10)
     await log.acknowledge(old, 0, at=begin)
@@ -186,7 +192,7 @@ async def told(watcher: live_module.Watcher, number: int) -> list[FeedEvent]:
     return found
 
 
-async def test_live_from_accepted_to_complete(world: World, log: Log, live: Live) -> None:
+async def test_live_from_accepted_to_complete(world: ConsentsWorld, log: PublicationLog, live: Live) -> None:
     who = Someone()
     await world.know(who)
     with live.watch(None, None) as watcher, live.watch("company.sahko", None) as other:
@@ -225,7 +231,7 @@ async def watching(pool: Pool) -> None:
 
 
 async def test_live_over_http(
-    world: World, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
+    world: ConsentsWorld, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof_live, "STREAM_SECONDS", 1.5)
     who = Someone()
@@ -244,7 +250,7 @@ async def test_live_over_http(
 
 
 async def test_ids_of_events_tell_a_company_nothing_of_others(
-    world: World, pool: Pool, context: Context
+    world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     """Hidden events between two of one's own neither show in their ids nor break resuming."""
     live = Live(pool, context)
@@ -287,7 +293,7 @@ async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool,
 
 
 async def test_watchers_are_bounded_and_let_go(
-    world: World, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
+    world: ConsentsWorld, http: httpx.AsyncClient, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "_limits", Limits(streams=1))
     monkeypatch.setattr(live_module, "KEPT", 2)
@@ -317,7 +323,7 @@ async def test_one_party_cannot_take_all_streams(
 
 
 async def test_what_is_not_followed_is_told_as_a_gap(
-    world: World, live: Live, monkeypatch: pytest.MonkeyPatch
+    world: ConsentsWorld, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More decisions at once than are followed: of the oldest nobody would ever be told that they are applied."""
     monkeypatch.setattr(live_module, "OPEN", 2)

@@ -10,29 +10,29 @@ from kielto.events.topics import Lane
 from kielto.events.words import Act, Channel
 from services.consents.use_cases.propagation import prune
 from services.consents.use_cases.propagation.whereabouts import Location, locate
-from tests.integration.consents.propagation.test_whereabouts import Log, standing
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.propagation.test_whereabouts import PublicationLog, standing
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 OLD = datetime.now(UTC) - timedelta(days=3)
 
 
 @pytest.fixture
-def log(world: World) -> Log:
-    return Log(world)
+def log(world: ConsentsWorld) -> PublicationLog:
+    return PublicationLog(world)
 
 
-async def everything(world: World, decisions: list[UUID]) -> list[list[Location]]:
+async def everything(world: ConsentsWorld, decisions: list[UUID]) -> list[list[Location]]:
     return [await locate(world.pool, world.context, decision, None) for decision in decisions]
 
 
-async def lateness(world: World) -> list[tuple[int, int, bool]]:
+async def lateness(world: ConsentsWorld) -> list[tuple[int, int, bool]]:
     """Of what a subscriber lacks, publications that a later one of the same record stands for may go."""
     found = [await standing(world, s) for s in ("kauppa-crm", "kauppa-mail")]
     return [(s.stores, s.overdue, s.missing_since is None) for s in found]
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_pruning_changes_no_answer(world: World, log: Log, seed: int) -> None:
+async def test_pruning_changes_no_answer(world: ConsentsWorld, log: PublicationLog, seed: int) -> None:
     draw = random.Random(seed)
     people, stores = (
         [Someone() for _ in range(4)],
@@ -71,7 +71,9 @@ async def test_pruning_changes_no_answer(world: World, log: Log, seed: int) -> N
     assert await everything(world, decisions) == after
 
 
-async def test_what_beats_moved_and_what_was_published_again_goes(world: World, log: Log) -> None:
+async def test_what_beats_moved_and_what_was_published_again_goes(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     for _ in range(10):
@@ -84,7 +86,7 @@ async def test_what_beats_moved_and_what_was_published_again_goes(world: World, 
     )
 
 
-async def test_what_is_young_stays(world: World, log: Log) -> None:
+async def test_what_is_young_stays(world: ConsentsWorld, log: PublicationLog) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     for n in range(3):
@@ -93,7 +95,7 @@ async def test_what_is_young_stays(world: World, log: Log) -> None:
     assert await prune.once(world.pool, 400) == (0, 0)
 
 
-async def test_the_gone_are_forgotten_after_long(world: World, log: Log) -> None:
+async def test_the_gone_are_forgotten_after_long(world: ConsentsWorld, log: PublicationLog) -> None:
     gone, dead, live, now = uuid4(), uuid4(), uuid4(), datetime.now(UTC)
     await log.acknowledge(gone, 1, at=now - timedelta(days=9))
     await log.acknowledge(dead, 1, at=now - timedelta(days=500))

@@ -19,7 +19,7 @@ from services.consents.commands.reconcile import command
 from services.consents.model.reconcile import compare
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.propagation import reconcile
-from tests.integration.consents.test_service import KAUPPA, Play, consents, play, until
+from tests.integration.consents.test_service import KAUPPA, ServicePlay, consents, play, until
 from tests.integration.consents.world import Someone
 
 __all__ = ["consents", "play"]
@@ -32,7 +32,7 @@ def store_dsn(database: Callable[[str], str]) -> str:
     return database("store")
 
 
-def follow(play: Play, tmp_path: Path, of: Any) -> Subscriber:
+def follow(play: ServicePlay, tmp_path: Path, of: Any) -> Subscriber:
     keys = json.loads((play.services.keys_folder / "company.kauppa.keys.json").read_text())["point_keys"]
     return Subscriber(
         subscriber="kauppa-crm",
@@ -45,7 +45,7 @@ def follow(play: Play, tmp_path: Path, of: Any) -> Subscriber:
 
 
 @pytest.fixture
-async def people(play: Play) -> list[Someone]:
+async def people(play: ServicePlay) -> list[Someone]:
     found = [Someone(("kauppa",)) for _ in range(12)]
     await play.introduce(*found)
     for who in found[:4]:
@@ -60,12 +60,12 @@ async def table(store_dsn: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def heard_of(play: Play, kielto: Subscriber) -> None:
+async def heard_of(play: ServicePlay, kielto: Subscriber) -> None:
     there = "SELECT EXISTS (SELECT FROM instances WHERE instance = $1 AND since < clock_timestamp())"
     await until(lambda: play.world.pool.fetchval(there, kielto._instance))
 
 
-async def ask(play: Play) -> None:
+async def ask(play: ServicePlay) -> None:
     """And wait until nothing of it is left to be judged."""
     crm = next(s for s in play.world.context.group.subscribers if s.id == "kauppa-crm")
     async with transaction(play.world.pool) as conn:
@@ -79,13 +79,13 @@ async def ask(play: Play) -> None:
     await until(answered)
 
 
-async def found(play: Play) -> dict[str, str]:
+async def found(play: ServicePlay) -> dict[str, str]:
     rows = await store.listed(play.world.pool, ["kauppa-crm"], 100)
     return {row["key"]: row["kind"] for row in rows}
 
 
 async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
-    play: Play, people: list[Someone], store_dsn: str, table: Any, tmp_path: Path
+    play: ServicePlay, people: list[Someone], store_dsn: str, table: Any, tmp_path: Path
 ) -> None:
     async with follow(play, tmp_path, PostgresStore(store_dsn)) as kielto:
         await heard_of(play, kielto)
@@ -137,11 +137,11 @@ async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
         assert [row["why_closed"] for row in why] == ["agrees"]
 
 
-async def _same(play: Play, kinds: dict[str, str]) -> bool:
+async def _same(play: ServicePlay, kinds: dict[str, str]) -> bool:
     return await found(play) == kinds
 
 
-async def test_a_store_in_memory_agrees(play: Play, people: list[Someone], tmp_path: Path) -> None:
+async def test_a_store_in_memory_agrees(play: ServicePlay, people: list[Someone], tmp_path: Path) -> None:
     async with follow(play, tmp_path, MemoryStore()) as kielto:
         instance = kielto._instance
         await heard_of(play, kielto)
@@ -156,7 +156,7 @@ async def test_a_store_in_memory_agrees(play: Play, people: list[Someone], tmp_p
 
 
 async def judge(
-    play: Play, offset: int, monkeypatch: pytest.MonkeyPatch | None = None
+    play: ServicePlay, offset: int, monkeypatch: pytest.MonkeyPatch | None = None
 ) -> tuple[int, int, int]:
     """A store that holds nothing says so, at this offset everywhere."""
     positions = [
@@ -190,7 +190,7 @@ async def judge(
 
 
 async def test_a_store_in_mid_catch_up_raises_nothing(
-    play: Play, people: list[Someone], monkeypatch: pytest.MonkeyPatch
+    play: ServicePlay, people: list[Someone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def all_published() -> bool:
         return not await play.world.pool.fetchval(
@@ -211,7 +211,7 @@ async def test_a_store_in_mid_catch_up_raises_nothing(
     assert (await judge(play, 0))[2] > 0, "planted: buckets in flight are compared"
 
 
-async def test_an_answer_that_nobody_asked_for_is_passed_over(play: Play) -> None:
+async def test_an_answer_that_nobody_asked_for_is_passed_over(play: ServicePlay) -> None:
     message = StoreDigest(
         subscriber="kauppa-crm",
         instance=uuid4(),

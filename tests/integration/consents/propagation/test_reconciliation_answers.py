@@ -22,7 +22,7 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from services.consents.use_cases.propagation import reconcile
 from tests.integration.consents.test_service import until
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 KAUPPA = permissions_of("company.kauppa")
 ROW = "5e" * 32
@@ -107,7 +107,7 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
     assert capsys.readouterr().out.splitlines()[-1] == "NOT COMPARED WHOLLY kauppa-crm"
 
 
-async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, world: World) -> None:
+async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, world: ConsentsWorld) -> None:
     """One that was kept before such were refused, with the key of a customer outside its range."""
     who = Someone()
     await world.know(who)
@@ -121,7 +121,7 @@ async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, worl
 
 
 async def test_invented_people_are_erased_up_to_a_bound_and_named_beyond(
-    pool: Pool, context: Context, world: World
+    pool: Pool, context: Context, world: ConsentsWorld
 ) -> None:
     """A store that tells of people whom nobody ever was given does not fill the topic for ever."""
     who = Someone()
@@ -135,7 +135,7 @@ async def test_invented_people_are_erased_up_to_a_bound_and_named_beyond(
 
 
 async def test_no_listing_erases_who_becomes_known_meanwhile(
-    pool: Pool, context: Context, world: World
+    pool: Pool, context: Context, world: ConsentsWorld
 ) -> None:
     who = Someone()
     key = world.key("company.kauppa", who)

@@ -12,7 +12,7 @@ from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation import reconcile
 from tests.integration.consents.propagation.test_reconciliation_answers import _answer, _kept, _listing, heard
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 
 async def asked(
@@ -119,7 +119,7 @@ async def test_two_processes_judge_two_answers(pool: Pool, context: Context) -> 
 
 
 async def test_repairs_go_on_bulk_unless_the_record_denies(
-    pool: Pool, context: Context, world: World
+    pool: Pool, context: Context, world: ConsentsWorld
 ) -> None:
     """What the store lacks, told of a bucket of each; and keys that it has alone: one of ours, one made up."""
     free, banned, lost = Someone(), Someone(), Someone()

@@ -16,7 +16,7 @@ from services.consents.store.propagation.proof import SubscriberState
 from services.consents.use_cases.errors import UnknownDecisionError, UnknownSubscriberError
 from services.consents.use_cases.propagation.acknowledge import acknowledge
 from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, subscribers
-from tests.integration.consents.world import Someone, World
+from tests.integration.consents.world import ConsentsWorld, Someone
 
 PARTY = "company.kauppa"
 IDS = {lane: uuid4() for lane in Lane}
@@ -24,10 +24,10 @@ LIFE = 35
 """Seconds of silence, while others speak, after which an instance of `stale_seconds` 30 is gone."""
 
 
-class Log:
+class PublicationLog:
     """Publications as the relay writes them, and stores that acknowledge; time is the broker's."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ConsentsWorld) -> None:
         self.world = world
         self.ends = dict.fromkeys(Lane, 0)
 
@@ -93,11 +93,11 @@ class Log:
 
 
 @pytest.fixture
-def log(world: World) -> Log:
-    return Log(world)
+def log(world: ConsentsWorld) -> PublicationLog:
+    return PublicationLog(world)
 
 
-async def test_from_acceptance_to_every_store(world: World, log: Log) -> None:
+async def test_from_acceptance_to_every_store(world: ConsentsWorld, log: PublicationLog) -> None:
     who, crm = Someone(), uuid4()
     await world.know(who)
     await log.publish(who, Lane.BULK)
@@ -115,7 +115,7 @@ async def test_from_acceptance_to_every_store(world: World, log: Log) -> None:
     assert (await log.where(ban, "kauppa-mail")).stage is Stage.ON_THE_WAY
 
 
-async def test_overdue_by_the_groups_deadline(world: World, log: Log) -> None:
+async def test_overdue_by_the_groups_deadline(world: ConsentsWorld, log: PublicationLog) -> None:
     who = Someone()
     await world.know(who)
     long_ago = datetime.now(UTC) - timedelta(seconds=61)
@@ -123,7 +123,7 @@ async def test_overdue_by_the_groups_deadline(world: World, log: Log) -> None:
     assert (await log.where(ban)).stage is Stage.OVERDUE
 
 
-async def test_the_slowest_live_store_counts(world: World, log: Log) -> None:
+async def test_the_slowest_live_store_counts(world: ConsentsWorld, log: PublicationLog) -> None:
     who, fast, slow = Someone(), uuid4(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -137,7 +137,7 @@ async def test_the_slowest_live_store_counts(world: World, log: Log) -> None:
     assert where.applied_at == now + timedelta(seconds=2)
 
 
-async def test_an_instance_that_is_gone_counts_no_more(world: World, log: Log) -> None:
+async def test_an_instance_that_is_gone_counts_no_more(world: ConsentsWorld, log: PublicationLog) -> None:
     who, gone, live = Someone(), uuid4(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -159,7 +159,7 @@ async def test_an_instance_that_is_gone_counts_no_more(world: World, log: Log) -
 
 
 async def test_after_an_outage_the_first_to_speak_does_not_speak_for_the_others(
-    world: World, log: Log
+    world: ConsentsWorld, log: PublicationLog
 ) -> None:
     who, fast, slow = Someone(), uuid4(), uuid4()
     await world.know(who)
@@ -172,7 +172,9 @@ async def test_after_an_outage_the_first_to_speak_does_not_speak_for_the_others(
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
 
 
-async def test_a_subscriber_that_is_down_is_late_not_without_proof(world: World, log: Log) -> None:
+async def test_a_subscriber_that_is_down_is_late_not_without_proof(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -182,7 +184,7 @@ async def test_a_subscriber_that_is_down_is_late_not_without_proof(world: World,
     assert (await standing(world)).stores == 1
 
 
-async def test_an_instance_ends_by_command(world: World, log: Log) -> None:
+async def test_an_instance_ends_by_command(world: ConsentsWorld, log: PublicationLog) -> None:
     who, gone, live = Someone(), uuid4(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -196,7 +198,9 @@ async def test_an_instance_ends_by_command(world: World, log: Log) -> None:
     assert (await log.where(ban)).stage is Stage.APPLIED
 
 
-async def test_a_store_that_was_emptied_takes_its_proof_back(world: World, log: Log) -> None:
+async def test_a_store_that_was_emptied_takes_its_proof_back(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, instance = Someone(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -207,7 +211,9 @@ async def test_a_store_that_was_emptied_takes_its_proof_back(world: World, log: 
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
 
 
-async def test_a_store_that_was_restored_with_its_spool_takes_its_proof_back(world: World, log: Log) -> None:
+async def test_a_store_that_was_restored_with_its_spool_takes_its_proof_back(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     """It has the name that it had; that its positions go back shows it. What is read again has the same proof again."""
     who, crm, began = Someone(), uuid4(), datetime.now(UTC)
     await world.know(who)
@@ -225,7 +231,9 @@ async def test_a_store_that_was_restored_with_its_spool_takes_its_proof_back(wor
     assert (where.stage, where.applied_at) == (Stage.APPLIED, caught_up)
 
 
-async def test_the_commands(world: World, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_commands(
+    world: ConsentsWorld, log: PublicationLog, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = uuid4()
     await log.acknowledge(store, 1)
 
@@ -241,7 +249,7 @@ async def test_the_commands(world: World, log: Log, capsys: pytest.CaptureFixtur
     assert await run("list") == (0, "")
 
 
-async def test_either_lane_will_do_and_a_later_version_too(world: World, log: Log) -> None:
+async def test_either_lane_will_do_and_a_later_version_too(world: ConsentsWorld, log: PublicationLog) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     first = (await world.decide(world.by_id(who), channels=(Channel.PHONE,))).decision.id
@@ -251,7 +259,9 @@ async def test_either_lane_will_do_and_a_later_version_too(world: World, log: Lo
     assert (await log.where(first)).stage is (await log.where(second)).stage is Stage.APPLIED
 
 
-async def test_a_record_that_a_store_could_not_read_is_not_applied(world: World, log: Log) -> None:
+async def test_a_record_that_a_store_could_not_read_is_not_applied(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     ban = (await world.decide(world.by_id(who))).decision.id
@@ -262,7 +272,7 @@ async def test_a_record_that_a_store_could_not_read_is_not_applied(world: World,
     assert (await log.where(ban)).stage is Stage.APPLIED
 
 
-async def test_what_changed_nothing_is_held_already(world: World, log: Log) -> None:
+async def test_what_changed_nothing_is_held_already(world: ConsentsWorld, log: PublicationLog) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await world.decide(world.by_id(who))
@@ -273,7 +283,7 @@ async def test_what_changed_nothing_is_held_already(world: World, log: Log) -> N
 
 
 async def test_what_changed_something_was_not_held_whatever_the_brokers_clock_says(
-    world: World, log: Log
+    world: ConsentsWorld, log: PublicationLog
 ) -> None:
     who, crm = Someone(), uuid4()
     await world.know(who)
@@ -286,7 +296,7 @@ async def test_what_changed_something_was_not_held_whatever_the_brokers_clock_sa
     assert (where.stage, where.applied_at) == (Stage.APPLIED, behind)
 
 
-async def test_only_those_to_whom_it_means_something(world: World, log: Log) -> None:
+async def test_only_those_to_whom_it_means_something(world: ConsentsWorld, log: PublicationLog) -> None:
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     ban = (await world.decide(world.by_id(who), reach=Reach.COMPANY, company="sahko")).decision.id
@@ -296,22 +306,22 @@ async def test_only_those_to_whom_it_means_something(world: World, log: Log) -> 
         await locate(world.pool, world.context, ban, PARTY)
 
 
-async def standing(world: World, subscriber: str = "kauppa-crm") -> SubscriberState:
+async def standing(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> SubscriberState:
     found = await subscribers(world.pool, world.context, None)
     return next(state for s, state in found if s.id == subscriber)
 
 
-async def overdue(world: World, subscriber: str = "kauppa-crm") -> int:
+async def overdue(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> int:
     return (await standing(world, subscriber)).overdue
 
 
-async def long_ago(world: World, who: Someone, **given: Any) -> UUID:
+async def long_ago(world: ConsentsWorld, who: Someone, **given: Any) -> UUID:
     """A ban that should be everywhere by now."""
     received_at = datetime.now(UTC) - timedelta(seconds=61)
     return (await world.decide(world.by_id(who), received_at=received_at, **given)).decision.id
 
 
-async def test_how_the_subscribers_stand(world: World, log: Log) -> None:
+async def test_how_the_subscribers_stand(world: ConsentsWorld, log: PublicationLog) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await log.acknowledge(store, 0)
@@ -330,7 +340,9 @@ async def test_how_the_subscribers_stand(world: World, log: Log) -> None:
     assert (never.stores, never.seen_at, never.overdue) == (0, None, 1), "never seen is late as well"
 
 
-async def test_a_partition_that_was_never_acknowledged_is_missing(world: World, log: Log) -> None:
+async def test_a_partition_that_was_never_acknowledged_is_missing(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await long_ago(world, who)
@@ -341,7 +353,9 @@ async def test_a_partition_that_was_never_acknowledged_is_missing(world: World, 
     assert await overdue(world) == 0
 
 
-async def test_an_unreadable_key_counts_against_its_whole_partition(world: World, log: Log) -> None:
+async def test_an_unreadable_key_counts_against_its_whole_partition(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     before, behind, store = Someone(), Someone(), uuid4()
     await world.know(before, behind)
     bans = [await long_ago(world, who) for who in (before, behind)]
@@ -357,7 +371,9 @@ async def test_an_unreadable_key_counts_against_its_whole_partition(world: World
     assert await overdue(world) == 0
 
 
-async def test_an_unreadable_record_is_overdue_until_it_is_read(world: World, log: Log) -> None:
+async def test_an_unreadable_record_is_overdue_until_it_is_read(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await long_ago(world, who)
@@ -368,7 +384,9 @@ async def test_an_unreadable_record_is_overdue_until_it_is_read(world: World, lo
     assert await overdue(world) == 0
 
 
-async def test_what_two_decisions_made_is_published_once_and_both_are_missed(world: World, log: Log) -> None:
+async def test_what_two_decisions_made_is_published_once_and_both_are_missed(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await log.acknowledge(store, 0)
@@ -378,7 +396,7 @@ async def test_what_two_decisions_made_is_published_once_and_both_are_missed(wor
     assert await overdue(world) == 2
 
 
-async def test_what_is_published_again_was_held_before(world: World, log: Log) -> None:
+async def test_what_is_published_again_was_held_before(world: ConsentsWorld, log: PublicationLog) -> None:
     who, store = Someone(), uuid4()
     await world.know(who)
     await long_ago(world, who)
@@ -389,7 +407,9 @@ async def test_what_is_published_again_was_held_before(world: World, log: Log) -
     assert (state.overdue, state.missing_since) == (0, None)
 
 
-async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(world: World, log: Log) -> None:
+async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     who = Someone()
     ban = await world.decide(world.by_id(who), received_at=datetime.now(UTC) - timedelta(days=30))
     await world.know(who)
@@ -400,14 +420,16 @@ async def test_a_decision_that_waited_is_late_from_when_it_came_to_bear(world: W
     assert await overdue(world) == 1
 
 
-async def test_a_subscriber_of_another_party_says_nothing_here(world: World, log: Log) -> None:
+async def test_a_subscriber_of_another_party_says_nothing_here(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     with pytest.raises(UnknownSubscriberError):
         await log.acknowledge(uuid4(), 1, subscriber="sahko-crm")
 
 
 @pytest.mark.parametrize("beyond", [1, 1000, 2**62, 2**63, 2**80])
 async def test_what_is_claimed_beyond_the_end_proves_nothing_to_come(
-    world: World, log: Log, beyond: int
+    world: ConsentsWorld, log: PublicationLog, beyond: int
 ) -> None:
     """It counts up to the end, and is listed at the subscriber."""
     first, second, crm = Someone(), Someone(), uuid4()
@@ -428,7 +450,7 @@ async def test_what_is_claimed_beyond_the_end_proves_nothing_to_come(
 
 
 async def test_a_claim_in_a_topic_that_is_no_more_counts_up_to_what_was_published_there(
-    world: World, log: Log
+    world: ConsentsWorld, log: PublicationLog
 ) -> None:
     who, crm = Someone(), uuid4()
     await world.know(who)
@@ -440,7 +462,9 @@ async def test_a_claim_in_a_topic_that_is_no_more_counts_up_to_what_was_publishe
     assert (await claims(world))["kauppa-crm"] == 2
 
 
-async def test_positions_that_go_down_after_a_claim_beyond_the_end(world: World, log: Log) -> None:
+async def test_positions_that_go_down_after_a_claim_beyond_the_end(
+    world: ConsentsWorld, log: PublicationLog
+) -> None:
     """The claim is as good as the end; below it the store was restored, as ever."""
     who, crm = Someone(), uuid4()
     await world.know(who)
@@ -453,6 +477,6 @@ async def test_positions_that_go_down_after_a_claim_beyond_the_end(world: World,
     assert (await log.where(ban)).stage is Stage.ON_THE_WAY
 
 
-async def claims(world: World) -> dict[str, int]:
+async def claims(world: ConsentsWorld) -> dict[str, int]:
     found = await subscribers(world.pool, world.context, PARTY)
     return {subscriber.id: state.claims_beyond_end for subscriber, state in found}

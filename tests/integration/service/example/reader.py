@@ -19,7 +19,7 @@ ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, n = excluded.n, deceased 
 WHERE (c.epoch, c.n) < (excluded.epoch, excluded.n)"""
 
 
-class Copies:
+class CustomerCopies:
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         await self.handle_batch(conn, [(read, meta)])
 
@@ -44,7 +44,7 @@ class Copies:
 
 def build(platform: Platform) -> Service:
     del platform
-    copies = Copies()
+    copies = CustomerCopies()
     return Service(
         families=(),
         subscriptions=[

@@ -20,7 +20,7 @@ from kielto.service.process.main import Platform, Service, main
 from kielto.service.support import tracing
 
 
-class Person(BaseModel):
+class ExamplePerson(BaseModel):
     deceased: bool = False
     note: str = ""
 
@@ -31,7 +31,7 @@ def build(platform: Platform) -> Service:
     @router.post("/people/{ident}", status_code=201)
     async def post(
         ident: UUID,
-        person: Person,
+        person: ExamplePerson,
         caller: Annotated[Caller, Depends(require("register"))],
         claim: Annotated[Claim | None, Depends(claimed)],
     ) -> Response:

@@ -12,7 +12,7 @@ from kielto.service.process.application import Health, create_app
 from tests.integration.service.support import Bench
 
 
-class Known:
+class KnownKey:
     """The token is the company's id; always the same person."""
 
     async def verify(self, token: str) -> Caller:
@@ -34,7 +34,7 @@ def client_of(service: Bench) -> httpx.AsyncClient:
                 await claim.keep(conn, 201, body)
         return Response(body, 201, media_type="application/json")
 
-    health, verifier = Health(claimed=True), cast(Verifier, Known())
+    health, verifier = Health(claimed=True), cast(Verifier, KnownKey())
     app = create_app("test", [router], pool=service.pool, verifier=verifier, health=health)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 

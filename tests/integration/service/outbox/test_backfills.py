@@ -6,7 +6,7 @@ from kielto.events.control import SnapshotComplete
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import backfills, bulk_lane
-from tests.integration.service.support import Bench, Entry, eventually, key
+from tests.integration.service.support import Bench, TopicEntry, eventually, key
 
 
 async def _finished(service: Bench, generation: int) -> bool:
@@ -17,7 +17,7 @@ async def _finished(service: Bench, generation: int) -> bool:
     )
 
 
-def _ends(entries: list[Entry], generation: int) -> dict[int, tuple[int, SnapshotComplete]]:
+def _ends(entries: list[TopicEntry], generation: int) -> dict[int, tuple[int, SnapshotComplete]]:
     """By partition: offset and content of this generation's first `!snapshot`."""
     found: dict[int, tuple[int, SnapshotComplete]] = {}
     for entry in entries:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from kielto.events.envelope import TooLarge
+from kielto.events.envelope import MessageTooLargeError
 from kielto.events.records import Permissions
 from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish
@@ -92,7 +92,7 @@ async def test_a_record_is_named_once(service: Bench) -> None:
 async def test_too_large_is_refused_before_anything_is_stored(service: Bench) -> None:
     k = key()
     record = Permissions(version="0.0", subject=k, numbers=tuple(f"{n:064x}" for n in range(4500)))
-    with pytest.raises(TooLarge):
+    with pytest.raises(MessageTooLargeError):
         async with pool.transaction(service.pool) as conn:
             await publish.publish(conn, [Change(service.family.name, k, record, express=True)])
     assert await service.pool.fetchval("SELECT count(*) FROM records") == 0

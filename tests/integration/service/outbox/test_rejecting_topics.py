@@ -24,7 +24,7 @@ from kielto.service.outbox import pending, publish, rejecting_topics, relay
 from kielto.service.outbox.publish import Change
 from kielto.service.outbox.relay import Relay
 from kielto.service.support import metrics
-from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
+from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
 
 LARGE = tuple(f"{n:064x}" for n in range(100))
 """Numbers that make a record larger than the limit below."""
@@ -52,7 +52,7 @@ class Two:
         async with pool.transaction(self.bench.pool) as conn:
             await publish.publish(conn, [Change(family.name, k, record, express)])
 
-    async def log(self, family: Family, lane: Lane) -> list[Entry]:
+    async def log(self, family: Family, lane: Lane) -> list[TopicEntry]:
         return await read_log(self.bench.bootstrap, self.topics[family.topic(lane)])
 
     async def versions(self, family: Family, lane: Lane, k: str) -> list[str]:

@@ -18,10 +18,10 @@ from kielto.service.outbox import bulk_lane, publish
 from kielto.service.outbox.publish import Change
 from kielto.service.support import tracing
 from tests.integration.service.faults import unreliable
-from tests.integration.service.support import Bench, Entry, eventually, key, read_log, rising
+from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
 
 
-def _records(entries: list[Entry], k: str) -> list[str]:
+def _records(entries: list[TopicEntry], k: str) -> list[str]:
     return [e.version for e in entries if e.key == k]
 
 

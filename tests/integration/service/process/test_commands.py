@@ -41,7 +41,7 @@ async def run(bench: Bench, service: Service, *arguments: str) -> int:
     return await commands.run(arguments, bench.pool, quarantine, service)
 
 
-class Moved(Exception):
+class MovedServerError(Exception):
     """As a use case's, when others changed the same customers meanwhile."""
 
 
@@ -54,7 +54,7 @@ class Moved(Exception):
         (asyncpg.DeadlockDetectedError(f"row {SECRET}"), "the database is away or busy"),
         (ConnectionResetError(SECRET), "the database is away or busy"),
         (KeyError(SECRET), "not done: KeyError at "),
-        (Moved(SECRET), "try again"),
+        (MovedServerError(SECRET), "try again"),
     ],
     ids=lambda given: type(given).__name__,
 )

@@ -10,7 +10,7 @@ from kielto.events.topics import Lane
 from kielto.service.recovery.topic_ends import TopicEnds
 from kielto.service.support.settings import ServiceSettings
 from tests.integration.subscriber.customers import customer
-from tests.integration.subscriber.relay import Relay, new_party
+from tests.integration.subscriber.relay import HandDrivenRelay, new_party
 
 
 def ends_of(stack: Stack) -> TopicEnds:
@@ -20,7 +20,7 @@ def ends_of(stack: Stack) -> TopicEnds:
 
 async def test_a_claim_is_held_against_the_broker(stack: Stack) -> None:
     ends = ends_of(stack)
-    async with Relay(stack.kafka.bootstrap, new_party()) as relay:
+    async with HandDrivenRelay(stack.kafka.bootstrap, new_party()) as relay:
         topic, partition = relay.family.topic(Lane.EXPRESS), -1
         ident = await relay.topic_id(topic)
         for version in ("1.1", "1.2"):

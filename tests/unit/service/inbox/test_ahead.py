@@ -11,7 +11,7 @@ from kielto.service.inbox.transactional import Intake
 BAD, GOOD = TopicPartition("company.a.decisions.v1", 0), TopicPartition("company.b.decisions.v1", 0)
 
 
-class Taking:
+class AheadTaking:
     def __init__(self, fails: int) -> None:
         self.fails, self.taken = fails, list[int]()
 
@@ -22,7 +22,7 @@ class Taking:
         self.taken.append(record.offset)
 
 
-class Reader:
+class FakeTopicReader:
     """Hands out what stands from the sought offsets on."""
 
     def __init__(self, end: int) -> None:
@@ -42,10 +42,10 @@ class Reader:
 
 
 async def test_what_fails_in_one_topic_keeps_no_other_waiting_and_is_tried_again() -> None:
-    bad, good = Taking(fails=1), Taking(fails=0)
+    bad, good = AheadTaking(fails=1), AheadTaking(fails=0)
     intakes = cast(dict[str, Intake], {BAD.topic: bad, GOOD.topic: good})
     ahead = Ahead("nowhere:1", intakes, security=kafka.CLEAR)
     for _ in range(3):
-        await ahead._look(Reader(0), Reader(2))
+        await ahead._look(FakeTopicReader(0), FakeTopicReader(2))
     assert good.taken == [0, 1], "each once"
     assert bad.taken == [0, 1]

@@ -82,7 +82,7 @@ def test_a_traceparent_is_continued_only_when_it_is_one(text: str) -> None:
     assert again != begun
 
 
-class Batch:
+class FakeBatch:
     """As aiokafka's builder: full after two messages."""
 
     def __init__(self) -> None:
@@ -95,17 +95,17 @@ class Batch:
         return object()
 
 
-class Producer:
+class FatedProducer:
     """Answers as told by the first value of each batch; anything else is acknowledged."""
 
     def __init__(self, fates: dict[bytes, Any]) -> None:
         self.fates, self.sent = fates, list[bytes]()
         self._next: dict[tuple[str, int], int] = {}
 
-    def create_batch(self) -> Batch:
-        return Batch()
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch()
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
         fate = self.fates.get(batch.values[0])
         if fate == "refuse":
             raise TimeoutError
@@ -126,7 +126,7 @@ def messages(*places: tuple[int, bytes]) -> list[Message]:
 
 async def test_offsets_come_in_the_order_given() -> None:
     given = messages((0, b"a"), (1, b"b"), (0, b"c"), (0, b"d"), (1, b"e"))
-    delivered = await deliver(Producer({}), given)
+    delivered = await deliver(FatedProducer({}), given)
     assert delivered.offsets == [100, 100, 101, 102, 101]
     assert delivered.error is None
 
@@ -134,10 +134,10 @@ async def test_offsets_come_in_the_order_given() -> None:
 @pytest.mark.parametrize("fate", ["refuse", "unknown", OSError("x")], ids=str)
 async def test_nothing_behind_a_failure_counts_in_its_partition(fate: Any) -> None:
     given = messages((0, b"a"), (0, b"b"), (0, b"c"), (0, b"d"), (0, b"e"), (1, b"f"))
-    delivered = await deliver(Producer({b"c": fate}), given)
+    delivered = await deliver(FatedProducer({b"c": fate}), given)
     assert delivered.offsets == [100, 101, None, None, None, 100]
     assert delivered.error is not None
 
 
 async def test_nothing_is_nothing() -> None:
-    assert await deliver(Producer({}), []) == Delivered([], None)
+    assert await deliver(FatedProducer({}), []) == Delivered([], None)

@@ -32,9 +32,9 @@ async def verify(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Exception | 
 
 
 async def test_missing_topics_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    await verify(monkeypatch, iter([*[kafka.TopicsMissing("a: is missing")] * 50, None]))
+    await verify(monkeypatch, iter([*[kafka.TopicsMissingError("a: is missing")] * 50, None]))
 
 
 async def test_a_difference_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(kafka.TopicMismatch, match="partitions"):
-        await verify(monkeypatch, iter([kafka.TopicMismatch("a: has 3 partitions")] * 50))
+    with pytest.raises(kafka.TopicMismatchError, match="partitions"):
+        await verify(monkeypatch, iter([kafka.TopicMismatchError("a: has 3 partitions")] * 50))

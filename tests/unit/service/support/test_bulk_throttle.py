@@ -79,7 +79,7 @@ class Polled:
     partition: int = 0
 
 
-class Taking:
+class BatchTaking:
     """In the place of what stores: notes how many records came in each transaction."""
 
     topic = "customers.facts.v1"
@@ -95,7 +95,7 @@ class Taking:
 async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courtesy, taking, rests = Courtesy(0.25, Clock()), Taking(), list[float]()
+    courtesy, taking, rests = Courtesy(0.25, Clock()), BatchTaking(), list[float]()
 
     async def rest(worked: float) -> None:
         rests.append(worked)

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kielto.events.topics import PARTITIONS
-from kielto.subscriber.columnar.row_kinds import Kind, Kinds
+from kielto.subscriber.columnar.row_kinds import RowKind, RowKinds
 
 KINDS = st.builds(
-    Kind, st.integers(0, 9), st.integers(0, PARTITIONS - 1), st.sampled_from([1, 2, 2**62]), st.just(False)
+    RowKind, st.integers(0, 9), st.integers(0, PARTITIONS - 1), st.sampled_from([1, 2, 2**62]), st.just(False)
 )
 
 
 @given(st.lists(KINDS), st.lists(KINDS))
-def test_many_have_the_numbers_that_each_has(first: list[Kind], many: list[Kind]) -> None:
-    kinds = Kinds()
+def test_many_have_the_numbers_that_each_has(first: list[RowKind], many: list[RowKind]) -> None:
+    kinds = RowKinds()
     singly = [kinds.number(kind) for kind in first]
     assert len(kinds.table.shapes) == len(set(first))
     columns = [np.array([kind[at] for kind in many], np.uint64) for at in range(3)]

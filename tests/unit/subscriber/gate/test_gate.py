@@ -15,15 +15,15 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Status
 from kielto.subscriber.gate import bulk_check
 from kielto.subscriber.gate.bulk_check import CODES
-from kielto.subscriber.gate.gate import Gate, Party
-from kielto.subscriber.gate.local_denials import Denial, Denials, Sent
+from kielto.subscriber.gate.gate import FollowedParty, Gate
+from kielto.subscriber.gate.local_denials import DecisionPlace, Denial, Denials
 from kielto.subscriber.gate.permits import UNTIL_MARGIN_SECONDS
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import ident
 from tests.unit.subscriber.logs import NOW, OWN, Script, beat, hexes, permissions, snapshot
 
 KEYS = {1: b"1" * 32, 2: b"2" * 32}
-PARTY = Party("company.kauppa", KEYS)
+PARTY = FollowedParty("company.kauppa", KEYS)
 TOPIC = "company.kauppa.decisions.v1"
 WE_SEND = Allow(purpose="partner_marketing", partner="matkat", mode="we_send")
 
@@ -54,10 +54,10 @@ def aino(**changes: Any) -> Permissions:
     return record.model_copy(update={"points": listed, "numbers": (number,), **changes})
 
 
-class World:
+class OpenGate:
     """One gate, open until 13.0; Aino is known."""
 
-    def __init__(self, party: Party = PARTY) -> None:
+    def __init__(self, party: FollowedParty = PARTY) -> None:
         self.script, self.denials = Script(), Denials(TOPIC)
         self.now, self.today = 10.0, NOW.timestamp()
         self.gate = Gate(party, self.script.follower, self.denials, lambda: self.now, lambda: self.today)
@@ -71,8 +71,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> OpenGate:
+    return OpenGate()
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def world() -> World:
         {"number": "123", "address": "aino@example.com"},
     ],
 )
-def test_allowed_by_each_name_of_the_customer(world: World, who: dict[str, str]) -> None:
+def test_allowed_by_each_name_of_the_customer(world: OpenGate, who: dict[str, str]) -> None:
     assert world.may(**who) == Answer(True, Reason.ALLOWED)
     assert world.may(**who)
 
 
-def test_the_address_counts_under_every_generation_of_the_point_key(world: World) -> None:
+def test_the_address_counts_under_every_generation_of_the_point_key(world: OpenGate) -> None:
     newer = hashed(PointKind.EMAIL, "aino@example.com", 2)
     world.script.bulk(aino(version="1.3", points=(AllowedPoint(point=newer, channel="email", allow=(OWN,)),)))
     assert world.may(address="aino@example.com")
@@ -121,24 +121,24 @@ def test_the_address_counts_under_every_generation_of_the_point_key(world: World
         ("email", {}, Reason.BAD_QUESTION),
     ],
 )
-def test_not_allowed(world: World, channel: str, who: dict[str, str], reason: Reason) -> None:
+def test_not_allowed(world: OpenGate, channel: str, who: dict[str, str], reason: Reason) -> None:
     answer = world.may(channel, **who)
     assert (answer.allowed, answer.reason) == (False, reason)
     assert not answer
     assert "example" not in answer.detail
 
 
-def test_channels_of_one_phone_differ(world: World) -> None:
+def test_channels_of_one_phone_differ(world: OpenGate) -> None:
     assert world.may("sms", address="040 1234567")
     assert not world.may("phone", address="040 1234567")
 
 
-def test_a_postal_point_is_asked_by_itself(world: World) -> None:
+def test_a_postal_point_is_asked_by_itself(world: OpenGate) -> None:
     assert world.may("post", address=HOME)
     assert not world.may("door", address=HOME)
 
 
-def test_without_an_address_every_listed_point_of_the_channel_must_allow(world: World) -> None:
+def test_without_an_address_every_listed_point_of_the_channel_must_allow(world: OpenGate) -> None:
     listed = (
         AllowedPoint(point=MAIL, channel="email", allow=(OWN,)),
         AllowedPoint(point=OTHER_MAIL, channel="email", allow=()),
@@ -148,7 +148,7 @@ def test_without_an_address_every_listed_point_of_the_channel_must_allow(world: 
     assert world.may(customer=hexes("aino"), address="aino@example.com")
 
 
-def test_of_an_address_that_several_have_each_must_allow(world: World) -> None:
+def test_of_an_address_that_several_have_each_must_allow(world: OpenGate) -> None:
     shared = AllowedPoint(point=MAIL, channel="email", allow=(OWN,))
     world.script.bulk(permissions("pekka", "1.1").model_copy(update={"points": (shared,)}), partition=3)
     assert world.may(address="aino@example.com")
@@ -158,7 +158,7 @@ def test_of_an_address_that_several_have_each_must_allow(world: World) -> None:
     assert world.may(address="aino@example.com", customer=hexes("aino"))
 
 
-def test_partners_marketing_needs_partner_and_mode(world: World) -> None:
+def test_partners_marketing_needs_partner_and_mode(world: OpenGate) -> None:
     asked = {"purpose": "partner_marketing", "customer": hexes("aino")}
     assert world.may(**asked, partner="matkat", mode=Mode.WE_SEND)
     assert not world.may(**asked, partner="matkat", mode="partner_sends")
@@ -169,13 +169,13 @@ def test_partners_marketing_needs_partner_and_mode(world: World) -> None:
 
 def test_a_partner_asks_for_itself() -> None:
     sends = Allow(purpose="partner_marketing", partner="matkat", mode="partner_sends")
-    world = World(Party("partner.matkat", KEYS))
+    world = OpenGate(FollowedParty("partner.matkat", KEYS))
     listed = AllowedPoint(point=MAIL, channel="email", allow=(sends,))
     world.script.bulk(aino(version="1.3", points=(listed,)))
     assert world.may(purpose="partner_marketing", address="aino@example.com", mode="partner_sends")
 
 
-def test_product_groups(world: World) -> None:
+def test_product_groups(world: OpenGate) -> None:
     limited = Allow(purpose="own_marketing", product_groups=("mobile",))
     world.script.bulk(
         aino(version="1.3", points=(AllowedPoint(point=MAIL, channel="email", allow=(limited,)),))
@@ -187,7 +187,7 @@ def test_product_groups(world: World) -> None:
         assert "product group" in answer.detail
 
 
-def test_a_permission_that_ends_ends_early(world: World) -> None:
+def test_a_permission_that_ends_ends_early(world: OpenGate) -> None:
     world.script.bulk(aino(version="1.3", valid_until=NOW + timedelta(seconds=100)))
     world.today = NOW.timestamp() + 99 - UNTIL_MARGIN_SECONDS
     assert world.may(customer=hexes("aino"))
@@ -197,7 +197,7 @@ def test_a_permission_that_ends_ends_early(world: World) -> None:
     assert world.may(customer=hexes("aino"))
 
 
-def test_a_clock_that_is_behind_does_not_prolong_a_permission(world: World) -> None:
+def test_a_clock_that_is_behind_does_not_prolong_a_permission(world: OpenGate) -> None:
     world.script.bulk(aino(version="1.3", valid_until=NOW + timedelta(seconds=100)))
     world.today = 0.0
     assert world.may(customer=hexes("aino"))
@@ -212,7 +212,7 @@ def test_a_shut_gate_says_why() -> None:
     assert gate.shut() is Reason.SNAPSHOT_INCOMPLETE
 
 
-def test_a_stale_partition_shuts_its_customers_and_all_unsure_answers(world: World) -> None:
+def test_a_stale_partition_shuts_its_customers_and_all_unsure_answers(world: OpenGate) -> None:
     for partition in range(1, PARTITIONS):
         world.script.probe(20.0, partition)
         world.script.express(beat(5), beat(6), partition=partition)
@@ -224,13 +224,13 @@ def test_a_stale_partition_shuts_its_customers_and_all_unsure_answers(world: Wor
         assert world.may(**unsure).reason is Reason.STALE  # a ban, or another owner, may stand in partition 0
 
 
-def test_an_unreadable_key_shuts_its_partition(world: World) -> None:
+def test_an_unreadable_key_shuts_its_partition(world: OpenGate) -> None:
     world.script.raw(Lane.EXPRESS, 0, b"nobody's", b"{}", [])
     assert world.may(customer=hexes("aino")).reason is Reason.PARTITION_SHUT
     assert world.gate.shut() is Reason.PARTITION_SHUT
 
 
-def test_an_unreadable_record_denies_its_customer_by_every_name(world: World) -> None:
+def test_an_unreadable_record_denies_its_customer_by_every_name(world: OpenGate) -> None:
     world.script.spoiled(Lane.BULK, aino(version="1.3"))
     for who in ({"customer": hexes("aino")}, {"number": "123"}, {"address": "aino@example.com"}):
         assert world.may(**who).reason is Reason.DENIED
@@ -267,7 +267,7 @@ ALL_NAMES: list[dict[str, str]] = [
     [decided(key=hexes("aino")), decided(number="123"), decided(email="aino@example.com")],
     ids=["by id", "by number", "by address"],
 )
-def test_a_ban_given_here_denies_at_once_by_every_name(world: World, denial: Denial) -> None:
+def test_a_ban_given_here_denies_at_once_by_every_name(world: OpenGate, denial: Denial) -> None:
     world.denials.add(denial)
     for who in ALL_NAMES:
         assert world.may(**who).reason is Reason.DENIED
@@ -276,7 +276,7 @@ def test_a_ban_given_here_denies_at_once_by_every_name(world: World, denial: Den
 @pytest.mark.parametrize(("banned", "other"), [("aino", "old-id"), ("old-id", "aino")])
 @pytest.mark.parametrize("numbers", [aino().numbers, ()], ids=["a company's", "a partner's"])
 def test_a_ban_given_here_by_one_id_of_somebody_merged_denies_by_the_other(
-    world: World, banned: str, other: str, numbers: tuple[str, ...]
+    world: OpenGate, banned: str, other: str, numbers: tuple[str, ...]
 ) -> None:
     world.script.bulk(
         aino(version="1.9", numbers=numbers),
@@ -292,7 +292,7 @@ def test_a_ban_given_here_by_one_id_of_somebody_merged_denies_by_the_other(
     assert CODES[codes[0]] is Reason.DENIED
 
 
-def test_a_ban_for_someone_unknown_denies(world: World) -> None:
+def test_a_ban_for_someone_unknown_denies(world: OpenGate) -> None:
     world.denials.add(decided(key=hexes("nobody")))
     world.denials.add(decided(email="nobody@example.com"))
     assert world.may(customer=hexes("nobody")).reason is Reason.DENIED
@@ -301,7 +301,7 @@ def test_a_ban_for_someone_unknown_denies(world: World) -> None:
 
 
 @pytest.mark.parametrize("act", [Act.CONSENT, Act.LIFTING])
-def test_a_yes_given_here_permits_nothing_yet(world: World, act: Act) -> None:
+def test_a_yes_given_here_permits_nothing_yet(world: OpenGate, act: Act) -> None:
     world.denials.add(decided(key=hexes("aino")))
     world.denials.add(decided(act, key=hexes("aino")))
     assert not world.may(customer=hexes("aino"))
@@ -321,7 +321,7 @@ def test_a_yes_given_here_permits_nothing_yet(world: World, act: Act) -> None:
     ],
 )
 def test_what_a_ban_given_here_denies(
-    world: World, fields: dict[str, Any], own: bool, partners: bool
+    world: OpenGate, fields: dict[str, Any], own: bool, partners: bool
 ) -> None:
     world.denials.add(decided(key=hexes("aino"), **fields))
     asked = {"purpose": "partner_marketing", "partner": "matkat", "mode": "we_send"}
@@ -333,7 +333,7 @@ def taken(*offsets: int, topic: str = TOPIC, ident: int = 5) -> tuple[Taken, ...
     return (Taken(topic=topic, topic_id=UUID(int=ident), offsets=offsets),)
 
 
-def test_a_ban_of_a_new_number_denies_whoever_is_asked_about_by_it_and_an_id(world: World) -> None:
+def test_a_ban_of_a_new_number_denies_whoever_is_asked_about_by_it_and_an_id(world: OpenGate) -> None:
     """The register does not know yet whose the number is; the sender says whose it takes it for."""
     both = {"customer": hexes("aino"), "number": "999"}
     assert world.may(**both)
@@ -347,7 +347,7 @@ def test_a_denial_ends_at_beats_past_it() -> None:
     denials, denial, own = Denials(TOPIC), decided(key=hexes("aino")), 1
     denials.add(denial)
     assert denials.beat(own, taken(9, 9, 9)) == []  # not even sent
-    denials.sent(denial.decision.id, Sent(UUID(int=5), 2, 7))
+    denials.sent(denial.decision.id, DecisionPlace(UUID(int=5), 2, 7))
     for partition, mark in (
         *((other, taken(0, 0, 8)) for other in range(PARTITIONS) if other != own),
         (own, taken(99, 99, 7)),
@@ -373,7 +373,7 @@ def test_a_denial_ends_when_every_partition_is_past_it(denial: Denial) -> None:
     """By an id, too: who was merged has a record in another partition."""
     denials = Denials(TOPIC)
     denials.add(replace(denial, sent=None))
-    denials.sent(denial.decision.id, Sent(UUID(int=5), 0, 0))
+    denials.sent(denial.decision.id, DecisionPlace(UUID(int=5), 0, 0))
     ended = [denials.beat(p, taken(1)) for p in (0, 0, 1, 2, 3, 4, 5)]
     assert ended == [[]] * 6 + [[denial.decision.id]]
 
@@ -381,17 +381,17 @@ def test_a_denial_ends_when_every_partition_is_past_it(denial: Denial) -> None:
 def test_sent_again_is_waited_for_again() -> None:
     denials, denial = Denials(TOPIC), decided(email="a@example.com")
     denials.add(denial)
-    denials.sent(denial.decision.id, Sent(UUID(int=5), 0, 0))
+    denials.sent(denial.decision.id, DecisionPlace(UUID(int=5), 0, 0))
     for partition in range(PARTITIONS - 1):
         denials.beat(partition, taken(1))
-    denials.sent(denial.decision.id, Sent(UUID(int=6), 0, 4))
+    denials.sent(denial.decision.id, DecisionPlace(UUID(int=6), 0, 4))
     assert denials.beat(PARTITIONS - 1, taken(5, ident=6)) == []
 
 
 def test_a_repeated_decision_keeps_its_place_and_another_of_its_id_is_refused() -> None:
     denials, denial = Denials(TOPIC), decided(key=hexes("aino"))
     denials.add(denial)
-    denials.sent(denial.decision.id, Sent(UUID(int=5), 2, 7))
+    denials.sent(denial.decision.id, DecisionPlace(UUID(int=5), 2, 7))
     denials.add(replace(denial, sent=None))
     for act in (Act.OPT_OUT, Act.LIFTING):
         with pytest.raises(ValueError, match=r"^id: "):
@@ -410,9 +410,9 @@ ASKED = [
 MANY = [f"c{i}" for i in range(12)]
 
 
-def crowd() -> World:
+def crowd() -> OpenGate:
     """Each kind of customer: allowed, limited, ended, erased, unreadable, swept, in a partition that is shut."""
-    world = World()
+    world = OpenGate()
     limited = Allow(purpose="own_marketing", product_groups=("mobile",))
     past = NOW + timedelta(seconds=UNTIL_MARGIN_SECONDS - 1)
     world.script.bulk(
@@ -432,7 +432,7 @@ def crowd() -> World:
     return world
 
 
-def differences(world: World) -> list[object]:
+def differences(world: OpenGate) -> list[object]:
     ids = b"".join(bytes.fromhex(hexes(name)) for name in MANY)
     found: list[object] = []
     for question in ASKED:
@@ -476,7 +476,7 @@ def named(name: str, *listed: AllowedPoint, version: str = "1.1") -> Permissions
     return permissions(name, version).model_copy(update={"points": listed})
 
 
-def test_a_shared_address_is_denied_when_one_who_has_it_bans_everything(world: World) -> None:
+def test_a_shared_address_is_denied_when_one_who_has_it_bans_everything(world: OpenGate) -> None:
     """A banned address is denied, not unknown; and the other's permission does not hide the ban."""
     shared = "+358 40 765 4321"
     tel = hashed(PointKind.PHONE, shared)
@@ -500,7 +500,7 @@ def test_a_shared_address_is_denied_when_one_who_has_it_bans_everything(world: W
     ],
 )
 def test_a_point_that_is_listed_is_known(
-    world: World, listed: tuple[tuple[str, tuple[Allow, ...]], ...], reason: Reason
+    world: OpenGate, listed: tuple[tuple[str, tuple[Allow, ...]], ...], reason: Reason
 ) -> None:
     points = {name: hashed(PointKind.EMAIL, f"{name}@example.org") for name in ("mail", "other")}
     record = named("bertta", *(AllowedPoint(point=points[p], channel="email", allow=a) for p, a in listed))
@@ -508,7 +508,7 @@ def test_a_point_that_is_listed_is_known(
     assert world.may(address="mail@example.org").reason is reason
 
 
-def test_without_an_address_every_point_of_the_channel_has_to_permit(world: World) -> None:
+def test_without_an_address_every_point_of_the_channel_has_to_permit(world: OpenGate) -> None:
     """Which of them will be used is not said."""
     world.script.bulk(
         aino(
@@ -543,7 +543,7 @@ def test_without_an_address_every_point_of_the_channel_has_to_permit(world: Worl
         ("address", b"aino@example.com"),
     ],
 )
-def test_a_misspelt_word_is_a_bad_question(world: World, field: str, value: Any) -> None:
+def test_a_misspelt_word_is_a_bad_question(world: OpenGate, field: str, value: Any) -> None:
     """It would read as denied, and the campaign would seem to reach nobody."""
     world.script.express(beat(9, about=ABOUT))
     question = Question("partner_marketing", "email", hexes("aino"), partner="matkat", mode="we_send")
@@ -554,7 +554,7 @@ def test_a_misspelt_word_is_a_bad_question(world: World, field: str, value: Any)
     assert str(value) not in answer.detail.split() or not value
 
 
-def test_foreign_point_keys_shut_the_gate(world: World) -> None:
+def test_foreign_point_keys_shut_the_gate(world: OpenGate) -> None:
     """Whoever banned an address would not be found by it."""
     assert world.may(address="aino@example.com")
     for about in (

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from kielto.events.topics import Lane
-from kielto.subscriber.gate.permits import Asked, Held, permits
+from kielto.subscriber.gate.permits import HeldRecord, RecordQuestion, permits
 from kielto.subscriber.records.content import hash64
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
@@ -23,7 +23,7 @@ def ids(topics: dict[str, str]) -> dict[Lane, UUID]:
     return {LANES[name]: UUID(ident) for name, ident in topics.items()}
 
 
-class Play:
+class VectorPlay:
     """One case. `problems` lists every expectation that does not hold."""
 
     def __init__(self) -> None:
@@ -91,14 +91,15 @@ class Play:
         follower, image = self.follower, self.follower.image
         denied = {row: image.unreadable(row) or follower.swept(row) for row in rows}
         held = [
-            Held(image.shape(row), image.hashes(row), "denied" if no else None) for row, no in denied.items()
+            HeldRecord(image.shape(row), image.hashes(row), "denied" if no else None)
+            for row, no in denied.items()
         ]
-        answer = permits(held, Asked("email", ("own_marketing", None, None), address=address))
+        answer = permits(held, RecordQuestion("email", ("own_marketing", None, None), address=address))
         return "permitted" if answer else answer.reason.value
 
 
 def problems(case: dict[str, Any]) -> list[str]:
-    play = Play()
+    play = VectorPlay()
     for step in case["steps"]:
         play.step(step)
     return play.problems

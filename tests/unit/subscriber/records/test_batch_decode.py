@@ -16,7 +16,7 @@ from tests.unit.subscriber.logs import beat, hexes, message, permissions, snapsh
 from tests.unit.subscriber.records.test_decode import CHANGES, header_changes, hostile, long_way, records
 
 
-class Record(NamedTuple):
+class ClientRecord(NamedTuple):
     """As a Kafka client gives it."""
 
     partition: int
@@ -29,7 +29,7 @@ class Record(NamedTuple):
 def differences(messages: list[tuple[bytes | None, bytes | None, Headers]]) -> list[object]:
     """Whatever `Tables` says that the long way does not; each message is given twice, in one call."""
     shapes = Shapes()
-    given_ = [Record(at % 3, at, *told) for at, told in enumerate([*messages, *messages])]
+    given_ = [ClientRecord(at % 3, at, *told) for at, told in enumerate([*messages, *messages])]
     block, items = Tables(Decoder(shapes)).read(given_)
     said = {offset: (partition, item) for partition, offset, item in items}
     for at in range(0 if block is None else len(block.keys)):
@@ -113,7 +113,7 @@ def test_one_that_nearly_fits(old: bytes, new: bytes) -> None:
 def test_the_short_cut_is_taken_beside_others() -> None:
     alike = [message(permissions(f"c{n}", f"1.{n}", (f"m{n}", "email"))) for n in range(1, 10)]
     others = [message(beat(1)), message(snapshot()), (b"!x", b"{}", []), (hexes("t").encode(), None, [])]
-    given_ = [Record(0, at, *each) for at, each in enumerate([*others, *alike])]
+    given_ = [ClientRecord(0, at, *each) for at, each in enumerate([*others, *alike])]
     block, items = Tables(Decoder(Shapes())).read(given_)
     assert block is not None
     assert len(block.keys) == 9
@@ -127,7 +127,7 @@ def test_a_first_look_keeps_order_and_only_what_is_read() -> None:
     odd: list[tuple[bytes, bytes | None, Headers]]
     odd = [message(beat(1)), (key, None, headers), (key, value, [*headers, ("more", None)])]
     told = [ordinary[0], odd[0], *ordinary[1:4], odd[1], ordinary[4], odd[2], ordinary[5]]
-    given_ = [Record(0, at, *each) for at, each in enumerate(told)]
+    given_ = [ClientRecord(0, at, *each) for at, each in enumerate(told)]
     seen = Tables(Decoder(Shapes())).see(given_)
     assert seen.offsets == list(range(len(told)))
     assert seen.keys == [r.key for r in given_]

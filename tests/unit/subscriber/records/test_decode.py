@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kielto.events.control import Beat
-from kielto.events.envelope import Headers, Read, Tombstone, Unknown, Unreadable, read
+from kielto.events.envelope import Headers, Read, Tombstone, UnknownControl, Unreadable, read
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.words import Recipient, Status
 from kielto.subscriber.records.content import Content, Shapes, hash64
@@ -143,7 +143,7 @@ def test_the_other_kinds() -> None:
     assert isinstance(decoder.read(*message(beat(1))), Beat)
     assert decoder.read(*message(snapshot())) == snapshot()
     assert isinstance(decoder.read(hexes("a").encode(), None, []), Tombstone)
-    assert isinstance(decoder.read(b"!tomorrow", b"{}", []), Unknown)
+    assert isinstance(decoder.read(b"!tomorrow", b"{}", []), UnknownControl)
     assert isinstance(decoder.read(b"", b"{}", []), Unreadable)
 
 

@@ -12,17 +12,17 @@ from kielto.subscriber.sync import reading
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
 from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
-from tests.unit.subscriber.records.test_batch_decode import Record
+from tests.unit.subscriber.records.test_batch_decode import ClientRecord
 
 
-class Client:
+class FetchingClient:
     """Hands out fetches of two partitions; `ends` when there are no more."""
 
-    def __init__(self, fetches: Iterator[list[Record]]) -> None:
+    def __init__(self, fetches: Iterator[list[ClientRecord]]) -> None:
         self._fetches = fetches
         self.asked: list[int] = []
 
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[int, list[Record]]:
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[int, list[ClientRecord]]:
         self.asked.append(max_records)
         await asyncio.sleep(0)
         records = next(self._fetches, [])[:max_records]
@@ -30,14 +30,14 @@ class Client:
         return {partition: part for partition, part in parts.items() if part}
 
 
-def fetches(each: int) -> Iterator[list[Record]]:
+def fetches(each: int) -> Iterator[list[ClientRecord]]:
     """Without an end."""
     number = 0
     while True:
         told = [
             message(permissions(f"c{n}", "1.1", (f"m{n}", "email"))) for n in range(number, number + each)
         ]
-        yield [Record(n % 2, number + n, *one) for n, one in enumerate(told)]
+        yield [ClientRecord(n % 2, number + n, *one) for n, one in enumerate(told)]
         number += each
 
 
@@ -53,7 +53,7 @@ async def test_while_the_gate_is_shut_fetches_are_joined_and_applied_in_order(
     monkeypatch.setattr(reading, "FETCHED", 20)
     monkeypatch.setattr(reading, "PORTION_SHUT", 50)
     following, session = await started()
-    client = Client(fetches(20))
+    client = FetchingClient(fetches(20))
     seen = await following._fetch(client)
     assert client.asked == [20, 20, 10]
     for partition in (0, 1):
@@ -70,17 +70,17 @@ async def test_while_the_gate_is_shut_fetches_are_joined_and_applied_in_order(
 async def test_records_that_keep_trickling_in_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "GATHER_SECONDS", 0.05)
     following, _ = await started()
-    seen = await asyncio.wait_for(following._fetch(Client(fetches(1))), 20)
+    seen = await asyncio.wait_for(following._fetch(FetchingClient(fetches(1))), 20)
     assert 0 < len(seen) < reading.PORTION_SHUT
 
 
 async def test_while_the_gate_is_open_what_is_there_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     following, _ = await started()
     monkeypatch.setattr(following, "_is_open", lambda: True)
-    assert len(await following._fetch(Client(fetches(3)))) == 3
+    assert len(await following._fetch(FetchingClient(fetches(3)))) == 3
 
 
 async def test_nothing_there() -> None:
     following, _ = await started()
-    client: Any = Client(iter([]))
+    client: Any = FetchingClient(iter([]))
     assert len(await following._fetch(client)) == 0

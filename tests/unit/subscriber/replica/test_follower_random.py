@@ -91,7 +91,7 @@ steps = st.one_of(
 Step = tuple[str, Lane, str, object]
 
 
-class Run:
+class RandomRun:
     """One random log, read as it is written; `problems` lists where the follower and the reference differ."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class Run:
 
 
 def problems(log: list[Step]) -> list[str]:
-    run = Run()
+    run = RandomRun()
     for step in log:
         run.step(step)
     return run.problems

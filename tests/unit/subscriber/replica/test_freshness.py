@@ -93,7 +93,7 @@ def test_the_clock_does_not_go_back() -> None:
     assert clock() <= clock()
 
 
-class Relay:
+class ModelledRelay:
     """What a beat promises: it is written after a look, and a look after the acknowledgement of the beat before."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ ACTIONS = [
 
 def stale_truth(actions: list[str]) -> bool:
     """Whether a view ever called itself fresh as of a time before which something unread was committed."""
-    relay, view, position = Relay(), Freshness(), 0
+    relay, view, position = ModelledRelay(), Freshness(), 0
     for time, action in enumerate(actions):
         relay.act(action, time)
         if action == "probe":

@@ -10,11 +10,11 @@ from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.replica.state import Delta, Flaw, Snapshot, State
+from kielto.subscriber.replica.state import Delta, Flaw, FollowerState, Snapshot
 from kielto.subscriber.stores import rows
 from kielto.subscriber.stores.base import StoredRow
 from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
-from tests.unit.subscriber.replica.test_follower_random import Run, Step, steps
+from tests.unit.subscriber.replica.test_follower_random import RandomRun, Step, steps
 
 small = st.integers(0, 5)
 lanes = st.sampled_from(list(Lane))
@@ -22,7 +22,7 @@ versions = st.none() | st.builds(Version, small, small)
 flaws = st.builds(Flaw, lanes, small, small, versions, st.text("abc: ", max_size=5))
 ids = st.integers(0, 9).map(lambda n: UUID(int=n))
 states = st.builds(
-    State,
+    FollowerState,
     topics=st.dictionaries(lanes, ids),
     former_topics=st.sets(ids, max_size=3),
     positions=st.dictionaries(st.tuples(lanes, small), small),
@@ -36,11 +36,11 @@ states = st.builds(
 
 
 @given(states)
-def test_a_state_comes_back(state: State) -> None:
+def test_a_state_comes_back(state: FollowerState) -> None:
     assert rows.read_state(rows.positions_text(state), rows.state_text(state)) == state
 
 
-class Table:
+class StoredTable:
     """A store's table, in a dictionary."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def seen(follower: Follower) -> dict[str, Any]:
 
 @given(st.lists(steps, max_size=40))
 def test_rows_come_back_after_any_log(log: list[Step]) -> None:
-    run, table = Run(), Table()
+    run, table = RandomRun(), StoredTable()
     run.script.follower = follower = Follower(3.0, durable=True)
     follower.verify_topics(TOPICS)
     run.script.decoder = Decoder(follower.image.shapes)

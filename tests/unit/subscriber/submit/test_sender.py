@@ -8,7 +8,7 @@ import pytest
 
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act, Channel, Purpose, Reach
-from kielto.subscriber.gate.gate import Party
+from kielto.subscriber.gate.gate import FollowedParty
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.submit.decision import decide
 from kielto.subscriber.submit.sender import Submitting
@@ -23,10 +23,10 @@ def said(act: Act = Act.BAN, **given: Any) -> Decision:
     return Decision(act=act, **(fields | given))
 
 
-class Desk:
+class SpooledDesk:
     def __init__(self, folder: Path, party: str) -> None:
         self.spool, self.denials = Spool(folder / "spool"), Denials("decisions")
-        self.submitting = Submitting("", Party(party, KEYS), "decisions", self.spool, self.denials)
+        self.submitting = Submitting("", FollowedParty(party, KEYS), "decisions", self.spool, self.denials)
 
     async def says(self, decision: Decision) -> None:
         await self.submitting.submit("k", decision, None)
@@ -42,14 +42,14 @@ class Desk:
     ],
 )
 async def test_what_cannot_be_meant(tmp_path: Path, party: str, decision: Decision, field: str) -> None:
-    desk = Desk(tmp_path, party)
+    desk = SpooledDesk(tmp_path, party)
     with pytest.raises(ValueError, match=f"^{field}: "):
         await desk.says(decision)
     assert (len(desk.denials), desk.spool.all()) == (0, [])
 
 
 async def test_a_no_under_the_id_of_a_yes(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "company.kauppa")
+    desk = SpooledDesk(tmp_path, "company.kauppa")
     yes = said(Act.CONSENT, purposes=(Purpose.OWN_MARKETING,), channels=(Channel.EMAIL,))
     await desk.says(yes)
     with pytest.raises(ValueError, match=r"^id: "):
@@ -77,7 +77,7 @@ async def test_a_no_under_the_id_of_a_yes(tmp_path: Path) -> None:
 def test_a_field_that_breaks_a_rule_is_named_in_plain_words(given: dict[str, Any], words: str) -> None:
     right = {"id": UUID(int=7), "act": "ban", "said_at": NOW}
     with pytest.raises(ValueError, match="^" + words) as error:
-        decide(Party("company.kauppa", KEYS), right | given, hexes("a"), None, None, None)
+        decide(FollowedParty("company.kauppa", KEYS), right | given, hexes("a"), None, None, None)
     assert "_error" not in str(error.value)
 
 
@@ -97,14 +97,16 @@ def test_whom_it_is_about_is_named_in_plain_words(who: dict[str, Any], words: st
     given = {"customer": None, "number": None, "email": None, "phone": None} | who
     with pytest.raises(ValueError, match="^" + words):
         decide(
-            Party("company.kauppa", KEYS), {"id": UUID(int=7), "act": "ban", "said_at": NOW}, *given.values()
+            FollowedParty("company.kauppa", KEYS),
+            {"id": UUID(int=7), "act": "ban", "said_at": NOW},
+            *given.values(),
         )
 
 
 def test_a_customers_id_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"^customer: is 64 hexadecimal digits"):
         decide(
-            Party("company.kauppa", KEYS),
+            FollowedParty("company.kauppa", KEYS),
             {"id": UUID(int=7), "act": "ban", "said_at": NOW},
             "x",
             None,

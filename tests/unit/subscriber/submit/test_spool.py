@@ -12,8 +12,8 @@ import pytest
 from kielto import KieltoError
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act
-from kielto.subscriber.gate.local_denials import Sent
-from kielto.subscriber.stores.base import Mark
+from kielto.subscriber.gate.local_denials import DecisionPlace
+from kielto.subscriber.stores.base import StoreMark
 from kielto.subscriber.submit.spool import Spool, SpoolInUseError
 from kielto.subscriber.sync.session import _vouched
 from tests.unit.subscriber.logs import NOW, hexes
@@ -40,7 +40,7 @@ def test_decisions_stay_in_order_until_they_are_sent_and_forgotten(path: Path) -
         ("k1", first, "trace"),
         ("k2", second, None),
     ]
-    where = Sent(UUID(int=4), 3, 17)
+    where = DecisionPlace(UUID(int=4), 3, 17)
     spool.sent(first, where)
     assert [s.decision for s in spool.waiting()] == [second]
     assert [s.sent for s in spool.all()] == [where, None]
@@ -104,13 +104,13 @@ def test_the_instance_is_made_once(path: Path) -> None:
 
 async def test_what_vouches_for_a_stores_contents(path: Path) -> None:
     spool, generation = Spool(path), uuid4()
-    assert not await _vouched(None, Mark(generation, 5))
-    assert not await _vouched(spool, Mark(generation, 5))
-    spool.acknowledging(Mark(generation, 5))
-    assert await _vouched(spool, Mark(generation, 5))
-    assert await _vouched(spool, Mark(generation, 6))
-    assert not await _vouched(spool, Mark(generation, 4))  # a backup from before what was acknowledged
-    assert not await _vouched(spool, Mark(uuid4(), 6))
+    assert not await _vouched(None, StoreMark(generation, 5))
+    assert not await _vouched(spool, StoreMark(generation, 5))
+    spool.acknowledging(StoreMark(generation, 5))
+    assert await _vouched(spool, StoreMark(generation, 5))
+    assert await _vouched(spool, StoreMark(generation, 6))
+    assert not await _vouched(spool, StoreMark(generation, 4))  # a backup from before what was acknowledged
+    assert not await _vouched(spool, StoreMark(uuid4(), 6))
 
 
 HOLDER = (
@@ -183,5 +183,5 @@ def test_whether_one_is_waiting(path: Path) -> None:
     assert not spool.is_waiting(said.id)
     spool.add("k", said, None)
     assert spool.is_waiting(said.id)
-    spool.sent(said, Sent(UUID(int=4), 3, 17))
+    spool.sent(said, DecisionPlace(UUID(int=4), 3, 17))
     assert not spool.is_waiting(said.id)

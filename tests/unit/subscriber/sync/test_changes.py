@@ -30,7 +30,7 @@ def take_in(script: Script, changes: Changes, name: str, version: str) -> None:
     changes.committed(delta)
 
 
-class Tool:
+class FailingTool:
     def __init__(self, fails: Callable[[], None]) -> None:
         self.calls, self.told = 0, asyncio.Event()
         self.changes: list[Change] = []
@@ -58,7 +58,7 @@ async def test_a_call_that_fails_in_any_way_is_made_again(
 ) -> None:
     """A cancellation inside the tool (a request of its own that it gave up) is no end of the following."""
     monkeypatch.setattr("kielto.subscriber.sync.changes.RETRY_SECONDS", (0.01, 0.01))
-    script, tool = Script(durable=True), Tool(fails)
+    script, tool = Script(durable=True), FailingTool(fails)
     async with telling(tool, script) as (changes, task):
         take_in(script, changes, "a", "1.1")
         await tool.told.wait()
@@ -80,7 +80,7 @@ async def test_cancelled_while_the_tool_works(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_who_is_swept_is_not_said_to_be_allowed() -> None:
-    script, tool = Script(durable=True), Tool(lambda: None)
+    script, tool = Script(durable=True), FailingTool(lambda: None)
     script.bulk(permissions("a", "1.1", ("mail", "email")))
     script.bulk(snapshot(begin_express=1, begin_bulk=1))
     async with telling(tool, script) as (changes, _):

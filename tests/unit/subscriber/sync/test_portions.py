@@ -18,7 +18,7 @@ from kielto.subscriber.records.content import hash64
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
 from tests.unit.subscriber.logs import NOW, TOPICS, hexes, message, permissions
-from tests.unit.subscriber.records.test_batch_decode import Record
+from tests.unit.subscriber.records.test_batch_decode import ClientRecord
 
 NAMES = [f"c{i}" for i in range(7)]
 CHANNELS = ("email", "sms", "phone", "post")
@@ -43,7 +43,7 @@ def partition_of(name: str) -> int:
 
 
 @dataclass
-class Held:
+class HeldStore:
     version: Version
     readable: bool
     seen: dict[Lane, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Portions(RuleBasedStateMachine):
         self.follower = Follower(3.0, durable=True)
         self.follower.verify_topics(TOPICS)
         self.tables = Tables(Decoder(self.follower.image.shapes))
-        self.expected: dict[str, Held] = {}
+        self.expected: dict[str, HeldStore] = {}
         self.stored: dict[str, bytes | None] = {}
         self.next = dict.fromkeys(Lane, 0)
 
@@ -67,7 +67,7 @@ class Portions(RuleBasedStateMachine):
         for name, version in records:
             points, until = points_of(name, version), until_of(version)
             told = message(permissions(name, str(version), *points, valid_until=until))
-            portion.append(Record(partition_of(name), self.next[lane], *told))
+            portion.append(ClientRecord(partition_of(name), self.next[lane], *told))
             self.next[lane] += 1
             self.hold(name, version, lane, portion[-1].offset)
         block, items = self.tables.read(portion)
@@ -79,7 +79,7 @@ class Portions(RuleBasedStateMachine):
     def hold(self, name: str, version: Version, lane: Lane, offset: int) -> None:
         held = self.expected.get(name)
         if held is None or version > held.version:
-            held = self.expected[name] = Held(version, True, {}, version)
+            held = self.expected[name] = HeldStore(version, True, {}, version)
         elif version < held.version:
             return
         held.readable, held.listed = True, version
@@ -94,7 +94,7 @@ class Portions(RuleBasedStateMachine):
         self.commit()
         held = self.expected.get(name)
         if held is None or version > held.version:
-            held = self.expected[name] = Held(version, False, {}, held.listed if held else None)
+            held = self.expected[name] = HeldStore(version, False, {}, held.listed if held else None)
         if version == held.version:
             held.seen[lane] = offset
 
@@ -162,7 +162,7 @@ def test_a_version_that_cannot_be_read_at_first_is_seen_where_it_came_last() -> 
     told = [message(permissions(name, "1.1", ("p0", "email"))) for name in [*NAMES, NAMES[0]]]
     told[0] = told[0]._replace(value=b"{")
     block, items = Tables(Decoder(follower.image.shapes)).read(
-        [Record(0, at, *each) for at, each in enumerate(told)]
+        [ClientRecord(0, at, *each) for at, each in enumerate(told)]
     )
     assert block is not None
     follower.read_block(Lane.BULK, block)
@@ -178,7 +178,7 @@ def test_what_is_held_and_comes_again_is_not_read_one_by_one(monkeypatch: pytest
     reader = Tables(Decoder(follower.image.shapes))
     told = [message(permissions(name, "1.1", ("p0", "email"))) for name in NAMES]
     for beginning in (0, len(NAMES)):
-        block, items = reader.read([Record(0, beginning + at, *each) for at, each in enumerate(told)])
+        block, items = reader.read([ClientRecord(0, beginning + at, *each) for at, each in enumerate(told)])
         assert block is not None
         assert not items
         follower.read_block(Lane.BULK, block)

@@ -14,7 +14,7 @@ from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
 
 
-class Client:
+class DyingClient:
     """The broker goes away as soon as it is asked, and stopping ends in a cancellation that nobody asked for."""
 
     def __init__(self) -> None:
@@ -30,15 +30,15 @@ class Client:
         """None is known any more."""
 
     @property
-    def _client(self) -> "Client":
+    def _client(self) -> "DyingClient":
         return self
 
 
 async def test_a_client_that_stops_with_a_cancellation_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    clients: list[Client] = []
+    clients: list[DyingClient] = []
 
-    def made(*_: Any, **__: Any) -> Client:
-        clients.append(Client())
+    def made(*_: Any, **__: Any) -> DyingClient:
+        clients.append(DyingClient())
         return clients[-1]
 
     monkeypatch.setattr(kafka, "consumer", made)
