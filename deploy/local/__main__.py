@@ -17,6 +17,10 @@ COMMANDS = {
     "test": ("deploy.local.test", "all checks and tests; options and paths go to pytest; or: test faults"),
     "bench": ("tests.bench", "measure: bench NAME --json FILE"),
     "token": ("deploy.local.token", "print a bearer token for the local services"),
+    "structure": (
+        "tests.architecture.structure",
+        "figures of the source tree: sizes, names, the way of a ban",
+    ),
 }
 
 
@@ -44,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def usage() -> str:
     lines = ["usage: ./kielto COMMAND [OPTIONS]", ""]
-    lines += [f"  {name:<6} {what}" for name, (_, what) in COMMANDS.items()]
+    lines += [f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join([*lines, "", "./kielto COMMAND --help tells a command's options."])
 
 

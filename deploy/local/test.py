@@ -17,7 +17,7 @@ import psutil
 from deploy.local.install.prepare import prepare
 from deploy.local.paths import ROOT
 
-_ALL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+_ALL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 _MEMORY, _PLENTY = Path("/dev/shm"), 6 * 2**30  # noqa: S108 - pytest makes a folder of this user in it
 
 

@@ -59,22 +59,22 @@ async def settle(
     followers, time = list(followers), asyncio.get_running_loop().time
     end, since = time() + seconds, time()
     calm = 0
-    wrong: list[str] = []
+    before_state: object = None
     consumer = kafka.consumer(cluster.stack.kafka.bootstrap)
     await consumer.start()
     try:
         ends: Ends = {}
         while calm < 4 and time() < min(end, since + hopeless_seconds):
             await asyncio.sleep(0.5)
-            moving = bool(await _marks(cluster) or await _untaken(cluster, ends))
-            found = [] if moving else await _wrong(cluster, driver, followers)
-            if not found or found != wrong:
-                wrong, since = found, time()
+            moving = (await _marks(cluster), await _untaken(cluster, ends))
+            found = [] if any(moving) else await _wrong(cluster, driver, followers)
+            if (moving, found) != before_state:
+                before_state, since = (moving, found), time()
             try:
                 before, ends = ends, await _ends(consumer)
             except kafka.KafkaError:  # a broker that is too busy to answer is not at rest
                 before = {}
-            calm = 0 if moving or found or not before else calm + 1
+            calm = 0 if any(moving) or found or not before else calm + 1
     finally:
         await consumer.stop()
 

@@ -65,6 +65,9 @@ def install(venv: Path, requirements: Path) -> bool:
     """pip with every hash required; one line of progress for each package."""
     total = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--progress-bar=off"]
+    command += [
+        "--no-compile"
+    ]  # `./kielto` keeps what is compiled in a folder of its own, where pip would not put it
     command += ["--disable-pip-version-check", "--no-input", "-r", str(requirements)]
     tail: list[str] = []
     done = 0
