@@ -19,8 +19,8 @@ from services.consents.api.breaches import breaches
 from services.consents.consumers import MarketingEventsConsumer
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
-from tests.integration.consents.test_api import Tokens
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens
 
 NOW = datetime.now(UTC)
 BOUND = 30  # the group's stale_seconds
@@ -95,7 +95,7 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
         "consents",
         [breaches.router(pool, context)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

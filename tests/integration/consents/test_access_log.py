@@ -6,8 +6,9 @@ import httpx
 
 from kielto.service.database.pool import Pool
 from tests.integration.consents.clearances.test_clearances import Client, client, found, reasons
-from tests.integration.consents.test_api import as_, ban, http
+from tests.integration.consents.test_api import ban, http
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import as_
 
 __all__ = ["client", "http"]
 

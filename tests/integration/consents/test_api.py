@@ -12,27 +12,13 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.auth import Caller, Verifier
-from kielto.service.http.problem import Problem
 from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import decisions
 from services.consents.api.permissions import customers
 from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import ConsentsWorld, Someone
-
-
-class Tokens(Verifier):
-    """`desk@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def verify(self, token: str) -> Caller:
-        role, _, company = token.partition("@")
-        if role == "bad":
-            raise Problem(401, "unauthorised", "No")
-        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
+from tests.tokens import PlainTokens, as_
 
 
 @pytest.fixture
@@ -42,17 +28,13 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
         "consents",
         [part.router(pool, context) for part in (decisions, customers, subscribers)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     transport = httpx.ASGITransport(app)
     headers = {"Authorization": "Bearer desk"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield client
-
-
-def as_(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def problem(answer: httpx.Response) -> tuple[int, str, list[str]]:

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 
 from services.customers.use_cases.context import Context
-from tests.integration.customers.test_api import as_, http
+from tests.integration.customers.test_api import http
+from tests.tokens import as_
 
 __all__ = ["http"]
 PERSON = {

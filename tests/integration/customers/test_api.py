@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from kielto.service.database import access_entry
-from kielto.service.http.auth import Caller, Verifier
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.shares import Crowded
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.use_cases.context import Context
+from tests.tokens import PlainTokens, as_
 
 AINO: dict[str, Any] = {
     "name": "Aino Esimerkki",
@@ -31,17 +31,6 @@ AINO: dict[str, Any] = {
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
-class Tokens(Verifier):
-    """`register@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def verify(self, token: str) -> Caller:
-        role, _, company = token.partition("@")
-        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
-
-
 @pytest.fixture
 async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     """By default a writer for the whole group."""
@@ -49,7 +38,7 @@ async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
         "customers",
         [part.router(context) for part in (imports, candidates, customers, unreadable)],
         pool=context.pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
         streamed=[imports.PATH],
     )
@@ -57,10 +46,6 @@ async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": "Bearer register"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield client
-
-
-def as_(role: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {role}"}
 
 
 def problem(answer: httpx.Response) -> str:

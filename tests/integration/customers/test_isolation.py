@@ -20,8 +20,9 @@ from services.customers.use_cases import context as contexts
 from services.customers.use_cases.context import Context
 from services.customers.use_cases.links.guesses import Guesses
 from tests.integration.customers.conftest import CustomersRegister
-from tests.integration.customers.test_api import NDJSON, as_, http, own_path
+from tests.integration.customers.test_api import NDJSON, http, own_path
 from tests.integration.customers.test_register import CODE
+from tests.tokens import as_
 
 __all__ = ["http"]
 SAHKO = as_("register@sahko")

@@ -11,13 +11,12 @@ import pytest
 from deploy.local.paths import ROOT
 from kielto import group
 from kielto.service.database.pool import Pool
-from kielto.service.http.auth import Caller, Verifier
-from kielto.service.http.problem import Problem
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.api import drafting, reading
 from services.marketing.use_cases.build_audience import address_next
 from tests.integration.marketing.world import NOW, OWN_POST, customer, know, permissions, person
+from tests.tokens import PlainTokens
 
 GROUP = group.load(ROOT / "group.yaml")
 OWN = {
@@ -37,19 +36,6 @@ THEIRS = {
 }
 
 
-class Tokens(Verifier):
-    """`campaigns@kauppa` is a token with that role for that company. Signatures are the plumbing's to test."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def verify(self, token: str) -> Caller:
-        role, _, company = token.partition("@")
-        if not role:
-            raise Problem(401, "unauthorised", "No")
-        return Caller(subject="someone", roles=frozenset([role]), company=company or None)
-
-
 Call = Callable[..., Any]
 
 
@@ -64,7 +50,7 @@ async def http(pool: Pool, keys: Keys, wake: asyncio.Event) -> AsyncIterator[htt
         "marketing",
         [drafting.router(GROUP, lambda: NOW, wake), reading.router(keys)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     transport = httpx.ASGITransport(app)

@@ -20,7 +20,7 @@ from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.yielding import in_turns
 from kielto.subscriber.gate import permits
-from kielto.subscriber.gate.permits import HeldRecord
+from kielto.subscriber.gate.permits import PermitRecord
 from kielto.subscriber.gate.questions import Question, Reason
 from kielto.subscriber.records.content import Shapes, hash64
 from kielto.subscriber.records.decode import Decoder
@@ -175,7 +175,7 @@ class _ClearanceCheck:
     def __init__(self, keys: Keys, company: str, found: ClearanceHolders) -> None:
         self._keys, self._family, self._holders = keys, f"company.{company}", found.holders
         self._decoder, self._now = Decoder(Shapes()), datetime.now(UTC).timestamp()
-        self._records: dict[str, HeldRecord] = {}
+        self._records: dict[str, PermitRecord] = {}
 
     def result(self, wanted: Wanted) -> Result:
         """Each customer who has the number, or of whom the company has the address, has to permit it."""
@@ -193,12 +193,12 @@ class _ClearanceCheck:
         others = tuple(held[1 : 1 + _OTHERS])
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
 
-    def _record(self, holder: Holder) -> HeldRecord:
+    def _record(self, holder: Holder) -> PermitRecord:
         if holder.key not in self._records:
             self._records[holder.key] = _held(self._decoder, holder, self._now)
         return self._records[holder.key]
 
-    def _has(self, record: HeldRecord, wanted: Wanted, asked: permits.RecordQuestion) -> bool:
+    def _has(self, record: PermitRecord, wanted: Wanted, asked: permits.RecordQuestion) -> bool:
         """Asked by an address alone: not of a customer of whom only others state it."""
         if asked.address is None or not wanted.ref.startswith("p:"):
             return True
@@ -218,12 +218,12 @@ class _ClearanceCheck:
         return permits.RecordQuestion(question.channel, terms, question.product_group, address)
 
 
-def _held(decoder: Decoder, holder: Holder, now: float) -> HeldRecord:
+def _held(decoder: Decoder, holder: Holder, now: float) -> PermitRecord:
     """The record as it stands on the topic, read as a subscriber reads it."""
     value = record_bytes(holder.version, holder.body)
     content = decoder.stored(holder.key, holder.version, value)
     over = "the permission has ended" if permits.ended(content.until, now) else None
-    return HeldRecord(decoder.shapes[content.shape], content.hashes, over)
+    return PermitRecord(decoder.shapes[content.shape], content.hashes, over)
 
 
 async def _strangers(

@@ -17,7 +17,7 @@ from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.gate import bulk_check
 from kielto.subscriber.gate.local_denials import Denials
-from kielto.subscriber.gate.permits import HeldRecord, RecordQuestion, ended, permits
+from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, permits
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import Terms, hash64, ident
 from kielto.subscriber.replica.follower import Follower
@@ -247,7 +247,7 @@ class Gate:
     def _has_ended(self, row: int) -> bool:
         return ended(self._follower.image.until.get(row), max(self._today(), self._follower.latest_beat))
 
-    def _held(self, row: int) -> HeldRecord:
+    def _held(self, row: int) -> PermitRecord:
         image, refusal = self._follower.image, None
         if image.unreadable(row):
             refusal = "the record cannot be read"
@@ -255,7 +255,7 @@ class Gate:
             refusal = "the register no longer names the customer"
         elif self._has_ended(row):
             refusal = "the permission has ended"
-        return HeldRecord(image.shape(row), image.hashes(row), refusal)
+        return PermitRecord(image.shape(row), image.hashes(row), refusal)
 
 
 _OPEN = [bulk_check.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]

@@ -22,7 +22,7 @@ class RecordQuestion(NamedTuple):
     address: frozenset[int] | None = None
 
 
-class HeldRecord(NamedTuple):
+class PermitRecord(NamedTuple):
     """One customer's record. `refusal`: why it permits nothing, whatever it lists."""
 
     shape: Shape
@@ -30,7 +30,7 @@ class HeldRecord(NamedTuple):
     refusal: str | None = None
 
 
-def permits(records: Iterable[HeldRecord], asked: RecordQuestion) -> Answer:
+def permits(records: Iterable[PermitRecord], asked: RecordQuestion) -> Answer:
     """Allowed when every one of the records permits it; unknown when there is none; else denied, with the reason."""
     answer = Answer(False, Reason.UNKNOWN)
     for record in records:
@@ -45,7 +45,7 @@ def ended(until: float | None, now: float) -> bool:
     return until is not None and now >= until - UNTIL_MARGIN_SECONDS
 
 
-def _refusal(record: HeldRecord, asked: RecordQuestion) -> str | None:
+def _refusal(record: PermitRecord, asked: RecordQuestion) -> str | None:
     points = record.shape.points
     if asked.address is None:
         return shape_refusal(record.shape, asked)

@@ -6,8 +6,9 @@ from kielto.service.database.pool import Pool
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.reported import ago, http, tell, who
-from tests.integration.consents.test_api import as_, problem
+from tests.integration.consents.test_api import problem
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import as_
 
 __all__ = ["http", "who"]  # fixtures
 

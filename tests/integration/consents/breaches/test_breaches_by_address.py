@@ -27,8 +27,8 @@ from tests.integration.consents.reported import (
     who,
     with_a_contact,
 )
-from tests.integration.consents.test_api import as_
 from tests.integration.consents.world import ConsentsWorld, Someone, a_part
+from tests.tokens import as_
 
 __all__ = ["http", "who"]  # fixtures
 

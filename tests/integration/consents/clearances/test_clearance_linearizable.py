@@ -26,8 +26,8 @@ from services.consents.api.decisions import decisions
 from services.consents.store.clearances import clearances as store
 from services.consents.use_cases.context import Context
 from tests.integration.consents.linear import Op, linearizable
-from tests.integration.consents.test_api import Tokens, as_
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens, as_
 
 CLIENTS, ROUNDS, PEOPLE = 64, 5, 8
 MARKETING = {"reach": "company", "company": "kauppa", "purposes": ["own_marketing"], "channels": ["phone"]}
@@ -117,7 +117,9 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
         port = probe.getsockname()[1]
     routers = [clearances.router(pool, context, ClearanceTerms()), decisions.router(pool, context)]
     front = Front("127.0.0.1", port, Limits())
-    front.give(create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True)))
+    front.give(
+        create_app("consents", routers, pool=pool, verifier=PlainTokens(), health=Health(claimed=True))
+    )
     yield f"http://127.0.0.1:{port}"
     await front.end()
 

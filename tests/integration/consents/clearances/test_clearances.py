@@ -27,8 +27,9 @@ from services.consents.use_cases.clearances import clear
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.permissions import portions
-from tests.integration.consents.test_api import Tokens, as_, problem
+from tests.integration.consents.test_api import problem
 from tests.integration.consents.world import ConsentsWorld, Someone, a_part
+from tests.tokens import PlainTokens, as_
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -46,7 +47,7 @@ async def client(pool: Pool, context: Context) -> AsyncIterator[Client]:
             "consents",
             routers,
             pool=pool,
-            verifier=Tokens(),
+            verifier=PlainTokens(),
             health=Health(claimed=True),
             body_bytes={clearances.PATH: Limits().clearance_body_bytes},
         )

@@ -22,14 +22,15 @@ from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erase, seal
 from tests.integration.consents.propagation.test_whereabouts import IDS, PublicationLog
-from tests.integration.consents.test_api import Tokens, as_, ban, problem
+from tests.integration.consents.test_api import ban, problem
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens, as_
 
 
 @pytest.fixture
 async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
     routers = [decisions.router(pool, context), proofs.router(pool, context, 5)]
-    app = create_app("consents", routers, pool=pool, verifier=Tokens(), health=Health(claimed=True))
+    app = create_app("consents", routers, pool=pool, verifier=PlainTokens(), health=Health(claimed=True))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://test", headers=as_("dpo")
     ) as client:
@@ -212,7 +213,11 @@ async def test_what_is_not_to_be_had(
     assert problem(await http.get(f"/consents/decisions/{ident}/proof"))[:2] == (410, "erased")
     old = Context.of(context.group, Keys(context.keys._file.model_copy(update={"seal_key": None})))
     app = create_app(
-        "consents", [proofs.router(pool, old, 5)], pool=pool, verifier=Tokens(), health=Health(claimed=True)
+        "consents",
+        [proofs.router(pool, old, 5)],
+        pool=pool,
+        verifier=PlainTokens(),
+        health=Health(claimed=True),
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.get(path, headers=as_("dpo"))

@@ -9,8 +9,9 @@ import pytest
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import NamedSubject, id_subject
-from tests.integration.consents.test_api import as_, http  # noqa: F401 - a fixture
+from tests.integration.consents.test_api import http  # noqa: F401 - a fixture
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import as_
 
 KAUPPA = "company.kauppa"
 YES: dict[str, Any] = {

@@ -30,8 +30,9 @@ from services.consents.use_cases.decisions.marks import Order
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate
 from tests.integration.consents.decisions.test_results import CompanyDesk
-from tests.integration.consents.test_api import Tokens, as_, problem
+from tests.integration.consents.test_api import problem
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
+from tests.tokens import PlainTokens, as_
 
 PARTNER, KAUPPA, SAHKO = "partner.matkat", "company.kauppa", "company.sahko"
 BOUND = 5
@@ -315,7 +316,7 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
         "consents",
         [decisions_api.router(pool, context), held_api.router(pool, context)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

@@ -21,8 +21,9 @@ from services.consents.consumers import subscriptions
 from services.consents.store.decisions import results as store
 from services.consents.use_cases.context import Context
 from tests.integration.consents.decisions.test_results import PARTY, CompanyDesk
-from tests.integration.consents.test_api import Tokens, as_, problem
+from tests.integration.consents.test_api import problem
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens, as_
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
         "consents",
         [results.router(pool, context)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     transport = httpx.ASGITransport(app)

@@ -13,8 +13,8 @@ from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context
-from tests.integration.consents.test_api import Tokens, as_
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens, as_
 
 LIMITS = Limits(wait_seconds=1.5)
 
@@ -33,7 +33,7 @@ async def http(small: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient
         "consents",
         [decisions.router(small, context)],
         pool=small,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
         limits=LIMITS,
     )

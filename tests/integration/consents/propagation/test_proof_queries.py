@@ -20,8 +20,8 @@ from services.consents.use_cases.propagation import live_feed as live_module
 from services.consents.use_cases.propagation.live_feed import FeedEvent, FeedState, Live
 from services.consents.use_cases.propagation.overdue import Week
 from tests.integration.consents.propagation.test_whereabouts import PARTY, PublicationLog, long_ago
-from tests.integration.consents.test_api import Tokens, as_
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.tokens import PlainTokens, as_
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def http(pool: Pool, context: Context, live: Live) -> AsyncIterator[httpx.
         "consents",
         [proof_queries.router(pool, context), proof_live.router(live, context)],
         pool=pool,
-        verifier=Tokens(),
+        verifier=PlainTokens(),
         health=Health(claimed=True),
     )
     headers = {"Authorization": "Bearer dpo"}

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Depends, Response
 from kielto.service.access import log
 from kielto.service.database import access_entry
 from kielto.service.database import pool as postgres
-from kielto.service.http.auth import Caller, Verifier, require
+from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import Claim, claimed
 from kielto.service.http.problem import FieldError, Problem
 from kielto.service.inbox.quarantine import Quarantine
@@ -24,6 +24,7 @@ from kielto.service.process.platform import Service
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from kielto.service.support.limits import Limits
 from tests.integration.service.support import Bench
+from tests.tokens import PlainTokens, as_
 
 PERSONAL = ("Maija", "0401234567", "maija@example.com", "Mannerheimintie")
 KEYS = Keys(
@@ -34,19 +35,6 @@ KEYS = Keys(
         id_keys={f"company.{company}": secrets.token_hex(32) for company in ("kauppa", "sahko")},
     )
 )
-
-
-class Tokens(Verifier):
-    """`desk+dpo@kauppa` is a token with these roles for that company."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def verify(self, token: str) -> Caller:
-        roles, _, company = token.partition("@")
-        if roles == "bad":
-            raise Problem(401, "unauthorised", "No")
-        return Caller(f"staff-{token}", frozenset(roles.split("+")), company or None)
 
 
 Desk = Annotated[Caller, Depends(require("desk"))]
@@ -95,17 +83,13 @@ async def http(service: Bench) -> AsyncIterator[httpx.AsyncClient]:
         "people",
         [routes(service.pool)],
         pool=service.pool,
-        verifier=cast(Verifier, Tokens()),
+        verifier=PlainTokens("staff-{token}"),
         health=Health(claimed=True),
         keys=KEYS,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
-
-
-def as_(token: str, **more: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}", **more}
 
 
 async def trail(service: Bench) -> list[dict[str, Any]]:
@@ -184,7 +168,7 @@ async def test_who_takes_more_than_its_share_is_told_so(service: Bench) -> None:
         "people",
         [routes(pool)],
         pool=pool,
-        verifier=cast(Verifier, Tokens()),
+        verifier=PlainTokens("staff-{token}"),
         health=Health(claimed=True),
         limits=limits,
         keys=KEYS,

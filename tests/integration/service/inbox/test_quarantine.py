@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,13 +16,13 @@ from kielto.events.base import Event
 from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.service.database import pool
-from kielto.service.http.auth import Verifier
 from kielto.service.inbox import quarantine, quarantine_api
 from kielto.service.inbox.handlers import Meta, Permanent, Subscription
 from kielto.service.inbox.quarantine import Absent, Quarantine, Why, put
 from kielto.service.process.application import Health, create_app
-from tests.integration.service.http.test_access_log import KEYS, Tokens, as_
+from tests.integration.service.http.test_access_log import KEYS
 from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
+from tests.tokens import PlainTokens, as_
 
 SECRET = b"040 123 4567"
 
@@ -203,7 +203,7 @@ async def test_a_company_names_its_messages_by_its_own_ids(service: Bench) -> No
         "people",
         [quarantine_api.router("people", asked)],
         pool=service.pool,
-        verifier=cast(Verifier, Tokens()),
+        verifier=PlainTokens("staff-{token}"),
         health=Health(claimed=True),
     )
     transport = httpx.ASGITransport(app)

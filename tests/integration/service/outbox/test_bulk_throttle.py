@@ -4,17 +4,11 @@ import asyncio
 
 from kielto.service.support.bulk_throttle import SECONDS, Courtesy
 from tests.integration.service.support import Bench, eventually, key
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.tokens import SetClock
 
 
 async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
-    clock = Clock()
+    clock = SetClock()
     courtesy = Courtesy(0.25, clock)
     service.relay()
     hearing = asyncio.create_task(courtesy.listen(service.bootstrap, service.family.express))

@@ -12,17 +12,11 @@ from kielto.service.database.pool import Pool
 from kielto.service.inbox.topic_reader import Reader
 from kielto.service.inbox.transactional import Intake
 from kielto.service.support.bulk_throttle import NOBODY, PORTION, SECONDS, Courtesy
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.tokens import SetClock
 
 
 async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
-    courtesy = Courtesy(0.25, Clock())
+    courtesy = Courtesy(0.25, SetClock())
     began = time.monotonic()
     await courtesy.rest(10.0)
     assert time.monotonic() - began < 1.0
@@ -30,7 +24,7 @@ async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
 
 
 async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> None:
-    courtesy = Courtesy(0.25, Clock())
+    courtesy = Courtesy(0.25, SetClock())
     courtesy.noticed()
     began = time.monotonic()
     await courtesy.rest(0.1)
@@ -40,7 +34,7 @@ async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> N
 
 
 async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
-    clock = Clock()
+    clock = SetClock()
     courtesy = Courtesy(0.25, clock)
     courtesy.noticed()
     clock.now += SECONDS - 1
@@ -52,7 +46,7 @@ async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
 
 
 async def test_a_rest_ends_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, slept = Clock(), list[float]()
+    clock, slept = SetClock(), list[float]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -95,7 +89,7 @@ class BatchTaking:
 async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courtesy, taking, rests = Courtesy(0.25, Clock()), BatchTaking(), list[float]()
+    courtesy, taking, rests = Courtesy(0.25, SetClock()), BatchTaking(), list[float]()
 
     async def rest(worked: float) -> None:
         rests.append(worked)

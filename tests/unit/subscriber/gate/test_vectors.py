@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from kielto.events.topics import Lane
-from kielto.subscriber.gate.permits import HeldRecord, RecordQuestion, permits
+from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, permits
 from kielto.subscriber.records.content import hash64
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
@@ -91,7 +91,7 @@ class VectorPlay:
         follower, image = self.follower, self.follower.image
         denied = {row: image.unreadable(row) or follower.swept(row) for row in rows}
         held = [
-            HeldRecord(image.shape(row), image.hashes(row), "denied" if no else None)
+            PermitRecord(image.shape(row), image.hashes(row), "denied" if no else None)
             for row, no in denied.items()
         ]
         answer = permits(held, RecordQuestion("email", ("own_marketing", None, None), address=address))
