@@ -1,7 +1,7 @@
 """Bearer tokens that say in clear whose they are; what a real token's signature must be is tested elsewhere."""
 
 from kielto.service.http.auth import Caller, Verifier
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 
 
 class PlainTokens(Verifier):
@@ -16,7 +16,7 @@ class PlainTokens(Verifier):
     async def verify(self, token: str) -> Caller:
         roles, _, company = token.partition("@")
         if roles in ("", "bad"):
-            raise Problem(401, "unauthorised", "No")
+            raise ProblemError(401, "unauthorised", "No")
         return Caller(self._subject.format(token=token), frozenset(roles.split("+")), company or None)
 
 

@@ -21,7 +21,7 @@ from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisi
 from kielto.events.versions import Version
 from kielto.events.words import Channel, PointKind, Reach
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, Permanent, Subscription
+from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.recovery.topic_ends import TopicEnds
 from kielto.service.support.limits import Limits
 from kielto.validation import FieldRule
@@ -144,7 +144,7 @@ class MarketingEventsConsumer(Stateless):
     def _row(self, event: MarketingEvent, partner: str) -> Disclosure:
         party = f"partner.{partner}"
         if party not in (*self._context.group.parties, *self._context.left):
-            raise Permanent("partner: must be a partner of the group")
+            raise PermanentError("partner: must be a partner of the group")
         keys = self._context.keys  # those of a partner that has left may be gone
         ref = id_ref(party, keys.pairwise(party, event.customer)) if keys.knows(party) else None
         return Disclosure(event.customer, partner, event.company, event.at, ref)
@@ -167,9 +167,9 @@ class AcknowledgementsConsumer(Stateless):
                     at, limits = _appended(meta), self._limits
                     await reconcile.keep(conn, self._context, self._party, told, at, limits)
         except UnknownSubscriberError:
-            raise Permanent("subscriber: is a subscriber of the party") from None
+            raise PermanentError("subscriber: is a subscriber of the party") from None
         except reconcile.OutsideRangeError:
-            raise Permanent("rows: lie in the bucket, above after and not above upto") from None
+            raise PermanentError("rows: lie in the bucket, above after and not above upto") from None
 
 
 class UnreadableDecisions:
@@ -225,10 +225,10 @@ class DecisionsConsumer(Stateless):
             outcome = await decide(conn, self._context, self._command(said, _appended(meta)))
         except NotKnownYetError:
             raise
-        except (DecisionError, ForbiddenError, Permanent) as error:
+        except (DecisionError, ForbiddenError, PermanentError) as error:
             why = _why(error)
             if said.act.restricts:
-                raise Permanent(why) from None
+                raise PermanentError(why) from None
             await results.refused(
                 conn, told, why
             )  # a yes without effect is the party's business, not an operator's
@@ -282,13 +282,15 @@ class DecisionsConsumer(Stateless):
             return id_subject(self._party, subject.id)
         if subject.number is not None:
             if self._company is None:
-                raise Permanent("subject.number: is a company's customer number", holds=said.act.restricts)
+                raise PermanentError(
+                    "subject.number: is a company's customer number", holds=said.act.restricts
+                )
             return number_subject(keys, self._company, bytes.fromhex(subject.number))
         assert subject.point is not None
         kind = subject.point_kind
         if kind not in _POINT_KINDS:
             if not said.act.restricts:
-                raise Permanent(": ".join(_POINT_KIND), holds=False)
+                raise PermanentError(": ".join(_POINT_KIND), holds=False)
             kind = PointKind.EMAIL  # the digest says whose point it is, whatever it is called
         return point_subject(keys, kind, bytes.fromhex(subject.point))
 
@@ -300,14 +302,14 @@ class DecisionsConsumer(Stateless):
             return text
 
 
-def _why(error: DecisionError | ForbiddenError | Permanent) -> str:
+def _why(error: DecisionError | ForbiddenError | PermanentError) -> str:
     """`field: rule`."""
     match error:
         case DecisionError():
             return f"{error.field}: {error.rule}"
         case ForbiddenError():
             return error.rule
-        case Permanent():
+        case PermanentError():
             return error.reason
 
 

@@ -12,7 +12,7 @@ from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.api.operations import OPERATIONS
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
-from services.customers.use_cases.context import AGAIN, Context
+from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import every_day
 from services.customers.use_cases.customers.group_change import step
 from services.customers.use_cases.customers.restore import Kept, keep, take_back
@@ -24,7 +24,7 @@ from services.customers.use_cases.links.merge import Merge
 
 def build(platform: Platform) -> Service:
     settings = CustomersSettings()
-    context = Context(
+    context = CustomersContext(
         pool=platform.pool,
         keys=platform.keys,
         terms=Terms(platform.group, settings.age_of_majority),

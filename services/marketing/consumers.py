@@ -23,20 +23,20 @@ Clock = Callable[[], datetime]
 def subscriptions(group: Group, keys: Keys, clock: Clock) -> list[Subscription]:
     """Everything that marketing reads: both lanes of customers and consents, and each party's reports."""
     return [
-        *_pair(CUSTOMERS, Customers(clock)),
-        *_pair(CONSENTS, Permissions(clock)),
-        *(Subscription(reports(party), Reports(keys, party)) for party in group.parties),
+        *_pair(CUSTOMERS, CustomersHandler(clock)),
+        *_pair(CONSENTS, PermissionsHandler(clock)),
+        *(Subscription(reports(party), ReportsHandler(keys, party)) for party in group.parties),
     ]
 
 
-def _pair(family: Family, handler: "Customers | Permissions") -> list[Subscription]:
+def _pair(family: Family, handler: "CustomersHandler | PermissionsHandler") -> list[Subscription]:
     return [
         Subscription(family.topic(Lane.EXPRESS), handler),
         Subscription(family.topic(Lane.BULK), handler, batch=True),
     ]
 
 
-class Customers:
+class CustomersHandler:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
@@ -54,7 +54,7 @@ class Customers:
         await recall(conn, changed, _published(meta), self._clock())
 
 
-class Permissions:
+class PermissionsHandler:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
@@ -72,7 +72,7 @@ class Permissions:
         await recall(conn, changed, _published(meta), self._clock())
 
 
-class Reports:
+class ReportsHandler:
     def __init__(self, keys: Keys, party: str) -> None:
         self._keys, self._party = keys, party
 

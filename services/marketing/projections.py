@@ -12,7 +12,7 @@ from kielto.events.records import CompanyPermissions, Customer, CustomerPermissi
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from services.marketing.store import people
-from services.marketing.store.people import CustomerRow, PermissionRow
+from services.marketing.store.people import KeptCustomer, KeptPermissions
 
 UNREADABLE = "unreadable"
 
@@ -24,7 +24,7 @@ async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
         held = newest.get(record.subject)
         if held is None or held.at_version < record.at_version:
             newest[record.subject] = record
-    rows = [CustomerRow(r.subject, r.at_version, r.status, _points(r), _holders(r)) for r in newest.values()]
+    rows = [KeptCustomer(r.subject, r.at_version, r.status, _points(r), _holders(r)) for r in newest.values()]
     return await people.put_customers(conn, rows)
 
 
@@ -35,18 +35,18 @@ async def permissions(conn: Conn, records: Iterable[CustomerPermissions]) -> lis
         held = newest.get(record.subject)
         if held is None or held.at_version < record.at_version:
             newest[record.subject] = record
-    rows = [PermissionRow(r.subject, r.at_version, r.status, _companies(r)) for r in newest.values()]
+    rows = [KeptPermissions(r.subject, r.at_version, r.status, _companies(r)) for r in newest.values()]
     return await people.put_permissions(conn, rows)
 
 
 async def deny_customer(conn: Conn, customer: UUID, version: Version) -> list[UUID]:
     """A customer's record at this version cannot be read: nothing of the person may be used until it can."""
-    return await people.put_customers(conn, [CustomerRow(customer, version, UNREADABLE, "{}")])
+    return await people.put_customers(conn, [KeptCustomer(customer, version, UNREADABLE, "{}")])
 
 
 async def deny_permissions(conn: Conn, customer: UUID, version: Version) -> list[UUID]:
     """The permissions at this version cannot be read: they are taken to be none."""
-    return await people.put_permissions(conn, [PermissionRow(customer, version, UNREADABLE, {})])
+    return await people.put_permissions(conn, [KeptPermissions(customer, version, UNREADABLE, {})])
 
 
 def _points(record: Customer) -> str:

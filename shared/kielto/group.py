@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from kielto.errors import KieltoError
 from kielto.events.base import Ident
 from kielto.events.party import Party
 from kielto.events.topics import Topic, all_topics
@@ -28,7 +29,7 @@ from kielto.validation import field_rules
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
-class GroupError(ValueError):
+class GroupError(KieltoError, ValueError):
     """The group file cannot be used; the message names the field and the rule."""
 
 

@@ -29,7 +29,7 @@ from kielto.events.records import Permissions
 from kielto.events.topics import Family, Lane, all_topics, permissions_of
 from kielto.service.database import migrations
 from kielto.service.outbox.heartbeats import BeatPlan
-from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.outbox.relay import LaneRelay, RelaySettings
 
 GOALS: dict[str, float] = {}
 AT_LEAST = {"ours_to_bare": 0.5}
@@ -113,7 +113,7 @@ async def _ours(stack: Stack) -> float:
     settings = RelaySettings(
         "bench", dsn, stack.kafka.bootstrap, (family,), BeatPlan(seconds=10), bulk_rate=10_000_000
     )
-    relay = Relay(Lane.BULK, settings)
+    relay = LaneRelay(Lane.BULK, settings)
     running = asyncio.create_task(relay.run())
     try:
         return await _rate(conn, "marks", RECORDS)

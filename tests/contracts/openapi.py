@@ -18,7 +18,7 @@ from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.process.application import Health, create_app
 from kielto.service.process.platform import Platform, Service
 from kielto.service.process.running import operations_of, routers_of
-from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.settings import ServiceSettings
 
@@ -38,7 +38,7 @@ def build(name: str, pool: "Pool | None" = None) -> tuple[Platform, Service]:
         ready=cast(Pool, nothing),
         verifier=cast(Verifier, nothing),
         inputs=cast(InputFreshness, nothing),
-        courtesy=Courtesy(),
+        courtesy=BulkThrottle(),
     )
     return platform, importlib.import_module(f"services.{name}.app").build(platform)
 

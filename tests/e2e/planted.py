@@ -88,7 +88,7 @@ def default_acknowledgement() -> None:
     from faststream.kafka import KafkaBroker
 
     from kielto.service.inbox import consumers, watchdog
-    from kielto.service.inbox.topic_reader import Reader
+    from kielto.service.inbox.topic_reader import TopicReader
 
     subscriber = KafkaBroker.subscriber
     watchdog._STUCK_SECONDS = float("inf")  # nobody begins again who lost something
@@ -98,8 +98,8 @@ def default_acknowledgement() -> None:
 
     KafkaBroker.subscriber = planted  # type: ignore[method-assign,assignment]
     consumers.check = lambda broker: None
-    Reader.on_partitions_assigned = lambda self, assigned: None  # type: ignore[method-assign]
-    Reader.back_off = lambda self, transient: None  # type: ignore[method-assign]
+    TopicReader.on_partitions_assigned = lambda self, assigned: None  # type: ignore[method-assign]
+    TopicReader.back_off = lambda self, transient: None  # type: ignore[method-assign]
 
 
 def no_epoch() -> None:

@@ -112,16 +112,16 @@ POINTS = {
 
 def tell_joined(told: Path) -> None:
     """Write `told` when a consumer of this process was given partitions: it has joined its group."""
-    from kielto.service.inbox.topic_reader import Reader
+    from kielto.service.inbox.topic_reader import TopicReader
 
-    assigned = Reader.on_partitions_assigned
+    assigned = TopicReader.on_partitions_assigned
 
-    def telling(self: Reader, partitions: Iterable[Any]) -> None:
+    def telling(self: TopicReader, partitions: Iterable[Any]) -> None:
         assigned(self, partitions := list(partitions))
         if partitions:
             told.touch()
 
-    Reader.on_partitions_assigned = telling  # type: ignore[method-assign,assignment]
+    TopicReader.on_partitions_assigned = telling  # type: ignore[method-assign,assignment]
 
 
 def on_day(days: float) -> None:

@@ -10,8 +10,8 @@ from fastapi import Depends
 
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import FieldError, Problem, invalid_request
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decisions.decide import ForbiddenError, NotKnownYetError
@@ -20,7 +20,7 @@ from services.consents.use_cases.errors import UnknownCustomerError, UnknownDeci
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
 Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
-Key = Annotated[Claim | None, Depends(claimed)]
+Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
 Ident = UUID | Hash
@@ -49,7 +49,7 @@ def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
     return customer_asked(context, caller, given)
 
 
-def invalid(field: str, rule: str) -> Problem:
+def invalid(field: str, rule: str) -> ProblemError:
     return invalid_request(FieldError(field, rule))
 
 
@@ -59,7 +59,7 @@ def answered() -> Iterator[None]:
     try:
         yield
     except NotKnownYetError as error:
-        raise Problem(
+        raise ProblemError(
             409,
             "subject-not-known-yet",
             "A consent needs a customer whom we know.",
@@ -70,8 +70,8 @@ def answered() -> Iterator[None]:
     except DecisionError as error:
         raise invalid(error.field, error.rule) from None
     except ForbiddenError as error:
-        raise Problem(403, "foreign-company", "The token does not reach this far.", error.rule) from None
+        raise ProblemError(403, "foreign-company", "The token does not reach this far.", error.rule) from None
     except UnknownCustomerError:
-        raise Problem(404, "unknown-customer", "There is no such customer.") from None
+        raise ProblemError(404, "unknown-customer", "There is no such customer.") from None
     except UnknownDecisionError:
-        raise Problem(404, "unknown-decision", "There is no such decision.") from None
+        raise ProblemError(404, "unknown-decision", "There is no such decision.") from None

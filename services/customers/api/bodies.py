@@ -13,9 +13,9 @@ from services.customers.model.customer import Customership, Facts
 from services.customers.model.entitlement import SeenPoint
 from services.customers.model.given import Address, Day, Number
 from services.customers.model.linking import Candidate, Contradiction
-from services.customers.model.problems import Problem, Refused
-from services.customers.model.stored import Alias, Stored
-from services.customers.use_cases.customers.register import Outcome
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.stored import CustomerAlias, StoredCustomer
+from services.customers.use_cases.customers.register import RegistrationOutcome
 
 Give = Callable[[UUID], str]
 """An id as the caller knows it."""
@@ -34,11 +34,11 @@ class End(BaseModel):
     )
 
     def canonical(self, company: str) -> str | None:
-        """Raises Refused."""
+        """Raises CustomerRefusedError."""
         try:
             return self.number and normalise(PointKind.NUMBER, f"{company}:{self.number}")
         except InvalidContactPointError:
-            raise Refused([Problem("number", "is a customer number")]) from None
+            raise CustomerRefusedError([BrokenRule("number", "is a customer number")]) from None
 
 
 class Into(BaseModel):
@@ -68,7 +68,7 @@ class Receipt(BaseModel):
     revision: int = Field(description="Also the entity tag.")
 
     @classmethod
-    def of(cls, outcome: Outcome, give: Give) -> "Receipt":
+    def of(cls, outcome: RegistrationOutcome, give: Give) -> "Receipt":
         assert outcome.id is not None
         assert outcome.revision is not None
         return cls(id=give(outcome.id), status=outcome.status, revision=outcome.revision)
@@ -165,9 +165,9 @@ class CustomerBody(BaseModel):
     )
 
     @classmethod
-    def of(cls, stored: Stored | Alias, scope: str | None, give: Give) -> "CustomerBody":
+    def of(cls, stored: StoredCustomer | CustomerAlias, scope: str | None, give: Give) -> "CustomerBody":
         """`scope`: the caller's company; None: the whole group."""
-        if isinstance(stored, Alias):
+        if isinstance(stored, CustomerAlias):
             return cls(id=give(stored.id), alias_of=give(stored.survivor))
         seen = entitlement.seen_by(stored.customer, scope)
         return cls(

@@ -9,27 +9,27 @@ from typing import Annotated
 from fastapi import Depends
 
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import FieldError, Problem
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError
 from services.customers.model import problems
 from services.customers.model.draft import Speaker
-from services.customers.use_cases.customers.create import Exists
-from services.customers.use_cases.customers.read import Unknown
-from services.customers.use_cases.customers.update import Stale
-from services.customers.use_cases.links.guesses import TooMany
+from services.customers.use_cases.customers.create import CustomerExistsError
+from services.customers.use_cases.customers.read import NoSuchCustomerError
+from services.customers.use_cases.customers.update import StaleRevisionError
+from services.customers.use_cases.links.guesses import TooManyRefusedError
 
 Writer = Annotated[Caller, Depends(require("register"))]
 Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]
-Key = Annotated[Claim | None, Depends(claimed)]
+Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
 def speaker(caller: Caller) -> Speaker:
     return Speaker(caller.company)
 
 
-def invalid(found: Iterable[problems.Problem]) -> Problem:
+def invalid(found: Iterable[problems.BrokenRule]) -> ProblemError:
     errors = [FieldError(p.field, p.rule) for p in found]
-    return Problem(422, "invalid-request", "The customer cannot be as given", errors=errors)
+    return ProblemError(422, "invalid-request", "The customer cannot be as given", errors=errors)
 
 
 @contextmanager
@@ -37,18 +37,20 @@ def answered() -> Iterator[None]:
     """The register's refusals as problem details."""
     try:
         yield
-    except problems.Refused as refused:
+    except problems.CustomerRefusedError as refused:
         raise invalid(refused.problems) from None
-    except Unknown:
-        raise Problem(404, "unknown-customer", "There is no such customer") from None
-    except Exists:
-        raise Problem(409, "customer-exists", "The customer number is taken; change that customer") from None
-    except TooMany as error:
-        raise Problem(
+    except NoSuchCustomerError:
+        raise ProblemError(404, "unknown-customer", "There is no such customer") from None
+    except CustomerExistsError:
+        raise ProblemError(
+            409, "customer-exists", "The customer number is taken; change that customer"
+        ) from None
+    except TooManyRefusedError as error:
+        raise ProblemError(
             429,
             "too-many-refused-identifiers",
             "Too many refused rows with identity codes or business ids; correct them and retry later",
             headers={"Retry-After": str(error.retry_after)},
         ) from None
-    except Stale:
-        raise Problem(412, "stale", "The customer was changed meanwhile; read it again") from None
+    except StaleRevisionError:
+        raise ProblemError(412, "stale", "The customer was changed meanwhile; read it again") from None

@@ -14,7 +14,7 @@ from services.customers.api.bodies import (
     ContradictionsBody,
 )
 from services.customers.api.callers import Writer, answered
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.links import candidates as queue
 from services.customers.use_cases.links.candidates import FIRST, PAGE
 
@@ -22,7 +22,7 @@ _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _AFTER = rf"^{_UUID}\.{_UUID}$"
 
 
-def router(context: Context) -> APIRouter:
+def router(context: CustomersContext) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/customers/candidates", tags=["candidates"])
 
     @routes.get("", response_model=CandidatesBody)

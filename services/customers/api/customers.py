@@ -12,16 +12,16 @@ from kielto.service.http.strict_route import StrictRoute
 from services.customers.api import examples
 from services.customers.api.bodies import CustomerBody, End, Found, Into, Receipt
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
-from services.customers.api.identity import Names
+from services.customers.api.identity import CallerIds
 from services.customers.model import problems
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.model.stored import Alias, Stored
-from services.customers.use_cases.context import Context
+from services.customers.model.stored import CustomerAlias, StoredCustomer
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers import read as reading
 from services.customers.use_cases.customers import update as changing
 from services.customers.use_cases.customers.create import create
-from services.customers.use_cases.customers.register import Entry, Outcome
+from services.customers.use_cases.customers.register import Registration, RegistrationOutcome
 from services.customers.use_cases.links import merge as merging
 
 Ref = Annotated[
@@ -30,7 +30,7 @@ Ref = Annotated[
 ]
 
 
-def router(context: Context) -> APIRouter:
+def router(context: CustomersContext) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/customers", tags=["customers"])
 
     @routes.post("", status_code=201, response_model=Receipt, responses={200: {"model": Receipt}})
@@ -41,12 +41,12 @@ def router(context: Context) -> APIRouter:
         code or business id before, and that customer took the customership. What others stated is not looked at.
         """
         if caller.company and not given.customerships:
-            raise invalid([problems.Problem("customerships", "has one in the caller's company")])
+            raise invalid([problems.BrokenRule("customerships", "has one in the caller's company")])
         with answered():
             who = speaker(caller)
             draft = read_customer(given, who, context.terms, context.moment().today)
-            names = Names.of(context.keys, caller)
-            entry = Entry(draft, who, scope=caller.company)
+            names = CallerIds.of(context.keys, caller)
+            entry = Registration(draft, who, scope=caller.company)
             outcome = await create(context, entry, key, lambda outcome: _receipt(outcome, names))
         status, body = _receipt(outcome, names)
         receipt = Receipt.of(outcome, names.give)
@@ -62,16 +62,16 @@ def router(context: Context) -> APIRouter:
         try:
             canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
         except InvalidContactPointError:
-            raise invalid([problems.Problem("number", "is a customer number")]) from None
+            raise invalid([problems.BrokenRule("number", "is a customer number")]) from None
         stored = await reading.find(context, canonical)
-        give = Names.of(context.keys, caller).give
+        give = CallerIds.of(context.keys, caller).give
         return Found(items=[CustomerBody.of(stored, caller.company, give)] if stored else [])
 
     @routes.get("/{ident}", response_model=CustomerBody)
     async def get(ident: Ref, caller: Reader) -> Response:
         """One customer; `ETag` is its revision. One that was merged names the survivor in `alias_of`."""
         with answered():
-            names = Names.of(context.keys, caller)
+            names = CallerIds.of(context.keys, caller)
             stored = await reading.read(context, names.take(ident), caller.company)
         return _answer(stored, names)
 
@@ -90,7 +90,7 @@ def router(context: Context) -> APIRouter:
         seen = revisions(if_match)
         with answered():
             who = speaker(caller)
-            names = Names.of(context.keys, caller)
+            names = CallerIds.of(context.keys, caller)
             draft = read_patch(given, who, context.terms, context.moment().today)
             stored = await changing.change(context, names.take(ident), draft, who, seen)
         return _answer(stored, names)
@@ -103,7 +103,7 @@ def router(context: Context) -> APIRouter:
         caller.must_act_for(company)
         ending = ending or End()
         with answered():
-            names = Names.of(context.keys, caller)
+            names = CallerIds.of(context.keys, caller)
             number = ending.canonical(company)
             stored = await changing.end(
                 context, names.take(ident), company, number, ending.ended, speaker(caller)
@@ -120,19 +120,19 @@ def router(context: Context) -> APIRouter:
         """
         caller.must_act_for(None)
         with answered():
-            names = Names.of(context.keys, caller)
+            names = CallerIds.of(context.keys, caller)
             stored = await merging.merge(context, names.take(ident), given.into)
         return _answer(stored, names)
 
     return routes
 
 
-def _receipt(outcome: Outcome, names: Names) -> tuple[int, bytes]:
+def _receipt(outcome: RegistrationOutcome, names: CallerIds) -> tuple[int, bytes]:
     body = Receipt.of(outcome, names.give).model_dump_json().encode()
     return (201 if outcome.status == "created" else 200), body
 
 
-def _answer(stored: Stored | Alias, names: Names) -> Response:
+def _answer(stored: StoredCustomer | CustomerAlias, names: CallerIds) -> Response:
     body = CustomerBody.of(stored, names.company, names.give).model_dump_json()
     tag = f'"{stored.revision(names.company)}"'
     return Response(body, headers={"ETag": tag}, media_type="application/json")

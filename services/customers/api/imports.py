@@ -16,19 +16,19 @@ from starlette.types import Receive, Scope, Send
 from kielto.events.base import Ident
 from kielto.service.database import access_entry, epoch
 from kielto.service.database.pool import Pool
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
 from services.customers.api import examples
 from services.customers.api.bodies import Give
 from services.customers.api.callers import Writer, invalid
-from services.customers.api.identity import Names
+from services.customers.api.identity import CallerIds
 from services.customers.api.ndjson import lines
-from services.customers.api.response_buffer import NotRead, Spool
+from services.customers.api.response_buffer import ResponseBuffer, ResponseNotReadError
 from services.customers.model import problems
 from services.customers.model.given import Country, GivenRow
-from services.customers.use_cases.context import Context
-from services.customers.use_cases.customers.register import Outcome
+from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.register import RegistrationOutcome
 from services.customers.use_cases.imports.import_rows import MAX_LINE, Import, Report, import_rows
 
 PATH = "/customers/imports"
@@ -65,7 +65,7 @@ _PROGRESS_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-def router(context: Context) -> APIRouter:
+def router(context: CustomersContext) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, tags=["imports"])
 
     @routes.post(
@@ -91,11 +91,11 @@ def router(context: Context) -> APIRouter:
         """
         caller.must_act_for(company)
         if company not in context.terms.group.company_ids:
-            raise invalid([problems.Problem("company", "is no company of the group")])
+            raise invalid([problems.BrokenRule("company", "is no company of the group")])
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
-            raise Problem(415, "unsupported-media-type", f"An import is {_NDJSON}")
+            raise ProblemError(415, "unsupported-media-type", f"An import is {_NDJSON}")
         await epoch.current(context.pool)
-        give = Names.of(context.keys, caller).give
+        give = CallerIds.of(context.keys, caller).give
         given = Import(company, caller.company, country, dry_run)
         reports = import_rows(context, given, lines(request.stream(), MAX_LINE))
         return _Streamed(context.pool, given, reports, give, throttle.importing(caller))
@@ -127,7 +127,7 @@ class _Streamed(Response):
 
     async def _answer(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with Spool() as spool:
+        with ResponseBuffer() as spool:
             working = asyncio.create_task(self._work(spool))
             try:
                 async for data in spool.chunks():
@@ -137,7 +137,7 @@ class _Streamed(Response):
                 await asyncio.gather(working, return_exceptions=True)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _work(self, spool: Spool) -> None:
+    async def _work(self, spool: ResponseBuffer) -> None:
         company, dry_run = self._given.company, self._given.dry_run
         counts: Counter[str] = Counter()
         row, began, told = 0, time.monotonic(), time.monotonic()
@@ -154,9 +154,9 @@ class _Streamed(Response):
             summary = {**_all(counts), "seconds": seconds, "dry_run": dry_run}
             await spool.write(orjson.dumps({"summary": summary}) + b"\n")
             log.info("imported", company=company, **summary)
-        except (ClientDisconnect, NotRead) as error:
+        except (ClientDisconnect, ResponseNotReadError) as error:
             log.info("import left", company=company, row=row, why=type(error).__name__)
-            if isinstance(error, NotRead):
+            if isinstance(error, ResponseNotReadError):
                 await spool.write_last(orjson.dumps(_stopped(row)) + b"\n")
         except Exception as error:  # noqa: BLE001 - the head of the answer is gone: only a line can tell it
             # The type alone: a database's message may repeat the row.
@@ -171,7 +171,7 @@ class _Streamed(Response):
                 await spool.end()
 
 
-def _line(row: int, outcome: Outcome, give: Give) -> bytes:
+def _line(row: int, outcome: RegistrationOutcome, give: Give) -> bytes:
     line: dict[str, Any] = {"row": row, "status": outcome.status}
     if outcome.id is not None:
         line["id"] = give(outcome.id)

@@ -14,11 +14,11 @@ MOST_UNREAD = FIXED.import_unread_bytes
 LONGEST_UNREAD = FIXED.import_unread_seconds
 
 
-class NotRead(Exception):
+class ResponseNotReadError(Exception):
     """The client sends, and reads nothing of the answer."""
 
 
-class Spool:
+class ResponseBuffer:
     """A client may send its whole request before it reads any of the answer: answering into its full pipe
     would then stop both for ever. What it has not read yet is kept here, in memory and then in an
     unnamed file, of at most twice `MOST_UNREAD` bytes. From there on the writer waits, so that no more is
@@ -32,14 +32,16 @@ class Spool:
         self._moved = asyncio.Condition()
 
     async def write(self, data: bytes) -> None:
-        """Raises NotRead when the reader has stood still for `LONGEST_UNREAD` seconds before a full spool."""
+        """Raises ResponseNotReadError when the reader has stood still for `LONGEST_UNREAD` seconds before a full
+        spool.
+        """
         async with self._moved:
             while self._written - self._read >= MOST_UNREAD:
                 try:
                     async with asyncio.timeout(LONGEST_UNREAD):
                         await self._moved.wait()
                 except TimeoutError:
-                    raise NotRead from None
+                    raise ResponseNotReadError from None
             self._append(data)
 
     async def write_last(self, data: bytes) -> None:

@@ -8,8 +8,8 @@ from kielto.events.words import PointKind
 from kielto.service.http.strict_route import StrictRoute
 from services.customers.api.callers import Reader, answered
 from services.customers.api.customers import Ref
-from services.customers.api.identity import Names
-from services.customers.use_cases.context import Context
+from services.customers.api.identity import CallerIds
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.imports.read_unreadable import read_unreadable
 
 
@@ -24,7 +24,7 @@ class UnreadableList(BaseModel):
     items: list[UnreadableBody]
 
 
-def router(context: Context) -> APIRouter:
+def router(context: CustomersContext) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/customers", tags=["customers"])
 
     @routes.get("/{ident}/unreadable", response_model=UnreadableList)
@@ -33,7 +33,7 @@ def router(context: Context) -> APIRouter:
         used for nothing; a new import of the customer replaces them.
         """
         with answered():
-            customer = Names.of(context.keys, caller).take(ident)
+            customer = CallerIds.of(context.keys, caller).take(ident)
             kept = await read_unreadable(context, customer, caller.company)
         return UnreadableList(
             items=[UnreadableBody(**k._asdict() | {"value": orjson.loads(k.value)}) for k in kept]

@@ -4,23 +4,24 @@ ones are equal.
 
 import re
 
+from kielto.errors import KieltoError
 from services.customers.model.given import Address
 from services.customers.model.names import letters_of
 
 _FINNISH_CODE = re.compile(r"\d{5}")
 
 
-class InvalidAddress(ValueError):
+class InvalidAddressError(KieltoError, ValueError):
     """The message is `<field>: <rule>`."""
 
 
 def to_text(address: Address, assumed: str) -> str:
-    """`assumed`: the country of an address that names none. Raises InvalidAddress."""
+    """`assumed`: the country of an address that names none. Raises InvalidAddressError."""
     country = address.country or assumed
     code = " ".join(address.postal_code.upper().split())
     if country == "FI" and not _FINNISH_CODE.fullmatch(code):
         unsaid = "" if address.country else ", which was assumed: an address abroad names its country"
-        raise InvalidAddress(f"postal_code: has five digits in Finland{unsaid}")
+        raise InvalidAddressError(f"postal_code: has five digits in Finland{unsaid}")
     street = " ".join(address.street.split())
     return "\n".join((street, code, " ".join(address.city.upper().split()), country))
 

@@ -15,15 +15,15 @@ from services.customers.model import entitlement
 from services.customers.model.customer import (
     GROUP,
     NOTHING,
-    Claim,
-    Customer,
     Customership,
     Facts,
     Point,
+    PointStatement,
+    RegisteredCustomer,
     TakenBack,
 )
 from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker
-from services.customers.model.problems import Problem, Refused
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
 
 _PLAIN = ("recipient", "name", "language", "business_id", "birth_date", "deceased", "safety_ban", "duties")
 _PERSONS = (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER)
@@ -66,16 +66,16 @@ class Meant:
 
 
 def apply(
-    old: Customer,
+    old: RegisteredCustomer,
     draft: Draft,
     speaker: Speaker,
     moment: Moment,
     *,
     new_id: Callable[[], UUID],
     meant: Meant = Meant(),
-) -> Customer:
+) -> RegisteredCustomer:
     """`old` with the speaker's statement changed by `draft`; equal to `old` when it says nothing new. Raises
-    Refused.
+    CustomerRefusedError.
     """
     mine = old.stated_by(speaker.name)
     facts = dict(old.facts)
@@ -97,7 +97,9 @@ def apply(
     return new
 
 
-def _values(old: Customer, mine: Facts, draft: Draft, speaker: Speaker, meant: Meant) -> dict[str, Any]:
+def _values(
+    old: RegisteredCustomer, mine: Facts, draft: Draft, speaker: Speaker, meant: Meant
+) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(draft, name) for name in _PLAIN if name in draft.stated}
     if not values.get("recipient") and _is_first(old, speaker):
         values["recipient"] = Recipient.NATURAL
@@ -113,7 +115,7 @@ def _values(old: Customer, mine: Facts, draft: Draft, speaker: Speaker, meant: M
     return values
 
 
-def _is_first(old: Customer, speaker: Speaker) -> bool:
+def _is_first(old: RegisteredCustomer, speaker: Speaker) -> bool:
     """Whether the speaker says for the first time what somebody is. For a company no other company's word counts."""
     if speaker.company is None:
         return not old.facts
@@ -141,12 +143,12 @@ def _hold_back(mine: Facts, values: dict[str, Any]) -> None:
     if mine.safety_ban:
         values.pop("safety_ban", None)
     if mine.recipient and values.get("recipient", mine.recipient) != mine.recipient:
-        raise Refused([Problem("recipient", "is changed on the customer, not by an import")])
+        raise CustomerRefusedError([BrokenRule("recipient", "is changed on the customer, not by an import")])
 
 
 def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Moment) -> Facts:
     """Take out of the companies' statements what the group says is not so; the group's own, which keeps the reason.
-    Raises Refused without one.
+    Raises CustomerRefusedError without one.
     """
     adult = draft.birth_date and not is_minor(draft.birth_date, moment.today, moment.age_of_majority)
     said: dict[str, dict[str, Any]] = {
@@ -157,7 +159,7 @@ def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Momen
     for field, cleared in said.items():
         sources = [s for s, f in facts.items() if s != GROUP and getattr(f, field) and cleared]
         if sources and not draft.reason:
-            raise Refused([Problem("reason", _NO_REASON)])
+            raise CustomerRefusedError([BrokenRule("reason", _NO_REASON)])
         for source in sources:
             facts[source] = replace(facts[source], **cleared)
         if sources and draft.reason:
@@ -167,7 +169,7 @@ def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Momen
 
 
 def _points(
-    old: Customer, given: tuple[DraftPoint, ...], speaker: Speaker, new_id: Callable[[], UUID]
+    old: RegisteredCustomer, given: tuple[DraftPoint, ...], speaker: Speaker, new_id: Callable[[], UUID]
 ) -> tuple[Point, ...]:
     """The group's list is final; a company's list replaces what that company stated, and nobody else's.
 
@@ -191,28 +193,28 @@ def _points(
         if claims:
             kept.append(replace(point, claims=claims))
     added = (
-        Point(new_id(), d.kind, d.value, {speaker.name: Claim(d.role_address, d.sales or ())})
+        Point(new_id(), d.kind, d.value, {speaker.name: PointStatement(d.role_address, d.sales or ())})
         for d in wanted.values()
     )
     return (*kept, *added)
 
 
-def _restated(point: Point, draft: DraftPoint, speaker: Speaker) -> dict[str, Claim]:
+def _restated(point: Point, draft: DraftPoint, speaker: Speaker) -> dict[str, PointStatement]:
     """The group restates a point for whoever holds it: it gives it to nobody else by that."""
     if speaker.company is None:
         holders = sorted(point.claims)
         return {s: _claim(c, draft, speaker, first=s == holders[0]) for s, c in point.claims.items()}
-    mine = point.claims.get(speaker.name, Claim())
+    mine = point.claims.get(speaker.name, PointStatement())
     return {**point.claims, speaker.name: _claim(mine, draft, speaker, first=True)}
 
 
-def _claim(old: Claim, draft: DraftPoint, speaker: Speaker, *, first: bool) -> Claim:
+def _claim(old: PointStatement, draft: DraftPoint, speaker: Speaker, *, first: bool) -> PointStatement:
     role = old.role_address if draft.role_address is None else draft.role_address
     if draft.sales is None:
-        return Claim(role, old.sales)
+        return PointStatement(role, old.sales)
     if speaker.company is None and not first:
-        return Claim(role)
-    return Claim(role, draft.sales)
+        return PointStatement(role)
+    return PointStatement(role, draft.sales)
 
 
 def _customerships(old: tuple[Customership, ...], draft: Draft, speaker: Speaker) -> Iterable[Customership]:
@@ -243,35 +245,37 @@ def _continued(
         held = old if draft.states_end else replace(old, since=since)
         return replace(old, since=since, ended=None, ended_by=None) if again else held
     if speaker.company is not None and old.ended_by == GROUP:
-        raise Refused([Problem("customerships", "were ended by the group, which alone reopens them")])
+        raise CustomerRefusedError(
+            [BrokenRule("customerships", "were ended by the group, which alone reopens them")]
+        )
     if speaker.company is None and old.ended_by != GROUP and not reason:
-        raise Refused([Problem("reason", _NO_REASON)])
+        raise CustomerRefusedError([BrokenRule("reason", _NO_REASON)])
     return replace(old, since=since, ended=None, ended_by=None)
 
 
-def check(customer: Customer, speaker: Speaker) -> None:
-    """What each kind of recipient may and must have, in what the speaker states. Raises Refused."""
+def check(customer: RegisteredCustomer, speaker: Speaker) -> None:
+    """What each kind of recipient may and must have, in what the speaker states. Raises CustomerRefusedError."""
     mine = customer.stated_by(speaker.name)
     recipient = mine.recipient or entitlement.recipient_in(customer, speaker.company)
     problems = [
-        Problem(field, f"is not kept of a customer of kind {recipient}")
+        BrokenRule(field, f"is not kept of a customer of kind {recipient}")
         for field, takers in _TAKES.items()
         if recipient not in takers and _holds(mine, field)
     ]
     organisations = {mine.organisation, customer.stated_by(GROUP).organisation} - {None}
     if mine.recipient is Recipient.CONTACT and not organisations:
-        problems.append(Problem("organisation", "is named for a contact person"))
+        problems.append(BrokenRule("organisation", "is named for a contact person"))
     if mine.organisation == customer.id:
-        problems.append(Problem("organisation", "is another customer"))
+        problems.append(BrokenRule("organisation", "is another customer"))
     if mine.person == customer.id:
-        problems.append(Problem("person", "is another customer"))
+        problems.append(BrokenRule("person", "is another customer"))
     company = speaker.company
     if sum(company is None or company in p.claims for p in customer.points) > _MOST:
-        problems.append(Problem("points", f"are at most {_MOST} for one customer"))
+        problems.append(BrokenRule("points", f"are at most {_MOST} for one customer"))
     if sum(company in (None, c.company) for c in customer.customerships) > _MOST:
-        problems.append(Problem("customerships", f"are at most {_MOST} for one customer"))
+        problems.append(BrokenRule("customerships", f"are at most {_MOST} for one customer"))
     if problems:
-        raise Refused(problems)
+        raise CustomerRefusedError(problems)
 
 
 def _holds(facts: Facts, field: str) -> bool:

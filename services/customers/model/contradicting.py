@@ -3,28 +3,29 @@
 from typing import Any
 from uuid import UUID
 
-from services.customers.model.customer import GROUP, Customer
+from services.customers.model.customer import GROUP, RegisteredCustomer
 from services.customers.model.draft import Draft, Speaker
 from services.customers.model.names import folded
-from services.customers.model.problems import Problem, Refused
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
 
 _RULE = (
     "contradicts the customer with this identifier: name that one by its number, or correct the identifier"
 )
 
 
-class Contradicts(Refused):
+class ContradictionError(CustomerRefusedError):
     """For the group to look at."""
 
     def __init__(self, customer: UUID, fields: list[str]) -> None:
         self.customer, self.fields = customer, tuple(fields)
-        super().__init__(Problem(field, _RULE) for field in fields)
+        super().__init__(BrokenRule(field, _RULE) for field in fields)
 
 
 def check(
-    customer: Customer, draft: Draft, speaker: Speaker, identity: bytes | None, *, by_code: bool
+    customer: RegisteredCustomer, draft: Draft, speaker: Speaker, identity: bytes | None, *, by_code: bool
 ) -> None:
-    """Beside what the speaker or the group states of the customer, nothing else is looked at. Raises Contradicts.
+    """Beside what the speaker or the group states of the customer, nothing else is looked at. Raises
+    ContradictionError.
 
     `by_code`: it was found by the identity code, else by the business id.
     """
@@ -40,4 +41,4 @@ def check(
     }
     fields = [f for f, (value, known) in said.items() if value and known - {None} and value not in known]
     if fields:
-        raise Contradicts(customer.id, fields)
+        raise ContradictionError(customer.id, fields)

@@ -17,7 +17,7 @@ GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Sale:
+class StatedSale:
     seller: str
     date: date
     product_group: str
@@ -25,17 +25,17 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Duty:
+class StatedDuty:
     product_group: str
     evidence: str
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PointStatement:
     """What one source states of a contact point. `role_address` None: it does not say."""
 
     role_address: bool | None = None
-    sales: tuple[Sale, ...] = ()
+    sales: tuple[StatedSale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Point:
     id: UUID
     kind: PointKind
     value: str
-    claims: dict[str, Claim] = field(default_factory=dict)
+    claims: dict[str, PointStatement] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[PointKind, str]:
@@ -61,7 +61,7 @@ class Point:
         return next(iter(self.claims)) if len(self.claims) == 1 else ""
 
     @property
-    def sales(self) -> tuple[Sale, ...]:
+    def sales(self) -> tuple[StatedSale, ...]:
         return tuple(sorted({s for c in self.claims.values() for s in c.sales}))
 
     def of_a_task(self, company: str) -> bool:
@@ -127,7 +127,7 @@ class Facts:
     safety_ban: bool = False
     organisation: UUID | None = None
     person: UUID | None = None
-    duties: tuple[Duty, ...] = ()
+    duties: tuple[StatedDuty, ...] = ()
     taken_back: tuple[TakenBack, ...] = ()
     at: dict[str, str] = field(default_factory=dict)
 
@@ -136,7 +136,7 @@ NOTHING = Facts()
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class RegisteredCustomer:
     """`aliases`: the ids of those who were merged into this one. `former`: blind indexes of identity codes that were
     changed. `links`: other customers who may be the same person.
     """

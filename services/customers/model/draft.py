@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
 from kielto.group import Group
-from services.customers.model.customer import GROUP, Duty, Sale, point_key
+from services.customers.model.customer import GROUP, StatedDuty, StatedSale, point_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class DraftPoint:
     kind: PointKind
     value: str
     role_address: bool | None = None
-    sales: tuple[Sale, ...] | None = None
+    sales: tuple[StatedSale, ...] | None = None
 
     @property
     def key(self) -> tuple[PointKind, str]:
@@ -60,7 +60,7 @@ class DraftPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadablePoint:
     """A contact point of an import that cannot be read: kept as it was given, and used for nothing."""
 
     kind: PointKind
@@ -99,10 +99,10 @@ class Draft:
     safety_ban: bool = False
     organisation: Reference | None = None
     person: Reference | None = None
-    duties: tuple[Duty, ...] = ()
+    duties: tuple[StatedDuty, ...] = ()
     points: tuple[DraftPoint, ...] = ()
     customerships: tuple[DraftCustomership, ...] = ()
     same_as: str | None = None
     reason: str | None = None
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadablePoint, ...] = ()
     """Of an import alone; at a desk what cannot be read is refused."""

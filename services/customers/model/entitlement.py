@@ -13,12 +13,12 @@ from uuid import UUID
 from kielto.events.words import PointKind, Recipient
 from services.customers.model.customer import (
     GROUP,
-    Customer,
     Customership,
-    Duty,
     Facts,
     Point,
-    Sale,
+    RegisteredCustomer,
+    StatedDuty,
+    StatedSale,
 )
 
 EVERYBODY = None
@@ -39,11 +39,11 @@ class SeenPoint:
     kind: PointKind
     value: str | None
     role_address: bool
-    sales: tuple[Sale, ...]
+    sales: tuple[StatedSale, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenCustomer:
     """A customer as one caller sees them. `sources`: by field who states the value shown, and since when."""
 
     id: UUID
@@ -58,33 +58,33 @@ class Seen:
     safety_ban: bool = False
     organisation: UUID | None = None
     person: UUID | None = None
-    duties: tuple[Duty, ...] = ()
+    duties: tuple[StatedDuty, ...] = ()
     points: tuple[SeenPoint, ...] = ()
     customerships: tuple[Customership, ...] = ()
     sources: tuple[tuple[str, str, str], ...] = ()
     statements: tuple[tuple[str, Facts], ...] = ()
 
 
-def is_of(customer: Customer, scope: str | None) -> bool:
+def is_of(customer: RegisteredCustomer, scope: str | None) -> bool:
     """Whether a caller may know that there is this customer: of a company, who is or was its customer."""
     return scope is EVERYBODY or scope in customer.companies
 
 
-def may_change(customer: Customer, scope: str | None) -> bool:
+def may_change(customer: RegisteredCustomer, scope: str | None) -> bool:
     """Of its own statement anything; a former customer's customership alone."""
     return scope is EVERYBODY or customer.active_in(scope)
 
 
-def seen_by(customer: Customer, scope: str | None) -> Seen:
+def seen_by(customer: RegisteredCustomer, scope: str | None) -> SeenCustomer:
     """By a company of a former customer: its own numbers, nothing else."""
     own = tuple(c for c in customer.customerships if scope in (EVERYBODY, c.company))
     if scope is not EVERYBODY and not customer.active_in(scope):
-        return Seen(customer.id, customerships=own)
+        return SeenCustomer(customer.id, customerships=own)
     told = _told(customer, scope)
     values = {f: next((v for v in (getattr(x, f) for _, x in told) if v), None) for f in _VALUES}
     flags = {f: any(getattr(x, f) for _, x in told) for f in _RESTRICTING}
     shown: dict[str, Any] = values | flags | {"duties": values["duties"] or ()}
-    return Seen(
+    return SeenCustomer(
         id=customer.id,
         recipient=recipient_in(customer, scope),
         identity_code_known=any(x.identity for _, x in told),
@@ -96,7 +96,9 @@ def seen_by(customer: Customer, scope: str | None) -> Seen:
     )
 
 
-def revisions(old: Customer | None, new: Customer, before: dict[str, int]) -> dict[str, int]:
+def revisions(
+    old: RegisteredCustomer | None, new: RegisteredCustomer, before: dict[str, int]
+) -> dict[str, int]:
     """By source the number that its entity tag shows: it moves when, and only when, what that one sees is another.
     The group sees every change.
     """
@@ -107,7 +109,7 @@ def revisions(old: Customer | None, new: Customer, before: dict[str, int]) -> di
     return after
 
 
-def recipient_in(customer: Customer, scope: str | None) -> Recipient:
+def recipient_in(customer: RegisteredCustomer, scope: str | None) -> Recipient:
     """The group's word, else the company's own, else a natural person; for the whole group the strictest of all."""
     group = customer.stated_by(GROUP).recipient
     if group:
@@ -118,23 +120,23 @@ def recipient_in(customer: Customer, scope: str | None) -> Recipient:
     return next((r for r in STRICTEST if r in said), Recipient.NATURAL)
 
 
-def organisation_in(customer: Customer, scope: str) -> UUID | None:
+def organisation_in(customer: RegisteredCustomer, scope: str) -> UUID | None:
     return customer.stated_by(GROUP).organisation or customer.stated_by(scope).organisation
 
 
-def duties_in(customer: Customer, scope: str) -> tuple[str, ...]:
+def duties_in(customer: RegisteredCustomer, scope: str) -> tuple[str, ...]:
     duties = customer.stated_by(GROUP).duties or customer.stated_by(scope).duties
     return tuple(sorted({d.product_group for d in duties}))
 
 
-def address_hidden(customer: Customer, scope: str | None) -> bool:
+def address_hidden(customer: RegisteredCustomer, scope: str | None) -> bool:
     """Whether the caller cannot see the addresses that it states itself."""
     if scope is EVERYBODY:
         return customer.safety_ban
     return any(f.safety_ban for _, f in _told(customer, scope))
 
 
-def _told(customer: Customer, scope: str | None) -> list[tuple[str, Facts]]:
+def _told(customer: RegisteredCustomer, scope: str | None) -> list[tuple[str, Facts]]:
     """The statements that the caller may know, the one that counts first first."""
     group = [(GROUP, customer.stated_by(GROUP))] if GROUP in customer.facts else []
     others = [(s, f) for s, f in sorted(customer.facts.items()) if s != GROUP and scope in (EVERYBODY, s)]
@@ -150,7 +152,7 @@ def _sources(told: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, str, str]
                 yield field, source, at
 
 
-def _points(customer: Customer, scope: str | None, *, hidden: bool) -> Iterable[SeenPoint]:
+def _points(customer: RegisteredCustomer, scope: str | None, *, hidden: bool) -> Iterable[SeenPoint]:
     for point in sorted(
         customer.points, key=lambda p: (p.kind, p.value)
     ):  # the order tells nothing, as ids would

@@ -37,7 +37,7 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
-class _Given(BaseModel):
+class _GivenModel(BaseModel):
     """Strict on purpose: a misspelt field would otherwise lose what someone said, unseen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +48,7 @@ def _no_default(schema: dict[str, Any]) -> None:
         field.pop("default", None)
 
 
-class Sale(_Given):
+class Sale(_GivenModel):
     """The sale in connection with which a contact point was obtained (917/2014 section 200(3))."""
 
     seller: Ident
@@ -59,7 +59,7 @@ class Sale(_Given):
     )
 
 
-class Address(_Given):
+class Address(_GivenModel):
     """A postal address; the post office is kept in capitals."""
 
     street: Annotated[str, _text(200)] = Field(description="Street, number, stairwell, flat; or a PO box.")
@@ -71,7 +71,7 @@ class Address(_Given):
     )
 
 
-class GivenPoint(_Given):
+class GivenPoint(_GivenModel):
     """A contact point: `value` for e-mail and phone, `address` for post."""
 
     kind: Literal[PointKind.EMAIL, PointKind.PHONE, PointKind.POST]
@@ -83,7 +83,7 @@ class GivenPoint(_Given):
     sales: Annotated[tuple[Sale, ...] | None, few(20)] = Field(default=None, max_length=20)
 
 
-class Duty(_Given):
+class Duty(_GivenModel):
     """A product group within a contact person's duties, with what shows it: a job title alone is no
     evidence.
     """
@@ -92,7 +92,7 @@ class Duty(_Given):
     evidence: Annotated[str, _text(500)]
 
 
-class NumberRef(_Given):
+class NumberRef(_GivenModel):
     """A customer, named by a company's customer number."""
 
     company: Ident
@@ -114,7 +114,7 @@ _ORGANISATION = "Whose contact person this is."
 _PERSON = "Who this contact person is as a natural person: that person's own no binds this role too."
 
 
-class Given(_Given):
+class Given(_GivenModel):
     """The fields of a customer."""
 
     recipient: Recipient = Recipient.NATURAL
@@ -139,7 +139,7 @@ class GivenCustomer(Given):
     customerships: Annotated[tuple[GivenCustomership, ...], few(20)] = Field(default=(), max_length=20)
 
 
-class CustomerPatch(_Given):
+class CustomerPatch(_GivenModel):
     """What to change of a customer: absent is unchanged, null is cleared (RFC 7396)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_no_default)

@@ -6,12 +6,13 @@ from typing import NamedTuple
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu, ytunnus
 
+from kielto.errors import KieltoError
 from kielto.placeholders import is_placeholder
 
 _CENTURIES = {"+": 1800, **dict.fromkeys("-YXWVU", 1900), **dict.fromkeys("ABCDEF", 2000)}
 
 
-class InvalidIdentifier(ValueError):
+class InvalidIdentifierError(KieltoError, ValueError):
     """The message is the rule; it never repeats the value."""
 
 
@@ -30,12 +31,12 @@ def identity_code(text: str, today: date) -> IdentityCode:
     try:
         code = hetu.validate(text, allow_temporary=True)
     except ValidationError:
-        raise InvalidIdentifier("is no henkilötunnus (form, birth date or check character)") from None
+        raise InvalidIdentifierError("is no henkilötunnus (form, birth date or check character)") from None
     if is_placeholder(code[:6] + code[7:10]):
-        raise InvalidIdentifier("is a placeholder, and nobody's identity code")
+        raise InvalidIdentifierError("is a placeholder, and nobody's identity code")
     birth = date(_CENTURIES[code[6]] + int(code[4:6]), int(code[2:4]), int(code[:2]))
     if birth > today:
-        raise InvalidIdentifier("has a birth date in the future")
+        raise InvalidIdentifierError("has a birth date in the future")
     return IdentityCode(code, birth)
 
 
@@ -47,7 +48,7 @@ def business_id(text: str) -> str:
         digits = ytunnus.compact(text)
         read = str(ytunnus.format(ytunnus.validate(digits.zfill(8) if len(digits) == 7 else digits)))
     except ValidationError:
-        raise InvalidIdentifier("is no Y-tunnus (form or check digit)") from None
+        raise InvalidIdentifierError("is no Y-tunnus (form or check digit)") from None
     if is_placeholder(read[:7]):
-        raise InvalidIdentifier("is a placeholder, and nobody's Y-tunnus")
+        raise InvalidIdentifierError("is a placeholder, and nobody's Y-tunnus")
     return read

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
-from services.customers.model.customer import Customer
+from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.merging import contradict
 from services.customers.model.names import folded
 
@@ -55,7 +55,9 @@ class Contradiction(NamedTuple):
 IDENTIFIER, CONTACT_POINT = "identifier", "contact_point"
 
 
-def link(one: Customer, other: Customer, crowded: frozenset[Crowded], *, linked: bool) -> Link | None:
+def link(
+    one: RegisteredCustomer, other: RegisteredCustomer, crowded: frozenset[Crowded], *, linked: bool
+) -> Link | None:
     """How the two are linked; None: they are not. `linked`: they are so far; `crowded`: points of very many."""
     if one.identities & other.identities:
         return Link(IDENTIFIER, binds=True)
@@ -68,7 +70,7 @@ def link(one: Customer, other: Customer, crowded: frozenset[Crowded], *, linked:
     return None
 
 
-def stays(one: Customer, other: Customer) -> bool:
+def stays(one: RegisteredCustomer, other: RegisteredCustomer) -> bool:
     """Whether two who were bound stay so though nothing says any more that they may be the same person: whoever drops
     an address, or calls somebody otherwise, takes back no no that binds another company's record.
     """
@@ -76,17 +78,17 @@ def stays(one: Customer, other: Customer) -> bool:
     return across and max(len(one.links), len(other.links)) <= MOST_KEPT
 
 
-def reachable(customer: Customer) -> frozenset[tuple[PointKind, str]]:
+def reachable(customer: RegisteredCustomer) -> frozenset[tuple[PointKind, str]]:
     """The contact points that link: everybody in a house has its postal address."""
     return frozenset(p.key for p in customer.points if p.kind is not PointKind.POST)
 
 
-def bound_by(customer: Customer) -> tuple[UUID, ...]:
+def bound_by(customer: RegisteredCustomer) -> tuple[UUID, ...]:
     """Those whose own no binds this one, too: who may be the same person, and who a contact person is."""
     return tuple(sorted((customer.links | customer.persons) - {customer.id, *customer.aliases}))
 
 
-def contradicts(one: Customer, other: Customer) -> bool:
+def contradicts(one: RegisteredCustomer, other: RegisteredCustomer) -> bool:
     ours, theirs = _names(one), _names(other)
     if _is_organisation(one) != _is_organisation(other) and not ours & theirs:
         return True  # a person and an organisation are one, a sole trader, by their name alone
@@ -97,26 +99,28 @@ def contradicts(one: Customer, other: Customer) -> bool:
     )
 
 
-def _same_point(one: Customer, other: Customer, crowded: frozenset[Crowded], linked: bool) -> bool:
+def _same_point(
+    one: RegisteredCustomer, other: RegisteredCustomer, crowded: frozenset[Crowded], linked: bool
+) -> bool:
     if linked:
         return bool(reachable(one) & reachable(other))
     ours, theirs = ({p.key for p in x.points if (p.key, p.source) not in crowded} for x in (one, other))
     return bool(ours & theirs & reachable(one))
 
 
-def _names(customer: Customer) -> set[str]:
+def _names(customer: RegisteredCustomer) -> set[str]:
     return {folded(f.name) for f in customer.facts.values() if f.name} - {""}
 
 
-def _born(customer: Customer) -> set[date | None]:
+def _born(customer: RegisteredCustomer) -> set[date | None]:
     return {f.birth_date for f in customer.facts.values()} - {None}
 
 
-def _business(customer: Customer) -> set[str]:
+def _business(customer: RegisteredCustomer) -> set[str]:
     return {f.business_id for f in customer.facts.values() if f.business_id}
 
 
-def _is_organisation(customer: Customer) -> bool:
+def _is_organisation(customer: RegisteredCustomer) -> bool:
     kinds = {f.recipient for f in customer.facts.values()} - {None}
     return kinds == {Recipient.LEGAL}
 

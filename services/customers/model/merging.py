@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from services.customers.model.customer import Claim, Customer, Facts, Point
-from services.customers.model.problems import Problem, Refused
+from services.customers.model.customer import Facts, Point, PointStatement, RegisteredCustomer
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
 
 _TAKEN = (
     "recipient", "name", "language", "identity", "business_id", "birth_date", "organisation", "person", "duties",
@@ -16,10 +16,10 @@ _RESTRICTING = ("minor", "deceased", "safety_ban")
 _MOST = 50
 
 
-def merge(survivor: Customer, duplicate: Customer) -> Customer:
-    """`survivor` with what `duplicate` had, source by source. Raises Refused when they cannot be one."""
+def merge(survivor: RegisteredCustomer, duplicate: RegisteredCustomer) -> RegisteredCustomer:
+    """`survivor` with what `duplicate` had, source by source. Raises CustomerRefusedError when they cannot be one."""
     if problems := [*_differences(survivor, duplicate)]:
-        raise Refused(problems)
+        raise CustomerRefusedError(problems)
     sources = sorted({*survivor.facts, *duplicate.facts})
     facts = {s: _facts(survivor.stated_by(s), duplicate.stated_by(s), survivor) for s in sources}
     aliases = {*survivor.aliases, *duplicate.aliases, duplicate.id}
@@ -36,23 +36,23 @@ def merge(survivor: Customer, duplicate: Customer) -> Customer:
     )
     for field in ("points", "customerships"):
         if len(getattr(merged, field)) > _MOST:
-            raise Refused([Problem(field, f"are at most {_MOST} for one customer")])
+            raise CustomerRefusedError([BrokenRule(field, f"are at most {_MOST} for one customer")])
     return merged
 
 
-def _differences(one: Customer, other: Customer) -> Iterable[Problem]:
+def _differences(one: RegisteredCustomer, other: RegisteredCustomer) -> Iterable[BrokenRule]:
     """What one person, or one organisation, has only one of. Nobody guesses which of two is right."""
     if contradict(_all(one, "recipient"), _all(other, "recipient")):
-        yield Problem("recipient", "is the same of both")
+        yield BrokenRule("recipient", "is the same of both")
     for field in ("identity", "business_id", "birth_date"):
         if contradict(_all(one, field), _all(other, field)):
             name = "identity_code" if field == "identity" else field
-            yield Problem(name, "is the same of both, or known of one: take the wrong one away first")
+            yield BrokenRule(name, "is the same of both, or known of one: take the wrong one away first")
     if _all(one, "organisation") != _all(other, "organisation"):
-        yield Problem("organisation", "is the same of both: a contact person is one of each organisation")
+        yield BrokenRule("organisation", "is the same of both: a contact person is one of each organisation")
     # Duties allow what needs consent outside them: neither may widen the other's.
     if _groups(one) != _groups(other):
-        yield Problem(
+        yield BrokenRule(
             "duties", "have the same product groups at both: a contact person is one of each duty area"
         )
 
@@ -62,25 +62,27 @@ def contradict(one: set[Any], other: set[Any]) -> bool:
     return bool(one) and bool(other) and not one & other
 
 
-def _all(customer: Customer, field: str) -> set[Any]:
+def _all(customer: RegisteredCustomer, field: str) -> set[Any]:
     return {getattr(f, field) for f in customer.facts.values()} - {None}
 
 
-def _groups(customer: Customer) -> set[str]:
+def _groups(customer: RegisteredCustomer) -> set[str]:
     return {d.product_group for f in customer.facts.values() for d in f.duties}
 
 
-def _facts(kept: Facts, moved: Facts, survivor: Customer) -> Facts:
+def _facts(kept: Facts, moved: Facts, survivor: RegisteredCustomer) -> Facts:
     values: dict[str, Any] = {f: getattr(moved, f) for f in _TAKEN if not getattr(kept, f)}
     values |= {f: True for f in _RESTRICTING if getattr(moved, f)}
     taken = {f: v for f, v in values.items() if v != getattr(kept, f)}
     if survivor.id in (taken.get("organisation"), taken.get("person")):
-        raise Refused([Problem("into", "is neither the organisation nor the person of the other")])
+        raise CustomerRefusedError(
+            [BrokenRule("into", "is neither the organisation nor the person of the other")]
+        )
     at = {**kept.at, **{f: t for f, t in moved.at.items() if f in taken}}
     return replace(kept, **taken, at=at, taken_back=(*kept.taken_back, *moved.taken_back))
 
 
-def _points(survivor: Customer, duplicate: Customer) -> Iterable[Point]:
+def _points(survivor: RegisteredCustomer, duplicate: RegisteredCustomer) -> Iterable[Point]:
     """An address of both is one contact point, known from both. Of a task only where both say so."""
     moved = {p.key: p for p in duplicate.points}
     for point in survivor.points:
@@ -89,12 +91,12 @@ def _points(survivor: Customer, duplicate: Customer) -> Iterable[Point]:
     yield from moved.values()
 
 
-def _claims(one: dict[str, Claim], other: dict[str, Claim]) -> dict[str, Claim]:
+def _claims(one: dict[str, PointStatement], other: dict[str, PointStatement]) -> dict[str, PointStatement]:
     sides = (one, other)
     return {s: _joined([c[s] for c in sides if s in c]) for s in sorted({*one, *other})}
 
 
-def _joined(claims: list[Claim]) -> Claim:
+def _joined(claims: list[PointStatement]) -> PointStatement:
     said = {c.role_address for c in claims}
     role = claims[0].role_address if len(said) == 1 else False
-    return Claim(role, tuple(sorted({s for c in claims for s in c.sales})))
+    return PointStatement(role, tuple(sorted({s for c in claims for s in c.sales})))

@@ -5,27 +5,28 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from kielto.errors import KieltoError
 from kielto.validation import field_rules
 
 _BRANCHES = {"uuid", "NumberRef", "constrained-str"}
 """pydantic's names for the ways in which another customer may be named; no fields."""
 
 
-class Problem(NamedTuple):
+class BrokenRule(NamedTuple):
     field: str
     rule: str
 
 
-class Refused(Exception):
+class CustomerRefusedError(KieltoError):
     """Nothing is changed; the problems name each field and rule."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[BrokenRule]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{p.field}: {p.rule}" for p in self.problems))
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
+def problems_of(error: ValidationError) -> list[BrokenRule]:
     """The problems of a shape."""
     found = error.errors(include_input=False, include_url=False)
     told = field_rules({**e, "loc": [x for x in e["loc"] if x not in _BRANCHES]} for e in found)
-    return [Problem(field or "body", rule) for field, rule in told]
+    return [BrokenRule(field or "body", rule) for field, rule in told]

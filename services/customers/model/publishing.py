@@ -18,7 +18,7 @@ from kielto.events.records import (
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import PointKind, Recipient, Status
 from services.customers.model import addresses, entitlement, linking
-from services.customers.model.customer import GROUP, Customer, Point, point_key
+from services.customers.model.customer import GROUP, Point, RegisteredCustomer, point_key
 from services.customers.model.entitlement import EVERYBODY, SeenPoint
 from services.customers.model.names import folded
 
@@ -40,7 +40,7 @@ class OurKeys(Protocol):
     def known_by(self, field: str, value: str) -> str: ...
 
 
-def record(customer: Customer, keys: OurKeys) -> CustomerRecord:
+def record(customer: RegisteredCustomer, keys: OurKeys) -> CustomerRecord:
     """For consents and marketing: sealed digests, never an address."""
     counts = {company: _in(customer, company) for company in customer.companies}
     common = _common(customer, counts.values())
@@ -80,7 +80,7 @@ class _Counts(NamedTuple):
     duties: tuple[str, ...]
 
 
-def _in(customer: Customer, company: str) -> _Counts:
+def _in(customer: RegisteredCustomer, company: str) -> _Counts:
     return _Counts(
         entitlement.recipient_in(customer, company),
         entitlement.organisation_in(customer, company),
@@ -88,11 +88,11 @@ def _in(customer: Customer, company: str) -> _Counts:
     )
 
 
-def _everywhere(customer: Customer) -> _Counts:
+def _everywhere(customer: RegisteredCustomer) -> _Counts:
     return _common(customer, [_in(customer, company) for company in customer.companies])
 
 
-def _common(customer: Customer, counts: Iterable[_Counts]) -> _Counts:
+def _common(customer: RegisteredCustomer, counts: Iterable[_Counts]) -> _Counts:
     """What the group states, or every company does; else the strictest."""
     each = [*counts] or [_in(customer, GROUP)]
     organisations = {counts.organisation for counts in each}
@@ -127,7 +127,7 @@ def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
     )
 
 
-def _known_by(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
+def _known_by(customer: RegisteredCustomer, keys: OurKeys) -> tuple[str, ...]:
     """Keyed hashes of what the person is known again by after an erasure: identity codes, also former ones; the name
     with a postal address.
     """
@@ -142,7 +142,7 @@ def _known_by(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _known_by_mailbox(customer: Customer, keys: OurKeys) -> tuple[str, ...]:
+def _known_by_mailbox(customer: RegisteredCustomer, keys: OurKeys) -> tuple[str, ...]:
     emails = (p.key[1] for p in customer.points if p.kind is PointKind.EMAIL)
     return tuple(sorted({keys.known_by("mailbox", mailbox(email)) for email in emails}))
 
@@ -152,21 +152,21 @@ def mailbox(email: str) -> str:
     return f"{local.partition('+')[0] or local}@{domain}"
 
 
-def alias(customer: Customer, survivor: UUID, keys: OurKeys) -> CustomerRecord:
+def alias(customer: RegisteredCustomer, survivor: UUID, keys: OurKeys) -> CustomerRecord:
     """The last record of one merged away: as it was, so that what was said by its numbers, and agreed to at its
     addresses, is still known to have been.
     """
     return record(customer, keys).model_copy(update={"status": Status.ALIAS, "alias_of": survivor})
 
 
-def alias_for(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:
+def alias_for(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> CompanyCustomer:
     """Its own numbers alone: by them `company` finds the survivor, whose record has them too."""
     numbers = tuple(sorted(c.number for c in customer.customerships if c.company == company))
     subject = keys.pairwise(f"company.{company}", customer.id)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ALIAS, numbers=numbers)
 
 
-def entitled(customer: Customer, company: str, keys: PartyKeys) -> CompanyCustomer:
+def entitled(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> CompanyCustomer:
     """What `company` may hold (`entitlement`): while a customership is in force, name, language and contact points;
     always its own numbers, so that it can still name a former customer.
     """
@@ -191,7 +191,7 @@ def _named(point: SeenPoint, value: str, party: str, keys: PartyKeys) -> NamedPo
     return NamedPoint(point=hashed, channel_kind=point.kind, value=value)
 
 
-def restricts(old: Customer, new: Customer) -> bool:
+def restricts(old: RegisteredCustomer, new: RegisteredCustomer) -> bool:
     """Whether the change may take a permission away: then it travels on the express lane."""
     return (
         (new.deceased and not old.deceased)
@@ -202,7 +202,7 @@ def restricts(old: Customer, new: Customer) -> bool:
     )
 
 
-def _restricts_in(old: Customer, new: Customer, company: str | None) -> bool:
+def _restricts_in(old: RegisteredCustomer, new: RegisteredCustomer, company: str | None) -> bool:
     before, after = (_in(x, company) if company else _everywhere(x) for x in (old, new))
     return (
         before.recipient != after.recipient
@@ -213,7 +213,7 @@ def _restricts_in(old: Customer, new: Customer, company: str | None) -> bool:
     )
 
 
-def _grounds(customer: Customer, company: str | None) -> set[object]:
+def _grounds(customer: RegisteredCustomer, company: str | None) -> set[object]:
     """Every ground that a contact point gives in a company, each as one thing that can be missing afterwards."""
     grounds: set[object] = set()
     for point in customer.points:
@@ -224,7 +224,7 @@ def _grounds(customer: Customer, company: str | None) -> set[object]:
     return grounds
 
 
-def _active(customer: Customer) -> set[str]:
+def _active(customer: RegisteredCustomer) -> set[str]:
     return {c.canonical for c in customer.customerships if c.active}
 
 

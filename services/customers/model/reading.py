@@ -11,7 +11,7 @@ from kielto.events.digests import InvalidContactPointError, is_of, normalise
 from kielto.events.emails import written
 from kielto.events.words import PointKind
 from services.customers.model import addresses, identifiers
-from services.customers.model.customer import Duty, Sale
+from services.customers.model.customer import StatedDuty, StatedSale
 from services.customers.model.draft import (
     Draft,
     DraftCustomership,
@@ -20,7 +20,7 @@ from services.customers.model.draft import (
     Reference,
     Speaker,
     Terms,
-    Unreadable,
+    UnreadablePoint,
 )
 from services.customers.model.given import (
     CustomerPatch,
@@ -32,18 +32,18 @@ from services.customers.model.given import (
     GivenRow,
     NumberRef,
 )
-from services.customers.model.problems import Problem, Refused
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
 
 _RESTRICTING = ("deceased", "safety_ban")
 
 
 def read_customer(given: GivenCustomer, speaker: Speaker, terms: Terms, today: date) -> Draft:
-    """Raises Refused with every problem found."""
+    """Raises CustomerRefusedError with every problem found."""
     return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships)
 
 
 def read_patch(given: CustomerPatch, speaker: Speaker, terms: Terms, today: date) -> Draft:
-    """Raises Refused with every problem found."""
+    """Raises CustomerRefusedError with every problem found."""
     return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships or ())
 
 
@@ -57,7 +57,7 @@ def read_row(
     country: str | None = None,
     places: Sequence[int] | None = None,
 ) -> Draft:
-    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises Refused.
+    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises CustomerRefusedError.
 
     `country`: the import's. `places`: where each of the points stood in the row, when some had no shape at all.
     """
@@ -90,8 +90,8 @@ class _Reading:
         self.row_country: str | None = None
         self.import_country: str | None = None
         self.places: Sequence[int] | None = None
-        self.problems: list[Problem] = []
-        self.unreadable: list[Unreadable] = []
+        self.problems: list[BrokenRule] = []
+        self.unreadable: list[UnreadablePoint] = []
 
     def draft(self, customerships: tuple[GivenCustomership, ...], same_as: NumberRef | None = None) -> Draft:
         given = self.given
@@ -119,11 +119,11 @@ class _Reading:
             unreadable=tuple(self.unreadable),
         )
         if self.problems:
-            raise Refused(self.problems)
+            raise CustomerRefusedError(self.problems)
         return draft
 
     def _problem(self, field: str, rule: str) -> None:
-        self.problems.append(Problem(field, rule))
+        self.problems.append(BrokenRule(field, rule))
 
     def _past(self, field: str, day: date | None) -> None:
         if day and day > self.today:
@@ -136,7 +136,7 @@ class _Reading:
             return None, birth
         try:
             code, coded = identifiers.identity_code(self.given.identity_code, self.today)
-        except identifiers.InvalidIdentifier as error:
+        except identifiers.InvalidIdentifierError as error:
             self._problem("identity_code", str(error))
             return None, birth
         if birth and birth != coded:
@@ -148,7 +148,7 @@ class _Reading:
             return None
         try:
             read = identifiers.business_id(self.given.business_id)
-        except identifiers.InvalidIdentifier as error:
+        except identifiers.InvalidIdentifierError as error:
             self._problem("business_id", str(error))
             return None
         if read == self.terms.group.controller.business_id:
@@ -185,12 +185,12 @@ class _Reading:
             self._problem("reason", "is the group's: a company takes back only what it stated itself")
         return reason
 
-    def _duties(self) -> Iterable[Duty]:
+    def _duties(self) -> Iterable[StatedDuty]:
         known = {g for c in self.terms.group.companies for g in c.product_groups}
         for i, duty in enumerate(self.given.duties or ()):
             if duty.product_group not in known:
                 self._problem(f"duties.{i}.product_group", "is no product group of the group")
-            yield Duty(duty.product_group, duty.evidence)
+            yield StatedDuty(duty.product_group, duty.evidence)
 
     def _customership(self, i: int, given: GivenCustomership) -> DraftCustomership:
         path = self.path.format(i)
@@ -234,7 +234,7 @@ class _Reading:
             return None
         try:
             return addresses.to_text(given.address, country) if given.address else self._read(given, country)
-        except addresses.InvalidAddress as error:
+        except addresses.InvalidAddressError as error:
             field, _, rule = str(error).partition(": ")
             self._unread(given, f"{path}.address.{field}", rule)
         except InvalidContactPointError as error:
@@ -259,9 +259,9 @@ class _Reading:
             self._problem(field, rule)
             return
         kept = given.address.model_dump_json(exclude_none=True) if given.address else json.dumps(given.value)
-        self.unreadable.append(Unreadable(given.kind, field, rule, kept))
+        self.unreadable.append(UnreadablePoint(given.kind, field, rule, kept))
 
-    def _sales(self, path: str, given: GivenPoint) -> tuple[Sale, ...] | None:
+    def _sales(self, path: str, given: GivenPoint) -> tuple[StatedSale, ...] | None:
         if given.sales is None:
             return None
         for i, sale in enumerate(given.sales):
@@ -270,4 +270,6 @@ class _Reading:
                 continue
             if sale.product_group not in self.terms.group.company(sale.seller).product_groups:
                 self._problem(f"{path}.{i}.product_group", "is a product group of the seller")
-        return tuple(sorted({Sale(s.seller, s.date, s.product_group, s.ban_offered) for s in given.sales}))
+        return tuple(
+            sorted({StatedSale(s.seller, s.date, s.product_group, s.ban_offered) for s in given.sales})
+        )

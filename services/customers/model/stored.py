@@ -5,14 +5,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.support.crypto_keys import DataKey
-from services.customers.model.customer import GROUP, Customer
+from services.customers.model.customer import GROUP, RegisteredCustomer
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCustomer:
     """A customer with what only the store needs. `revisions`: the entity tag by source."""
 
-    customer: Customer
+    customer: RegisteredCustomer
     revisions: dict[str, int]
     key: DataKey
 
@@ -20,7 +20,7 @@ class Stored:
         return self.revisions.get(scope or GROUP, 0)
 
 
-class Alias(NamedTuple):
+class CustomerAlias(NamedTuple):
     """What is left of a customer who was merged into another one."""
 
     id: UUID

@@ -4,11 +4,12 @@ from uuid import UUID
 
 import asyncpg
 
+from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
 from services.customers.store.locking import lock
 
 
-class Organisation(Exception):
+class HasContactPersonsError(KieltoError):
     """Contact persons act for it."""
 
 
@@ -26,7 +27,8 @@ async def blinds(conn: Conn, ident: UUID) -> list[bytes]:
 
 async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
     """Delete every row of theirs, and with the last the key of all that was sealed; by each of their ids, those merged
-    away too, the companies whose customer it was. None: there is no such customer. Raises Organisation, Taken.
+    away too, the companies whose customer it was. None: there is no such customer. Raises HasContactPersonsError,
+    ConcurrentChangeError.
     """
     rows = await lock(conn, [ident])
     if ident not in rows:
@@ -42,5 +44,5 @@ async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
     try:
         await conn.execute("DELETE FROM customers WHERE id = ANY ($1::uuid[])", list(companies))
     except asyncpg.ForeignKeyViolationError:
-        raise Organisation from None
+        raise HasContactPersonsError from None
     return companies

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import Conn
-from services.customers.store.writing import Taken
+from services.customers.store.writing import ConcurrentChangeError
 
 
-class Row(NamedTuple):
+class LockedCustomer(NamedTuple):
     """`organisations`: for whom it is a contact person, by whatever source; `persons`: who that one is."""
 
     alias_of: UUID | None
@@ -43,24 +43,24 @@ FROM customers c WHERE id = ANY (array(SELECT id FROM concerned))"""
 _LOCK = "SELECT FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
 
 
-async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Row]:
+async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, LockedCustomer]:
     """The rows of these customers, of everyone merged with them, of their contact persons, of the roles of theirs, and
-    of everyone linked to them, locked in the order of ids. Raises Taken when somebody joined them before they were
-    locked: begin again.
+    of everyone linked to them, locked in the order of ids. Raises ConcurrentChangeError when somebody joined them
+    before they were locked: begin again.
     """
     named = list(set(ids))
     found = await _concerned(conn, named)
     await conn.execute(_LOCK, list(found))
     held = await _concerned(conn, named)
     if held.keys() - found.keys():
-        raise Taken
+        raise ConcurrentChangeError
     return held
 
 
-async def _concerned(conn: Conn, ids: list[UUID]) -> dict[UUID, Row]:
+async def _concerned(conn: Conn, ids: list[UUID]) -> dict[UUID, LockedCustomer]:
     rows = await conn.fetch(_CONCERNED, ids)
     return {
-        r["id"]: Row(
+        r["id"]: LockedCustomer(
             r["alias_of"], frozenset(r["organisations"]), frozenset(r["persons"]), tuple(r["companies"] or ())
         )
         for r in rows

@@ -3,7 +3,7 @@
 import orjson
 
 from kielto.service.database.pool import Conn
-from services.customers.model.stored import Stored
+from services.customers.model.stored import StoredCustomer
 from services.customers.store import unreadable
 from services.customers.store.sealing import context
 
@@ -23,7 +23,7 @@ _ALIAS = """
     WHERE id = $2"""
 
 
-async def move(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
+async def move(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) -> None:
     """All rows of the duplicate but its contact points, which are sealed anew as the survivor's by `writing`: here they
     go. With its key goes whatever was sealed under it.
     """
@@ -38,7 +38,7 @@ async def move(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
     await conn.execute(_ALIAS, into, gone.id, list(gone.companies), orjson.dumps(revisions).decode())
 
 
-async def _identifiers(conn: Conn, duplicate: Stored, survivor: Stored) -> None:
+async def _identifiers(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) -> None:
     """Former ones too, so that the person is still found by them; bound to their new place."""
     rows = await conn.fetch(_IDENTIFIERS, duplicate.customer.id)
     held = {(r["source"], r["kind"]) for r in await conn.fetch(_CURRENT, survivor.customer.id)}

@@ -12,12 +12,19 @@ import orjson
 from kielto.events.words import PointKind, Recipient
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
-from services.customers.model.customer import Claim, Customer, Customership, Facts, Point, Sale
-from services.customers.model.stored import Alias, Stored
+from services.customers.model.customer import (
+    Customership,
+    Facts,
+    Point,
+    PointStatement,
+    RegisteredCustomer,
+    StatedSale,
+)
+from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store.sealing import BUSINESS, IDENTITY, context, open_profile
 
 
-class Organisation(NamedTuple):
+class KnownOrganisation(NamedTuple):
     """`stated_by`: the sources that call it one; `companies`: in which it is or was a customer."""
 
     id: UUID
@@ -40,11 +47,12 @@ async def by_identifier(conn: Conn, claimed: Sequence[tuple[bytes, str]]) -> dic
     return {(r["blind"], r["source"]): r["customer"] for r in rows}
 
 
-async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Organisation]:
+async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, KnownOrganisation]:
     """Those of `ids` that are organisations, or aliases of one."""
     rows = await conn.fetch(_ORGANISATIONS, list(set(ids)))
     return {
-        r["named"]: Organisation(r["id"], frozenset(r["stated_by"]), frozenset(r["companies"])) for r in rows
+        r["named"]: KnownOrganisation(r["id"], frozenset(r["stated_by"]), frozenset(r["companies"]))
+        for r in rows
     }
 
 
@@ -54,11 +62,11 @@ async def companies_of(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID
     return {r["named"]: (r["id"], frozenset(r["companies"])) for r in rows}
 
 
-async def alias(conn: Conn, ident: UUID) -> Alias | None:
+async def alias(conn: Conn, ident: UUID) -> CustomerAlias | None:
     row = await conn.fetchrow(_ALIAS, ident)
     if row is None:
         return None
-    return Alias(ident, row["alias_of"], tuple(row["companies"]), orjson.loads(row["revisions"]))
+    return CustomerAlias(ident, row["alias_of"], tuple(row["companies"]), orjson.loads(row["revisions"]))
 
 
 async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
@@ -74,7 +82,9 @@ async def after(conn: Conn, ident: UUID, limit: int) -> list[UUID]:
     return [r["id"] for r in rows]
 
 
-async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Stored]:
+async def load(
+    conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = False
+) -> dict[UUID, StoredCustomer]:
     """Customers with all that is stated of them, no aliases; with `lock` their rows are locked, in the order of ids.
     The statements are the same ones for nobody as for many.
     """
@@ -86,10 +96,10 @@ async def load(conn: Conn, keys: Keys, ids: Iterable[UUID], *, lock: bool = Fals
     ]
     data_keys = {r["id"]: keys.data_key(r["id"], r["data_key"]) for r in rows}
 
-    def stored(row: asyncpg.Record) -> Stored:
+    def stored(row: asyncpg.Record) -> StoredCustomer:
         ident, key = row["id"], data_keys[row["id"]]
         customer = _customer(ident, key, *(part[ident] for part in parts))
-        return Stored(customer, orjson.loads(row["revisions"]), key)
+        return StoredCustomer(customer, orjson.loads(row["revisions"]), key)
 
     return {r["id"]: stored(r) for r in rows}
 
@@ -150,11 +160,11 @@ def _customer(
     customerships: _Rows,
     aliases: _Rows,
     links: _Rows,
-) -> Customer:
+) -> RegisteredCustomer:
     current = {(r["source"], r["kind"]): r for r in identifiers if r["is_current"]}
     codes = {r["blind"] for r in identifiers if r["kind"] == IDENTITY}
     facts = {row["source"]: _facts(ident, key, row, current) for row in statements}
-    return Customer(
+    return RegisteredCustomer(
         id=ident,
         facts=facts,
         points=tuple(_point(p, key) for p in points),
@@ -196,6 +206,6 @@ def _point(row: asyncpg.Record, key: DataKey) -> Point:
     )
 
 
-def _claim(claim: dict[str, Any]) -> Claim:
-    sales = (Sale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in claim["sales"])
-    return Claim(claim["role_address"], tuple(sales))
+def _claim(claim: dict[str, Any]) -> PointStatement:
+    sales = (StatedSale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in claim["sales"])
+    return PointStatement(claim["role_address"], tuple(sales))

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from kielto.service.support.crypto_keys import DataKey
-from services.customers.model.customer import Duty, Facts, TakenBack
+from services.customers.model.customer import Facts, StatedDuty, TakenBack
 
 IDENTITY, BUSINESS = "identity_code", "business_id"
 
@@ -36,7 +36,7 @@ def open_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> di
     profile = orjson.loads(key.decrypt(sealed, _place(customer, source)))
     if birth := profile.get("birth_date"):
         profile["birth_date"] = date.fromisoformat(birth)
-    profile["duties"] = tuple(Duty(*d) for d in profile.get("duties", ()))
+    profile["duties"] = tuple(StatedDuty(*d) for d in profile.get("duties", ()))
     profile["taken_back"] = tuple(
         TakenBack(field, tuple(stated_by), reason, at)
         for field, stated_by, reason, at in profile.get("taken_back", ())

@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 from kielto.events.words import PointKind
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
-from services.customers.model.draft import Unreadable
+from services.customers.model.draft import UnreadablePoint
 from services.customers.store.sealing import context
 
 
-class Stated(NamedTuple):
+class StatedPoints(NamedTuple):
     customer: UUID
-    values: tuple[Unreadable, ...]
+    values: tuple[UnreadablePoint, ...]
 
 
-class Kept(NamedTuple):
+class KeptPoint(NamedTuple):
     kind: PointKind
     source: str
     rule: str
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     """JSON, as it was given."""
 
 
-async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[Stated]) -> None:
+async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[StatedPoints]) -> None:
     """What `source` says of each customer, instead of what it said before; the last one of several counts."""
     newest = dict(stated)
     await conn.execute(_FORGET, list(newest), source)
@@ -44,10 +44,10 @@ async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[Stated]) ->
     )
 
 
-async def kept(conn: Conn, key: DataKey, customer: UUID, source: str | None = None) -> list[Kept]:
+async def kept(conn: Conn, key: DataKey, customer: UUID, source: str | None = None) -> list[KeptPoint]:
     """Of one company, or (None) of all."""
     return [
-        Kept(PointKind(r["kind"]), r["source"], r["rule"], key.decrypt(r["value"], _place(r["id"])))
+        KeptPoint(PointKind(r["kind"]), r["source"], r["rule"], key.decrypt(r["value"], _place(r["id"])))
         for r in await conn.fetch(_KEPT, customer, source)
     ]
 

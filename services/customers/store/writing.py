@@ -10,12 +10,12 @@ import orjson
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
-from services.customers.model.customer import Customer, Facts, Point
-from services.customers.model.stored import Stored
+from services.customers.model.customer import Facts, Point, RegisteredCustomer
+from services.customers.model.stored import StoredCustomer
 from services.customers.store.sealing import BUSINESS, IDENTITY, context, seal_profile
 
 
-class Taken(Exception):
+class ConcurrentChangeError(Exception):
     """Another transaction gave a number or identifier to another customer in the meantime: begin again."""
 
 
@@ -27,13 +27,13 @@ class Write:
     `identity_code` is the code in clear where a new one was given; it is sealed here.
     """
 
-    new: Customer
-    before: Stored | None = None
+    new: RegisteredCustomer
+    before: StoredCustomer | None = None
     identity_code: str | None = None
-    moved: Customer | None = None
+    moved: RegisteredCustomer | None = None
 
     @property
-    def old(self) -> Customer | None:
+    def old(self) -> RegisteredCustomer | None:
         return self.moved or (self.before.customer if self.before else None)
 
 
@@ -51,7 +51,9 @@ def business_index(keys: Keys, business_id: str) -> bytes:
 
 
 async def store(conn: Conn, keys: Keys, writes: Sequence[Write]) -> dict[UUID, dict[str, int]]:
-    """Store them; the revisions of each. Raises Taken. The statements do not depend on what is written."""
+    """Store them; the revisions of each. Raises ConcurrentChangeError. The statements do not depend on what is
+    written.
+    """
     data_keys, wrapped = _data_keys(keys, writes)
     revisions = await _customers(conn, writes, wrapped)
     await _statements(conn, writes, data_keys)
@@ -227,7 +229,7 @@ async def _all(conn: Conn, upsert: str, rows: Sequence[tuple[Any, ...]], width: 
     """An upsert passes over a row that meanwhile became another customer's; the count shows it."""
     status = await conn.execute(upsert, *_columns(rows, width))
     if int(status.rpartition(" ")[2]) != len(rows):
-        raise Taken
+        raise ConcurrentChangeError
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

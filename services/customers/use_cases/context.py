@@ -9,19 +9,23 @@ import asyncpg
 
 from kielto.service.database import pool
 from kielto.service.database.pool import Conn, Pool, Result
-from kielto.service.support.bulk_throttle import NOBODY, Courtesy
+from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
 from kielto.service.support.crypto_keys import Keys
 from services.customers.model.changing import Moment
 from services.customers.model.draft import Terms
-from services.customers.store.writing import Taken
+from services.customers.store.writing import ConcurrentChangeError
 from services.customers.use_cases.links.guesses import Guesses
 
-AGAIN: tuple[type[Exception], ...] = (Taken, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AGAIN: tuple[type[Exception], ...] = (
+    ConcurrentChangeError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
 """Another transaction got in the way: begin again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class CustomersContext:
     """`clock` gives the time with a zone; `zone` is where the register is kept: its days begin and end
     there. `link_duplicates`: a no binds every record that may be the same person's.
     """
@@ -31,7 +35,7 @@ class Context:
     terms: Terms
     clock: Callable[[], datetime]
     zone: ZoneInfo
-    courtesy: Courtesy = NOBODY
+    courtesy: BulkThrottle = NOBODY
     link_duplicates: bool = True
     guesses: Guesses = field(default_factory=Guesses)
 
@@ -40,6 +44,6 @@ class Context:
         return Moment(at, at.date(), self.terms.age_of_majority)
 
 
-async def in_transaction(context: Context, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+async def in_transaction(context: CustomersContext, work: Callable[[Conn], Awaitable[Result]]) -> Result:
     """As `pool.in_transaction`; again also when somebody else took a number first."""
     return await pool.in_transaction(context.pool, work, retry_on=AGAIN)

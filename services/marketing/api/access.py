@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from services.marketing.model.campaign import Campaign
 from services.marketing.use_cases import queries
 
@@ -14,8 +14,8 @@ Campaigner = Annotated[Caller, Depends(require("campaigns"))]
 
 
 async def own(request: Request, caller: Caller, ident: UUID) -> Campaign:
-    """The campaign. Raises Problem 404: another company's is answered as one that is not there."""
+    """The campaign. Raises ProblemError 404: another company's is answered as one that is not there."""
     campaign = await queries.campaign(request.app.state.pool, ident)
     if campaign is None or caller.company not in (None, campaign.aim.company):
-        raise Problem(404, "unknown-campaign", "There is no such campaign")
+        raise ProblemError(404, "unknown-campaign", "There is no such campaign")
     return campaign

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.events.base import Ident
 from kielto.events.words import Channel, Mode, Purpose
-from services.marketing.model.campaign import Aim, Campaign, Counts, Entry, State
+from services.marketing.model.campaign import Aim, Campaign, CampaignState, ListedPerson, PeopleCounts
 from services.marketing.use_cases.catch_up import Wait
 
 
@@ -62,7 +62,7 @@ class CampaignBody(BaseModel):
     product_group: str | None
     partner: str | None
     mode: Mode | None
-    state: State
+    state: CampaignState
     created_at: datetime
     launched_at: datetime | None = Field(description="When the launch was asked for.")
     closed_at: datetime | None
@@ -90,7 +90,7 @@ class CampaignCounts(CampaignBody):
     responded: int = Field(description="Responses reported.")
 
     @classmethod
-    def with_counts(cls, campaign: Campaign, counts: Counts) -> "CampaignCounts":
+    def with_counts(cls, campaign: Campaign, counts: PeopleCounts) -> "CampaignCounts":
         return cls.model_validate({**_fields(campaign), **counts._asdict()})
 
 
@@ -104,7 +104,7 @@ class RecipientPage(BaseModel):
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
     @classmethod
-    def of(cls, entries: list[Entry], limit: int, name: Callable[[UUID], str]) -> "RecipientPage":
+    def of(cls, entries: list[ListedPerson], limit: int, name: Callable[[UUID], str]) -> "RecipientPage":
         """`name`: a customer as whoever asks knows them."""
         items = [RecipientBody(customer=name(e.customer), recalled=not e.standing) for e in entries]
         return cls(items=items, next=items[-1].customer if len(items) == limit else None)

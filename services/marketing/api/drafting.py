@@ -9,17 +9,23 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Request, Response
 
 from kielto.group import Group
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import FieldError, Problem
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.marketing.api.access import Campaigner, own
 from services.marketing.api.bodies import CampaignBody, NewCampaign
-from services.marketing.model.campaign import Campaign, Fault, State, StateConflict, faults
+from services.marketing.model.campaign import (
+    Campaign,
+    CampaignFault,
+    CampaignState,
+    StateConflictError,
+    faults,
+)
 from services.marketing.use_cases.close import close
 from services.marketing.use_cases.create import create
 from services.marketing.use_cases.launch import launch
 
-Key = Annotated[Claim | None, Depends(claimed)]
+Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
 def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> APIRouter:
@@ -31,9 +37,9 @@ def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> 
         """Draft a campaign. It addresses nobody until it is launched."""
         company = body.company or caller.company
         if company is None:
-            raise _refused([Fault("company", "is required of a caller for the whole group")])
+            raise _refused([CampaignFault("company", "is required of a caller for the whole group")])
         caller.must_act_for(company)
-        draft = Campaign(uuid4(), body.name, body.aim(company), State.OPEN, clock())
+        draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, clock())
         if found := faults(draft.aim, group):
             raise _refused(found)
         answer = CampaignBody.of(draft).model_dump_json().encode()
@@ -51,14 +57,14 @@ def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> 
     async def post_disclosures(ident: UUID, request: Request, caller: Campaigner) -> CampaignBody:
         """Launch a campaign that the partner sends: whoever permits it is disclosed, each one on record."""
         if not (await own(request, caller, ident)).aim.discloses:
-            raise Problem(409, "nothing-to-disclose", "Only a campaign with partner_sends discloses")
+            raise ProblemError(409, "nothing-to-disclose", "Only a campaign with partner_sends discloses")
         return await _launch(request, ident)
 
     async def _launch(request: Request, ident: UUID) -> CampaignBody:
         try:
             campaign = await launch(request.app.state.pool, ident, clock())
-        except StateConflict as conflict:
-            raise Problem(409, "campaign-state", "Impossible in this state", str(conflict)) from None
+        except StateConflictError as conflict:
+            raise ProblemError(409, "campaign-state", "Impossible in this state", str(conflict)) from None
         wake.set()
         return CampaignBody.of(campaign)
 
@@ -71,6 +77,6 @@ def router(group: Group, clock: Callable[[], datetime], wake: asyncio.Event) -> 
     return routes
 
 
-def _refused(found: list[Fault]) -> Problem:
+def _refused(found: list[CampaignFault]) -> ProblemError:
     errors = [FieldError(f.field, f.rule) for f in found]
-    return Problem(422, "invalid-request", "Invalid campaign", errors=errors)
+    return ProblemError(422, "invalid-request", "Invalid campaign", errors=errors)

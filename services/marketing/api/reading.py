@@ -45,7 +45,7 @@ def router(keys: Keys) -> APIRouter:
 
 
 def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
-    """Raises Problem 422 for what is no id of the caller's."""
+    """Raises ProblemError 422 for what is no id of the caller's."""
     found = given if isinstance(given, UUID) else None
     if party is not None:
         found = keys.from_pairwise(party, given) if isinstance(given, str) else None

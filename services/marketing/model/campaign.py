@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.group import Group
 
 
-class State(StrEnum):
+class CampaignState(StrEnum):
     """open -> launching -> launched; each of them -> closed. Nothing leads back."""
 
     OPEN = "open"
@@ -19,14 +20,14 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-class Fault(NamedTuple):
+class CampaignFault(NamedTuple):
     """What is wrong with a request: the field, and the rule that it breaks."""
 
     field: str
     rule: str
 
 
-class StateConflict(Exception):
+class StateConflictError(KieltoError):
     """The campaign's state does not let this happen. The message says which."""
 
 
@@ -57,7 +58,7 @@ class Campaign:
     id: UUID
     name: str
     aim: Aim
-    state: State
+    state: CampaignState
     created_at: datetime
     launched_at: datetime | None = None
     closed_at: datetime | None = None
@@ -72,14 +73,14 @@ class Campaign:
     """Whether the launch has waited for what was registered before it."""
 
 
-class Entry(NamedTuple):
+class ListedPerson(NamedTuple):
     """A person in a campaign's list. `standing` is false when every address was recalled."""
 
     customer: UUID
     standing: bool
 
 
-class Counts(NamedTuple):
+class PeopleCounts(NamedTuple):
     """People, not addresses; a person is recalled when no address of theirs stands."""
 
     addressed: int
@@ -88,34 +89,36 @@ class Counts(NamedTuple):
     responded: int
 
 
-def faults(aim: Aim, group: Group) -> list[Fault]:
+def faults(aim: Aim, group: Group) -> list[CampaignFault]:
     """Everything that is wrong with the aim in this group; empty when nothing is."""
     if aim.company not in group.company_ids:
-        return [Fault("company", "is no company of the group")]
+        return [CampaignFault("company", "is no company of the group")]
     found = []
     if aim.product_group is not None and aim.product_group not in group.company(aim.company).product_groups:
-        found.append(Fault("product_group", "is no product group of the company"))
+        found.append(CampaignFault("product_group", "is no product group of the company"))
     match aim.purpose:
         case Purpose.OWN_MARKETING:
             # 917/2014 section 200(3): soft opt-in holds for one product group: a campaign says which.
             if aim.product_group is None:
-                found.append(Fault("product_group", "is required for own_marketing"))
+                found.append(CampaignFault("product_group", "is required for own_marketing"))
             if aim.partner is not None:
-                found.append(Fault("partner", "goes only with partner_marketing"))
+                found.append(CampaignFault("partner", "goes only with partner_marketing"))
             if aim.mode is not None:
-                found.append(Fault("mode", "goes only with partner_marketing"))
+                found.append(CampaignFault("mode", "goes only with partner_marketing"))
         case Purpose.PARTNER_MARKETING:
             if aim.partner not in group.partners_of(aim.company):
-                found.append(Fault("partner", "is no partner of the company"))
+                found.append(CampaignFault("partner", "is no partner of the company"))
             if aim.mode is None:
-                found.append(Fault("mode", "is required for partner_marketing: we_send or partner_sends"))
+                found.append(
+                    CampaignFault("mode", "is required for partner_marketing: we_send or partner_sends")
+                )
         case _:
-            found.append(Fault("purpose", "is own_marketing or partner_marketing"))
+            found.append(CampaignFault("purpose", "is own_marketing or partner_marketing"))
     return found
 
 
-def launch(state: State) -> State:
-    """The state after a launch is asked for. Asked again it changes nothing. Raises StateConflict."""
-    if state is State.CLOSED:
-        raise StateConflict("the campaign is closed")
-    return State.LAUNCHING if state is State.OPEN else state
+def launch(state: CampaignState) -> CampaignState:
+    """The state after a launch is asked for. Asked again it changes nothing. Raises StateConflictError."""
+    if state is CampaignState.CLOSED:
+        raise StateConflictError("the campaign is closed")
+    return CampaignState.LAUNCHING if state is CampaignState.OPEN else state

@@ -8,7 +8,7 @@ import asyncpg
 
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.service.database.pool import Conn
-from services.marketing.model.campaign import Aim, Campaign, State
+from services.marketing.model.campaign import Aim, Campaign, CampaignState
 
 _INSERT = """
 INSERT INTO campaigns
@@ -144,7 +144,7 @@ def _campaign(row: asyncpg.Record) -> Campaign:
         id=row["id"],
         name=row["name"],
         aim=aim_of(row),
-        state=State(row["state"]),
+        state=CampaignState(row["state"]),
         created_at=row["created_at"],
         launched_at=row["launched_at"],
         closed_at=row["closed_at"],

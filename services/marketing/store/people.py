@@ -8,7 +8,7 @@ from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 
 
-class CustomerRow(NamedTuple):
+class KeptCustomer(NamedTuple):
     """A customer's record at a version. `points` is JSON: id of the point -> sealed digest, or null; `holders`: id of a
     point -> the companies that have it, where not all have."""
 
@@ -19,7 +19,7 @@ class CustomerRow(NamedTuple):
     holders: str = "{}"
 
 
-class PermissionRow(NamedTuple):
+class KeptPermissions(NamedTuple):
     """A customer's permissions at a version. `companies` maps a company to its points as JSON."""
 
     id: UUID
@@ -77,7 +77,7 @@ ON CONFLICT (company, customer) DO UPDATE SET points = excluded.points WHERE p.p
 _HOLD = "SELECT FROM people WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
 
 
-async def put_customers(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
+async def put_customers(conn: Conn, rows: Sequence[KeptCustomer]) -> list[UUID]:
     """Keep those that are newer than what is held; returns whose. At most one row a person."""
     taken = await conn.fetch(
         _PUT_CUSTOMERS,
@@ -91,7 +91,7 @@ async def put_customers(conn: Conn, rows: Sequence[CustomerRow]) -> list[UUID]:
     return [row["id"] for row in taken]
 
 
-async def put_permissions(conn: Conn, rows: Sequence[PermissionRow]) -> list[UUID]:
+async def put_permissions(conn: Conn, rows: Sequence[KeptPermissions]) -> list[UUID]:
     """Keep those that are newer than what is held; returns whose. At most one row a person."""
     taken = await conn.fetch(
         _PUT_PERMISSIONS,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import Conn
-from services.marketing.model.campaign import Aim, Counts, Entry
+from services.marketing.model.campaign import Aim, ListedPerson, PeopleCounts
 from services.marketing.store.campaigns import aim_of
 
 
@@ -18,7 +18,7 @@ class Permitted(NamedTuple):
     sealed: str | None
 
 
-class Recipient(NamedTuple):
+class AddressedPoint(NamedTuple):
     customer: UUID
     point: UUID
     subject: str
@@ -122,7 +122,9 @@ async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Per
     return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
 
 
-async def insert(conn: Conn, campaign: UUID, at: datetime, rows: Sequence[Recipient]) -> list[Recipient]:
+async def insert(
+    conn: Conn, campaign: UUID, at: datetime, rows: Sequence[AddressedPoint]
+) -> list[AddressedPoint]:
     """Returns those that are new to the campaign, in the given order."""
     inserted = await conn.fetch(
         _INSERT,
@@ -154,15 +156,15 @@ async def stands(conn: Conn, campaign: UUID) -> bool:
     return bool(await conn.fetchval(_STANDS, campaign))
 
 
-async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> list[Entry]:
+async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> list[ListedPerson]:
     rows = await conn.fetch(_PAGE, campaign, after, limit)
-    return [Entry(row["customer"], row["standing"]) for row in rows]
+    return [ListedPerson(row["customer"], row["standing"]) for row in rows]
 
 
-async def counts(conn: Conn, campaign: UUID) -> Counts:
+async def counts(conn: Conn, campaign: UUID) -> PeopleCounts:
     row = await conn.fetchrow(_COUNTS, campaign)
     assert row is not None  # an aggregate without GROUP BY always has one row
-    return Counts(*row)
+    return PeopleCounts(*row)
 
 
 async def meant(conn: Conn, campaign: UUID, subject: str) -> UUID | None:

@@ -19,7 +19,7 @@ from services.marketing.metrics import ADDRESSED, AUDIENCE, UNNAMED
 from services.marketing.model.campaign import Campaign
 from services.marketing.model.messages import audience, disclosure
 from services.marketing.store import campaigns, people, recipients
-from services.marketing.store.recipients import Permitted, Recipient
+from services.marketing.store.recipients import AddressedPoint, Permitted
 
 CHUNK = 250
 """People looked at in one transaction. A ban for one of them waits until it ends: some 50 ms."""
@@ -66,7 +66,7 @@ async def _address(
     ADDRESSED.labels(aim.party).inc(len(people_of))
 
 
-def _recipient(keys: Keys, party: str, permitted: Permitted) -> Recipient | None:
+def _recipient(keys: Keys, party: str, permitted: Permitted) -> AddressedPoint | None:
     """The party's own ids of the person and of the address; a postal address has no digest, its id serves.
 
     None when the digest cannot be opened: nobody is addressed at a point that cannot be named.
@@ -80,4 +80,4 @@ def _recipient(keys: Keys, party: str, permitted: Permitted) -> Recipient | None
         UNNAMED.inc()
         return None
     subject = keys.pairwise(party, permitted.customer)
-    return Recipient(permitted.customer, permitted.point, subject, address)
+    return AddressedPoint(permitted.customer, permitted.point, subject, address)

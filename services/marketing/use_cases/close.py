@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from kielto.service.database.pool import Pool, transaction
-from services.marketing.model.campaign import Campaign, State
+from services.marketing.model.campaign import Campaign, CampaignState
 from services.marketing.store import campaigns
 
 
@@ -13,7 +13,7 @@ async def close(pool: Pool, ident: UUID, now: datetime) -> Campaign:
     """Closed for good; closing it again changes nothing."""
     async with transaction(pool) as conn:
         campaign = await campaigns.lock(conn, ident)
-        if campaign.state is State.CLOSED:
+        if campaign.state is CampaignState.CLOSED:
             return campaign
         await campaigns.set_closed(conn, ident, now)
-    return replace(campaign, state=State.CLOSED, closed_at=now)
+    return replace(campaign, state=CampaignState.CLOSED, closed_at=now)

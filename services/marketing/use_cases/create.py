@@ -2,12 +2,12 @@
 
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.http.idempotency import Claim
+from kielto.service.http.idempotency import IdempotencyKey
 from services.marketing.model.campaign import Campaign
 from services.marketing.store import campaigns
 
 
-async def create(pool: Pool, draft: Campaign, claim: Claim | None, answer: bytes) -> None:
+async def create(pool: Pool, draft: Campaign, claim: IdempotencyKey | None, answer: bytes) -> None:
     """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
     async with transaction(pool) as conn:
         await campaigns.insert(conn, draft)

@@ -9,7 +9,7 @@ from kielto.events import topics
 from kielto.events.base import Event
 from kielto.events.messages import Report
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Permanent
+from kielto.service.inbox.handlers import PermanentError
 from kielto.service.outbox import publish
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
@@ -22,22 +22,22 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 async def take_report(
     conn: Conn, keys: Keys, party: str, report: Report, reported_at: datetime | None = None
 ) -> None:
-    """Raises Permanent when it is about a campaign that is not the party's, a response of somebody never addressed, or
-    a delivery to an id that the party was never given.
+    """Raises PermanentError when it is about a campaign that is not the party's, a response of somebody never
+    addressed, or a delivery to an id that the party was never given.
 
     A delivery to somebody never addressed is told all the same: who was banned before the launch is just that.
     """
     if report.point is not None and not _HASH.fullmatch(report.point):
-        raise Permanent("point: is no hash of an address")
+        raise PermanentError("point: is no hash of an address")
     campaign = await campaigns.get(conn, report.campaign)
     if campaign is None or campaign.aim.party != party:
-        raise Permanent("campaign: is none that this party sends")
+        raise PermanentError("campaign: is none that this party sends")
     customer = await recipients.meant(conn, campaign.id, report.subject)
     if customer is None:
         if report.what != "delivery":
-            raise Permanent("subject: was never addressed in this campaign")
+            raise PermanentError("subject: was never addressed in this campaign")
         if keys.from_pairwise(party, report.subject) is None:  # nobody's, whoever we come to know
-            raise Permanent("subject: is an id that this party was given")
+            raise PermanentError("subject: is an id that this party was given")
         await _tell(conn, report.subject, unaddressed(report, party, campaign.aim, reported_at))
         return
     try:
@@ -45,7 +45,7 @@ async def take_report(
     except (
         asyncpg.DataError
     ):  # a moment out of the calendar; an outsider's message must not be tried for ever
-        raise Permanent("report: holds what cannot be stored") from None
+        raise PermanentError("report: holds what cannot be stored") from None
     if new:
         await _tell(conn, str(customer), reported(report, party, campaign.aim, customer, reported_at))
 

@@ -16,12 +16,12 @@ from kielto.group import Company, Controller, Group
 from kielto.service.database.pool import Pool, open_pool
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
-from services.customers.model.entitlement import Seen, seen_by
+from services.customers.model.entitlement import SeenCustomer, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.model.stored import Stored
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.register import Entry, Outcome, register
+from services.customers.model.stored import StoredCustomer
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.customers.__file__).parent / "migrations"
@@ -79,21 +79,21 @@ def clock() -> HelsinkiClock:
 
 
 @pytest.fixture
-def context(pool: Pool, keys: Keys, clock: HelsinkiClock) -> Context:
-    return Context(pool, keys, Terms(GROUP), clock, ZoneInfo("Europe/Helsinki"))
+def context(pool: Pool, keys: Keys, clock: HelsinkiClock) -> CustomersContext:
+    return CustomersContext(pool, keys, Terms(GROUP), clock, ZoneInfo("Europe/Helsinki"))
 
 
-def seen(stored: Stored, scope: str | None = None) -> Seen:
+def seen(stored: StoredCustomer, scope: str | None = None) -> SeenCustomer:
     return seen_by(stored.customer, scope)
 
 
 class CustomersRegister:
     """The register as a test uses it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CustomersContext) -> None:
         self.context = context
 
-    def entry(self, company: str | None = None, *, target: UUID | None = None, **fields: Any) -> Entry:
+    def entry(self, company: str | None = None, *, target: UUID | None = None, **fields: Any) -> Registration:
         """To create a customer, or to change `target`."""
         speaker, today = Speaker(company), self.context.moment().today
         if target is not None:
@@ -102,9 +102,9 @@ class CustomersRegister:
         else:
             given = GivenCustomer.model_validate_json(json.dumps(fields))
             draft = read_customer(given, speaker, self.context.terms, today)
-        return Entry(draft, speaker, scope=company, target=target)
+        return Registration(draft, speaker, scope=company, target=target)
 
-    async def put(self, *entries: Entry) -> list[Outcome]:
+    async def put(self, *entries: Registration) -> list[RegistrationOutcome]:
         return await in_transaction(self.context, lambda conn: register(conn, self.context, list(entries)))
 
     async def record(self, ident: UUID) -> dict[str, Any]:
@@ -126,5 +126,5 @@ class CustomersRegister:
 
 
 @pytest.fixture
-def people(context: Context) -> CustomersRegister:
+def people(context: CustomersContext) -> CustomersRegister:
     return CustomersRegister(context)

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from tests.integration.customers.test_api import http
 from tests.tokens import as_
 
@@ -18,11 +18,11 @@ PERSON = {
 PERSONAL = ("Maija", "401234567", "maija@", "4711")
 
 
-async def trail(context: Context) -> list[dict[str, Any]]:
+async def trail(context: CustomersContext) -> list[dict[str, Any]]:
     return [dict(row) for row in await context.pool.fetch("SELECT * FROM audit_trail ORDER BY id")]
 
 
-async def test_the_life_of_a_customer(http: httpx.AsyncClient, context: Context) -> None:
+async def test_the_life_of_a_customer(http: httpx.AsyncClient, context: CustomersContext) -> None:
     ident = (await http.post("/customers", json=PERSON)).headers["Location"].rpartition("/")[2]
     await http.get("/customers", params={"company": "kauppa", "number": "A-4711"})
     tag = (await http.get(f"/customers/{ident}")).headers["ETag"]

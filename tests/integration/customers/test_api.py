@@ -13,9 +13,9 @@ import pytest
 
 from kielto.service.database import access_entry
 from kielto.service.process.application import Health, create_app
-from kielto.service.support.shares import Crowded
+from kielto.service.support.shares import CrowdedError
 from services.customers.api import candidates, customers, imports, unreadable
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from tests.tokens import PlainTokens, as_
 
 AINO: dict[str, Any] = {
@@ -32,7 +32,7 @@ NDJSON = {"content-type": "application/x-ndjson"}
 
 
 @pytest.fixture
-async def http(context: Context) -> AsyncIterator[httpx.AsyncClient]:
+async def http(context: CustomersContext) -> AsyncIterator[httpx.AsyncClient]:
     """By default a writer for the whole group."""
     app = create_app(
         "customers",
@@ -53,7 +53,7 @@ def problem(answer: httpx.Response) -> str:
     return str(answer.json()["type"]).removeprefix("urn:kielto:problem:")
 
 
-def own_path(context: Context, company: str, path: str) -> str:
+def own_path(context: CustomersContext, company: str, path: str) -> str:
     """A customer's path as one company knows it."""
     return f"/customers/{context.keys.pairwise(f'company.{company}', UUID(path.rpartition('/')[2]))}"
 
@@ -91,7 +91,7 @@ async def test_create_read_find_change_and_end(http: httpx.AsyncClient) -> None:
     assert again.json() == ended.json()
 
 
-async def test_merge(http: httpx.AsyncClient, context: Context) -> None:
+async def test_merge(http: httpx.AsyncClient, context: CustomersContext) -> None:
     number = {"company": "sahko", "number": "7"}
     duplicate = (await http.post("/customers", json={"customerships": [number]})).json()["id"]
     survivor = (await http.post("/customers", json=AINO)).json()["id"]
@@ -138,7 +138,7 @@ async def test_a_change_upon_one_of_several_revisions_or_upon_any(http: httpx.As
 
 
 async def test_a_taken_number_is_a_conflict_and_the_same_request_again_its_answer(
-    http: httpx.AsyncClient, context: Context
+    http: httpx.AsyncClient, context: CustomersContext
 ) -> None:
     key = {"Idempotency-Key": "first"}
     first = await http.post("/customers", json=AINO, headers=key)
@@ -175,7 +175,7 @@ async def test_a_known_identity_code_is_one_person_of_its_source_alone(http: htt
     assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
 
 
-async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient, context: Context) -> None:
+async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient, context: CustomersContext) -> None:
     path = (await http.post("/customers", json=AINO)).headers["location"]
     sale = {"seller": "sahko", "date": "2026-01-01", "product_group": "solar"}
     both = {
@@ -204,7 +204,7 @@ async def test_a_company_sees_and_touches_its_own(http: httpx.AsyncClient, conte
     assert fields(late) == ["name"]
 
 
-async def test_a_foreign_company_learns_nothing(http: httpx.AsyncClient, context: Context) -> None:
+async def test_a_foreign_company_learns_nothing(http: httpx.AsyncClient, context: CustomersContext) -> None:
     path = (await http.post("/customers", json=AINO)).headers["location"]
     foreign = as_("register@sahko")
     kauppas = own_path(context, "kauppa", path)
@@ -327,7 +327,7 @@ async def test_what_an_import_cannot_read_is_reported_kept_and_shown(http: httpx
         assert fields(wrong) == [options[1:].partition("=")[0]]
 
 
-@pytest.mark.parametrize("fault", [asyncpg.ReadOnlySQLTransactionError, Crowded, TimeoutError])
+@pytest.mark.parametrize("fault", [asyncpg.ReadOnlySQLTransactionError, CrowdedError, TimeoutError])
 async def test_an_import_ends_though_its_counts_cannot_be_noted(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
 ) -> None:
@@ -350,7 +350,7 @@ async def test_an_import_must_name_a_company_and_its_form(http: httpx.AsyncClien
 
 
 async def test_before_the_epoch_is_claimed_every_write_is_answered_503(
-    http: httpx.AsyncClient, context: Context
+    http: httpx.AsyncClient, context: CustomersContext
 ) -> None:
     await context.pool.execute("DELETE FROM epoch")
     for answer in (

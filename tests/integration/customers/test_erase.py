@@ -12,9 +12,9 @@ from kielto.group import Group
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import Keys
 from services.customers.model.draft import Terms
-from services.customers.store.erasing import Organisation
-from services.customers.use_cases.context import Context
-from services.customers.use_cases.customers.read import Unknown, read
+from services.customers.store.erasing import HasContactPersonsError
+from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.read import NoSuchCustomerError, read
 from services.customers.use_cases.customers.restore import keep, take_back
 from services.customers.use_cases.erasures.erase import Erase, erase
 from tests.integration.customers.conftest import GROUP, CustomersRegister
@@ -23,14 +23,16 @@ from tests.integration.customers.test_register import AINO, CODE, ident
 TABLES = ("customers", "statements", "points", "identifiers", "customerships")
 
 
-async def test_nothing_is_left_but_that_they_are_erased(context: Context, people: CustomersRegister) -> None:
+async def test_nothing_is_left_but_that_they_are_erased(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     other, aino = await people.put(
         people.entry(name="Other", customerships=[{"company": "sahko", "number": "1"}]),
         people.entry(**AINO, identity_code=CODE),
     )
     await people.lanes()
     await erase(context, ident(aino))
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await read(context, ident(aino), None)
     for table in TABLES:
         column = "id" if table == "customers" else "customer"
@@ -51,7 +53,7 @@ async def test_nothing_is_left_but_that_they_are_erased(context: Context, people
 
 
 async def test_nothing_is_left_for_a_company_that_has_left_the_group(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
     aino, eino = await people.put(
@@ -78,7 +80,7 @@ async def test_nothing_is_left_for_a_company_that_has_left_the_group(
 
 
 async def test_who_was_erased_since_the_backup_is_erased_again(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     """The topics say so. Unknown ones came after the backup; an organisation goes after its contact persons."""
     firm, aino = await people.put(
@@ -101,7 +103,7 @@ async def test_who_was_erased_since_the_backup_is_erased_again(
 
 
 async def test_refused(
-    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
+    context: CustomersContext, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (firm,) = await people.put(
         people.entry(name="Firm", recipient="legal", customerships=[{"company": "kauppa", "number": "9"}])
@@ -110,9 +112,9 @@ async def test_refused(
         people.entry(name="Contact", recipient="contact", organisation={"company": "kauppa", "number": "9"})
     )
     await people.lanes()
-    with pytest.raises(Organisation):
+    with pytest.raises(HasContactPersonsError):
         await erase(context, ident(firm))
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await erase(context, UUID(int=1))
     command = Erase(context)
     assert [await command([str(uuid4())]), await command([str(firm.id)]), await command(["x"])] == [1, 1, 2]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.customers.use_cases.context import Context
-from services.customers.use_cases.customers.read import Unknown
-from services.customers.use_cases.customers.register import Outcome
+from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.read import NoSuchCustomerError
+from services.customers.use_cases.customers.register import RegistrationOutcome
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.imports import import_rows as importing
 from services.customers.use_cases.imports.import_rows import Import, import_rows
@@ -33,13 +33,13 @@ def person(i: int) -> dict[str, Any]:
 
 
 async def take_in(
-    context: Context, rows: Rows, company: str = "kauppa", scope: str | None = None, **options: Any
-) -> list[Outcome]:
+    context: CustomersContext, rows: Rows, company: str = "kauppa", scope: str | None = None, **options: Any
+) -> list[RegistrationOutcome]:
     async def lines() -> AsyncIterator[tuple[int, bytes | None]]:
         for number, row in enumerate(rows, 1):
             yield number, json.dumps(row).encode() if isinstance(row, dict) else row
 
-    outcomes: list[Outcome] = []
+    outcomes: list[RegistrationOutcome] = []
     async for report in import_rows(context, Import(company, scope, **options), lines()):
         assert [row for row, _ in report] == list(range(len(outcomes) + 1, len(outcomes) + len(report) + 1))
         outcomes += [outcome for _, outcome in report]
@@ -47,11 +47,11 @@ async def take_in(
     return outcomes
 
 
-def statuses(outcomes: list[Outcome]) -> Counter[str]:
+def statuses(outcomes: list[RegistrationOutcome]) -> Counter[str]:
     return Counter(o.status for o in outcomes)
 
 
-async def test_a_bad_row_stops_no_other(context: Context) -> None:
+async def test_a_bad_row_stops_no_other(context: CustomersContext) -> None:
     rows: Rows = [
         person(1),
         b"{",
@@ -71,7 +71,7 @@ async def test_a_bad_row_stops_no_other(context: Context) -> None:
 
 
 async def test_sent_again_nothing_changes_and_nothing_is_published(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     rows: Rows = [person(i) for i in range(1200)]
     assert statuses(await take_in(context, rows)) == {"created": 1200}
@@ -83,7 +83,7 @@ async def test_sent_again_nothing_changes_and_nothing_is_published(
 
 
 async def test_an_import_that_broke_off_is_sent_again(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+    context: CustomersContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importing, "_BATCH_ROWS", 10)
     rows: Rows = [person(i) for i in range(50)]
@@ -109,7 +109,9 @@ async def test_an_import_that_broke_off_is_sent_again(
     assert statuses(outcomes) == {"unchanged": reported, "created": 50 - reported}
 
 
-async def test_one_person_in_three_rows_of_one_batch(context: Context, people: CustomersRegister) -> None:
+async def test_one_person_in_three_rows_of_one_batch(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     rows: Rows = [
         person(1) | {"identity_code": "131052-308T"},
         person(2) | {"identity_code": "131052-308T", "name": "person 1"},
@@ -123,7 +125,7 @@ async def test_one_person_in_three_rows_of_one_batch(context: Context, people: C
     assert len(record["customerships"]) == 3
 
 
-async def test_a_company_cannot_attach_itself_to_anothers_customer(context: Context) -> None:
+async def test_a_company_cannot_attach_itself_to_anothers_customer(context: CustomersContext) -> None:
     await take_in(context, [person(1)], "kauppa")
     row = person(7) | {"same_as": {"company": "kauppa", "number": "N1"}}
     (refused,) = await take_in(context, [row], "sahko", scope="sahko")
@@ -133,7 +135,7 @@ async def test_a_company_cannot_attach_itself_to_anothers_customer(context: Cont
 
 
 async def test_what_restricts_leads_the_way_out_of_an_import(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     rows: Rows = [person(i) for i in range(20)]
     await take_in(context, rows)
@@ -144,7 +146,7 @@ async def test_what_restricts_leads_the_way_out_of_an_import(
     assert len(lanes) == 21
 
 
-async def test_two_imports_of_one_file_at_once(context: Context) -> None:
+async def test_two_imports_of_one_file_at_once(context: CustomersContext) -> None:
     rows: Rows = [person(i) for i in range(700)]
     first, second = await asyncio.gather(take_in(context, rows), take_in(context, rows[::-1]))
     assert statuses(first + second) == {"created": 700, "unchanged": 700}
@@ -161,7 +163,9 @@ def address(**fields: str) -> dict[str, str]:
     return {"street": "Street 1", "city": "Town", **fields}
 
 
-async def kept(context: Context, outcome: Outcome, scope: str | None = None) -> list[tuple[str, str, Any]]:
+async def kept(
+    context: CustomersContext, outcome: RegistrationOutcome, scope: str | None = None
+) -> list[tuple[str, str, Any]]:
     assert outcome.id is not None
     found = await read_unreadable(context, outcome.id, scope)
     return [(k.kind.value, k.source, json.loads(k.value)) for k in found]
@@ -184,7 +188,7 @@ async def kept(context: Context, outcome: Outcome, scope: str | None = None) -> 
     ],
 )
 async def test_a_contact_point_that_cannot_be_read_is_kept_and_the_row_is_taken(
-    context: Context, people: CustomersRegister, given: tuple[str, Any], field: str
+    context: CustomersContext, people: CustomersRegister, given: tuple[str, Any], field: str
 ) -> None:
     row = {"number": "N1", **points(("email", "aino@example.com"), given, ("phone", "040 1234567"))}
     (outcome,) = await take_in(context, [row])
@@ -208,7 +212,9 @@ async def test_a_contact_point_that_cannot_be_read_is_kept_and_the_row_is_taken(
     assert await kept(context, outcome) == []
 
 
-async def test_a_national_number_is_read_by_the_rows_country_then_the_imports(context: Context) -> None:
+async def test_a_national_number_is_read_by_the_rows_country_then_the_imports(
+    context: CustomersContext,
+) -> None:
     national = points(("phone", "07911 123456"))
     rows: Rows = [{"number": "N1", **national}, {"number": "N2", "country": "GB", **national}]
     first, second = await take_in(context, rows)
@@ -226,7 +232,7 @@ async def test_a_national_number_is_read_by_the_rows_country_then_the_imports(co
     assert not fifth.warnings
 
 
-async def test_what_one_company_gave_another_neither_sees_nor_replaces(context: Context) -> None:
+async def test_what_one_company_gave_another_neither_sees_nor_replaces(context: CustomersContext) -> None:
     row = {"number": "N1", **points(("phone", "secret Eva"))}
     (outcome,) = await take_in(context, [row], "kauppa")
     same = {"same_as": {"company": "kauppa", "number": "N1"}, **points(("phone", "other Eva"))}
@@ -234,14 +240,14 @@ async def test_what_one_company_gave_another_neither_sees_nor_replaces(context: 
     assert outcome.id == joined.id
     assert await kept(context, outcome, "kauppa") == [("phone", "kauppa", "secret Eva")]
     assert await kept(context, outcome, "sahko") == [("phone", "sahko", "other Eva")]
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await kept(context, outcome, "liittyma")
     await take_in(context, [row | {"ended": "2026-01-01"}], "kauppa")
     assert await kept(context, outcome, "kauppa") == []
     assert len(await kept(context, outcome)) == 2
 
 
-async def test_what_cannot_be_read_goes_with_the_customer(context: Context) -> None:
+async def test_what_cannot_be_read_goes_with_the_customer(context: CustomersContext) -> None:
     rows: Rows = [{"number": f"N{i}", **points(("phone", f"Eva {i}"))} for i in (1, 2)]
     one, two = await take_in(context, rows)
     assert one.id
@@ -252,14 +258,14 @@ async def test_what_cannot_be_read_goes_with_the_customer(context: Context) -> N
     assert await context.pool.fetchval("SELECT count(*) FROM unreadable_values") == 0
 
 
-async def test_an_address_that_cannot_be_read_is_hidden_under_a_safety_ban(context: Context) -> None:
+async def test_an_address_that_cannot_be_read_is_hidden_under_a_safety_ban(context: CustomersContext) -> None:
     row = {"number": "N1", "safety_ban": True, **points(("post", address(postal_code="1")))}
     (outcome,) = await take_in(context, [row])
     assert await kept(context, outcome) == []
 
 
 async def test_a_dry_run_reports_the_same_and_changes_nothing(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     await take_in(context, [person(1), person(2)])
     await people.lanes()
@@ -283,7 +289,7 @@ async def test_a_dry_run_reports_the_same_and_changes_nothing(
     assert dry[2].id is None, "there is no such customer"
 
 
-async def test_a_row_that_names_a_field_twice_is_refused(context: Context) -> None:
+async def test_a_row_that_names_a_field_twice_is_refused(context: CustomersContext) -> None:
     lines: Rows = [
         b'{"number":"D2","deceased":true,"deceased":false}',
         b'{"number":"D3","points":[{"kind":"email","kind":"phone","value":"a@example.com"}]}',

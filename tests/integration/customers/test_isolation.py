@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.customers.metrics import REFUSED_IDENTIFIERS
 from services.customers.use_cases import context as contexts
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.links.guesses import Guesses
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_api import NDJSON, http, own_path
@@ -73,7 +73,7 @@ async def _ask(client: httpx.AsyncClient, guess: dict[str, Any], turn: int) -> l
 
 @pytest.mark.parametrize("guess", GUESSES)
 async def test_known_and_unknown_are_answered_alike(
-    http: httpx.AsyncClient, context: Context, monkeypatch: pytest.MonkeyPatch, guess: dict[str, Any]
+    http: httpx.AsyncClient, context: CustomersContext, monkeypatch: pytest.MonkeyPatch, guess: dict[str, Any]
 ) -> None:
     """Same status, same body, same statements in the same order."""
     asked: list[str] = []
@@ -100,7 +100,7 @@ async def test_known_and_unknown_are_answered_alike(
 
 
 async def test_a_guess_shows_nothing_and_changes_nothing(
-    http: httpx.AsyncClient, context: Context, people: CustomersRegister
+    http: httpx.AsyncClient, context: CustomersContext, people: CustomersRegister
 ) -> None:
     eva = EVA | {"customerships": [{"company": "kauppa", "number": "1"}]}
     path = (await http.post("/customers", json=eva, headers=KAUPPA)).headers["location"]
@@ -117,7 +117,9 @@ async def test_a_guess_shows_nothing_and_changes_nothing(
     assert "1980" not in seen
 
 
-async def test_a_company_changes_its_own_word_only(http: httpx.AsyncClient, context: Context) -> None:
+async def test_a_company_changes_its_own_word_only(
+    http: httpx.AsyncClient, context: CustomersContext
+) -> None:
     """The two are one customer: the group said so. What sahko says then, kauppa does not see."""
     first = EVA | {"safety_ban": True, "customerships": [{"company": "kauppa", "number": "1"}]}
     kauppas = (await http.post("/customers", json=first, headers=KAUPPA)).headers["location"]
@@ -196,7 +198,7 @@ async def test_candidates_are_the_groups(http: httpx.AsyncClient) -> None:
 
 
 async def test_refused_identifiers_are_counted_and_limited(
-    context: Context, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    context: CustomersContext, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guesses: Guesses = context.guesses
     monkeypatch.setattr(guesses, "most", 3)
@@ -245,7 +247,10 @@ _GUESS = st.fixed_dictionaries(
 )
 @given(st.lists(_GUESS, min_size=1, max_size=3))
 async def test_whatever_is_sent(
-    http: httpx.AsyncClient, context: Context, people: CustomersRegister, guesses: list[dict[str, Any]]
+    http: httpx.AsyncClient,
+    context: CustomersContext,
+    people: CustomersRegister,
+    guesses: list[dict[str, Any]],
 ) -> None:
     told = []
     for known in (False, True):

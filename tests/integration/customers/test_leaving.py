@@ -12,7 +12,7 @@ from kielto.group import Group
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
-from services.customers.use_cases.context import AGAIN, Context
+from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
 from services.customers.use_cases.customers.group_change import step
 from services.customers.use_cases.customers.read import find, read
@@ -26,21 +26,21 @@ SMALLER = Group(revision=2, controller=GROUP.controller, companies=GROUP.compani
 FAMILY = "company.sahko.customers"
 
 
-async def _import(context: Context, who: UUID, other: UUID) -> None:
+async def _import(context: CustomersContext, who: UUID, other: UUID) -> None:
     del who, other
     row: dict[str, Any] = {"name": "Aino Uusi", "customerships": [{"company": "kauppa", "number": "1"}]}
     (outcome,) = await (people := CustomersRegister(context)).put(people.entry("kauppa", **row))
     assert outcome.status in ("changed", "unchanged"), outcome
 
 
-async def _change(context: Context, who: UUID, other: UUID) -> None:
+async def _change(context: CustomersContext, who: UUID, other: UUID) -> None:
     del other
     people = CustomersRegister(context)
     (outcome,) = await people.put(people.entry(target=who, language="sv"))
     assert outcome.status == "changed", outcome
 
 
-DONE: dict[str, Callable[[Context, UUID, UUID], Awaitable[Any]]] = {
+DONE: dict[str, Callable[[CustomersContext, UUID, UUID], Awaitable[Any]]] = {
     "import": _import,
     "change": _change,
     "end here": lambda context, who, _: end(context, who, "kauppa", None, date(2026, 1, 1), Speaker()),
@@ -56,7 +56,7 @@ DONE: dict[str, Callable[[Context, UUID, UUID], Awaitable[Any]]] = {
 @pytest.mark.parametrize("keys_kept", [True, False], ids=["keys kept", "keys gone"])
 @pytest.mark.parametrize("what", DONE)
 async def test_it_goes_on_and_is_right_when_the_company_is_back(
-    context: Context, people: CustomersRegister, what: str, keys_kept: bool
+    context: CustomersContext, people: CustomersRegister, what: str, keys_kept: bool
 ) -> None:
     both = [{"company": company, "number": "1"} for company in ("kauppa", "sahko")]
     others = [{"company": company, "number": "2"} for company in ("kauppa", "sahko")]
@@ -91,7 +91,7 @@ async def test_it_goes_on_and_is_right_when_the_company_is_back(
 
 @pytest.mark.parametrize("keys_kept", [True, False], ids=["keys kept", "keys gone"])
 async def test_under_another_name_it_is_another_company(
-    context: Context, people: CustomersRegister, keys_kept: bool
+    context: CustomersContext, people: CustomersRegister, keys_kept: bool
 ) -> None:
     """It imports its customers itself: new records, which sees nothing of the old name's, and who may be the same
     person is bound."""

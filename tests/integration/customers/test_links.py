@@ -9,9 +9,9 @@ import pytest
 from kielto.service.database.pool import transaction
 from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
-from services.customers.model.problems import Refused
-from services.customers.use_cases.context import Context
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.model.problems import CustomerRefusedError
+from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.register import register
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.candidates import Candidates, candidates, contradictions, mark_apart
@@ -64,7 +64,7 @@ APART: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 async def test_who_may_be_one_is_bound(
-    context: Context, people: CustomersRegister, one: dict[str, Any], other: dict[str, Any]
+    context: CustomersContext, people: CustomersRegister, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     first = await put(people, "kauppa", **one)
     before = await people.published("company.kauppa.customers")
@@ -111,7 +111,7 @@ async def test_a_link_comes_and_goes_with_what_it_rests_on(people: CustomersRegi
     ids=str,
 )
 async def test_no_company_ends_what_binds_another_ones_record(
-    context: Context, people: CustomersRegister, change: dict[str, Any]
+    context: CustomersContext, people: CustomersRegister, change: dict[str, Any]
 ) -> None:
     """Else the no of kauppa's customer, said for all, would bind sahko's record no more by a word of kauppa's."""
     theirs = await put(people, "sahko", name="Eva Ek", birth_date="1980-05-17", points=[PHONE])
@@ -125,7 +125,7 @@ async def test_no_company_ends_what_binds_another_ones_record(
 
 
 async def test_another_record_is_bound_whatever_one_company_says_of_a_shared_one(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     """Of a customer of two companies what one calls them says nothing for the other."""
     shared = await put(people, "sahko", points=[PHONE])
@@ -185,7 +185,7 @@ async def test_a_point_of_very_many_links_nobody_anew(people: CustomersRegister)
 
 
 async def test_different_people_are_not_bound_once_the_group_says_so(
-    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
+    context: CustomersContext, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     assert await Candidates(context)(["list"]) == 0
@@ -197,9 +197,9 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
     await people.put(people.entry("kauppa", target=first, points=[PHONE, EMAIL]))
     await people.put(people.entry("sahko", target=second, points=[PHONE, EMAIL]))
     assert await bound(people, first) == []
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await mark_apart(context, first, uuid4(), "x", "someone")
-    with pytest.raises(Refused):
+    with pytest.raises(CustomerRefusedError):
         await mark_apart(context, first, first, "x", "someone")
     assert await Candidates(context)([]) == 2
 
@@ -213,7 +213,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("before", "now"), CHANGES)
 async def test_a_newcomer_meets_a_change_that_makes_the_two_one(
-    context: Context, people: CustomersRegister, before: dict[str, Any], now: dict[str, Any]
+    context: CustomersContext, people: CustomersRegister, before: dict[str, Any], now: dict[str, Any]
 ) -> None:
     """The change names no contact point, so it begins before the newcomer is there, and waits for its transaction."""
     known = await put(people, "kauppa", **before, points=[PHONE])
@@ -231,7 +231,9 @@ async def test_a_newcomer_meets_a_change_that_makes_the_two_one(
     assert await bound(people, ident(outcome)) == [str(known)]
 
 
-async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: CustomersRegister) -> None:
+async def test_a_merge_looks_for_the_survivor_anew(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     """The duplicate's phone under the survivor's name: whoever has both may be the same person."""
     third = await put(people, "sahko", name="Eva Ek", points=[PHONE])
     duplicate = await put(people, "kauppa", "12", name="Ek, Evy", points=[PHONE])
@@ -244,7 +246,7 @@ async def test_a_merge_looks_for_the_survivor_anew(context: Context, people: Cus
     assert ("customers", "bulk") not in await people.lanes(), "a link restricts"
 
 
-async def test_a_merge_takes_the_links_along(context: Context, people: CustomersRegister) -> None:
+async def test_a_merge_takes_the_links_along(context: CustomersContext, people: CustomersRegister) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     third = await put(people, "sahko", "12", name="C")
     await merge(context, second, third)
@@ -254,7 +256,7 @@ async def test_a_merge_takes_the_links_along(context: Context, people: Customers
     assert await bound(people, third) == []
 
 
-async def test_the_no_of_an_erased_one_binds_on(context: Context, people: CustomersRegister) -> None:
+async def test_the_no_of_an_erased_one_binds_on(context: CustomersContext, people: CustomersRegister) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
     await erase(context, first)
     await people.put(people.entry("sahko", target=second, language="fi", points=[EMAIL]))
@@ -264,7 +266,7 @@ async def test_the_no_of_an_erased_one_binds_on(context: Context, people: Custom
         assert await context.pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
-async def test_switched_off_nobody_is_bound(context: Context, keys: Any) -> None:
+async def test_switched_off_nobody_is_bound(context: CustomersContext, keys: Any) -> None:
     from dataclasses import replace
 
     people = CustomersRegister(replace(context, link_duplicates=False))
@@ -297,7 +299,7 @@ async def test_a_persons_no_binds_their_roles_also_later_ones(people: CustomersR
     assert len(rules) == 1, "whom it may not name is nobody"
 
 
-async def test_a_persons_role_follows_a_merge(context: Context, people: CustomersRegister) -> None:
+async def test_a_persons_role_follows_a_merge(context: CustomersContext, people: CustomersRegister) -> None:
     eva, again = await put(people, "kauppa", name="Eva Ek"), await put(people, "kauppa", "12", name="Eva Ek")
     await people.put(people.entry(recipient="legal", **person("kauppa", "90")))
     (role,) = await people.put(
@@ -313,7 +315,7 @@ async def test_a_persons_role_follows_a_merge(context: Context, people: Customer
 
 
 async def test_a_row_that_contradicts_is_refused_and_looked_at(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     """One identifier, two people: their consents and bans would be mixed for ever."""
     anna = await put(people, "kauppa", "21", name="Anna A", business_id="1572860-0", identity_code=CODE)

@@ -12,14 +12,14 @@ from cryptography.exceptions import InvalidTag
 from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
-from services.customers.model.problems import Refused
-from services.customers.model.stored import Alias, Stored
+from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store import reading
-from services.customers.store.erasing import Organisation
+from services.customers.store.erasing import HasContactPersonsError
 from services.customers.store.sealing import context as place
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.read import Unknown, find, read
+from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
 from services.customers.use_cases.customers.restore import Kept, keep, take_back
 from services.customers.use_cases.customers.update import change, end
 from services.customers.use_cases.erasures.erase import erase
@@ -48,19 +48,19 @@ async def two(people: CustomersRegister, one: dict[str, Any], other: dict[str, A
     return first, second
 
 
-async def alias(context: Context, customer: UUID) -> Alias:
+async def alias(context: CustomersContext, customer: UUID) -> CustomerAlias:
     found = await read(context, customer, None)
-    assert isinstance(found, Alias)
+    assert isinstance(found, CustomerAlias)
     return found
 
 
-async def living(context: Context, customer: UUID) -> Stored:
+async def living(context: CustomersContext, customer: UUID) -> StoredCustomer:
     found = await read(context, customer, None)
-    assert isinstance(found, Stored)
+    assert isinstance(found, StoredCustomer)
     return found
 
 
-async def test_the_survivor_has_what_both_had(context: Context, people: CustomersRegister) -> None:
+async def test_the_survivor_has_what_both_had(context: CustomersContext, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE, "language": "sv"}, AINO)
     before = await people.published("customers")
     customer = (await merge(context, duplicate, survivor)).customer
@@ -93,7 +93,7 @@ async def test_the_survivor_has_what_both_had(context: Context, people: Customer
 
 
 async def test_companies_learn_of_the_alias_and_of_the_survivor(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
@@ -110,7 +110,7 @@ async def test_companies_learn_of_the_alias_and_of_the_survivor(
 
 
 async def test_what_moved_is_sealed_as_the_survivors_and_the_key_is_gone(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE}, AINO)
     entry = people.entry(identity_code=None, target=duplicate)
@@ -143,26 +143,30 @@ async def test_what_moved_is_sealed_as_the_survivors_and_the_key_is_gone(
     assert again.id == survivor, "found by the former code"
 
 
-async def test_reading_an_alias_says_whose(context: Context, people: CustomersRegister) -> None:
+async def test_reading_an_alias_says_whose(context: CustomersContext, people: CustomersRegister) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
     found = await alias(context, duplicate)
     assert (found.survivor, found.companies, found.revision(None)) == (survivor, ("kauppa", "sahko"), 2)
-    assert isinstance(await read(context, duplicate, "sahko"), Alias)
+    assert isinstance(await read(context, duplicate, "sahko"), CustomerAlias)
     by_number = await find(context, "sahko:S1")
     assert by_number is not None
     assert by_number.customer.id == survivor
 
 
-async def test_a_company_sees_no_alias_of_anyone_elses(context: Context, people: CustomersRegister) -> None:
+async def test_a_company_sees_no_alias_of_anyone_elses(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     duplicate, survivor = await two(people, AINO, AGAIN)
     await merge(context, duplicate, survivor)
-    assert isinstance(await read(context, survivor, "sahko"), Stored)
-    with pytest.raises(Unknown):
+    assert isinstance(await read(context, survivor, "sahko"), StoredCustomer)
+    with pytest.raises(NoSuchCustomerError):
         await read(context, duplicate, "sahko")
 
 
-async def test_changes_afterwards_reach_the_survivor(context: Context, people: CustomersRegister) -> None:
+async def test_changes_afterwards_reach_the_survivor(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     duplicate, survivor = await two(people, AGAIN, AINO)
     await merge(context, duplicate, survivor)
     await people.lanes()
@@ -171,7 +175,7 @@ async def test_changes_afterwards_reach_the_survivor(context: Context, people: C
     assert imported.id == survivor
     assert (await people.record(survivor))["aliases"] == [str(duplicate)]
     entry = people.entry(name="B")
-    with pytest.raises(Refused, match="customer: was merged"):
+    with pytest.raises(CustomerRefusedError, match="customer: was merged"):
         await change(context, duplicate, entry.draft, entry.speaker, {2})
     ended = await end(context, duplicate, "sahko", None, None, people.entry("sahko", name="x").speaker)
     assert ended.customer.id == survivor
@@ -198,11 +202,15 @@ async def test_changes_afterwards_reach_the_survivor(context: Context, people: C
     ],
 )
 async def test_who_cannot_be_one_is_refused(
-    context: Context, people: CustomersRegister, one: dict[str, Any], other: dict[str, Any], field: str
+    context: CustomersContext,
+    people: CustomersRegister,
+    one: dict[str, Any],
+    other: dict[str, Any],
+    field: str,
 ) -> None:
     duplicate, survivor = await two(people, one, other)
     before = await people.published("customers")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CustomerRefusedError) as refused:
         await merge(context, duplicate, survivor)
     assert field in {p.field for p in refused.value.problems}
     assert await people.published("customers") == before
@@ -210,7 +218,7 @@ async def test_who_cannot_be_one_is_refused(
 
 
 async def test_contact_persons_of_one_organisation_and_duty_area_alone(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     firm, other = await two(people, {"recipient": "legal"}, {"recipient": "legal"})
 
@@ -221,14 +229,14 @@ async def test_contact_persons_of_one_organisation_and_duty_area_alone(
     same, buyer = await two(people, contact(firm, "solar"), contact(firm, "groceries"))
     elsewhere, again = await two(people, contact(other, "solar"), contact(firm, "solar"))
     for one, into, field in ((same, buyer, "duties"), (same, elsewhere, "organisation")):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(CustomerRefusedError) as refused:
             await merge(context, one, into)
         assert [p.field for p in refused.value.problems] == [field]
     assert (await merge(context, again, same)).customer.aliases == (again,)
 
 
 async def test_what_restricts_either_restricts_the_survivor(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     dead: dict[str, Any] = {"deceased": True, "safety_ban": True, "birth_date": "2015-01-01"}
     for one, other in permutations(({"name": "A"}, dead)):
@@ -240,7 +248,7 @@ async def test_what_restricts_either_restricts_the_survivor(
 
 
 async def test_an_address_is_of_a_task_only_where_both_say_so(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     info = {"kind": "email", "value": "info@example.com"}
     firm = {"recipient": "legal", "points": [info | {"role_address": True}]}
@@ -249,7 +257,9 @@ async def test_an_address_is_of_a_task_only_where_both_say_so(
     assert point.of_a_task("kauppa") is False
 
 
-async def test_contact_persons_follow_their_organisation(context: Context, people: CustomersRegister) -> None:
+async def test_contact_persons_follow_their_organisation(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     number = {"company": "kauppa", "number": "9"}
     firm = {"recipient": "legal", "customerships": [number]}
     duplicate, survivor = await two(people, firm, {"recipient": "legal"})
@@ -258,12 +268,12 @@ async def test_contact_persons_follow_their_organisation(context: Context, peopl
     assert (await people.record(ident(contact)))["organisation"] == str(survivor)
     (late,) = await people.put(people.entry(name="D", recipient="contact", organisation=str(duplicate)))
     assert (await living(context, ident(late))).customer.facts["group"].organisation == survivor
-    with pytest.raises(Organisation):
+    with pytest.raises(HasContactPersonsError):
         await erase(context, survivor)
 
 
 async def test_again_it_changes_nothing_and_chains_stay_right(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     a, b = await two(people, AGAIN, AINO)
     c, d = await two(people, {"name": "C"}, {"name": "D"})
@@ -282,7 +292,7 @@ async def test_again_it_changes_nothing_and_chains_stay_right(
 
 
 async def test_refused(
-    context: Context, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
+    context: CustomersContext, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = await two(people, {"name": "A"}, {"name": "B"})
     third, fourth = await two(people, {"name": "C"}, {"name": "D"})
@@ -295,9 +305,9 @@ async def test_refused(
         (other, uuid4(), "into: is a customer in the register"),
         (one, third, "customer: is an alias of another"),
     ):
-        with pytest.raises(Refused, match=rule):
+        with pytest.raises(CustomerRefusedError, match=rule):
             await merge(context, duplicate, into)
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await merge(context, uuid4(), other)
     command = Merge(context)
     for wrong in (["x", str(other)], [str(other)], []):
@@ -314,7 +324,7 @@ async def test_refused(
 
 
 async def test_a_kill_in_between_leaves_nothing_half_done(
-    context: Context, people: CustomersRegister, monkeypatch: pytest.MonkeyPatch
+    context: CustomersContext, people: CustomersRegister, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     duplicate, survivor = await two(people, AGAIN | {"identity_code": CODE}, AINO)
     before = [await living(context, x) for x in (duplicate, survivor)]
@@ -331,7 +341,7 @@ async def test_a_kill_in_between_leaves_nothing_half_done(
     assert (await merge(context, duplicate, survivor)).customer.aliases == (duplicate,)
 
 
-async def test_erasing_erases_the_whole_person(context: Context, people: CustomersRegister) -> None:
+async def test_erasing_erases_the_whole_person(context: CustomersContext, people: CustomersRegister) -> None:
     for named in range(3):
         a, b = await two(people, AGAIN, AINO)
         (third,) = await people.put(people.entry(name="C"))
@@ -343,7 +353,7 @@ async def test_erasing_erases_the_whole_person(context: Context, people: Custome
         assert await context.pool.fetchval("SELECT count(*) FROM customers") == 0
         for x in (a, b, c):
             assert (await people.record(x)).keys() == {"subject", "status", "n"}
-            with pytest.raises(Unknown):
+            with pytest.raises(NoSuchCustomerError):
                 await read(context, x, None)
         for company, ids in (("kauppa", (a, b, c)), ("sahko", (a, b, c))):
             own = await people.published(f"company.{company}.customers")
@@ -351,12 +361,12 @@ async def test_erasing_erases_the_whole_person(context: Context, people: Custome
             assert {own[key]["status"] for key in keys} == {"erased"}
         lanes = await people.lanes()
         assert lanes.count(("customers", "express")) == 3
-        with pytest.raises(Unknown):
+        with pytest.raises(NoSuchCustomerError):
             await merge(context, a, b)
 
 
 async def test_who_was_merged_since_the_backup_is_merged_again(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     """The topics say so, of chains in whatever order; and who was erased afterwards is erased."""
     a, b = await two(people, AGAIN, AINO)
@@ -380,10 +390,10 @@ async def test_who_was_merged_since_the_backup_is_merged_again(
     await take_back(context, dict(said(x, None) for x in (b, c, a)), 2)
     assert {(await people.record(x))["status"] for x in (a, b, c)} == {"erased"}
     for x in (gone, e, f):
-        assert isinstance(await read(context, x, None), Stored), "refused, and told"
+        assert isinstance(await read(context, x, None), StoredCustomer), "refused, and told"
 
 
-async def test_opposite_merges_at_once(context: Context, people: CustomersRegister) -> None:
+async def test_opposite_merges_at_once(context: CustomersContext, people: CustomersRegister) -> None:
     for _ in range(5):
         one, other = await two(people, {"name": "A"}, {"name": "B"})
         done = await asyncio.gather(
@@ -393,7 +403,7 @@ async def test_opposite_merges_at_once(context: Context, people: CustomersRegist
 
 
 async def test_merges_changes_imports_and_erasures_at_once(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     """Whatever came first: no number is lost, everyone has one survivor, and the records say what the tables hold."""
     number = 12
@@ -415,7 +425,9 @@ async def test_merges_changes_imports_and_erasures_at_once(
         return [*merges, *rows, *batch, merge(context, spare, lost), erase(context, lost)]
 
     for done in await asyncio.gather(*work(), return_exceptions=True):
-        assert not isinstance(done, BaseException) or isinstance(done, (Refused, Unknown)), repr(done)
+        assert not isinstance(done, BaseException) or isinstance(
+            done, (CustomerRefusedError, NoSuchCustomerError)
+        ), repr(done)
     records = await people.published("customers")
     held = {r["id"]: r["alias_of"] for r in await context.pool.fetch("SELECT id, alias_of FROM customers")}
     gone = {lost, spare} if records[str(spare)].get("status") == "erased" else {lost}

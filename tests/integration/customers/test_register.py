@@ -10,16 +10,16 @@ from cryptography.exceptions import InvalidTag
 
 from kielto.events import digests
 from kielto.events.words import PointKind
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from services.customers.model.entitlement import seen_by
-from services.customers.model.problems import Refused
-from services.customers.model.stored import Stored
+from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.stored import StoredCustomer
 from services.customers.store import reading
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.read import Unknown, find, read
-from services.customers.use_cases.customers.register import Entry, Outcome
-from services.customers.use_cases.customers.update import Stale, change, end
+from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
+from services.customers.use_cases.customers.register import Registration, RegistrationOutcome
+from services.customers.use_cases.customers.update import StaleRevisionError, change, end
 from tests.integration.customers.conftest import CustomersRegister, HelsinkiClock, seen
 
 CODE = "131052-308T"
@@ -42,18 +42,20 @@ AINO: dict[str, Any] = {
 }
 
 
-async def stored(context: Context, outcome: Outcome, scope: str | None = None) -> Stored:
+async def stored(
+    context: CustomersContext, outcome: RegistrationOutcome, scope: str | None = None
+) -> StoredCustomer:
     found = await read(context, ident(outcome), scope)
-    assert isinstance(found, Stored)
+    assert isinstance(found, StoredCustomer)
     return found
 
 
-def ident(outcome: Outcome) -> UUID:
+def ident(outcome: RegistrationOutcome) -> UUID:
     assert outcome.id is not None, outcome.problems
     return outcome.id
 
 
-async def test_a_customer_is_kept_and_published(context: Context, people: CustomersRegister) -> None:
+async def test_a_customer_is_kept_and_published(context: CustomersContext, people: CustomersRegister) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     assert outcome.status == "created"
     customer = (await stored(context, outcome)).customer
@@ -124,7 +126,7 @@ async def test_a_name_alone_is_news_to_the_company_only(people: CustomersRegiste
 
 @pytest.mark.parametrize("source", ["kauppa", None])
 async def test_an_identity_code_joins_nobody_to_another_sources_customer(
-    context: Context, people: CustomersRegister, source: str | None
+    context: CustomersContext, people: CustomersRegister, source: str | None
 ) -> None:
     """Whoever stated it: the two stay apart, and a no of one binds the other."""
     (first,) = await people.put(people.entry(source, **AINO, identity_code=CODE))
@@ -161,9 +163,9 @@ async def test_two_customers_are_not_made_one_by_the_way(people: CustomersRegist
 
 
 async def test_drafts_about_one_customer_are_applied_in_order(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
-    def row(number: str, name: str, **more: Any) -> Entry:
+    def row(number: str, name: str, **more: Any) -> Registration:
         return people.entry(
             name=name, customerships=[{"company": "kauppa", "number": number}], identity_code=CODE, **more
         )
@@ -205,13 +207,13 @@ async def test_a_company_refers_to_its_own_customers_only(people: CustomersRegis
     }
     (refused,) = await people.put(people.entry("sahko", **contact))
     assert [p.field for p in refused.problems] == ["organisation"]
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         people.entry("sahko", **contact | {"organisation": {"company": "kauppa", "number": "9"}})
     assert [p.field for p in error.value.problems] == ["organisation.company"]
 
 
 async def test_an_end_takes_all_but_the_number_from_the_company(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     await people.lanes()
@@ -222,26 +224,30 @@ async def test_an_end_takes_all_but_the_number_from_the_company(
     assert own.keys() == {"subject", "numbers", "n"}
     again = await end(context, ident(outcome), "kauppa", None, None, people.entry().speaker)
     assert again.revisions == stored.revisions
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await end(context, ident(outcome), "sahko", None, None, people.entry().speaker)
 
 
-async def test_a_change_needs_the_revision_that_was_read(context: Context, people: CustomersRegister) -> None:
+async def test_a_change_needs_the_revision_that_was_read(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     entry = people.entry(name="B")
     stored = await change(context, ident(outcome), entry.draft, entry.speaker, {1})
     assert stored.revision(None) == 2
-    with pytest.raises(Stale):
+    with pytest.raises(StaleRevisionError):
         await change(context, ident(outcome), entry.draft, entry.speaker, {1})
 
 
-async def test_a_company_sees_its_own_customers_only(context: Context, people: CustomersRegister) -> None:
+async def test_a_company_sees_its_own_customers_only(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     (outcome,) = await people.put(people.entry(**AINO))
     assert seen(await stored(context, outcome, "kauppa"), "kauppa").name
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await read(context, ident(outcome), "sahko")
     entry = people.entry("sahko", name="B")
-    with pytest.raises(Unknown):
+    with pytest.raises(NoSuchCustomerError):
         await change(context, ident(outcome), entry.draft, entry.speaker, {1})
     found = await find(context, "kauppa:K1")
     assert found
@@ -250,7 +256,7 @@ async def test_a_company_sees_its_own_customers_only(context: Context, people: C
 
 
 async def test_a_minor_comes_of_age_by_time_alone(
-    context: Context, people: CustomersRegister, clock: HelsinkiClock
+    context: CustomersContext, people: CustomersRegister, clock: HelsinkiClock
 ) -> None:
     (outcome,) = await people.put(people.entry(**AINO, birth_date="2008-06-16"))
     assert (await people.record(ident(outcome)))["minor"] is True
@@ -263,7 +269,7 @@ async def test_a_minor_comes_of_age_by_time_alone(
 
 
 async def test_everything_personal_is_sealed_in_the_tables(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     plain = ("Aino", "aino@example.com", "358401234567", "Katu 1", CODE, "1952-10-13", "evidence")
     (organisation,) = await people.put(people.entry(recipient="legal"))
@@ -283,7 +289,9 @@ async def test_everything_personal_is_sealed_in_the_tables(
             assert not any(p.encode() in values for p in plain), table
 
 
-async def test_sealed_text_opens_only_in_its_own_row(context: Context, people: CustomersRegister) -> None:
+async def test_sealed_text_opens_only_in_its_own_row(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
     first, second = await people.put(people.entry(name="A"), people.entry(name="B"))
     await context.pool.execute(
         "UPDATE statements SET profile = (SELECT profile FROM statements WHERE customer = $1) WHERE customer = $2",
@@ -294,8 +302,10 @@ async def test_sealed_text_opens_only_in_its_own_row(context: Context, people: C
         await read(context, ident(second), None)
 
 
-async def test_the_same_customer_from_many_sides_at_once(context: Context, people: CustomersRegister) -> None:
-    def row(number: str) -> Entry:
+async def test_the_same_customer_from_many_sides_at_once(
+    context: CustomersContext, people: CustomersRegister
+) -> None:
+    def row(number: str) -> Registration:
         return people.entry(identity_code=CODE, customerships=[{"company": "kauppa", "number": number}])
 
     outcomes = await asyncio.gather(*(people.put(row(str(1 + i % 4))) for i in range(12)))
@@ -306,10 +316,10 @@ async def test_the_same_customer_from_many_sides_at_once(context: Context, peopl
 
 
 async def test_nothing_is_accepted_before_the_epoch_is_claimed(
-    context: Context, people: CustomersRegister
+    context: CustomersContext, people: CustomersRegister
 ) -> None:
     await context.pool.execute("DELETE FROM epoch")
-    with pytest.raises(NotClaimed):
+    with pytest.raises(EpochNotOpenError):
         await people.put(people.entry(**AINO))
     async with context.pool.acquire() as conn:
         assert await reading.by_number(conn, ["kauppa:K1"]) == {}

@@ -11,7 +11,7 @@ from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
 from kielto.service.database.pool import Pool
 from kielto.service.support.crypto_keys import Keys
-from services.marketing.model.campaign import Aim, State
+from services.marketing.model.campaign import Aim, CampaignState
 from services.marketing.store import campaigns, recipients
 from tests.integration.marketing.world import (
     NOW,
@@ -133,7 +133,7 @@ async def test_the_audience_equals_a_naive_reading_of_the_records(pool: Pool, ke
             kept = await campaigns.get(conn, campaign.id)
             counts = await recipients.counts(conn, campaign.id)
         assert kept is not None
-        assert (kept.state, kept.seen) == (State.LAUNCHED, kept.candidates)
+        assert (kept.state, kept.seen) == (CampaignState.LAUNCHED, kept.candidates)
         assert (counts.addressed, counts.recalled) == (len(expected), 0)
 
 

@@ -9,7 +9,7 @@ from kielto.events.topics import CONSENTS, CUSTOMERS
 from kielto.group import load
 from kielto.service.database.pool import Pool
 from kielto.service.support.crypto_keys import Keys
-from services.marketing.model.campaign import Campaign, State
+from services.marketing.model.campaign import Campaign, CampaignState
 from services.marketing.store import campaigns, people
 from services.marketing.use_cases import catch_up
 from services.marketing.use_cases.catch_up import Ends, Wait
@@ -41,7 +41,7 @@ async def launching(pool: Pool, keys: Keys, look: Look, patience: float = 60) ->
         task.cancel()
 
 
-async def until(pool: Pool, campaign: Campaign, state: State, waiting_for: Wait | None) -> Campaign:
+async def until(pool: Pool, campaign: Campaign, state: CampaignState, waiting_for: Wait | None) -> Campaign:
     async with asyncio.timeout(20):
         while True:
             async with pool.acquire() as conn:
@@ -65,12 +65,12 @@ async def test_everybody_who_was_imported_before_is_addressed(pool: Pool, keys: 
     campaign = await draft(pool, OWN_POST)
     await launch(pool, campaign.id, NOW)
     async with launching(pool, keys, look):
-        await until(pool, campaign, State.LAUNCHING, Wait.READING)
+        await until(pool, campaign, CampaignState.LAUNCHING, Wait.READING)
         await know(pool, customer(keys, second))
         taken = dict(end)
-        await until(pool, campaign, State.LAUNCHING, Wait.PERMISSIONS)
+        await until(pool, campaign, CampaignState.LAUNCHING, Wait.PERMISSIONS)
         await know(pool, permissions(second, 1, [OWN_POST]))
-        found = await until(pool, campaign, State.LAUNCHED, None)
+        found = await until(pool, campaign, CampaignState.LAUNCHED, None)
     assert found.candidates == 2
     assert await standing(pool, campaign) == {first.id, second.id}
 
@@ -85,8 +85,8 @@ async def test_what_never_comes_is_not_waited_for_for_ever(pool: Pool, keys: Key
     campaign = await draft(pool, OWN_POST)
     await launch(pool, campaign.id, NOW)
     async with launching(pool, keys, look, catch_up.SETTLED_SECONDS):
-        await until(pool, campaign, State.LAUNCHING, Wait.PERMISSIONS)
-        await until(pool, campaign, State.LAUNCHED, None)
+        await until(pool, campaign, CampaignState.LAUNCHING, Wait.PERMISSIONS)
+        await until(pool, campaign, CampaignState.LAUNCHED, None)
     assert await standing(pool, campaign) == {known.id}
 
 
@@ -103,4 +103,4 @@ async def test_launches_wait_at_the_same_time(pool: Pool, keys: Keys) -> None:
     patience = 2.0
     async with launching(pool, keys, look, patience), asyncio.timeout(2 * patience):
         for campaign in several:
-            await until(pool, campaign, State.LAUNCHED, None)
+            await until(pool, campaign, CampaignState.LAUNCHED, None)

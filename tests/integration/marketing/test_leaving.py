@@ -12,7 +12,7 @@ from kielto.group import Group, load
 from kielto.service.database.pool import Pool
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.marketing.model.campaign import Aim, State, faults
+from services.marketing.model.campaign import Aim, CampaignState, faults
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.end_orphans import end_next
@@ -95,7 +95,7 @@ async def test_campaigns_end_and_are_recalled(pool: Pool, keys: Keys, who: str) 
             async with pool.acquire() as conn:
                 found = await campaigns.get(conn, campaign.id)
             assert found is not None
-            assert (found.state is State.CLOSED) == (aim in ending), aim
+            assert (found.state is CampaignState.CLOSED) == (aim in ending), aim
         assert bool(await standing(pool, running[aim])) == (aim not in ending)
     for party in ("company.kauppa", "partner.matkat"):
         messages = await said(pool, audiences(party))
@@ -173,4 +173,4 @@ async def test_who_comes_back_or_under_another_name_begins_anew(pool: Pool, keys
     async with pool.acquire() as conn:
         found = await campaigns.get(conn, before.id)
     assert found is not None
-    assert found.state is State.CLOSED
+    assert found.state is CampaignState.CLOSED

@@ -10,7 +10,7 @@ from kielto.events.messages import Report
 from kielto.events.topics import MARKETING_EVENTS
 from kielto.events.words import Channel
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.inbox.handlers import Permanent
+from kielto.service.inbox.handlers import PermanentError
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.store import recipients
 from services.marketing.use_cases.report import take_report
@@ -61,7 +61,7 @@ async def test_who_sends_reports_and_nobody_else(pool: Pool, keys: Keys) -> None
     await know(pool, customer(keys, who), permissions(who, 1, [THEIR_POST]))
     campaign = await launched(pool, keys, THEIR_POST)
     ours, theirs = (keys.pairwise(party, who.id) for party in ("company.kauppa", "partner.matkat"))
-    with pytest.raises(Permanent, match="campaign"):
+    with pytest.raises(PermanentError, match="campaign"):
         await take(pool, keys, "company.kauppa", report(campaign.id, ours))
     await take(pool, keys, "partner.matkat", report(campaign.id, theirs))
     assert [e["what"] for e in await said(pool, MARKETING_EVENTS)] == ["disclosure", "delivery"]
@@ -81,7 +81,7 @@ async def test_what_can_never_be_taken_in_is_permanent(pool: Pool, keys: Keys) -
         (report(campaign.id, subject, point="\0"), "point"),
         (report(campaign.id, subject, at=far), "report"),
     ):
-        with pytest.raises(Permanent, match=reason):
+        with pytest.raises(PermanentError, match=reason):
             await take(pool, keys, "company.kauppa", bad)
     assert await said(pool, MARKETING_EVENTS) == []
     good = report(campaign.id, subject, point="a" * 64, at=datetime(2026, 1, 1, tzinfo=UTC))

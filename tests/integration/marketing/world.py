@@ -20,7 +20,7 @@ from kielto.events.words import Channel, Mode, PointKind, Purpose, Status
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
-from services.marketing.model.campaign import Aim, Campaign, State
+from services.marketing.model.campaign import Aim, Campaign, CampaignState
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.launch import launch
@@ -109,7 +109,7 @@ async def know(pool: Pool, *records: Customer | CustomerPermissions) -> None:
 
 
 async def draft(pool: Pool, aim: Aim) -> Campaign:
-    campaign = Campaign(uuid4(), "a campaign", aim, State.OPEN, NOW)
+    campaign = Campaign(uuid4(), "a campaign", aim, CampaignState.OPEN, NOW)
     async with transaction(pool) as conn:
         await campaigns.insert(conn, campaign)
     return campaign

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kielto.service.outbox import batch_send
-from kielto.service.outbox.batch_send import Delivered, Message
+from kielto.service.outbox.batch_send import Delivered, OutboxMessage
 
-Deliver = Callable[[Any, Sequence[Message]], Awaitable[Delivered]]
+Deliver = Callable[[Any, Sequence[OutboxMessage]], Awaitable[Delivered]]
 
 
 def unreliable(chance: random.Random, sends: int) -> Deliver:
     """In place of `deliver` where a lane uses it; reliable again after so many sends that had any message."""
     left = [sends]
 
-    async def deliver(producer: Any, messages: Sequence[Message]) -> Delivered:
+    async def deliver(producer: Any, messages: Sequence[OutboxMessage]) -> Delivered:
         if not messages or not left[0]:
             return await batch_send.deliver(producer, messages)
         left[0] -= 1

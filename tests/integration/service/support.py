@@ -25,11 +25,11 @@ from kielto.service.inbox.handlers import Subscription
 from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.outbox import publish as outbox
 from kielto.service.outbox.heartbeats import BeatPlan
-from kielto.service.outbox.relay import Relay, RelaySettings
-from kielto.service.support.crypto_keys import Evidence, Keys
+from kielto.service.outbox.relay import LaneRelay, RelaySettings
+from kielto.service.support.crypto_keys import Keys, MessageCipher
 
 BEAT = 0.2
-EVIDENCE = Evidence(bytes(32))
+EVIDENCE = MessageCipher(bytes(32))
 
 
 def quarantine_of(service: "Bench", subscriptions: Sequence[Subscription] = ()) -> Quarantine:
@@ -46,7 +46,7 @@ class Bench:
     bootstrap: str
     family: Family
     topics: dict[str, Topic]
-    relays: list[tuple[Relay, "asyncio.Task[None]"]] = field(default_factory=list)
+    relays: list[tuple[LaneRelay, "asyncio.Task[None]"]] = field(default_factory=list)
 
     def settings(self, **plan: Any) -> RelaySettings:
         beats = BeatPlan(**{"seconds": BEAT, **plan})
@@ -54,8 +54,8 @@ class Bench:
             "test", self.dsn, self.bootstrap, (self.family,), beats, 20_000, lambda _family, _key, body: body
         )
 
-    def relay(self, lane: Lane = Lane.EXPRESS, **plan: Any) -> Relay:
-        relay = Relay(lane, self.settings(**plan))
+    def relay(self, lane: Lane = Lane.EXPRESS, **plan: Any) -> LaneRelay:
+        relay = LaneRelay(lane, self.settings(**plan))
         self.relays.append((relay, asyncio.create_task(relay.run())))
         return relay
 
@@ -73,7 +73,7 @@ class Bench:
         carried = tuple(n.rjust(64, "0") for n in numbers)
         record = Permissions(version="0.0", subject=key, numbers=carried, decision=decision)
         async with postgres.transaction(self.pool) as conn:
-            change = outbox.Change(self.family.name, key, record, express, **more)
+            change = outbox.RecordChange(self.family.name, key, record, express, **more)
             return str((await outbox.publish(conn, [change]))[0])
 
     async def marks(self) -> int:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from kielto.events.words import Recipient
 from services.customers.model.changing import is_minor
-from services.customers.model.customer import GROUP, Customer
+from services.customers.model.customer import GROUP, RegisteredCustomer
 from services.customers.model.draft import Draft
 from services.customers.model.entitlement import seen_by
-from services.customers.model.problems import Refused
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.model.publishing import restricts
 from tests.unit.customers.world import NEW, after, fields_of, row, said
 
@@ -29,11 +29,11 @@ def sale(seller: str = "kauppa", group: str = "groceries") -> dict[str, Any]:
     return {"seller": seller, "date": "2026-01-02", "product_group": group, "ban_offered": True}
 
 
-def imported(old: Customer, company: str = "kauppa", **fields: Any) -> Customer:
+def imported(old: RegisteredCustomer, company: str = "kauppa", **fields: Any) -> RegisteredCustomer:
     return after(old, row(company, **fields), company, importing=True)
 
 
-def values(customer: Customer) -> list[str]:
+def values(customer: RegisteredCustomer) -> list[str]:
     return [p.value for p in customer.points]
 
 
@@ -88,7 +88,7 @@ def test_an_import_never_takes_back_a_restricting_fact(fact: str) -> None:
     assert getattr(imported(known, **no), fact)
     assert not getattr(after(known, said("kauppa", **no), "kauppa"), fact)
     assert getattr(after(known, said("sahko", **no), "sahko"), fact), "another company's word changes nothing"
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(known, said(**no))
     assert fields_of(error.value) == ["reason"]
     freed = after(known, said(reason="mixed up", **no))
@@ -141,7 +141,7 @@ def test_the_group_takes_back_what_all_companies_state_with_one_reason_and_no_co
 
 def test_an_import_does_not_change_what_someone_is() -> None:
     known = imported(NEW, name="A")
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         imported(known, recipient="legal")
     assert fields_of(error.value) == ["recipient"]
     changed = after(known, said("kauppa", recipient="legal"), "kauppa")
@@ -161,7 +161,7 @@ def test_a_customership_begins_again_after_its_end() -> None:
         assert imported(ended, **again).customerships[0].active
     opened = [{"company": "kauppa", "number": "1", "ended": None}]
     assert after(ended, said("kauppa", customerships=opened), "kauppa").customerships[0].active
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(ended, said(customerships=opened))
     assert fields_of(error.value) == ["reason"]
     assert after(ended, said(customerships=opened, reason="by mistake")).customerships[0].active
@@ -172,7 +172,7 @@ def test_what_the_group_ended_no_company_reopens() -> None:
     number = {"company": "kauppa", "number": "1"}
     ended = after(known, said(customerships=[number | {"ended": "2026-03-01"}]))
     assert not imported(ended, since="2026-04-01").customerships[0].active
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(ended, said("kauppa", customerships=[number | {"ended": None}]), "kauppa")
     assert fields_of(error.value) == ["customerships"]
     assert after(ended, said(customerships=[number | {"ended": None}])).customerships[0].active
@@ -197,20 +197,20 @@ def test_an_address_under_a_safety_ban_is_not_lost_by_a_list_that_cannot_show_it
     ],
 )
 def test_each_kind_of_recipient_has_its_fields(fields: dict[str, Any], names: list[str]) -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(NEW, said(**fields))
     assert fields_of(error.value) == names
 
 
 def test_an_identity_code_is_kept_of_natural_people_only() -> None:
     draft = said(recipient="user", identity_code="131052-308T")
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(NEW, draft, identity=b"blind")
     assert fields_of(error.value) == ["identity_code"]
 
 
 def test_nobody_is_their_own_organisation() -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         after(NEW, said(recipient="contact", organisation=str(NEW.id)), organisation=NEW.id)
     assert fields_of(error.value) == ["organisation"]
 
@@ -255,7 +255,7 @@ _WORDS = st.fixed_dictionaries(
 )
 
 
-def grounds(customer: Customer) -> set[object]:
+def grounds(customer: RegisteredCustomer) -> set[object]:
     """Everything by which something may be allowed, written without a look at `restricts`."""
     if customer.deceased or customer.minor or customer.safety_ban:
         return set()

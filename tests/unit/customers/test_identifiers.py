@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.customers.model.identifiers import InvalidIdentifier, business_id, identity_code
+from services.customers.model.identifiers import InvalidIdentifierError, business_id, identity_code
 
 TODAY = date(2026, 6, 15)
 _CHECK = "0123456789ABCDEFHJKLMNPRSTUVWXY"
@@ -42,13 +42,13 @@ def test_spelling_does_not_matter() -> None:
 def test_a_birth_date_in_the_future_is_refused(days: int) -> None:
     birth = TODAY + timedelta(days=days)
     if birth.year < 2100:
-        with pytest.raises(InvalidIdentifier, match="in the future"):
+        with pytest.raises(InvalidIdentifierError, match="in the future"):
             identity_code(code(birth, "A", 308), TODAY)
 
 
 @pytest.mark.parametrize("text", ["131052-308U", "310252-308Y", "131052z308T", "131052-001A", "", "1" * 11])
 def test_what_is_no_code_is_refused_without_being_repeated(text: str) -> None:
-    with pytest.raises(InvalidIdentifier) as error:
+    with pytest.raises(InvalidIdentifierError) as error:
         identity_code(text, TODAY)
     assert not text or text not in str(error.value)
 
@@ -56,7 +56,7 @@ def test_what_is_no_code_is_refused_without_being_repeated(text: str) -> None:
 @given(st.text(max_size=15))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (lambda t: identity_code(t, TODAY), business_id):
-        with suppress(InvalidIdentifier):
+        with suppress(InvalidIdentifierError):
             read(text)
 
 
@@ -67,7 +67,7 @@ def test_a_business_id_has_one_spelling() -> None:
 
 @pytest.mark.parametrize("text", ["2077474-1", "1234567", "", "abc", "20774740000"])
 def test_what_is_no_business_id_is_refused(text: str) -> None:
-    with pytest.raises(InvalidIdentifier):
+    with pytest.raises(InvalidIdentifierError):
         business_id(text)
 
 
@@ -76,11 +76,11 @@ def test_what_is_no_business_id_is_refused(text: str) -> None:
 )
 def test_a_placeholder_is_no_business_id(text: str) -> None:
     """Whoever exports one where there is none would join all those customers for ever."""
-    with pytest.raises(InvalidIdentifier, match="placeholder"):
+    with pytest.raises(InvalidIdentifierError, match="placeholder"):
         business_id(text)
 
 
 @pytest.mark.parametrize("text", ["111111-111C", "111111A111C", "111111+111C"])
 def test_a_placeholder_is_no_identity_code(text: str) -> None:
-    with pytest.raises(InvalidIdentifier, match="placeholder"):
+    with pytest.raises(InvalidIdentifierError, match="placeholder"):
         identity_code(text, TODAY)

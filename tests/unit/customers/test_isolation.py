@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from services.customers.model import entitlement
 from services.customers.model.changing import Meant, apply
-from services.customers.model.customer import GROUP, Customer, Customership
+from services.customers.model.customer import GROUP, Customership, RegisteredCustomer
 from services.customers.model.draft import Speaker
-from services.customers.model.entitlement import Seen, seen_by
-from services.customers.model.problems import Refused
+from services.customers.model.entitlement import SeenCustomer, seen_by
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.model.publishing import entitled, record
 from tests.unit.customers.test_changing import EMAIL, OTHER, POST
 from tests.unit.customers.test_publishing import PlainKeys
@@ -50,23 +50,23 @@ _STATEMENTS = st.lists(
 )
 
 
-def spoken(old: Customer, company: str | None, words: dict[str, Any]) -> Customer:
+def spoken(old: RegisteredCustomer, company: str | None, words: dict[str, Any]) -> RegisteredCustomer:
     draft = said(company, **words)
     meant = Meant(identity=b"code" if draft.identity_code else None)
     return apply(old, draft, Speaker(company), MOMENT, new_id=lambda: UUID(int=next(_IDS)), meant=meant)
 
 
-def register(statements: list[tuple[str | None, dict[str, Any]]]) -> Customer:
+def register(statements: list[tuple[str | None, dict[str, Any]]]) -> RegisteredCustomer:
     customer = JOINED
     for company, words in statements:
         try:
             customer = spoken(customer, company, words)
-        except Refused:
+        except CustomerRefusedError:
             continue
     return customer
 
 
-def without(customer: Customer, company: str) -> Customer:
+def without(customer: RegisteredCustomer, company: str) -> RegisteredCustomer:
     """As it would be, had `company` never said a word."""
     points = (replace(p, claims={s: c for s, c in p.claims.items() if s != company}) for p in customer.points)
     return replace(
@@ -78,7 +78,7 @@ def without(customer: Customer, company: str) -> Customer:
     )
 
 
-def told(seen: Seen) -> Seen:
+def told(seen: SeenCustomer) -> SeenCustomer:
     """Ids of points are opaque to a company (`Keys.pairwise`)."""
     return replace(seen, points=tuple(replace(p, id=NEW.id) for p in seen.points))
 
@@ -90,7 +90,7 @@ def test_nobody_else_sees_what_a_company_says(
     before = register(statements)
     try:
         after = spoken(before, "kauppa", words)
-    except Refused:
+    except CustomerRefusedError:
         return
     assert seen_by(after, "sahko") == seen_by(before, "sahko")
     assert entitled(after, "sahko", PlainKeys()) == entitled(before, "sahko", PlainKeys())
@@ -109,7 +109,7 @@ def test_an_answer_does_not_depend_on_what_others_say(
     for customer in (full, alone):
         try:
             after = spoken(customer, "kauppa", words)
-        except Refused as refused:
+        except CustomerRefusedError as refused:
             answers.append(refused.problems)
         else:
             answers.append((after == customer, told(seen_by(after, "kauppa"))))
@@ -126,7 +126,7 @@ def test_nothing_is_loosened_for_others(
     before = register(statements)
     try:
         after = spoken(before, "kauppa", words)
-    except Refused:
+    except CustomerRefusedError:
         return
     old, new = (record(x, PlainKeys()) for x in (before, after))
     others = without(before, "kauppa")
@@ -155,7 +155,7 @@ def test_a_former_customer_is_a_number(statements: list[tuple[str | None, dict[s
             replace(c, ended=MOMENT.today) if c.company == "kauppa" else c for c in customer.customerships
         ),
     )
-    assert seen_by(ended, "kauppa") == Seen(ended.id, customerships=ended.customerships[:1])
+    assert seen_by(ended, "kauppa") == SeenCustomer(ended.id, customerships=ended.customerships[:1])
 
 
 def test_an_address_of_the_group_is_hidden_under_any_safety_ban() -> None:

@@ -13,12 +13,12 @@ from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
 from services.customers.api import candidates, customers, examples, imports, unreadable
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from tests.unit.customers.world import MOMENT, TERMS
 
 
 def description() -> dict[str, Any]:
-    context = Context(
+    context = CustomersContext(
         cast(Pool, None), cast(Keys, None), TERMS, lambda: MOMENT.at, ZoneInfo("Europe/Helsinki")
     )
     routers = [part.router(context) for part in (imports, candidates, customers, unreadable)]

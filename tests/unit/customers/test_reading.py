@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.customers.model.given import GivenRow
-from services.customers.model.problems import Refused, problems_of
+from services.customers.model.problems import CustomerRefusedError, problems_of
 from tests.unit.customers.world import fields_of, row, said
 
 SALE = {"seller": "kauppa", "date": "2026-01-02", "product_group": "groceries"}
@@ -66,14 +66,14 @@ def point(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], names: list[str]) -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         said(**fields)
     assert fields_of(error.value) == names
     assert SECRET not in str(error.value)
 
 
 def test_a_company_speaks_for_itself() -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         said("sahko", points=[point(sales=[SALE])], customerships=[{"company": "kauppa", "number": "1"}])
     assert fields_of(error.value) == ["points.0.sales.0.seller", "customerships.0.company"]
 
@@ -81,7 +81,7 @@ def test_a_company_speaks_for_itself() -> None:
 def test_only_a_group_wide_caller_names_another_companys_number() -> None:
     other = {"company": "sahko", "number": " 7 a"}
     assert row(same_as=other).same_as == "sahko:7A"
-    with pytest.raises(Refused) as error:
+    with pytest.raises(CustomerRefusedError) as error:
         row(scope="kauppa", same_as=other)
     assert fields_of(error.value) == ["same_as.company"]
 
@@ -159,5 +159,5 @@ _POINT = st.fixed_dictionaries(
     | st.fixed_dictionaries({"number": st.text(max_size=9), "points": st.lists(_POINT, max_size=3)})
 )
 def test_any_row_is_read_or_refused(fields: dict[str, Any]) -> None:
-    with suppress(Refused, ValidationError):
+    with suppress(CustomerRefusedError, ValidationError):
         row(**fields)

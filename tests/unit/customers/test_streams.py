@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.customers.api import response_buffer
 from services.customers.api.ndjson import lines
-from services.customers.api.response_buffer import NotRead, Spool
+from services.customers.api.response_buffer import ResponseBuffer, ResponseNotReadError
 
 
 async def read(chunks: list[bytes], limit: int = 10) -> list[tuple[int, bytes | None]]:
@@ -42,7 +42,7 @@ async def test_an_endless_line_takes_no_memory_and_the_next_is_read() -> None:
 async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_buffer, "_IN_MEMORY", 100)
     data = [bytes([i]) * 1000 for i in range(256)]
-    with Spool() as kept:
+    with ResponseBuffer() as kept:
         for part in data:
             await kept.write(part)
         await kept.end()
@@ -51,7 +51,7 @@ async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.Monke
 
 async def test_a_writer_far_ahead_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
-    with Spool() as kept:
+    with ResponseBuffer() as kept:
         await kept.write(b"x" * 10)
         writing = asyncio.create_task(kept.write(b"y"))
         await asyncio.sleep(0.01)
@@ -77,9 +77,9 @@ async def test_a_byte_order_mark_is_no_part_of_the_first_row(cut: int) -> None:
 async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
     monkeypatch.setattr(response_buffer, "LONGEST_UNREAD", 0.05)
-    with Spool() as kept:
+    with ResponseBuffer() as kept:
         await kept.write(b"x" * 10)
-        with pytest.raises(NotRead):
+        with pytest.raises(ResponseNotReadError):
             await kept.write(b"y")
         await kept.write_last(b"z")
         await kept.end()
@@ -91,7 +91,7 @@ async def test_what_was_read_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(response_buffer, "MOST_UNREAD", 100)
     monkeypatch.setattr(response_buffer, "_IN_MEMORY", 10)
     monkeypatch.setattr(response_buffer, "_READ", 30)
-    with Spool() as kept:
+    with ResponseBuffer() as kept:
         chunks, read_so_far, written = kept.chunks(), b"", b""
         for i in range(500):
             part = bytes([i % 256]) * 25

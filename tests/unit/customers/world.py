@@ -8,10 +8,10 @@ from uuid import UUID
 
 from kielto.group import Company, Controller, Group
 from services.customers.model.changing import Meant, Moment, apply
-from services.customers.model.customer import Customer
+from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.draft import Draft, Speaker, Terms
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
-from services.customers.model.problems import Refused
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.model.reading import read_customer, read_patch, read_row
 
 TODAY = date(2026, 6, 15)
@@ -26,7 +26,7 @@ TERMS = Terms(
         ),
     )
 )
-NEW = Customer(UUID(int=1))
+NEW = RegisteredCustomer(UUID(int=1))
 
 
 def said(company: str | None = None, **fields: Any) -> Draft:
@@ -48,8 +48,13 @@ def row(company: str = "kauppa", scope: str | None = None, **fields: Any) -> Dra
 
 
 def after(
-    old: Customer, draft: Draft, company: str | None = None, *, importing: bool = False, **found: Any
-) -> Customer:
+    old: RegisteredCustomer,
+    draft: Draft,
+    company: str | None = None,
+    *,
+    importing: bool = False,
+    **found: Any,
+) -> RegisteredCustomer:
     numbers = count(100 + len(old.points))
     return apply(
         old,
@@ -61,5 +66,5 @@ def after(
     )
 
 
-def fields_of(refused: Refused) -> list[str]:
+def fields_of(refused: CustomerRefusedError) -> list[str]:
     return [p.field for p in refused.problems]

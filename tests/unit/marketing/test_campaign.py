@@ -5,7 +5,7 @@ import pytest
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.group import Company, Controller, Group, Partner
 from services.marketing.model import campaign
-from services.marketing.model.campaign import Aim, State, StateConflict, faults
+from services.marketing.model.campaign import Aim, CampaignState, StateConflictError, faults
 
 GROUP = Group(
     revision=1,
@@ -61,8 +61,8 @@ def test_the_party_is_who_sends() -> None:
 
 
 def test_a_launch_leads_forward_only() -> None:
-    assert campaign.launch(State.OPEN) is State.LAUNCHING
-    assert campaign.launch(State.LAUNCHING) is State.LAUNCHING
-    assert campaign.launch(State.LAUNCHED) is State.LAUNCHED
-    with pytest.raises(StateConflict):
-        campaign.launch(State.CLOSED)
+    assert campaign.launch(CampaignState.OPEN) is CampaignState.LAUNCHING
+    assert campaign.launch(CampaignState.LAUNCHING) is CampaignState.LAUNCHING
+    assert campaign.launch(CampaignState.LAUNCHED) is CampaignState.LAUNCHED
+    with pytest.raises(StateConflictError):
+        campaign.launch(CampaignState.CLOSED)

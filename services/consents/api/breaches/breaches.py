@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, named
@@ -25,7 +25,7 @@ Officer = Annotated[Caller, Depends(require("dpo", group=True))]
 State = Literal["open", "explained", "closed"]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
-_ABSENT = Problem(404, "unknown-breach", "There is no such breach.")
+_ABSENT = ProblemError(404, "unknown-breach", "There is no such breach.")
 
 
 class WhereBody(BaseModel):

@@ -25,7 +25,7 @@ from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.problem import FieldError, Problem, invalid_request
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
 from kielto.service.support.limits import FIXED
@@ -246,7 +246,7 @@ def router(pool: Pool, context: Context, terms: ClearanceTerms) -> APIRouter:
 
 def _own(caller: Caller) -> str:
     if caller.company is None:
-        raise Problem(
+        raise ProblemError(
             403, "company-needed", "A clearance is for the company of the token; this one has none."
         )
     return caller.company
@@ -272,7 +272,7 @@ async def _in_thread(given: GivenClearance, context: Context, company: str) -> l
 
 
 def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
-    """Raises Problem 422 that names the first recipients of whom nothing can be asked."""
+    """Raises ProblemError 422 that names the first recipients of whom nothing can be asked."""
     wanted: list[Wanted] = []
     errors: list[FieldError] = []
     for index, one in enumerate(given.recipients):
@@ -358,17 +358,17 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except OverdueSubscriberError:
-        raise Problem(
+        raise ProblemError(
             409, "subscriber-overdue", "A subscriber of the company has not applied decisions in time."
         ) from None
     except UnreadableDecisionError:
-        raise Problem(
+        raise ProblemError(
             409,
             "unreadable-decision",
             "A message on the decisions topic of the company, or of the partner, cannot be read and may be a ban of"
             " anybody. Nothing is cleared until it is replayed or discarded (GET /consents/quarantine).",
         ) from None
     except NotPrimaryError:
-        raise Problem(
+        raise ProblemError(
             503, "not-primary", "This database follows another one.", headers={"Retry-After": "1"}
         ) from None

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from kielto import seals
 from kielto.proof import Proof, SignedHead
 from kielto.service.database.pool import Pool
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import KeysError
 from services.consents.api.callers import Ident, Reader, answered, decision_asked
@@ -99,16 +99,16 @@ def _problems(seal_seconds: float) -> Iterator[None]:
         yield
     except NotSealedError:
         again = {"Retry-After": str(max(1, round(seal_seconds)))}
-        raise Problem(409, "not-sealed", "It is not sealed yet.", headers=again) from None
+        raise ProblemError(409, "not-sealed", "It is not sealed yet.", headers=again) from None
     except ProofErasedError:
-        raise Problem(410, "erased", "What would prove the decision was erased.") from None
+        raise ProblemError(410, "erased", "What would prove the decision was erased.") from None
     except LogAlteredError:
         detail = "See the runbook, `seals verify`."
-        raise Problem(409, "seal-broken", "It is not what was sealed.", detail) from None
+        raise ProblemError(409, "seal-broken", "It is not what was sealed.", detail) from None
     except NoSuchHeadError:
-        raise Problem(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
+        raise ProblemError(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
     except KeysError:
-        raise Problem(503, "no-seal-key", "The keys file has no seal_key.") from None
+        raise ProblemError(503, "no-seal-key", "The keys file has no seal_key.") from None
 
 
 def _prefers_html(accept: str) -> bool:

@@ -86,7 +86,7 @@ class GivenDecision(_StrictBody):
     evidence: str | None = Field(default=None, max_length=2000)
 
     def command(self, context: Context, caller: Caller) -> Command:
-        """Raises Problem 422 for what is no contact point."""
+        """Raises ProblemError 422 for what is no contact point."""
         received_at = datetime.now(UTC)
         if self.act.restricts and self.lifts:
             raise invalid("lifts", "only a consent or a lifting lifts anything")

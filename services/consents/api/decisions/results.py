@@ -10,7 +10,7 @@ from kielto.events.results import DecisionResult
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.store.decisions import results
 from services.consents.use_cases.context import Context
@@ -53,7 +53,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         again later with the same cursor."""
         whose = caller.party
         if whose is None:
-            raise Problem(403, "company-needed", "Results are a company's: its token reads them.")
+            raise ProblemError(403, "company-needed", "Results are a company's: its token reads them.")
         after = cursors.take(context.keys, whose, cursor) if cursor else 0
         async with transaction(pool) as conn:
             found = await results.listed(conn, whose, after, limit)

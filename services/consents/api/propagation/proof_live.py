@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.limits import FIXED
 from services.consents.api.callers import Prover
@@ -50,7 +50,7 @@ def router(live: Live, context: Context) -> APIRouter:
         except TooManyStreamsError as full:
             status = 429 if full.own else 503
             title = "Too many streams are open. Close one, or try again later."
-            raise Problem(status, "too-many-watchers", title, headers={"Retry-After": "30"}) from None
+            raise ProblemError(status, "too-many-watchers", title, headers={"Retry-After": "30"}) from None
 
     @routes.get("/live", response_class=EventSourceResponse)
     async def get(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, invalid
@@ -207,5 +207,5 @@ def _week(field: str, text: str) -> Week:
     return week
 
 
-def _unknown() -> Problem:
-    return Problem(404, "unknown-subscriber", "There is no such subscriber.")
+def _unknown() -> ProblemError:
+    return ProblemError(404, "unknown-subscriber", "There is no such subscriber.")

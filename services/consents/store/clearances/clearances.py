@@ -15,7 +15,7 @@ import asyncpg
 
 from kielto.errors import KieltoError
 from kielto.events.versions import Version
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.support.yielding import beside
 from kielto.subscriber.gate.questions import Reason
@@ -208,13 +208,13 @@ async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
 
 async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results: Sequence[Result]) -> None:
     """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
-    disk, this one does. Raises NotClaimed.
+    disk, this one does. Raises EpochNotOpenError.
     """
     epoch = await conn.fetchval(
         _ADD, part.id, part.number, *asked, part.at, part.valid_until, b"".join(map(_packed, results))
     )
     if epoch is None:
-        raise NotClaimed
+        raise EpochNotOpenError
 
 
 async def at(

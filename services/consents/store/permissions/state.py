@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from kielto.events.versions import Version
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import CustomerFacts
@@ -111,12 +111,12 @@ async def load(
     """What is known of these customers, of those whom `ref` names, and of everyone concerned with them; `alone`: not of
     the contact persons of an organisation.
 
-    Raises NotClaimed before the epoch exists.
+    Raises EpochNotOpenError before the epoch exists.
     """
     row = await conn.fetchrow(_LOAD_ALONE if alone else _LOAD, customers, ref, decisions)
     assert row is not None  # the statement selects one row
     if row["epoch"] is None:
-        raise NotClaimed
+        raise EpochNotOpenError
     state = LoadedState(tuple(row["hit"]), frozenset(row["person"]))
     if row["repeated"]:
         stored: dict[str, str | None] = orjson.loads(row["repeated"])

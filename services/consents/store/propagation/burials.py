@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Conn
-from kielto.service.outbox.tombstones import Erased
+from kielto.service.outbox.tombstones import ErasedRecord
 
 # A subscriber that was never heard of has applied nothing; of the others each store of its instances counts.
 _APPLIED = """
@@ -23,7 +23,7 @@ WHERE EXISTS (SELECT FROM subscriber s WHERE s.party = e.family) AND NOT EXISTS 
 
 
 async def applied(
-    conn: Conn, erased: Sequence[Erased], subscribers: Collection[SubscriberSystem]
+    conn: Conn, erased: Sequence[ErasedRecord], subscribers: Collection[SubscriberSystem]
 ) -> set[tuple[str, str]]:
     """(family, key) of those; instances that are gone are waited for until the deadline."""
     known = [e for e in erased if e.offset is not None]

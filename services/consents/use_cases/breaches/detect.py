@@ -11,7 +11,7 @@ import structlog
 
 from kielto.events.words import PointKind
 from kielto.group import SubscriberSystem
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.support.crypto_keys import Keys
 from kielto.subscriber.gate.questions import Reason
@@ -60,7 +60,7 @@ async def detect(pool: Pool, context: Context) -> int:
         try:
             async with transaction(pool) as conn:
                 await _detect(conn, context, delivery, round_)
-        except (*AWAY, NotClaimed):
+        except (*AWAY, EpochNotOpenError):
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be judged must not keep the others from it
             log.error("a delivery is not judged", delivery=str(delivery.id), error=type(error).__name__)  # noqa: TRY400

@@ -87,7 +87,7 @@ async def clear(
     """Answer and record in parts of `PART` recipients, each in its own transaction, so that no decision waits for a
     whole batch. All parts expire together. A recipient who is asked for twice is evaluated and recorded once.
 
-    Raises NotPrimaryError, NotClaimed, UnreadableDecisionError; TimeoutError when the subjects keep changing.
+    Raises NotPrimaryError, EpochNotOpenError, UnreadableDecisionError; TimeoutError when the subjects keep changing.
     """
     ident, until, results = uuid4(), None, list[Result]()
     distinct = list({_what(one): one for one in wanted}.values())

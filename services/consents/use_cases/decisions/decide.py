@@ -180,7 +180,7 @@ async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutc
     Another *no* under an id that was used is a decision of its own, under an id that follows from both; a *yes* there
     is refused.
 
-    Raises DecisionError, ForbiddenError, NotClaimed; SubjectsMovedError: roll back and begin again.
+    Raises DecisionError, ForbiddenError, EpochNotOpenError; SubjectsMovedError: roll back and begin again.
     """
     subject = command.subject
     decision = _decision(context, command)

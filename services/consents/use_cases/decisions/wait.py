@@ -70,7 +70,7 @@ async def work_off_for_ever(pool: Pool, context: Context, again: Again) -> None:
             while await work_off(pool, context, again):
                 pass
             await expire(pool, context)
-        except (*AWAY, epoch.NotClaimed):
+        except (*AWAY, epoch.EpochNotOpenError):
             pass
         await asyncio.sleep(_LOOK_SECONDS)
 

@@ -14,7 +14,7 @@ AT_ONCE = 100
 async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
     """Compute the next customers by ascending id; the last one's id, or None when there are no more.
 
-    Raises SubjectsMovedError, NotClaimed.
+    Raises SubjectsMovedError, EpochNotOpenError.
     """
     kept = await customers.kept_after(conn, after, AT_ONCE)
     if not kept:

@@ -37,7 +37,10 @@ async def work_off_for_ever(pool: Pool, context: Context) -> None:
             more = await work_off(pool, context)
             async with pool.acquire() as conn:
                 metrics.consequences_waiting(*await consequences.waiting(conn))
-        except (*AWAY, epoch.NotClaimed) as error:  # gates are shut meanwhile: goes on as soon as it can
+        except (
+            *AWAY,
+            epoch.EpochNotOpenError,
+        ) as error:  # gates are shut meanwhile: goes on as soon as it can
             log.info("portions wait", error=type(error).__name__)
             more = False
         if not more:

@@ -23,7 +23,7 @@ from kielto.service.database import epoch
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.outbox import publish
-from kielto.service.outbox.publish import Change
+from kielto.service.outbox.publish import RecordChange
 from kielto.service.support.limits import Limits
 from services.consents import metrics
 from services.consents.model.reconcile import (
@@ -222,7 +222,7 @@ async def repair(
     repairable = [(d, number) for d, number in zip(found, numbers, strict=True) if number is not None]
     erased = [d.key for d, _ in repairable if d.ours is None]
     gone = {key: Permissions(subject=key, version="0.0", status=Status.ERASED) for key in erased}
-    changes = [Change(family, key, record, express=key not in made_up) for key, record in gone.items()]
+    changes = [RecordChange(family, key, record, express=key not in made_up) for key, record in gone.items()]
     await publish.put(conn, changes)
     bulk = made_up | await store.permitting(conn, family, [d.key for d, _ in repairable])
     await publish.renew(conn, family, [(d.key, number) for d, number in repairable], bulk=bulk)

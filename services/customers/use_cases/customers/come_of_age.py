@@ -7,13 +7,13 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 from services.customers.model.draft import Draft, Speaker
 from services.customers.store import reading
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.register import Entry, register
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.register import Registration, register
 
 _BATCH = 500
 
 
-async def come_of_age(context: Context) -> int:
+async def come_of_age(context: CustomersContext) -> int:
     """Look at every minor once; how many are minors no more."""
     changed, after = 0, UUID(int=0)
     while True:
@@ -21,7 +21,9 @@ async def come_of_age(context: Context) -> int:
         async def work(conn: Conn, after: UUID = after) -> tuple[list[UUID], int]:
             ids = await reading.minors(conn, after, _BATCH)
             # A draft that says nothing: only the day is new.
-            outcomes = await register(conn, context, [Entry(Draft(), Speaker(), target=i) for i in ids])
+            outcomes = await register(
+                conn, context, [Registration(Draft(), Speaker(), target=i) for i in ids]
+            )
             return ids, sum(o.status == "changed" for o in outcomes)
 
         ids, count = await in_transaction(context, work)
@@ -31,7 +33,7 @@ async def come_of_age(context: Context) -> int:
         after = ids[-1]
 
 
-async def every_day(context: Context) -> None:
+async def every_day(context: CustomersContext) -> None:
     """For ever: now, and a little after each midnight where the register is kept."""
     while True:
         await come_of_age(context)

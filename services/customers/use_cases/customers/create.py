@@ -4,33 +4,41 @@ instead.
 
 from collections.abc import Callable
 
+from kielto.errors import KieltoError
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
-from kielto.service.http.idempotency import Claim
+from kielto.service.http.idempotency import IdempotencyKey
 from services.customers.metrics import count_refused
-from services.customers.model.problems import Refused
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import reading
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.register import Entry, Outcome, lock_for, register
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.register import (
+    Registration,
+    RegistrationOutcome,
+    lock_for,
+    register,
+)
 
 
-class Exists(Exception):
+class CustomerExistsError(KieltoError):
     """A customer number in the entry is taken."""
 
 
 async def create(
-    context: Context,
-    entry: Entry,
-    claim: Claim | None,
-    answer: Callable[[Outcome], tuple[int, bytes]],
-) -> Outcome:
-    """Raises Exists, Refused, NotClaimed, guesses.TooMany. `answer` is what a repetition of the request gets."""
+    context: CustomersContext,
+    entry: Registration,
+    claim: IdempotencyKey | None,
+    answer: Callable[[RegistrationOutcome], tuple[int, bytes]],
+) -> RegistrationOutcome:
+    """Raises CustomerExistsError, CustomerRefusedError, EpochNotOpenError, guesses.TooManyRefusedError. `answer` is
+    what a repetition of the request gets.
+    """
     context.guesses.check(entry.speaker.name, by_identifier=entry.by_identifier)
 
-    async def work(conn: Conn) -> Outcome:
+    async def work(conn: Conn) -> RegistrationOutcome:
         await lock_for(conn, context, [entry.draft])
         if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
-            raise Exists
+            raise CustomerExistsError
         outcome = (await register(conn, context, [entry]))[0]
         access_entry.about(outcome.id)
         if claim is not None and outcome.status != "refused":
@@ -42,5 +50,5 @@ async def create(
         if entry.by_identifier:
             context.guesses.refused(entry.speaker.name)
             count_refused(entry.speaker.name)
-        raise Refused(outcome.problems)
+        raise CustomerRefusedError(outcome.problems)
     return outcome

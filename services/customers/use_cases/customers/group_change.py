@@ -5,14 +5,14 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import put
 from services.customers.store import reading
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.record_changes import changes
 
 AT_ONCE = 200
 
 
-async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
-    """The next customers by ascending id; the last of them, None when there are no more. Raises NotClaimed."""
+async def step(conn: Conn, context: CustomersContext, after: UUID) -> UUID | None:
+    """The next customers by ascending id; the last of them, None when there are no more. Raises EpochNotOpenError."""
     ids = await reading.after(conn, after, AT_ONCE)
     found = await reading.load(conn, context.keys, ids, lock=True)
     told = [change for one in found.values() for change in changes(context, one.customer, express=False)]

@@ -2,27 +2,28 @@
 
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
-from services.customers.model.stored import Alias, Stored
+from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store import reading
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 
 
-class Unknown(Exception):
+class NoSuchCustomerError(KieltoError):
     """There is no such customer, or none that the caller may see: the two are not told apart."""
 
 
-def visible(stored: Stored | None, scope: str | None) -> Stored:
-    """A caller of a company sees only who is or was its customer. Raises Unknown."""
+def visible(stored: StoredCustomer | None, scope: str | None) -> StoredCustomer:
+    """A caller of a company sees only who is or was its customer. Raises NoSuchCustomerError."""
     if stored is None or not entitlement.is_of(stored.customer, scope):
-        raise Unknown
+        raise NoSuchCustomerError
     return stored
 
 
-async def read(context: Context, ident: UUID, scope: str | None) -> Stored | Alias:
-    """Raises Unknown."""
+async def read(context: CustomersContext, ident: UUID, scope: str | None) -> StoredCustomer | CustomerAlias:
+    """Raises NoSuchCustomerError."""
     async with context.pool.acquire() as conn:
         stored = (await reading.load(conn, context.keys, [ident])).get(ident)
         if stored is None and (merged := await alias(conn, ident, scope)):
@@ -30,13 +31,13 @@ async def read(context: Context, ident: UUID, scope: str | None) -> Stored | Ali
         return visible(stored, scope)
 
 
-async def alias(conn: Conn, ident: UUID, scope: str | None) -> Alias | None:
+async def alias(conn: Conn, ident: UUID, scope: str | None) -> CustomerAlias | None:
     """What is left of a merged customer, where the caller may see it; None of all others."""
     found = await reading.alias(conn, ident)
     return found if found and (scope is None or scope in found.companies) else None
 
 
-async def find(context: Context, canonical: str) -> Stored | None:
+async def find(context: CustomersContext, canonical: str) -> StoredCustomer | None:
     """The customer with this number, `<company>:<number>` in canonical form."""
     async with context.pool.acquire() as conn:
         while ident := (await reading.by_number(conn, [canonical])).get(canonical):

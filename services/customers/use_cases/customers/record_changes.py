@@ -6,13 +6,13 @@ from dataclasses import replace
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.topics import CUSTOMERS, customers_of
-from kielto.service.outbox.publish import Change
+from kielto.service.outbox.publish import RecordChange
 from services.customers.model import publishing
-from services.customers.model.customer import Customer
-from services.customers.use_cases.context import Context
+from services.customers.model.customer import RegisteredCustomer
+from services.customers.use_cases.context import CustomersContext
 
 
-def changes(context: Context, customer: Customer, *, express: bool) -> list[Change]:
+def changes(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> list[RecordChange]:
     """Of a customer who lives on, for each company in which they are or were one."""
 
     def own(company: str) -> CompanyCustomer:
@@ -22,32 +22,34 @@ def changes(context: Context, customer: Customer, *, express: bool) -> list[Chan
     return changes_to(context, record, customer.companies, own, express=express)
 
 
-def for_ourselves(context: Context, customer: Customer, *, express: bool) -> Change:
+def for_ourselves(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> RecordChange:
     """Where nothing changed that a company sees: whom they are bound by."""
     record = publishing.record(_bound(context, customer), context.keys)
-    return Change(CUSTOMERS.name, str(record.subject), record, express)
+    return RecordChange(CUSTOMERS.name, str(record.subject), record, express)
 
 
-def _bound(context: Context, customer: Customer) -> Customer:
+def _bound(context: CustomersContext, customer: RegisteredCustomer) -> RegisteredCustomer:
     return customer if context.link_duplicates else replace(customer, links=frozenset())
 
 
 def changes_to(
-    context: Context,
+    context: CustomersContext,
     record: CustomerRecord,
     companies: Iterable[str],
     own: Callable[[str], CompanyCustomer],
     *,
     express: bool,
-) -> list[Change]:
+) -> list[RecordChange]:
     """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
     nothing personal is kept then (`kielto.service.outbox.parties`)."""
-    ours = Change(CUSTOMERS.name, str(record.subject), record, express)
+    ours = RecordChange(CUSTOMERS.name, str(record.subject), record, express)
     members = (company for company in companies if context.keys.knows(f"company.{company}"))
     return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
 
 
-def change_of(context: Context, company: str, record: CompanyCustomer, *, express: bool) -> Change:
+def change_of(
+    context: CustomersContext, company: str, record: CompanyCustomer, *, express: bool
+) -> RecordChange:
     family = customers_of(f"company.{company}").name
     here = company in context.terms.group.company_ids
-    return Change(family, record.subject, record, express, seal=context.keys.seal_record, marked=here)
+    return RecordChange(family, record.subject, record, express, seal=context.keys.seal_record, marked=here)

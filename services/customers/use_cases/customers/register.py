@@ -12,17 +12,17 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from kielto.service.database.pool import Conn
-from kielto.service.outbox.publish import Change, put
+from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model import contradicting, publishing
 from services.customers.model.changing import Meant, Moment, apply
-from services.customers.model.customer import GROUP, Customer
+from services.customers.model.customer import GROUP, RegisteredCustomer
 from services.customers.model.draft import Draft, OwnId, Reference, Speaker
-from services.customers.model.problems import Problem, Refused
-from services.customers.model.stored import Stored
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.stored import StoredCustomer
 from services.customers.store import linking, reading, writing
-from services.customers.store.writing import Taken, Write
-from services.customers.use_cases.context import Context
+from services.customers.store.writing import ConcurrentChangeError, Write
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.record_changes import changes, for_ourselves
 from services.customers.use_cases.links.link import (
     Around,
@@ -38,7 +38,7 @@ _SEVERAL = "names more than one customer of the register; they have to be merged
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Registration:
     """A draft to register. `scope` is the only company whose customers the caller may refer to (None: any);
     `target` the customer where the caller names it.
     """
@@ -55,14 +55,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RegistrationOutcome:
     """`revision`: the entity tag that the caller is shown."""
 
     status: Status
     id: UUID | None = None
     revision: int | None = None
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[BrokenRule, ...] = ()
+    warnings: tuple[BrokenRule, ...] = ()
     """What was taken in only as it was given: contact points that cannot be read."""
 
 
@@ -92,21 +92,23 @@ class _Claims:
         return {*self.numbers, *named, *self.found, *([self.target] if self.target else [])}
 
 
-_Item = tuple[int, Entry, _Claims]
+_Item = tuple[int, Registration, _Claims]
 
 
-async def lock_for(conn: Conn, context: Context, drafts: Iterable[Draft]) -> None:
+async def lock_for(conn: Conn, context: CustomersContext, drafts: Iterable[Draft]) -> None:
     """Before any customer is locked: so that of two who come with one contact point, one sees the other."""
     await linking.lock_keys(conn, {b for draft in drafts for b in blinds_of(context.keys, draft)})
 
 
-async def register(conn: Conn, context: Context, entries: Sequence[Entry]) -> list[Outcome]:
+async def register(
+    conn: Conn, context: CustomersContext, entries: Sequence[Registration]
+) -> list[RegistrationOutcome]:
     """Apply, store and publish, in the caller's transaction; an outcome for each entry, in order. Raises
-    writing.Taken (begin again) and epoch.NotClaimed.
+    writing.ConcurrentChangeError (begin again) and epoch.EpochNotOpenError.
     """
     moment = context.moment()
     await lock_for(conn, context, [e.draft for e in entries])
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RegistrationOutcome] = {}
     waiting = [(i, e, _claims(context, e)) for i, e in enumerate(entries)]
     while waiting:
         await _find(conn, [claims for _, _, claims in waiting])
@@ -122,7 +124,7 @@ async def register(conn: Conn, context: Context, entries: Sequence[Entry]) -> li
     return [outcomes[i] for i in range(len(entries))]
 
 
-def _claims(context: Context, entry: Entry) -> _Claims:
+def _claims(context: CustomersContext, entry: Registration) -> _Claims:
     draft = entry.draft
     numbers = [c.canonical for c in draft.customerships]
     return _Claims(
@@ -153,33 +155,35 @@ async def _find(conn: Conn, all_claims: Iterable[_Claims]) -> None:
         }
 
 
-async def _pass(conn: Conn, context: Context, moment: Moment, items: Sequence[_Item]) -> dict[int, Outcome]:
+async def _pass(
+    conn: Conn, context: CustomersContext, moment: Moment, items: Sequence[_Item]
+) -> dict[int, RegistrationOutcome]:
     """One pass over entries of which no two concern the same customer."""
     meanings = await _meanings(conn, context, items)
     targets = {t for _, _, c in items for t in (c.target, *c.found) if t}
     around = await look_around(conn, context, [e.draft for _, e, _ in items], targets)
     stored = await reading.load(conn, context.keys, targets | around.ids, lock=True)
     if targets - stored.keys():
-        raise Taken  # merged into another customer, or erased, since it was found
+        raise ConcurrentChangeError  # merged into another customer, or erased, since it was found
     await check_complete(conn, around, (s.customer for s in stored.values()), targets)
     ids = iter(await writing.new_ids(conn, sum(1 + len(e.draft.points) for _, e, _ in items)))
 
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RegistrationOutcome] = {}
     writes: dict[int, Write] = {}
-    untouched: dict[int, Stored] = {}
+    untouched: dict[int, StoredCustomer] = {}
     contradicted = []
     for i, entry, claims in items:
         try:
             before = _target(entry, claims, stored)
-            old = before.customer if before else Customer(next(ids))
+            old = before.customer if before else RegisteredCustomer(next(ids))
             meant = replace(meanings[i](), identity=claims.identity)
             new = apply(old, entry.draft, entry.speaker, moment, new_id=lambda: next(ids), meant=meant)
-        except contradicting.Contradicts as error:
+        except contradicting.ContradictionError as error:
             number = entry.draft.customerships[0].number if entry.draft.customerships else None
             contradicted.append((error.customer, entry.speaker.name, number, error.fields))
-            outcomes[i] = Outcome("refused", problems=error.problems)
-        except Refused as refused:
-            outcomes[i] = Outcome("refused", problems=refused.problems)
+            outcomes[i] = RegistrationOutcome("refused", problems=error.problems)
+        except CustomerRefusedError as refused:
+            outcomes[i] = RegistrationOutcome("refused", problems=refused.problems)
         else:
             if before is not None and new == old:
                 untouched[i] = before
@@ -190,21 +194,21 @@ async def _pass(conn: Conn, context: Context, moment: Moment, items: Sequence[_I
     revisions = await _keep(conn, context, around, stored, writes, untouched)
     scopes = {i: entry.scope for i, entry, _ in items}
     for i, before in untouched.items():
-        outcomes[i] = Outcome("unchanged", before.customer.id, before.revision(scopes[i]))
+        outcomes[i] = RegistrationOutcome("unchanged", before.customer.id, before.revision(scopes[i]))
     for i, write in writes.items():
         status: Status = "changed" if write.before else "created"
         revision = revisions[write.new.id].get(scopes[i] or GROUP)
-        outcomes[i] = Outcome(status, write.new.id, revision)
+        outcomes[i] = RegistrationOutcome(status, write.new.id, revision)
     return outcomes
 
 
 async def _keep(
     conn: Conn,
-    context: Context,
+    context: CustomersContext,
     around: Around,
-    stored: Mapping[UUID, Stored],
+    stored: Mapping[UUID, StoredCustomer],
     writes: Mapping[int, Write],
-    untouched: Mapping[int, Stored],
+    untouched: Mapping[int, StoredCustomer],
 ) -> dict[UUID, dict[str, int]]:
     """Store and publish what changed, and whose links did; the revisions of those written."""
     if not writes and not untouched:
@@ -213,7 +217,7 @@ async def _keep(
     present = {i: s.customer for i, s in stored.items()} | {i: w.new for i, w in written.items()}
     looked_at = [*written, *(s.customer.id for s in untouched.values())]
     moved = await relink(conn, context, around, present, looked_at)
-    told: list[Change] = []
+    told: list[RecordChange] = []
     gone = {blind for write in written.values() for blind in no_longer(context.keys, write.old, write.new)}
     for ident, write in written.items():
         new = moved.pop(ident, write.new)
@@ -228,12 +232,14 @@ async def _keep(
     return revisions
 
 
-def _target(entry: Entry, claims: _Claims, stored: Mapping[UUID, Stored]) -> Stored | None:
-    """The customer an entry is about; None: a new one. Raises Refused."""
+def _target(
+    entry: Registration, claims: _Claims, stored: Mapping[UUID, StoredCustomer]
+) -> StoredCustomer | None:
+    """The customer an entry is about; None: a new one. Raises CustomerRefusedError."""
     if len(claims.found | ({entry.target} if entry.target else set())) > 1:
-        raise Refused([Problem("customer", _SEVERAL)])
+        raise CustomerRefusedError([BrokenRule("customer", _SEVERAL)])
     if entry.draft.same_as and not claims.numbered and not entry.target:
-        raise Refused([Problem("same_as", "is the number of a customer in the register")])
+        raise CustomerRefusedError([BrokenRule("same_as", "is the number of a customer in the register")])
     found = entry.target or next(iter(claims.found), None)
     if found is None:
         return None
@@ -245,12 +251,14 @@ def _target(entry: Entry, claims: _Claims, stored: Mapping[UUID, Stored]) -> Sto
 
 
 class _Meaning:
-    """What the references of one entry mean. Called, it raises Refused where they mean nothing to the caller."""
+    """What the references of one entry mean. Called, it raises CustomerRefusedError where they mean nothing to the
+    caller.
+    """
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Registration) -> None:
         self.entry = entry
         self.ids: dict[str, UUID] = {}
-        self.organisations: Mapping[UUID, reading.Organisation] = {}
+        self.organisations: Mapping[UUID, reading.KnownOrganisation] = {}
         self.customers: Mapping[UUID, tuple[UUID, frozenset[str]]] = {}
 
     def __call__(self) -> Meant:
@@ -261,12 +269,12 @@ class _Meaning:
             if found is None or (
                 scope and not (scope in found.companies and found.stated_by & {scope, GROUP})
             ):
-                raise Refused([Problem("organisation", "is an organisation in the register")])
+                raise CustomerRefusedError([BrokenRule("organisation", "is an organisation in the register")])
             organisation = found.id
         if draft.person is not None:
             known = self.customers.get(self.ids.get("person", _NOBODY))
             if known is None or (scope and scope not in known[1]):
-                raise Refused([Problem("person", "is a customer in the register")])
+                raise CustomerRefusedError([BrokenRule("person", "is a customer in the register")])
             person = known[0]
         return Meant(organisation=organisation, person=person)
 
@@ -274,7 +282,7 @@ class _Meaning:
 _NOBODY = UUID(int=0)
 
 
-async def _meanings(conn: Conn, context: Context, items: Sequence[_Item]) -> dict[int, _Meaning]:
+async def _meanings(conn: Conn, context: CustomersContext, items: Sequence[_Item]) -> dict[int, _Meaning]:
     """The customers that the drafts name as organisation or person, by id or number."""
     found = {i: _Meaning(entry) for i, entry, _ in items}
     named = [
@@ -295,7 +303,9 @@ async def _meanings(conn: Conn, context: Context, items: Sequence[_Item]) -> dic
     return found
 
 
-def _ident(context: Context, scope: str | None, reference: Reference, by_number: Mapping[str, UUID]) -> UUID:
+def _ident(
+    context: CustomersContext, scope: str | None, reference: Reference, by_number: Mapping[str, UUID]
+) -> UUID:
     """A company names customers by its own ids, the group by theirs; any other is looked up as an unknown one."""
     if isinstance(reference, OwnId):
         return (context.keys.from_pairwise(f"company.{scope}", reference) if scope else None) or uuid4()

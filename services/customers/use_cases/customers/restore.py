@@ -9,7 +9,7 @@ from uuid import UUID
 from kielto.events.envelope import Read
 from kielto.events.records import Customer
 from kielto.events.words import Status
-from services.customers.use_cases.context import Context
+from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.erasures.replay_erasures import erase_again
 from services.customers.use_cases.links.replay_merges import merge_again
 
@@ -24,7 +24,7 @@ def keep(read: Any) -> Kept | None:
     return Status.ERASED if event.status is Status.ERASED else event.alias_of
 
 
-async def take_back(context: Context, kept: Mapping[str, Kept], _epoch: int) -> None:
+async def take_back(context: CustomersContext, kept: Mapping[str, Kept], _epoch: int) -> None:
     """By customer id. May be repeated. Merges come first: who was erased may have been merged before."""
     found = {UUID(key): what for key, what in kept.items()}
     await merge_again(context, {key: into for key, into in found.items() if isinstance(into, UUID)})

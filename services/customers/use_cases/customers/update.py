@@ -4,35 +4,36 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
-from services.customers.model.customer import Customer
+from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
-from services.customers.model.problems import Problem, Refused
-from services.customers.model.stored import Stored
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.stored import StoredCustomer
 from services.customers.store import reading
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown, alias, visible
-from services.customers.use_cases.customers.register import Entry, lock_for, register
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError, alias, visible
+from services.customers.use_cases.customers.register import Registration, lock_for, register
 
 
-class Stale(Exception):
+class StaleRevisionError(KieltoError):
     """The customer was changed since the caller read it."""
 
 
 async def change(
-    context: Context, ident: UUID, draft: Draft, speaker: Speaker, seen: Collection[int] | None
-) -> Stored:
+    context: CustomersContext, ident: UUID, draft: Draft, speaker: Speaker, seen: Collection[int] | None
+) -> StoredCustomer:
     """`seen`: one of these is the revision that the caller has read; None: whatever it is.
 
-    Raises Unknown, Stale, Refused, NotClaimed.
+    Raises NoSuchCustomerError, StaleRevisionError, CustomerRefusedError, EpochNotOpenError.
     """
 
-    async def work(conn: Conn) -> Stored:
+    async def work(conn: Conn) -> StoredCustomer:
         await lock_for(conn, context, [draft])
         stored = await _locked(conn, context, ident, speaker.company)
         if seen is not None and stored.revision(speaker.company) not in seen:
-            raise Stale
+            raise StaleRevisionError
         _entitled(stored.customer, draft, speaker)
         return await _apply(conn, context, ident, draft, speaker)
 
@@ -40,18 +41,23 @@ async def change(
 
 
 async def end(
-    context: Context, ident: UUID, company: str, number: str | None, ended: date | None, speaker: Speaker
-) -> Stored:
+    context: CustomersContext,
+    ident: UUID,
+    company: str,
+    number: str | None,
+    ended: date | None,
+    speaker: Speaker,
+) -> StoredCustomer:
     """End the customership under the canonical `number`, or all in the company; on no revision, since an
     end is never refused for being late, and of an alias in the survivor. Without `ended` today; one that ended
     before keeps its day.
-    Raises Unknown, Refused, NotClaimed.
+    Raises NoSuchCustomerError, CustomerRefusedError, EpochNotOpenError.
     """
     today = context.moment().today
     if ended and ended > today:
-        raise Refused([Problem("ended", "is not in the future")])
+        raise CustomerRefusedError([BrokenRule("ended", "is not in the future")])
 
-    async def work(conn: Conn) -> Stored:
+    async def work(conn: Conn) -> StoredCustomer:
         stored = await _locked(conn, context, ident, speaker.company, follow=True)
         draft = Draft(customerships=_endings(stored.customer, company, number, ended or today))
         return await _apply(conn, context, stored.customer.id, draft, speaker)
@@ -59,19 +65,21 @@ async def end(
     return await in_transaction(context, work)
 
 
-def _entitled(customer: Customer, draft: Draft, speaker: Speaker) -> None:
+def _entitled(customer: RegisteredCustomer, draft: Draft, speaker: Speaker) -> None:
     """A former customer is changed by the group or by a company in which the customership is in force."""
     if not entitlement.may_change(customer, speaker.company) and draft.stated - {"customerships"}:
         rule = "are changed by a company whose customer this is at present"
-        raise Refused([Problem(field, rule) for field in sorted(draft.stated - {"customerships"})])
+        raise CustomerRefusedError(
+            [BrokenRule(field, rule) for field in sorted(draft.stated - {"customerships"})]
+        )
 
 
 def _endings(
-    customer: Customer, company: str, number: str | None, ended: date
+    customer: RegisteredCustomer, company: str, number: str | None, ended: date
 ) -> tuple[DraftCustomership, ...]:
     own = [c for c in customer.customerships if c.company == company and number in (None, c.canonical)]
     if not own:
-        raise Unknown
+        raise NoSuchCustomerError
     active: Sequence[DraftCustomership] = [
         DraftCustomership(c.company, c.number, c.canonical, None, ended, states_end=True)
         for c in own
@@ -81,20 +89,24 @@ def _endings(
 
 
 async def _locked(
-    conn: Conn, context: Context, ident: UUID, scope: str | None, *, follow: bool = False
-) -> Stored:
+    conn: Conn, context: CustomersContext, ident: UUID, scope: str | None, *, follow: bool = False
+) -> StoredCustomer:
     """`follow`: of an alias the survivor; else it is refused."""
     loaded = await reading.load(conn, context.keys, [ident], lock=True)
     if ident not in loaded and (merged := await alias(conn, ident, scope)):
         if follow:
             return await _locked(conn, context, merged.survivor, scope, follow=True)
-        raise Refused([Problem("customer", "was merged: change the one that it is an alias of")])
+        raise CustomerRefusedError(
+            [BrokenRule("customer", "was merged: change the one that it is an alias of")]
+        )
     return visible(loaded.get(ident), scope)
 
 
-async def _apply(conn: Conn, context: Context, ident: UUID, draft: Draft, speaker: Speaker) -> Stored:
-    entry = Entry(draft, speaker, scope=speaker.company, target=ident)
+async def _apply(
+    conn: Conn, context: CustomersContext, ident: UUID, draft: Draft, speaker: Speaker
+) -> StoredCustomer:
+    entry = Registration(draft, speaker, scope=speaker.company, target=ident)
     outcome = (await register(conn, context, [entry]))[0]
     if outcome.status == "refused":
-        raise Refused(outcome.problems)
+        raise CustomerRefusedError(outcome.problems)
     return (await reading.load(conn, context.keys, [ident]))[ident]

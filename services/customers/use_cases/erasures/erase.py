@@ -11,17 +11,17 @@ from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import Status
 from kielto.service.database.pool import Conn
-from kielto.service.outbox.publish import Change, put
+from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing, linking
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.record_changes import changes_to
 
 
-async def erase(context: Context, ident: UUID) -> None:
-    """Raises Unknown, erasing.Organisation, NotClaimed."""
+async def erase(context: CustomersContext, ident: UUID) -> None:
+    """Raises NoSuchCustomerError, erasing.HasContactPersonsError, EpochNotOpenError."""
 
     async def work(conn: Conn) -> None:
         await erase_in(conn, context, ident)
@@ -29,26 +29,26 @@ async def erase(context: Context, ident: UUID) -> None:
     await in_transaction(context, work)
 
 
-async def erase_in(conn: Conn, context: Context, ident: UUID) -> None:
-    """The same in the caller's transaction. Raises writing.Taken too."""
+async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
+    """The same in the caller's transaction. Raises writing.ConcurrentChangeError too."""
     blinds = await erasing.blinds(conn, ident)
     await linking.lock_keys(conn, blinds)
     erased = await erasing.erase(conn, ident)
     if erased is None:
-        raise Unknown
+        raise NoSuchCustomerError
     await linking.forget(conn, erased)
     await linking.drop_keys(conn, blinds)
     told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
     await put(conn, told, traceparent=tracing.current())
 
 
-def _changes(context: Context, ident: UUID, companies: Sequence[str]) -> list[Change]:
+def _changes(context: CustomersContext, ident: UUID, companies: Sequence[str]) -> list[RecordChange]:
     """For our own services, and for each company that has a record of them."""
     bare = CustomerRecord(version=UNVERSIONED, subject=ident, status=Status.ERASED)
     return changes_to(context, bare, companies, lambda company: _own(context, ident, company), express=True)
 
 
-def _own(context: Context, ident: UUID, company: str) -> CompanyCustomer:
+def _own(context: CustomersContext, ident: UUID, company: str) -> CompanyCustomer:
     subject = context.keys.pairwise(f"company.{company}", ident)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
 
@@ -56,7 +56,7 @@ def _own(context: Context, ident: UUID, company: str) -> CompanyCustomer:
 class Erase:
     """The command: `erase CUSTOMER`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CustomersContext) -> None:
         self._context = context
 
     async def __call__(self, arguments: Sequence[str]) -> int:
@@ -68,10 +68,10 @@ class Erase:
             return 2
         try:
             await erase(self._context, ident)
-        except Unknown:
+        except NoSuchCustomerError:
             print("not erased: there is no such customer")
             return 1
-        except erasing.Organisation:
+        except erasing.HasContactPersonsError:
             print("not erased: it is the organisation of contact persons; erase those first")
             return 1
         print("erased")

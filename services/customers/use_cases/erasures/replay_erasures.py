@@ -7,8 +7,8 @@ import structlog
 
 from kielto.service.database.pool import Conn
 from services.customers.store import erasing
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.erasures.erase import erase_in
 
 log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
-async def erase_again(context: Context, customers: Iterable[UUID]) -> None:
+async def erase_again(context: CustomersContext, customers: Iterable[UUID]) -> None:
     """One that is not there was erased before the backup, or came after it. May be repeated."""
     left = sorted(customers)
     while left:
@@ -27,15 +27,15 @@ async def erase_again(context: Context, customers: Iterable[UUID]) -> None:
         left = waiting  # organisations, once their contact persons are gone
 
 
-async def _erased(context: Context, ident: UUID) -> bool:
+async def _erased(context: CustomersContext, ident: UUID) -> bool:
     async def work(conn: Conn) -> None:
         await conn.execute(_TAKING_IN)
         await erase_in(conn, context, ident)
 
     try:
         await in_transaction(context, work)
-    except Unknown:
+    except NoSuchCustomerError:
         return True
-    except erasing.Organisation:
+    except erasing.HasContactPersonsError:
         return False
     return True

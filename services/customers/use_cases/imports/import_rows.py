@@ -17,10 +17,10 @@ from kielto.strict_json import DuplicateNameError, NotJsonError
 from services.customers.metrics import IMPORTED_ROWS, count_refused
 from services.customers.model import rows
 from services.customers.model.draft import Speaker
-from services.customers.model.problems import Problem, Refused, problems_of
+from services.customers.model.problems import BrokenRule, CustomerRefusedError, problems_of
 from services.customers.store import unreadable
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.register import Entry, Outcome, register
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 
 MAX_LINE = FIXED.row_bytes
 """Bytes of one row."""
@@ -33,8 +33,8 @@ _BREATHER = 0.01  # seconds of reading between two chances for other requests
 
 Line = tuple[int, bytes | None]
 """The row's number, from 1, and its bytes; None when there were too many."""
-Report = list[tuple[int, Outcome]]
-_Batch = list[tuple[int, Entry | Outcome]]
+Report = list[tuple[int, RegistrationOutcome]]
+_Batch = list[tuple[int, Registration | RegistrationOutcome]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,17 @@ class Import:
     dry_run: bool = False
 
 
-class _DryRun(Exception):
+class _DryRunError(Exception):
     """Rolls back what was done."""
 
-    def __init__(self, outcomes: list[Outcome]) -> None:
+    def __init__(self, outcomes: list[RegistrationOutcome]) -> None:
         super().__init__()
         self.outcomes = outcomes
 
 
-async def import_rows(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[Report]:
+async def import_rows(
+    context: CustomersContext, given: Import, lines: AsyncIterator[Line]
+) -> AsyncIterator[Report]:
     """Outcomes in order, a batch at a time, each batch committed before it is reported.
 
     What the database raises ends it; everything reported before then stands. Of a dry run each batch is rolled
@@ -71,7 +73,9 @@ async def import_rows(context: Context, given: Import, lines: AsyncIterator[Line
         await context.courtesy.rest(took)
 
 
-async def _batches(context: Context, given: Import, lines: AsyncIterator[Line]) -> AsyncIterator[_Batch]:
+async def _batches(
+    context: CustomersContext, given: Import, lines: AsyncIterator[Line]
+) -> AsyncIterator[_Batch]:
     batch: _Batch = []
     size, breath = 0, time.monotonic()
     async for row, line in lines:
@@ -102,69 +106,73 @@ async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
         coming.cancel()
 
 
-def _read(context: Context, given: Import, line: bytes | None) -> Entry | Outcome:
+def _read(context: CustomersContext, given: Import, line: bytes | None) -> Registration | RegistrationOutcome:
     if line is None:
-        return Outcome("refused", problems=(Problem("row", f"has at most {MAX_LINE} bytes"),))
+        return RegistrationOutcome("refused", problems=(BrokenRule("row", f"has at most {MAX_LINE} bytes"),))
     today = context.moment().today
     try:
         row = rows.shape(line)
     except DuplicateNameError as twice:
-        return Outcome("refused", problems=(Problem(twice.field, "is given once in an object"),))
+        return RegistrationOutcome(
+            "refused", problems=(BrokenRule(twice.field, "is given once in an object"),)
+        )
     except NotJsonError as error:
-        return Outcome("refused", problems=(Problem("body", str(error)),))
+        return RegistrationOutcome("refused", problems=(BrokenRule("body", str(error)),))
     except ValidationError as error:
-        return Outcome("refused", problems=tuple(problems_of(error)))
+        return RegistrationOutcome("refused", problems=tuple(problems_of(error)))
     by_identifier = bool(row.given.identity_code or row.given.business_id)
     if by_identifier and context.guesses.wait(given.company):
-        return Outcome("refused", problems=(Problem("row", _TOO_MANY),))
+        return RegistrationOutcome("refused", problems=(BrokenRule("row", _TOO_MANY),))
     try:
         draft = rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
-    except Refused as refused:
+    except CustomerRefusedError as refused:
         if by_identifier:
             _count(context, given.company)
-        return Outcome("refused", problems=refused.problems)
-    return Entry(draft, Speaker(given.company, importing=True), given.scope)
+        return RegistrationOutcome("refused", problems=refused.problems)
+    return Registration(draft, Speaker(given.company, importing=True), given.scope)
 
 
-def _count(context: Context, company: str) -> None:
+def _count(context: CustomersContext, company: str) -> None:
     context.guesses.refused(company)
     count_refused(company)
 
 
-async def _take_in(context: Context, given: Import, batch: _Batch) -> Report:
-    entries = [e for _, e in batch if isinstance(e, Entry)]
+async def _take_in(context: CustomersContext, given: Import, batch: _Batch) -> Report:
+    entries = [e for _, e in batch if isinstance(e, Registration)]
 
-    async def work(conn: Conn) -> list[Outcome]:
+    async def work(conn: Conn) -> list[RegistrationOutcome]:
         outcomes = await register(conn, context, entries)
         await unreadable.keep(conn, context.keys, given.company, _unreadable(entries, outcomes))
         if given.dry_run:
-            raise _DryRun(outcomes)
+            raise _DryRunError(outcomes)
         return outcomes
 
     try:
         outcomes = await in_transaction(context, work) if entries else []
-    except _DryRun as done:
+    except _DryRunError as done:
         outcomes = [replace(o, id=None) if o.status == "created" else o for o in done.outcomes]
     taken = iter(zip(entries, outcomes, strict=True))
-    report = [(row, _warned(*next(taken)) if isinstance(e, Entry) else e) for row, e in batch]
+    report = [(row, _warned(*next(taken)) if isinstance(e, Registration) else e) for row, e in batch]
     for (_, outcome), (_, entry) in zip(report, batch, strict=True):
         if not given.dry_run:
             IMPORTED_ROWS.labels(given.company, outcome.status).inc()
-        if outcome.status == "refused" and isinstance(entry, Entry) and entry.by_identifier:
+        if outcome.status == "refused" and isinstance(entry, Registration) and entry.by_identifier:
             _count(context, given.company)
     return report
 
 
-def _unreadable(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> list[unreadable.Stated]:
+def _unreadable(
+    entries: Sequence[Registration], outcomes: Sequence[RegistrationOutcome]
+) -> list[unreadable.StatedPoints]:
     """What each taken row says of its contact points; a row without any leaves what was kept."""
     return [
-        unreadable.Stated(o.id, e.draft.unreadable)
+        unreadable.StatedPoints(o.id, e.draft.unreadable)
         for e, o in zip(entries, outcomes, strict=True)
         if o.id is not None and "points" in e.draft.stated
     ]
 
 
-def _warned(entry: Entry, outcome: Outcome) -> Outcome:
+def _warned(entry: Registration, outcome: RegistrationOutcome) -> RegistrationOutcome:
     if outcome.status == "refused" or not entry.draft.unreadable:
         return outcome
-    return replace(outcome, warnings=tuple(Problem(u.field, u.rule) for u in entry.draft.unreadable))
+    return replace(outcome, warnings=tuple(BrokenRule(u.field, u.rule) for u in entry.draft.unreadable))

@@ -10,38 +10,44 @@ from kielto.service.support import tracing
 from services.customers.model import linking as rules
 from services.customers.model import publishing
 from services.customers.model.linking import Candidate, Contradiction
-from services.customers.model.problems import Problem, Refused
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.store import linking, locking, reading
 from services.customers.store.linking import Pair
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.record_changes import for_ourselves
 
 PAGE = 100
 FIRST = UUID(int=0)
 
 
-async def candidates(context: Context, after: Pair = (FIRST, FIRST), limit: int = PAGE) -> list[Candidate]:
+async def candidates(
+    context: CustomersContext, after: Pair = (FIRST, FIRST), limit: int = PAGE
+) -> list[Candidate]:
     async with context.pool.acquire() as conn:
         return await linking.candidates(conn, after, limit)
 
 
-async def contradictions(context: Context, after: UUID = FIRST, limit: int = PAGE) -> list[Contradiction]:
+async def contradictions(
+    context: CustomersContext, after: UUID = FIRST, limit: int = PAGE
+) -> list[Contradiction]:
     async with context.pool.acquire() as conn:
         return await linking.contradictions(conn, after, limit)
 
 
-async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: str) -> None:
-    """From now on no link between the two binds. Again, it changes nothing. Raises Unknown, Refused, NotClaimed."""
+async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: str, by: str) -> None:
+    """From now on no link between the two binds. Again, it changes nothing. Raises NoSuchCustomerError,
+    CustomerRefusedError, EpochNotOpenError.
+    """
     if one == other:
-        raise Refused([Problem("other", "is another customer")])
+        raise CustomerRefusedError([BrokenRule("other", "is another customer")])
     (pair,) = rules.pairs([(one, other)])
 
     async def work(conn: Conn) -> None:
         await locking.lock(conn, pair)
         stored = await reading.load(conn, context.keys, pair)
         if {*pair} - stored.keys():
-            raise Unknown
+            raise NoSuchCustomerError
         await linking.put_apart(conn, *pair, reason, by)
         await linking.keep(conn, {}, [pair])
         customers = [s.customer for s in stored.values()]
@@ -55,7 +61,7 @@ async def mark_apart(context: Context, one: UUID, other: UUID, reason: str, by: 
 class Candidates:
     """The command: `candidates list`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CustomersContext) -> None:
         self._context = context
 
     async def __call__(self, arguments: Sequence[str]) -> int:

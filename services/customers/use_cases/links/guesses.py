@@ -6,12 +6,13 @@ Nobody learns anything from such a row; a company that sends many of them either
 import time
 from collections import defaultdict, deque
 
+from kielto.errors import KieltoError
 from kielto.service.support.limits import REFUSED_IDENTIFIERS_PER_HOUR
 
 _HOUR = 3600.0
 
 
-class TooMany(Exception):
+class TooManyRefusedError(KieltoError):
     """`retry_after`: seconds."""
 
     def __init__(self, retry_after: int) -> None:
@@ -27,9 +28,9 @@ class Guesses:
         self._refused = defaultdict[str, deque[float]](deque)
 
     def check(self, source: str, *, by_identifier: bool) -> None:
-        """Raises TooMany."""
+        """Raises TooManyRefusedError."""
         if by_identifier and (wait := self.wait(source)):
-            raise TooMany(wait)
+            raise TooManyRefusedError(wait)
 
     def wait(self, source: str) -> int:
         """Seconds until another row may name an identifier; 0: now."""

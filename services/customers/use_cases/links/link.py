@@ -11,13 +11,13 @@ from kielto.events.words import PointKind
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import Keys
 from services.customers.model import linking as rules
-from services.customers.model.customer import Customer
+from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.draft import Draft
 from services.customers.model.linking import MOST_HOLDERS, Crowded, Link, pairs, reachable
 from services.customers.store import linking, writing
 from services.customers.store.linking import Held, Near, Pair
-from services.customers.store.writing import Taken
-from services.customers.use_cases.context import Context
+from services.customers.store.writing import ConcurrentChangeError
+from services.customers.use_cases.context import CustomersContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ def blinds_of(keys: Keys, draft: Draft) -> set[bytes]:
     return found
 
 
-async def look_around(conn: Conn, context: Context, drafts: Iterable[Draft], targets: set[UUID]) -> Around:
+async def look_around(
+    conn: Conn, context: CustomersContext, drafts: Iterable[Draft], targets: set[UUID]
+) -> Around:
     """The statements are the same ones whether anybody is near or not."""
     blinds = {b for draft in drafts for b in blinds_of(context.keys, draft)}
     near = await linking.near(conn, blinds, targets)
@@ -51,10 +53,10 @@ async def look_around(conn: Conn, context: Context, drafts: Iterable[Draft], tar
 
 
 async def check_complete(
-    conn: Conn, around: Around, customers: Iterable[Customer], targets: set[UUID]
+    conn: Conn, around: Around, customers: Iterable[RegisteredCustomer], targets: set[UUID]
 ) -> None:
-    """Raises Taken when somebody was linked to one of them, or came to share a contact point or an identifier with
-    one, before they were locked: begin again. Whoever comes later waits for these locks.
+    """Raises ConcurrentChangeError when somebody was linked to one of them, or came to share a contact point or an
+    identifier with one, before they were locked: begin again. Whoever comes later waits for these locks.
     """
     if not targets:
         return
@@ -62,12 +64,16 @@ async def check_complete(
     sharing = {i for holders in near.holders.values() for i in holders}
     linked = {i for customer in customers if customer.id in targets for i in customer.links}
     if (sharing | linked) - around.ids - targets:
-        raise Taken
+        raise ConcurrentChangeError
 
 
 async def relink(
-    conn: Conn, context: Context, around: Around, present: Mapping[UUID, Customer], changed: Iterable[UUID]
-) -> dict[UUID, Customer]:
+    conn: Conn,
+    context: CustomersContext,
+    around: Around,
+    present: Mapping[UUID, RegisteredCustomer],
+    changed: Iterable[UUID],
+) -> dict[UUID, RegisteredCustomer]:
     """Keep the links of those who are `changed`; by id the customers of `present` whose links are other ones now."""
     changed = set(changed)
     put, drop = _decide(context.keys, around, present, changed) if context.link_duplicates else ({}, set())
@@ -79,7 +85,7 @@ async def relink(
     for one, other in drop:
         lost[one].add(other)
         lost[other].add(one)
-    moved: dict[UUID, Customer] = {}
+    moved: dict[UUID, RegisteredCustomer] = {}
     for ident in gained.keys() | lost.keys():
         if ident in present:
             customer = present[ident]
@@ -90,7 +96,7 @@ async def relink(
 
 
 def _decide(
-    keys: Keys, around: Around, present: Mapping[UUID, Customer], changed: set[UUID]
+    keys: Keys, around: Around, present: Mapping[UUID, RegisteredCustomer], changed: set[UUID]
 ) -> tuple[dict[Pair, Link], set[Pair]]:
     holders, crowded = _holders(keys, around.near, present, changed)
     wanted = {pair for pair in around.linked if pair[0] in changed or pair[1] in changed}
@@ -115,7 +121,7 @@ def _decide(
 
 
 def _holders(
-    keys: Keys, near: Near, present: Mapping[UUID, Customer], changed: set[UUID]
+    keys: Keys, near: Near, present: Mapping[UUID, RegisteredCustomer], changed: set[UUID]
 ) -> tuple[Mapping[bytes, set[UUID]], frozenset[Crowded]]:
     """By blind index who holds it once the changes are made; and the contact points of which one source states very
     many: those count for nobody, and the others' do.
@@ -138,15 +144,15 @@ def _holders(
     return holders, frozenset((points[b], s) for b, s in many if b in points and s is not None)
 
 
-def no_longer(keys: Keys, old: Customer | None, new: Customer) -> set[bytes]:
+def no_longer(keys: Keys, old: RegisteredCustomer | None, new: RegisteredCustomer) -> set[bytes]:
     """What linked `old` and does not link `new`."""
     return _blinds(keys, old) - _blinds(keys, new) if old else set()
 
 
-def _blinds(keys: Keys, customer: Customer) -> set[bytes]:
+def _blinds(keys: Keys, customer: RegisteredCustomer) -> set[bytes]:
     return {keys.blind_index(*point) for point in reachable(customer)} | _identifiers(keys, customer)
 
 
-def _identifiers(keys: Keys, customer: Customer) -> set[bytes]:
+def _identifiers(keys: Keys, customer: RegisteredCustomer) -> set[bytes]:
     business = {f.business_id for f in customer.facts.values() if f.business_id}
     return {*customer.identities} | {writing.business_index(keys, b) for b in business}

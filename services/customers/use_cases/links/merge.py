@@ -11,41 +11,41 @@ from uuid import UUID
 from kielto.events.records import CompanyCustomer
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
-from kielto.service.outbox.publish import Change, put
+from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model import merging, publishing
-from services.customers.model.customer import Customer, Facts
-from services.customers.model.problems import Problem, Refused
-from services.customers.model.stored import Stored
+from services.customers.model.customer import Facts, RegisteredCustomer
+from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.stored import StoredCustomer
 from services.customers.store import erasing, linking, locking, reading, writing
 from services.customers.store import merging as moving
-from services.customers.store.locking import Row
+from services.customers.store.locking import LockedCustomer
 from services.customers.store.writing import Write
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.record_changes import changes, changes_to, for_ourselves
 from services.customers.use_cases.links.link import look_around, relink
 
 
-async def merge(context: Context, duplicate: UUID, into: UUID) -> Stored:
-    """The survivor: of `into`, where that is an alias itself. Again, it changes nothing. Raises Unknown (there is no
-    such duplicate), Refused, NotClaimed.
+async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
+    """The survivor: of `into`, where that is an alias itself. Again, it changes nothing. Raises NoSuchCustomerError
+    (there is no such duplicate), CustomerRefusedError, EpochNotOpenError.
     """
 
-    async def work(conn: Conn) -> Stored:
+    async def work(conn: Conn) -> StoredCustomer:
         access_entry.about(duplicate, into)
         return await merge_in(conn, context, duplicate, into)
 
     return await in_transaction(context, work)
 
 
-async def merge_in(conn: Conn, context: Context, duplicate: UUID, into: UUID) -> Stored:
-    """The same in the caller's transaction. Raises writing.Taken too."""
+async def merge_in(conn: Conn, context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
+    """The same in the caller's transaction. Raises writing.ConcurrentChangeError too."""
     blinds = await _blinds(conn, duplicate, into)
     await linking.lock_keys(conn, blinds)
     rows = await locking.lock(conn, [duplicate, into])
     if await _blinds(conn, duplicate, into) - blinds:
-        raise writing.Taken
+        raise writing.ConcurrentChangeError
     survivor = _survivor(rows, duplicate, into)
     if rows[duplicate].alias_of != survivor:
         contacts = _contacts(rows, duplicate)
@@ -60,7 +60,7 @@ async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:
     return {blind for ident in customers for blind in await erasing.blinds(conn, ident)}
 
 
-async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
+async def _look_again(conn: Conn, context: CustomersContext, survivor: UUID) -> None:
     """With the duplicate's contact points under the survivor's name somebody may be the same person who was not before,
     or no more.
     """
@@ -75,31 +75,33 @@ async def _look_again(conn: Conn, context: Context, survivor: UUID) -> None:
     await put(conn, told, traceparent=tracing.current())
 
 
-def _survivor(rows: Mapping[UUID, Row], duplicate: UUID, into: UUID) -> UUID:
+def _survivor(rows: Mapping[UUID, LockedCustomer], duplicate: UUID, into: UUID) -> UUID:
     if duplicate not in rows:
-        raise Unknown
+        raise NoSuchCustomerError
     if into not in rows:
-        raise Refused([Problem("into", "is a customer in the register")])
+        raise CustomerRefusedError([BrokenRule("into", "is a customer in the register")])
     survivor, merged_into = rows[into].alias_of or into, rows[duplicate].alias_of
     if into == duplicate or survivor == duplicate:
-        raise Refused([Problem("into", "is another customer")])
+        raise CustomerRefusedError([BrokenRule("into", "is another customer")])
     if merged_into not in (None, survivor):
-        raise Refused([Problem("customer", "is an alias of another customer: merge that one")])
+        raise CustomerRefusedError(
+            [BrokenRule("customer", "is an alias of another customer: merge that one")]
+        )
     return survivor
 
 
-def _contacts(rows: Mapping[UUID, Row], duplicate: UUID) -> list[UUID]:
+def _contacts(rows: Mapping[UUID, LockedCustomer], duplicate: UUID) -> list[UUID]:
     """Contact persons who act for the duplicate, or are that person, by whatever id of it."""
     ids = {duplicate, *(i for i, row in rows.items() if row.alias_of == duplicate)}
     return [i for i, row in rows.items() if ids & (row.organisations | row.persons)]
 
 
-def _near(rows: Mapping[UUID, Row], others: set[UUID]) -> list[UUID]:
+def _near(rows: Mapping[UUID, LockedCustomer], others: set[UUID]) -> list[UUID]:
     """Who may be linked to either."""
     return [i for i, row in rows.items() if row.alias_of is None and i not in others]
 
 
-def _pointed(customer: Customer, duplicate: UUID, survivor: UUID) -> Customer:
+def _pointed(customer: RegisteredCustomer, duplicate: UUID, survivor: UUID) -> RegisteredCustomer:
     """A contact person whose organisation, or whose person, is the survivor from now on."""
 
     def instead(ident: UUID | None) -> UUID | None:
@@ -114,8 +116,8 @@ def _pointed(customer: Customer, duplicate: UUID, survivor: UUID) -> Customer:
 
 
 def _linked(
-    found: Mapping[UUID, Stored], duplicate: UUID, survivor: UUID, told: set[UUID]
-) -> Iterable[Customer]:
+    found: Mapping[UUID, StoredCustomer], duplicate: UUID, survivor: UUID, told: set[UUID]
+) -> Iterable[RegisteredCustomer]:
     """Who was linked to the duplicate, and is to the survivor now."""
     for stored in found.values():
         customer = stored.customer
@@ -123,7 +125,7 @@ def _linked(
             yield replace(customer, links=(customer.links - {duplicate}) | {survivor})
 
 
-def _identified(old: Customer, new: Customer) -> dict[str, Facts]:
+def _identified(old: RegisteredCustomer, new: RegisteredCustomer) -> dict[str, Facts]:
     """What the survivor's rows hold once the duplicate's identifiers are moved there."""
     return {
         source: replace(old.stated_by(source), identity=facts.identity, business_id=facts.business_id)
@@ -133,7 +135,7 @@ def _identified(old: Customer, new: Customer) -> dict[str, Facts]:
 
 async def _merge(
     conn: Conn,
-    context: Context,
+    context: CustomersContext,
     duplicate: UUID,
     survivor: UUID,
     contacts: Sequence[UUID],
@@ -158,7 +160,7 @@ async def _merge(
     await put(conn, told, traceparent=tracing.current())
 
 
-def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:
+def _alias(context: CustomersContext, gone: RegisteredCustomer, survivor: UUID) -> list[RecordChange]:
     def own(company: str) -> CompanyCustomer:
         return publishing.alias_for(gone, company, context.keys)
 
@@ -169,7 +171,7 @@ def _alias(context: Context, gone: Customer, survivor: UUID) -> list[Change]:
 class Merge:
     """The command: `merge DUPLICATE SURVIVOR`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CustomersContext) -> None:
         self._context = context
 
     async def __call__(self, arguments: Sequence[str]) -> int:
@@ -180,10 +182,10 @@ class Merge:
             return 2
         try:
             survivor = await merge(self._context, duplicate, into)
-        except Unknown:
+        except NoSuchCustomerError:
             print("not merged: there is no such duplicate")
             return 1
-        except Refused as refused:
+        except CustomerRefusedError as refused:
             print(f"not merged: {refused}")
             return 1
         print(f"merged into {survivor.customer.id}")

@@ -6,9 +6,9 @@ from uuid import UUID
 import structlog
 
 from kielto.service.database.pool import Conn
-from services.customers.model.problems import Refused
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.read import Unknown
+from services.customers.model.problems import CustomerRefusedError
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.links.merge import merge_in
 
 log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
-async def merge_again(context: Context, into: Mapping[UUID, UUID]) -> None:
+async def merge_again(context: CustomersContext, into: Mapping[UUID, UUID]) -> None:
     """Survivors by alias. Whoever is not there came after the backup. May be repeated.
 
     Where it is refused now, consents still holds the two for one: it takes no merge back. Only what the register
@@ -30,8 +30,8 @@ async def merge_again(context: Context, into: Mapping[UUID, UUID]) -> None:
 
         try:
             await in_transaction(context, work)
-        except Unknown:
+        except NoSuchCustomerError:
             log.warning("an alias is not in the backup", customer=str(duplicate))
-        except Refused as refused:
+        except CustomerRefusedError as refused:
             fields = sorted({p.field for p in refused.problems})
             log.warning("not merged again", customer=str(duplicate), into=str(survivor), fields=fields)

@@ -20,17 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.events.base import Ident, Moment
 from kielto.service.database import access_entry
-from kielto.service.database.access_entry import Entry
+from kielto.service.database.access_entry import AccessEntry
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import FieldError, Problem, invalid_request
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import too_many
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
-from kielto.service.support.shares import Crowded
+from kielto.service.support.shares import CrowdedError
 
 _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
 _ACTOR = 200
@@ -53,7 +53,7 @@ class AccessLog:
             await respond(_unusable_reason(), scope, receive, send)
             return
         trace = tracing.current()
-        entry = Entry(
+        entry = AccessEntry(
             lambda: _action(scope),
             lambda: _who(scope),
             lambda: _named(scope, self._keys),
@@ -66,7 +66,9 @@ class AccessLog:
             await self._app(scope, receive, answer.send)
         except Exception:
             if "route" in scope:
-                with suppress(*_UNWRITABLE, Crowded):  # what failed is told, not that its entry failed too
+                with suppress(
+                    *_UNWRITABLE, CrowdedError
+                ):  # what failed is told, not that its entry failed too
                     await entry.write(self._pool, "failed", "500")
             raise
 
@@ -76,7 +78,7 @@ class _Answer:
     to write it: a refusal then goes out without.
     """
 
-    def __init__(self, pool: Pool, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, pool: Pool, entry: AccessEntry, scope: Scope, receive: Receive, send: Send) -> None:
         self._pool, self._entry = pool, entry
         self._scope, self._receive, self._send = scope, receive, send
         self._withheld = False
@@ -87,7 +89,7 @@ class _Answer:
         if message["type"] == "http.response.start" and "route" in self._scope:
             try:
                 await self._write(message)
-            except Crowded:
+            except CrowdedError:
                 if message["status"] < 400:
                     await self._instead(too_many())
                     return
@@ -97,7 +99,7 @@ class _Answer:
                     return
         await self._send(message)
 
-    async def _instead(self, problem: Problem) -> None:
+    async def _instead(self, problem: ProblemError) -> None:
         self._withheld = True
         await respond(problem, self._scope, self._receive, self._send)
 
@@ -144,13 +146,13 @@ def _uuid(value: Any) -> UUID | None:
         return None
 
 
-def _unusable_reason() -> Problem:
+def _unusable_reason() -> ProblemError:
     rule = "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -"
     return invalid_request(FieldError("X-Reason", rule))
 
 
-def _unwritten() -> Problem:
-    return Problem(
+def _unwritten() -> ProblemError:
+    return ProblemError(
         503,
         "audit-unavailable",
         "The audit trail cannot be written, so nothing is answered. Try again.",

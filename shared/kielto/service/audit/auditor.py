@@ -17,12 +17,12 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.service.audit import store, voids
-from kielto.service.audit.missing import Walk
-from kielto.service.audit.rules import Finding, Item, Kind, Place, examine, read
+from kielto.service.audit.missing import MissingScan
+from kielto.service.audit.rules import AuditedRecord, AuditFinding, FindingKind, LogPlace, examine, read
 from kielto.service.audit.store import Audited, Conn
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, try_for
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.bulk_lane import Pace
 from kielto.service.outbox.leader import must_be_checked
 from kielto.service.support import metrics
@@ -40,7 +40,7 @@ _LOOK_SECONDS, _WALK_SECONDS = 2.0, 1.0
 _SESSION = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
 
-class TopicChanged(Exception):
+class TopicChangedError(Exception):
     """A topic is missing or was made anew: begin again."""
 
 
@@ -77,7 +77,7 @@ class Auditor:
         while self._families:
             try:
                 await self._connect_and_lead()
-            except (*kafka.DOWN, *pool.AWAY, kafka.KafkaError, Stopped, TopicChanged) as error:
+            except (*kafka.DOWN, *pool.AWAY, kafka.KafkaError, LaneStoppedError, TopicChangedError) as error:
                 log.warning("auditor begins again", error=type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -149,11 +149,11 @@ class Audit:
             if records < _BATCH:
                 await asyncio.sleep(_IDLE_SECONDS)  # what comes one by one is taken together
 
-    async def begin(self) -> Walk:
+    async def begin(self) -> MissingScan:
         """Assign all partitions from the positions kept. A topic with another id is read from its start."""
         self._ids = await kafka.topic_ids(self._consumer, list(self._topics))
         if missing := sorted(self._topics.keys() - self._ids.keys()):
-            raise Stopped(f"topics are missing: {', '.join(missing)}")
+            raise LaneStoppedError(f"topics are missing: {', '.join(missing)}")
         self.positions = await store.positions(self._conn, self._topics)
         await self._recreated()
         places = [TopicPartition(topic, p) for topic in self._topics for p in range(PARTITIONS)]
@@ -162,21 +162,21 @@ class Audit:
             at = (place.topic, place.partition)
             self.positions.setdefault(at, Audited(self._ids[place.topic], 0, 0))
             self._consumer.seek(place, self.positions[at].offset)
-        return Walk(list(self._families.values()), self._ids)
+        return MissingScan(list(self._families.values()), self._ids)
 
     async def _recreated(self) -> None:
         """Everything that stood in a deleted topic is lost: a backfill publishes it again, and gates stay
         shut meanwhile.
         """
         async with self._conn.transaction():
-            lost: list[Finding] = []
+            lost: list[AuditFinding] = []
             for (topic, partition), at in list(self.positions.items()):
                 if at.topic_id == self._ids[topic]:
                     continue
                 self.positions[topic, partition] = Audited(self._ids[topic], 0, 0)
                 await store.forget_topic(self._conn, topic, at.topic_id)
                 place = self._place(topic, partition, 0)
-                lost.append(Finding(Kind.VANISHED, place, "topic: was deleted and made anew"))
+                lost.append(AuditFinding(FindingKind.VANISHED, place, "topic: was deleted and made anew"))
             if lost:
                 new = await store.found(self._conn, lost)
                 await store.move(self._conn, self.positions)
@@ -185,14 +185,14 @@ class Audit:
     async def take(self) -> int:
         """The next records, examined and noted together; how many there were."""
         polled = await self._consumer.getmany(timeout_ms=200, max_records=_BATCH)
-        items: list[Item] = []
+        items: list[AuditedRecord] = []
         for place, records in polled.items():
             family, at = self._topics[place.topic], self.positions[place.topic, place.partition]
             async for record in in_turns(records, _AT_ONCE):
                 if record.offset < at.offset:
                     continue  # set back by the broker: examined before
-                where = Place(family, place.topic, at.topic_id, place.partition, record.offset)
-                items.append(Item(where, read(family, record)))
+                where = LogPlace(family, place.topic, at.topic_id, place.partition, record.offset)
+                items.append(AuditedRecord(where, read(family, record)))
         if items:
             await self._note(items)
             self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_WAITS))
@@ -208,7 +208,7 @@ class Audit:
             if read_to > at.offset:
                 self.positions[topic, partition] = at._replace(offset=read_to)
 
-    async def _note(self, items: Sequence[Item]) -> None:
+    async def _note(self, items: Sequence[AuditedRecord]) -> None:
         if self._producer is not None:
             # An epoch is announced in the topics before it is ours: asked after the records were read, and before what
             # is known of them, no announcement of our own is taken for a stranger's.
@@ -228,10 +228,10 @@ class Audit:
 
     async def look(self) -> int:
         """See whether the topics still hold what was read; how many records are still to be read. Raises
-        TopicChanged.
+        TopicChangedError.
         """
         if await kafka.topic_ids(self._consumer, list(self._topics)) != self._ids:
-            raise TopicChanged
+            raise TopicChangedError
         places = [TopicPartition(topic, p) for topic, p in self.positions]
         begins = await self._consumer.beginning_offsets(places)
         ends = await self.ends()
@@ -271,13 +271,15 @@ class Audit:
 
     def _lost(
         self, place: TopicPartition, lost: Sequence[tuple[str, int, Any]], offset: int
-    ) -> list[Finding]:
+    ) -> list[AuditFinding]:
         if len(lost) > store.MANY:
             why = f"{len(lost)} keys lost their last record"
-            return [Finding(Kind.VANISHED, self._place(place.topic, place.partition, offset), why)]
+            return [
+                AuditFinding(FindingKind.VANISHED, self._place(place.topic, place.partition, offset), why)
+            ]
         return [
-            Finding(
-                Kind.VANISHED,
+            AuditFinding(
+                FindingKind.VANISHED,
                 self._place(place.topic, place.partition, was),
                 f"{version} was read and is gone",
                 key,
@@ -287,11 +289,11 @@ class Audit:
             for key, was, version in lost
         ]
 
-    def _place(self, topic: str, partition: int, offset: int) -> Place:
-        return Place(self._topics[topic], topic, self._ids[topic], partition, offset)
+    def _place(self, topic: str, partition: int, offset: int) -> LogPlace:
+        return LogPlace(self._topics[topic], topic, self._ids[topic], partition, offset)
 
 
-def tell(findings: Sequence[Finding]) -> None:
+def tell(findings: Sequence[AuditFinding]) -> None:
     """Place and rule, never a key or a content."""
     for finding in findings:
         place = finding.place

@@ -10,7 +10,7 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.audit import store, voids
 from kielto.service.audit.auditor import Audit
-from kielto.service.audit.rules import Place
+from kielto.service.audit.rules import LogPlace
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.support.settings import ServiceSettings
@@ -104,7 +104,7 @@ async def void(
     if topic_id is None:
         print(f"{topic}: is not there")
         return 1
-    queued = await voids.queue(pool, Place(family, topic, topic_id, partition, offset))
+    queued = await voids.queue(pool, LogPlace(family, topic, topic_id, partition, offset))
     print("queued" if queued else "was queued before")
     return 0
 

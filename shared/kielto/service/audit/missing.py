@@ -16,7 +16,7 @@ from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import Version
 from kielto.kafka import TopicPartition, end_offsets, partition_of
 from kielto.service.audit import store
-from kielto.service.audit.rules import Finding, Kind, Place
+from kielto.service.audit.rules import AuditFinding, FindingKind, LogPlace
 from kielto.service.audit.store import Audited, Conn
 
 CHUNK = 1000
@@ -30,7 +30,7 @@ class Suspect(NamedTuple):
     version: Version
 
 
-class Walk:
+class MissingScan:
     """`step` looks at the next records; `whole` is how often all were looked at."""
 
     def __init__(self, families: Sequence[Family], ids: Mapping[str, UUID]) -> None:
@@ -46,7 +46,7 @@ class Walk:
         """Whether there are suspects, until what is written now has been read."""
         return bool(self._suspects)
 
-    async def step(self, conn: Conn, consumer: Any, positions: Positions) -> list[Finding]:
+    async def step(self, conn: Conn, consumer: Any, positions: Positions) -> list[AuditFinding]:
         """New findings. Raises one of kafka.DOWN, or PostgreSQL's error."""
         if self._suspects:
             if any(positions[place.topic, place.partition].offset < end for place, end in self._ends.items()):
@@ -63,20 +63,22 @@ class Walk:
             )
         return []
 
-    async def _again(self, conn: Conn, suspects: Sequence[Suspect], positions: Positions) -> list[Finding]:
+    async def _again(
+        self, conn: Conn, suspects: Sequence[Suspect], positions: Positions
+    ) -> list[AuditFinding]:
         """Those still missing at the same version, everything up to the ends having been read."""
         still = set(await self._missing(conn, [(s.family, s.key) for s in suspects]))
         findings = [self._finding(s, positions) for s in suspects if s in still]
         async with conn.transaction():
             return await store.found(conn, findings)
 
-    def _finding(self, suspect: Suspect, positions: Positions) -> Finding:
+    def _finding(self, suspect: Suspect, positions: Positions) -> AuditFinding:
         family = self._families[suspect.family]
         topic, partition = family.topic(suspect.lane), partition_of(suspect.key.encode(), PARTITIONS)
         offset = positions[topic, partition].offset
-        place = Place(family, topic, self._ids[topic], partition, offset)
+        place = LogPlace(family, topic, self._ids[topic], partition, offset)
         why = f"{suspect.version} was acknowledged and is not there"
-        return Finding(Kind.VANISHED, place, why, suspect.key, suspect.version, offset)
+        return AuditFinding(FindingKind.VANISHED, place, why, suspect.key, suspect.version, offset)
 
     async def _missing(self, conn: Conn, keys: Sequence[tuple[str, str]]) -> list[Suspect]:
         pairs = [(f.name, f.topic(lane), lane) for f in self._families.values() for lane in Lane]

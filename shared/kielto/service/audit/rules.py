@@ -19,7 +19,7 @@ from kielto.events.words import Status
 from kielto.kafka import partition_of
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     REGRESSION = "regression"
     """Lower than what stands before it: a zombie's. Compaction would keep it and swallow the right one."""
     AHEAD = "ahead"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     """No writer of ours makes such a record."""
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     family: Family
     topic: str
     topic_id: UUID
@@ -40,26 +40,26 @@ class Place(NamedTuple):
     offset: int
 
 
-class Finding(NamedTuple):
+class AuditFinding(NamedTuple):
     """Repaired when `key` is read back at `version` or higher, at offset `after` or behind it."""
 
-    kind: Kind
-    place: Place
+    kind: FindingKind
+    place: LogPlace
     reason: str
     key: str | None = None
     version: Version = Version(0, 0)
     after: int = 0
 
 
-class Row(NamedTuple):
+class OutboxRow(NamedTuple):
     """What `records` holds of a key."""
 
     version: Version
     status: str
 
 
-class Item(NamedTuple):
-    place: Place
+class AuditedRecord(NamedTuple):
+    place: LogPlace
     read: Any
     """Of `envelope.read`."""
 
@@ -73,23 +73,23 @@ class Item(NamedTuple):
         return None
 
 
-Keys = tuple[UUID, str]
+TopicKey = tuple[UUID, str]
 """Topic id and key."""
 
 
 @dataclass
-class Known:
+class KnownVersions:
     """What was known before a batch; `examine` brings it forward."""
 
     epoch: int
     """The database's own."""
-    rows: dict[tuple[str, str], Row]
+    rows: dict[tuple[str, str], OutboxRow]
     """By family name and key."""
-    highest: dict[Keys, Version]
+    highest: dict[TopicKey, Version]
     epochs: dict[tuple[str, int], int]
     """By topic and partition the highest epoch that stands in it, at most our own."""
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
-    noted: dict[Keys, tuple[Place, Version]] = field(default_factory=dict)
+    noted: dict[TopicKey, tuple[LogPlace, Version]] = field(default_factory=dict)
     """What this batch has changed of `highest`."""
 
 
@@ -102,26 +102,28 @@ def read(family: Family, record: Any) -> Any:
     )
 
 
-def examine(items: Iterable[Item], known: Known) -> list[Finding]:
+def examine(items: Iterable[AuditedRecord], known: KnownVersions) -> list[AuditFinding]:
     """The findings in a batch, each partition in order."""
-    findings: list[Finding] = []
+    findings: list[AuditFinding] = []
     for item in items:
         findings += _examine(item, known)
         known.positions[item.place.topic, item.place.partition] = item.place.offset + 1
     return findings
 
 
-def _examine(item: Item, known: Known) -> Sequence[Finding]:
+def _examine(item: AuditedRecord, known: KnownVersions) -> Sequence[AuditFinding]:
     place = item.place
     match item.read:
         case Read(event=Record() as record):
             return _record(place, item.read.key, record.at_version, known)
         case Unreadable(key=key, version=version) if key is not None and version is not None:
             row = known.rows.get((place.family.name, key))
-            foreign = Finding(Kind.FOREIGN, place, item.read.reason, key, version, place.offset + 1)
+            foreign = AuditFinding(
+                FindingKind.FOREIGN, place, item.read.reason, key, version, place.offset + 1
+            )
             return [foreign, *_ahead(place, key, version, row, known)]
         case Unreadable():
-            return [Finding(Kind.FOREIGN, place, item.read.reason)]
+            return [AuditFinding(FindingKind.FOREIGN, place, item.read.reason)]
         case Tombstone(key=key) if not key.startswith("!"):
             return _tombstone(place, key, known.rows.get((place.family.name, key)))
         case Read(event=control.Beat() | control.SnapshotComplete() as said):
@@ -129,7 +131,7 @@ def _examine(item: Item, known: Known) -> Sequence[Finding]:
     return ()
 
 
-def _record(place: Place, key: str, version: Version, known: Known) -> Sequence[Finding]:
+def _record(place: LogPlace, key: str, version: Version, known: KnownVersions) -> Sequence[AuditFinding]:
     row = known.rows.get((place.family.name, key))
     right = partition_of(key.encode(), PARTITIONS)
     if place.partition != right:
@@ -137,7 +139,7 @@ def _record(place: Place, key: str, version: Version, known: Known) -> Sequence[
         needed = row.version if row else version
         why = "partition: is not that of its key"
         return [
-            Finding(Kind.FOREIGN, place, why, key, needed, after),
+            AuditFinding(FindingKind.FOREIGN, place, why, key, needed, after),
             *_ahead(place, key, version, row, known),
         ]
     if ahead := _ahead(place, key, version, row, known):
@@ -146,14 +148,19 @@ def _record(place: Place, key: str, version: Version, known: Known) -> Sequence[
     epoch = known.epochs.get((place.topic, place.partition), 0)
     if version < highest:
         return [
-            Finding(
-                Kind.REGRESSION, place, f"{version} stands behind {highest}", key, highest, place.offset + 1
+            AuditFinding(
+                FindingKind.REGRESSION,
+                place,
+                f"{version} stands behind {highest}",
+                key,
+                highest,
+                place.offset + 1,
             )
         ]
     if version.epoch < epoch and (row is None or version < row.version):
         needed = row.version if row else Version(epoch, 0)
         why = f"{version} stands behind epoch {epoch}"
-        return [Finding(Kind.LATE_EPOCH, place, why, key, needed, place.offset + 1)]
+        return [AuditFinding(FindingKind.LATE_EPOCH, place, why, key, needed, place.offset + 1)]
     _epoch(place, version.epoch, known)
     if row is not None:
         known.highest[place.topic_id, key] = version
@@ -161,25 +168,27 @@ def _record(place: Place, key: str, version: Version, known: Known) -> Sequence[
     return ()
 
 
-def _ahead(place: Place, key: str, version: Version, row: Row | None, known: Known) -> list[Finding]:
+def _ahead(
+    place: LogPlace, key: str, version: Version, row: OutboxRow | None, known: KnownVersions
+) -> list[AuditFinding]:
     """A key without a row and of an earlier epoch was another database's: the first backfill sweeps it."""
     if version <= row.version if row else version.epoch < known.epoch:
         return []
     why = f"{version} is above {row.version}" if row else f"{version} of a key that is not in the database"
-    return [Finding(Kind.AHEAD, place, why, key, version, place.offset + 1)]
+    return [AuditFinding(FindingKind.AHEAD, place, why, key, version, place.offset + 1)]
 
 
-def _tombstone(place: Place, key: str, row: Row | None) -> Sequence[Finding]:
+def _tombstone(place: LogPlace, key: str, row: OutboxRow | None) -> Sequence[AuditFinding]:
     """Only an erased record has one, and only on its bulk topic."""
     if row is None or (row.status == Status.ERASED and place.topic == place.family.bulk):
         return ()
     why = "tombstone: the record is not erased" if row.status != Status.ERASED else "tombstone: on this topic"
-    return [Finding(Kind.FOREIGN, place, why, key, row.version, place.offset + 1)]
+    return [AuditFinding(FindingKind.FOREIGN, place, why, key, row.version, place.offset + 1)]
 
 
-def _epoch(place: Place, epoch: int, known: Known) -> Sequence[Finding]:
+def _epoch(place: LogPlace, epoch: int, known: KnownVersions) -> Sequence[AuditFinding]:
     at = (place.topic, place.partition)
     known.epochs[at] = max(known.epochs.get(at, 0), min(epoch, known.epoch))
     if epoch <= known.epoch:
         return ()
-    return [Finding(Kind.AHEAD, place, f"epoch {epoch} is not ours", version=Version(epoch, 0))]
+    return [AuditFinding(FindingKind.AHEAD, place, f"epoch {epoch} is not ours", version=Version(epoch, 0))]

@@ -13,7 +13,7 @@ import asyncpg
 from kielto.events.topics import Family, Lane
 from kielto.events.versions import Version
 from kielto.service.audit import voids
-from kielto.service.audit.rules import Finding, Item, Kind, Known, Row
+from kielto.service.audit.rules import AuditedRecord, AuditFinding, FindingKind, KnownVersions, OutboxRow
 from kielto.service.database import epoch
 from kielto.service.outbox import backfills
 from kielto.service.support import metrics
@@ -49,13 +49,15 @@ async def move(conn: Conn, moved: Mapping[tuple[str, int], Audited]) -> None:
     )
 
 
-async def known(conn: Conn, items: Sequence[Item], audited: Mapping[tuple[str, int], Audited]) -> Known:
+async def known(
+    conn: Conn, items: Sequence[AuditedRecord], audited: Mapping[tuple[str, int], Audited]
+) -> KnownVersions:
     """What is to be known of these records' keys. They were read before this is asked: no row is older."""
     asked = {(i.place.topic_id, i.key): i.place.family.name for i in items if i.key is not None}
     rows = await conn.fetch(
         _KNOWN, [topic_id for topic_id, _ in asked], [key for _, key in asked], list(asked.values())
     )
-    found = Known(
+    found = KnownVersions(
         epoch=latest[0] if (latest := await epoch.latest(conn)) else 0,
         rows={},
         highest={},
@@ -64,13 +66,13 @@ async def known(conn: Conn, items: Sequence[Item], audited: Mapping[tuple[str, i
     )
     for row in rows:
         if row["n"] is not None:
-            found.rows[row["family"], row["key"]] = Row(Version(row["epoch"], row["n"]), row["status"])
+            found.rows[row["family"], row["key"]] = OutboxRow(Version(row["epoch"], row["n"]), row["status"])
         if row["seen_n"] is not None:
             found.highest[row["topic_id"], row["key"]] = Version(row["seen_epoch"], row["seen_n"])
     return found
 
 
-async def note(conn: Conn, noted: Known) -> None:
+async def note(conn: Conn, noted: KnownVersions) -> None:
     """Keep where the highest versions stand, then see what is repaired by that."""
     rows = [
         (topic_id, key, place.partition, place.offset, version.epoch, version.n)
@@ -82,9 +84,9 @@ async def note(conn: Conn, noted: Known) -> None:
             await conn.execute(_READ_BACK, [row[0] for row in rows], [row[1] for row in rows])
 
 
-async def found(conn: Conn, findings: Sequence[Finding]) -> list[Finding]:
+async def found(conn: Conn, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
     """Keep the new ones of these, and mark what repairs them; returns the new ones."""
-    new: list[Finding] = []
+    new: list[AuditFinding] = []
     for finding in findings:
         place = finding.place
         if await conn.fetchval(
@@ -106,7 +108,7 @@ async def found(conn: Conn, findings: Sequence[Finding]) -> list[Finding]:
     return new
 
 
-async def _repair(conn: Conn, findings: Sequence[Finding]) -> None:
+async def _repair(conn: Conn, findings: Sequence[AuditFinding]) -> None:
     """On the topic where it stands, so that there too the last record of the key is its highest.
 
     What is ahead of the database is not repaired: republishing would only put something lower behind it.
@@ -114,20 +116,20 @@ async def _repair(conn: Conn, findings: Sequence[Finding]) -> None:
     again = {
         (_lane(f).value, f.place.family.name, f.key)
         for f in findings
-        if f.key is not None and f.kind is not Kind.AHEAD
+        if f.key is not None and f.kind is not FindingKind.AHEAD
     }
     if again:
         await conn.execute(_MARK, *map(list, zip(*sorted(again), strict=True)))
     for finding in findings:
-        if finding.kind is Kind.FOREIGN and finding.key is None:
+        if finding.kind is FindingKind.FOREIGN and finding.key is None:
             await voids.queue(conn, finding.place)
-    lost = {f.place.family.name for f in findings if f.kind is Kind.VANISHED and f.key is None}
+    lost = {f.place.family.name for f in findings if f.kind is FindingKind.VANISHED and f.key is None}
     for family in sorted(lost):
         generation = await backfills.request(conn, family)
         await conn.execute(_BY_BACKFILL, family, generation)
 
 
-def _lane(finding: Finding) -> Lane:
+def _lane(finding: AuditFinding) -> Lane:
     return Lane.EXPRESS if finding.place.topic == finding.place.family.express else Lane.BULK
 
 

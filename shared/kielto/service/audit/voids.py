@@ -14,16 +14,16 @@ import asyncpg
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
-from kielto.service.audit.rules import Place
+from kielto.service.audit.rules import LogPlace
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.outbox.batch_send import Message, Stopped, deliver
+from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 
 _CHUNK = 500
 """Records at a time on their lane: a ban waits for no more than these."""
 _LOOKED_AT = _CHUNK * PARTITIONS
 
 
-async def queue(conn: "Conn | Pool", place: Place) -> bool:
+async def queue(conn: "Conn | Pool", place: LogPlace) -> bool:
     """False when it was queued before."""
     family, topic, topic_id, partition, offset = place
     status = await conn.execute(_QUEUE, family.name, topic, topic_id, partition, offset)
@@ -33,7 +33,7 @@ async def queue(conn: "Conn | Pool", place: Place) -> bool:
 async def advance(
     conn: "asyncpg.Connection[asyncpg.Record]", producer: Any, families: Mapping[str, Family]
 ) -> bool:
-    """One step of each void that need not wait for the relay; False when there was none. Raises Stopped."""
+    """One step of each void that need not wait for the relay; False when there was none. Raises LaneStoppedError."""
     rows = await conn.fetch(_NEXT, list(families))
     for row in rows:
         family = families[row["family"]]
@@ -60,9 +60,9 @@ async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Famil
     if family.express:
         event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
         encoded = envelope.encode(event, key=event.key(), source=family.writer)
-        delivered = await deliver(producer, [Message(family.express, row["partition"], *encoded)])
+        delivered = await deliver(producer, [OutboxMessage(family.express, row["partition"], *encoded)])
         if None in delivered.offsets:
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
     await conn.execute(_PUBLISHED, row["id"])
 
 

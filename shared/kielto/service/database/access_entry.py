@@ -12,11 +12,11 @@ from uuid import UUID
 
 import orjson
 
-_current: ContextVar["Entry | None"] = ContextVar("access_entry", default=None)
+_current: ContextVar["AccessEntry | None"] = ContextVar("access_entry", default=None)
 
 
 @dataclass(slots=True)
-class Entry:
+class AccessEntry:
     """`who`: actor, company and roles; None while nobody is identified. `named`: subjects that the caller named."""
 
     action: Callable[[], str]
@@ -51,12 +51,12 @@ class Entry:
         return True
 
 
-def begin(entry: Entry) -> None:
+def begin(entry: AccessEntry) -> None:
     """Whatever this task and those that it starts commit from now on belongs to the entry."""
     _current.set(entry)
 
 
-def current() -> Entry | None:
+def current() -> AccessEntry | None:
     return _current.get()
 
 

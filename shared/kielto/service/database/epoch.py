@@ -6,12 +6,13 @@ It is claimed at Kafka at the very first start (`recovery/claim.py`); after a re
 
 import asyncio
 
+from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn, Pool
 
 _LOOK_SECONDS = 0.1
 
 
-class NotClaimed(Exception):
+class EpochNotOpenError(KieltoError):
     """No epoch is open: writes are answered 503 until Kafka was read and the epoch acknowledged there."""
 
 
@@ -19,10 +20,10 @@ _CURRENT = "SELECT epoch FROM current_epoch"
 
 
 async def current(conn: "Conn | Pool") -> int:
-    """The epoch in which records may be committed now. Raises NotClaimed."""
+    """The epoch in which records may be committed now. Raises EpochNotOpenError."""
     epoch = await conn.fetchval(_CURRENT)
     if epoch is None:
-        raise NotClaimed
+        raise EpochNotOpenError
     return int(epoch)
 
 
@@ -93,8 +94,8 @@ FROM epoch e LEFT JOIN current_epoch c ON true"""
 
 
 async def describe(conn: "Conn | Pool") -> str:
-    """One line for an operator: number, begin, reason and state, separated by tabs. Raises NotClaimed."""
+    """One line for an operator: number, begin, reason and state, separated by tabs. Raises EpochNotOpenError."""
     row = await conn.fetchrow(_STATE)
     if row is None:
-        raise NotClaimed
+        raise EpochNotOpenError
     return f"epoch {row['epoch']}\tbegun {row['begun_at']:%Y-%m-%dT%H:%M:%SZ}\t{row['why']}\t{row['state']}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from kielto.errors import KieltoError
 from kielto.service.database import pool
 from kielto.service.database.advisory_locks import Lock, wait_for
 
@@ -27,7 +28,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )"""
 
 
-class MigrationError(Exception):
+class MigrationError(KieltoError):
     """A file is misnamed or was changed after it had been applied; names the file."""
 
 

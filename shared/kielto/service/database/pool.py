@@ -15,7 +15,7 @@ from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
 from kielto.service.database import access_entry
 from kielto.service.support.limits import FIXED, Limits
-from kielto.service.support.shares import Busy, Shares
+from kielto.service.support.shares import BusyError, Shares
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -130,7 +130,7 @@ class _Acquired(PoolAcquireContext):
         except BaseException as error:
             self.pool.shares.give_back(self.whose)
             if type(error) is TimeoutError:
-                raise Busy from None
+                raise BusyError from None
             raise
 
     async def __aexit__(self, *raised: Any) -> None:

@@ -43,8 +43,8 @@ def _names(operation: dict[str, Any]) -> frozenset[str]:
 
 
 async def known_query(request: Request) -> None:
-    """A FastAPI dependency. Raises Problem 422 for a query parameter that the operation does not have: passed over, a
-    misspelt filter would answer for everything.
+    """A FastAPI dependency. Raises ProblemError 422 for a query parameter that the operation does not have: passed
+    over, a misspelt filter would answer for everything.
     """
     if not request.url.query:
         return

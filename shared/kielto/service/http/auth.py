@@ -22,7 +22,7 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import Key
 
 from kielto.service.http.key_set import ALGORITHMS, KeySet
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import FIXED
 
 log = structlog.get_logger(__name__)
@@ -48,11 +48,11 @@ class Caller:
         return f"company.{self.company}" if self.company else None
 
     def must_act_for(self, company: str | None) -> None:
-        """Raises Problem 403 `foreign-company` unless the caller may act for `company` (None: the whole
+        """Raises ProblemError 403 `foreign-company` unless the caller may act for `company` (None: the whole
         group).
         """
         if self.company is not None and self.company != company:
-            raise Problem(403, "foreign-company", "The token is for another company.")
+            raise ProblemError(403, "foreign-company", "The token is for another company.")
 
 
 class Verifier:
@@ -80,8 +80,8 @@ class Verifier:
         """A signature costs as much to check as half of what a request does in the database."""
 
     async def verify(self, token: str) -> Caller:
-        """Raises Problem 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company` for
-        a company that is not, or no longer, of the group: nothing behind here knows what to make of one; 403
+        """Raises ProblemError 401 `unauthorised`, whose detail names the rule, never the token; 403 `unknown-company`
+        for a company that is not, or no longer, of the group: nothing behind here knows what to make of one; 403
         `company-or-group-needed`.
         """
         if len(token) > FIXED.token_bytes:
@@ -92,14 +92,14 @@ class Verifier:
         claims = await self._read(token)
         caller = _caller(claims)
         if caller.company is not None and caller.company not in self._companies:
-            raise Problem(403, "unknown-company", "The token is for a company that is not of the group.")
+            raise ProblemError(403, "unknown-company", "The token is for a company that is not of the group.")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
         self._known_tokens[token] = (caller, min(claims["exp"], time.time() + _TOKEN_SECONDS))
         return caller
 
     async def _read(self, token: str) -> dict[str, Any]:
-        """The token's claims, of whoever signed it. Raises Problem 401."""
+        """The token's claims, of whoever signed it. Raises ProblemError 401."""
         try:
             header = jws.extract_compact(token.encode()).headers()
             key_id, algorithm = header.get("kid"), header.get("alg")
@@ -118,7 +118,7 @@ class Verifier:
             if not all(math.isfinite(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
                 raise _unauthorised("exp, nbf, iat: are moments")
             self._claims.validate(claims)
-        except Problem:
+        except ProblemError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             raise _refused(error) from None
@@ -184,7 +184,7 @@ class Verifier:
         return json.loads(await asyncio.to_thread(Path(self._jwks).read_bytes))
 
 
-class Asked:
+class RoleCheck:
     """A FastAPI dependency: the caller, of whom a role is asked."""
 
     def __init__(self, roles: tuple[str, ...], *, group: bool) -> None:
@@ -193,22 +193,25 @@ class Asked:
     async def __call__(self, request: Request) -> Caller:
         found = await identify(request)
         if self.roles and not found.roles & set(self.roles):
-            raise Problem(403, "missing-role", f"The token has none of the roles {', '.join(self.roles)}.")
+            raise ProblemError(
+                403, "missing-role", f"The token has none of the roles {', '.join(self.roles)}."
+            )
         if self.group and found.company is not None:
-            raise Problem(403, "foreign-company", "This is for callers of the whole group.")
+            raise ProblemError(403, "foreign-company", "This is for callers of the whole group.")
         return found
 
 
-def require(*roles: str, group: bool = False) -> Asked:
+def require(*roles: str, group: bool = False) -> RoleCheck:
     """The caller, who has at least one of `roles` (none named: any caller); with `group` one of the whole group.
 
-    `caller: Annotated[Caller, Depends(require("desk"))]`. Raises Problem 401, or 403 `missing-role`, `foreign-company`.
+    `caller: Annotated[Caller, Depends(require("desk"))]`. Raises ProblemError 401, or 403 `missing-role`,
+    `foreign-company`.
     """
-    return Asked(roles, group=group)
+    return RoleCheck(roles, group=group)
 
 
 async def identify(request: Request) -> Caller:
-    """Whose request this is. Raises Problem 401."""
+    """Whose request this is. Raises ProblemError 401."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is None:
         given = request.headers.getlist("authorization")
@@ -232,7 +235,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
     if not (isinstance(subject, str) and 0 < len(subject) <= _SUBJECT and subject.isprintable()):
         raise _unauthorised(f"sub: is text of 1 to {_SUBJECT} printable characters")
     if (company is not None) is (claims.get("group") is True):
-        raise Problem(
+        raise ProblemError(
             403,
             "company-or-group-needed",
             "The token says neither or both of company and group.",
@@ -251,17 +254,19 @@ def _decoded(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
     return None
 
 
-def _refused(error: Exception) -> Problem:
+def _refused(error: Exception) -> ProblemError:
     rule = getattr(error, "error", "") or type(error).__name__
     return _unauthorised(f"the token was refused: {rule}")
 
 
-def _issuer_away() -> Problem:
+def _issuer_away() -> ProblemError:
     """Not 401, which callers take as final: a good token is refused because we lag."""
-    return Problem(
+    return ProblemError(
         503, "issuer-unavailable", "The issuer's keys cannot be had.", headers={"Retry-After": "2"}
     )
 
 
-def _unauthorised(detail: str) -> Problem:
-    return Problem(401, "unauthorised", "Not authorised.", detail, headers={"WWW-Authenticate": "Bearer"})
+def _unauthorised(detail: str) -> ProblemError:
+    return ProblemError(
+        401, "unauthorised", "Not authorised.", detail, headers={"WWW-Authenticate": "Bearer"}
+    )

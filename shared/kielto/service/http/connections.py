@@ -13,16 +13,16 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import Limits
 
 _MOMENT = 0.5
 """Seconds; those who find no room are not counted, and so not kept."""
 _AGAIN = {"Retry-After": "1"}
-_TOO_LONG = Problem(431, "headers-too-large", "The request's headers are too large.")
-_LATE = Problem(408, "request-timeout", "The request did not come in time.")
-_FULL = Problem(503, "too-many-connections", "Too many connections are open.", headers=_AGAIN)
-_MALFORMED = Problem(400, "malformed-request", "This is no HTTP request.")
+_TOO_LONG = ProblemError(431, "headers-too-large", "The request's headers are too large.")
+_LATE = ProblemError(408, "request-timeout", "The request did not come in time.")
+_FULL = ProblemError(503, "too-many-connections", "Too many connections are open.", headers=_AGAIN)
+_MALFORMED = ProblemError(400, "malformed-request", "This is no HTTP request.")
 
 
 class Connections:
@@ -189,7 +189,7 @@ class Connection(HttpToolsProtocol):
 
     # -- the ends
 
-    def _refuse(self, problem: Problem, linger: float) -> None:
+    def _refuse(self, problem: ProblemError, linger: float) -> None:
         """What the client still sends is read and thrown away for a while: closed at once, the network would throw
         away our answer (RFC 9112, section 9.6).
         """
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
         self._abort_after(linger)
 
-    def _answer(self, problem: Problem) -> None:
+    def _answer(self, problem: ProblemError) -> None:
         body = orjson.dumps(problem.body(""))
         head = [
             f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",

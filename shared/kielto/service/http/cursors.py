@@ -13,7 +13,7 @@ def give(keys: Keys, party: str | None, number: int) -> str:
 
 
 def take(keys: Keys, party: str | None, text: str) -> int:
-    """Raises Problem 422 for what was not given to this party."""
+    """Raises ProblemError 422 for what was not given to this party."""
     try:
         opened = keys.open(text)
         if opened[8:] != (party or "").encode():

@@ -12,29 +12,31 @@ from starlette.exceptions import HTTPException
 
 from kielto.events.envelope import MessageTooLargeError
 from kielto.service.database import pool
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.http.allowed_names import Described
-from kielto.service.http.idempotency import Repeated, replay
+from kielto.service.http.idempotency import RepeatedRequestError, replay
 from kielto.service.http.middleware import response
-from kielto.service.http.problem import FieldError, Problem, invalid_request
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from kielto.service.http.throttle import too_many
-from kielto.service.support.shares import Busy, Crowded
+from kielto.service.support.shares import BusyError, CrowdedError
 from kielto.validation import field_rules
 
 log = structlog.get_logger(__name__)
 
 
 def answer_errors(app: FastAPI) -> None:
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(Repeated, _repeated)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RepeatedRequestError, _repeated)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(
         MessageTooLargeError, _always(413, "record-too-large", "What would be published is too large.")
     )
-    app.add_exception_handler(NotClaimed, _always(503, "epoch-not-claimed", "Nothing is accepted yet."))
-    app.add_exception_handler(Crowded, _crowded)
-    app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(
+        EpochNotOpenError, _always(503, "epoch-not-claimed", "Nothing is accepted yet.")
+    )
+    app.add_exception_handler(CrowdedError, _crowded)
+    app.add_exception_handler(BusyError, _busy)
     for kind in pool.AWAY:
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(Exception, _unknown)
@@ -44,7 +46,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     """A repeated request may fail where the first succeeded (it ended what is ended now): it gets that
     answer.
     """
-    assert isinstance(error, Problem)
+    assert isinstance(error, ProblemError)
     request.state.refused = error.rule
     claim = getattr(request.state, "claim", None)
     if claim is not None and error.slug != "idempotency-key-reused":
@@ -55,10 +57,10 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _repeated(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Repeated)
+    assert isinstance(error, RepeatedRequestError)
     try:
         stored = await replay(request.app.state.pool, error.claim)
-    except Problem as reused:
+    except ProblemError as reused:
         return response(reused, request.url.path)
     return stored or response(_unavailable(), request.url.path)
 
@@ -81,7 +83,7 @@ async def _http(request: Request, error: Exception) -> Response:
     """Starlette's own: no such path, no such method."""
     assert isinstance(error, HTTPException)
     slugs = {404: "not-found", 405: "method-not-allowed"}
-    problem = Problem(
+    problem = ProblemError(
         error.status_code,
         slugs.get(error.status_code, "http-error"),
         {404: "There is nothing here.", 405: "This method does nothing here."}.get(
@@ -104,7 +106,7 @@ async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG
 
 async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
     """Others of the same party, or about the same person, take long."""
-    problem = Problem(
+    problem = ProblemError(
         503,
         "busy",
         "The turn did not come in time. Try again with the same Idempotency-Key.",
@@ -120,11 +122,11 @@ async def _away(request: Request, error: Exception) -> Response:
 
 async def _unknown(request: Request, error: Exception) -> Response:
     log.error("request failed", error=type(error).__name__, path=_route(request))
-    return response(Problem(500, "internal", "An error of ours; it was noted."), request.url.path)
+    return response(ProblemError(500, "internal", "An error of ours; it was noted."), request.url.path)
 
 
-def _unavailable() -> Problem:
-    return Problem(
+def _unavailable() -> ProblemError:
+    return ProblemError(
         503,
         "database-unavailable",
         "The database does not answer. Try again with the same Idempotency-Key.",
@@ -134,7 +136,7 @@ def _unavailable() -> Problem:
 
 def _always(status: int, slug: str, title: str) -> Callable[[Request, Exception], Any]:
     async def handler(request: Request, error: Exception) -> Response:  # noqa: ARG001
-        return response(Problem(status, slug, title), request.url.path)
+        return response(ProblemError(status, slug, title), request.url.path)
 
     return handler
 

@@ -19,42 +19,42 @@ from fastapi import Request, Response
 
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.http.auth import identify
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import FIXED
 
 _KEY = re.compile(f"[!-~]{{1,{FIXED.idempotency_key_characters}}}")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IdempotencyKey:
     token_hash: bytes
     key: str
     request_hash: bytes
 
     async def keep(self, conn: Conn, status: int, body: bytes) -> None:
-        """The last statement of the transaction. Raises Repeated when the key was used before."""
+        """The last statement of the transaction. Raises RepeatedRequestError when the key was used before."""
         kept = await conn.fetchval(_KEEP, self.token_hash, self.key, self.request_hash, status, body)
         if kept is None:
-            raise Repeated(self)
+            raise RepeatedRequestError(self)
 
 
-class Repeated(Exception):
+class RepeatedRequestError(Exception):
     """The key was used before: roll back. The HTTP layer answers with what was stored; do not catch it."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: IdempotencyKey) -> None:
         super().__init__("the idempotency key was used before")
         self.claim = claim
 
 
-async def claimed(request: Request) -> Claim | None:
-    """FastAPI dependency: the request's Idempotency-Key, if it has one. Raises Problem 400 when it is
+async def idempotency_key(request: Request) -> IdempotencyKey | None:
+    """FastAPI dependency: the request's Idempotency-Key, if it has one. Raises ProblemError 400 when it is
     malformed.
     """
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise Problem(
+        raise ProblemError(
             400,
             "malformed-idempotency-key",
             f"The Idempotency-Key has 1 to {FIXED.idempotency_key_characters} visible characters.",
@@ -64,18 +64,18 @@ async def claimed(request: Request) -> Claim | None:
     asked.update(await request.body())
     # One person may act for two companies: what one was answered is not the other's.
     whose = hashlib.sha256(f"{caller.company or ''}\n{caller.subject}".encode())
-    claim = Claim(whose.digest(), key, asked.digest())
+    claim = IdempotencyKey(whose.digest(), key, asked.digest())
     request.state.claim = claim
     return claim
 
 
-async def replay(pool: Pool, claim: Claim) -> Response | None:
-    """The stored answer; None when there is none. Raises Problem 422 when it answers another request."""
+async def replay(pool: Pool, claim: IdempotencyKey) -> Response | None:
+    """The stored answer; None when there is none. Raises ProblemError 422 when it answers another request."""
     row = await pool.fetchrow(_FIND, claim.token_hash, claim.key)
     if row is None:
         return None
     if not hmac.compare_digest(row["request_hash"], claim.request_hash):
-        raise Problem(422, "idempotency-key-reused", "The Idempotency-Key was used for another request.")
+        raise ProblemError(422, "idempotency-key-reused", "The Idempotency-Key was used for another request.")
     return Response(
         row["body"],
         row["status"],

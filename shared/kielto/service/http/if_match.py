@@ -2,7 +2,7 @@
 
 import re
 
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _LIST = re.compile(rf"[\s,]*(?:{_TAG.pattern}(?:\s*,[\s,]*|\s*$))+")
@@ -12,10 +12,10 @@ def revisions(header: str | None) -> frozenset[int] | None:
     """The revisions that the caller takes to be the present one; None: `*`, whatever it is.
 
     What is no list, a tag that is none of ours, and a weak one, which proves nothing (section 8.8.3.2), name no
-    revision. Raises Problem 428 `if-match-missing`.
+    revision. Raises ProblemError 428 `if-match-missing`.
     """
     if header is None:
-        raise Problem(
+        raise ProblemError(
             428,
             "if-match-missing",
             "If-Match is missing: read the record and send the ETag of the answer.",

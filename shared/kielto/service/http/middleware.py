@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.service.database.pool import whose_request
 from kielto.service.http.auth import identify
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support import metrics, tracing
 from kielto.service.support.limits import Limits
 
@@ -30,7 +30,7 @@ class _Claimed(Protocol):
     claimed: bool
 
 
-class Edge:
+class RequestMiddleware:
     def __init__(
         self, app: ASGIApp, *, prefix: str, health: _Claimed, limits: Limits, most: Mapping[str, int | None]
     ) -> None:
@@ -64,7 +64,7 @@ class Edge:
     async def _handle(self, scope: Scope, headers: Headers, exchange: "_Exchange") -> None:
         try:
             await self._admit(scope, headers, exchange)
-        except Problem as problem:
+        except ProblemError as problem:
             await respond(problem, scope, exchange.receive, exchange.send)
             return
         try:
@@ -76,10 +76,10 @@ class Edge:
             await exchange.refuse(scope)
 
     async def _admit(self, scope: Scope, headers: Headers, exchange: "_Exchange") -> None:
-        """Raises Problem."""
+        """Raises ProblemError."""
         safe = scope["method"] in _SAFE
         if not self._health.claimed and not safe:
-            raise Problem(
+            raise ProblemError(
                 503,
                 "epoch-not-claimed",
                 "The very first start is not complete: nothing is accepted yet.",
@@ -104,7 +104,7 @@ class _Exchange:
         self._receive, self._send, self._limits = receive, send, limits
         self.most, self._head = most, method == "HEAD"
         self.status: int | None = None
-        self.refusal: Problem | None = None
+        self.refusal: ProblemError | None = None
         self._begun = False
         self._received, self._whole, self._left = 0, False, limits.body_seconds
 
@@ -152,11 +152,11 @@ class _Exchange:
             await respond(self.refusal, scope, self._receive, self._send)
 
 
-async def respond(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def respond(problem: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
     await response(problem, scope["path"])(scope, receive, send)
 
 
-def response(problem: Problem, path: str) -> JSONResponse:
+def response(problem: ProblemError, path: str) -> JSONResponse:
     body: dict[str, Any] = problem.body(path)
     return JSONResponse(body, problem.status, headers=problem.headers, media_type="application/problem+json")
 
@@ -165,14 +165,14 @@ def _below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-def _too_large(most: int) -> Problem:
+def _too_large(most: int) -> ProblemError:
     """The connection stays open: what the client still sends is thrown away for `linger_seconds`. Closed at once, the
     network would throw away the answer (RFC 9112, section 9.6).
     """
-    return Problem(413, "body-too-large", f"A request's body has at most {most} bytes here.")
+    return ProblemError(413, "body-too-large", f"A request's body has at most {most} bytes here.")
 
 
-def _late(limits: Limits) -> Problem:
-    return Problem(
+def _late(limits: Limits) -> ProblemError:
+    return ProblemError(
         408, "body-timeout", f"A request's body comes within {limits.body_seconds:g} seconds.", headers=_CLOSE
     )

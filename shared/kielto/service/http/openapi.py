@@ -14,8 +14,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from kielto.service.http.auth import Asked
-from kielto.service.http.idempotency import claimed
+from kielto.service.http.auth import RoleCheck
+from kielto.service.http.idempotency import idempotency_key
 from kielto.service.http.problem import PREFIX
 from kielto.service.support.limits import FIXED
 
@@ -148,9 +148,9 @@ def _routes(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str, APIRoute]]
 def _facts(route: APIRoute) -> _Facts:
     facts = _Facts()
     for call in _calls(route.dependant):
-        if isinstance(call, Asked):
+        if isinstance(call, RoleCheck):
             facts.needs_token, facts.roles, facts.for_group = True, call.roles, call.group
-        elif call is claimed:
+        elif call is idempotency_key:
             facts.takes_key = True
     return facts
 

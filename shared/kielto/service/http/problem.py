@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from kielto.errors import KieltoError
+
 PREFIX = "urn:kielto:problem:"
 _FIELD = re.compile(r"[a-z_]{1,30}(\.[a-z_]{1,30}|\.[0-9]{1,6}){0,6}")
 
@@ -19,7 +21,7 @@ class FieldError:
     """What it must be; never what it was."""
 
 
-class Problem(Exception):
+class ProblemError(KieltoError):
     """Raise anywhere below an endpoint; answered as application/problem+json. Nothing personal in any
     member.
     """
@@ -59,9 +61,9 @@ class Problem(Exception):
         return body
 
 
-def invalid_request(*errors: FieldError) -> Problem:
+def invalid_request(*errors: FieldError) -> ProblemError:
     """422: which fields break which rules."""
-    return Problem(422, "invalid-request", "The request breaks a rule.", errors=errors)
+    return ProblemError(422, "invalid-request", "The request breaks a rule.", errors=errors)
 
 
 class ProblemField(BaseModel):

@@ -12,18 +12,19 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kielto.errors import KieltoError
 from kielto.service.http.connections import Connections
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import Limits
 
 GRACE_SECONDS = 10.0
 _AGAIN = {"Retry-After": "1"}
-MIGRATING = Problem(503, "starting", "The database is being migrated.", headers=_AGAIN)
-AWAY = Problem(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
+MIGRATING = ProblemError(503, "starting", "The database is being migrated.", headers=_AGAIN)
+AWAY = ProblemError(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
 
 
-class CannotListen(Exception):
+class CannotListenError(KieltoError):
     """The address is taken, or not ours."""
 
 
@@ -36,10 +37,10 @@ def _listening(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=every)
 
 
-class Front:
+class HttpServer:
     """Answers /livez by itself and everything else with `reason`, until it is given the service's application.
 
-    `setting`: what the port is called where it is set. Raises CannotListen.
+    `setting`: what the port is called where it is set. Raises CannotListenError.
     """
 
     def __init__(self, host: str, port: int, limits: Limits, *, setting: str = "KIELTO_HTTP_PORT") -> None:
@@ -47,7 +48,7 @@ class Front:
         try:
             listening = _listening(host, port)
         except OSError as error:
-            raise CannotListen(f"{setting}: cannot listen on {host}:{port} ({error.strerror})") from None
+            raise CannotListenError(f"{setting}: cannot listen on {host}:{port} ({error.strerror})") from None
         self.port: int = listening.getsockname()[1]
         self._app: ASGIApp | None = None
         self._server = _Server(

@@ -30,7 +30,7 @@ class StrictRoute(APIRoute):
 
 
 class _Parsed(Request):
-    """A request whose body was read and parsed. Raises Problem 422."""
+    """A request whose body was read and parsed. Raises ProblemError 422."""
 
     def __init__(self, request: Request, body: bytes) -> None:
         super().__init__(request.scope, request.receive)

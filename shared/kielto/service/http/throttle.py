@@ -9,13 +9,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from kielto.service.http.auth import Caller
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import Limits
 from kielto.service.support.shares import Rate, Shares
 
 
 class Throttle:
-    """As `limits` has it. Each raises Problem 429, or of `shares` Crowded and Busy, which are answered 429 and 503."""
+    """As `limits` has it. Each raises ProblemError 429, or of `shares` CrowdedError and BusyError, which are answered
+    429 and 503.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._subjects = Shares(limits.subject_requests, limits.party_waiting, limits.wait_seconds)
@@ -50,9 +52,9 @@ class Throttle:
             yield
 
 
-def too_many(seconds: float = 1.0) -> Problem:
+def too_many(seconds: float = 1.0) -> ProblemError:
     """`seconds`: after which it is worth to try again."""
-    return Problem(
+    return ProblemError(
         429,
         "too-many-requests",
         "Your company's share is used up. Try again after the seconds in Retry-After.",

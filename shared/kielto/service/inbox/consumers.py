@@ -16,18 +16,19 @@ from faststream.message import StreamMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from kielto import kafka
+from kielto.errors import KieltoError
 from kielto.events.topics import Topic
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.ahead import Ahead
 from kielto.service.inbox.handlers import Subscription
-from kielto.service.inbox.topic_reader import Reader, Transient, polled
+from kielto.service.inbox.topic_reader import TopicReader, TransientError, polled
 from kielto.service.inbox.transactional import Intake
-from kielto.service.inbox.watchdog import Restart, Watch, topic_ids
+from kielto.service.inbox.watchdog import RestartConsumersError, Watchdog, topic_ids
 from kielto.service.support import metrics
-from kielto.service.support.bulk_throttle import NOBODY, Courtesy
-from kielto.service.support.crypto_keys import Evidence
+from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
+from kielto.service.support.crypto_keys import MessageCipher
 
 log = structlog.get_logger(__name__)
 
@@ -36,12 +37,12 @@ _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 
 
-class UnsafeSubscriber(Exception):
+class UnsafeSubscriberError(KieltoError):
     """A subscriber that could lose messages; names the topic and the rule. The service must not start."""
 
 
 class Consumers:
-    """`run()` runs until it is cancelled. Kafka may be away at the start. Raises UnsafeSubscriber when
+    """`run()` runs until it is cancelled. Kafka may be away at the start. Raises UnsafeSubscriberError when
     made.
     """
 
@@ -52,15 +53,15 @@ class Consumers:
         pool: Pool,
         topics: Mapping[str, Topic],
         subscriptions: Sequence[Subscription],
-        evidence: Evidence,
+        evidence: MessageCipher,
         *,
         security: kafka.Security = kafka.CLEAR,
-        courtesy: Courtesy = NOBODY,
+        courtesy: BulkThrottle = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
         intakes = {s.topic: Intake(pool, topics[s.topic], s, evidence) for s in subscriptions}
         self._readers = {
-            s.topic: Reader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
+            s.topic: TopicReader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
         }
         self._ahead = Ahead(
             bootstrap, {s.topic: intakes[s.topic] for s in subscriptions if s.urgent}, security=security
@@ -89,8 +90,8 @@ class Consumers:
         while self._readers:
             try:
                 await self._start_and_watch()
-            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Restart) as error:
-                cause = error.cause if isinstance(error, Restart) else type(error).__name__
+            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, RestartConsumersError) as error:
+                cause = error.cause if isinstance(error, RestartConsumersError) else type(error).__name__
                 metrics.CONSUMER_RESTARTS.labels(cause).inc()
                 log.warning(
                     "consumers begin again", error=type(error).__name__, cause=cause, rule=_rule(error)
@@ -108,7 +109,7 @@ class Consumers:
                 await reader.prepare(ids[topic], life)
             await self._broker.start()
             await first_to_end(
-                Watch(self._pool, client, self._readers, ids, life).run(), self._for_ever(self._ahead.run)
+                Watchdog(self._pool, client, self._readers, ids, life).run(), self._for_ever(self._ahead.run)
             )
         finally:
             await kafka.close(client)
@@ -141,7 +142,7 @@ def _broker(
     service: str,
     bootstrap: str,
     security: kafka.Security,
-    readers: Mapping[str, Reader],
+    readers: Mapping[str, TopicReader],
     subscriptions: Sequence[Subscription],
 ) -> KafkaBroker:
     """FastStream logs nothing itself: it would log the messages' place with every one, and errors with
@@ -198,7 +199,7 @@ def _wire(security: kafka.Security) -> BaseSecurity:
 _SASL = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 
-def _handler(reader: Reader) -> Any:
+def _handler(reader: TopicReader) -> Any:
     async def take(records: Sequence[Any]) -> None:
         await reader.take(records)
 
@@ -229,7 +230,7 @@ class Retrying(BaseMiddleware):
     only.
     """
 
-    def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, Reader]) -> None:
+    def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, TopicReader]) -> None:
         super().__init__(msg, context=context)
         self._readers = readers
 
@@ -242,7 +243,7 @@ class Retrying(BaseMiddleware):
         if not isinstance(exc_val, Exception):
             return False
         records = polled(self.msg)
-        transient = exc_val if isinstance(exc_val, Transient) else Transient.whole(records, exc_val)
+        transient = exc_val if isinstance(exc_val, TransientError) else TransientError.whole(records, exc_val)
         self._readers[records[0].topic].back_off(transient)
         return True
 
@@ -255,17 +256,17 @@ def check(broker: KafkaBroker) -> None:
     for subscriber in subscribers:
         name = ", ".join(subscriber.topic_names)
         if len(subscriber.topic_names) != 1:
-            raise UnsafeSubscriber(f"{name}: one subscriber reads one topic")
+            raise UnsafeSubscriberError(f"{name}: one subscriber reads one topic")
         if subscriber.ack_policy is not AckPolicy.MANUAL:
-            raise UnsafeSubscriber(f"{name}: ack_policy must be stated, and MANUAL")
+            raise UnsafeSubscriberError(f"{name}: ack_policy must be stated, and MANUAL")
         if not subscriber.group_id:
-            raise UnsafeSubscriber(f"{name}: has no group")
+            raise UnsafeSubscriberError(f"{name}: has no group")
         if subscriber._connection_args.get("auto_offset_reset") != "earliest":  # noqa: SLF001 - no public way
-            raise UnsafeSubscriber(f"{name}: auto_offset_reset must be earliest")
-        if not isinstance(subscriber._listener, Reader):  # noqa: SLF001
-            raise UnsafeSubscriber(f"{name}: positions are not sought")
+            raise UnsafeSubscriberError(f"{name}: auto_offset_reset must be earliest")
+        if not isinstance(subscriber._listener, TopicReader):  # noqa: SLF001
+            raise UnsafeSubscriberError(f"{name}: positions are not sought")
 
 
 def _rule(error: BaseException) -> str:
     """Kafka's texts name brokers and topics; PostgreSQL's may quote values."""
-    return str(error) if isinstance(error, kafka.KafkaError | Restart) else ""
+    return str(error) if isinstance(error, kafka.KafkaError | RestartConsumersError) else ""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from kielto.errors import KieltoError
 from kielto.events.base import Event
 from kielto.events.envelope import Read
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 
 
-class Permanent(Exception):
+class PermanentError(KieltoError):
     """Raised by a handler: this message can never be taken in. `reason` names the rule and nothing of the
     content. `holds`: it may take a permission away, so beats do not say that the topic was taken in past it
     until it is replayed or discarded; False for what certainly takes none.

@@ -13,24 +13,25 @@ from uuid import UUID
 
 import orjson
 
+from kielto.errors import KieltoError
 from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.topics import Topic
 from kielto.service.database.pool import Conn, Pool, transaction
-from kielto.service.inbox.handlers import Holding, Meta, Permanent, Subscription
-from kielto.service.support.crypto_keys import Evidence, Keys
+from kielto.service.inbox.handlers import Holding, Meta, PermanentError, Subscription
+from kielto.service.support.crypto_keys import Keys, MessageCipher
 
 _FIRST_BYTES = 256
 _ATTEMPTS = 20
 DAYS = 90
 
 
-class Absent(Exception):
+class NotQuarantinedError(KieltoError):
     """There is no such open message here, or nobody reads its topic."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuarantinedMessage:
     """One row, without its content."""
 
     id: int
@@ -44,7 +45,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class QuarantineReason:
     """`keyless`: its key cannot be read, on a topic with state. `holds`: see Permanent. `event`: what was read, if it
     could be."""
 
@@ -55,7 +56,12 @@ class Why:
 
 
 async def put(
-    conn: Conn, evidence: Evidence, record: Any, meta: Meta, why: Why, holding: Holding | None = None
+    conn: Conn,
+    evidence: MessageCipher,
+    record: Any,
+    meta: Meta,
+    why: QuarantineReason,
+    holding: Holding | None = None,
 ) -> None:
     """Keep the message; once, however often it comes. Whom it may be about is denied while it is open."""
     customer = None
@@ -95,15 +101,15 @@ class Quarantine:
 
     async def listed(
         self, state: str = "open", *, party: str | None = None, after: int = 0, limit: int = 1000
-    ) -> list[Kept]:
+    ) -> list[QuarantinedMessage]:
         """The oldest first, from behind the id `after`."""
         rows = await self.pool.fetch(_LIST, state, _prefix(party), after, limit)
-        return [Kept(**row) for row in rows]
+        return [QuarantinedMessage(**row) for row in rows]
 
     async def discard(
         self, ident: int, *, by: str, note: str | None = None, party: str | None = None
     ) -> None:
-        """Raises Absent when there is no such open row."""
+        """Raises NotQuarantinedError when there is no such open row."""
 
         async def work(conn: Conn) -> None:
             row = await self._open(conn, ident, party)
@@ -114,22 +120,24 @@ class Quarantine:
     async def replay(self, ident: int, *, by: str, note: str | None = None, party: str | None = None) -> None:
         """Hand the message to its handler again; closed only when that succeeds. The position is not touched.
 
-        Raises Absent when there is no such open row or nobody reads its topic, Permanent when it still cannot be
-        taken in.
+        Raises NotQuarantinedError when there is no such open row or nobody reads its topic, PermanentError when it
+        still cannot be taken in.
         """
 
         async def work(conn: Conn) -> None:
             row = await self._open(conn, ident, party)
             subscription = self._subscription(row["topic"])
             if subscription is None:
-                raise Absent(f"{row['topic']}: is not read by this service")
+                raise NotQuarantinedError(f"{row['topic']}: is not read by this service")
             if row["content"] is None:
-                raise Permanent("content: is no longer kept; discard the message")
+                raise PermanentError("content: is no longer kept; discard the message")
             place = _place(row["topic"], row["partition"], row["offset"])
             key, headers, value = _unpacked(self.keys.evidence.open(row["content"], place))
             read = envelope.read(self.topics[row["topic"]].carries, key, value, headers)
             if not isinstance(read, envelope.Read):
-                raise Permanent(read.reason if isinstance(read, envelope.Unreadable) else "holds no message")
+                raise PermanentError(
+                    read.reason if isinstance(read, envelope.Unreadable) else "holds no message"
+                )
             meta = Meta(row["topic"], row["topic_id"], row["partition"], row["offset"], row["timestamp_ms"])
             await subscription.handler.handle(conn, read, meta)
             await self._close(conn, row, "replayed", by, note)
@@ -150,7 +158,7 @@ class Quarantine:
     async def _open(self, conn: Conn, ident: int, party: str | None) -> Any:
         row = await conn.fetchrow(_OPEN, ident, _prefix(party))
         if row is None:
-            raise Absent(f"{ident}: no such open message")
+            raise NotQuarantinedError(f"{ident}: no such open message")
         return row
 
     async def _close(self, conn: Conn, row: Any, state: str, by: str, note: str | None) -> None:

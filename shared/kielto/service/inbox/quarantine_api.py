@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.openapi import Operation, Operations
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
-from kielto.service.inbox.handlers import Permanent
-from kielto.service.inbox.quarantine import Absent, Kept, Quarantine
+from kielto.service.inbox.handlers import PermanentError
+from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantinedMessage
 
 Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
 State = Literal["open", "replayed", "discarded"]
@@ -112,7 +112,7 @@ def _number(quarantine: Quarantine, party: str | None, given: int | str) -> int:
 _NOBODYS = 2**63 - 1
 
 
-def _shown(quarantine: Quarantine, party: str | None, kept: Kept) -> MessageBody:
+def _shown(quarantine: Quarantine, party: str | None, kept: QuarantinedMessage) -> MessageBody:
     ident = quarantine.keys.pairwise(party, UUID(int=kept.id)) if party else kept.id
     return MessageBody(**asdict(kept) | {"id": ident})
 
@@ -121,9 +121,9 @@ def _shown(quarantine: Quarantine, party: str | None, kept: Kept) -> MessageBody
 async def _answered() -> AsyncIterator[None]:
     try:
         yield
-    except Absent:
-        raise Problem(404, "unknown-message", "There is no such open message.") from None
-    except Permanent as error:
-        raise Problem(
+    except NotQuarantinedError:
+        raise ProblemError(404, "unknown-message", "There is no such open message.") from None
+    except PermanentError as error:
+        raise ProblemError(
             409, "still-unreadable", f"The message still cannot be taken in: {error.reason}."
         ) from None

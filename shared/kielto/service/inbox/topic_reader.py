@@ -13,12 +13,12 @@ import structlog
 
 from kielto import kafka
 from kielto.kafka import TopicPartition
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.transactional import Intake
 from kielto.service.support import metrics
-from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.logs import where
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ _HANGING_SECONDS = 60.0  # longer than the database lets any command take
 _NOTHING, _RESTING = float("-inf"), float("inf")
 
 
-class Transient(Exception):
+class TransientError(Exception):
     """Some partitions' messages were not taken in; each is to be read again from the offset given."""
 
     def __init__(self, failures: Sequence[tuple[TopicPartition, int, BaseException]]) -> None:
@@ -37,7 +37,7 @@ class Transient(Exception):
         self.failures = failures
 
     @classmethod
-    def whole(cls, records: Sequence[Any], error: BaseException) -> "Transient":
+    def whole(cls, records: Sequence[Any], error: BaseException) -> "TransientError":
         """All that was polled at once."""
         return cls([(place, part[0].offset, error) for place, part in by_partition(records)])
 
@@ -54,12 +54,12 @@ def by_partition(records: Sequence[Any]) -> Iterator[tuple[TopicPartition, list[
         yield place, list(part)
 
 
-class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     """Also the consumer's rebalance listener. The position is sought without an await, or old records slip
     through.
     """
 
-    def __init__(self, pool: Pool, taking: Intake, courtesy: Courtesy, *, batch: bool) -> None:
+    def __init__(self, pool: Pool, taking: Intake, courtesy: BulkThrottle, *, batch: bool) -> None:
         self._pool, self._intake, self._batch = pool, taking, batch
         self._courtesy = courtesy
         self.topic = taking.topic
@@ -103,7 +103,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             self.subscriber.consumer.seek(place, self._positions.get((place.topic, place.partition), 0))
 
     async def take(self, records: Sequence[Any]) -> None:
-        """Take in what was polled, each partition by itself. Raises Transient for those that failed."""
+        """Take in what was polled, each partition by itself. Raises TransientError for those that failed."""
         self.cause = None
         failures: list[tuple[TopicPartition, int, BaseException]] = []
         for place, batch in by_partition(records):
@@ -119,7 +119,7 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             finally:
                 self._in_hand = _NOTHING
         if failures:
-            raise Transient(failures)
+            raise TransientError(failures)
 
     async def _take_batch(self, batch: Sequence[Any]) -> None:
         at = 0
@@ -137,13 +137,13 @@ class Reader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             self.cause = type(exc_info).__name__
             log.error("topic cannot be read", topic=self.topic, error=self.cause)
 
-    def back_off(self, transient: Transient) -> None:
+    def back_off(self, transient: TransientError) -> None:
         """Read these partitions again, later; the others go on, and polling keeps our place in the group."""
         self._failed_at = time.monotonic()
         for place, offset, error in transient.failures:
             attempt = self._attempts[place] = self._attempts.get(place, 0) + 1
             seconds = min(_BACKOFF[0] * 2 ** min(attempt - 1, 10), _BACKOFF[1])
-            if isinstance(error, NotClaimed):
+            if isinstance(error, EpochNotOpenError):
                 seconds = _BACKOFF[0]  # a new epoch waits for what is read here
             metrics.INBOX_RETRIES.labels(self.topic).inc()
             log.warning(

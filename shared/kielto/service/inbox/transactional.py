@@ -22,9 +22,9 @@ from kielto.events.records import Record
 from kielto.events.topics import Topic
 from kielto.service.database.pool import Conn, Pool, transaction
 from kielto.service.inbox import quarantine
-from kielto.service.inbox.handlers import BatchHandler, Meta, Permanent, Subscription
+from kielto.service.inbox.handlers import BatchHandler, Meta, PermanentError, Subscription
 from kielto.service.support import metrics, tracing
-from kielto.service.support.crypto_keys import Evidence
+from kielto.service.support.crypto_keys import MessageCipher
 
 log = structlog.get_logger(__name__)
 
@@ -57,12 +57,12 @@ async def step_over(
     await pool.execute(_STEP_OVER, *place, end, life, seen_from)
 
 
-class AnotherLife(Exception):
+class DatabaseRestartedError(Exception):
     """The server was started anew since the positions were loaded: read on from where they are now."""
 
 
 class Intake:
-    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, evidence: Evidence) -> None:
+    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, evidence: MessageCipher) -> None:
         self._pool, self._topic, self._subscription, self._evidence = pool, topic, subscription, evidence
         self._has_state = any(issubclass(carried, Record) for carried in topic.carries)
         self._source = f"urn:kielto:{topic.writer}"
@@ -87,10 +87,10 @@ class Intake:
                 async with transaction(self._pool) as conn:
                     if await self._moved(conn, meta):
                         await self._subscription.handler.handle(conn, read, meta)
-            except Permanent as error:
+            except PermanentError as error:
                 await self._refuse(record, meta, _refused(read, error), read.event, holds=error.holds)
             except asyncpg.DataError:  # as a NUL in a text: no later attempt stores it
-                why = Permanent("value: cannot be stored by the database")
+                why = PermanentError("value: cannot be stored by the database")
                 await self._refuse(record, meta, _refused(read, why), read.event)
 
     async def take_ahead(self, record: Any) -> None:
@@ -101,7 +101,7 @@ class Intake:
         if urgent is None or not isinstance(read, Read) or not urgent(read.event):
             return
         tracing.begin(_traceparent(record))
-        with contextlib.suppress(Permanent, asyncpg.DataError):
+        with contextlib.suppress(PermanentError, asyncpg.DataError):
             async with transaction(self._pool) as conn:
                 await self._subscription.handler.handle(conn, read, self._meta(record))
 
@@ -119,7 +119,7 @@ class Intake:
                 for record, read in reads:
                     if isinstance(read, Unreadable):
                         await self._quarantine(conn, record, self._meta(record), read)
-        except (Permanent, asyncpg.DataError):
+        except (PermanentError, asyncpg.DataError):
             for record in records:  # one of them: the others must not go with it
                 await self.take(record)
 
@@ -149,19 +149,19 @@ class Intake:
         """What cannot be read may be anything, so it holds; but what was readable, and is no *no*."""
         holds = holds and not (why.reason == _FOREIGN and self._subscription.urgent is not None)
         keyless = self._has_state and why.key is None
-        kept = quarantine.Why(why.reason, keyless, holds, event)
+        kept = quarantine.QuarantineReason(why.reason, keyless, holds, event)
         await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
         metrics.QUARANTINED.labels(self._topic.name).inc()
 
     async def _moved(self, conn: "Conn | Pool", meta: Meta) -> bool:
-        """Move the position behind this message; False when it was there already. Raises AnotherLife."""
+        """Move the position behind this message; False when it was there already. Raises DatabaseRestartedError."""
         place = (meta.topic, meta.partition, meta.topic_id, meta.offset + 1)
         if await conn.fetchval(_MOVE, *place, self.life) is not None:
             return True
         if self.life is not None and await conn.fetchval(_LIFE) != self.life:
-            raise AnotherLife
+            raise DatabaseRestartedError
         return False
 
     async def _batch_moved(self, conn: Conn, first: Meta, last: Meta) -> int | None:
@@ -195,7 +195,7 @@ def _is_news(read: object) -> TypeGuard[Read]:
     return isinstance(read, Read) and not isinstance(read.event, _CONTROL)
 
 
-def _refused(read: Read, error: Permanent) -> Unreadable:
+def _refused(read: Read, error: PermanentError) -> Unreadable:
     version = read.event.at_version if isinstance(read.event, Record) else None
     return Unreadable(error.reason, read.key, version)
 

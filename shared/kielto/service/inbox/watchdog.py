@@ -20,7 +20,7 @@ from kielto.kafka import TopicPartition
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
-from kielto.service.inbox.topic_reader import Reader
+from kielto.service.inbox.topic_reader import TopicReader
 from kielto.service.support import metrics
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ _LIFE_SECONDS = 0.5
 _STUCK_SECONDS = 20.0
 
 
-class Restart(Exception):
+class RestartConsumersError(Exception):
     """The consumers must stop and begin again; says why. `cause`: the kind of error behind it, if one is known."""
 
     def __init__(self, rule: str, cause: str = "Restart") -> None:
@@ -39,22 +39,22 @@ class Restart(Exception):
 
 
 async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, UUID]:
-    """Raises Restart when one is missing."""
+    """Raises RestartConsumersError when one is missing."""
     names = list(topics)
     ids = await kafka.topic_ids(client, names)
     if missing := sorted(set(names) - set(ids)):
-        raise Restart(f"topics are missing: {', '.join(missing)}")
+        raise RestartConsumersError(f"topics are missing: {', '.join(missing)}")
     return ids
 
 
-class Watch:
+class Watchdog:
     """`client` is a started consumer without a group."""
 
     def __init__(
         self,
         pool: Pool,
         client: Any,
-        readers: Mapping[str, Reader],
+        readers: Mapping[str, TopicReader],
         ids: Mapping[str, UUID],
         life: datetime,
     ) -> None:
@@ -65,13 +65,13 @@ class Watch:
         """By partition with something to read: the position, and since when it is that."""
 
     async def run(self) -> None:
-        """Raises Restart."""
+        """Raises RestartConsumersError."""
         next_look = time.monotonic() + _SECONDS
         while True:
             await asyncio.sleep(_LIFE_SECONDS)
             try:
                 if await transactional.life(self._pool) != self._life:
-                    raise Restart("the database's server was started anew")
+                    raise RestartConsumersError("the database's server was started anew")
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + _SECONDS
                     await self._look()
@@ -80,7 +80,7 @@ class Watch:
 
     async def _look(self) -> None:
         if await topic_ids(self._client, self._readers) != self._ids:
-            raise Restart("a topic was made anew")
+            raise RestartConsumersError("a topic was made anew")
         places = [TopicPartition(topic, p) for topic in self._readers for p in range(PARTITIONS)]
         ends = await kafka.end_offsets(self._client, places)
         begins = await self._client.beginning_offsets(places)
@@ -97,7 +97,9 @@ class Watch:
             metrics.INBOX_STANDING.labels(topic).set(self._standing(own))
             if self._stuck(topic, sum(at[p] for p in own), behind) and topic not in at_work:
                 cause = reader.cause or "Restart"
-                raise Restart(f"{topic}: nothing is read although there is something ({cause})", cause)
+                raise RestartConsumersError(
+                    f"{topic}: nothing is read although there is something ({cause})", cause
+                )
 
     async def _step_over(
         self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]

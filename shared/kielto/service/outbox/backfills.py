@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.outbox.batch_send import Message, Stopped, deliver
+from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 from kielto.service.outbox.leader import Leader
 from kielto.service.outbox.rejecting_topics import Refusals
 
@@ -23,11 +23,11 @@ _CHUNK = 2000
 
 async def request(conn: Conn, family: str) -> int:
     """Ask for a backfill; returns its generation. From now on gates stay shut until it is complete. Raises
-    NotClaimed.
+    EpochNotOpenError.
     """
     generation = await conn.fetchval(_REQUEST, family)
     if generation is None:
-        raise NotClaimed
+        raise EpochNotOpenError
     return int(generation)
 
 
@@ -70,7 +70,7 @@ class Snapshots:
         self._bootstrap, self._families, self._security = bootstrap, families, security
 
     async def advance(self, conn: Leader, producer: Any, refusals: Refusals) -> bool:
-        """One step of one backfill; False when there is nothing to do but wait. Raises Stopped."""
+        """One step of one backfill; False when there is nothing to do but wait. Raises LaneStoppedError."""
         row = await conn.fetchrow(_NEXT, list(refusals.going(self._families, Lane.BULK)))
         if row is None:
             return False
@@ -119,10 +119,10 @@ class Snapshots:
                 begin_bulk=begin["bulk"][partition],
             )
             encoded = envelope.encode(event, key=control.SNAPSHOT, source=family.writer)
-            messages.append(Message(family.bulk, partition, *encoded))
+            messages.append(OutboxMessage(family.bulk, partition, *encoded))
         delivered = await deliver(producer, messages)
         if delivered.error:
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
         await refusals.note([family.bulk], delivered.refused)
         if not delivered.refused:
             await conn.execute(_FINISHED, family.name, generation)

@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kielto import kafka
+from kielto.errors import KieltoError
 
 ANSWER_SECONDS = 120.0
 """A broker that is away is waited for; only a client that never answers is given up after this time."""
 
 
-class Message(NamedTuple):
+class OutboxMessage(NamedTuple):
     topic: str
     partition: int
     key: bytes
@@ -33,11 +34,11 @@ class Delivered(NamedTuple):
     """By topic: why it will not take a record, however often it is sent (`kafka.REFUSED`). The others went on."""
 
 
-class NoAnswer(Exception):
+class NoAnswerError(Exception):
     """The client neither delivered nor failed in ANSWER_SECONDS."""
 
 
-class Stopped(Exception):
+class LaneStoppedError(KieltoError):
     """The lane stops at the first message that was not acknowledged, and begins again from its marks."""
 
 
@@ -50,7 +51,7 @@ class _Batch:
         self.answer: asyncio.Future[Any] | None = None
 
 
-async def deliver(producer: Any, messages: Sequence[Message]) -> Delivered:
+async def deliver(producer: Any, messages: Sequence[OutboxMessage]) -> Delivered:
     """Send in the given order for each partition. Never raises but when it is cancelled."""
     partitions = _batches(producer, messages)
     refused: dict[str, BaseException] = {}
@@ -71,13 +72,13 @@ async def _answers(
     while left:
         timeout = until - asyncio.get_running_loop().time()
         done, _ = await asyncio.wait(left, timeout=timeout, return_when=asyncio.FIRST_EXCEPTION)
-        failures = [(left.pop(a), a.exception() if not a.cancelled() else NoAnswer()) for a in done]
+        failures = [(left.pop(a), a.exception() if not a.cancelled() else NoAnswerError()) for a in done]
         refused |= {topic: f for topic, f in failures if isinstance(f, kafka.REFUSED)}
         if not done or any(f is not None and topic not in refused for topic, f in failures):
             return
 
 
-def _batches(producer: Any, messages: Sequence[Message]) -> dict[tuple[str, int], list[_Batch]]:
+def _batches(producer: Any, messages: Sequence[OutboxMessage]) -> dict[tuple[str, int], list[_Batch]]:
     partitions: dict[tuple[str, int], list[_Batch]] = {}
     for index, message in enumerate(messages):
         batches = partitions.setdefault((message.topic, message.partition), [])
@@ -88,7 +89,7 @@ def _batches(producer: Any, messages: Sequence[Message]) -> dict[tuple[str, int]
     return partitions
 
 
-def _append(batch: _Batch, message: Message) -> bool:
+def _append(batch: _Batch, message: OutboxMessage) -> bool:
     """False when the batch is full."""
     appended = batch.builder.append(
         timestamp=None, key=message.key, value=message.value, headers=message.headers
@@ -145,10 +146,10 @@ def _answer(batch: _Batch) -> tuple[int | None, BaseException | None]:
     again.
     """
     if batch.answer is None or not batch.answer.done():
-        return None, NoAnswer()
+        return None, NoAnswerError()
     if batch.answer.cancelled():
-        return None, NoAnswer()
+        return None, NoAnswerError()
     if failure := batch.answer.exception():
         return None, failure
     offset = batch.answer.result().offset
-    return (offset, None) if offset >= 0 else (None, NoAnswer())
+    return (offset, None) if offset >= 0 else (None, NoAnswerError())

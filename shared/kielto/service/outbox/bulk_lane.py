@@ -17,7 +17,7 @@ from kielto.kafka import partition_of
 from kielto.service.database import epoch
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.backfills import Snapshots
-from kielto.service.outbox.batch_send import Delivered, Message, Stopped, deliver
+from kielto.service.outbox.batch_send import Delivered, LaneStoppedError, OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import everywhere
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import OpenRecord
@@ -77,7 +77,7 @@ class BulkLane:
         self._wake = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        """Returns when stopping; raises LaneStoppedError, or PostgreSQL's error."""
         await self._conn.add_listener(publish.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
@@ -123,7 +123,7 @@ class BulkLane:
         """
         rows = await self._conn.fetch(_REPORTS, LIMIT, self._refusals.waiting())
         messages = [
-            Message(
+            OutboxMessage(
                 row["topic"],
                 partition_of(key := row["key"].encode(), PARTITIONS),
                 key,
@@ -156,9 +156,9 @@ class BulkLane:
         await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)
 
     async def _whole(self, delivered: Delivered, topics: Iterable[str], sent: int) -> int:
-        """How many were sent. Raises Stopped when some were not, other than by a topic's refusal."""
+        """How many were sent. Raises LaneStoppedError when some were not, other than by a topic's refusal."""
         if delivered.error:
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
         await self._refusals.note(topics, delivered.refused)
         return sent
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kielto.events.topics import Family, Lane
 from kielto.service.outbox import pending, publish
-from kielto.service.outbox.batch_send import Message, Stopped, deliver
+from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import Marked, OpenRecord
@@ -44,7 +44,7 @@ class ExpressLane:
         self._wake = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Returns when stopping; raises Stopped, or PostgreSQL's error."""
+        """Returns when stopping; raises LaneStoppedError, or PostgreSQL's error."""
         await self._conn.add_listener(publish.EXPRESS, lambda *_: self._wake.set())
         while not stopping.is_set():
             now = time.monotonic()
@@ -113,7 +113,7 @@ class ExpressLane:
         ]
         if delivered.error:
             await self._delete()
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
         topics = (marked.family.topic(Lane.EXPRESS) for marked in found)
         await self._refusals.note(topics, delivered.refused)
         return delivered.refused
@@ -122,10 +122,10 @@ class ExpressLane:
         """Those whose topic refuses nothing just now: the others' marks wait, and no beat vouches for them."""
         return self._refusals.going(self._families, Lane.EXPRESS)
 
-    async def _send(self, messages: Sequence[Message]) -> None:
+    async def _send(self, messages: Sequence[OutboxMessage]) -> None:
         delivered = await deliver(self._producer, messages)
         if delivered.error:
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
         await self._refusals.note((message.topic for message in messages), delivered.refused)
 
     async def _delete(self) -> None:

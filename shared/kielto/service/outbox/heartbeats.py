@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
-from kielto.service.outbox.batch_send import Message
+from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
 
 Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
@@ -81,7 +81,7 @@ class Beats:
         withheld = await self._plan.withheld(conn)
         return Look(_taken(json.loads(row["taken"])), json.loads(row["generations"]), withheld)
 
-    def messages(self, look: Look, going: Container[str]) -> list[Message]:
+    def messages(self, look: Look, going: Container[str]) -> list[OutboxMessage]:
         """Beat n+1 for all partitions of the families in `going`: the others have marks that cannot be
         published. None for those that the look withholds: their followers miss a number. Call `acknowledged` when
         each was.
@@ -95,7 +95,7 @@ class Beats:
         self._n += 1
         self._next = max(self._next + self._plan.seconds, time.monotonic())
 
-    def _beat(self, family: Family, look: Look, at: datetime) -> list[Message]:
+    def _beat(self, family: Family, look: Look, at: datetime) -> list[OutboxMessage]:
         names = self._plan.taken.get(family.name, ())
         beat = control.Beat(
             epoch=self._epoch,
@@ -109,10 +109,10 @@ class Beats:
         return everywhere(family, beat)
 
 
-def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) -> list[Message]:
+def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) -> list[OutboxMessage]:
     """The same beat for each partition of the family's topic of the lane."""
     encoded = envelope.encode(beat, key=control.BEAT, source=family.writer)
-    return [Message(family.topic(lane), partition, *encoded) for partition in range(PARTITIONS)]
+    return [OutboxMessage(family.topic(lane), partition, *encoded) for partition in range(PARTITIONS)]
 
 
 def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:

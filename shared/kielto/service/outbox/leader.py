@@ -7,21 +7,23 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from kielto.service.database import epoch
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 
 Leader: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _STOP_SECONDS = 2.0
 
 
 async def must_be_checked(conn: Leader) -> None:
-    """Raises Stopped unless the epoch is open and checked: the leader gives up, and the next one begins a new epoch."""
+    """Raises LaneStoppedError unless the epoch is open and checked: the leader gives up, and the next one begins a new
+    epoch.
+    """
     if await epoch.checked(conn) is None:
-        raise Stopped("the epoch is not open")
+        raise LaneStoppedError("the epoch is not open")
 
 
 async def while_connected(conn: Leader, work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
-    """Run `work` until it ends. Raises Stopped as soon as the connection is lost, even while the broker keeps the work
-    waiting, and two seconds after `stopping` was set.
+    """Run `work` until it ends. Raises LaneStoppedError as soon as the connection is lost, even while the broker keeps
+    the work waiting, and two seconds after `stopping` was set.
     """
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -37,7 +39,7 @@ async def while_connected(conn: Leader, work: Coroutine[Any, Any, None], stoppin
         if told.done() and not lost.done():
             await asyncio.wait({task, lost}, timeout=_STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Stopped("the connection to PostgreSQL was lost" if lost.done() else "told to stop")
+            raise LaneStoppedError("the connection to PostgreSQL was lost" if lost.done() else "told to stop")
         await task
     finally:
         told.cancel()

@@ -13,10 +13,11 @@ from uuid import UUID
 
 import structlog
 
+from kielto.errors import KieltoError
 from kielto.events.topics import Family
 from kielto.group import Group
 from kielto.service.database.advisory_locks import Lock, wait_for
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.outbox import backfills
 from kielto.service.support.crypto_keys import Keys
@@ -30,12 +31,12 @@ Step = Callable[[Conn, UUID], Awaitable[UUID | None]]
 """Computes the next records behind this customer, in the caller's transaction; the last one's id, None at the end."""
 
 
-class OtherKeys(Exception):
+class OtherKeysError(KieltoError):
     """The keys file has another id key of a party than the one that this database was filled with."""
 
 
 async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
-    """Those who have left, as `company.<id>` or `partner.<id>`. Raises OtherKeys.
+    """Those who have left, as `company.<id>` or `partner.<id>`. Raises OtherKeysError.
 
     A group file of a lower revision than the last one changes nothing: its process is about to be replaced.
     """
@@ -68,7 +69,7 @@ async def compute_anew(
 
     `again`: errors after which a step is repeated.
     """
-    retried: tuple[type[Exception], ...] = (*again, *AWAY, NotClaimed)
+    retried: tuple[type[Exception], ...] = (*again, *AWAY, EpochNotOpenError)
     while True:
         try:
             async with transaction(pool) as conn:
@@ -106,7 +107,7 @@ async def _leave(conn: Conn, party: str, keys: Keys) -> None:
 async def _check_keys(conn: Conn, here: Sequence[str], keys: Keys) -> None:
     for row in await conn.fetch(_CHECKS, here):
         if (now := _check(keys, row["party"])) is not None and now != row["key_check"]:
-            raise OtherKeys(
+            raise OtherKeysError(
                 f"id_keys.{row['party']}: must be the key that this database was filled with: put it back, or give the "
                 "party another id"
             )

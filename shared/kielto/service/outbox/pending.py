@@ -11,7 +11,7 @@ from kielto.events import envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import record_bytes
 from kielto.kafka import partition_of
-from kielto.service.outbox.batch_send import Message
+from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
 from kielto.service.support import tracing
 
@@ -59,7 +59,7 @@ def as_kept(_family: str, _key: str, kept: str) -> str:
     return kept
 
 
-def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
+def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> OutboxMessage:
     """The Kafka message: what `envelope.encode` would make of the record at its version, without building
     it.
     """
@@ -80,7 +80,7 @@ def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> Message:
     )
     body = open_record(family.name, marked.key, marked.body)
     value = record_bytes(version, body)
-    return Message(family.topic(lane), marked.partition, key, value, headers)
+    return OutboxMessage(family.topic(lane), marked.partition, key, value, headers)
 
 
 def _of_party(family: Family) -> bool:

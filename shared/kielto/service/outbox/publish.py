@@ -31,7 +31,7 @@ _ROOM = 64  # bytes that `"version":"<epoch>.<n>",` may take
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RecordChange:
     """A record as it shall be from now on. `record.version` is ignored (write "0.0"): the outbox gives the
     version.
 
@@ -54,7 +54,7 @@ class Change:
 
 async def publish(
     conn: Conn,
-    changes: Sequence[Change],
+    changes: Sequence[RecordChange],
     *,
     traceparent: str | None = None,
     before: Mapping[tuple[str, str], Version] = MappingProxyType({}),
@@ -73,7 +73,7 @@ async def publish(
 
 
 async def put(
-    conn: Conn, changes: Sequence[Change], *, traceparent: str | None = None
+    conn: Conn, changes: Sequence[RecordChange], *, traceparent: str | None = None
 ) -> dict[tuple[str, str], Version]:
     """Store what differs from the stored record, raise its version and mark it; the versions of those, by family and
     key. One round trip, however many are unchanged: a company whose request this is does not learn by the time whether
@@ -81,7 +81,7 @@ async def put(
 
     Nothing happens to a record whose body (apart from `changed_at` and `decision`), status and restrictions
     are the same. Rows are locked in the order (family, key), changed or not. Raises MessageTooLargeError,
-    `epoch.NotClaimed`, and ValueError when a record is named twice.
+    `epoch.EpochNotOpenError`, and ValueError when a record is named twice.
     """
     if not changes:
         return {}
@@ -100,11 +100,11 @@ async def put(
         traceparent,
     )
     if not rows:
-        raise epoch.NotClaimed
+        raise epoch.EpochNotOpenError
     return {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows if row["key"]}
 
 
-def _body(change: Change) -> str:
+def _body(change: RecordChange) -> str:
     record = change.record
     body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
     if len(body.encode()) > MAX_BYTES - _ROOM:
@@ -112,7 +112,7 @@ def _body(change: Change) -> str:
     return change.seal(change.family, change.key, body) if change.seal else body
 
 
-def _lane(change: Change) -> Lane:
+def _lane(change: RecordChange) -> Lane:
     return Lane.EXPRESS if change.express and not change.family.endswith(".customers") else Lane.BULK
 
 

@@ -19,7 +19,7 @@ from kielto.events.topics import Family, Lane
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.backfills import Snapshots
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.bulk_lane import BulkLane, Pace
 from kielto.service.outbox.express_lane import ExpressLane
 from kielto.service.outbox.heartbeats import BeatPlan, Beats
@@ -57,7 +57,7 @@ class RelaySettings:
     """Returns when an epoch is open; called by the leader of the express lane. None: the epoch is taken as it is."""
 
 
-class Relay:
+class LaneRelay:
     """One lane. `run()` ends some time after `stop()`; it may also be cancelled."""
 
     def __init__(self, lane: Lane, settings: RelaySettings) -> None:
@@ -109,7 +109,7 @@ class Relay:
             families = tuple(f for f in self._settings.families if topics[f.name] <= ids.keys())
             missing = sorted(set().union(*topics.values()) - ids.keys())
             if missing and not families:
-                raise Stopped(f"topics are missing: {', '.join(missing)}")
+                raise LaneStoppedError(f"topics are missing: {', '.join(missing)}")
             if missing:
                 log.error("topics are missing: their records wait, the others go on", topics=missing)
             async with asyncio.timeout(MISSING_SECONDS if missing else None):
@@ -128,7 +128,7 @@ class Relay:
                 await settings.ensure_epoch(conn)
             term = await epoch.new_term(conn)
             if term is None:
-                raise Stopped("the epoch is not open")
+                raise LaneStoppedError("the epoch is not open")
             beats = Beats(settings.beats, present, *term)
             lane: ExpressLane | BulkLane = ExpressLane(
                 conn, producer, families, ids, beats, settings.open_record, refusals
@@ -159,6 +159,6 @@ class Relay:
 
 def _describe(error: BaseException) -> str:
     """For logs: PostgreSQL's texts may quote values, so of those only the kind."""
-    cause = error.__cause__ if isinstance(error, Stopped) and error.__cause__ else error
-    plain = isinstance(cause, Stopped | kafka.KafkaError)
+    cause = error.__cause__ if isinstance(error, LaneStoppedError) and error.__cause__ else error
+    plain = isinstance(cause, LaneStoppedError | kafka.KafkaError)
     return f"{type(cause).__name__}: {cause}" if plain else type(cause).__name__

@@ -18,7 +18,7 @@ _EVERY_SECONDS = 30.0
 _AT_ONCE = 1000
 
 
-class Erased(NamedTuple):
+class ErasedRecord(NamedTuple):
     """A published erasure without a tombstone. The place is known of parties' records: on express where there is
     such a topic.
     """
@@ -31,11 +31,11 @@ class Erased(NamedTuple):
     offset: int | None
 
 
-Acknowledged: TypeAlias = Callable[[Conn, Sequence[Erased]], Awaitable[set[tuple[str, str]]]]
+Acknowledged: TypeAlias = Callable[[Conn, Sequence[ErasedRecord]], Awaitable[set[tuple[str, str]]]]
 """Those (family, key) that every live subscriber of the family's party has applied."""
 
 
-async def nobody(_: Conn, __: Sequence[Erased]) -> set[tuple[str, str]]:
+async def nobody(_: Conn, __: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
     """Where nobody acknowledges, only the deadline counts."""
     return set()
 
@@ -60,7 +60,7 @@ async def write(
             while rows := await conn.fetch(
                 _WAITING, family.name, family.express or family.bulk, after, _AT_ONCE
             ):
-                waiting = [Erased(family.name, *row) for row in rows]
+                waiting = [ErasedRecord(family.name, *row) for row in rows]
                 done = await acknowledged(conn, waiting)
                 due = [e.key for e in waiting if (e.family, e.key) in done or now - e.since >= last]
                 count += len(await conn.fetch(_WRITE, family.name, family.bulk, due))

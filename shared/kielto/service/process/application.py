@@ -17,9 +17,9 @@ from kielto.service.database.pool import Pool
 from kielto.service.http.allowed_names import Described, known_query
 from kielto.service.http.auth import Verifier
 from kielto.service.http.error_handlers import answer_errors
-from kielto.service.http.middleware import Edge
+from kielto.service.http.middleware import RequestMiddleware
 from kielto.service.http.openapi import NONE, Operations, finished
-from kielto.service.http.problem import Problem, ProblemDetails
+from kielto.service.http.problem import ProblemDetails, ProblemError
 from kielto.service.http.throttle import Throttle
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
@@ -78,7 +78,7 @@ def create_app(
     answer_errors(app)
     app.add_middleware(log.AccessLog, pool=pool, keys=keys)
     most: dict[str, int | None] = {**(body_bytes or {}), **dict.fromkeys(streamed)}
-    app.add_middleware(Edge, prefix=f"/{name}", health=health, limits=limits, most=most)
+    app.add_middleware(RequestMiddleware, prefix=f"/{name}", health=health, limits=limits, most=most)
     describe = app.openapi
     app.openapi = lambda: app.openapi_schema or finished(describe(), routers, operations)  # type: ignore[method-assign]
     app.state.described = Described(app.openapi)
@@ -100,11 +100,11 @@ def _watching(pool: Pool, health: Health, seconds: float) -> APIRouter:
             async with asyncio.timeout(seconds):
                 await pool.fetchval("SELECT 1", timeout=seconds)
         except postgres.AWAY:
-            raise Problem(503, "database-unavailable", "The database does not answer.") from None
+            raise ProblemError(503, "database-unavailable", "The database does not answer.") from None
         if not health.claimed:
-            raise Problem(503, "epoch-not-claimed", "The very first start is not complete.")
+            raise ProblemError(503, "epoch-not-claimed", "The very first start is not complete.")
         if health.stopping:
-            raise Problem(503, "stopping", "The service is stopping.")
+            raise ProblemError(503, "stopping", "The service is stopping.")
         return JSONResponse({"status": "ok"})
 
     return router

@@ -10,11 +10,11 @@ import asyncpg
 
 from kielto.service.database import access_entry, epoch
 from kielto.service.database import pool as postgres
-from kielto.service.database.access_entry import Entry
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.access_entry import AccessEntry
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.inbox.handlers import Permanent
-from kielto.service.inbox.quarantine import Absent, Quarantine
+from kielto.service.inbox.handlers import PermanentError
+from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine
 from kielto.service.outbox import backfills
 from kielto.service.process.platform import Service
 from kielto.service.support.logs import where
@@ -51,12 +51,14 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
     return code
 
 
-def _entry(arguments: Sequence[str], service: Service) -> Entry:
+def _entry(arguments: Sequence[str], service: Service) -> AccessEntry:
     """Of the command's words only its names are kept, and ids."""
     names = {*_NAMES, *service.commands}
     action = " ".join(["command", *(word for word in arguments[:2] if word in names)])
     subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
-    return Entry(lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects)
+    return AccessEntry(
+        lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects
+    )
 
 
 def _operator() -> str:
@@ -87,11 +89,11 @@ async def _told(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, se
 def _why(error: Exception) -> str:
     """What happened and what to do."""
     kind = type(error).__name__
-    if isinstance(error, Permanent):
+    if isinstance(error, PermanentError):
         return error.reason
-    if isinstance(error, Absent):
+    if isinstance(error, NotQuarantinedError):
         return str(error)
-    if isinstance(error, NotClaimed):
+    if isinstance(error, EpochNotOpenError):
         return "no epoch is open: let the service run with Kafka until one is (`epoch` shows it)"
     if isinstance(error, postgres.AWAY):
         return f"{kind}: the database is away or busy; nothing was changed: try again"
@@ -167,7 +169,7 @@ async def _begin_epoch(pool: Pool, why: str) -> int:
     """Decisions are refused until it is open; the leader of the express lane, in whatever process, does the work."""
     before = await epoch.end(pool, why)
     if before is None:
-        raise NotClaimed
+        raise EpochNotOpenError
     print(f"epoch {before}\tended", flush=True)
     await epoch.until_checked(pool)
     print(f"epoch {await epoch.current(pool)}\topen; gates stay shut until its backfills are complete")

@@ -25,15 +25,15 @@ from kielto.service.database import migrations
 from kielto.service.database import pool as postgres
 from kielto.service.database.migrations import MigrationError
 from kielto.service.http.auth import Verifier
-from kielto.service.http.server import AWAY, CannotListen, Front
-from kielto.service.inbox.consumers import UnsafeSubscriber
+from kielto.service.http.server import AWAY, CannotListenError, HttpServer
+from kielto.service.inbox.consumers import UnsafeSubscriberError
 from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.outbox import parties
 from kielto.service.process import commands
 from kielto.service.process.platform import Build, Platform, Service, quarantine_of
-from kielto.service.process.running import Running
+from kielto.service.process.running import RunningService
 from kielto.service.support import logs
-from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.crypto_keys import Keys, KeysError
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
@@ -44,13 +44,13 @@ log = structlog.get_logger(__name__)
 
 
 _REFUSALS = (
-    CannotListen,
+    CannotListenError,
     ValidationError,
     groups.GroupError,
     KeysError,
     MigrationError,
-    UnsafeSubscriber,
-    parties.OtherKeys,
+    UnsafeSubscriberError,
+    parties.OtherKeysError,
     kafka.SecurityError,
     kafka.TopicMismatchError,
 )
@@ -94,7 +94,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             ready=ready,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
-            courtesy=Courtesy(settings.bulk_share),
+            courtesy=BulkThrottle(settings.bulk_share),
             limits=limits,
             left=left,
         )
@@ -103,7 +103,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             audit = audit_report.commands(settings, pool, service.families)
             service = replace(service, commands={**service.commands, **audit})
             return await commands.run(arguments, pool, quarantine_of(platform, service), service)
-        return await Running(name, platform, service, stop, *fronts).run()
+        return await RunningService(name, platform, service, stop, *fronts).run()
     finally:
         for front in fronts:
             await front.end()
@@ -112,7 +112,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
 
 
 async def _database(
-    dsn: str, name: str, directory: Path, stop: asyncio.Event, fronts: Iterable[Front], limits: Limits
+    dsn: str, name: str, directory: Path, stop: asyncio.Event, fronts: Iterable[HttpServer], limits: Limits
 ) -> "list[postgres.Pool]":
     """Migrated; three pools: for anything, for statements by key, and for /readyz. Waits for the database as long as it
     is away; none when told to stop meanwhile.
@@ -143,9 +143,9 @@ async def _pools(dsn: str, name: str, limits: Limits) -> list[postgres.Pool]:
     return pools
 
 
-def _listening(settings: ServiceSettings, limits: Limits) -> list[Front]:
+def _listening(settings: ServiceSettings, limits: Limits) -> list[HttpServer]:
     """The API's and the metrics'."""
     return [
-        Front(settings.http_host, settings.http_port, limits),
-        Front(settings.metrics_host, settings.metrics_port, limits, setting="KIELTO_METRICS_PORT"),
+        HttpServer(settings.http_host, settings.http_port, limits),
+        HttpServer(settings.metrics_host, settings.metrics_port, limits, setting="KIELTO_METRICS_PORT"),
     ]

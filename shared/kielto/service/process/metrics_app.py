@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kielto.service.database.pool import Pool
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support import metrics
 
 
@@ -16,7 +16,7 @@ def metrics_app(pool: Pool) -> ASGIApp:
 
     async def expose(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/metrics":
-            await respond(Problem(404, "not-found", "There is nothing here."), scope, receive, send)
+            await respond(ProblemError(404, "not-found", "There is nothing here."), scope, receive, send)
             return
         await observe(pool)
         await Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)

@@ -16,7 +16,7 @@ from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.outbox.heartbeats import Withheld, nothing_withheld
 from kielto.service.recovery.new_epoch import TakeIn
-from kielto.service.support.bulk_throttle import Courtesy
+from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
@@ -36,7 +36,7 @@ class Platform:
     """One connection for /readyz alone."""
     verifier: Verifier
     inputs: InputFreshness
-    courtesy: Courtesy
+    courtesy: BulkThrottle
     limits: Limits = field(default_factory=Limits)
     left: frozenset[str] = frozenset()
     """Parties that were of the group and are no more (`company.<id>`, `partner.<id>`)."""

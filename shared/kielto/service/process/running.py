@@ -20,13 +20,13 @@ from kielto.service.database import epoch
 from kielto.service.database import pool as postgres
 from kielto.service.http import idempotency
 from kielto.service.http.openapi import Operation, Operations
-from kielto.service.http.server import GRACE_SECONDS, Front
+from kielto.service.http.server import GRACE_SECONDS, HttpServer
 from kielto.service.inbox import quarantine, quarantine_api
 from kielto.service.inbox.consumers import Consumers
 from kielto.service.outbox import backfills
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.heartbeats import BeatPlan
-from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.outbox.relay import LaneRelay, RelaySettings
 from kielto.service.process.application import Health, create_app
 from kielto.service.process.metrics_app import metrics_app
 from kielto.service.process.platform import Platform, Service, quarantine_of
@@ -37,7 +37,7 @@ from kielto.service.support.settings import Role
 
 log = structlog.get_logger(__name__)
 
-_AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, Stopped)
+_AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, LaneStoppedError)
 _RETRY_SECONDS = 0.5
 _MISSING_SECONDS = 2.0
 _MISMATCHES = 5  # a broker that is just starting may not know its topics yet
@@ -45,15 +45,15 @@ _SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
 Result = TypeVar("Result")
 
 
-class Running:
+class RunningService:
     def __init__(
         self,
         name: str,
         platform: Platform,
         service: Service,
         stop: asyncio.Event,
-        front: Front,
-        watched: Front,
+        front: HttpServer,
+        watched: HttpServer,
     ) -> None:
         """`front` serves the API, `watched` the metrics."""
         self._name, self._platform, self._service, self._stop = name, platform, service, stop
@@ -97,7 +97,7 @@ class Running:
             settings.security,
             epochs.ensure,
         )
-        self._relays = [Relay(lane, relaying) for lane in Lane]
+        self._relays = [LaneRelay(lane, relaying) for lane in Lane]
         self._auditor = Auditor(
             name,
             settings.postgres_dsn,

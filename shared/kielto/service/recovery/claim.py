@@ -10,7 +10,7 @@ from kielto.events.topics import Family
 from kielto.kafka import CLEAR, Security
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, wait_for
-from kielto.service.outbox.batch_send import Stopped, deliver
+from kielto.service.outbox.batch_send import LaneStoppedError, deliver
 from kielto.service.outbox.heartbeats import everywhere
 from kielto.service.recovery import topic_scan
 
@@ -22,8 +22,8 @@ async def claim(dsn: str, bootstrap: str, families: Sequence[Family], *, securit
 
     The claim is a heartbeat (epoch, term 1, n 0) that every partition acknowledges before the epoch is committed, so
     that no later claim can miss it. If the topics held an epoch before, the new one is not open until the leader of the
-    express lane has read back what was written under it (`new_epoch.py`). Raises one of AWAY, of DOWN, or Stopped: try
-    again.
+    express lane has read back what was written under it (`new_epoch.py`). Raises one of AWAY, of DOWN, or
+    LaneStoppedError: try again.
     """
     conn = await pool.connect(dsn, name="epoch")
     try:
@@ -42,7 +42,7 @@ async def announce(
     bootstrap: str, families: Sequence[Family], number: int, *, security: Security = CLEAR
 ) -> None:
     """Write the epoch's first heartbeat to every partition of the restrictions topics and wait for the broker's
-    answers. Raises one of DOWN, or Stopped.
+    answers. Raises one of DOWN, or LaneStoppedError.
     """
     pairs = [family for family in families if family.express]
     if not pairs:
@@ -54,6 +54,6 @@ async def announce(
         async with asyncio.timeout(_ANNOUNCE_SECONDS):
             delivered = await deliver(producer, [m for family in pairs for m in everywhere(family, beat)])
         if delivered.error:
-            raise Stopped from delivered.error
+            raise LaneStoppedError from delivered.error
     finally:
         await kafka.abort(producer)

@@ -26,10 +26,10 @@ from kielto.service.database import epoch
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.outbox import backfills
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.leader import Leader
 from kielto.service.recovery import claim, topic_scan
-from kielto.service.recovery.topic_scan import Entry, Since
+from kielto.service.recovery.topic_scan import ScannedRecord, Since
 
 log = structlog.get_logger(__name__)
 
@@ -64,11 +64,11 @@ class Epochs:
 
     async def ensure(self, conn: Leader) -> None:
         """Returns when there is an open epoch, which this server's data are held against our own topics in. Raises
-        one of DOWN, AWAY, or Stopped: try again. For the leader of the express lane, so for one at a time.
+        one of DOWN, AWAY, or LaneStoppedError: try again. For the leader of the express lane, so for one at a time.
         """
         row = await conn.fetchrow(_STATE)
         if row is None:
-            raise Stopped("no epoch was claimed yet")
+            raise LaneStoppedError("no epoch was claimed yet")
         why = row["why"]
         if why is None and not row["known"]:
             why = "not open before the server started" if not row["open"] else await self._ahead(conn, row)
@@ -171,14 +171,14 @@ class Epochs:
         await self.take_in.take(kept, number)
 
 
-async def _candidates(conn: Leader, batch: Sequence[Entry], number: int) -> list[Entry]:
+async def _candidates(conn: Leader, batch: Sequence[ScannedRecord], number: int) -> list[ScannedRecord]:
     """Records of earlier epochs above their row, or whose row was raised since the epoch began."""
     records = [e for e in batch if e.key is not None and e.version.epoch < number]
     rows = await conn.fetch(_CANDIDATES, *_columns(records), number)
     return [records[row["at"] - 1] for row in rows]
 
 
-def _columns(records: Sequence[Entry]) -> tuple[list[Any], ...]:
+def _columns(records: Sequence[ScannedRecord]) -> tuple[list[Any], ...]:
     return (
         [e.family.name for e in records],
         [e.key for e in records],

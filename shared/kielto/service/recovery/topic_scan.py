@@ -18,7 +18,7 @@ Since = Mapping[tuple[str, int], tuple[UUID, int]]
 NOWHERE: Since = MappingProxyType({})
 
 
-class Entry(NamedTuple):
+class ScannedRecord(NamedTuple):
     """What stands in a topic. `key`: of a state record; None of everything else."""
 
     family: Family
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 async def entries(
     bootstrap: str, families: Iterable[Family], since: Since, *, security: Security = CLEAR
-) -> AsyncIterator[list[Entry]]:
+) -> AsyncIterator[list[ScannedRecord]]:
     """Batches, each partition in order. Raises one of kafka.DOWN."""
     topics = {family.topic(lane): family for family in families for lane in Lane}
     if not topics:
@@ -66,20 +66,20 @@ async def highest_epoch(
     return highest
 
 
-def decode(entry: Entry) -> Any:
+def decode(entry: ScannedRecord) -> Any:
     """What `envelope.read` makes of it."""
     record = entry.record
     return envelope.read((entry.family.record,), record.key, record.value, record.headers)
 
 
-def _entry(family: Family, record: Any) -> Entry:
+def _entry(family: Family, record: Any) -> ScannedRecord:
     """By the headers alone, but for control records: most of what is read is no news."""
     key = (record.key or b"").decode("ascii", "replace")
     if key.startswith("!"):
-        return Entry(family, record, None, _of_control(family, record))
+        return ScannedRecord(family, record, None, _of_control(family, record))
     if record.value is None or not envelope.is_own_key(family.record, key):
-        return Entry(family, record, None, Version(0, 0))
-    return Entry(family, record, key, _of_headers(record))
+        return ScannedRecord(family, record, None, Version(0, 0))
+    return ScannedRecord(family, record, key, _of_headers(record))
 
 
 def _of_headers(record: Any) -> Version:

@@ -27,7 +27,7 @@ _BACKOFF = (1.0, 10.0)
 _LOOK_SECONDS = 1.0
 
 
-class Courtesy:
+class BulkThrottle:
     """`share`: of its time that bulk work takes while people are waiting, above 0; 1 is all of it."""
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,5 +98,5 @@ def _says_somebody(record: Any) -> bool:
         return False
 
 
-NOBODY = Courtesy()
+NOBODY = BulkThrottle()
 """Gives way to nobody."""

@@ -26,13 +26,14 @@ from joserfc.jwk import OKPKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kielto import seals
+from kielto.errors import KieltoError
 from kielto.events import digests
 
 SEALED = "sealed"
 """The one field of a record that is kept sealed."""
 
 
-class KeysError(ValueError):
+class KeysError(KieltoError, ValueError):
     """The keys file cannot be used. Names the field, never a value."""
 
 
@@ -84,7 +85,7 @@ _LEVEL = 1
 """Of zlib: the fastest."""
 
 
-class Evidence:
+class MessageCipher:
     """Seals what is kept of messages that cannot be read, or that wait (AES-256-GCM).
 
     Compressed before: a few kilobytes of a compressed batch are hundreds of messages of half a megabyte, and what is
@@ -226,9 +227,9 @@ class Keys:
         return self._records.decrypt(sealed, [family.encode(), key.encode()]).decode()
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> MessageCipher:
         derived = HKDF(SHA256(), 32, salt=None, info=b"kielto quarantine at rest")
-        return Evidence(derived.derive(bytes.fromhex(self._file.master_key)))
+        return MessageCipher(derived.derive(bytes.fromhex(self._file.master_key)))
 
     def blind_index(self, field: str, normalised: str) -> bytes:
         """By this a value encrypted at rest is found again: 32 bytes, HMAC-SHA256(index key, field, 0,

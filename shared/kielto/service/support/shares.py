@@ -5,14 +5,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
+from kielto.errors import KieltoError
+
 _ROUNDING = 1e-6
 
 
-class Crowded(Exception):
+class CrowdedError(KieltoError):
     """Too many wait for the same already."""
 
 
-class Busy(TimeoutError):
+class BusyError(KieltoError, TimeoutError):
     """The turn did not come in time."""
 
 
@@ -27,12 +29,12 @@ class Shares:
         self._turns: dict[Hashable, _Turns] = {}
 
     async def take(self, key: Hashable) -> None:
-        """Then call `give_back`. Raises Crowded, or Busy."""
+        """Then call `give_back`. Raises CrowdedError, or BusyError."""
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = _Turns(self._most)
         elif turns.users >= self._most + self._waiting:
-            raise Crowded
+            raise CrowdedError
         turns.users += 1
         try:
             if turns.free.locked():
@@ -42,7 +44,7 @@ class Shares:
                 await turns.free.acquire()
         except TimeoutError:
             self._left(key, turns)
-            raise Busy from None
+            raise BusyError from None
         except BaseException:
             self._left(key, turns)
             raise

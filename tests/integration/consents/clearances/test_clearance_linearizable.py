@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.http.server import Front
+from kielto.service.http.server import HttpServer
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.clearances import clearances
@@ -116,7 +116,7 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     routers = [clearances.router(pool, context, ClearanceTerms()), decisions.router(pool, context)]
-    front = Front("127.0.0.1", port, Limits())
+    front = HttpServer("127.0.0.1", port, Limits())
     front.give(
         create_app("consents", routers, pool=pool, verifier=PlainTokens(), health=Health(claimed=True))
     )

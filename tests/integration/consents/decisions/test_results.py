@@ -12,7 +12,7 @@ from kielto.events.results import DecisionResult, ResultStatus
 from kielto.events.topics import decisions, results
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.inbox.handlers import Meta, Permanent
+from kielto.service.inbox.handlers import Meta, PermanentError
 from services.consents.consumers import DecisionsConsumer
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -94,7 +94,7 @@ async def test_a_no_that_cannot_be_taken_is_still_an_operators(
 ) -> None:
     """It may be a ban: it is kept aside and holds, as before."""
     desk.handler = DecisionsConsumer(world.context, "partner.matkat")
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(PermanentError) as refused:
         await desk.say(DecisionSubject(number="a1" * 32))
     assert refused.value.holds
     assert await desk.told() == []

@@ -15,7 +15,7 @@ from services.consents.use_cases.context import Context, NamedSubject, customer_
 from services.consents.use_cases.decisions.read import read_decision
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.permissions.restore import take_back
-from services.customers.model.customer import Customer as Registered
+from services.customers.model.customer import RegisteredCustomer as Registered
 from services.customers.model.publishing import record
 from tests.integration.consents.decisions.test_restore import listed
 from tests.integration.consents.world import ConsentsWorld, Someone, erased

@@ -244,7 +244,7 @@ async def test_another_key_of_a_known_party_is_refused_at_start(world: ConsentsW
     await parties.note(world.pool, GROUP, world.keys)
     file = world.keys._file.model_dump()
     file["id_keys"]["company.sahko"] = "00" * 32
-    with pytest.raises(parties.OtherKeys, match=r"id_keys\.company\.sahko"):
+    with pytest.raises(parties.OtherKeysError, match=r"id_keys\.company\.sahko"):
         await parties.note(world.pool, GROUP, Keys(KeyFile.model_validate(file)))
 
 

@@ -17,8 +17,8 @@ from services.consents.use_cases.context import customer_subject
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.given import GivenCustomer
 from services.customers.model.reading import read_customer
-from services.customers.use_cases.context import Context, in_transaction
-from services.customers.use_cases.customers.register import Entry, Outcome, register
+from services.customers.use_cases.context import CustomersContext, in_transaction
+from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.merge import merge
 from tests.conftest import Migrated
@@ -31,7 +31,7 @@ PHONE, OTHER = "+358401234567", "+358407654321"
 class MergingRegister:
     """customers itself, on a database of its own."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CustomersContext) -> None:
         self.context = context
 
     async def person(self, number: str, *phones: str) -> UUID:
@@ -45,8 +45,8 @@ class MergingRegister:
         )
         draft = read_customer(given, Speaker(), self.context.terms, self.context.moment().today)
 
-        async def work(conn: Conn) -> list[Outcome]:
-            return await register(conn, self.context, [Entry(draft, Speaker())])
+        async def work(conn: Conn) -> list[RegistrationOutcome]:
+            return await register(conn, self.context, [Registration(draft, Speaker())])
 
         (outcome,) = await in_transaction(self.context, work)
         assert outcome.id is not None
@@ -65,7 +65,9 @@ async def people(migrated: Migrated, world: ConsentsWorld) -> AsyncIterator[Merg
     pool: Pool = await open_pool(dsn, name="test")
     await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
     at = datetime(2026, 6, 15, 9, tzinfo=UTC)
-    yield MergingRegister(Context(pool, world.keys, Terms(GROUP), lambda: at, ZoneInfo("Europe/Helsinki")))
+    yield MergingRegister(
+        CustomersContext(pool, world.keys, Terms(GROUP), lambda: at, ZoneInfo("Europe/Helsinki"))
+    )
     await pool.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish as outbox
-from kielto.service.outbox.publish import Change
+from kielto.service.outbox.publish import RecordChange
 from services.consents import projections
 from services.consents.store.permissions import customers, state
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -50,8 +50,10 @@ async def put(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
 
 async def publish(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
     records = [world.record(p) for p in people]
-    with suppress(epoch.NotClaimed):
-        await outbox.publish(conn, [Change("consents", str(r.subject), r, express=False) for r in records])
+    with suppress(epoch.EpochNotOpenError):
+        await outbox.publish(
+            conn, [RecordChange("consents", str(r.subject), r, express=False) for r in records]
+        )
 
 
 @pytest.mark.parametrize("work", [load, put, publish])

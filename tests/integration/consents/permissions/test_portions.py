@@ -10,7 +10,7 @@ import pytest
 
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Recipient
-from kielto.service.database.epoch import NotClaimed
+from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import projections
 from services.consents.store.decisions import decisions
@@ -155,7 +155,7 @@ async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
 
 
 @pytest.mark.parametrize(
-    "fault", [asyncpg.ConnectionDoesNotExistError, asyncpg.LockNotAvailableError, NotClaimed]
+    "fault", [asyncpg.ConnectionDoesNotExistError, asyncpg.LockNotAvailableError, EpochNotOpenError]
 )
 async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
     world: ConsentsWorld,

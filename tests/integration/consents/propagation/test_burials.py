@@ -7,7 +7,7 @@ from uuid import uuid4
 from kielto.events.topics import Lane, permissions_of
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import tombstones
-from kielto.service.outbox.tombstones import Erased
+from kielto.service.outbox.tombstones import ErasedRecord
 from services.consents.store.propagation import burials
 from services.consents.use_cases.propagation.write_tombstones import deadlines
 from tests.integration.consents.conftest import GROUP
@@ -18,7 +18,7 @@ from tests.integration.consents.world import ConsentsWorld, Someone, erased
 async def bury(world: ConsentsWorld, later: float = 0) -> list[tuple[str, str]]:
     """Topic and key of each tombstone that is queued now, or so many seconds later."""
 
-    async def applied(conn: Conn, waiting: Sequence[Erased]) -> set[tuple[str, str]]:
+    async def applied(conn: Conn, waiting: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
         return await burials.applied(conn, waiting, GROUP.subscribers)
 
     at = datetime.now(UTC) + timedelta(seconds=later)

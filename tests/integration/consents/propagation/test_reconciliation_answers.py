@@ -13,7 +13,7 @@ from kielto.events.envelope import Read
 from kielto.events.messages import Position, StoreDigest, StoreListing
 from kielto.events.topics import PARTITIONS, Lane, permissions_of
 from kielto.service.database.pool import Pool, transaction
-from kielto.service.inbox.handlers import Meta, Permanent
+from kielto.service.inbox.handlers import Meta, PermanentError
 from services.consents import projections
 from services.consents.commands import reconcile as reconcile_command
 from services.consents.consumers import AcknowledgementsConsumer
@@ -65,7 +65,7 @@ async def test_a_listing_with_rows_outside_its_range_is_refused(
         if taken:
             await handler.handle(conn, read, meta)
         else:
-            with pytest.raises(Permanent, match="rows: lie in the bucket"):
+            with pytest.raises(PermanentError, match="rows: lie in the bucket"):
                 await handler.handle(conn, read, meta)
 
 

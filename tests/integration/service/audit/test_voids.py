@@ -13,7 +13,7 @@ from kielto.kafka import partition_of
 from kielto.service.audit import voids
 from kielto.service.database.pool import transaction
 from kielto.service.outbox import backfills, batch_send
-from kielto.service.outbox.batch_send import Stopped
+from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.subscriber import MemoryStore, Reason, Subscriber
 from tests.integration.service.audit.auditing import all_repaired, auditing, findings, write
 from tests.integration.service.support import Bench, eventually, key
@@ -116,7 +116,7 @@ async def _die_after_sending(service: Bench, monkeypatch: pytest.MonkeyPatch) ->
     async def dies(*arguments: Any) -> Any:
         await batch_send.deliver(*arguments)
         died.set()
-        raise Stopped("killed")
+        raise LaneStoppedError("killed")
 
     with monkeypatch.context() as patch:
         patch.setattr(voids, "deliver", dies)

@@ -12,7 +12,7 @@ from kielto.service.database.pool import Pool, open_pool, transaction, whose_req
 from kielto.service.http.auth import Verifier
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import FIXED, Limits
-from kielto.service.support.shares import Busy, Crowded
+from kielto.service.support.shares import BusyError, CrowdedError
 from tests.integration.service.support import Bench
 
 
@@ -53,11 +53,11 @@ async def test_a_party_has_its_share_of_the_pool(narrow: Pool) -> None:
     await asyncio.sleep(0.1)
     waiting = asyncio.create_task(asked_by("kauppa", narrow))
     await asyncio.sleep(0)
-    with pytest.raises(Crowded):
+    with pytest.raises(CrowdedError):
         await asyncio.create_task(asked_by("kauppa", narrow))
     async with asyncio.timeout(0.2):
         await asyncio.create_task(asked_by("sahko", narrow))
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await waiting
     await asyncio.gather(*kauppa)
     async with asyncio.timeout(0.2):
@@ -70,7 +70,7 @@ async def test_a_request_waits_for_a_connection_for_a_bounded_time_and_work_of_o
     parties = [asyncio.create_task(asked_by(p, narrow, 1.0)) for p in ("a", "b", "c")]
     await asyncio.sleep(0.1)
     ours = asyncio.create_task(asked_by(None, narrow))
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await asyncio.create_task(asked_by("d", narrow))
     await asyncio.gather(*parties, ours)
 

@@ -13,8 +13,8 @@ from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS
 from kielto.service.database import pool
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import Problem
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import ProblemError
 from kielto.service.outbox import publish
 from kielto.service.process.main import Platform, Service, main
 from kielto.service.support import tracing
@@ -33,7 +33,7 @@ def build(platform: Platform) -> Service:
         ident: UUID,
         person: ExamplePerson,
         caller: Annotated[Caller, Depends(require("register"))],
-        claim: Annotated[Claim | None, Depends(claimed)],
+        claim: Annotated[IdempotencyKey | None, Depends(idempotency_key)],
     ) -> Response:
         caller.must_act_for(None)
         async with pool.transaction(platform.pool) as conn:
@@ -43,7 +43,7 @@ def build(platform: Platform) -> Service:
                 person.deceased,
             )
             record = Customer(version="0.0", subject=ident, deceased=person.deceased)
-            change = publish.Change("customers", str(ident), record, express=person.deceased)
+            change = publish.RecordChange("customers", str(ident), record, express=person.deceased)
             (version,) = await publish.publish(conn, [change], traceparent=tracing.current())
             body = f'{{"version":"{version}"}}'.encode()
             if claim:
@@ -54,7 +54,7 @@ def build(platform: Platform) -> Service:
     async def get(ident: UUID) -> dict[str, bool]:
         row = await platform.pool.fetchrow("SELECT deceased FROM people WHERE id = $1", ident)
         if row is None:
-            raise Problem(404, "no-such-person", "There is nobody with this id.")
+            raise ProblemError(404, "no-such-person", "There is nobody with this id.")
         return {"deceased": row["deceased"]}
 
     @router.get("/broken")

@@ -15,8 +15,8 @@ from kielto.service.access import log
 from kielto.service.database import access_entry
 from kielto.service.database import pool as postgres
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import FieldError, Problem
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError
 from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.process import commands
 from kielto.service.process.application import Health, create_app
@@ -51,7 +51,7 @@ def routes(pool: postgres.Pool) -> APIRouter:
     async def create(
         given: Annotated[dict[str, Any], Body()],
         _: Desk,
-        claim: Annotated[Claim | None, Depends(claimed)],
+        claim: Annotated[IdempotencyKey | None, Depends(idempotency_key)],
     ) -> Response:
         async with postgres.transaction(pool) as conn:
             await conn.execute(
@@ -61,14 +61,14 @@ def routes(pool: postgres.Pool) -> APIRouter:
             if claim:
                 await claim.keep(conn, 201, b"{}")
             if given.get("fails"):
-                raise Problem(422, "invalid-request", "No", errors=[
+                raise ProblemError(422, "invalid-request", "No", errors=[
                     FieldError("points.0.value", "must be a number"), FieldError("Maija 0401234567", "must not be"),
                 ])  # fmt: skip
         return Response(b"{}", 201, media_type="application/json")
 
     @router.delete("/{ident}")
     async def foreign(ident: UUID, _: Desk) -> None:
-        raise Problem(403, "foreign-company", "No", str(ident))
+        raise ProblemError(403, "foreign-company", "No", str(ident))
 
     @router.post("/breaks")
     async def breaks(_: Desk) -> None:
@@ -152,7 +152,7 @@ async def test_what_cannot_be_written_down_is_not_answered(
     async def away(*_: Any, **__: Any) -> bool:
         raise TimeoutError
 
-    monkeypatch.setattr(access_entry.Entry, "write", away)
+    monkeypatch.setattr(access_entry.AccessEntry, "write", away)
     answer = await http.get("/people/secret", headers=as_("desk"))
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:audit-unavailable")
     assert "secret" not in answer.text.replace("/people/secret", "")

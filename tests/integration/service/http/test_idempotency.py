@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from kielto.service.database import pool
 from kielto.service.http.auth import Caller, Verifier, require
-from kielto.service.http.idempotency import Claim, claimed
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.process.application import Health, create_app
 from tests.integration.service.support import Bench
 
@@ -26,7 +26,7 @@ def client_of(service: Bench) -> httpx.AsyncClient:
     async def post(
         _: dict[str, Any],
         caller: Annotated[Caller, Depends(require("desk"))],
-        claim: Annotated[Claim | None, Depends(claimed)],
+        claim: Annotated[IdempotencyKey | None, Depends(idempotency_key)],
     ) -> Response:
         body = f'{{"of":"{caller.company}"}}'.encode()
         async with pool.transaction(service.pool) as conn:

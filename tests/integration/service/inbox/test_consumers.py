@@ -24,9 +24,9 @@ from kielto.events.topics import Lane, Topic, _retained
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.inbox import consumers, topic_reader
-from kielto.service.inbox.consumers import Consumers, UnsafeSubscriber
-from kielto.service.inbox.handlers import Meta, Permanent, Subscription
-from kielto.service.inbox.quarantine import Absent
+from kielto.service.inbox.consumers import Consumers, UnsafeSubscriberError
+from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
+from kielto.service.inbox.quarantine import NotQuarantinedError
 from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
 
 
@@ -175,7 +175,7 @@ def _in_partition_of(k: str) -> str:
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
-        (Permanent("subject: is nobody of ours"), "subject: is nobody of ours"),
+        (PermanentError("subject: is nobody of ours"), "subject: is nobody of ours"),
         (asyncpg.DataError("invalid byte sequence"), "value: cannot be stored by the database"),
     ],
 )
@@ -196,7 +196,7 @@ async def test_permanent_failures_go_to_quarantine_and_deny_their_key(
     await quarantine.replay(kept[0].id, by="a test")
     assert await inbox.seen() == [(bad, "3.4")]
     assert await quarantine.listed() == []
-    with pytest.raises(Absent):
+    with pytest.raises(NotQuarantinedError):
         await quarantine.discard(kept[0].id, by="a test")
 
 
@@ -360,6 +360,6 @@ async def test_a_headers_name_that_is_no_text_stops_nobody(
 async def test_an_unsafe_subscriber_is_refused(options: dict[str, Any], rule: str) -> None:
     broker = KafkaBroker("127.0.0.1:1", logger=None)
     subscriber = broker.subscriber("t", **options)
-    with pytest.raises(UnsafeSubscriber, match=rule):
+    with pytest.raises(UnsafeSubscriberError, match=rule):
         consumers.check(broker)
     assert subscriber is not None  # the broker itself holds it weakly

@@ -17,8 +17,8 @@ from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.service.database import pool
 from kielto.service.inbox import quarantine, quarantine_api
-from kielto.service.inbox.handlers import Meta, Permanent, Subscription
-from kielto.service.inbox.quarantine import Absent, Quarantine, Why, put
+from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
+from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantineReason, put
 from kielto.service.process.application import Health, create_app
 from tests.integration.service.http.test_access_log import KEYS
 from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
@@ -52,7 +52,11 @@ async def kept(service: Bench, value: bytes, **record: Any) -> tuple[Quarantine,
     async with pool.transaction(service.pool) as conn:
         meta = Meta(topic, uuid4(), 0, 7, 0)
         await put(
-            conn, EVIDENCE, SimpleNamespace(**fields | record), meta, Why("r", keyless=False, holds=True)
+            conn,
+            EVIDENCE,
+            SimpleNamespace(**fields | record),
+            meta,
+            QuarantineReason("r", keyless=False, holds=True),
         )
     return quarantine_of(service, [Subscription(topic, takes)]), takes
 
@@ -147,7 +151,7 @@ async def test_content_is_deleted_when_it_is_closed(service: Bench, close: Calla
     row = await service.pool.fetchrow("SELECT closed_by, note, closed_at FROM quarantine")
     assert row is not None
     assert (row["closed_by"], row["note"]) == ("anna", "why")
-    with pytest.raises(Absent):
+    with pytest.raises(NotQuarantinedError):
         await close(asked, one.id, by="anna")
 
 
@@ -160,7 +164,7 @@ async def test_content_is_deleted_after_its_time_and_the_message_still_holds(ser
     assert await content(service) is None
     (one,) = await asked.listed()
     assert one.holds
-    with pytest.raises(Permanent, match="no longer kept"):
+    with pytest.raises(PermanentError, match="no longer kept"):
         await asked.replay(one.id, by="a test")
     assert not takes.taken
     await asked.discard(one.id, by="a test")
@@ -176,7 +180,7 @@ async def test_of_what_is_too_large_the_first_bytes_are_kept(service: Bench) -> 
     assert value == large[:256]
     assert dict(headers)["length"] == b"2000000"
     assert dict(headers)["sha256"] == hashlib.sha256(large).hexdigest().encode()
-    with pytest.raises(Permanent, match="too large"):
+    with pytest.raises(PermanentError, match="too large"):
         await asked.replay((await asked.listed())[0].id, by="a test")
 
 
@@ -186,7 +190,7 @@ async def test_a_party_sees_and_closes_those_of_its_own_topics(service: Bench) -
     assert await asked.listed(party=f"{service.family.name}x") == []
     assert await asked.listed(party=service.family.name[:-1]) == [], "a name is no prefix of another"
     for close in (asked.discard, asked.replay):
-        with pytest.raises(Absent):
+        with pytest.raises(NotQuarantinedError):
             await close(one.id, by="a test", party="company.other")
     assert await asked.listed(after=one.id) == []
 
@@ -197,7 +201,7 @@ async def test_a_company_names_its_messages_by_its_own_ids(service: Bench) -> No
         for offset, company in enumerate(("kauppa", "sahko", "kauppa")):
             meta = Meta(f"company.{company}.decisions.v1", uuid4(), 0, offset, 0)
             record = SimpleNamespace(key=b"k", headers=[], value=b"{")
-            await put(conn, EVIDENCE, record, meta, Why("r", keyless=False, holds=True))
+            await put(conn, EVIDENCE, record, meta, QuarantineReason("r", keyless=False, holds=True))
     asked = Quarantine(service.pool, KEYS, service.topics, ())
     app = create_app(
         "people",
@@ -260,7 +264,12 @@ async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: 
         async with pool.transaction(service.pool) as conn:
             meta = Meta(subscription.topic, somebody, 0, int(holds), 0)
             await put(
-                conn, EVIDENCE, record, meta, Why("r", keyless=False, holds=holds), subscription.holding
+                conn,
+                EVIDENCE,
+                record,
+                meta,
+                QuarantineReason("r", keyless=False, holds=holds),
+                subscription.holding,
             )
         assert Holds.computed == expected, "once, however often it comes; not for what takes nothing away"
     assert Holds.told == [(None, "r", 0), (None, "r", 1)]

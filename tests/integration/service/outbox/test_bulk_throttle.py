@@ -2,14 +2,14 @@
 
 import asyncio
 
-from kielto.service.support.bulk_throttle import SECONDS, Courtesy
+from kielto.service.support.bulk_throttle import SECONDS, BulkThrottle
 from tests.integration.service.support import Bench, eventually, key
 from tests.tokens import SetClock
 
 
 async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
     clock = SetClock()
-    courtesy = Courtesy(0.25, clock)
+    courtesy = BulkThrottle(0.25, clock)
     service.relay()
     hearing = asyncio.create_task(courtesy.listen(service.bootstrap, service.family.express))
     try:
@@ -26,7 +26,7 @@ async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
         hearing.cancel()
 
 
-async def _said(service: Bench, courtesy: Courtesy) -> bool:
+async def _said(service: Bench, courtesy: BulkThrottle) -> bool:
     """Again and again: the first may come before the listening has begun."""
     await service.publish(key(), decision=key())
     return courtesy.due

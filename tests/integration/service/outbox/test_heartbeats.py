@@ -9,7 +9,7 @@ import pytest
 from kielto.events import control
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.outbox import backfills, batch_send, express_lane, pending
-from kielto.service.outbox.batch_send import Delivered, Message
+from kielto.service.outbox.batch_send import Delivered, OutboxMessage
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader
 from tests.integration.service.support import BEAT, Bench, eventually, key, quarantine_of
@@ -103,7 +103,7 @@ async def test_a_number_is_not_followed_after_an_unknown_answer(
     """The beat is appended, the answer lost: no beat may follow its number directly in the same term."""
     lost: list[tuple[int, int]] = []
 
-    async def deliver(producer: object, messages: list[Message]) -> Delivered:
+    async def deliver(producer: object, messages: list[OutboxMessage]) -> Delivered:
         delivered = await batch_send.deliver(producer, messages)
         if messages and messages[0].key == control.BEAT.encode() and not lost:
             beat = control.Beat.model_validate_json(messages[0].value or b"")
@@ -144,7 +144,7 @@ async def test_no_beat_while_marks_cannot_be_published(
     """The broker takes beats but refuses records: then there must be none either."""
     refuse = True
 
-    async def deliver(producer: object, messages: list[Message]) -> Delivered:
+    async def deliver(producer: object, messages: list[OutboxMessage]) -> Delivered:
         if refuse and messages and messages[0].key != control.BEAT.encode():
             return Delivered([None] * len(messages), TimeoutError())
         return await batch_send.deliver(producer, messages)

@@ -9,7 +9,7 @@ from kielto.events.envelope import MessageTooLargeError
 from kielto.events.records import Permissions
 from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish
-from kielto.service.outbox.publish import Change
+from kielto.service.outbox.publish import RecordChange
 from tests.integration.service.support import Bench, key
 
 
@@ -31,8 +31,12 @@ async def test_the_same_again_raises_nothing(service: Bench) -> None:
     record = Permissions(version="0.0", subject=k, numbers=("1".rjust(64, "0"),), decision="d" * 64)
     async with pool.transaction(service.pool) as conn:
         changes = [
-            Change(service.family.name, key(), Permissions(version="0.0", subject=key()), express=False),
-            Change(service.family.name, k, record, express=True, restrictions=(decision,), decision=uuid4()),
+            RecordChange(
+                service.family.name, key(), Permissions(version="0.0", subject=key()), express=False
+            ),
+            RecordChange(
+                service.family.name, k, record, express=True, restrictions=(decision,), decision=uuid4()
+            ),
         ]
         versions = await publish.publish(conn, changes)
     assert [str(v) for v in versions] == ["1.1", "1.1"]
@@ -51,7 +55,8 @@ async def test_lanes(service: Bench) -> None:
     async with pool.transaction(service.pool) as conn:
         k = key()
         await publish.publish(
-            conn, [Change("company.a.customers", k, Permissions(version="0.0", subject=k), express=True)]
+            conn,
+            [RecordChange("company.a.customers", k, Permissions(version="0.0", subject=k), express=True)],
         )
     lanes = await service.pool.fetch("SELECT lane FROM marks")
     assert [row["lane"] for row in lanes] == ["bulk", "bulk"], "a family with one topic has one lane"
@@ -66,7 +71,7 @@ async def test_many_in_any_order_do_not_deadlock(service: Bench) -> None:
             await publish.publish(
                 conn,
                 [
-                    Change(
+                    RecordChange(
                         service.family.name,
                         k,
                         Permissions(version="0.0", subject=k, numbers=(f"{turn:064x}",)),
@@ -83,7 +88,7 @@ async def test_many_in_any_order_do_not_deadlock(service: Bench) -> None:
 
 async def test_a_record_is_named_once(service: Bench) -> None:
     k = key()
-    change = Change(service.family.name, k, Permissions(version="0.0", subject=k), express=True)
+    change = RecordChange(service.family.name, k, Permissions(version="0.0", subject=k), express=True)
     with pytest.raises(ValueError, match="once"):
         async with pool.transaction(service.pool) as conn:
             await publish.publish(conn, [change, change])
@@ -94,13 +99,13 @@ async def test_too_large_is_refused_before_anything_is_stored(service: Bench) ->
     record = Permissions(version="0.0", subject=k, numbers=tuple(f"{n:064x}" for n in range(4500)))
     with pytest.raises(MessageTooLargeError):
         async with pool.transaction(service.pool) as conn:
-            await publish.publish(conn, [Change(service.family.name, k, record, express=True)])
+            await publish.publish(conn, [RecordChange(service.family.name, k, record, express=True)])
     assert await service.pool.fetchval("SELECT count(*) FROM records") == 0
 
 
 async def test_nothing_without_an_epoch(service: Bench) -> None:
     await service.pool.execute("DELETE FROM epoch")
-    with pytest.raises(epoch.NotClaimed):
+    with pytest.raises(epoch.EpochNotOpenError):
         await service.publish(key())
 
 

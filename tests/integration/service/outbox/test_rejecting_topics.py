@@ -21,8 +21,8 @@ from kielto.events.topics import Family, Lane, Topic, _retained, all_topics, per
 from kielto.events.words import Channel, Purpose
 from kielto.service.database import pool
 from kielto.service.outbox import pending, publish, rejecting_topics, relay
-from kielto.service.outbox.publish import Change
-from kielto.service.outbox.relay import Relay
+from kielto.service.outbox.publish import RecordChange
+from kielto.service.outbox.relay import LaneRelay
 from kielto.service.support import metrics
 from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
 
@@ -38,7 +38,7 @@ class Two:
 
     @asynccontextmanager
     async def relaying(self, lane: Lane) -> AsyncIterator[None]:
-        relay = Relay(lane, replace(self.bench.settings(), families=(self.first, self.second)))
+        relay = LaneRelay(lane, replace(self.bench.settings(), families=(self.first, self.second)))
         task = asyncio.create_task(relay.run())
         try:
             await eventually(lambda: relay.leads, "nobody leads")
@@ -50,7 +50,7 @@ class Two:
     async def put(self, family: Family, k: str, *numbers: str, express: bool) -> None:
         record = Permissions(version="0.0", subject=k, numbers=numbers)
         async with pool.transaction(self.bench.pool) as conn:
-            await publish.publish(conn, [Change(family.name, k, record, express)])
+            await publish.publish(conn, [RecordChange(family.name, k, record, express)])
 
     async def log(self, family: Family, lane: Lane) -> list[TopicEntry]:
         return await read_log(self.bench.bootstrap, self.topics[family.topic(lane)])

@@ -15,7 +15,7 @@ from kielto.events.topics import Lane, Topic, _retained
 from kielto.events.words import Channel, Purpose
 from kielto.service.database import pool
 from kielto.service.outbox import bulk_lane, publish
-from kielto.service.outbox.publish import Change
+from kielto.service.outbox.publish import RecordChange
 from kielto.service.support import tracing
 from tests.integration.service.faults import unreliable
 from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
@@ -50,7 +50,7 @@ async def test_bytes_are_those_of_the_envelope(service: Bench) -> None:
     k = key()
     record = Permissions(version="1.1", subject=k, numbers=("ä".encode().hex().rjust(64, "0"),))
     async with pool.transaction(service.pool) as conn:
-        await publish.publish(conn, [Change(service.family.name, k, record, express=True)])
+        await publish.publish(conn, [RecordChange(service.family.name, k, record, express=True)])
     await service.no_marks()
     entry = next(e for e in await service.log() if e.key == k)
     expected = envelope.encode(record, key=k, source="consents")
@@ -114,7 +114,8 @@ async def test_a_mark_that_commits_late_is_found(service: Bench) -> None:
         transaction = conn.transaction()
         await transaction.start()
         await publish.publish(
-            conn, [Change(service.family.name, late, Permissions(version="0.0", subject=late), express=True)]
+            conn,
+            [RecordChange(service.family.name, late, Permissions(version="0.0", subject=late), express=True)],
         )
         await service.publish(early)
         await eventually(lambda: _in_log(service, early), "the later mark waits for the earlier one")
@@ -176,7 +177,7 @@ async def test_a_party_gets_a_fresh_trace_and_only_we_can_join_it(service: Bench
     service.relay()
     k, ours = key(), tracing.fresh()
     async with pool.transaction(service.pool) as conn:
-        change = Change(service.family.name, k, Permissions(version="0.0", subject=k), express=True)
+        change = RecordChange(service.family.name, k, Permissions(version="0.0", subject=k), express=True)
         await publish.publish(conn, [change], traceparent=ours)
     await service.no_marks()
     entry = next(e for e in await service.log() if e.key == k)

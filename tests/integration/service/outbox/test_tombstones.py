@@ -11,7 +11,7 @@ from kielto.events.words import Status
 from kielto.service.database import pool
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish, tombstones
-from kielto.service.outbox.tombstones import Erased
+from kielto.service.outbox.tombstones import ErasedRecord
 from tests.integration.service.audit.auditing import auditing, caught_up, findings
 from tests.integration.service.support import Bench, eventually, key
 
@@ -23,7 +23,7 @@ async def erased(service: Bench) -> str:
     await service.no_marks()
     record = Permissions(version="0.0", subject=k, status=Status.ERASED)
     async with pool.transaction(service.pool) as conn:
-        await publish.publish(conn, [publish.Change(service.family.name, k, record, express=True)])
+        await publish.publish(conn, [publish.RecordChange(service.family.name, k, record, express=True)])
     return k
 
 
@@ -36,9 +36,9 @@ async def test_after_all_have_acknowledged_or_the_deadline(service: Bench) -> No
     has, has_not, live = await erased(service), await erased(service), key()
     await service.publish(live, "1")
     await service.no_marks()
-    asked: list[Erased] = []
+    asked: list[ErasedRecord] = []
 
-    async def acknowledged(conn: Conn, waiting: Sequence[Erased]) -> set[tuple[str, str]]:
+    async def acknowledged(conn: Conn, waiting: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
         asked.extend(waiting)
         return {(service.family.name, has)}
 
@@ -70,7 +70,7 @@ async def test_not_before_it_was_published(service: Bench) -> None:
     await service.no_marks()
     record = Permissions(version="0.0", subject=k, status=Status.ERASED)
     async with pool.transaction(service.pool) as conn:
-        await publish.publish(conn, [publish.Change(service.family.name, k, record, express=True)])
+        await publish.publish(conn, [publish.RecordChange(service.family.name, k, record, express=True)])
     late = datetime.now(UTC) + timedelta(days=1)
     assert await tombstones.write(service.pool, {service.family: 0.0}, late) == 0  # no express relay runs
     service.relay(Lane.EXPRESS)

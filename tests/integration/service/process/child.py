@@ -16,7 +16,7 @@ from typing import Any
 from kielto.events.topics import Lane, permissions_of
 from kielto.service.outbox import batch_send, express_lane, pending
 from kielto.service.outbox.heartbeats import BeatPlan
-from kielto.service.outbox.relay import Relay, RelaySettings
+from kielto.service.outbox.relay import LaneRelay, RelaySettings
 
 
 def die(*_: object) -> None:
@@ -48,7 +48,7 @@ def plant(point: str) -> None:
 
 async def main(dsn: str, bootstrap: str, family: str, point: str) -> None:
     plant(point)
-    await Relay(
+    await LaneRelay(
         Lane.EXPRESS,
         RelaySettings(
             "test",

@@ -14,8 +14,8 @@ from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.service.database import pool
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, Permanent, Subscription
-from kielto.service.inbox.quarantine import Why, put
+from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
+from kielto.service.inbox.quarantine import QuarantineReason, put
 from kielto.service.process import commands
 from kielto.service.process.platform import Service
 from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
@@ -48,7 +48,7 @@ class MovedServerError(Exception):
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        (Permanent("subject: is nobody of ours"), "not done: subject: is nobody of ours"),
+        (PermanentError("subject: is nobody of ours"), "not done: subject: is nobody of ours"),
         (asyncpg.DataError(f"invalid {SECRET}"), "not done: DataError: the database can never store this"),
         (asyncpg.UniqueViolationError(f"Key {SECRET} exists"), "not done: UniqueViolationError at "),
         (asyncpg.DeadlockDetectedError(f"row {SECRET}"), "the database is away or busy"),
@@ -65,7 +65,7 @@ async def test_a_replay_that_fails_says_what_kind_and_what_to_do(
     message = envelope.encode(Permissions(version="1.1", subject=k), key=k, source="consents")
     record = SimpleNamespace(**message._asdict())
     async with pool.transaction(service.pool) as conn:
-        meta, why = Meta(topic, uuid4(), 0, 0, 0), Why("r", keyless=False, holds=True)
+        meta, why = Meta(topic, uuid4(), 0, 0, 0), QuarantineReason("r", keyless=False, holds=True)
         await put(conn, EVIDENCE, record, meta, why)
     (kept,) = await quarantine_of(service).listed()
     reading = Service(families=(), subscriptions=[Subscription(topic, Fails(failure))])

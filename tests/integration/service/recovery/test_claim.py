@@ -74,7 +74,7 @@ async def test_nothing_is_committed_before_the_log_has_it(
     monkeypatch.setattr(claim, "announce", announce)
     with pytest.raises(TimeoutError):
         await _claim(new)
-    with pytest.raises(epoch.NotClaimed):
+    with pytest.raises(epoch.EpochNotOpenError):
         await epoch.current(new.pool)
 
 

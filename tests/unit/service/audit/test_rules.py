@@ -13,7 +13,15 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, permissions_of
 from kielto.events.versions import Version
 from kielto.kafka import partition_of
-from kielto.service.audit.rules import Finding, Item, Kind, Known, Place, Row, examine
+from kielto.service.audit.rules import (
+    AuditedRecord,
+    AuditFinding,
+    FindingKind,
+    KnownVersions,
+    LogPlace,
+    OutboxRow,
+    examine,
+)
 
 FAMILY = permissions_of("company.a")
 KEY = "ab" * 32
@@ -21,13 +29,13 @@ PARTITION = partition_of(KEY.encode(), PARTITIONS)
 TOPIC = UUID(int=7)
 
 
-def known(row: Version | None, *, epoch: int = 1, status: str = "live") -> Known:
-    rows = {(FAMILY.name, KEY): Row(row, status)} if row else {}
-    return Known(epoch=epoch, rows=rows, highest={}, epochs={})
+def known(row: Version | None, *, epoch: int = 1, status: str = "live") -> KnownVersions:
+    rows = {(FAMILY.name, KEY): OutboxRow(row, status)} if row else {}
+    return KnownVersions(epoch=epoch, rows=rows, highest={}, epochs={})
 
 
-def item(offset: int, read: Any, *, topic: str = FAMILY.bulk, partition: int = PARTITION) -> Item:
-    return Item(Place(FAMILY, topic, TOPIC, partition, offset), read)
+def item(offset: int, read: Any, *, topic: str = FAMILY.bulk, partition: int = PARTITION) -> AuditedRecord:
+    return AuditedRecord(LogPlace(FAMILY, topic, TOPIC, partition, offset), read)
 
 
 def record(version: Version) -> Read:
@@ -38,11 +46,11 @@ def beat(epoch: int) -> Read:
     return Read("!beat", Beat(epoch=epoch, term=1, n=1, generation=1, at=datetime(2026, 1, 1, tzinfo=UTC)))
 
 
-def kinds(findings: list[Finding]) -> list[Kind]:
+def kinds(findings: list[AuditFinding]) -> list[FindingKind]:
     return [finding.kind for finding in findings]
 
 
-def read_all(state: Known, *reads: Any, **where: Any) -> list[Finding]:
+def read_all(state: KnownVersions, *reads: Any, **where: Any) -> list[AuditFinding]:
     return examine([item(offset, read, **where) for offset, read in enumerate(reads)], state)
 
 
@@ -57,19 +65,19 @@ def test_rising_and_equal_versions_are_right() -> None:
 def test_a_lower_one_needs_the_highest_behind_it() -> None:
     state = known(Version(1, 9))
     (finding,) = read_all(state, record(Version(1, 4)), record(Version(1, 3)))
-    assert (finding.kind, finding.version, finding.after) == (Kind.REGRESSION, Version(1, 4), 2)
+    assert (finding.kind, finding.version, finding.after) == (FindingKind.REGRESSION, Version(1, 4), 2)
     assert state.highest[TOPIC, KEY] == Version(1, 4)
 
 
 def test_above_the_database_is_never_noted() -> None:
     """Or what the primary publishes afterwards would look like a zombie's, and be repaired for ever."""
     state = known(Version(1, 3))
-    assert kinds(read_all(state, record(Version(1, 8)), record(Version(1, 3)))) == [Kind.AHEAD]
+    assert kinds(read_all(state, record(Version(1, 8)), record(Version(1, 3)))) == [FindingKind.AHEAD]
     assert state.highest[TOPIC, KEY] == Version(1, 3)
 
 
 def test_a_key_without_a_row() -> None:
-    assert kinds(read_all(known(None, epoch=2), record(Version(2, 1)))) == [Kind.AHEAD]
+    assert kinds(read_all(known(None, epoch=2), record(Version(2, 1)))) == [FindingKind.AHEAD]
     assert read_all(known(None, epoch=2), record(Version(1, 1))) == [], "another database's, swept"
 
 
@@ -77,7 +85,9 @@ def test_an_earlier_epoch_behind_a_later_beat() -> None:
     sign = beat(2)
     state = known(Version(2, 9), epoch=2)
     found = read_all(state, record(Version(1, 5)), sign, record(Version(1, 6)), topic=FAMILY.express)
-    assert [(f.kind, f.place.offset, f.version) for f in found] == [(Kind.LATE_EPOCH, 2, Version(2, 9))]
+    assert [(f.kind, f.place.offset, f.version) for f in found] == [
+        (FindingKind.LATE_EPOCH, 2, Version(2, 9))
+    ]
     assert read_all(state, record(Version(2, 9)), topic=FAMILY.express) == []
 
 
@@ -90,23 +100,26 @@ def test_a_row_that_its_epoch_has_not_raised_yet_is_not_late() -> None:
 def test_somebody_elses_epoch_makes_nothing_of_ours_late() -> None:
     sign = beat(5)
     found = read_all(known(Version(1, 5)), sign, record(Version(1, 5)))
-    assert [(f.kind, f.key, f.version) for f in found] == [(Kind.AHEAD, None, Version(5, 0))]
+    assert [(f.kind, f.key, f.version) for f in found] == [(FindingKind.AHEAD, None, Version(5, 0))]
 
 
 def test_unreadable() -> None:
     held = known(Version(1, 5))
     (finding,) = read_all(held, Unreadable("value: JSON", KEY, Version(1, 4)))
-    assert (finding.kind, finding.version, finding.after) == (Kind.FOREIGN, Version(1, 4), 1)
-    assert kinds(read_all(held, Unreadable("value: JSON", KEY, Version(1, 6)))) == [Kind.FOREIGN, Kind.AHEAD]
+    assert (finding.kind, finding.version, finding.after) == (FindingKind.FOREIGN, Version(1, 4), 1)
+    assert kinds(read_all(held, Unreadable("value: JSON", KEY, Version(1, 6)))) == [
+        FindingKind.FOREIGN,
+        FindingKind.AHEAD,
+    ]
     (keyless,) = read_all(held, Unreadable("key: is no id of this topic"))
-    assert (keyless.kind, keyless.key) == (Kind.FOREIGN, None)
+    assert (keyless.kind, keyless.key) == (FindingKind.FOREIGN, None)
 
 
 def test_tombstones() -> None:
     erased = known(Version(1, 5), status="erased")
     assert read_all(erased, Tombstone(KEY)) == []
-    assert kinds(read_all(erased, Tombstone(KEY), topic=FAMILY.express)) == [Kind.FOREIGN]
-    assert kinds(read_all(known(Version(1, 5)), Tombstone(KEY))) == [Kind.FOREIGN]
+    assert kinds(read_all(erased, Tombstone(KEY), topic=FAMILY.express)) == [FindingKind.FOREIGN]
+    assert kinds(read_all(known(Version(1, 5)), Tombstone(KEY))) == [FindingKind.FOREIGN]
     assert read_all(erased, Tombstone("!void.x")) == []
 
 
@@ -114,7 +127,7 @@ def test_another_partition_is_repaired_in_the_right_one() -> None:
     state, wrong = known(Version(1, 5)), (PARTITION + 1) % PARTITIONS
     state.positions[FAMILY.bulk, PARTITION] = 40
     (finding,) = read_all(state, record(Version(1, 5)), partition=wrong)
-    assert (finding.kind, finding.after) == (Kind.FOREIGN, 40)
+    assert (finding.kind, finding.after) == (FindingKind.FOREIGN, 40)
     assert not state.noted
 
 

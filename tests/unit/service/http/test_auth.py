@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from kielto.service.http.auth import Caller, Verifier
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import FIXED
 from tests.unit.service.http.tokens import AUDIENCE, GROUP, ISSUER, KEY, jwks, token
 
@@ -63,7 +63,7 @@ async def test_a_wrong_claim_is_refused(verifier: Verifier, changes: dict[str, A
         for name, at in changes.items()
         if name in ("exp", "nbf") and at in (-60, 60)
     }
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(token(**changes | moments))
     assert (refused.value.status, refused.value.slug) == (401, "unauthorised")
 
@@ -72,14 +72,14 @@ async def test_a_token_that_is_too_long_is_refused_before_anything_of_it_is_read
     rest = FIXED.token_bytes - len(token(more=""))
     assert (await verifier.verify(token(more="x" * (rest * 3 // 4 - 8)))).subject == "someone"
     for length in (rest, 10 * rest):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await verifier.verify(token(more="x" * length))
         assert (refused.value.status, refused.value.detail) == (401, "the token is too long")
 
 
 async def test_a_company_that_left_the_group_is_refused(verifier: Verifier) -> None:
     for company in ("gone", "kaupp", "company.kauppa"):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await verifier.verify(token(company=company))
         assert (refused.value.status, refused.value.slug) == (403, "unknown-company")
     assert (await verifier.verify(token(company="sahko"))).company == "sahko"
@@ -88,7 +88,7 @@ async def test_a_company_that_left_the_group_is_refused(verifier: Verifier) -> N
 async def test_half_a_character_in_a_subject_is_refused(verifier: Verifier) -> None:
     """JSON can name it; no database takes it."""
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "half \ud800", "exp": int(time.time()) + 60}
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(_signed(json.dumps({**claims, "company": "kauppa"}).encode()))
     assert refused.value.status == 401
 
@@ -101,7 +101,7 @@ async def test_a_token_nested_deep_is_refused_as_any_other(
     _, payload, signature = token().split(".")
     deep = _encoded(f'{{"alg":"ES256","kid":"one","x":{nested}}}'.encode())
     bad = f"{deep}.{payload}.{signature}" if part == "header" else _signed(f'{{"x":{nested}}}'.encode())
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(bad)
     assert refused.value.status == 401
 
@@ -119,7 +119,7 @@ async def test_a_token_nested_deep_is_refused_as_any_other(
 )
 async def test_a_token_says_for_whom_it_is(verifier: Verifier, changes: dict[str, Any]) -> None:
     """What an issuer forgets to say must not open the whole group."""
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(token(**changes))
     assert (refused.value.status, refused.value.slug) == (403, "company-or-group-needed")
     assert (await verifier.verify(token(company="kauppa", group=False))).company == "kauppa"
@@ -141,7 +141,7 @@ async def test_a_wrong_signature_or_algorithm_is_refused(verifier: Verifier) -> 
         "a.b.c",
         "x" * 10_000,
     ):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await verifier.verify(bad)
         assert refused.value.status == 401
         assert body[1] not in str(refused.value.detail)
@@ -167,7 +167,7 @@ async def test_a_token_ends_at_its_time_also_when_it_was_seen_before(
     assert await verifier.verify(seen) == await verifier.verify(seen)
     later = time.time() + 45
     monkeypatch.setattr(time, "time", lambda: later)
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         await verifier.verify(seen)
 
 
@@ -176,7 +176,7 @@ def test_a_companys_caller_acts_for_it_alone() -> None:
     Caller("s", frozenset(), None).must_act_for(None)
     Caller("s", frozenset(), "kauppa").must_act_for("kauppa")
     for company in ("sahko", None):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             Caller("s", frozenset(), "kauppa").must_act_for(company)
         assert (refused.value.status, refused.value.slug) == (403, "foreign-company")
 

@@ -13,7 +13,7 @@ import uvloop
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from kielto.service.http.server import Front
+from kielto.service.http.server import HttpServer
 from kielto.service.support.limits import Limits
 
 Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -55,7 +55,7 @@ class Served:
             runner.run(self._serve(limits))
 
     async def _serve(self, limits: Limits) -> None:
-        front = Front("127.0.0.1", 0, limits)
+        front = HttpServer("127.0.0.1", 0, limits)
         front.give(application)
         await asyncio.sleep(0.05)
         self.port = front.port

@@ -3,7 +3,7 @@
 import pytest
 
 from kielto.service.http.if_match import revisions
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_is_no_list_names_nothing(header: str) -> None:
 
 
 def test_without_it_one_is_told_how_to_get_it() -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         revisions(None)
     assert (refused.value.status, refused.value.slug) == (428, "if-match-missing")
     assert "ETag" in refused.value.title

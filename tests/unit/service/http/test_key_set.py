@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey
 
 from kielto.service.http import auth
 from kielto.service.http.auth import Verifier
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from tests.unit.service.http.tokens import AUDIENCE, GROUP, ISSUER, KEY, jwks, token
 
 
@@ -31,7 +31,7 @@ async def test_a_new_key_is_fetched_but_not_at_every_request(
     verifier = Verifier(str(jwks(path, KEY)), ISSUER, AUDIENCE, GROUP)
     await verifier.verify(token())
     jwks(path, KEY, new)
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         await verifier.verify(token(new))  # within the floor
     monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
     assert (await verifier.verify(token(new))).subject == "someone"
@@ -60,7 +60,7 @@ async def test_a_key_that_the_issuer_withdraws_lets_nobody_in_after_five_minutes
     assert (await verifier.verify(seen)).subject == "the last", "nobody waits"
     await fetched(verifier)
     for withdrawn in (token(sub="thief"), seen):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await verifier.verify(withdrawn)
         assert refused.value.status == 401
     assert (await verifier.verify(token(new))).subject == "someone"
@@ -83,7 +83,7 @@ async def test_an_old_key_set_is_fetched_once_for_all_who_wait(
         later(301)
     assert len(fetches) == 2
     for n in range(20):
-        with pytest.raises(Problem):
+        with pytest.raises(ProblemError):
             await verifier.verify(token(ECKey.generate_key("P-256", {"kid": str(n)})))
     assert len(fetches) == 3
 
@@ -145,7 +145,7 @@ async def test_a_withdrawn_key_lets_nobody_in_once_the_issuer_has_answered(
     hanging.answers.set()
     await fetched(verifier)
     for withdrawn in (seen, token(sub="another")):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await verifier.verify(withdrawn)
         assert refused.value.status == 401
 
@@ -175,7 +175,7 @@ async def test_a_set_grows_no_older_while_nobody_comes(
         for _ in range(10):
             await asyncio.sleep(0)
         assert issuer.asked == asked
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         await verifier.verify(token(sub="thief"))
 
 
@@ -196,7 +196,7 @@ async def test_an_issuer_that_answers_byte_by_byte_is_not_waited_for(monkeypatch
 
     async with await asyncio.start_server(drip, "127.0.0.1", 0) as server, asyncio.timeout(10.0):
         url = "http://{}:{}/".format(*server.sockets[0].getsockname())
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(ProblemError) as refused:
             await Verifier(url, ISSUER, AUDIENCE, GROUP).verify(token())
         assert refused.value.slug == "issuer-unavailable"
         await left.wait()
@@ -205,7 +205,7 @@ async def test_an_issuer_that_answers_byte_by_byte_is_not_waited_for(monkeypatch
 async def test_without_any_key_nobody_is_let_in(tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     verifier = Verifier(str(path), ISSUER, AUDIENCE, GROUP)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(token())
     assert (refused.value.status, refused.value.slug) == (503, "issuer-unavailable"), "not the caller's fault"
     jwks(path, KEY)
@@ -251,7 +251,7 @@ async def test_a_token_that_names_no_key_is_tried_against_all(tmp_path: Path) ->
     for key, alg in ((KEY, "ES256"), (new, "ES256"), (edwards, "Ed25519")):
         assert (await verifier.verify(unnamed(key, alg))).subject == "someone"
     stranger = ECKey.generate_key("P-256", {"kid": "three"})
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await verifier.verify(unnamed(stranger, "ES256"))
     assert refused.value.status == 401
 
@@ -280,7 +280,7 @@ async def test_an_emptied_set_ends_the_keys_that_were_in_it(
     await verifier.verify(token(sub="nobody waits for the fetch"))
     await fetched(verifier)
     for refused in (seen, token(sub="another"), unnamed(KEY, "ES256")):
-        with pytest.raises(Problem) as problem:
+        with pytest.raises(ProblemError) as problem:
             await verifier.verify(refused)
         assert problem.value.status == 401
 

@@ -15,7 +15,7 @@ from kielto.events.topics import CUSTOMERS, Lane, permissions_of
 from kielto.events.words import Status
 from kielto.kafka import partition_of
 from kielto.service.outbox import pending
-from kielto.service.outbox.batch_send import Delivered, Message, deliver
+from kielto.service.outbox.batch_send import Delivered, OutboxMessage, deliver
 from kielto.service.outbox.pending import Marked
 from kielto.service.support import tracing
 
@@ -120,8 +120,8 @@ class FatedProducer:
         return answer
 
 
-def messages(*places: tuple[int, bytes]) -> list[Message]:
-    return [Message("t", partition, b"k", value, []) for partition, value in places]
+def messages(*places: tuple[int, bytes]) -> list[OutboxMessage]:
+    return [OutboxMessage("t", partition, b"k", value, []) for partition, value in places]
 
 
 async def test_offsets_come_in_the_order_given() -> None:

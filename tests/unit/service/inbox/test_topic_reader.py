@@ -8,7 +8,7 @@ import pytest
 
 from kielto.kafka import TopicPartition
 from kielto.service.database.pool import Pool
-from kielto.service.inbox.topic_reader import Reader, Transient
+from kielto.service.inbox.topic_reader import TopicReader, TransientError
 from kielto.service.inbox.transactional import Intake
 from kielto.service.support.bulk_throttle import NOBODY
 
@@ -19,10 +19,12 @@ def test_what_failed_before_the_consumer_hung_does_not_hide_that_it_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The database and the broker were killed together: nothing was taken in, and nothing was tried again either."""
-    reader = Reader(cast(Pool, None), cast(Intake, SimpleNamespace(topic=PLACE.topic)), NOBODY, batch=False)
+    reader = TopicReader(
+        cast(Pool, None), cast(Intake, SimpleNamespace(topic=PLACE.topic)), NOBODY, batch=False
+    )
     reader.subscriber = SimpleNamespace(consumer=None)
     assert not reader.retrying
-    reader.back_off(Transient([(PLACE, 7, OSError())]))
+    reader.back_off(TransientError([(PLACE, 7, OSError())]))
     assert reader.retrying
     later = time.monotonic() + 30
     monkeypatch.setattr(time, "monotonic", lambda: later)

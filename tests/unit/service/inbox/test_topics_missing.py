@@ -8,7 +8,7 @@ import pytest
 
 from kielto import kafka
 from kielto.service.process import running
-from kielto.service.process.running import Running
+from kielto.service.process.running import RunningService
 
 
 async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -28,7 +28,7 @@ async def verify(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Exception | 
     process = SimpleNamespace(
         _service=service, _topics={}, _name="x", _platform=platform, _patiently=_patiently
     )
-    await Running._verify(cast(Any, process))
+    await RunningService._verify(cast(Any, process))
 
 
 async def test_missing_topics_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from kielto.events.topics import PARTITIONS
 from kielto.kafka import KafkaError, TopicPartition
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional, watchdog
-from kielto.service.inbox.topic_reader import Reader, Transient
+from kielto.service.inbox.topic_reader import TopicReader, TransientError
 from kielto.service.inbox.transactional import Intake
-from kielto.service.inbox.watchdog import Restart, Watch
+from kielto.service.inbox.watchdog import RestartConsumersError, Watchdog
 from kielto.service.support import metrics
-from kielto.service.support.bulk_throttle import PORTION, Courtesy
+from kielto.service.support.bulk_throttle import PORTION, BulkThrottle
 
 TOPIC, ID = "customers.facts.v1", UUID(int=7)
 PLACE = TopicPartition(TOPIC, 0)
@@ -30,13 +30,13 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, batch: bool = True) -> None:
         self.end, self.position, self.now = 500, 0, time.monotonic()
-        self.courtesy = Courtesy(0.15)
+        self.courtesy = BulkThrottle(0.15)
         self.work: Callable[[], Awaitable[None]] = self.hang
         self.asked: Callable[[], Awaitable[None]] | None = None
         taking = SimpleNamespace(topic=TOPIC, take=self._take, take_batch=self._take)
-        self.reader = Reader(cast(Pool, None), cast(Intake, taking), self.courtesy, batch=batch)
+        self.reader = TopicReader(cast(Pool, None), cast(Intake, taking), self.courtesy, batch=batch)
         self.reader.subscriber = SimpleNamespace(consumer=None)
-        self.watch = Watch(cast(Pool, None), self, {TOPIC: self.reader}, {TOPIC: ID}, cast(Any, None))
+        self.watch = Watchdog(cast(Pool, None), self, {TOPIC: self.reader}, {TOPIC: ID}, cast(Any, None))
         monkeypatch.setattr(watchdog, "topic_ids", self._ids)
         monkeypatch.setattr(kafka, "end_offsets", self._ends)
         monkeypatch.setattr(kafka, "stepped_over", self._stepped_over)
@@ -87,7 +87,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 async def test_a_consumer_that_reads_nothing_is_begun_again(scene: Scene) -> None:
     await scene.look()
     await scene.look(after=19)
-    with pytest.raises(Restart, match=f"^{TOPIC}: nothing is read"):
+    with pytest.raises(RestartConsumersError, match=f"^{TOPIC}: nothing is read"):
         await scene.look(after=2)
 
 
@@ -107,7 +107,7 @@ async def test_what_comes_after_a_quiet_time_is_given_its_time(scene: Scene) -> 
     scene.end += 1  # just now: it cannot have been taken in
     await scene.look()
     await scene.look(after=19)
-    with pytest.raises(Restart):
+    with pytest.raises(RestartConsumersError):
         await scene.look(after=2)
 
 
@@ -120,7 +120,7 @@ async def test_a_slow_portion_is_left_alone_and_one_that_hangs_is_not(
     taking = await scene.polled()
     await scene.look(after=21)
     await scene.look(after=38)
-    with pytest.raises(Restart):
+    with pytest.raises(RestartConsumersError):
         await scene.look(after=2)
     taking.cancel()
 
@@ -149,7 +149,7 @@ async def test_each_portion_has_its_time(scene: Scene, monkeypatch: pytest.Monke
     await scene.look(after=300)
     await step()  # the second portion
     await scene.look(after=50)
-    with pytest.raises(Restart):
+    with pytest.raises(RestartConsumersError):
         await scene.look(after=11)
     taking.cancel()
 
@@ -180,12 +180,12 @@ async def test_one_that_tries_again_is_left_alone_while_it_does(scene: Scene) ->
     scene.work = fail
     await scene.look()
     for _ in range(10):
-        with pytest.raises(Transient) as failed:
+        with pytest.raises(TransientError) as failed:
             await (await scene.polled())
         assert not scene.reader.busy
         scene.reader.back_off(failed.value)
         await scene.look(after=10)
-    with pytest.raises(Restart):
+    with pytest.raises(RestartConsumersError):
         await scene.look(after=11)
 
 
@@ -205,7 +205,7 @@ async def test_says_since_when_a_partition_stands_and_why(scene: Scene) -> None:
     )
     await scene.look(after=10)
     assert metrics.INBOX_STANDING.labels(TOPIC)._value.get() == pytest.approx(10)
-    with pytest.raises(Restart, match="KafkaError") as restart:
+    with pytest.raises(RestartConsumersError, match="KafkaError") as restart:
         await scene.look(after=30)
     assert restart.value.cause == "KafkaError"
     assert "broker-7" not in str(restart.value)

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, Verifier, require
-from kielto.service.http.idempotency import Claim, claimed
-from kielto.service.http.problem import FieldError, Problem
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError
 from kielto.service.process.application import Health, create_app
 from kielto.service.support import logs
 from kielto.service.support.limits import FIXED, Limits
@@ -56,7 +56,7 @@ def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
         return thing
 
     @router.post("/once")
-    async def once(thing: Thing, _: Annotated[Claim | None, Depends(claimed)]) -> Thing:
+    async def once(thing: Thing, _: Annotated[IdempotencyKey | None, Depends(idempotency_key)]) -> Thing:
         return thing
 
     @router.post("/stream")
@@ -77,7 +77,7 @@ def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
 
     @router.get("/refused")
     async def refused() -> None:
-        raise Problem(409, "taken", "It is taken.", "Twice.", errors=[FieldError("a.b", "is free")])
+        raise ProblemError(409, "taken", "It is taken.", "Twice.", errors=[FieldError("a.b", "is free")])
 
     @router.get("/away")
     async def away() -> None:

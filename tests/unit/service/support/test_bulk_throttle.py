@@ -9,14 +9,14 @@ from typing import Any, cast
 import pytest
 
 from kielto.service.database.pool import Pool
-from kielto.service.inbox.topic_reader import Reader
+from kielto.service.inbox.topic_reader import TopicReader
 from kielto.service.inbox.transactional import Intake
-from kielto.service.support.bulk_throttle import NOBODY, PORTION, SECONDS, Courtesy
+from kielto.service.support.bulk_throttle import NOBODY, PORTION, SECONDS, BulkThrottle
 from tests.tokens import SetClock
 
 
 async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
-    courtesy = Courtesy(0.25, SetClock())
+    courtesy = BulkThrottle(0.25, SetClock())
     began = time.monotonic()
     await courtesy.rest(10.0)
     assert time.monotonic() - began < 1.0
@@ -24,7 +24,7 @@ async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
 
 
 async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> None:
-    courtesy = Courtesy(0.25, SetClock())
+    courtesy = BulkThrottle(0.25, SetClock())
     courtesy.noticed()
     began = time.monotonic()
     await courtesy.rest(0.1)
@@ -35,7 +35,7 @@ async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> N
 
 async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
     clock = SetClock()
-    courtesy = Courtesy(0.25, clock)
+    courtesy = BulkThrottle(0.25, clock)
     courtesy.noticed()
     clock.now += SECONDS - 1
     courtesy.noticed()
@@ -53,7 +53,7 @@ async def test_a_rest_ends_when_nobody_waits_any_more(monkeypatch: pytest.Monkey
         clock.now += seconds
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    courtesy = Courtesy(0.25, clock)
+    courtesy = BulkThrottle(0.25, clock)
     courtesy.noticed()
     await courtesy.rest(20.0)  # a portion on a very busy machine: thrice as long would be a minute
     assert sum(slept) == SECONDS
@@ -89,7 +89,7 @@ class BatchTaking:
 async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courtesy, taking, rests = Courtesy(0.25, SetClock()), BatchTaking(), list[float]()
+    courtesy, taking, rests = BulkThrottle(0.25, SetClock()), BatchTaking(), list[float]()
 
     async def rest(worked: float) -> None:
         rests.append(worked)
@@ -97,7 +97,7 @@ async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     monkeypatch.setattr(courtesy, "rest", rest)
     if said:
         courtesy.noticed()
-    reader = Reader(cast(Pool, None), cast(Intake, taking), courtesy, batch=True)
+    reader = TopicReader(cast(Pool, None), cast(Intake, taking), courtesy, batch=True)
     await reader.take([Polled(n) for n in range(2 * PORTION + 7)])
     assert taking.portions == portions
     assert len(rests) == len(portions)  # after each of them

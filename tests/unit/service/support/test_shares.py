@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from kielto.service.http.auth import Caller
-from kielto.service.http.problem import Problem
+from kielto.service.http.problem import ProblemError
 from kielto.service.http.throttle import Throttle
 from kielto.service.support.limits import Limits
-from kielto.service.support.shares import Busy, Crowded, Rate, Shares
+from kielto.service.support.shares import BusyError, CrowdedError, Rate, Shares
 
 KAUPPA, SAHKO = (Caller("someone", frozenset(), company) for company in ("kauppa", "sahko"))
 
@@ -33,12 +33,12 @@ async def test_a_key_that_is_full_holds_up_no_other() -> None:
         await shares.take("a")
     waiting = [asyncio.create_task(shares.take("a")) for _ in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(Crowded):
+    with pytest.raises(CrowdedError):
         await shares.take("a")
     async with asyncio.timeout(0.05), shares.turn("b"):
         pass
     for task in waiting:
-        with pytest.raises(Busy):
+        with pytest.raises(BusyError):
             await task
     shares.give_back("a")
     shares.give_back("a")
@@ -82,7 +82,7 @@ async def test_a_no_waits_where_a_yes_is_refused() -> None:
 
     first = asyncio.gather(*(decide(KAUPPA, is_no=True) for _ in range(50)))
     await asyncio.sleep(0)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await decide(KAUPPA, is_no=False)
     assert (refused.value.status, refused.value.slug) == (429, "too-many-requests")
     assert int(refused.value.headers["Retry-After"]) >= 1
@@ -98,7 +98,7 @@ async def test_as_many_nos_wait_as_may_and_no_more() -> None:
         try:
             async with throttle.decision(caller, f"c:{subject}", is_no=True):
                 return True
-        except Crowded:
+        except CrowdedError:
             return False
 
     async with asyncio.timeout(5):
@@ -112,7 +112,7 @@ async def test_recipients_are_counted() -> None:
     throttle = Throttle(Limits(recipients_per_second=1000))
     for _ in range(10):
         throttle.recipients(KAUPPA, 1000)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         throttle.recipients(KAUPPA, 500)
     assert refused.value.status == 429
     throttle.recipients(SAHKO, 10_000)
@@ -121,7 +121,7 @@ async def test_recipients_are_counted() -> None:
 async def test_imports_of_a_party_are_bounded() -> None:
     throttle = Throttle(Limits(imports_per_party=1))
     async with throttle.importing(KAUPPA):
-        with pytest.raises(Crowded):
+        with pytest.raises(CrowdedError):
             await _enter(throttle.importing(KAUPPA))
         async with throttle.importing(SAHKO):
             pass
