@@ -54,6 +54,12 @@ def test_imports_go_one_way() -> None:
             "import services.customers",
             "Services never import each other",
         ),
+        (
+            "shared/kielto/subscriber/gate/planted.py",
+            "import kielto.subscriber.sync.session",
+            "Within the subscriber library",
+        ),
+        ("shared/kielto/subscriber/replica/planted.py", "import numpy", "Only the columns"),
         ("services/marketing/model/planted.py", "import services.marketing.store", "Within a service"),
         ("shared/kielto/service/outbox/planted.py", "import kielto.service.recovery", "Within the plumbing"),
         ("shared/kielto/service/http/planted.py", "import kielto.service.outbox", "Within the plumbing"),

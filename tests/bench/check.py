@@ -19,11 +19,10 @@ from deploy.local.servers.stack import Stack
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Channel, Purpose, Question
-from kielto.subscriber.gate.bulk_check import CODES
-from kielto.subscriber.gate.gate import FollowedParty, Gate
+from kielto.subscriber.columnar.batch_decode import Tables
+from kielto.subscriber.gate.gate import CODES, FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Reason
-from kielto.subscriber.records.batch_decode import Tables
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Snapshot
@@ -112,7 +111,7 @@ async def _compare(
             began = time.perf_counter()
             theirs = await sql()
             times["sql"].append(time.perf_counter() - began)
-            found = {at for at, code in enumerate(mine.tolist()) if code == yes}
+            found = {at for at, code in enumerate(mine) if code == yes}
             assert found == theirs, "PostgreSQL says something else"
             if available():
                 others = _timed(times["redis"], lambda: redis.ask(ids))

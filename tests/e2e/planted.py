@@ -70,16 +70,19 @@ def keep_the_last(self: Any, lane: Any, partition: int, offset: int, content: An
 
 def no_version_guard() -> None:
     """A subscriber keeps whatever it read last."""
-    from kielto.events.topics import Lane
+    import numpy as np
+
+    from kielto.subscriber.columnar import merge
     from kielto.subscriber.replica.follower import Follower
 
     slow_bulk()
 
-    def singly(self: Follower, lane: Lane, block: Any, rows: Any, held: Any, one_by_one: Any) -> None:
+    def singly(image: Any, block: Any, rows: Any, held: Any, one_by_one: Any) -> tuple[Any, Any]:
         one_by_one[held] = True
+        return held[:0], np.zeros(len(rows), bool)
 
     Follower._record = keep_the_last  # type: ignore[method-assign]
-    Follower._held = singly  # type: ignore[method-assign,assignment]
+    merge._split_held = singly  # type: ignore[assignment]
 
 
 def default_acknowledgement() -> None:

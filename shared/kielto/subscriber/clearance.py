@@ -1,6 +1,6 @@
 """Clearance: the gate, then consents itself, then both again at hand-over.
 
-An answer of consents counts from just before its request was sent, by `freshness.clock`: a decision that was
+An answer of consents counts from just before its request was sent, by `clock`: a decision that was
 acknowledged before then is in it, however long the answer takes. A lost answer clears nobody.
 """
 
@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from kielto.subscriber.clock import clock
 from kielto.subscriber.gate.questions import Answer, Question, Reason
-from kielto.subscriber.replica.freshness import clock
 
 BATCH = 4000
 """Recipients of one request: a whole batch then fits into the body that consents takes."""

@@ -2,7 +2,7 @@
 
 import logging
 
-from kielto.subscriber.replica.freshness import clock
+from kielto.subscriber.clock import clock
 
 SECONDS = 10.0
 

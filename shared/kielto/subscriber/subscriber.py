@@ -16,13 +16,12 @@ from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
 from kielto.subscriber import settings
-from kielto.subscriber.gate.bulk_check import CODES
-from kielto.subscriber.gate.gate import FollowedParty, Gate
+from kielto.subscriber.clock import clock
+from kielto.subscriber.gate.gate import CODES, FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
-from kielto.subscriber.replica.freshness import clock
 from kielto.subscriber.replica.state import Delta
 from kielto.subscriber.stores.base import Store, StoreError, StoreLostError, StoreMark
 from kielto.subscriber.submit.decision import decide
@@ -182,10 +181,6 @@ class Subscriber:
         self.answers[answer.reason] += 1
         return answer
 
-    def may_all(self, questions: Iterable[Question]) -> list[Answer]:
-        """`may` for each, in order."""
-        return [self.may(question) for question in questions]
-
     async def clear(self, questions: Iterable[Question], *, campaign: str) -> "Cleared":
         """Ask the group itself about those whom the gate lets through; ask `Cleared.may` at each hand-over.
 
@@ -207,7 +202,7 @@ class Subscriber:
         """
         if self._gate is None:
             return [Reason.STARTING] * (len(customers) // 32)
-        return list(map(CODES.__getitem__, self._gate.may_customers(question, customers).tolist()))
+        return list(map(CODES.__getitem__, self._gate.may_customers(question, customers)))
 
     def shut(self) -> Reason | None:
         """Why the gate is shut for at least some, or None."""

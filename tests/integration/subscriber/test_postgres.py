@@ -18,7 +18,7 @@ from asyncpg.transaction import Transaction
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber import NotReadyError, PostgresStore, Reason, StoreError, Subscriber
-from kielto.subscriber.records.record_batch import RecordBlock
+from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.sync.session import Session
 from tests.faults import hooks

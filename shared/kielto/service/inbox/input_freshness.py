@@ -21,7 +21,8 @@ from kielto.kafka import TopicPartition
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
-from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness, clock
+from kielto.subscriber.clock import clock
+from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
 
 log = structlog.get_logger(__name__)
 

@@ -14,9 +14,9 @@ from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Column, Many, Rows, Split
 from kielto.subscriber.columnar.hash_index import Index
+from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.columnar.row_kinds import RowKind, RowKinds
 from kielto.subscriber.records.content import Content, Shape, Shapes, ident
-from kielto.subscriber.records.record_batch import RecordBlock
 
 NEVER = -1
 _CHUNK = 1 << 16

@@ -1,5 +1,5 @@
-"""The protocol's question: may this be said to this person on this channel now?
+"""The question of the protocol: may this be said to this person on this channel now?
 
-`permits` is the pure rule, which the service's clearance asks too.
-Imports records; the replica and the subscriber import it.
+`permits` is the pure rule, which consents asks too when it answers a clearance.
+Imports replica, columnar and records; submit and the subscriber import it.
 """

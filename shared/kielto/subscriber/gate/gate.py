@@ -8,26 +8,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from kielto.events.control import AboutParty, Beat
 from kielto.events.digests import InvalidContactPointError, check_of, digest_of, point_of
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
-from kielto.subscriber.columnar.arrays import Many
-from kielto.subscriber.gate import bulk_check
+from kielto.subscriber.clock import clock
+from kielto.subscriber.columnar.bulk_check import AnswerCodes, BulkQuestion, answer
 from kielto.subscriber.gate.local_denials import Denials
-from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, permits
+from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, permits, shape_refusal
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import Terms, hash64, ident
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.replica.freshness import clock
 
 _WORDS = {
     name: dict.fromkeys(words) for name, words in (("purpose", Purpose), ("channel", Channel), ("mode", Mode))
 }
 _TEXTS = ("customer", "number", "address", "partner", "product_group")
 _ID = re.compile(r"[0-9a-f]{64}")
+CODES = tuple(Reason)
+"""What a byte of `Gate.may_customers` says: the place of its reason here."""
+_CODE = {reason: at for at, reason in enumerate(CODES)}
+_ANSWER_CODES = AnswerCodes(_CODE[Reason.ALLOWED], _CODE[Reason.DENIED], _CODE[Reason.UNKNOWN])
 
 
 class FollowedParty(NamedTuple):
@@ -138,33 +139,39 @@ class Gate:
         asked = RecordQuestion(question.channel, terms, question.product_group, found.address)
         return permits(map(self._held, found.rows), asked)
 
-    def may_customers(self, question: Question, customers: bytes) -> Many:
-        """`may` of the question for each customer, by ids of 32 bytes; codes are places in `batch.CODES`.
+    def may_customers(self, question: Question, customers: bytes) -> bytearray:
+        """Answer `may` for one question about each customer, by ids of 32 bytes; each byte is a place in `CODES`.
+
         Raises ValueError.
         """
         if any(given is not None for given in (question.customer, question.number, question.address)):
-            raise ValueError("customer, number, address: none of them, the customers are given apart")
+            raise ValueError(
+                "customer, number, address: leave them out, since `customers` names the customers"
+            )
         terms = self._terms(question)
         if isinstance(terms, Answer):
             raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
-        image = self._follower.image
-        ended = [row for row in list(image.until) if self._has_ended(row)]
-        of_shape = bulk_check.permits(
-            image.shapes, RecordQuestion(question.channel, terms, question.product_group)
-        )
+        image, asked = self._follower.image, RecordQuestion(question.channel, terms, question.product_group)
         reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
-        codes = bulk_check.codes(self._follower, reasons, of_shape, np.array(ended, np.int64), customers)
+        snapshots = self._follower.state.snapshots
+        bulk = BulkQuestion(
+            _ANSWER_CODES,
+            [None if reason is None else _CODE[reason] for reason in reasons],
+            [shape_refusal(shape, asked) is None for shape in image.shapes],
+            [row for row in list(image.until) if self._has_ended(row)],
+            {at: (snapshot.begin_express, snapshot.begin_bulk) for at, snapshot in snapshots.items()},
+        )
+        codes = answer(image, bulk, customers)
         if len(self._denials):
             self._deny_here(question, customers, codes)
         return codes
 
-    def _deny_here(self, question: Question, customers: bytes, codes: Many) -> None:
-        """Decisions that were given here are few, but each may be about anyone: ask `may` where it could
-        matter.
-        """
-        for at in np.flatnonzero(np.isin(codes, _OPEN)).tolist():
-            one = replace(question, customer=customers[32 * at : 32 * at + 32].hex())
-            codes[at] = bulk_check.CODES.index(self.may(one).reason)
+    def _deny_here(self, question: Question, customers: bytes, codes: bytearray) -> None:
+        """Ask `may` again for those whom a decision that was submitted here could deny: it may be about anyone."""
+        for at, code in enumerate(codes):
+            if code in (_ANSWER_CODES.allowed, _ANSWER_CODES.unknown):
+                one = replace(question, customer=customers[32 * at : 32 * at + 32].hex())
+                codes[at] = _CODE[self.may(one).reason]
 
     def _terms(self, question: Question) -> Terms | Answer:
         partner, mode = question.partner, question.mode
@@ -256,9 +263,6 @@ class Gate:
         elif self._has_ended(row):
             refusal = "the permission has ended"
         return PermitRecord(image.shape(row), image.hashes(row), refusal)
-
-
-_OPEN = [bulk_check.CODES.index(reason) for reason in (Reason.ALLOWED, Reason.UNKNOWN)]
 
 
 def _bad(detail: str) -> Answer:

@@ -25,7 +25,6 @@ from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.events.words import Status
 from kielto.subscriber.records.content import Content, Shapes
-from kielto.subscriber.records.record_batch import Plane
 
 Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unreadable | UnknownControl
 CONTROL = (Beat, SnapshotComplete, Void)
@@ -51,6 +50,22 @@ class _Template(NamedTuple):
     distinct: int
     slots: Struct
     """Of key and hashes as bytes: the key's first 96 bits, and 64 bits of each slot of the shape."""
+    places: tuple[int, ...]
+    """Which of the hashes are the slots of the shape."""
+    shape: int
+
+
+class RecordLayout(NamedTuple):
+    """Where the parts of a record's value stand that fits a template."""
+
+    version_size: int
+    time_size: int
+    """0 when the value has no time."""
+    key_at: int
+    texts: tuple[bytes, ...]
+    """The texts after the key, which stand by turns with the hashes."""
+    equal: tuple[int, ...]
+    """For each hash, the first one that is the same."""
     places: tuple[int, ...]
     """Which of the hashes are the slots of the shape."""
     shape: int
@@ -120,8 +135,10 @@ class Decoder:
                 return Content(key.decode(), (hi, lo), known, template.shape, tuple(slots), None, value)
         return None
 
-    def plane(self, key: bytes, version: bytes, value: bytes) -> Plane | None:
-        """How to take many apart that differ from this one as records of one template do; None: not at all."""
+    def layout(self, key: bytes, version: bytes, value: bytes) -> RecordLayout | None:
+        """Where the parts of this value stand, if it fits a template: records of one template and one length differ
+        at these places only.
+        """
         if self._known(key, version, value) is None:  # a first one teaches its template, if it is one
             with contextlib.suppress(ValidationError):
                 self._long(Permissions.model_validate_json(value), value)
@@ -131,8 +148,15 @@ class Decoder:
             if parts[::2] == template.texts and _same(parts[1::2], template):
                 key_at = at - 1 - len(key)
                 time = key_at - len(_HEAD_PARTS) - len(version) if b'"changed_at"' in value[:key_at] else 0
-                sizes = len(version), time, key_at
-                return Plane(value, sizes, template.texts, template.equal, template.places, template.shape)
+                return RecordLayout(
+                    len(version),
+                    time,
+                    key_at,
+                    template.texts,
+                    template.equal,
+                    template.places,
+                    template.shape,
+                )
         return None
 
     def _after_head(self, key: bytes, version: bytes, value: bytes) -> int:

@@ -1,5 +1,5 @@
 """The local copy of the group's permissions, and how fresh it is.
 
-`follower` is pure: it says what each Kafka record does.
-Imports gate, records and columnar; sync and the subscriber import it.
+`follower` says what each Kafka record changes; it does no input or output.
+Imports columnar and records; gate, stores and sync import it.
 """

@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
-import numpy as np
-
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Unreadable
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
-from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.columnar.merge import merge
+from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.records.content import Content, ident
 from kielto.subscriber.records.decode import Item
-from kielto.subscriber.records.record_batch import RecordBlock
 from kielto.subscriber.replica.freshness import BeatNumber, Freshness
 from kielto.subscriber.replica.state import EXCEPTIONS, Delta, Flaw, FollowerState, Snapshot
 
@@ -142,48 +140,20 @@ class Follower:
         self.state.exceptions.pop(content.key, None)
 
     def read_block(self, lane: Lane, block: RecordBlock) -> None:
-        """As `read`, for readable records in any order of offsets: each rule here holds whichever comes
-        first.
+        """Do what `read` does, for readable records in any order of offsets: the rules for a record do not depend on
+        which one comes first.
         """
-        image = self.image
-        rows = image.find_many(block.hi, block.lo)
-        singly = _twice(block.hi)
-        new, held = (rows < 0) & ~singly, np.flatnonzero((rows >= 0) & ~singly)
-        if new.any():
-            added = block.chosen(new)
-            image.add_many(added, lane)
-            self._news(added.keys, added.values)
-        if len(held):
-            self._held(lane, block, rows, held, singly)
-        for at in sorted(np.flatnonzero(singly).tolist(), key=block.offsets.item):
-            self._record(lane, int(block.partitions[at]), int(block.offsets[at]), block.content(at))
-        for partition in np.unique(block.partitions).tolist():
-            self._read_to(lane, partition, int(block.offsets[block.partitions == partition].max()) + 1)
+        merged = merge(self.image, lane, block)
+        for keys, values in merged.changed:
+            self._changed(keys, values)
+        if merged.seen:
+            self._changed(merged.seen, None)
+        for partition, offset, content in merged.left:
+            self._record(lane, partition, offset, content)
+        for partition, end in merged.ends.items():
+            self._read_to(lane, partition, end)
 
-    def _held(self, lane: Lane, block: RecordBlock, rows: Many, held: Many, singly: Many) -> None:
-        """Records of known customers: what is the same is seen again, what is newer replaces. What is more
-        than that, as with unreadable ones, is left to be read `singly`.
-        """
-        image, known = self.image, rows[held]
-        epochs, ns = image.versions_of(known)
-        same = (block.epochs[held] == epochs) & (block.ns[held] == ns)
-        newer = (block.epochs[held] > epochs) | ((block.epochs[held] == epochs) & (block.ns[held] > ns))
-        readable = ~image.unreadable_of(known)
-        plain = newer & readable
-        plain[plain] = image.plain_of(known[plain])
-        singly[held[(same & ~readable) | (newer & ~plain)]] = True
-        again = held[same & readable]
-        image.see_many(rows[again], lane, block.offsets[again])
-        if len(again):
-            self._news([block.keys[at] for at in again.tolist()], None)
-        if plain.any():
-            replacing = np.zeros(len(rows), bool)
-            replacing[held[plain]] = True
-            replaced = block.chosen(replacing)
-            image.replace_many(rows[replacing], replaced, lane)
-            self._news(replaced.keys, replaced.values)
-
-    def _news(self, keys: Sequence[bytes], values: Sequence[bytes] | None) -> None:
+    def _changed(self, keys: Sequence[bytes], values: Sequence[bytes] | None) -> None:
         self._delta.news = True
         if self._durable:
             for at, key in enumerate(keys):
@@ -271,7 +241,7 @@ class Follower:
                 self.told = beat
 
     def probe(self, asked_at: float, ends: dict[int, int]) -> None:
-        """End offsets of the restrictions topic's partitions, asked at this time of `freshness.clock`."""
+        """End offsets of the restrictions topic's partitions, asked at this time of `clock`."""
         for partition, end in ends.items():
             self._freshness[partition].probe(asked_at, end)
 
@@ -311,12 +281,3 @@ class Follower:
 
 def _number(beat: Beat) -> BeatNumber:
     return BeatNumber(beat.epoch, beat.term, beat.n)
-
-
-def _twice(hashes: Many) -> Many:
-    """Whether the same stands elsewhere too."""
-    order = np.argsort(hashes)
-    same = hashes[order][1:] == hashes[order][:-1]
-    twice = np.zeros(len(hashes), bool)
-    twice[order[1:][same]] = twice[order[:-1][same]] = True
-    return twice

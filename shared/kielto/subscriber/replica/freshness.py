@@ -7,9 +7,7 @@ marks for n only after n-1 is acknowledged. So all that was committed before tha
 beat read late, alone or twice proves nothing.
 """
 
-import time
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 PROBES_KEPT = 64
@@ -24,17 +22,6 @@ class BeatNumber(NamedTuple):
 
     def follows(self, other: "BeatNumber") -> bool:
         return self[:2] == other[:2] and self.n == other.n + 1
-
-
-def _clock() -> Callable[[], float]:
-    # Linux's CLOCK_MONOTONIC stands still while the machine sleeps; an open gate must not survive a
-    # suspended laptop.
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic if boottime is None else lambda: time.clock_gettime(boottime)
-
-
-clock: Callable[[], float] = _clock()
-"""Seconds on the local clock that never goes back and that counts suspended time."""
 
 
 class Freshness:

@@ -1,5 +1,5 @@
-"""Decisions taken at a subscriber's desk: kept in a spool on disk, sent to Kafka, their results awaited.
+"""Decisions that people gave to this system: kept in a spool on disk, sent to Kafka, their results awaited.
 
-A no denies locally from the moment it is in the spool.
-Imports gate for the local denial; the subscriber imports it.
+A no denies locally from the moment that `submit` is called.
+Imports gate and stores; sync and the subscriber import it.
 """

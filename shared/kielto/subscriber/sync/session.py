@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from kielto.events.topics import Lane
-from kielto.subscriber.records.batch_decode import Tables
+from kielto.subscriber.columnar.batch_decode import Tables
+from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.records.decode import Decoder
-from kielto.subscriber.records.record_batch import RecordBlock
 from kielto.subscriber.replica.follower import Batch, Follower
 from kielto.subscriber.replica.state import Delta, Flaw, FollowerState
 from kielto.subscriber.stores import rows

@@ -11,8 +11,8 @@ from kielto.subscriber import MemoryStore
 from kielto.subscriber.sync import reading
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
+from tests.unit.subscriber.columnar.test_batch_decode import ClientRecord
 from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
-from tests.unit.subscriber.records.test_batch_decode import ClientRecord
 
 
 class FetchingClient:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness, clock
+from kielto.subscriber.clock import clock
+from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
 
 
 def numbered(n: int, term: int = 1, epoch: int = 1) -> BeatNumber:

@@ -12,13 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from kielto.subscriber.records import batch_decode
-from kielto.subscriber.records.batch_decode import Tables
+from kielto.subscriber.columnar import batch_decode
+from kielto.subscriber.columnar.batch_decode import Tables
 from kielto.subscriber.records.content import hash64
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
+from tests.unit.subscriber.columnar.test_batch_decode import ClientRecord
 from tests.unit.subscriber.logs import NOW, TOPICS, hexes, message, permissions
-from tests.unit.subscriber.records.test_batch_decode import ClientRecord
 
 NAMES = [f"c{i}" for i in range(7)]
 CHANNELS = ("email", "sms", "phone", "post")

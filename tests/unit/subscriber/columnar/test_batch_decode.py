@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kielto.events.envelope import Encoded, Headers
 from kielto.events.records import Permissions
-from kielto.subscriber.records import batch_decode
-from kielto.subscriber.records.batch_decode import Tables
+from kielto.subscriber.columnar import batch_decode
+from kielto.subscriber.columnar.batch_decode import Tables
 from kielto.subscriber.records.content import Content, Shapes
 from kielto.subscriber.records.decode import Decoder
 from tests.unit.subscriber.logs import beat, hexes, message, permissions, snapshot

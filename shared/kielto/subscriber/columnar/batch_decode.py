@@ -16,9 +16,9 @@ from kielto.events.envelope import Headers
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
+from kielto.subscriber.columnar.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 from kielto.subscriber.records.content import Content
 from kielto.subscriber.records.decode import KEPT, Decoder, Item
-from kielto.subscriber.records.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 
 FEW = 16
 """So few records are read one by one."""
@@ -164,8 +164,12 @@ class Tables:
                     return
                 row = int(left[tried % len(left)])
                 tried += 1
-                plane = self._decoder.plane(keys[row], versions[row].tobytes(), values[row].tobytes())
-                if plane is not None and plane.template not in [known.template for known in planes]:
+                value = values[row].tobytes()
+                layout = self._decoder.layout(keys[row], versions[row].tobytes(), value)
+                if layout is None:
+                    continue
+                plane = Plane(value, layout)
+                if plane.template not in [known.template for known in planes]:
                     planes.append(plane)
                     self._count += 1
             whole = len(left) == len(values)

@@ -14,6 +14,7 @@ import numpy as np
 from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.records.content import Content
+from kielto.subscriber.records.decode import RecordLayout
 
 KEY = 64
 _VERSION_AT = len('{"version":"')
@@ -77,34 +78,23 @@ class Cut(NamedTuple):
 
 
 class Plane:
-    """`value` is a record that was read; its version, its time (or 0) and the text before the key have these
-    sizes. `texts` and hashes stand by turns after the key; `equal` names for each hash the first that is the
-    same, `places` those that the shape lists.
-    """
+    """Compares values of one length with `value`, a record that was read and whose parts stand as `layout` says."""
 
-    def __init__(
-        self,
-        value: bytes,
-        sizes: tuple[int, int, int],
-        texts: Sequence[bytes],
-        equal: Sequence[int],
-        places: Sequence[int],
-        shape: int,
-    ) -> None:
-        version, time, key_at = sizes
-        self.shape, self.count = shape, len(places)
-        self._places, self._equal = list(places), list(equal)
-        self._firsts = sorted(set(equal))
-        self._version = slice(_VERSION_AT, _VERSION_AT + version)
+    def __init__(self, value: bytes, layout: RecordLayout) -> None:
+        self.shape, self.count = layout.shape, len(layout.places)
+        self._places, self._equal = list(layout.places), list(layout.equal)
+        self._firsts = sorted(set(layout.equal))
+        self._version = slice(_VERSION_AT, _VERSION_AT + layout.version_size)
         time_at = self._version.stop + len('","changed_at":"')
-        self._time, self._key = slice(time_at, time_at + time), slice(key_at, key_at + KEY)
-        hashes, at = [], key_at + KEY + 1
-        for text in texts[:-1]:
+        self._time = slice(time_at, time_at + layout.time_size)
+        self._key = slice(layout.key_at, layout.key_at + KEY)
+        hashes, at = [], layout.key_at + KEY + 1
+        for text in layout.texts[:-1]:
             at += len(text)
             hashes.append(slice(at, at + KEY))
             at += KEY
         self._hashes = hashes
-        digits = [i for i in range(time_at, time_at + time) if chr(value[i]).isdigit()]
+        digits = [i for i in range(self._time.start, self._time.stop) if chr(value[i]).isdigit()]
         mask = np.full(len(value), 0xFF, np.uint8)
         mask[digits] = 0
         for place in (self._version, self._key, *hashes):
