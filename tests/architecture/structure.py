@@ -22,7 +22,7 @@ _SQL = re.compile(
 )
 
 
-class Tree:
+class SourceTree:
     """The Python files that git knows below a folder, parsed once."""
 
     def __init__(self, root: Path) -> None:
@@ -103,7 +103,7 @@ def sql_lines(tree: ast.Module) -> list[int]:
     ]
 
 
-def figures(tree: Tree) -> dict[str, int]:
+def figures(tree: SourceTree) -> dict[str, int]:
     way = tree.way()
     return {
         "files on a ban's main path": len(way),
@@ -117,7 +117,7 @@ def figures(tree: Tree) -> dict[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    tree = Tree(Path(arguments[0]) if arguments else ROOT)
+    tree = SourceTree(Path(arguments[0]) if arguments else ROOT)
     for what, number in figures(tree).items():
         print(f"{number:>7,}  {what}")
     print("\nfolders with more than 12 modules:")
