@@ -2,8 +2,10 @@
 
 import sys
 
+from kielto.errors import KieltoError
 
-class LocalError(Exception):
+
+class LocalError(KieltoError):
     """Something that a person can understand and mend; the command prints it and ends with status 1."""
 
 

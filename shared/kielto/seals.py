@@ -16,6 +16,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from kielto.errors import KieltoError
+
 HEAD = "kielto-head"
 PROOF = "kielto-proof"
 ERASURE = "kielto-erasure"
@@ -28,7 +30,7 @@ Keys = Mapping[str, OKPKey]
 """Public keys by id."""
 
 
-class SealRefusedError(ValueError):
+class SealRefusedError(KieltoError, ValueError):
     """It proves nothing; says which part, and what is wrong with it."""
 
 

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from kielto.errors import KieltoError
+
 MOST_NAMES = 50
 """Of one object: more than any message of ours has. Each name that nobody knows is an error to be told, which costs
 a hundred times what it costs to read it."""
@@ -18,7 +20,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class NotJsonError(ValueError):
+class NotJsonError(KieltoError, ValueError):
     """No JSON, or nested deeper or with more names than anything of ours."""
 
 

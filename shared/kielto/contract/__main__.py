@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kielto import acls
 from kielto.contract.documents import release, write
+from kielto.errors import KieltoError
 from kielto.group import load
 
 USAGE = """\
@@ -15,6 +16,15 @@ usage: python -m kielto.contract write FOLDER     schemas and asyncapi.json, fro
 
 
 def main(arguments: list[str]) -> int:
+    """Run one command; return its exit status: 1 when group.yaml cannot be used, 2 for wrong usage."""
+    try:
+        return _run(arguments)
+    except KieltoError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     match arguments:
         case ["write", folder]:
             write(Path(folder), load(Path("group.yaml")))

@@ -15,6 +15,7 @@ import hmac
 import re
 import unicodedata
 
+from kielto.errors import KieltoError
 from kielto.events.emails import NotAnEmailError, email
 from kielto.events.phones import NotAPhoneError, e164, is_sure, phone
 from kielto.events.words import PointKind
@@ -25,7 +26,7 @@ _CHECKED = b"kielto point key"
 _COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-class InvalidContactPointError(ValueError):
+class InvalidContactPointError(KieltoError, ValueError):
     """The value is no contact point of its kind. The message names the rule and never repeats the value."""
 
 

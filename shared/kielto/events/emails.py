@@ -5,6 +5,8 @@ mail may have gone to, and folded, since spellings of one mailbox are one.
 import re
 import unicodedata
 
+from kielto.errors import KieltoError
+
 _SPECIALS = r"\s\x00-\x1f\x7f-\x9f()<>\[\]:;,\\\""
 _ATOM = re.compile(rf"[^@{_SPECIALS}]+")
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f-\x9f]|\\[^\x00-\x1f\x7f-\x9f])+)"')
@@ -14,7 +16,7 @@ _DOTLESS = re.compile("i\u0307+|\u0131\u0307*")
 _LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
 
 
-class NotAnEmailError(ValueError):
+class NotAnEmailError(KieltoError, ValueError):
     """The message is the rule; it never repeats the value."""
 
 

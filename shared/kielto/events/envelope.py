@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from pydantic import ValidationError
 
+from kielto.errors import KieltoError
 from kielto.events import control
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.records import Record
@@ -42,7 +43,7 @@ class Encoded(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-class MessageTooLargeError(ValueError):
+class MessageTooLargeError(KieltoError, ValueError):
     """The encoded message is above MAX_BYTES."""
 
 

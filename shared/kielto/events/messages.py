@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from kielto.errors import InvalidValueError
 from kielto.events import lenient
 from kielto.events.base import Event, EventPart, Hash, Ident, Moment, VersionText, few
 from kielto.events.control import BUCKETS
@@ -107,7 +108,7 @@ class Decision(Event):
         rules are none of the model's own.
         """
         if broken := next((rule for holds, rule in self._rules() if not holds), None):
-            raise ValueError(broken)
+            raise InvalidValueError(broken)
 
     def content(self) -> str:
         """SHA-256 of what was said, in hex: two messages of one id that differ here are two decisions.

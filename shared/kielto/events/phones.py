@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import phonenumbers
 
+from kielto.errors import KieltoError
 from kielto.placeholders import is_placeholder
 
 _LABEL = re.compile(
@@ -30,7 +31,7 @@ _AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 
 
-class NotAPhoneError(ValueError):
+class NotAPhoneError(KieltoError, ValueError):
     """The message is the rule; it never repeats the value."""
 
 

@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kielto.errors import KieltoError
+
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
 
-class SecurityError(ValueError):
+class SecurityError(KieltoError, ValueError):
     """The settings cannot be used. Names the setting and the rule, never a password."""
 
 

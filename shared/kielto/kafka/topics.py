@@ -7,11 +7,12 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from kielto.errors import KieltoError
 from kielto.events.topics import Topic
 from kielto.kafka.security import CLEAR, Security
 
 
-class TopicMismatchError(Exception):
+class TopicMismatchError(KieltoError):
     """A topic is missing or differs from the group; the message names the topic, the setting, and both
     values.
     """

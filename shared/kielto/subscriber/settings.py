@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from kielto.errors import InvalidValueError
 from kielto.events.party import PATTERN as PARTY
 
 _IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -37,4 +38,4 @@ def check(
         (0 < stale_seconds < math.inf, "stale_seconds: is a time above 0 seconds"),
     )
     if broken := next((rule for holds, rule in rules if not holds), None):
-        raise ValueError(broken)
+        raise InvalidValueError(broken)

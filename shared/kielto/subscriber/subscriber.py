@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
+from kielto.errors import InvalidValueError, WrongUseError
 from kielto.events.results import DecisionResult
 from kielto.events.topics import PARTITIONS, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, Purpose, Reach
@@ -110,7 +111,7 @@ class Subscriber:
         entered before.
         """
         if self._is_not != "is not entered yet":
-            raise RuntimeError("Subscriber: is entered once; make another one")
+            raise WrongUseError("Subscriber: is entered once; make another one")
         self._is_not = ""
         if self._spool_path is not None:
             self._spool = await asyncio.to_thread(Spool, self._spool_path)
@@ -140,7 +141,7 @@ class Subscriber:
 
     def _must_run(self) -> None:
         if self._is_not:
-            raise RuntimeError(f"Subscriber: {self._is_not}; use it within `async with`")
+            raise WrongUseError(f"Subscriber: {self._is_not}; use it within `async with`")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -188,7 +189,7 @@ class Subscriber:
         and runs out within seconds of asking. Raises ValueError when there is no `clearance` to ask.
         """
         if self._clearance is None:
-            raise ValueError("clearance: clear needs to know where to ask")
+            raise InvalidValueError("clearance: clear needs to know where to ask")
         return await self._clearance.clear(self.may, questions, campaign)
 
     def partitions(self) -> list[tuple[Reason | None, float]]:
@@ -313,7 +314,7 @@ class Subscriber:
     def _with_spool(self) -> Submitting:
         self._must_run()
         if self._submitting is None:
-            raise ValueError("spool: is needed to submit, a file to keep decisions in")
+            raise InvalidValueError("spool: is needed to submit, a file to keep decisions in")
         return self._submitting
 
     async def result(self, decision: UUID, timeout: float | None = 60.0) -> DecisionResult:  # noqa: ASYNC109 - as ready()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kielto.errors import InvalidValueError
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.columnar.row_kinds import RowKindColumns
@@ -43,7 +44,9 @@ class BulkQuestion(NamedTuple):
 def answer(image: Image, asked: BulkQuestion, customers: bytes) -> bytearray:
     """The code of the answer for each customer, by their ids of 32 bytes each. Raises ValueError."""
     if len(customers) % 32:
-        raise ValueError("customers: the ids must have 32 bytes each, so the length must be a multiple of 32")
+        raise InvalidValueError(
+            "customers: the ids must have 32 bytes each, so the length must be a multiple of 32"
+        )
     everyone = next((code for code in asked.shut if code is not None), asked.codes.unknown)
     by_row = np.append(_by_row(image, asked), np.uint8(everyone))
     ids, answers = memoryview(customers), np.empty(len(customers) // 32, np.uint8)

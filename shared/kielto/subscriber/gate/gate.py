@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from kielto.errors import InvalidValueError
 from kielto.events.control import AboutParty, Beat
 from kielto.events.digests import InvalidContactPointError, check_of, digest_of, point_of
 from kielto.events.topics import PARTITIONS
@@ -145,12 +146,12 @@ class Gate:
         Raises ValueError.
         """
         if any(given is not None for given in (question.customer, question.number, question.address)):
-            raise ValueError(
+            raise InvalidValueError(
                 "customer, number, address: leave them out, since `customers` names the customers"
             )
         terms = self._terms(question)
         if isinstance(terms, Answer):
-            raise ValueError(terms.detail)  # noqa: TRY004 - a value is wrong, no type
+            raise InvalidValueError(terms.detail)
         image, asked = self._follower.image, RecordQuestion(question.channel, terms, question.product_group)
         reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
         snapshots = self._follower.state.snapshots

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from kielto.errors import InvalidValueError
 from kielto.events.control import Taken
 from kielto.events.messages import Decision
 from kielto.events.topics import PARTITIONS
@@ -92,7 +93,7 @@ class Denials:
         same = self._all.get(denial.decision.id)
         if same is not None:
             if same.decision.content() != denial.decision.content():
-                raise ValueError(OTHER_CONTENT)
+                raise InvalidValueError(OTHER_CONTENT)
             return
         if denial.decision.act.restricts:
             self._all[denial.decision.id] = denial

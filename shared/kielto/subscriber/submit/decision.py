@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from kielto.errors import InvalidValueError
 from kielto.events.digests import digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import PointKind
@@ -27,10 +28,10 @@ def decide(
     who = {"customer": customer, "number": number, "email": email, "phone": phone}
     given = {field: value for field, value in who.items() if value is not None}
     if len(given) != 1:
-        raise ValueError("customer, number, email, phone: exactly one of them")
+        raise InvalidValueError("customer, number, email, phone: exactly one of them")
     for field, value in given.items():
         if not isinstance(value, str):
-            raise ValueError(f"{field}: is text")  # noqa: TRY004 - a value is wrong, as any other
+            raise InvalidValueError(f"{field}: is text")
     if customer is not None:
         return _valid(customer, {**said, "subject": {"id": customer}})
     if number is not None:
@@ -48,7 +49,7 @@ def _valid(key: str, said: Mapping[str, object]) -> tuple[str, Decision]:
         return key, Decision.model_validate(said)
     except ValidationError as error:
         told = dict.fromkeys(f"{_field(e['loc'])}: {_rule(e)}" for e in error.errors(include_url=False))
-        raise ValueError("; ".join(told)) from None
+        raise InvalidValueError("; ".join(told)) from None
 
 
 def _field(place: tuple[int | str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto import kafka
+from kielto.errors import KieltoError
 from kielto.events.envelope import Read, read
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.events.topics import PARTITIONS, results
@@ -21,6 +22,10 @@ BACK_SECONDS = 600.0
 RETRY_SECONDS = 0.5
 
 
+class ResultTimeoutError(KieltoError, TimeoutError):
+    """No result of the decision came in time."""
+
+
 class ResultsReader:
     def __init__(self, bootstrap: str, party: str, *, security: kafka.Security = kafka.CLEAR) -> None:
         self._bootstrap, self._topic, self._security = bootstrap, results(party), security
@@ -30,11 +35,14 @@ class ResultsReader:
         self._positions: dict[Any, int] = {}
 
     async def of(self, decision: UUID, seconds: float | None) -> DecisionResult:
-        """The newest. Raises TimeoutError."""
-        async with asyncio.timeout(seconds), self._news:
-            while decision not in self._found:
-                await self._news.wait()
-            return self._found[decision]
+        """Wait for the newest result of this decision. Raises ResultTimeoutError."""
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                while decision not in self._found:
+                    await self._news.wait()
+                return self._found[decision]
+        except TimeoutError:
+            raise ResultTimeoutError("no result of this decision yet; ask again") from None
 
     def note(self, result: DecisionResult) -> None:
         """A repeated message changes nothing of what its first one became; where that is not known, it was taken."""

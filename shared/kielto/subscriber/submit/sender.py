@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto import kafka
+from kielto.errors import InvalidValueError
 from kielto.events.envelope import encode
 from kielto.events.messages import Decision
 from kielto.events.words import Reach
@@ -70,9 +71,9 @@ class Submitting:
         decision.must_make_sense()
         if not self._party.name.startswith("company."):
             if decision.subject.number is not None:
-                raise ValueError("number: is a company's customer number")
+                raise InvalidValueError("number: is a company's customer number")
             if decision.reach is Reach.COMPANY:
-                raise ValueError("reach: a partner's desk does not name a company")
+                raise InvalidValueError("reach: a partner's desk does not name a company")
 
     def _denial(self, decision: Decision, sent: DecisionPlace | None) -> Denial:
         said = decision.subject.number or decision.subject.point

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from kielto.errors import KieltoError
+from kielto.errors import InvalidValueError, KieltoError
 from kielto.events.messages import Decision
 from kielto.subscriber.gate.local_denials import OTHER_CONTENT, DecisionPlace
 from kielto.subscriber.stores.base import StoreMark
@@ -89,7 +89,7 @@ class Spool:
                 return
             (held,) = self._db.execute("SELECT decision FROM decisions WHERE id = ?", row[:1]).fetchone()
         if Decision.model_validate_json(held).content() != decision.content():
-            raise ValueError(OTHER_CONTENT)
+            raise InvalidValueError(OTHER_CONTENT)
 
     def waiting(self, limit: int = 100) -> list[Spooled]:
         """Those that the broker does not have yet, in order."""
