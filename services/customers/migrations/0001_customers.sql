@@ -1,4 +1,4 @@
--- The register. What is sealed is AES-256-GCM under the person's data key (docs/decisions/0013-sealing-at-rest.md);
+-- The register. What is sealed is AES-256-GCM under the person's data key (docs/decisions/0013-encryption-at-rest.md);
 -- a column named `blind` is a keyed hash by which a sealed value is found again. A `source` is a company's id, or
 -- `group`: what it states is kept apart from what others do (docs/decisions/0026-facts-by-source.md).
 

@@ -2,7 +2,7 @@
 
 At start each process notes the parties of its group file. One that is missing has left: nothing is published for it,
 but its records, and every name that decisions and facts gave it, stay. When it comes back, what changed meanwhile is
-published before the first beat, and every record is computed anew (docs/decisions/0030-who-has-left.md).
+published before the first beat, and every record is computed anew (docs/decisions/0030-parties-that-left.md).
 """
 
 import asyncio

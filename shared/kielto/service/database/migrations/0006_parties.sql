@@ -1,4 +1,4 @@
--- Every party that the service knows or has known. See docs/decisions/0030-who-has-left.md.
+-- Every party that the service knows or has known. See docs/decisions/0030-parties-that-left.md.
 
 -- `key_check`: a value that only the party's id key gives; null while the keys file has none. `stale`: it came back, and
 -- its records were not computed anew since.
