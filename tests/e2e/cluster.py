@@ -7,9 +7,10 @@ import asyncio
 import functools
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
@@ -57,6 +58,15 @@ class Cluster:
             process.start()
         for name in self.processes:
             self.wait(name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        try:
+            await asyncio.to_thread(self.start)
+            yield self
+        finally:
+            await self.http.aclose()
+            await asyncio.to_thread(self.stop)
 
     def _add(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         if bug := self.bugs.get(name):

@@ -97,7 +97,6 @@ class Driver:
         ident = campaign.json()["id"]
         async with asyncio.timeout(120):
             await self._until_permitted()
-            await asyncio.sleep(3)  # marketing hears of it a little later
             await self.cluster.call("POST", f"/marketing/campaigns/{ident}/disclosures")
             await self._until_launched(ident)
 

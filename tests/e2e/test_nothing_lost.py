@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,23 +27,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack of its own, since Kafka is stopped; with running servers Kafka cannot be."""
-    with Stack(tmp_path / "stack") as stack:
-        if not stack.kafka.managed:
-            pytest.skip("KIELTO_KAFKA is set: a broker that is not ours cannot be stopped")
-        yield stack
-
-
-@pytest.fixture
 async def cluster(own_stack: Stack, tmp_path: Path) -> AsyncIterator[Cluster]:
-    running = Cluster(own_stack, tmp_path / "cluster")
-    try:
-        await asyncio.to_thread(running.start)
+    async with Cluster(own_stack, tmp_path / "cluster").running() as running:
         yield running
-    finally:
-        await running.http.aclose()
-        await asyncio.to_thread(running.stop)
 
 
 async def test_nothing_is_lost_whatever_is_killed(cluster: Cluster) -> None:

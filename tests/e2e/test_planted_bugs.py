@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -24,23 +24,11 @@ AS_BUILT = {"sahko-crm": "slow-bulk", **dict.fromkeys(RELAYS, "slow-relay")}
 Scenario = Callable[[Cluster, Driver, float], Awaitable[list[str]]]
 
 
-@pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path / "stack") as stack:
-        if not (stack.kafka.managed and stack.postgres.managed):
-            pytest.skip("the servers are not ours to kill")
-        yield stack
-
-
 @pytest.fixture(params=["as built", "planted"])
 async def cluster(request: pytest.FixtureRequest, own_stack: Stack, tmp_path: Path) -> AsyncIterator[Cluster]:
-    running = Cluster(own_stack, tmp_path / "cluster", AS_BUILT if request.param == "as built" else BUGS)
-    try:
-        await asyncio.to_thread(running.start)
+    bugs = AS_BUILT if request.param == "as built" else BUGS
+    async with Cluster(own_stack, tmp_path / "cluster", bugs).running() as running:
         yield running
-    finally:
-        await running.http.aclose()
-        await asyncio.to_thread(running.stop)
 
 
 async def older_after_newer(cluster: Cluster, driver: Driver, hopeless: float) -> list[str]:
@@ -60,7 +48,7 @@ async def database_away(cluster: Cluster, driver: Driver, hopeless: float) -> li
     """Bans of a company's own desk arrive while PostgreSQL is down."""
     await asyncio.to_thread(cluster.stack.postgres.kill)
     await driver.give([at(n, "kauppa", {"act": "ban"}) for n in range(10, 20)], per_second=100)
-    await asyncio.sleep(12)  # long enough to be read, and to fail
+    await asyncio.sleep(6)  # long enough to be read, and to fail
     await asyncio.to_thread(cluster.stack.postgres.start)
     await settle(cluster, driver, [], seconds=30, hopeless_seconds=hopeless)
     return await acknowledged_are_kept(cluster, driver)

@@ -38,14 +38,6 @@ CONSENT = {"act": "consent", "reach": "company", "purposes": ["own_marketing"], 
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path / "stack") as stack:
-        if not (stack.kafka.managed and stack.postgres.managed):
-            pytest.skip("the servers are not ours to stop")
-        yield stack
-
-
-@pytest.fixture
 def stores(tmp_path: Path) -> Iterator[Postgres]:
     server = Postgres(tmp_path / "stores", {"fsync": "off"})
     server.start()
@@ -70,13 +62,8 @@ async def door(own_stack: Stack) -> AsyncIterator[DatabaseDoor]:
 async def cluster(
     own_stack: Stack, stores: Postgres, door: DatabaseDoor, tmp_path: Path, bugs: dict[str, str]
 ) -> AsyncIterator[RestoredCluster]:
-    running = RestoredCluster(own_stack, tmp_path / "cluster", stores, bugs, door.port)
-    try:
-        await asyncio.to_thread(running.start)
+    async with RestoredCluster(own_stack, tmp_path / "cluster", stores, bugs, door.port).running() as running:
         yield running
-    finally:
-        await running.http.aclose()
-        await asyncio.to_thread(running.stop)
 
 
 class RestoreWatch:
