@@ -343,7 +343,7 @@ def _delivery(event: MarketingEvent | Unaddressed, meta: Meta) -> deliveries.Del
 
 
 _POINT_KINDS = (PointKind.EMAIL, PointKind.PHONE)
-_POINT_KIND = FieldRule("subject.point_kind", "is email or phone")
+_POINT_KIND = FieldRule("subject.point_kind", "must be email or phone")
 _ROUTE = FieldRule("route", "is a route by which decisions come")
 
 

@@ -46,7 +46,7 @@ class Controller(_Model):
     @classmethod
     def _nobodys(cls, text: str) -> str:
         if is_placeholder("".join(c for c in text if c.isdigit())[:7]):
-            raise ValueError("is a placeholder: give the group's own business id")
+            raise ValueError("must be the group's own business id; this is a placeholder")
         return text
 
 
@@ -104,7 +104,7 @@ class Group(_Model):
         for what in ("companies", "partners", "processors", "subscribers"):
             ids = [x.id for x in getattr(self, what)]
             for ident in sorted({i for i in ids if ids.count(i) > 1}):
-                yield f"{what}: ids are unique, and {ident} stands there twice"
+                yield f"{what}: ids must be unique: {ident} appears twice"
 
     def _unknown(self) -> Iterator[str]:
         """References that do not resolve, and times that contradict each other."""
@@ -118,7 +118,7 @@ class Group(_Model):
             if subscriber.party not in self.parties:
                 yield f"subscribers.{subscriber.id}.party: unknown {subscriber.party}"
             if subscriber.stale_seconds < 3 * self.beat_seconds:
-                yield f"subscribers.{subscriber.id}.stale_seconds: is at least three beats"
+                yield f"subscribers.{subscriber.id}.stale_seconds: must be at least three times beat_seconds"
 
     @cached_property
     def company_ids(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def load(path: Path, beat_seconds: float | None = None) -> Group:
     """
     raw = _read(path)
     if not isinstance(raw, dict):
-        raise GroupError(f"{path}: is a mapping with revision, controller, companies and subscribers")
+        raise GroupError(f"{path}: must be a mapping with revision, controller, companies and subscribers")
     if beat_seconds is not None:
         raw["beat_seconds"] = beat_seconds
     try:
@@ -172,7 +172,7 @@ def _read(path: Path) -> object:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise GroupError(f"{path}: is no YAML{place}: {error.problem}") from None
+        raise GroupError(f"{path}: must be YAML{place}: {error.problem}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from None
 

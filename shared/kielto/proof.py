@@ -112,7 +112,7 @@ def extends(earlier: bytes | str, later: bytes | str, keys: Keys) -> tuple[Head,
     roots = bytes.fromhex(old.root), bytes.fromhex(new.root)
     path = [bytes.fromhex(hash_) for hash_ in told.consistency]
     if told.since != old.size:
-        raise SealRefusedError(f"since: is not the earlier head's size, {old.size}")
+        raise SealRefusedError(f"since: must be the earlier head's size, {old.size}")
     if not merkle.consistent(old.size, roots[0], new.size, roots[1], path):
         raise SealRefusedError("the later log does not begin with the earlier one")
     return old, new
@@ -130,13 +130,13 @@ def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
 
 def _read(text: bytes | str, kind: type[Part]) -> Part:
     if len(text) > _MAX_BYTES:
-        raise SealRefusedError("is too long")
+        raise SealRefusedError(f"must have at most {_MAX_BYTES} bytes")
     try:
         return kind.model_validate(seals.parse(text))
     except ValidationError as error:
         raise SealRefusedError(_first(error)) from None
     except (ValueError, RecursionError):
-        raise SealRefusedError("is not JSON with one meaning") from None
+        raise SealRefusedError("must be JSON without repeated names and fractions") from None
 
 
 def _of(name: str, work: Callable[[], Result]) -> Result:
@@ -156,14 +156,14 @@ def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
     leaf = merkle.leaf_hash(seals.commitment(salt, said))
     path = [bytes.fromhex(hash_) for hash_ in document.inclusion]
     if not merkle.included(leaf, document.leaf, head.size, path, bytes.fromhex(head.root)):
-        raise SealRefusedError("the decision: is not the one that was sealed at this leaf")
+        raise SealRefusedError("decision: differs from the one that was sealed at this leaf")
     customer = document.subject.customer
     prefix = "c:" if document.made_for == "group" else f"i:{document.made_for}:"
     if customer is not None and seals.blinded(salt, prefix + customer) != said.get("subject"):
-        raise SealRefusedError("subject: is not whom the sealed decision is about")
+        raise SealRefusedError("subject: differs from the subject of the sealed decision")
     lifted = sorted(seals.blinded(salt, lift) for lift in document.lifts)
     if document.made_for == "group" and lifted != said.get("lifts"):
-        raise SealRefusedError("lifts: are not what the sealed decision lifts")
+        raise SealRefusedError("lifts: differ from those of the sealed decision")
 
 
 def _first(error: ValidationError) -> str:

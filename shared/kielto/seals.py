@@ -85,7 +85,7 @@ def key_set(jwks: object) -> Keys:
     try:
         found = [OKPKey.import_key(key) for key in _listed(jwks) if key.get("crv") == "Ed25519"]
     except (JoseError, AttributeError, TypeError, ValueError):
-        raise SealRefusedError("keys: are not a JSON Web Key Set") from None
+        raise SealRefusedError("keys: must be a JSON Web Key Set (RFC 7517)") from None
     return {key.thumbprint(): key for key in found}
 
 
@@ -101,14 +101,14 @@ def opened(token: str, keys: Keys, typ: str) -> Any:
         header = jws.extract_compact(token.encode()).headers()
         key = keys.get(header.get("kid", ""))
         if key is None:
-            raise SealRefusedError("is signed by a key that is not among those trusted")
+            raise SealRefusedError("signed with a key that is not among the trusted ones")
         if header.get("typ") != typ:
-            raise SealRefusedError(f"is no {typ}")
+            raise SealRefusedError(f"must be a signature of type {typ}")
         return parse(jws.deserialize_compact(token, key, algorithms=[_ALGORITHM]).payload)
     except SealRefusedError:
         raise
     except (JoseError, ValueError, TypeError, AttributeError):
-        raise SealRefusedError("its signature is not right") from None
+        raise SealRefusedError("the signature does not match") from None
 
 
 def detached(token: str) -> str:
@@ -121,7 +121,7 @@ def attached(token: str, payload: object) -> str:
     """With its payload again. Raises Refused."""
     parts = token.split(".")
     if len(parts) != 3 or parts[1]:
-        raise SealRefusedError("its signature is not right")
+        raise SealRefusedError("the signature does not match")
     try:
         return f"{parts[0]}.{_encode(canonical(payload))}.{parts[2]}"
     except ValueError as error:
@@ -135,10 +135,10 @@ def read_head(token: str, keys: Keys) -> Head:
         head = Head(**given)
         bytes.fromhex(head.root), bytes.fromhex(head.previous_root)
     except (TypeError, ValueError):
-        raise SealRefusedError("is no tree head") from None
+        raise SealRefusedError("lacks the fields of a tree head") from None
     numbers = (head.batch, head.size, head.previous_size, head.epoch)
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise SealRefusedError("is no tree head")
+        raise SealRefusedError("lacks the fields of a tree head")
     return head
 
 
@@ -157,7 +157,7 @@ def _check(value: object) -> None:
     elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str) or not name.isascii():
-                raise ValueError("names are text in ASCII")
+                raise ValueError("names must be ASCII text")
             _check(item)
     elif not isinstance(value, int) or abs(value) >= _SAFE_INTEGER:
         raise ValueError(f"cannot be signed: {type(value).__name__}")
@@ -166,12 +166,12 @@ def _check(value: object) -> None:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return found
 
 
 def _refuse(_: str) -> NoReturn:
-    raise ValueError("a number is no integer")
+    raise ValueError("numbers must be integers")
 
 
 def _encode(raw: bytes) -> str:

@@ -31,7 +31,7 @@ class HalfPairError(NotJsonError):
 
     def __init__(self, content: Any) -> None:
         self.content = content
-        super().__init__("texts are Unicode (RFC 8259, section 8.2)")
+        super().__init__("texts must be Unicode (RFC 8259, section 8.2)")
 
 
 class DuplicateNameError(NotJsonError):
@@ -39,7 +39,7 @@ class DuplicateNameError(NotJsonError):
 
     def __init__(self, name: str) -> None:
         self.field = name if _PLAIN_NAME.fullmatch(name) else "?"
-        super().__init__(f"{self.field}: is given once in an object")
+        super().__init__(f"{self.field}: must be given only once in an object")
 
 
 def loads(data: bytes | str) -> Any:
@@ -52,7 +52,7 @@ def loads(data: bytes | str) -> Any:
     except (ValueError, RecursionError):
         raise NotJsonError(_NO_JSON) from None
     if text.count("[") + text.count("{") > DEPTH and _is_deep(value):
-        raise NotJsonError(f"is nested at most {DEPTH} levels deep")
+        raise NotJsonError(f"must be nested at most {DEPTH} levels deep")
     if _SURROGATE.search(text):
         _must_be_unicode(value)
     return value
@@ -80,7 +80,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise DuplicateNameError(name)
     if len(named) > MOST_NAMES:
-        raise NotJsonError(f"has at most {MOST_NAMES} names in an object")
+        raise NotJsonError(f"must have at most {MOST_NAMES} names in an object")
     return named
 
 
@@ -88,5 +88,5 @@ def _refuse(_: str) -> NoReturn:
     raise NotJsonError(_NO_JSON)
 
 
-_NO_JSON = "is no JSON (RFC 8259)"
+_NO_JSON = "must be JSON (RFC 8259)"
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)

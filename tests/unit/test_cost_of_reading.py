@@ -43,7 +43,7 @@ def test_an_object_has_no_more_names_than_any_of_ours() -> None:
     assert loads(json.dumps({f"k{n}": n for n in range(MOST_NAMES)}))
     with pytest.raises(NotJsonError) as caught:
         loads(json.dumps({"a": [{f"k{n}": n for n in range(MOST_NAMES + 1)}]}))
-    assert str(caught.value) == "has at most 50 names in an object"
+    assert str(caught.value) == "must have at most 50 names in an object"
 
 
 @pytest.mark.parametrize(

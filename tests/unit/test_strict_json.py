@@ -118,5 +118,5 @@ async def test_however_its_kind_is_written(kind: str) -> None:
         )
     assert (answer.status_code, answer.json()["errors"]) == (
         422,
-        [{"field": "deceased", "rule": "is given once in an object"}],
+        [{"field": "deceased", "rule": "must be given only once in an object"}],
     )

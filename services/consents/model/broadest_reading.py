@@ -11,11 +11,11 @@ from services.consents.model.default_scope import Scope
 from services.consents.model.facts import GroupFacts
 
 NOT_A_PARTNER = "partner: is a partner of the group"
-PARTNER_WITHOUT = "partner: is named when the reach is partner, and only then"
+PARTNER_WITHOUT = "partner: must be given when the reach is partner, and only then"
 COMPANY_WITHOUT = "company: is named when the reach is company"
 NOT_OF_THE_ADDRESS = "channels: has one on which the address is reached"
 TOO_MANY = "subject: has no more decisions by the party than its limit"
-NOT_OF_PARTNERS = "purposes: has partner_marketing or disclosure when the reach is a partner"
+NOT_OF_PARTNERS = "purposes: must include partner_marketing or disclosure when the reach is a partner"
 
 
 def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:

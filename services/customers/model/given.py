@@ -21,7 +21,7 @@ def _iso_day(value: object) -> object:
     """Neither a date with a time nor a number of seconds, which pydantic would read too."""
     if value is None or (isinstance(value, str) and _ISO_DAY.fullmatch(value)):
         return value
-    raise ValueError("is a date YYYY-MM-DD")
+    raise ValueError("must be a date YYYY-MM-DD")
 
 
 def _text(longest: int, shortest: int = 1) -> StringConstraints:

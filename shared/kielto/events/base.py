@@ -39,7 +39,7 @@ def _rfc_3339(value: object) -> object:
     """Neither seconds since 1970, which pydantic reads in any number or digits, nor a day without a time."""
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
-    raise ValueError("is a time with a zone (RFC 3339)")
+    raise ValueError("must be a time with a zone (RFC 3339)")
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339, json_schema_input_type=AwareDatetime)]
@@ -53,7 +53,9 @@ def few(most: int) -> BeforeValidator:
 
     def check(value: object) -> object:
         if isinstance(value, list | tuple) and len(value) > most:
-            raise PydanticCustomError("too_long", "has at most {max_length} items", {"max_length": most})
+            raise PydanticCustomError(
+                "too_long", "must have at most {max_length} items", {"max_length": most}
+            )
         return value
 
     return BeforeValidator(check)

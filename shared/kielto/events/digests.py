@@ -41,7 +41,7 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
     """
     text = value.strip()
     if not text or len(text) > 320:
-        raise InvalidContactPointError(f"{kind}: has 1 to 320 characters")
+        raise InvalidContactPointError(f"{kind}: must have 1 to 320 characters")
     try:
         match kind:
             case PointKind.EMAIL:
@@ -51,7 +51,9 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
             case PointKind.NUMBER:
                 return _number(text)
             case PointKind.POST:
-                raise InvalidContactPointError("post: an address has no digest; name its id")
+                raise InvalidContactPointError(
+                    "post: a postal address has no digest; give the id of the point"
+                )
     except (NotAnEmailError, NotAPhoneError) as error:
         raise InvalidContactPointError(f"{kind}: {error}") from None
 
@@ -72,11 +74,11 @@ def _number(text: str) -> str:
     number = "".join(unicodedata.normalize("NFKC", number).split())
     number = unicodedata.normalize("NFKC", number.upper())
     if not _COMPANY.fullmatch(company):
-        raise InvalidContactPointError("number: is <company>:<customer number>")
+        raise InvalidContactPointError("number: must be <company>:<customer number>")
     if not (number and number.isprintable()):
-        raise InvalidContactPointError("number: has printable characters other than white space")
+        raise InvalidContactPointError("number: must have printable characters other than white space")
     if number in _NO_NUMBERS or not any(c.isalnum() and c != "0" for c in number):
-        raise InvalidContactPointError("number: is a placeholder, and nobody's number")
+        raise InvalidContactPointError("number: must be a customer's number; this is a placeholder")
     return f"{company}:{number}"
 
 

@@ -24,7 +24,7 @@ def email(text: str) -> str:
     """`local@domain`, folded. Raises NotAnEmailError."""
     local, at, domain = _fold(text).strip().rpartition("@")
     if not at:
-        raise NotAnEmailError("is an address of the form name@domain")
+        raise NotAnEmailError("must be an address of the form name@domain")
     return f"{_local(local)}@{_domain(domain)}"
 
 
@@ -42,7 +42,7 @@ def _fold(text: str) -> str:
     """
     categories = {unicodedata.category(c) for c in text}
     if "Cs" in categories:
-        raise NotAnEmailError("is Unicode text")
+        raise NotAnEmailError("must be Unicode text")
     if "Cf" in categories:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = unicodedata.normalize("NFD", text)
@@ -57,7 +57,9 @@ def _local(text: str) -> str:
         return inner if _ATOM.fullmatch(inner) else '"' + re.sub(r'([\\"])', r"\\\1", inner) + '"'
     if _ATOM.fullmatch(text):
         return text
-    raise NotAnEmailError("is one address name@domain; other signs stand in quotes (RFC 5321 section 4.1.2)")
+    raise NotAnEmailError(
+        "must be one address name@domain, with special characters in quotes (RFC 5321 section 4.1.2)"
+    )
 
 
 def _domain(text: str) -> str:
@@ -67,7 +69,9 @@ def _domain(text: str) -> str:
     if _DOMAIN.fullmatch(name):
         name = ".".join(_decoded(label) for label in name.split("."))
     if not _DOMAIN.fullmatch(name):
-        raise NotAnEmailError("has a domain of labels of 1 to 63 characters, or an address in brackets")
+        raise NotAnEmailError(
+            "must have a domain of labels of 1 to 63 characters each, or an address in brackets"
+        )
     return name
 
 

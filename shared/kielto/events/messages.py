@@ -32,9 +32,9 @@ class DecisionSubject(EventPart):
     @model_validator(mode="after")
     def _one(self) -> "DecisionSubject":
         if sum(x is not None for x in (self.id, self.number, self.point)) != 1:
-            raise ValueError("exactly one of id, number, point")
+            raise ValueError("must have exactly one of id, number and point")
         if (self.point is None) != (self.point_kind is None):
-            raise ValueError("point_kind goes with point")
+            raise ValueError("must have point_kind if it has point, and only then")
         return self
 
 
@@ -139,11 +139,14 @@ class Decision(Event):
         point = self.subject.point_kind in (None, PointKind.EMAIL, PointKind.PHONE)
         named = about.isdisjoint(PARTNERS_PURPOSES) or one
         return [
-            (point, "subject.point_kind: is email or phone"),
-            (one == (self.partner is not None), "partner: is named when the reach is partner, and only then"),
+            (point, "subject.point_kind: must be email or phone"),
+            (
+                one == (self.partner is not None),
+                "partner: must be given when the reach is partner, and only then",
+            ),
             (
                 not (some and about and about.isdisjoint(PARTNERS_PURPOSES)),
-                "purposes: has partner_marketing or disclosure when the reach is a partner",
+                "purposes: must include partner_marketing or disclosure when the reach is a partner",
             ),
             (not (no and self.lifts), "lifts: only a consent or a lifting lifts anything"),
             (no or self.by == "person", "by: only the person says yes"),

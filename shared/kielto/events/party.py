@@ -24,7 +24,7 @@ class Party(str):
     def parse(cls, text: str) -> "Party":
         """Raise ValueError unless `text` is `company.<id>` or `partner.<id>`."""
         if not _TEXT.fullmatch(text):
-            raise ValueError("a party is company.<id> or partner.<id>")
+            raise ValueError("a party must be company.<id> or partner.<id>")
         return cls(text)
 
     @property

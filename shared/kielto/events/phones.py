@@ -26,7 +26,7 @@ _FORM = re.compile(r"\+*[0-9 ()\[\]./-]+")
 _DIGITS = re.compile(r"\+?[0-9]+")
 _SOURCE = phonenumbers.CountryCodeSource
 _NAMES_ITS_COUNTRY = (_SOURCE.FROM_NUMBER_WITH_PLUS_SIGN, _SOURCE.FROM_NUMBER_WITH_IDD)
-_FORM_RULE = "has only digits, spaces and ( ) . - / after an optional +; one number, no extension"
+_FORM_RULE = "must have only digits, spaces and ( ) . - / after an optional +; one number, no extension"
 _AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 
@@ -41,12 +41,12 @@ def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
     try:
         number = phonenumbers.parse(_plain(text), country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise NotAPhoneError("is no phone number (ITU-T E.164)") from None
+        raise NotAPhoneError("must be a phone number (ITU-T E.164)") from None
     if not phonenumbers.is_possible_number(number):
         raise NotAPhoneError("has an impossible length for its country (ITU-T E.164)")
     national = phonenumbers.national_significant_number(number)
     if is_placeholder(national):
-        raise NotAPhoneError("is a placeholder, and nobody's number")
+        raise NotAPhoneError("must be somebody's number; this is a placeholder")
     return number
 
 
@@ -74,7 +74,7 @@ def _plain(text: str) -> str:
     if not _FORM.fullmatch(text):
         raise NotAPhoneError(_FORM_RULE)
     if _LONE_TAIL.fullmatch(text):
-        raise NotAPhoneError("is one number without an extension: its last digits stand alone")
+        raise NotAPhoneError("must be one number without an extension; its last digits stand apart")
     _one_number(text)
     return text
 
@@ -101,7 +101,7 @@ def _without_context(text: str) -> tuple[str, str]:
     if not text.lower().startswith("tel:") or (found := _CONTEXT.search(text)) is None:
         return text, ""
     if found.end() != len(text):
-        raise NotAPhoneError("is one number: a tel: URI has no parameter but phone-context")
+        raise NotAPhoneError("must be one number; a tel: URI may have no parameter but phone-context")
     return text[: found.start()], f"+{found[1]}"
 
 
@@ -113,4 +113,4 @@ def _one_number(text: str) -> None:
     digits = re.sub(r"[^0-9+]", "", area)
     local = re.sub(r"[^0-9]", "", rest)
     if "/" in rest or not _AREA_BEFORE_SLASH.fullmatch(digits) or len(local) < 5 or local[0] == "0":
-        raise NotAPhoneError("is one number: give each number in a point of its own")
+        raise NotAPhoneError("must be one number; give each number as a point of its own")

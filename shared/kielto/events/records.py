@@ -43,7 +43,7 @@ class Record(Event):
         if self.status is not Status.ERASED:
             return self
         if self.model_dump(exclude_defaults=True).keys() - {"subject", "version", "status"}:
-            raise ValueError("an erased record carries subject, version and status, nothing else")
+            raise ValueError("an erased record must have subject, version and status, and nothing else")
         return self
 
     @property

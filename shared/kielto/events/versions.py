@@ -37,8 +37,8 @@ def record_bytes(version: object, body: str) -> bytes:
 def _parsed(text: str) -> Version:
     match = _TEXT.fullmatch(text)
     if not match:
-        raise ValueError("a version is <epoch>.<n>, two decimal numbers without leading zeros")
+        raise ValueError("a version must be <epoch>.<n>, two decimal numbers without leading zeros")
     version = Version(int(match[1]), int(match[2]))
     if version > LARGEST or version.n > LARGEST[1]:
-        raise ValueError("a version's epoch has 32 bits and its n 64")
+        raise ValueError("a version must have an epoch below 2^31 and an n below 2^63")
     return version

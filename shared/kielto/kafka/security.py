@@ -35,18 +35,18 @@ class Security:
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
-            raise SecurityError(f"security protocol: is one of {', '.join(PROTOCOLS)}")
+            raise SecurityError(f"security protocol: must be one of {', '.join(PROTOCOLS)}")
         if self.mechanism not in MECHANISMS:
-            raise SecurityError(f"SASL mechanism: is one of {', '.join(MECHANISMS)}")
+            raise SecurityError(f"SASL mechanism: must be one of {', '.join(MECHANISMS)}")
         if self.protocol == "SASL_PLAINTEXT" and self.mechanism == "PLAIN":
-            raise SecurityError("SASL mechanism: PLAIN would send the password in clear; use SASL_SSL")
+            raise SecurityError("SASL mechanism: PLAIN sends the password in clear; use SASL_SSL")
         if self.sasl != bool(self.username and self.password):
             verb = "are needed" if self.sasl else "are given but not used"
             raise SecurityError(f"SASL user name and password: {verb} with {self.protocol}")
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
             raise SecurityError(f"certificates: are given but not used with {self.protocol}")
         if bool(self.cert_file) != bool(self.key_file):
-            raise SecurityError("client certificate and key: are given together")
+            raise SecurityError("client certificate and key: must be given together")
         _ = self.context  # a file that cannot be read is told at once, not as a broker that is away
 
     @property

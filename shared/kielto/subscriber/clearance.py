@@ -103,7 +103,7 @@ class Clearance:
         except (httpx.HTTPError, ValidationError, OSError) as error:
             return _nobody(batch, f"no answer: {type(error).__name__}")
         if len(found.results) != len(batch):
-            return _nobody(batch, "the answer is not about those who were asked about")
+            return _nobody(batch, "the answer has another number of results than the request")
         until = sent + found.valid_seconds
         return {
             question: _ClearanceGiven(_answer(result), until, found.id)
@@ -129,7 +129,7 @@ class Cleared:
         """
         given = self._given.get(question)
         if given is None:
-            return Answer(False, Reason.NOT_CLEARED, "it was not asked about")
+            return Answer(False, Reason.NOT_CLEARED, "no clearance was requested for it")
         if not given.answer:
             return given.answer
         answer = self._may(question)

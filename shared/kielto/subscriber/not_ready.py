@@ -6,13 +6,12 @@ from kielto import kafka
 from kielto.errors import KieltoError
 
 BROKER = (
-    "bootstrap: no broker answers there: is the address right and reachable from here, is Kafka up, and do the TLS and "
-    "SASL settings of `security` suit the listener?"
+    "bootstrap: no broker answers. Check that the address is right and reachable from here, that Kafka runs, and that "
+    "the TLS and SASL settings of `security` match the listener"
 )
 MISSING = (
-    "party: its topics are missing, or this Kafka user may not see them: is the party in group.yaml as "
-    "`company.<id>` or `partner.<id>`, has the group's set-up run since, and may the user describe and read the "
-    "topics `<party>.*`?"
+    "party: its topics are missing, or this Kafka user may not see them. Check that the party is in group.yaml, that "
+    "the group's set-up has run since it was added, and that the user may describe and read the topics `<party>.*`"
 )
 FORBIDDEN = (
     "security: Kafka refuses this user: it needs to describe and read `<party>.restrictions.v1` and "

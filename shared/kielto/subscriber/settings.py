@@ -22,20 +22,20 @@ def check(
 ) -> None:
     """Raises ValueError naming the setting and the rule."""
     rules = (
-        (_IDENT.fullmatch(subscriber), "subscriber: is the id of a subscriber system in group.yaml"),
-        (re.fullmatch(PARTY, party), "party: is company.<id> or partner.<id>"),
-        (_BROKERS.fullmatch(bootstrap), "bootstrap: is host:port, several of them separated by commas"),
-        (point_keys, "point_keys: has one key at least"),
+        (_IDENT.fullmatch(subscriber), "subscriber: must be the id of a subscriber system in group.yaml"),
+        (re.fullmatch(PARTY, party), "party: must be company.<id> or partner.<id>"),
+        (_BROKERS.fullmatch(bootstrap), "bootstrap: must be host:port, several of them separated by commas"),
+        (point_keys, "point_keys: must have at least one key"),
         (
             all(isinstance(number, int) for number in point_keys),
-            "point_keys: are named by their generation, a whole number",
+            "point_keys: each name must be the generation, a whole number",
         ),
         (
             all(isinstance(key, bytes) and len(key) == 32 for key in point_keys.values()),
-            "point_keys: each key is 32 bytes (bytes.fromhex of 64 digits)",
+            "point_keys: each key must be 32 bytes (bytes.fromhex of 64 digits)",
         ),
-        (_COUNTRY.fullmatch(country), "country: is two capital letters (ISO 3166 alpha-2)"),
-        (0 < stale_seconds < math.inf, "stale_seconds: is a time above 0 seconds"),
+        (_COUNTRY.fullmatch(country), "country: must be two capital letters (ISO 3166 alpha-2)"),
+        (0 < stale_seconds < math.inf, "stale_seconds: must be above 0 and finite"),
     )
     if broken := next((rule for holds, rule in rules if not holds), None):
         raise InvalidValueError(broken)

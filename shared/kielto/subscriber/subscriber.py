@@ -103,15 +103,15 @@ class Subscriber:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: StoreError | None = None
         self._telling = Telling(log)
-        self._is_not = "is not entered yet"
+        self._is_not = "not entered yet"
         """Why nothing runs; empty while it does."""
 
     async def __aenter__(self) -> Self:
         """Raises SpoolInUseError, and OSError or sqlite3.Error when the spool cannot be used; RuntimeError when it was
         entered before.
         """
-        if self._is_not != "is not entered yet":
-            raise WrongUseError("Subscriber: is entered once; make another one")
+        if self._is_not != "not entered yet":
+            raise WrongUseError("Subscriber: it was entered before; make a new one")
         self._is_not = ""
         if self._spool_path is not None:
             self._spool = await asyncio.to_thread(Spool, self._spool_path)
@@ -141,7 +141,7 @@ class Subscriber:
 
     def _must_run(self) -> None:
         if self._is_not:
-            raise WrongUseError(f"Subscriber: {self._is_not}; use it within `async with`")
+            raise WrongUseError(f"Subscriber: {self._is_not}; call it within `async with`")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -157,12 +157,12 @@ class Subscriber:
         self.unsent = await self._submitting.flush(self._flush_seconds)
         if self.unsent:
             log.warning(
-                "%d decisions are not sent; they wait in the spool, and are sent at the next start",
+                "%d decisions were not sent; they stay in the spool and are sent after the next start",
                 len(self.unsent),
             )
 
     async def _close(self) -> None:
-        self._is_not = "was left"
+        self._is_not = "already left"
         self._gate = None
         for task in self._tasks:
             task.cancel()
@@ -189,7 +189,7 @@ class Subscriber:
         and runs out within seconds of asking. Raises ValueError when there is no `clearance` to ask.
         """
         if self._clearance is None:
-            raise InvalidValueError("clearance: clear needs to know where to ask")
+            raise InvalidValueError("clearance: clear() needs one; give Subscriber(clearance=Clearance(...))")
         return await self._clearance.clear(self.may, questions, campaign)
 
     def partitions(self) -> list[tuple[Reason | None, float]]:
@@ -314,7 +314,7 @@ class Subscriber:
     def _with_spool(self) -> Submitting:
         self._must_run()
         if self._submitting is None:
-            raise InvalidValueError("spool: is needed to submit, a file to keep decisions in")
+            raise InvalidValueError("spool: submit() needs one; give Subscriber(spool=...) a file that lasts")
         return self._submitting
 
     async def result(self, decision: UUID, timeout: float | None = 60.0) -> DecisionResult:  # noqa: ASYNC109 - as ready()
@@ -338,13 +338,13 @@ class Subscriber:
             try:
                 await self._one_session()
             except* StoreLostError as group:
-                log.warning("the store is loaded again: %s", _flat(group)[0])
+                log.warning("loading the store again: %s", _flat(group)[0])
             except* StoreError as group:
                 self._refused = StoreError(*_flat(group)[0].args)
                 log.error("the store cannot be used: %s", self._refused)  # noqa: TRY400 - told in full
             except* Exception as group:  # noqa: BLE001 - nothing may end the following; the gate is shut meanwhile
                 places = ", ".join(_place(error) for error in _flat(group))
-                log.error("following failed, beginning again: %s", places)  # noqa: TRY400 - texts may hold data
+                log.error("following failed; starting again: %s", places)  # noqa: TRY400 - texts may hold data
             if self._refused is not None:
                 return
             await asyncio.sleep(RETRY_SECONDS)
@@ -412,7 +412,7 @@ class Subscriber:
                 await asyncio.to_thread(self._spool.forget, ended)
             except sqlite3.Error as error:
                 self._telling.warn(
-                    "the spool cannot be written, denials last longer: %s", type(error).__name__
+                    "the spool cannot be written, so local denials last longer: %s", type(error).__name__
                 )
                 return
         for decision in ended:
@@ -426,7 +426,7 @@ class Subscriber:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the subscriber has ended: %s", _place(error))
+            log.error("a background task of the subscriber failed: %s", _place(error))
 
 
 def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

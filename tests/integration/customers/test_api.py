@@ -276,7 +276,7 @@ async def test_an_import_reports_row_by_row(http: httpx.AsyncClient) -> None:
     first, second, third, fourth, last = (json.loads(line) for line in answer.text.splitlines())
     assert (first["row"], first["status"]) == (1, "created")
     assert second == {
-        "row": 3, "status": "refused", "errors": [{"field": "nmae", "rule": "is no known field"}],
+        "row": 3, "status": "refused", "errors": [{"field": "nmae", "rule": "unknown field"}],
     }  # fmt: skip
     assert (third["row"], third["status"]) == (5, "created")
     assert (fourth["row"], fourth["status"]) == (6, "refused")

@@ -298,5 +298,5 @@ async def test_a_row_that_names_a_field_twice_is_refused(context: CustomersConte
     ]
     outcomes = await take_in(context, lines)
     assert [[tuple(p) for p in o.problems] for o in outcomes] == [
-        [(name, "is given once in an object")] for name in ("deceased", "kind", "?")
+        [(name, "must be given only once in an object")] for name in ("deceased", "kind", "?")
     ] + [[]]

@@ -16,7 +16,7 @@ from tests.integration.subscriber.customers import POINT_KEY, by_address, by_id,
 from tests.integration.subscriber.relay import HandDrivenRelay, new_party
 from tests.unit.subscriber.logs import hexes
 
-SUBMITTED = "a decision was given here"
+SUBMITTED = "a decision that was submitted here denies it"
 
 
 async def sent(relay: HandDrivenRelay, count: int) -> list[str]:
@@ -41,7 +41,7 @@ async def test_from_the_desk_to_the_group_and_back(relay: HandDrivenRelay, follo
         assert kielto.may(by_id("a")).detail == SUBMITTED
         await relay.put(Lane.EXPRESS, customer("a", "1.2", allowed=False))
         await relay.take_in_decisions()
-        await until(lambda: kielto.may(by_id("a")).detail == "nothing permits it")
+        await until(lambda: kielto.may(by_id("a")).detail == "no permission")
 
 
 async def test_a_denial_survives_a_restart_and_a_yes_denies_nothing(

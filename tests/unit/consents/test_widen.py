@@ -128,13 +128,16 @@ def test_a_company_that_a_partner_does_not_tell_is_every_company() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"channels": ["fax"]}, "channels.0: is one of"),
-        ({"said_at": "20261130"}, "said_at: is a time with a zone (RFC 3339)"),
-        ({"said_at": 20261130}, "said_at: is a time with a zone (RFC 3339)"),
+        ({"channels": ["fax"]}, "channels.0: must be one of"),
+        ({"said_at": "20261130"}, "said_at: must be a time with a zone (RFC 3339)"),
+        ({"said_at": 20261130}, "said_at: must be a time with a zone (RFC 3339)"),
         ({"route": "fax"}, "route: is a route by which decisions come"),
-        ({"subject": {"point": "a" * 64, "point_kind": "post"}}, "subject.point_kind: is email or phone"),
-        ({"subject": {"point": "a" * 64, "point_kind": "fax"}}, "subject.point_kind: is one of"),
-        ({"evidence": "x" * 5000}, "evidence: has at most 2000 characters"),
+        (
+            {"subject": {"point": "a" * 64, "point_kind": "post"}},
+            "subject.point_kind: must be email or phone",
+        ),
+        ({"subject": {"point": "a" * 64, "point_kind": "fax"}}, "subject.point_kind: must be one of"),
+        ({"evidence": "x" * 5000}, "evidence: must have at most 2000 characters"),
     ],
 )
 def test_a_word_that_cannot_be_read_is_the_widest_and_is_told(fields: dict[str, Any], told: str) -> None:

@@ -119,13 +119,13 @@ def shape_problems(line: bytes) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"{", ("body", "is no JSON (RFC 8259)")),
-        (b"\xff", ("body", "is no JSON (RFC 8259)")),
-        (b'{"number":"1","nmae":"x"}', ("nmae", "is no known field")),
-        (b'{"number":"1","very-secret-value":"x"}', ("?", "is no known field")),
-        (b'{"number":"1","organisation":"very-secret-value"}', ("organisation", "is a UUID")),
-        (b'{"number":"1","birth_date":0}', ("birth_date", "is a date YYYY-MM-DD")),
-        (b'{"number":"1","since":"2026-01-01T00:00:00"}', ("since", "is a date YYYY-MM-DD")),
+        (b"{", ("body", "must be JSON (RFC 8259)")),
+        (b"\xff", ("body", "must be JSON (RFC 8259)")),
+        (b'{"number":"1","nmae":"x"}', ("nmae", "unknown field")),
+        (b'{"number":"1","very-secret-value":"x"}', ("?", "unknown field")),
+        (b'{"number":"1","organisation":"very-secret-value"}', ("organisation", "must be a UUID")),
+        (b'{"number":"1","birth_date":0}', ("birth_date", "must be a date YYYY-MM-DD")),
+        (b'{"number":"1","since":"2026-01-01T00:00:00"}', ("since", "must be a date YYYY-MM-DD")),
     ],
 )
 def test_a_wrong_shape_is_named(line: bytes, problem: tuple[str, str]) -> None:

@@ -82,10 +82,10 @@ async def test_it_runs_out_while_the_gate_is_asked(sender: ClearingSender) -> No
 
 
 async def test_whom_the_gate_denies_is_not_asked_about(sender: ClearingSender) -> None:
-    sender.gate = Answer(False, Reason.DENIED, "a decision was given here")
+    sender.gate = Answer(False, Reason.DENIED, "a decision that was submitted here denies it")
     cleared = await sender.clear(ONE)
     sender.gate = ALLOWED
-    assert cleared.may(ONE).detail == "a decision was given here"
+    assert cleared.may(ONE).detail == "a decision that was submitted here denies it"
     assert sender.requests == []
 
 
@@ -117,7 +117,7 @@ PROBLEM = {"type": "urn:kielto:problem:subscriber-overdue", "title": "x", "statu
         (lambda _: httpx.Response(200, text="{"), "no answer: ValidationError"),
         (
             lambda _: httpx.Response(200, json={"id": str(ID), "valid_seconds": 10, "results": []}),
-            "the answer is not about those who were asked about",
+            "the answer has another number of results than the request",
         ),
     ],
 )

@@ -114,7 +114,7 @@ def _read(context: CustomersContext, given: Import, line: bytes | None) -> Regis
         row = rows.shape(line)
     except DuplicateNameError as twice:
         return RegistrationOutcome(
-            "refused", problems=(BrokenRule(twice.field, "is given once in an object"),)
+            "refused", problems=(BrokenRule(twice.field, "must be given only once in an object"),)
         )
     except NotJsonError as error:
         return RegistrationOutcome("refused", problems=(BrokenRule("body", str(error)),))

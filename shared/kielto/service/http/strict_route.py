@@ -41,7 +41,7 @@ def _content(body: bytes) -> Any:
     try:
         return loads(body)
     except DuplicateNameError as twice:
-        error = FieldError(twice.field, "is given once in an object")
+        error = FieldError(twice.field, "must be given only once in an object")
     except NotJsonError as broken:
         error = FieldError("body", str(broken))
     raise invalid_request(error) from None

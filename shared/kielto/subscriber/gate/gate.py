@@ -56,11 +56,11 @@ class FollowedParty(NamedTuple):
         """What is wrong with the point keys, by what the group says of its own; None: they are the same."""
         for generation, check in sorted(about.point_keys.items()):
             if generation not in self.point_keys:
-                return f"point_keys: generation {generation} is missing; take the group's keys file for the party anew"
+                return f"point_keys: generation {generation} is missing; fetch the party's keys file again"
             if check_of(self.point_keys[generation]) != check:
                 return (
-                    f"point_keys: generation {generation} is not the group's key of the party; it is another party's, "
-                    "another installation's, or cut; take the group's keys file for the party"
+                    f"point_keys: generation {generation} differs from the group's key: it is another party's, "
+                    "another installation's, or truncated; fetch the party's keys file again"
                 )
         return None
 
@@ -129,14 +129,14 @@ class Gate:
         except InvalidContactPointError as error:
             return _bad(str(error))
         if found is None:
-            return _bad("customer, number or address: one at least, of the right form")
+            return _bad("customer, number or address: give at least one; a customer is 64 hexadecimal digits")
         partitions = {self._follower.image.partition(row) for row in found.rows}
         if reason := self._shut(range(PARTITIONS) if found.whole or not partitions else partitions):
             return Answer(False, reason)
         if len(self._denials) and self._denials.deny(
             self._about(question, found), *terms[:2], question.channel
         ):
-            return Answer(False, Reason.DENIED, "a decision was given here")
+            return Answer(False, Reason.DENIED, "a decision that was submitted here denies it")
         asked = RecordQuestion(question.channel, terms, question.product_group, found.address)
         return permits(map(self._held, found.rows), asked)
 
@@ -182,7 +182,7 @@ class Gate:
             if partner is None and self._party.name.startswith("partner."):
                 partner = self._party.ident
             if partner is None or mode is None:
-                return _bad("partner, mode: partners' marketing needs both")
+                return _bad("partner, mode: give both for partner_marketing")
         return str(question.purpose), partner, None if mode is None else str(mode)
 
     def _misspelt(self, question: Question) -> str | None:
@@ -192,14 +192,14 @@ class Gate:
             if given is None and field == "mode":
                 continue
             if not isinstance(given, str) or given not in words:
-                return f"{field}: is one of {', '.join(words)}"
+                return f"{field}: must be one of {', '.join(words)}"
         for field in _TEXTS:
             if not isinstance(getattr(question, field), str | None):
-                return f"{field}: is text"
+                return f"{field}: must be text"
         told = self._follower.told
         about = None if told is None else told.about
         if question.partner is not None and about is not None and question.partner not in about.partners:
-            return f"partner: is one of {', '.join(about.partners) or 'none, since the party has no partner'}"
+            return f"partner: must be one of {', '.join(about.partners) or 'none, since the party has no partner'}"
         return None
 
     def _look_up(self, question: Question) -> _FoundCustomers | None:
@@ -232,7 +232,9 @@ class Gate:
         if kind in (PointKind.EMAIL, PointKind.PHONE):
             return self._party.hashes(kind, address)
         if not _ID.fullmatch(address):
-            raise InvalidContactPointError(f"{channel}: the address is a point, 64 hexadecimal digits")
+            raise InvalidContactPointError(
+                f"{channel}: the address must be the point itself, 64 hexadecimal digits"
+            )
         return frozenset((hash64(address),))
 
     def _about(self, question: Question, found: _FoundCustomers) -> Iterator[object]:

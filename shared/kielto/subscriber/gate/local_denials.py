@@ -17,7 +17,7 @@ from kielto.events.topics import PARTITIONS
 from kielto.events.words import PARTNERS_PURPOSES, Reach
 from kielto.subscriber.records.content import ident
 
-OTHER_CONTENT = "id: is that of a decision which says something else"
+OTHER_CONTENT = "id: another decision already has this id; use a new one"
 
 
 @dataclass(frozen=True, slots=True)

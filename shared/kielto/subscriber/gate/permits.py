@@ -64,7 +64,7 @@ def shape_refusal(shape: Shape, asked: RecordQuestion) -> str | None:
 
 def _first(allowed: Sequence[Groups], asked: RecordQuestion) -> str | None:
     if not allowed or _NOTHING in allowed:
-        return "nothing permits it"
+        return "no permission"
     if any(groups is not None and asked.product_group not in groups for groups in allowed):
         return "permitted for other product groups only"
     return None

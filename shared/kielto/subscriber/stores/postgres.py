@@ -29,7 +29,7 @@ LAYOUT = 1
 PORTION = 5000
 RETRY_SECONDS = 0.5
 # InternalClientError: a statement on a connection that has just been cut, which asyncpg has not noticed yet.
-_DSN = "dsn: is postgresql://user:password@host:port/database, and its parameters are PostgreSQL's"
+_DSN = "dsn: must be postgresql://user:password@host:port/database, with PostgreSQL's own parameters"
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 _SETTINGS = {
     "application_name": "kielto-subscriber",
@@ -53,7 +53,7 @@ class PostgresStore:
 
     def __init__(self, dsn: str, *, schema: str = "kielto_subscriber") -> None:
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
-            raise StoreError("schema: is a plain lower-case identifier")
+            raise StoreError("schema: must be a lower-case identifier of at most 63 letters, digits and _")
         if not dsn.strip():
             raise StoreError(_DSN)
         self._dsn, self._schema = dsn, schema
@@ -84,9 +84,11 @@ class PostgresStore:
         )
         row = await self._connection.fetchrow(self._sql("SELECT * FROM {schema}.store"))
         if row["layout"] != LAYOUT:
-            raise StoreError(f"{self._schema}: has layout {row['layout']}, this version reads {LAYOUT}")
+            raise StoreError(
+                f"{self._schema}: has layout {row['layout']}, but this version reads {LAYOUT}: use another schema"
+            )
         if row["party"] != party:
-            raise StoreError(f"{self._schema}: is the store of {row['party']}")
+            raise StoreError(f"{self._schema}: is the store of {row['party']}: use another schema")
         self._mark, self._state = StoreMark(row["generation"], row["commits"]), row["state"]
         return self._mark, stored.read_state(row["positions"], row["state"])
 
@@ -176,7 +178,7 @@ class PostgresStore:
                     self.waits_for = None
                     return
                 why = (
-                    f"store: another process has the store {self._schema}; each has one of its own, or waits until the "
+                    f"store: another process has the store {self._schema}; give each its own schema, or wait until the "
                     "other has ended"
                 )
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
@@ -187,8 +189,8 @@ class PostgresStore:
                 raise StoreError(_DSN) from None
             except _AWAY as error:
                 why = (
-                    f"store: PostgreSQL does not answer ({type(error).__name__}): are host and port of `dsn` right and "
-                    "reachable from here, and is it up?"
+                    f"store: PostgreSQL does not answer ({type(error).__name__}): check that it runs, and that host "
+                    "and port of `dsn` are right and reachable from here"
                 )
             self.waits_for = why
             telling.warn("%s; waiting", why)

@@ -28,10 +28,10 @@ def decide(
     who = {"customer": customer, "number": number, "email": email, "phone": phone}
     given = {field: value for field, value in who.items() if value is not None}
     if len(given) != 1:
-        raise InvalidValueError("customer, number, email, phone: exactly one of them")
+        raise InvalidValueError("customer, number, email, phone: give exactly one of them")
     for field, value in given.items():
         if not isinstance(value, str):
-            raise InvalidValueError(f"{field}: is text")
+            raise InvalidValueError(f"{field}: must be text")
     if customer is not None:
         return _valid(customer, {**said, "subject": {"id": customer}})
     if number is not None:
@@ -58,4 +58,4 @@ def _field(place: tuple[int | str, ...]) -> str:
 
 
 def _rule(error: ErrorDetails) -> str:
-    return "is 64 hexadecimal digits, lower-case" if error["loc"][:1] == ("subject",) else rule(error)
+    return "must be 64 hexadecimal digits, lower-case" if error["loc"][:1] == ("subject",) else rule(error)

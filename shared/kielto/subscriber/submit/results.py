@@ -68,7 +68,7 @@ class ResultsReader:
                 while True:
                     await self._take(await consumer.getmany(timeout_ms=1000))
             except Exception as error:  # noqa: BLE001 - whoever waits for one is told by its time-out
-                telling.warn("results are not read, trying again: %s", type(error).__name__)
+                telling.warn("results cannot be read; trying again: %s", type(error).__name__)
             finally:
                 await kafka.close(consumer)
             await asyncio.sleep(RETRY_SECONDS)

@@ -71,9 +71,11 @@ class Submitting:
         decision.must_make_sense()
         if not self._party.name.startswith("company."):
             if decision.subject.number is not None:
-                raise InvalidValueError("number: is a company's customer number")
+                raise InvalidValueError(
+                    "number: only a company has customer numbers; a partner must give customer, email or phone"
+                )
             if decision.reach is Reach.COMPANY:
-                raise InvalidValueError("reach: a partner's desk does not name a company")
+                raise InvalidValueError("reach: a partner cannot use the reach company")
 
     def _denial(self, decision: Decision, sent: DecisionPlace | None) -> Denial:
         said = decision.subject.number or decision.subject.point
@@ -104,7 +106,9 @@ class Submitting:
                     await self._send_waiting(producer)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may believe that decisions are sent
                 self._troubles.failed("submit", error)
-                telling.warn("decisions wait in the spool, trying again: %s", type(error).__name__)
+                telling.warn(
+                    "decisions cannot be sent and wait in the spool; trying again: %s", type(error).__name__
+                )
                 self._waiting.set()
             finally:
                 await kafka.abort(producer)
@@ -163,7 +167,8 @@ class Submitting:
         telling = Telling(log)
         while self._topic not in (ids := await kafka.topic_ids(producer, [self._topic])):
             telling.warn(
-                "topic %s is missing, or not ours to write; decisions wait in the spool", self._topic
+                "topic %s is missing, or this Kafka user may not write it; decisions wait in the spool",
+                self._topic,
             )
             await asyncio.sleep(RETRY_SECONDS)
         return ids[self._topic]

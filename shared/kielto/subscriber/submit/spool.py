@@ -38,8 +38,8 @@ class SpoolInUseError(KieltoError):
 
 
 _IN_USE = (
-    "{path}: another process or subscriber has this spool. Two on one spool would count as one instance, and one of "
-    "them would be taken to have applied what only the other has: give each a spool and a store of its own."
+    "{path}: another process or subscriber uses this spool: give each a spool and a store of its own. With one spool "
+    "for two, what only one of them has applied would count as applied by both."
 )
 
 

@@ -124,7 +124,7 @@ class Acknowledger:
                     await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
             except (*kafka.DOWN, kafka.KafkaError, sqlite3.Error) as error:
                 self._troubles.failed("acknowledge", error)
-                telling.warn("not acknowledged, trying again: %s", type(error).__name__)
+                telling.warn("acknowledgement not sent; trying again: %s", type(error).__name__)
                 self._news.set()
             finally:
                 await kafka.abort(producer)

@@ -112,7 +112,7 @@ class Changes:
                 failed = type(error).__name__
             else:
                 return
-            telling.warn("on_change failed, nothing is acknowledged meanwhile: %s", failed)
+            telling.warn("on_change raised %s; nothing is acknowledged until it succeeds", failed)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_SECONDS[1])
 

@@ -78,7 +78,7 @@ class Following:
                     await work(client)
             except _FAULTS as error:
                 self._troubles.failed(name, error)
-                telling.warn("Kafka cannot be read, trying again: %s", type(error).__name__)
+                telling.warn("Kafka cannot be read; trying again: %s", type(error).__name__)
             pause = (
                 RETRY_SECONDS[0] if clock() - began > RETRY_SECONDS[1] else min(2 * pause, RETRY_SECONDS[1])
             )
@@ -89,7 +89,7 @@ class Following:
         telling = Telling(log)
         while missing := await self._ask(client):
             self._troubles.note("topics", MISSING)
-            telling.warn("topic %s is missing, or not ours to read; waiting for it", missing)
+            telling.warn("topic %s is missing, or this Kafka user may not read it; waiting", missing)
             await asyncio.sleep(RETRY_SECONDS[0])
         self._troubles.works("topics")
 

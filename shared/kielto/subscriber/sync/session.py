@@ -117,7 +117,7 @@ class Session:
             if self.follower.verify_topics(ids):
                 for lane, ident in self.follower.state.topics.items():
                     if old.get(lane) not in (None, ident):
-                        log.warning("the %s topic was recreated: it is read from its beginning", lane)
+                        log.warning("the %s topic was recreated; reading it from its beginning", lane)
                 await self._commit()
 
     async def _commit(self) -> None:

@@ -101,11 +101,11 @@ class Digests:
             try:
                 await self._answer(self._question)
             except (*kafka.DOWN, kafka.KafkaError) as error:
-                telling.warn("not reconciled, trying again: %s", type(error).__name__)
+                telling.warn("digests not sent; trying again: %s", type(error).__name__)
                 self._news.set()
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - it must never end the following; one is asked again
-                log.warning("not reconciled: %s", type(error).__name__)
+                log.warning("digests not sent: %s", type(error).__name__)
 
     async def _answer(self, question: Reconcile) -> None:
         producer = kafka.producer(self._bootstrap, security=self._security)

@@ -253,7 +253,7 @@ async def test_the_verifier_needs_a_file_and_keys_alone(
     answer["document"]["in_words"] = "Nothing was said."
     file.write_text(json.dumps(answer))
     code, said = await run(jwks)
-    assert (code, said) == (1, "does not hold: the document: its signature is not right\n")
+    assert (code, said) == (1, "does not hold: the document: the signature does not match\n")
 
     earlier = tmp_path / "head.json"
     earlier.write_bytes((await http.get("/consents/proof-head")).content)
@@ -263,4 +263,4 @@ async def test_the_verifier_needs_a_file_and_keys_alone(
     assert said.startswith("holds: the log of 1 decisions")
     file.write_bytes(earlier.read_bytes())
     code, said = await run(jwks, "extends", "--since", str(earlier))
-    assert (code, said) == (1, "does not hold: since: is not the earlier head's size, 1\n")
+    assert (code, said) == (1, "does not hold: since: must be the earlier head's size, 1\n")

@@ -139,7 +139,7 @@ CHANGES = [
     ),
     (
         "UPDATE seals SET head = left(head, -4) || 'AAAA' WHERE batch = 2 AND $1::uuid IS NOT NULL",
-        ["batch 2 (leaves 3 to 5): its head: its signature is not right"],
+        ["batch 2 (leaves 3 to 5): its head: the signature does not match"],
     ),
     ("DELETE FROM seals WHERE batch = 2 AND $1::uuid IS NOT NULL", ["batch 2: its head is missing"]),
     (
@@ -207,7 +207,7 @@ async def test_another_key_is_not_trusted(world: ConsentsWorld) -> None:
     other = seals.signing_key(secrets.token_bytes(32))
     assert await seal(world.pool, other) == 1
     assert (await checked(world.pool)).findings == [
-        "batch 2 (leaves 2 to 2): its head: is signed by a key that is not among those trusted"
+        "batch 2 (leaves 2 to 2): its head: signed with a key that is not among the trusted ones"
     ]
     both = seals.key_set({"keys": [seals.public_key(KEY), seals.public_key(other)]})
     assert (await check(world.pool, both, None, lambda done, total: None)).findings == []
@@ -244,7 +244,7 @@ async def test_an_erasure_is_signed(world: ConsentsWorld, root: "asyncpg.Connect
     assert await erase(world.pool, KEY, ids[1], "asked for")
     await root.execute("UPDATE erasures SET why = 'another reason' WHERE decision = $1", ids[1])
     assert (await checked(world.pool)).findings == [
-        f"decision {ids[0]} (leaf 0): its erasure: its signature is not right",
+        f"decision {ids[0]} (leaf 0): its erasure: the signature does not match",
         f"decision {ids[1]} (leaf 1): its erasure: was signed for another one",
     ]
 

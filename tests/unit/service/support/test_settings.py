@@ -15,13 +15,13 @@ LOGIN: dict[str, Any] = {"username": "u", "password": "hidden-word"}
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"protocol": "TLS"}, "security protocol: is one of"),
-        ({"protocol": "SASL_SSL", "mechanism": "GSSAPI", **LOGIN}, "SASL mechanism: is one of"),
+        ({"protocol": "TLS"}, "security protocol: must be one of"),
+        ({"protocol": "SASL_SSL", "mechanism": "GSSAPI", **LOGIN}, "SASL mechanism: must be one of"),
         ({"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", **LOGIN}, "in clear; use SASL_SSL"),
         ({"protocol": "SASL_SSL", "username": "u"}, "are needed with SASL_SSL"),
         ({"protocol": "SSL", **LOGIN}, "are given but not used with SSL"),
         ({"ca_file": Path("ca.pem")}, "certificates: are given but not used with PLAINTEXT"),
-        ({"protocol": "SSL", "cert_file": Path("c.pem")}, "are given together"),
+        ({"protocol": "SSL", "cert_file": Path("c.pem")}, "must be given together"),
         ({"protocol": "SSL", "ca_file": Path("/nowhere/ca.pem")}, "/nowhere/ca.pem: cannot be used"),
     ],
 )

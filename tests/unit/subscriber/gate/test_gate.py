@@ -467,7 +467,7 @@ def test_a_question_about_many_names_nobody(changes: dict[str, str]) -> None:
 def test_ids_of_many_have_32_bytes_each() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         crowd().gate.may_customers(ASKED[0], b"x" * 33)
-    with pytest.raises(ValueError, match="needs both"):
+    with pytest.raises(ValueError, match="give both"):
         crowd().gate.may_customers(Question(Purpose.PARTNER_MARKETING, Channel.EMAIL), b"")
 
 
