@@ -1,7 +1,6 @@
 """The composition root of customers."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service.outbox import parties, tombstones
@@ -28,7 +27,7 @@ def build(platform: Platform) -> Service:
         pool=platform.pool,
         keys=platform.keys,
         terms=Terms(platform.group, settings.age_of_majority),
-        clock=lambda: datetime.now(UTC),
+        clock=platform.clock,
         zone=settings.time_zone,
         courtesy=platform.courtesy,
         link_duplicates=settings.link_duplicates,
@@ -43,7 +42,9 @@ def build(platform: Platform) -> Service:
 
     async def bury() -> None:
         if Role.RELAY in platform.settings.roles:
-            await tombstones.write_for_ever(platform.pool, dict.fromkeys(families, patience))
+            await tombstones.write_for_ever(
+                platform.pool, dict.fromkeys(families, patience), clock=platform.clock
+            )
 
     async def group_changed() -> None:
         if Role.RELAY in platform.settings.roles:

@@ -1,7 +1,6 @@
 """The composition root of marketing."""
 
 import asyncio
-from datetime import UTC, datetime
 
 from kielto.events.topics import CONSENTS, Lane
 from kielto.service.process.main import Platform, Service
@@ -24,9 +23,7 @@ def build(platform: Platform) -> Service:
     def fresh() -> bool:
         return platform.inputs.fresh([CONSENTS.topic(Lane.EXPRESS)], stale_seconds)
 
-    def clock() -> datetime:
-        return datetime.now(UTC)
-
+    clock = platform.clock
     launches = Launches(
         platform.pool,
         platform.keys,

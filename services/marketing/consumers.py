@@ -1,6 +1,6 @@
 """Kafka in: customers' and consents' records become what we keep, and recalls; parties' reports are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,12 +12,11 @@ from kielto.events.versions import Version
 from kielto.group import Group
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, Subscription
+from kielto.service.support.clock import Clock
 from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
 from services.marketing.use_cases.recall import recall
 from services.marketing.use_cases.report import take_report
-
-Clock = Callable[[], datetime]
 
 
 def subscriptions(group: Group, keys: Keys, clock: Clock) -> list[Subscription]:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from kielto.service.support.limits import FIXED
+from kielto.service.support.supervise import within
 
 _IN_MEMORY = 1024 * 1024
 _READ = 64 * 1024
@@ -37,11 +38,8 @@ class ResponseBuffer:
         """
         async with self._moved:
             while self._written - self._read >= MOST_UNREAD:
-                try:
-                    async with asyncio.timeout(LONGEST_UNREAD):
-                        await self._moved.wait()
-                except TimeoutError:
-                    raise ResponseNotReadError from None
+                if await within(LONGEST_UNREAD, self._moved.wait()) is None:
+                    raise ResponseNotReadError
             self._append(data)
 
     async def write_last(self, data: bytes) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +13,7 @@ from kielto import kafka
 from kielto.group import Group
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.supervise import within
 from services.marketing.metrics import WAITING
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
@@ -50,9 +50,7 @@ class Launches:
                 WAITING.set(stale)
                 log.info("launches.wait" if stale else "launches.go")
             if not await self._went_on(stale):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        await self.wake.wait()
+                await within(IDLE_SECONDS, self.wake.wait())
 
     async def _went_on(self, stale: bool) -> bool:
         try:

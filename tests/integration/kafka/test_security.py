@@ -122,7 +122,7 @@ async def test_from_the_request_to_the_copy_over_tls(
             stack.postgres.drop_database(f"kielto_{name}")
         logs = "".join(f.read_text() for f in (tmp_path / "services").glob("*.log"))
     assert PASSWORD not in logs
-    assert "inputs not watched" not in logs
+    assert '"input freshness"' not in logs, "the watch over inputs failed"
 
 
 async def _copied(services: Services, ident: str) -> bool:

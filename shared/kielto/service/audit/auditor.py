@@ -26,11 +26,12 @@ from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.bulk_lane import Pace
 from kielto.service.outbox.leader import must_be_checked
 from kielto.service.support import metrics
+from kielto.service.support.supervise import Backoff, supervise
 from kielto.service.support.yielding import in_turns
 
 log = structlog.get_logger(__name__)
 
-_STANDBY_SECONDS, _RETRY_SECONDS, _CLOSE_SECONDS = 1.0, 2.0, 1.0
+_STANDBY_SECONDS, _CLOSE_SECONDS = 1.0, 1.0
 _BATCH, _AT_ONCE = 1000, 10  # records read before the event loop goes round: under a millisecond
 _RATE = 2_000  # records a second: a fifth of a core or less; a whole register within minutes
 _IDLE_SECONDS = 0.2
@@ -42,6 +43,9 @@ _SESSION = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_merg
 
 class TopicChangedError(Exception):
     """A topic is missing or was made anew: begin again."""
+
+
+_RETRIED = (*kafka.DOWN, *pool.AWAY, kafka.KafkaError, LaneStoppedError, TopicChangedError)
 
 
 class Auditor:
@@ -74,12 +78,8 @@ class Auditor:
             await asyncio.wait({working})
 
     async def _work(self) -> None:
-        while self._families:
-            try:
-                await self._connect_and_lead()
-            except (*kafka.DOWN, *pool.AWAY, kafka.KafkaError, LaneStoppedError, TopicChangedError) as error:
-                log.warning("auditor begins again", error=type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS)
+        if self._families:
+            await supervise("auditor", self._connect_and_lead, _RETRIED, Backoff(2.0, 2.0))
 
     async def _connect_and_lead(self) -> None:
         conn = await pool.connect(self._dsn, name=f"{self._service} auditor")

@@ -5,7 +5,6 @@ FastAPI reads and parses a body before it asks its dependencies; so whoever send
 Plain ASGI: Starlette's own middleware classes cost more than many of our endpoints.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from kielto.service.http.auth import identify
 from kielto.service.http.problem import ProblemError
 from kielto.service.support import metrics, tracing
 from kielto.service.support.limits import Limits
+from kielto.service.support.supervise import within
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -125,10 +125,7 @@ class _Exchange:
         """None: it did not come in time."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._left):
-                return await self._receive()
-        except TimeoutError:
-            return None
+            return await within(self._left, self._receive())
         finally:
             if self.most is not None:
                 self._left -= time.monotonic() - began

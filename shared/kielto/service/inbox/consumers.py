@@ -5,11 +5,10 @@ only shares out partitions. Nothing is ever committed to Kafka, so nothing can b
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import structlog
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -29,12 +28,12 @@ from kielto.service.inbox.watchdog import RestartConsumersError, Watchdog, topic
 from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
 from kielto.service.support.crypto_keys import MessageCipher
-
-log = structlog.get_logger(__name__)
+from kielto.service.support.supervise import Backoff, supervise
 
 _BATCH, _BATCH_WAIT_MS = 200, 50
-_RETRY_SECONDS = 1.0
+_BACKOFF = Backoff(1.0, 1.0)
 _STOP_SECONDS = 3.0
+_RETRIED = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, RestartConsumersError)
 
 
 class UnsafeSubscriberError(KieltoError):
@@ -87,17 +86,8 @@ class Consumers:
             await asyncio.wait({working, closing}, timeout=_STOP_SECONDS)
 
     async def _work(self) -> None:
-        while self._readers:
-            try:
-                await self._start_and_watch()
-            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, RestartConsumersError) as error:
-                cause = error.cause if isinstance(error, RestartConsumersError) else type(error).__name__
-                metrics.CONSUMER_RESTARTS.labels(cause).inc()
-                log.warning(
-                    "consumers begin again", error=type(error).__name__, cause=cause, rule=_rule(error)
-                )
-            await kafka.close(self._broker)
-            await asyncio.sleep(_RETRY_SECONDS)
+        if self._readers:
+            await supervise("consumers", self._start_and_watch, _RETRIED, _BACKOFF, failed=_count_restart)
 
     async def _start_and_watch(self) -> None:
         client = kafka.consumer(self._bootstrap, security=self._security)
@@ -109,20 +99,16 @@ class Consumers:
                 await reader.prepare(ids[topic], life)
             await self._broker.start()
             await first_to_end(
-                Watchdog(self._pool, client, self._readers, ids, life).run(), self._for_ever(self._ahead.run)
+                Watchdog(self._pool, client, self._readers, ids, life).run(), self._take_urgent()
             )
         finally:
             await kafka.close(client)
+            await kafka.close(self._broker)
 
-    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Beside the consumers: what fails there is begun again there, whatever it is."""
-        while True:
-            try:
-                await work()
-                await asyncio.Event().wait()
-            except Exception as error:  # noqa: BLE001 - the consumers themselves go on
-                log.warning("urgent messages are not looked for", error=type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS)
+    async def _take_urgent(self) -> None:
+        """Beside the consumers: whatever fails here is tried again here, and the consumers go on."""
+        await supervise("urgent messages", self._ahead.run, (Exception,), _BACKOFF)
+        await asyncio.Event().wait()  # there are no such topics
 
 
 async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
@@ -136,6 +122,11 @@ async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _count_restart(error: Exception) -> None:
+    cause = error.cause if isinstance(error, RestartConsumersError) else type(error).__name__
+    metrics.CONSUMER_RESTARTS.labels(cause).inc()
 
 
 def _broker(
@@ -265,8 +256,3 @@ def check(broker: KafkaBroker) -> None:
             raise UnsafeSubscriberError(f"{name}: auto_offset_reset must be earliest")
         if not isinstance(subscriber._listener, TopicReader):  # noqa: SLF001
             raise UnsafeSubscriberError(f"{name}: positions are not sought")
-
-
-def _rule(error: BaseException) -> str:
-    """Kafka's texts name brokers and topics; PostgreSQL's may quote values."""
-    return str(error) if isinstance(error, kafka.KafkaError | RestartConsumersError) else ""

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.base import Event
@@ -21,14 +19,13 @@ from kielto.kafka import TopicPartition
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
+from kielto.service.support.supervise import Backoff, supervise
 from kielto.subscriber.clock import clock
 from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
 
-log = structlog.get_logger(__name__)
-
 _LOOK_SECONDS = 0.2
 _LOOKS_PER_CHECK = 25
-_RETRY_SECONDS = 1.0
+_RETRIED = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError)
 
 
 class InputFreshness:
@@ -61,18 +58,18 @@ class InputFreshness:
     async def run(self, topics: Sequence[Topic]) -> None:
         """Watch these topics until cancelled."""
         self._carries = {topic.name: topic.carries for topic in topics}
-        while topics:
-            # A view is as old as the whole log says, open transactions included; what counts is what was taken in.
-            consumer = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
-            try:
-                await consumer.start()
-                await self._begin(consumer)
-                await self._watch(consumer)
-            except (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError) as error:
-                log.warning("inputs not watched", error=type(error).__name__)
-            finally:
-                await kafka.close(consumer)
-            await asyncio.sleep(_RETRY_SECONDS)
+        if topics:
+            await supervise("input freshness", self._read, _RETRIED, Backoff(1.0, 1.0))
+
+    async def _read(self) -> None:
+        # A view is as old as the whole log says, open transactions included; what counts is what was taken in.
+        consumer = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
+        try:
+            await consumer.start()
+            await self._begin(consumer)
+            await self._watch(consumer)
+        finally:
+            await kafka.close(consumer)
 
     async def _begin(self, consumer: Any) -> None:
         """From the end: what stands before is read by the consumers, and every view begins anew."""
@@ -85,10 +82,11 @@ class InputFreshness:
         self._waiting = {view: deque(maxlen=PROBES_KEPT) for view in self._views}
 
     async def _watch(self, consumer: Any) -> None:
-        """Until a topic was made anew."""
+        """Raises KafkaError when a topic was deleted and created again."""
         while await kafka.topic_ids(consumer, list(self._carries)) == self._ids:
             for _ in range(_LOOKS_PER_CHECK):
                 await self._look(consumer)
+        raise kafka.KafkaError("a topic was created again")
 
     async def _look(self, consumer: Any) -> None:
         await asyncio.sleep(_LOOK_SECONDS)  # at a steady pace: what comes between must not wake it each time

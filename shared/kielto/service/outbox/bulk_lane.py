@@ -5,7 +5,6 @@ late.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,11 @@ from kielto.service.database import epoch
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import Delivered, LaneStoppedError, OutboxMessage, deliver
-from kielto.service.outbox.heartbeats import everywhere
+from kielto.service.outbox.heartbeats import BeatPlan, everywhere
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import OpenRecord
 from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.support.supervise import within
 from kielto.service.support.yielding import in_turns
 
 LIMIT = 1000
@@ -65,10 +65,11 @@ class BulkLane:
         snapshots: Snapshots,
         open_record: OpenRecord,
         refusals: Refusals,
-        beat_seconds: float,
+        beats: BeatPlan,
     ) -> None:
         self._refusals = refusals
-        self._beat_seconds = min(beat_seconds * BEATS_APART, BEAT_AT_LEAST)
+        self._clock = beats.clock
+        self._beat_seconds = min(beats.seconds * BEATS_APART, BEAT_AT_LEAST)
         self._next_beat = time.monotonic() + self._beat_seconds
         self._open_record = open_record
         self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
@@ -89,14 +90,7 @@ class BulkLane:
                 self._pace.express_is_late(await self._conn.fetchval(_EXPRESS_AGE) > _LATE_SECONDS)
                 await self._pace.spend(sent)
             elif not busy:
-                await self._sleep()
-
-    async def _sleep(self) -> None:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+                await within(IDLE_SECONDS, self._wake.wait())
 
     async def _marks(self) -> int:
         """New marks; now and then all, since one with a lower number may commit later."""
@@ -150,7 +144,7 @@ class BulkLane:
         if known is None:
             return
         number, term = known
-        beat = control.Beat(epoch=number, term=term, n=0, generation=0, at=datetime.now(UTC))
+        beat = control.Beat(epoch=number, term=term, n=0, generation=0, at=self._clock())
         going = self._refusals.going(self._families, Lane.BULK).values()
         messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
         await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)

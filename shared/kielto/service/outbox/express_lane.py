@@ -13,6 +13,7 @@ from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import Marked, OpenRecord
 from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.support.supervise import within
 
 LIMIT = 500
 LOOK_SECONDS = 0.25
@@ -56,15 +57,8 @@ class ExpressLane:
             elif self._done:
                 await self._delete()
             else:
-                await self._sleep(min(self._next_look - now, self._beats.wait()))
+                await within(min(self._next_look - now, self._beats.wait()), self._wake.wait())
         await self._delete()
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _new(self) -> None:
         """Marks behind the last one seen: the way of nearly every ban."""

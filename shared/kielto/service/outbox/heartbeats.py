@@ -11,13 +11,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
+from kielto.service.support.clock import Clock, utc_now
 
 Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
 """Names of families of which something is committed that no mark shows yet. Read before the marks of a look: what is
@@ -39,6 +40,7 @@ class BeatPlan:
     about: Mapping[str, control.AboutParty] = field(default_factory=dict)
     """By family name: what its beats say of the party."""
     withheld: Withheld = nothing_withheld
+    clock: Clock = utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Beats:
         published. None for those that the look withholds: their followers miss a number. Call `acknowledged` when
         each was.
         """
-        at = datetime.now(UTC)
+        at = self._plan.clock()
         named = (family for family in self._families if family.name in going)
         families = [family for family in named if family.name not in look.withheld]
         return [message for family in families for message in self._beat(family, look, at)]

@@ -5,7 +5,6 @@ but its records, and every name that decisions and facts gave it, stay. When it 
 published before the first beat, and every record is computed anew (docs/decisions/0030-parties-that-left.md).
 """
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,11 +20,11 @@ from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import AWAY, Conn, Pool, transaction
 from kielto.service.outbox import backfills
 from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.supervise import supervise
 
 log = structlog.get_logger(__name__)
 
 _NOBODY = UUID(int=0)
-_RETRY_SECONDS = 0.5
 
 Step = Callable[[Conn, UUID], Awaitable[UUID | None]]
 """Computes the next records behind this customer, in the caller's transaction; the last one's id, None at the end."""
@@ -69,20 +68,26 @@ async def compute_anew(
 
     `again`: errors after which a step is repeated.
     """
-    retried: tuple[type[Exception], ...] = (*again, *AWAY, EpochNotOpenError)
-    while True:
-        try:
-            async with transaction(pool) as conn:
-                if (row := await conn.fetchrow(_WALK)) is None:
-                    return
-                after = await step(conn, row["cursor"] or _NOBODY)
-                if after is None:
-                    await _finish(conn, families)
-                else:
-                    await conn.execute("UPDATE group_seen SET cursor = $1", after)
-        except retried as error:
-            log.info("records wait to be computed for the changed group", error=type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def walk() -> None:
+        while await _walk(pool, families, step):
+            pass
+
+    await supervise("records of the changed group", walk, (*again, *AWAY, EpochNotOpenError))
+
+
+async def _walk(pool: Pool, families: Sequence[Family], step: Step) -> bool:
+    """One step, in a transaction; False when there is nothing left to compute."""
+    async with transaction(pool) as conn:
+        row = await conn.fetchrow(_WALK)
+        if row is None:
+            return False
+        after = await step(conn, row["cursor"] or _NOBODY)
+        if after is None:
+            await _finish(conn, families)
+        else:
+            await conn.execute(_ADVANCE, after)
+    return True
 
 
 async def _finish(conn: Conn, families: Sequence[Family]) -> None:
@@ -137,6 +142,8 @@ WHERE g.revision <= excluded.revision
 RETURNING true"""
 
 _WALK = "SELECT cursor FROM group_seen WHERE walked <> facts FOR UPDATE"
+
+_ADVANCE = "UPDATE group_seen SET cursor = $1"
 
 _CHECKS = "SELECT party, key_check FROM parties WHERE party = ANY($1::text[]) AND key_check IS NOT NULL"
 

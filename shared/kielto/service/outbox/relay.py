@@ -7,7 +7,6 @@ what was sent and not deleted is sent again, with the same version or a higher o
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -27,12 +26,13 @@ from kielto.service.outbox.leader import Leader, while_connected
 from kielto.service.outbox.pending import OpenRecord, as_kept
 from kielto.service.outbox.rejecting_topics import Producers, Refusals
 from kielto.service.support import metrics
+from kielto.service.support.supervise import Backoff, supervise
 
 log = structlog.get_logger(__name__)
 
 _LOCKS = {Lane.EXPRESS: Lock.EXPRESS_LANE, Lane.BULK: Lock.BULK_LANE}
 _STANDBY_SECONDS = 0.5
-_BACKOFF = (0.1, 2.0)
+_BACKOFF = Backoff(0.1, 2.0)
 MISSING_SECONDS = 30.0
 """A leadership that found topics missing ends after this time, and the next one looks again."""
 
@@ -63,29 +63,29 @@ class LaneRelay:
     def __init__(self, lane: Lane, settings: RelaySettings) -> None:
         self._lane, self._settings = lane, settings
         self._stopping = asyncio.Event()
-        self.leads = False
+        self.leads = self._led = False
 
     def stop(self) -> None:
         self._stopping.set()
 
     async def run(self) -> None:
-        backoff = _BACKOFF[0]
-        while not self._stopping.is_set():
-            led = False
-            try:
-                await self._connect_and_lead()
-            except Exception as error:  # noqa: BLE001 - whatever it is: the marks know where to go on
-                metrics.RELAY_FAILURES.labels(self._lane.value).inc()
-                log.warning("relay begins again", lane=self._lane.value, error=_describe(error))
-                led = self.leads
-            finally:
-                self._leads(False)
-            backoff = _BACKOFF[0] if led else min(backoff * 2, _BACKOFF[1])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff):
-                    await self._stopping.wait()
+        """Whatever fails, the next leadership goes on from the marks."""
+
+        def failed(_: Exception) -> None:
+            metrics.RELAY_FAILURES.labels(self._lane.value).inc()
+
+        await supervise(
+            f"relay {self._lane.value}",
+            self._connect_and_lead,
+            (Exception,),
+            _BACKOFF,
+            stop=self._stopping,
+            failed=failed,
+            progressed=lambda: self._led,
+        )
 
     async def _connect_and_lead(self) -> None:
+        self._led = False
         name = f"{self._settings.service} relay {self._lane.value}"
         conn = await pool.connect(self._settings.dsn, name=name)
         try:
@@ -95,6 +95,7 @@ class LaneRelay:
                     return
             await self._lead(conn)
         finally:
+            self._leads(False)
             conn.terminate()  # the server lets go of the lock as soon as it sees this
 
     async def _lead(self, conn: Leader) -> None:
@@ -146,19 +147,12 @@ class LaneRelay:
                 snapshots,
                 settings.open_record,
                 refusals,
-                settings.beats.seconds,
+                settings.beats,
             )
         await conn.execute(_SESSION)
         self._leads(True)
         await lane.run(self._stopping)
 
     def _leads(self, leads: bool) -> None:
-        self.leads = leads
+        self.leads, self._led = leads, self._led or leads
         metrics.RELAY_LEADS.labels(self._lane.value).set(leads)
-
-
-def _describe(error: BaseException) -> str:
-    """For logs: PostgreSQL's texts may quote values, so of those only the kind."""
-    cause = error.__cause__ if isinstance(error, LaneStoppedError) and error.__cause__ else error
-    plain = isinstance(cause, LaneStoppedError | kafka.KafkaError)
-    return f"{type(cause).__name__}: {cause}" if plain else type(cause).__name__

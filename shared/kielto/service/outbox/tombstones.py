@@ -7,12 +7,13 @@ comes early or twice does no harm.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from kielto.events.topics import Family
 from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.support.clock import Clock, utc_now
 
 _EVERY_SECONDS = 30.0
 _AT_ONCE = 1000
@@ -41,11 +42,15 @@ async def nobody(_: Conn, __: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
 
 
 async def write_for_ever(
-    pool: Pool, deadlines: Mapping[Family, float], acknowledged: Acknowledged = nobody
+    pool: Pool,
+    deadlines: Mapping[Family, float],
+    acknowledged: Acknowledged = nobody,
+    *,
+    clock: Clock = utc_now,
 ) -> None:
     """`deadlines`: by family, seconds after which an erasure is not waited for any longer."""
     while True:
-        await write(pool, deadlines, datetime.now(UTC), acknowledged)
+        await write(pool, deadlines, clock(), acknowledged)
         await asyncio.sleep(_EVERY_SECONDS)
 
 

@@ -37,6 +37,7 @@ from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.crypto_keys import Keys, KeysError
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
+from kielto.service.support.supervise import supervise
 
 __all__ = ["Build", "Platform", "Service", "main"]
 
@@ -117,17 +118,17 @@ async def _database(
     """Migrated; three pools: for anything, for statements by key, and for /readyz. Waits for the database as long as it
     is away; none when told to stop meanwhile.
     """
-    while not stop.is_set():
-        try:
-            if done := await migrations.migrate(dsn, directory):
-                log.info("migrated", migrations=done)
-            return await _pools(dsn, name, limits)
-        except postgres.AWAY as error:
-            log.warning("database away", error=type(error).__name__)
-            for front in fronts:
-                front.reason = AWAY
-            await asyncio.sleep(0.5)
-    return []
+
+    async def prepare() -> list[postgres.Pool]:
+        if done := await migrations.migrate(dsn, directory):
+            log.info("database.migrated", migrations=done)
+        return await _pools(dsn, name, limits)
+
+    def away(_: Exception) -> None:
+        for front in fronts:
+            front.reason = AWAY
+
+    return await supervise("database", prepare, postgres.AWAY, stop=stop, failed=away) or []
 
 
 async def _pools(dsn: str, name: str, limits: Limits) -> list[postgres.Pool]:

@@ -17,6 +17,7 @@ from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.outbox.heartbeats import Withheld, nothing_withheld
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.support.bulk_throttle import BulkThrottle
+from kielto.service.support.clock import Clock, utc_now
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
@@ -38,6 +39,7 @@ class Platform:
     inputs: InputFreshness
     courtesy: BulkThrottle
     limits: Limits = field(default_factory=Limits)
+    clock: Clock = utc_now
     left: frozenset[str] = frozenset()
     """Parties that were of the group and are no more (`company.<id>`, `partner.<id>`)."""
 

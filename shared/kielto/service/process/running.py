@@ -7,7 +7,6 @@ Kafka is there and its topics are as the group says; a difference ends the proce
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -34,6 +33,7 @@ from kielto.service.recovery.claim import claim
 from kielto.service.recovery.new_epoch import Epochs
 from kielto.service.support import metrics
 from kielto.service.support.settings import Role
+from kielto.service.support.supervise import Backoff, Result, supervise
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,6 @@ _AWAY = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, LaneStoppedError)
 _RETRY_SECONDS = 0.5
 _MISSING_SECONDS = 2.0
 _MISMATCHES = 5  # a broker that is just starting may not know its topics yet
-_SETTLED_SECONDS = 60.0  # what ran so long and failed is tried again soon
-Result = TypeVar("Result")
 
 
 class RunningService:
@@ -77,6 +75,7 @@ class RunningService:
             service.beat_gate,
             service.about,
             service.beats_withheld,
+            platform.clock,
         )
         epochs = Epochs(
             settings.kafka_bootstrap,
@@ -85,6 +84,7 @@ class RunningService:
             [s.topic for s in service.subscriptions],
             service.take_in,
             settings.security,
+            platform.clock,
         )
         relaying = RelaySettings(
             name,
@@ -129,18 +129,22 @@ class RunningService:
         else.
         """
         pool, settings = self._platform.pool, self._platform.settings
-        self._health.claimed = await self._patiently(lambda: _has_epoch(pool))
+        self._health.claimed = await _patiently(lambda: _has_epoch(pool))
         await self._verify()
-        await self._patiently(self._tell_open_topics)
+        await _patiently(self._tell_open_topics)
         if not self._health.claimed:
             families = self._service.families
-            await self._patiently(
+            await _patiently(
                 lambda: claim(
-                    settings.postgres_dsn, settings.kafka_bootstrap, families, security=settings.security
+                    settings.postgres_dsn,
+                    settings.kafka_bootstrap,
+                    families,
+                    security=settings.security,
+                    clock=self._platform.clock,
                 )
             )
             self._health.claimed = True
-        await self._patiently(lambda: backfills.request_first(pool, self._service.families))
+        await _patiently(lambda: backfills.request_first(pool, self._service.families))
         work: list[Callable[[], Awaitable[None]]] = []
         if Role.CONSUMERS in self._roles:
             work.append(self._consumers.run)
@@ -159,7 +163,7 @@ class RunningService:
         mismatches = 0
         while True:
             try:
-                await self._patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
+                await _patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
             except kafka.TopicsMissingError as missing:
                 log.warning("topics are missing: run the set-up", rule=str(missing))
                 await asyncio.sleep(_MISSING_SECONDS)
@@ -207,33 +211,15 @@ class RunningService:
             await access_log.forget_old(self._platform.pool, self._platform.settings.audit_days)
             await asyncio.sleep(3600)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
-        """Ask until the database and Kafka answer."""
-        while True:
-            try:
-                return await ask()
-            except _AWAY as error:
-                log.warning("waiting", error=type(error).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
-
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin again, later each time, whatever it raises: the rest of the service goes on. Ends with
-        `stop`.
-        """
-        seconds, clock = _RETRY_SECONDS, asyncio.get_running_loop().time
-        while not self._stop.is_set():
-            began = clock()
-            try:
-                await work()
-                await self._stop.wait()
-            except Exception as error:
-                log.exception(
-                    "begins again", work=getattr(work, "__qualname__", ""), error=type(error).__name__
-                )
-                if clock() - began > _SETTLED_SECONDS:
-                    seconds = _RETRY_SECONDS
-                await asyncio.sleep(seconds)
-                seconds = min(seconds * 2, 30.0)
+        """Run the work until `stop`, and again whatever it raises: the rest of the service goes on."""
+
+        async def run() -> None:
+            await work()
+            await self._stop.wait()
+
+        name = getattr(work, "__qualname__", "")
+        await supervise(name, run, (Exception,), Backoff(most=30.0), stop=self._stop)
 
     async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
         """No new request or message is begun; what is in hand is finished, within the grace."""
@@ -284,6 +270,11 @@ def _freeze() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+async def _patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """What `ask` returns once the database and Kafka answer."""
+    return await supervise("start", ask, _AWAY)
 
 
 async def _has_epoch(pool: postgres.Pool) -> bool:

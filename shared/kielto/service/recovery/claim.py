@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from kielto import kafka
 from kielto.events import control
@@ -13,11 +12,19 @@ from kielto.service.database.advisory_locks import Lock, wait_for
 from kielto.service.outbox.batch_send import LaneStoppedError, deliver
 from kielto.service.outbox.heartbeats import everywhere
 from kielto.service.recovery import topic_scan
+from kielto.service.support.clock import Clock, utc_now
 
 _ANNOUNCE_SECONDS = 30
 
 
-async def claim(dsn: str, bootstrap: str, families: Sequence[Family], *, security: Security = CLEAR) -> int:
+async def claim(
+    dsn: str,
+    bootstrap: str,
+    families: Sequence[Family],
+    *,
+    security: Security = CLEAR,
+    clock: Clock = utc_now,
+) -> int:
     """The database's epoch. If it has none, claim one above every epoch that stands in the service's own topics.
 
     The claim is a heartbeat (epoch, term 1, n 0) that every partition acknowledges before the epoch is committed, so
@@ -31,7 +38,7 @@ async def claim(dsn: str, bootstrap: str, families: Sequence[Family], *, securit
         if (known := await epoch.latest(conn)) is not None:
             return known[0]
         highest = await topic_scan.highest_epoch(bootstrap, families, security=security) if families else 0
-        await announce(bootstrap, families, highest + 1, security=security)
+        await announce(bootstrap, families, highest + 1, security=security, clock=clock)
         await epoch.insert(conn, highest + 1, is_open=highest == 0)
         return highest + 1
     finally:
@@ -39,7 +46,12 @@ async def claim(dsn: str, bootstrap: str, families: Sequence[Family], *, securit
 
 
 async def announce(
-    bootstrap: str, families: Sequence[Family], number: int, *, security: Security = CLEAR
+    bootstrap: str,
+    families: Sequence[Family],
+    number: int,
+    *,
+    security: Security = CLEAR,
+    clock: Clock = utc_now,
 ) -> None:
     """Write the epoch's first heartbeat to every partition of the restrictions topics and wait for the broker's
     answers. Raises one of DOWN, or LaneStoppedError.
@@ -47,7 +59,7 @@ async def announce(
     pairs = [family for family in families if family.express]
     if not pairs:
         return
-    beat = control.Beat(epoch=number, term=1, n=0, generation=1, at=datetime.now(UTC))
+    beat = control.Beat(epoch=number, term=1, n=0, generation=1, at=clock())
     producer = kafka.producer(bootstrap, security=security)
     try:
         await producer.start()

@@ -30,6 +30,7 @@ from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.leader import Leader
 from kielto.service.recovery import claim, topic_scan
 from kielto.service.recovery.topic_scan import ScannedRecord, Since
+from kielto.service.support.clock import Clock, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class Epochs:
     inputs: Sequence[str] = ()
     take_in: TakeIn | None = None
     security: Security = CLEAR
+    clock: Clock = utc_now
 
     async def ensure(self, conn: Leader) -> None:
         """Returns when there is an open epoch, which this server's data are held against our own topics in. Raises
@@ -108,7 +110,7 @@ class Epochs:
         since = await self._since(conn)
         seen = await topic_scan.highest_epoch(self.bootstrap, self.families, since, security=self.security)
         number = 1 + max(before, seen)
-        await claim.announce(self.bootstrap, self.families, number, security=self.security)
+        await claim.announce(self.bootstrap, self.families, number, security=self.security, clock=self.clock)
         async with conn.transaction():
             await conn.execute(_BEGIN, number)
             for family in self.families:

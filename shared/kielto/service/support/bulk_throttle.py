@@ -11,19 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-import structlog
 
 from kielto import kafka
 from kielto.events.topics import CONSENTS, PARTITIONS
 from kielto.kafka import TopicPartition
-
-log = structlog.get_logger(__name__)
+from kielto.service.support.supervise import Backoff, supervise
 
 SECONDS = 10.0
 """After a ban so long: who has just been heard is seldom the last."""
 PORTION = 50
 """Rows or records in one transaction meanwhile: some 50 ms of work."""
-_BACKOFF = (1.0, 10.0)
 _LOOK_SECONDS = 1.0
 
 
@@ -58,10 +55,10 @@ class BulkThrottle:
     async def listen(
         self, bootstrap: str, topic: str | None = CONSENTS.express, *, security: kafka.Security = kafka.CLEAR
     ) -> None:
-        """For ever. While Kafka is away nobody is heard, and no ban can travel."""
+        """For ever. While Kafka is away no decision is noticed, and none can travel."""
         places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        pause = _BACKOFF[0]
-        while True:
+
+        async def read() -> None:
             client = kafka.consumer(bootstrap, security=security)
             try:
                 await client.start()
@@ -70,12 +67,10 @@ class BulkThrottle:
                 for place in places:  # nothing may be awaited between assignment and seek
                     client.seek(place, ends[place])
                 await self._hear(client, places)
-            except (*kafka.DOWN, kafka.KafkaError) as error:
-                log.warning("bulk work hears nobody", error=type(error).__name__)
             finally:
                 await kafka.close(client)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _BACKOFF[1])
+
+        await supervise("bulk throttle", read, (*kafka.DOWN, kafka.KafkaError), Backoff(1.0, 10.0))
 
     async def _hear(self, client: Any, places: list[TopicPartition]) -> None:
         """Now and then: a fetch that stands open would wake us at each ban, just when others are busy with it."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
 from kielto.errors import KieltoError
+from kielto.service.support.supervise import within
 
 _ROUNDING = 1e-6
 
@@ -37,14 +38,10 @@ class Shares:
             raise CrowdedError
         turns.users += 1
         try:
-            if turns.free.locked():
-                async with asyncio.timeout(self._seconds):
-                    await turns.free.acquire()
-            else:
+            if not turns.free.locked():
                 await turns.free.acquire()
-        except TimeoutError:
-            self._left(key, turns)
-            raise BusyError from None
+            elif await within(self._seconds, turns.free.acquire()) is None:
+                raise BusyError
         except BaseException:
             self._left(key, turns)
             raise

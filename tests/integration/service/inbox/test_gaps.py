@@ -43,7 +43,7 @@ async def without_restarts(inbox: Inbox) -> AsyncIterator[None]:
     with structlog.testing.capture_logs() as logs:
         async with inbox.running():
             yield
-    assert not [line for line in logs if line["event"] == "consumers begin again"]
+    assert not [line for line in logs if line["event"] == "work.failed"]
 
 
 async def taken_in(inbox: Inbox) -> bool:

@@ -25,9 +25,7 @@ async def verify(monkeypatch: pytest.MonkeyPatch, answers: Iterator[Exception | 
     monkeypatch.setattr(running, "_RETRY_SECONDS", 0.0)
     settings = SimpleNamespace(kafka_bootstrap="", security=None)
     service, platform = SimpleNamespace(subscriptions=()), SimpleNamespace(settings=settings)
-    process = SimpleNamespace(
-        _service=service, _topics={}, _name="x", _platform=platform, _patiently=_patiently
-    )
+    process = SimpleNamespace(_service=service, _topics={}, _name="x", _platform=platform)
     await RunningService._verify(cast(Any, process))
 
 
