@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from openapi_spec_validator import validate
 from starlette.routing import Match
 
 from kielto.service.process.running import operations_of
@@ -17,6 +18,13 @@ from tests.contracts.openapi import FOLDER, SERVICES, application, build, text
 def test_the_published_description_is_the_applications(name: str) -> None:
     published = (FOLDER / f"openapi-{name}.json").read_text(encoding="utf-8")
     assert published == text(name), "out of date: run python -m tests.contracts.openapi"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_description_is_openapi_3_1(name: str) -> None:
+    found = published(name)
+    assert found["openapi"].startswith("3.1")
+    validate(found)
 
 
 def operations(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:

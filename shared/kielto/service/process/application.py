@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from kielto.service.access import log
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
+from kielto.service.http import docs_page
 from kielto.service.http.allowed_names import Described, known_query
 from kielto.service.http.auth import Verifier
 from kielto.service.http.error_handlers import answer_errors
@@ -47,7 +48,8 @@ def create_app(
     keys: Keys | None = None,
     operations: Operations = NONE,
 ) -> FastAPI:
-    """The ASGI application of one service; OpenAPI 3.1 at `/<name>/openapi.json`, `/livez`, `/readyz`.
+    """The ASGI application of one service; OpenAPI 3.1 at `/openapi.json` and `/<name>/openapi.json`, a page of it at
+    `/docs`; `/livez`, `/readyz`.
 
     Bodies have at most `limits.body_bytes` bytes, of a path in `body_bytes` so many; those of the paths in `streamed`
     have no limit. `ready`: a pool that /readyz
@@ -60,7 +62,7 @@ def create_app(
     app = FastAPI(
         title=f"Kielto {name}",
         openapi_url=f"/{name}/openapi.json",
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's page loads scripts from a CDN: `docs_page` has ours
         redoc_url=None,
         responses=problem,
         dependencies=[Depends(known_query)],
@@ -82,6 +84,7 @@ def create_app(
     describe = app.openapi
     app.openapi = lambda: app.openapi_schema or finished(describe(), routers, operations)  # type: ignore[method-assign]
     app.state.described = Described(app.openapi)
+    app.include_router(docs_page.router(app.openapi))
     return app
 
 
