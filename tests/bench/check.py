@@ -16,6 +16,7 @@ import asyncpg
 
 from deploy.local.install.prepare import prepare
 from deploy.local.servers.stack import Stack
+from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Channel, Purpose, Question
@@ -56,7 +57,7 @@ def measure(rounds: int, count: int = 1_000_000) -> dict[str, float]:
     asked = [dice.randrange(count) + (count if dice.randrange(UNKNOWN) == 0 else 0) for _ in range(count)]
     ids = [customers.ident(number) for number in asked]
     allowed = [customers.ident(number) for number in range(count) if customers.allowed(number)]
-    gate = Gate(FollowedParty("company.bench", {1: b"p" * 32}), follower, Denials("bench"))
+    gate = Gate(FollowedParty(Party("company.bench"), {1: b"p" * 32}), follower, Denials("bench"))
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack") as stack:
         return asyncio.run(_compare(rounds, gate, follower, ids, allowed, stack, Path(folder)))
 

@@ -17,6 +17,7 @@ from deploy.local.servers import ports
 from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services, answers
+from kielto.events.party import Party
 from kielto.service.support.crypto_keys import Keys
 
 BEAT_SECONDS = 0.5
@@ -40,9 +41,9 @@ class DemoWorld:
         self.deadline = 60.0
 
     @property
-    def parties(self) -> dict[str, str]:
+    def parties(self) -> dict[str, Party]:
         """The party of each receiver."""
-        return {s.id: s.party for s in self.services.group.subscribers}
+        return {s.id: Party(s.party) for s in self.services.group.subscribers}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["DemoWorld"]:

@@ -7,7 +7,17 @@ from uuid import UUID
 from kielto.contract.schemas import EXAMPLE_OF, components
 from kielto.events import control
 from kielto.events.base import Event
-from kielto.events.envelope import MAX_KEY, SCHEMAS, encode
+from kielto.events.envelope import (
+    CE_ID,
+    CE_SOURCE,
+    CE_SPECVERSION,
+    CE_TYPE,
+    CE_VERSION,
+    MAX_KEY,
+    SCHEMAS,
+    SPECVERSION,
+    encode,
+)
 from kielto.events.messages import (
     Acknowledgement,
     Audience,
@@ -18,6 +28,7 @@ from kielto.events.messages import (
     StoreListing,
     Unaddressed,
 )
+from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer, Customer, Record
 from kielto.events.topics import Topic
 from kielto.events.versions import PATTERN
@@ -85,9 +96,12 @@ def _name(topic: str) -> str:
     return f"party{topic.removeprefix(party)}" if party else topic
 
 
-def _party(topic: str) -> str | None:
-    kind, ident, *_ = topic.split(".")
-    return f"{kind}.{ident}" if kind in ("company", "partner") else None
+def _party(topic: str) -> Party | None:
+    """The party whose topic it is, or None."""
+    try:
+        return Party.parse(".".join(topic.split(".")[:2]))
+    except ValueError:
+        return None
 
 
 def _channel(name: str, alike: list[Topic]) -> dict[str, Any]:
@@ -146,11 +160,11 @@ def _operations(name: str, topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]
 
 def _message(model: type[Event], example: Event) -> dict[str, Any]:
     name = model.type_name()
-    own: dict[str, Any] = {"ce_type": {"const": name}, "ce_dataschema": {"const": SCHEMAS + name}}
+    own: dict[str, Any] = {CE_TYPE: {"const": name}, "ce_dataschema": {"const": SCHEMAS + name}}
     required = list(_REQUIRED)
     if issubclass(model, Record):
-        own["ce_kieltoversion"] = {"type": "string", "pattern": PATTERN}
-        required.append("ce_kieltoversion")
+        own[CE_VERSION] = {"type": "string", "pattern": PATTERN}
+        required.append(CE_VERSION)
     return {
         "name": name,
         "title": model.__name__,
@@ -212,15 +226,15 @@ _SECURITY = {
         "description": "SASL SCRAM-SHA-512: a user for each party, and one for each service.",
     }
 }
-_REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
+_REQUIRED = (CE_SPECVERSION, CE_ID, CE_SOURCE, CE_TYPE)
 _HEADERS = {
     "type": "object",
     "required": list(_REQUIRED),
     "properties": {
-        "ce_specversion": {"const": "1.0"},
-        "ce_id": {"type": "string", "minLength": 1},
-        "ce_source": {"type": "string", "format": "uri"},
-        "ce_type": {"type": "string"},
+        CE_SPECVERSION: {"const": SPECVERSION},
+        CE_ID: {"type": "string", "minLength": 1},
+        CE_SOURCE: {"type": "string", "format": "uri"},
+        CE_TYPE: {"type": "string"},
         "ce_time": {"type": "string", "format": "date-time"},
         "ce_subject": {"type": "string", "description": "The key."},
         "ce_dataschema": {"type": "string", "format": "uri"},

@@ -21,6 +21,10 @@ from kielto.events.records import Record
 from kielto.events.versions import Version
 from kielto.strict_json import NotJsonError
 
+CE_ID, CE_SOURCE, CE_TYPE = "ce_id", "ce_source", "ce_type"
+CE_SPECVERSION, SPECVERSION = "ce_specversion", "1.0"
+CE_VERSION = "ce_kieltoversion"
+"""The header with the version of a record."""
 Headers = Sequence[tuple[str, bytes | None]]
 SCHEMAS = "urn:kielto:schema:"
 MAX_KEY = 250
@@ -72,10 +76,10 @@ def headers(
 ) -> list[tuple[str, bytes]]:
     """The headers of one message, for `encode` and for the relay, which sends bodies as they are stored."""
     varying = {
-        "ce_id": str(ident or uuid4()),
+        CE_ID: str(ident or uuid4()),
         "ce_time": f"{datetime.now(UTC).isoformat()[:-6]}Z",
         "ce_subject": key,
-        "ce_kieltoversion": version,
+        CE_VERSION: version,
         "traceparent": traceparent,
     }
     return [*_fixed(type_name, source), *((name, text.encode()) for name, text in varying.items() if text)]
@@ -85,9 +89,9 @@ def headers(
 def _fixed(type_name: str, source: str) -> tuple[tuple[str, bytes], ...]:
     """What is the same in all messages of one kind by one writer."""
     return (
-        ("ce_specversion", b"1.0"),
-        ("ce_source", f"urn:kielto:{source}".encode()),
-        ("ce_type", type_name.encode()),
+        (CE_SPECVERSION, SPECVERSION.encode()),
+        (CE_SOURCE, f"urn:kielto:{source}".encode()),
+        (CE_TYPE, type_name.encode()),
         ("ce_dataschema", f"{SCHEMAS}{type_name}".encode()),
         ("content-type", b"application/json"),
     )
@@ -242,21 +246,21 @@ def _read(key: str, event: Event, texts: dict[str, str | None]) -> Read:
 
 def _version(texts: dict[str, str | None]) -> Version | None:
     try:
-        return Version.parse(texts.get("ce_kieltoversion") or "")
+        return Version.parse(texts.get(CE_VERSION) or "")
     except ValueError:
         return None
 
 
 def _event(carries: Sequence[type[Event]], value: bytes, texts: dict[str, str | None]) -> Event | str:
     """The event, or why there is none: the field and the rule, nothing of the content."""
-    for name in ("ce_specversion", "ce_id", "ce_source", "ce_type"):
+    for name in (CE_SPECVERSION, CE_ID, CE_SOURCE, CE_TYPE):
         if not texts.get(name):
             return f"{name}: is missing or no text"
     if None in texts.values():
         return "headers: one is null or no UTF-8"
-    if texts["ce_specversion"] != "1.0":
+    if texts[CE_SPECVERSION] != SPECVERSION:
         return "ce_specversion: is not 1.0"
-    model = next((c for c in carries if c.type_name() == texts["ce_type"]), None)
+    model = next((c for c in carries if c.type_name() == texts[CE_TYPE]), None)
     if model is None:
         return "ce_type: is none that this topic carries"
     if len(value) > MAX_BYTES:

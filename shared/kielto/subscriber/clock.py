@@ -1,7 +1,8 @@
-"""The local clock that every wait, probe and clearance of the library is measured by."""
+"""The two clocks: `clock` measures waits, probes and clearances; `utc_now` is what messages say."""
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 def _clock() -> Callable[[], float]:
@@ -12,3 +13,7 @@ def _clock() -> Callable[[], float]:
 
 clock: Callable[[], float] = _clock()
 """Seconds since some moment: it never goes back, and counts the time that the machine is suspended."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

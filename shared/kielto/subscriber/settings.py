@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from kielto.errors import InvalidValueError
-from kielto.events.party import PATTERN as PARTY
+from kielto.events.party import PATTERN
 
 _IDENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -23,7 +23,7 @@ def check(
     """Raises ValueError naming the setting and the rule."""
     rules = (
         (_IDENT.fullmatch(subscriber), "subscriber: must be the id of a subscriber system in group.yaml"),
-        (re.fullmatch(PARTY, party), "party: must be company.<id> or partner.<id>"),
+        (re.fullmatch(PATTERN, party), "party: must be company.<id> or partner.<id>"),
         (_BROKERS.fullmatch(bootstrap), "bootstrap: must be host:port, several of them separated by commas"),
         (point_keys, "point_keys: must have at least one key"),
         (

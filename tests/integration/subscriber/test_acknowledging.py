@@ -9,6 +9,7 @@ from kielto.events.messages import Acknowledgement
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
+from kielto.subscriber.clock import utc_now
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw
 from kielto.subscriber.stores.base import StoreMark
@@ -168,7 +169,7 @@ def many() -> Committed:
 
 def test_what_does_not_fit_into_the_exceptions_is_not_claimed(many: Committed) -> None:
     sender = AckSender("company.a", "crm", UUID(int=1), "t", {lane: f"topic-{lane}" for lane in Lane})
-    ack = acknowledgement(sender, many)
+    ack = acknowledgement(sender, many, utc_now())
     assert [e.offset for e in ack.exceptions] == [10 + i for i in range(LISTED)]
     assert {p.topic: p.offset for p in ack.positions} == {
         "topic-bulk": 10 + LISTED,

@@ -51,7 +51,7 @@ async def held(dsn: str) -> dict[str, tuple[Version, bool]]:
 
 def image(kielto: Subscriber) -> dict[str, Any]:
     """What the gate sees of each known name: version, unreadable, swept, hashes."""
-    session = kielto._session
+    session = kielto._loop.session
     assert session is not None
     found = {}
     for name in [*NAMES, "late"]:
@@ -75,7 +75,7 @@ async def caught_up(relay: HandDrivenRelay, kielto: Subscriber) -> None:
     ends = {(place.topic, place.partition): end for place, end in (await relay.ends()).items()}
 
     def reached() -> bool:
-        session = kielto._session
+        session = kielto._loop.session
         if session is None or kielto.shut() is not None:
             return False
         done = session.committed.positions
@@ -97,8 +97,8 @@ async def test_a_restart_goes_on_where_it_was(
         await change(relay)
         await caught_up(relay, kielto)
         before = image(kielto)
-        assert kielto._session is not None
-        positions = kielto._session.committed.positions
+        assert kielto._loop.session is not None
+        positions = kielto._loop.session.committed.positions
     read: list[tuple[Lane, int, int]] = []
     apply = Session.apply
 
@@ -258,7 +258,7 @@ async def test_a_connection_that_was_cut_unnoticed_is_made_again(
     """asyncpg calls it an error of its own."""
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
-        session, write = kielto._session, PostgresStore._write
+        session, write = kielto._loop.session, PostgresStore._write
         errors = [asyncpg.InternalClientError("not connected")]
 
         async def cut(store: PostgresStore, *what: Any) -> None:
@@ -270,13 +270,13 @@ async def test_a_connection_that_was_cut_unnoticed_is_made_again(
         await change(relay)
         await caught_up(relay, kielto)
         assert not errors
-        assert kielto._session is session
+        assert kielto._loop.session is session
 
 
 async def test_a_lost_connection_is_made_again(relay: HandDrivenRelay, follow: Follow, dsn: str) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
-        session = kielto._session
+        session = kielto._loop.session
         for _ in range(3):
             await fetch(
                 dsn,
@@ -286,7 +286,7 @@ async def test_a_lost_connection_is_made_again(relay: HandDrivenRelay, follow: F
             await asyncio.sleep(0.3)
         await change(relay)
         await caught_up(relay, kielto)
-        assert kielto._session is session  # nothing had to be loaded again
+        assert kielto._loop.session is session  # nothing had to be loaded again
         assert not kielto.may(by_id("c30"))
 
 
@@ -305,10 +305,10 @@ async def test_a_lost_answer_is_not_a_lost_commit(
     monkeypatch.setattr(PostgresStore, "_write", unanswered)
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
-        session = kielto._session
+        session = kielto._loop.session
         await change(relay)
         await caught_up(relay, kielto)
-        assert kielto._session is session
+        assert kielto._loop.session is session
         assert answers > 5
 
 
@@ -317,9 +317,9 @@ async def test_a_store_changed_by_someone_else_is_loaded_again(
 ) -> None:
     async with follow(store=PostgresStore(dsn)) as kielto:
         await open_with(kielto, relay, *NAMES)
-        session = kielto._session
+        session = kielto._loop.session
         await fetch(dsn, "UPDATE kielto_subscriber.store SET commits = commits + 1000")
-        await until(lambda: kielto._session is not session)
+        await until(lambda: kielto._loop.session is not session)
         async with asyncio.timeout(20):
             await kielto.ready()
         assert kielto.may(by_id("c1"))

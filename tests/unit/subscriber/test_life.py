@@ -12,6 +12,7 @@ import pytest
 from kielto import kafka
 from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
+from kielto.subscriber.clock import utc_now
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
@@ -120,7 +121,7 @@ async def test_whatever_fails_results_are_read_again(monkeypatch: pytest.MonkeyP
     started: list[str] = []
     monkeypatch.setattr("kielto.subscriber.submit.results.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "consumer", lambda *_, **__: BrokenStore(started))
-    await tried_again(ResultsReader("", "company.kauppa").run(), started)
+    await tried_again(ResultsReader("", "company.kauppa", utc_now()).run(), started)
 
 
 async def test_a_broker_that_is_away_is_said_once_in_a_while(

@@ -26,7 +26,7 @@ def test_answers_by_reason_and_the_gate_of_each_partition() -> None:
     assert 'kielto_gate_view_age_seconds{partition="5",subscriber="crm"} +Inf' in text
 
     world = OpenGate()
-    kielto._gate = world.gate
+    kielto._loop.gate = world.gate
     assert [kielto.may(question), kielto.may(question)][0]
     text = generate_latest(registry).decode()
     assert 'kielto_gate_answers_total{reason="allowed",subscriber="crm"} 2.0' in text

@@ -18,12 +18,12 @@ OWN, PARTNERS = "own_marketing", "partner_marketing"
 
 def receivers_of(world: DemoWorld, person: DemoPerson) -> list[str]:
     """The receivers whose company knows the person."""
-    return [r for r, party in world.parties.items() if party.partition(".")[2] in person.companies]
+    return [r for r, party in world.parties.items() if party.id in person.companies]
 
 
 def own_phone(world: DemoWorld, receiver: str, customer: UUID) -> dict[str, Any]:
     """May the receiver's company call or text the customer with its own products?"""
-    company = world.parties[receiver].partition(".")[2]
+    company = world.parties[receiver].id
     ident = world.ident(world.parties[receiver], customer)
     return {"purpose": OWN, "channel": "sms", "customer": ident, "product_group": PRODUCT_GROUP[company]}
 

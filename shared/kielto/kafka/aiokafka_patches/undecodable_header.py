@@ -24,7 +24,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from kielto.events.envelope import MAX_KEY, UNDECODABLE
+from kielto.events.envelope import CE_VERSION, MAX_KEY, UNDECODABLE
 from kielto.kafka import codecs
 from kielto.kafka.parsing import DAMAGED, HEADER, DamagedBatchError, parse
 
@@ -125,9 +125,7 @@ class GuardedBatch:
     def _above(self, record: Any) -> StandIn:
         """With its key and version, if it has any: so that it denies only what it is about."""
         key = record.key if record.key and len(record.key) <= MAX_KEY else None
-        version = [
-            (name, v) for name, v in record.headers if name == "ce_kieltoversion" and v and len(v) < KEPT
-        ]
+        version = [(name, v) for name, v in record.headers if name == CE_VERSION and v and len(v) < KEPT]
         return _stand_in(
             self._inner,
             codecs.TOO_LARGE,

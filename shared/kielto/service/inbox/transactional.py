@@ -17,7 +17,7 @@ import structlog
 
 from kielto.events import control, envelope
 from kielto.events.base import Event
-from kielto.events.envelope import Read, Unreadable
+from kielto.events.envelope import CE_SOURCE, Read, Unreadable
 from kielto.events.records import Record
 from kielto.events.topics import Topic
 from kielto.service.database.pool import Conn, Pool, transaction
@@ -176,7 +176,7 @@ class Intake:
         is urgent, a *no*, is taken all the same: as the topic's writer's.
         """
         read = envelope.read(self._topic.carries, record.key, record.value, record.headers)
-        if not isinstance(read, Read) or read.headers["ce_source"] == self._source:
+        if not isinstance(read, Read) or read.headers[CE_SOURCE] == self._source:
             return read
         if self._subscription.urgent is not None and self._subscription.urgent(read.event):
             log.warning(

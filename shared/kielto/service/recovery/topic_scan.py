@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kielto import kafka
 from kielto.events import control, envelope
-from kielto.events.envelope import Read
+from kielto.events.envelope import CE_VERSION, Read
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import Version
 from kielto.kafka import CLEAR, Security, TopicPartition
@@ -84,7 +84,7 @@ def _entry(family: Family, record: Any) -> ScannedRecord:
 
 def _of_headers(record: Any) -> Version:
     for name, value in record.headers:
-        if name == "ce_kieltoversion":
+        if name == CE_VERSION:
             try:
                 return Version.parse((value or b"").decode("ascii", "replace"))
             except ValueError:

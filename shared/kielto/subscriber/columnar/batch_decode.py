@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kielto.events.base import MAX_BYTES
-from kielto.events.envelope import Headers
+from kielto.events.envelope import CE_ID, CE_SOURCE, CE_SPECVERSION, CE_TYPE, CE_VERSION, SPECVERSION, Headers
 from kielto.events.records import Permissions
 from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
@@ -24,8 +24,8 @@ FEW = 16
 """So few records are read one by one."""
 _TYPE = Permissions.type_name().encode()
 _FIELDS = attrgetter("partition", "offset", "key", "value", "headers")
-_MUST = {"ce_type": {_TYPE}, "ce_specversion": {b"1.0"}}
-_READ = ("ce_type", _TYPE), ("ce_specversion", b"1.0"), ("ce_source", b"any"), ("ce_id", b"any")
+_MUST = {CE_TYPE: {_TYPE}, CE_SPECVERSION: {SPECVERSION.encode()}}
+_READ = (CE_TYPE, _TYPE), (CE_SPECVERSION, SPECVERSION.encode()), (CE_SOURCE, b"any"), (CE_ID, b"any")
 """What every reader asks of ordinary headers, but for the version."""
 
 
@@ -102,7 +102,7 @@ class Tables:
             if len(self._said) >= KEPT:
                 self._said.clear()
             version = self._decoder.version(text)
-            headers = *_READ, ("ce_kieltoversion", text)
+            headers = *_READ, (CE_VERSION, text)
             self._said[text] = None if version is None else Said(text, version, headers)
         return self._said[text]
 
@@ -282,6 +282,6 @@ def _versions(headers: list[Headers], count: int) -> Sequence[bytes]:
     except TypeError:  # a null header
         return ()
     needed = all(name in place and set(texts[place[name] :: count]) == must for name, must in _MUST.items())
-    for name in ("ce_source", "ce_id", "ce_kieltoversion"):
+    for name in (CE_SOURCE, CE_ID, CE_VERSION):
         needed = needed and name in place and b"" not in texts[place[name] :: count]
-    return texts[place["ce_kieltoversion"] :: count] if plain and needed else ()
+    return texts[place[CE_VERSION] :: count] if plain and needed else ()

@@ -17,7 +17,6 @@ from kielto.subscriber.records.content import Content
 from kielto.subscriber.records.decode import RecordLayout
 
 KEY = 64
-_VERSION_AT = len('{"version":"')
 _DAYS = np.array(
     [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8
 )  # a leap day is left to others
@@ -84,9 +83,7 @@ class Plane:
         self.shape, self.count = layout.shape, len(layout.places)
         self._places, self._equal = list(layout.places), list(layout.equal)
         self._firsts = sorted(set(layout.equal))
-        self._version = slice(_VERSION_AT, _VERSION_AT + layout.version_size)
-        time_at = self._version.stop + len('","changed_at":"')
-        self._time = slice(time_at, time_at + layout.time_size)
+        self._version, self._time = layout.version, layout.time
         self._key = slice(layout.key_at, layout.key_at + KEY)
         hashes, at = [], layout.key_at + KEY + 1
         for text in layout.texts[:-1]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kielto.errors import InvalidValueError
 from kielto.events.control import AboutParty, Beat
 from kielto.events.digests import InvalidContactPointError, check_of, digest_of, point_of
+from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
 from kielto.subscriber.clock import clock
@@ -33,17 +34,11 @@ _ANSWER_CODES = AnswerCodes(_CODE[Reason.ALLOWED], _CODE[Reason.DENIED], _CODE[R
 
 
 class FollowedParty(NamedTuple):
-    """Whose topics are followed: `company.<id>` or `partner.<id>`; its point keys by generation, and its
-    country.
-    """
+    """The party whose topics are followed, its point keys by generation, and its country (ISO 3166 alpha-2)."""
 
-    name: str
+    name: Party
     point_keys: Mapping[int, bytes]
     country: str = "FI"
-
-    @property
-    def ident(self) -> str:
-        return self.name.partition(".")[2]
 
     def hashes(self, kind: PointKind, value: str) -> frozenset[int]:
         """Of a number or address under every generation of the key. Raises InvalidContactPointError."""
@@ -179,8 +174,8 @@ class Gate:
         if wrong := self._misspelt(question):
             return _bad(wrong)
         if question.purpose == Purpose.PARTNER_MARKETING:
-            if partner is None and self._party.name.startswith("partner."):
-                partner = self._party.ident
+            if partner is None and not self._party.name.is_company:
+                partner = self._party.name.id
             if partner is None or mode is None:
                 return _bad("partner, mode: give both for partner_marketing")
         return str(question.purpose), partner, None if mode is None else str(mode)
@@ -208,7 +203,7 @@ class Gate:
         hashes = address or frozenset()
         numbers: frozenset[int] = frozenset()
         if question.number is not None:
-            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.ident}:{question.number}")
+            numbers = self._party.hashes(PointKind.NUMBER, f"{self._party.name.id}:{question.number}")
             hashes |= numbers
         if question.customer is not None:
             if not _ID.fullmatch(question.customer):

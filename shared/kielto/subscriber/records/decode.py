@@ -20,9 +20,22 @@ from pydantic import ValidationError
 
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
-from kielto.events.envelope import Headers, Read, Tombstone, UnknownControl, Unreadable, read
+from kielto.events.envelope import (
+    CE_ID,
+    CE_SOURCE,
+    CE_SPECVERSION,
+    CE_TYPE,
+    CE_VERSION,
+    SPECVERSION,
+    Headers,
+    Read,
+    Tombstone,
+    UnknownControl,
+    Unreadable,
+    read,
+)
 from kielto.events.records import Permissions
-from kielto.events.versions import Version
+from kielto.events.versions import RECORD_HEAD, Version
 from kielto.events.words import Status
 from kielto.subscriber.records.content import Content, Shapes
 
@@ -34,10 +47,13 @@ KEPT = 4096
 
 # As the writers' encoder spells it. A record that is not live has its status in between, and takes the long
 # way.
-_HEAD = re.compile(rb'\{"version":"[^"\\]*",(?:"changed_at":"[^"\\]*",)?"subject":"[^"\\]*"')
+_CHANGED_AT, _SUBJECT = b'","changed_at":"', b'","subject":"'
+_TEXT = rb'[^"\\]*'
+_HEAD = re.compile(
+    re.escape(RECORD_HEAD) + _TEXT + rb"(?:" + _CHANGED_AT + _TEXT + rb")?" + _SUBJECT + _TEXT + rb'"'
+)
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HASH = re.compile(rb'"([0-9a-f]{64})"')
-_HEAD_PARTS = '{"version":"","changed_at":"","subject":"'
 _TYPE = Permissions.type_name().encode()
 
 
@@ -58,9 +74,9 @@ class _Template(NamedTuple):
 class RecordLayout(NamedTuple):
     """Where the parts of a record's value stand that fits a template."""
 
-    version_size: int
-    time_size: int
-    """0 when the value has no time."""
+    version: slice
+    time: slice
+    """Empty when the value has no time."""
     key_at: int
     texts: tuple[bytes, ...]
     """The texts after the key, which stand by turns with the hashes."""
@@ -108,12 +124,12 @@ class Decoder:
             return None
         if (
             plain
-            and texts.get("ce_type") == _TYPE
-            and texts.get("ce_specversion") == b"1.0"
-            and texts.get("ce_source")
-            and texts.get("ce_id")
+            and texts.get(CE_TYPE) == _TYPE
+            and texts.get(CE_SPECVERSION) == SPECVERSION.encode()
+            and texts.get(CE_SOURCE)
+            and texts.get(CE_ID)
         ):
-            return self._known(key, texts.get("ce_kieltoversion") or b"", value)
+            return self._known(key, texts.get(CE_VERSION) or b"", value)
         return None
 
     def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:
@@ -147,9 +163,11 @@ class Decoder:
             parts = template.parts.unpack_from(value, at)
             if parts[::2] == template.texts and _same(parts[1::2], template):
                 key_at = at - 1 - len(key)
-                time = key_at - len(_HEAD_PARTS) - len(version) if b'"changed_at"' in value[:key_at] else 0
+                until = len(RECORD_HEAD) + len(version)
+                time_at = until + len(_CHANGED_AT)
+                time = slice(time_at, max(time_at, key_at - len(_SUBJECT)))
                 return RecordLayout(
-                    len(version),
+                    slice(len(RECORD_HEAD), until),
                     time,
                     key_at,
                     template.texts,
@@ -161,15 +179,15 @@ class Decoder:
 
     def _after_head(self, key: bytes, version: bytes, value: bytes) -> int:
         """Where the template begins, or 0 when the value does not begin as expected."""
-        head = b'{"version":"' + version + b'","changed_at":"'
+        head = RECORD_HEAD + version + _CHANGED_AT
         if value.startswith(head):
             end = value.find(b'"', len(head))
             time = value[len(head) : end]
             if time not in self._times and not self._is_time(time):
                 return 0
-            rest = b'","subject":"' + key + b'"'
+            rest = _SUBJECT + key + b'"'
             return end + len(rest) if value.startswith(rest, end) else 0
-        head = b'{"version":"' + version + b'","subject":"' + key + b'"'
+        head = RECORD_HEAD + version + _SUBJECT + key + b'"'
         return len(head) if value.startswith(head) else 0
 
     def _long(self, event: Permissions, value: bytes) -> Content:
@@ -219,7 +237,7 @@ class Decoder:
         marked = b"".join(b'%b"%b"' % pair for pair in zip(parts[::2], marks, strict=False)) + parts[-1]
         subject = self._mark % len(parts)
         again = Permissions.model_validate_json(
-            b'{"version":"7.7","subject":"%b"' % subject.encode() + marked
+            RECORD_HEAD + b"7.7" + _SUBJECT + subject.encode() + b'"' + marked
         )
         number, listed = self.shapes.of(again)
         slots = [slot.encode() for slot in listed]

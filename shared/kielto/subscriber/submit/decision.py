@@ -35,7 +35,7 @@ def decide(
     if customer is not None:
         return _valid(customer, {**said, "subject": {"id": customer}})
     if number is not None:
-        digest = digest_of(PointKind.NUMBER, f"{party.ident}:{number}")
+        digest = digest_of(PointKind.NUMBER, f"{party.name.id}:{number}")
         subject = DecisionSubject(number=digest.hex())
     else:
         kind = PointKind.EMAIL if email is not None else PointKind.PHONE

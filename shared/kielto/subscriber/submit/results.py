@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,11 +27,13 @@ class ResultTimeoutError(KieltoError, TimeoutError):
 
 
 class ResultsReader:
-    def __init__(self, bootstrap: str, party: str, *, security: kafka.Security = kafka.CLEAR) -> None:
+    def __init__(
+        self, bootstrap: str, party: str, asked_at: datetime, *, security: kafka.Security = kafka.CLEAR
+    ) -> None:
         self._bootstrap, self._topic, self._security = bootstrap, results(party), security
         self._found: OrderedDict[UUID, DecisionResult] = OrderedDict()
         self._news = asyncio.Condition()
-        self._from = time.time() - BACK_SECONDS
+        self._from = asked_at.timestamp() - BACK_SECONDS
         self._positions: dict[Any, int] = {}
 
     async def of(self, decision: UUID, seconds: float | None) -> DecisionResult:

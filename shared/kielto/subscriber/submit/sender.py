@@ -69,7 +69,7 @@ class Submitting:
     def _must_be_sayable(self, decision: Decision) -> None:
         """Raises ValueError: here somebody can still be asked what was meant."""
         decision.must_make_sense()
-        if not self._party.name.startswith("company."):
+        if not self._party.name.is_company:
             if decision.subject.number is not None:
                 raise InvalidValueError(
                     "number: only a company has customer numbers; a partner must give customer, email or phone"

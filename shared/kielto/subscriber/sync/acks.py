@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -46,7 +46,7 @@ class AckSender(NamedTuple):
     followed: dict[Lane, str]
 
 
-def acknowledgement(sender: AckSender, committed: Committed) -> Acknowledgement:
+def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> Acknowledgement:
     """What the store holds. An exception too many to list holds its partition's position back to it."""
     flaws = sorted(committed.flaws, key=lambda told: told[1][:3])
     positions = dict(committed.positions)
@@ -77,7 +77,7 @@ def acknowledgement(sender: AckSender, committed: Committed) -> Acknowledgement:
             )
             for key, flaw in flaws[:LISTED]
         ),
-        claimed_at=datetime.now(UTC),
+        claimed_at=now,
     )
 
 
@@ -95,13 +95,14 @@ class Acknowledger:
         noted: Callable[[StoreMark], None],
         is_open: Callable[[], bool],
         stale_seconds: float,
+        now: Callable[[], datetime],
         *,
         security: kafka.Security = kafka.CLEAR,
         troubles: Troubles | None = None,
     ) -> None:
         self._security, self._troubles = security, troubles or Troubles()
         self._progress_seconds = progress_seconds(stale_seconds)
-        self._bootstrap, self._sender = bootstrap, sender
+        self._bootstrap, self._sender, self._now = bootstrap, sender, now
         self._committed, self._verify, self._noted, self._is_open = committed, verify, noted, is_open
         self._news = asyncio.Event()
         self._news.set()  # the first one after a start says where the store is
@@ -145,7 +146,7 @@ class Acknowledger:
             return
         await asyncio.to_thread(self._noted, committed.mark)
         message = encode(
-            acknowledgement(self._sender, committed),
+            acknowledgement(self._sender, committed, self._now()),
             key=f"{self._sender.subscriber}/{self._sender.instance}",
             source=self._sender.party,
         )

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kielto.events.party import Party
 from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import Act, Channel
@@ -35,7 +36,9 @@ async def gate_of(world: ConsentsWorld, party: str = "company.kauppa") -> Gate:
     for row in await world.pool.fetch("SELECT epoch, n, body FROM records WHERE family = $1", party):
         record = {**json.loads(row["body"]), "version": f"{row['epoch']}.{row['n']}"}
         script.bulk(Permissions.model_validate(record))
-    return Gate(FollowedParty(party, keys), script.follower, Denials(f"{party}.decisions.v1"), lambda: 10.0)
+    return Gate(
+        FollowedParty(Party(party), keys), script.follower, Denials(f"{party}.decisions.v1"), lambda: 10.0
+    )
 
 
 async def both(world: ConsentsWorld, http: httpx.AsyncClient, **who: Any) -> tuple[str, str]:

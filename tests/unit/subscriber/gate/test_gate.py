@@ -10,6 +10,7 @@ import pytest
 from kielto.events.control import AboutParty, Taken
 from kielto.events.digests import check_of, digest_of, point_of
 from kielto.events.messages import Decision, DecisionSubject
+from kielto.events.party import Party
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Status
@@ -22,7 +23,7 @@ from kielto.subscriber.records.content import ident
 from tests.unit.subscriber.logs import NOW, OWN, Script, beat, hexes, permissions, snapshot
 
 KEYS = {1: b"1" * 32, 2: b"2" * 32}
-PARTY = FollowedParty("company.kauppa", KEYS)
+PARTY = FollowedParty(Party("company.kauppa"), KEYS)
 TOPIC = "company.kauppa.decisions.v1"
 WE_SEND = Allow(purpose="partner_marketing", partner="matkat", mode="we_send")
 
@@ -168,7 +169,7 @@ def test_partners_marketing_needs_partner_and_mode(world: OpenGate) -> None:
 
 def test_a_partner_asks_for_itself() -> None:
     sends = Allow(purpose="partner_marketing", partner="matkat", mode="partner_sends")
-    world = OpenGate(FollowedParty("partner.matkat", KEYS))
+    world = OpenGate(FollowedParty(Party("partner.matkat"), KEYS))
     listed = AllowedPoint(point=MAIL, channel="email", allow=(sends,))
     world.script.bulk(aino(version="1.3", points=(listed,)))
     assert world.may(purpose="partner_marketing", address="aino@example.com", mode="partner_sends")

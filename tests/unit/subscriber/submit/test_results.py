@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.events.results import DecisionResult, ResultStatus
+from kielto.subscriber.clock import utc_now
 from kielto.subscriber.submit import results
 from kielto.subscriber.submit.results import ResultsReader
 
@@ -29,7 +30,7 @@ def a_result(ident: UUID | None, status: ResultStatus) -> DecisionResult:
 async def test_the_newest_counts_but_for_a_repeated_one(
     told: list[ResultStatus], counts: ResultStatus
 ) -> None:
-    found, ident = ResultsReader("x:1", "company.a"), uuid4()
+    found, ident = ResultsReader("x:1", "company.a", utc_now()), uuid4()
     for status in told:
         found.note(a_result(ident, status))
     assert (await found.of(ident, 0.1)).status is counts
@@ -37,7 +38,7 @@ async def test_the_newest_counts_but_for_a_repeated_one(
 
 async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "KEPT", 3)
-    found, idents = ResultsReader("x:1", "company.a"), [uuid4() for _ in range(5)]
+    found, idents = ResultsReader("x:1", "company.a", utc_now()), [uuid4() for _ in range(5)]
     found.note(a_result(None, R))
     for ident in idents:
         found.note(a_result(ident, T))

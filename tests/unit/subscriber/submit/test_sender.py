@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from kielto.events.messages import Decision, DecisionSubject
+from kielto.events.party import Party
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.subscriber.gate.gate import FollowedParty
 from kielto.subscriber.gate.local_denials import Denials
@@ -26,7 +27,9 @@ def said(act: Act = Act.BAN, **given: Any) -> Decision:
 class SpooledDesk:
     def __init__(self, folder: Path, party: str) -> None:
         self.spool, self.denials = Spool(folder / "spool"), Denials("decisions")
-        self.submitting = Submitting("", FollowedParty(party, KEYS), "decisions", self.spool, self.denials)
+        self.submitting = Submitting(
+            "", FollowedParty(Party(party), KEYS), "decisions", self.spool, self.denials
+        )
 
     async def says(self, decision: Decision) -> None:
         await self.submitting.submit("k", decision, None)
@@ -77,7 +80,7 @@ async def test_a_no_under_the_id_of_a_yes(tmp_path: Path) -> None:
 def test_a_field_that_breaks_a_rule_is_named_in_plain_words(given: dict[str, Any], words: str) -> None:
     right = {"id": UUID(int=7), "act": "ban", "said_at": NOW}
     with pytest.raises(ValueError, match="^" + words) as error:
-        decide(FollowedParty("company.kauppa", KEYS), right | given, hexes("a"), None, None, None)
+        decide(FollowedParty(Party("company.kauppa"), KEYS), right | given, hexes("a"), None, None, None)
     assert "_error" not in str(error.value)
 
 
@@ -97,7 +100,7 @@ def test_whom_it_is_about_is_named_in_plain_words(who: dict[str, Any], words: st
     given = {"customer": None, "number": None, "email": None, "phone": None} | who
     with pytest.raises(ValueError, match="^" + words):
         decide(
-            FollowedParty("company.kauppa", KEYS),
+            FollowedParty(Party("company.kauppa"), KEYS),
             {"id": UUID(int=7), "act": "ban", "said_at": NOW},
             *given.values(),
         )
@@ -106,7 +109,7 @@ def test_whom_it_is_about_is_named_in_plain_words(who: dict[str, Any], words: st
 def test_a_customers_id_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"^customer: must be 64 hexadecimal digits"):
         decide(
-            FollowedParty("company.kauppa", KEYS),
+            FollowedParty(Party("company.kauppa"), KEYS),
             {"id": UUID(int=7), "act": "ban", "said_at": NOW},
             "x",
             None,
