@@ -54,6 +54,7 @@ def application(name: str) -> FastAPI:
         health=Health(),
         operations=operations_of(name, service),
         streamed=service.streamed,
+        keys=platform.keys,
     )
 
 

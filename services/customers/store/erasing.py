@@ -14,15 +14,23 @@ class HasContactPersonsError(KieltoError):
 
 
 _TABLES = ("points", "unreadable_values", "identifiers", "customerships", "statements")
+
 _BLINDS = """
-    WITH whole AS (SELECT coalesce(alias_of, id) AS id FROM customers WHERE id = $1)
-    SELECT blind FROM points JOIN whole ON customer = whole.id WHERE kind <> 'post'
-    UNION SELECT blind FROM identifiers JOIN whole ON customer = whole.id"""
+WITH whole AS (SELECT coalesce(alias_of, id) AS id FROM customers WHERE id = $1)
+SELECT blind FROM points JOIN whole ON customer = whole.id WHERE kind <> 'post'
+UNION SELECT blind FROM identifiers JOIN whole ON customer = whole.id"""
 
 
 async def blinds(conn: Conn, ident: UUID) -> list[bytes]:
     """The keys under which others are linked to this customer."""
     return [r["blind"] for r in await conn.fetch(_BLINDS, ident)]
+
+
+_COMPANIES = "SELECT DISTINCT company FROM customerships WHERE customer = $1 ORDER BY 1"
+
+_DELETE_ROWS = "DELETE FROM {} WHERE customer = $1"
+
+_DELETE_CUSTOMERS = "DELETE FROM customers WHERE id = ANY ($1::uuid[])"
 
 
 async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
@@ -34,15 +42,13 @@ async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
     if ident not in rows:
         return None
     survivor = rows[ident].alias_of or ident
-    found = await conn.fetch(
-        "SELECT DISTINCT company FROM customerships WHERE customer = $1 ORDER BY 1", survivor
-    )
+    found = await conn.fetch(_COMPANIES, survivor)
     companies = {i: row.companies for i, row in rows.items() if row.alias_of == survivor}
     companies[survivor] = tuple(row["company"] for row in found)
     for table in _TABLES:
-        await conn.execute(f"DELETE FROM {table} WHERE customer = $1", survivor)  # noqa: S608 - names of ours
+        await conn.execute(_DELETE_ROWS.format(table), survivor)
     try:
-        await conn.execute("DELETE FROM customers WHERE id = ANY ($1::uuid[])", list(companies))
+        await conn.execute(_DELETE_CUSTOMERS, list(companies))
     except asyncpg.ForeignKeyViolationError:
         raise HasContactPersonsError from None
     return companies

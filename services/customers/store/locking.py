@@ -17,6 +17,23 @@ class LockedCustomer(NamedTuple):
     companies: tuple[str, ...]
 
 
+_LOCK = "SELECT FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
+
+
+async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, LockedCustomer]:
+    """The rows of these customers, of everyone merged with them, of their contact persons, of the roles of theirs, and
+    of everyone linked to them, locked in the order of ids. Raises ConcurrentChangeError when somebody joined them
+    before they were locked: begin again.
+    """
+    named = list(set(ids))
+    found = await _concerned(conn, named)
+    await conn.execute(_LOCK, list(found))
+    held = await _concerned(conn, named)
+    if held.keys() - found.keys():
+        raise ConcurrentChangeError
+    return held
+
+
 # Each part by its index: an OR over subqueries reads the whole table.
 _CONCERNED = """
 WITH survivor AS MATERIALIZED (
@@ -40,21 +57,6 @@ SELECT id, alias_of, companies,
     array(SELECT organisation FROM statements s WHERE s.customer = c.id AND organisation IS NOT NULL) AS organisations,
     array(SELECT person FROM statements s WHERE s.customer = c.id AND person IS NOT NULL) AS persons
 FROM customers c WHERE id = ANY (array(SELECT id FROM concerned))"""
-_LOCK = "SELECT FROM customers WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
-
-
-async def lock(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, LockedCustomer]:
-    """The rows of these customers, of everyone merged with them, of their contact persons, of the roles of theirs, and
-    of everyone linked to them, locked in the order of ids. Raises ConcurrentChangeError when somebody joined them
-    before they were locked: begin again.
-    """
-    named = list(set(ids))
-    found = await _concerned(conn, named)
-    await conn.execute(_LOCK, list(found))
-    held = await _concerned(conn, named)
-    if held.keys() - found.keys():
-        raise ConcurrentChangeError
-    return held
 
 
 async def _concerned(conn: Conn, ids: list[UUID]) -> dict[UUID, LockedCustomer]:

@@ -7,20 +7,18 @@ from services.customers.model.stored import StoredCustomer
 from services.customers.store import unreadable
 from services.customers.store.sealing import context
 
-_IDENTIFIERS = "SELECT blind, source, kind, value FROM identifiers WHERE customer = $1"
-_CURRENT = "SELECT source, kind FROM identifiers WHERE customer = $1 AND is_current"
-_MOVE_IDENTIFIERS = """
-    UPDATE identifiers i SET customer = $1, value = n.value, is_current = i.is_current AND n.stays_current
-    FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::boolean[]) AS n (blind, source, value, stays_current)
-    WHERE i.blind = n.blind AND i.source = n.source"""
 _DELETE_STATEMENTS = "DELETE FROM statements WHERE customer = $1"
+
 _MOVE_CUSTOMERSHIPS = "UPDATE customerships SET customer = $1 WHERE customer = $2"
+
 _DELETE_POINTS = "DELETE FROM points WHERE customer = $1"
+
 _MOVE_ALIASES = "UPDATE customers SET alias_of = $1 WHERE alias_of = $2"
+
 _ALIAS = """
-    UPDATE customers
-    SET alias_of = $1, companies = $3, data_key = NULL, revisions = $4, changed_at = now()
-    WHERE id = $2"""
+UPDATE customers
+SET alias_of = $1, companies = $3, data_key = NULL, revisions = $4, changed_at = now()
+WHERE id = $2"""
 
 
 async def move(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) -> None:
@@ -36,6 +34,16 @@ async def move(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) 
     await conn.execute(_MOVE_ALIASES, into, gone.id)
     revisions = {source: n + 1 for source, n in duplicate.revisions.items()}
     await conn.execute(_ALIAS, into, gone.id, list(gone.companies), orjson.dumps(revisions).decode())
+
+
+_IDENTIFIERS = "SELECT blind, source, kind, value FROM identifiers WHERE customer = $1"
+
+_CURRENT = "SELECT source, kind FROM identifiers WHERE customer = $1 AND is_current"
+
+_MOVE_IDENTIFIERS = """
+UPDATE identifiers i SET customer = $1, value = n.value, is_current = i.is_current AND n.stays_current
+FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::boolean[]) AS n (blind, source, value, stays_current)
+WHERE i.blind = n.blind AND i.source = n.source"""
 
 
 async def _identifiers(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) -> None:

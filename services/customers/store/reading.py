@@ -32,10 +32,18 @@ class KnownOrganisation(NamedTuple):
     companies: frozenset[str]
 
 
+_BY_NUMBER = "SELECT canonical, customer FROM customerships WHERE canonical = ANY ($1::text[])"
+
+
 async def by_number(conn: Conn, canonical: Sequence[str]) -> dict[str, UUID]:
     """Customers by canonical customer number."""
     rows = await conn.fetch(_BY_NUMBER, canonical)
     return {r["canonical"]: r["customer"] for r in rows}
+
+
+_BY_IDENTIFIER = """
+SELECT blind, source, customer
+FROM identifiers JOIN unnest($1::bytea[], $2::text[]) AS claimed (blind, source) USING (blind, source)"""
 
 
 async def by_identifier(conn: Conn, claimed: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], UUID]:
@@ -47,6 +55,15 @@ async def by_identifier(conn: Conn, claimed: Sequence[tuple[bytes, str]]) -> dic
     return {(r["blind"], r["source"]): r["customer"] for r in rows}
 
 
+_ORGANISATIONS = """
+SELECT named.id AS named, o.id,
+    array(SELECT source FROM statements WHERE customer = o.id AND recipient = 'legal') AS stated_by,
+    array(SELECT DISTINCT company FROM customerships WHERE customer = o.id) AS companies
+FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
+WHERE named.id = ANY ($1::uuid[])
+    AND EXISTS (SELECT FROM statements WHERE customer = o.id AND recipient = 'legal')"""
+
+
 async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, KnownOrganisation]:
     """Those of `ids` that are organisations, or aliases of one."""
     rows = await conn.fetch(_ORGANISATIONS, list(set(ids)))
@@ -56,10 +73,20 @@ async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, KnownOrga
     }
 
 
+_COMPANIES = """
+SELECT named.id AS named, c.id,
+    array(SELECT DISTINCT company FROM customerships WHERE customer = c.id) AS companies
+FROM customers named JOIN customers c ON c.id = coalesce(named.alias_of, named.id)
+WHERE named.id = ANY ($1::uuid[])"""
+
+
 async def companies_of(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, frozenset[str]]]:
     """Of each, or of the survivor where it is an alias: its id, and the companies in which it is or was a customer."""
     rows = await conn.fetch(_COMPANIES, list(set(ids)))
     return {r["named"]: (r["id"], frozenset(r["companies"])) for r in rows}
+
+
+_ALIAS = "SELECT alias_of, companies, revisions FROM customers WHERE id = $1 AND alias_of IS NOT NULL"
 
 
 async def alias(conn: Conn, ident: UUID) -> CustomerAlias | None:
@@ -69,17 +96,47 @@ async def alias(conn: Conn, ident: UUID) -> CustomerAlias | None:
     return CustomerAlias(ident, row["alias_of"], tuple(row["companies"]), orjson.loads(row["revisions"]))
 
 
+_MINORS = "SELECT DISTINCT customer FROM statements WHERE minor AND customer > $1 ORDER BY customer LIMIT $2"
+
+
 async def minors(conn: Conn, after: UUID, limit: int) -> list[UUID]:
     """The next customers of whom anybody states that they are minors, by id."""
     return [r["customer"] for r in await conn.fetch(_MINORS, after, limit)]
 
 
+_AFTER = "SELECT id FROM customers WHERE id > $1 AND alias_of IS NULL ORDER BY id LIMIT $2"
+
+
 async def after(conn: Conn, ident: UUID, limit: int) -> list[UUID]:
     """The next customers by ascending id, without those who were merged away."""
-    rows = await conn.fetch(
-        "SELECT id FROM customers WHERE id > $1 AND alias_of IS NULL ORDER BY id LIMIT $2", ident, limit
-    )
+    rows = await conn.fetch(_AFTER, ident, limit)
     return [r["id"] for r in rows]
+
+
+_CUSTOMERS = """
+SELECT id, data_key, revisions FROM customers
+WHERE id = ANY ($1::uuid[]) AND alias_of IS NULL ORDER BY id"""
+
+_CUSTOMERS_LOCKED = _CUSTOMERS + " FOR NO KEY UPDATE"
+
+_STATEMENTS = """
+SELECT customer, source, recipient, minor, deceased, safety_ban, organisation, person, profile, stated_at
+FROM statements WHERE customer = ANY ($1::uuid[])"""
+
+_POINTS = "SELECT id, customer, kind, value, claims FROM points WHERE customer = ANY ($1::uuid[]) ORDER BY id"
+
+_IDENTIFIERS = """
+SELECT blind, source, customer, kind, value, is_current FROM identifiers WHERE customer = ANY ($1::uuid[])"""
+
+_CUSTOMERSHIPS = """
+SELECT canonical, company, number, customer, since, ended, ended_by
+FROM customerships WHERE customer = ANY ($1::uuid[]) ORDER BY canonical"""
+
+_ALIASES = "SELECT id, alias_of AS customer FROM customers WHERE alias_of = ANY ($1::uuid[]) ORDER BY id"
+
+_LINKS = """
+SELECT one AS customer, other FROM links WHERE one = ANY ($1::uuid[]) AND binds
+UNION ALL SELECT other, one FROM links WHERE other = ANY ($1::uuid[]) AND binds"""
 
 
 async def load(
@@ -103,43 +160,6 @@ async def load(
 
     return {r["id"]: stored(r) for r in rows}
 
-
-_BY_NUMBER = "SELECT canonical, customer FROM customerships WHERE canonical = ANY ($1::text[])"
-_BY_IDENTIFIER = """
-    SELECT blind, source, customer
-    FROM identifiers JOIN unnest($1::bytea[], $2::text[]) AS claimed (blind, source) USING (blind, source)"""
-_ORGANISATIONS = """
-    SELECT named.id AS named, o.id,
-        array(SELECT source FROM statements WHERE customer = o.id AND recipient = 'legal') AS stated_by,
-        array(SELECT DISTINCT company FROM customerships WHERE customer = o.id) AS companies
-    FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
-    WHERE named.id = ANY ($1::uuid[])
-        AND EXISTS (SELECT FROM statements WHERE customer = o.id AND recipient = 'legal')"""
-_COMPANIES = """
-    SELECT named.id AS named, c.id,
-        array(SELECT DISTINCT company FROM customerships WHERE customer = c.id) AS companies
-    FROM customers named JOIN customers c ON c.id = coalesce(named.alias_of, named.id)
-    WHERE named.id = ANY ($1::uuid[])"""
-_ALIAS = "SELECT alias_of, companies, revisions FROM customers WHERE id = $1 AND alias_of IS NOT NULL"
-_MINORS = """
-    SELECT DISTINCT customer FROM statements WHERE minor AND customer > $1 ORDER BY customer LIMIT $2"""
-_CUSTOMERS = """
-    SELECT id, data_key, revisions FROM customers
-    WHERE id = ANY ($1::uuid[]) AND alias_of IS NULL ORDER BY id"""
-_CUSTOMERS_LOCKED = _CUSTOMERS + " FOR NO KEY UPDATE"
-_STATEMENTS = """
-    SELECT customer, source, recipient, minor, deceased, safety_ban, organisation, person, profile, stated_at
-    FROM statements WHERE customer = ANY ($1::uuid[])"""
-_POINTS = "SELECT id, customer, kind, value, claims FROM points WHERE customer = ANY ($1::uuid[]) ORDER BY id"
-_IDENTIFIERS = """
-    SELECT blind, source, customer, kind, value, is_current FROM identifiers WHERE customer = ANY ($1::uuid[])"""
-_CUSTOMERSHIPS = """
-    SELECT canonical, company, number, customer, since, ended, ended_by
-    FROM customerships WHERE customer = ANY ($1::uuid[]) ORDER BY canonical"""
-_ALIASES = "SELECT id, alias_of AS customer FROM customers WHERE alias_of = ANY ($1::uuid[]) ORDER BY id"
-_LINKS = """
-    SELECT one AS customer, other FROM links WHERE one = ANY ($1::uuid[]) AND binds
-    UNION ALL SELECT other, one FROM links WHERE other = ANY ($1::uuid[]) AND binds"""
 
 _Rows = list[asyncpg.Record]
 

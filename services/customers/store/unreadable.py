@@ -24,6 +24,15 @@ class KeptPoint(NamedTuple):
     """JSON, as it was given."""
 
 
+_DATA_KEYS = "SELECT id, data_key FROM customers WHERE id = ANY ($1::uuid[])"
+
+_FORGET = "DELETE FROM unreadable_values WHERE customer = ANY ($1::uuid[]) AND source = $2"
+
+_KEEP = """
+INSERT INTO unreadable_values (source, id, customer, kind, rule, value)
+SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[]) AS n"""
+
+
 async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[StatedPoints]) -> None:
     """What `source` says of each customer, instead of what it said before; the last one of several counts."""
     newest = dict(stated)
@@ -44,12 +53,22 @@ async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[StatedPoint
     )
 
 
+_KEPT = """
+SELECT id, source, kind, rule, value FROM unreadable_values
+WHERE customer = $1 AND source = coalesce($2, source) ORDER BY source, at, id"""
+
+
 async def kept(conn: Conn, key: DataKey, customer: UUID, source: str | None = None) -> list[KeptPoint]:
     """Of one company, or (None) of all."""
     return [
         KeptPoint(PointKind(r["kind"]), r["source"], r["rule"], key.decrypt(r["value"], _place(r["id"])))
         for r in await conn.fetch(_KEPT, customer, source)
     ]
+
+
+_MOVE = """
+UPDATE unreadable_values u SET customer = $1, value = n.value
+FROM unnest($2::uuid[], $3::bytea[]) AS n (id, value) WHERE u.id = n.id"""
 
 
 async def move(conn: Conn, duplicate: UUID, old: DataKey, survivor: UUID, new: DataKey) -> None:
@@ -61,16 +80,3 @@ async def move(conn: Conn, duplicate: UUID, old: DataKey, survivor: UUID, new: D
 
 def _place(ident: UUID) -> bytes:
     return context("unreadable", ident)
-
-
-_DATA_KEYS = "SELECT id, data_key FROM customers WHERE id = ANY ($1::uuid[])"
-_FORGET = "DELETE FROM unreadable_values WHERE customer = ANY ($1::uuid[]) AND source = $2"
-_KEEP = """
-    INSERT INTO unreadable_values (source, id, customer, kind, rule, value)
-    SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[]) AS n"""
-_KEPT = """
-    SELECT id, source, kind, rule, value FROM unreadable_values
-    WHERE customer = $1 AND source = coalesce($2, source) ORDER BY source, at, id"""
-_MOVE = """
-    UPDATE unreadable_values u SET customer = $1, value = n.value
-    FROM unnest($2::uuid[], $3::bytea[]) AS n (id, value) WHERE u.id = n.id"""

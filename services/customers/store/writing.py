@@ -37,6 +37,9 @@ class Write:
         return self.moved or (self.before.customer if self.before else None)
 
 
+_NEW_IDS = "SELECT uuidv7() AS id FROM generate_series(1, $1)"
+
+
 async def new_ids(conn: Conn, count: int) -> list[UUID]:
     """UUIDs of version 7, rising."""
     return [r["id"] for r in await conn.fetch(_NEW_IDS, count)]
@@ -75,13 +78,13 @@ def _data_keys(keys: Keys, writes: Sequence[Write]) -> tuple[dict[UUID, DataKey]
     return data_keys, wrapped
 
 
-_NEW_IDS = "SELECT uuidv7() AS id FROM generate_series(1, $1)"
 _INSERT_CUSTOMERS = """
-    INSERT INTO customers (id, data_key, revisions)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::jsonb[])"""
+INSERT INTO customers (id, data_key, revisions)
+SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::jsonb[])"""
+
 _UPDATE_CUSTOMERS = """
-    UPDATE customers c SET revisions = n.revisions, changed_at = now()
-    FROM unnest($1::uuid[], $2::jsonb[]) AS n (id, revisions) WHERE c.id = n.id"""
+UPDATE customers c SET revisions = n.revisions, changed_at = now()
+FROM unnest($1::uuid[], $2::jsonb[]) AS n (id, revisions) WHERE c.id = n.id"""
 
 
 async def _customers(
@@ -104,14 +107,14 @@ async def _customers(
 
 
 _UPSERT_STATEMENTS = """
-    INSERT INTO statements
-        (customer, source, recipient, minor, deceased, safety_ban, organisation, person, profile, stated_at)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::boolean[],
-                         $7::uuid[], $8::uuid[], $9::bytea[], $10::jsonb[])
-    ON CONFLICT (customer, source) DO UPDATE SET
-        recipient = excluded.recipient, minor = excluded.minor, deceased = excluded.deceased,
-        safety_ban = excluded.safety_ban, organisation = excluded.organisation, person = excluded.person,
-        profile = excluded.profile, stated_at = excluded.stated_at"""
+INSERT INTO statements
+    (customer, source, recipient, minor, deceased, safety_ban, organisation, person, profile, stated_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::boolean[],
+                     $7::uuid[], $8::uuid[], $9::bytea[], $10::jsonb[])
+ON CONFLICT (customer, source) DO UPDATE SET
+    recipient = excluded.recipient, minor = excluded.minor, deceased = excluded.deceased,
+    safety_ban = excluded.safety_ban, organisation = excluded.organisation, person = excluded.person,
+    profile = excluded.profile, stated_at = excluded.stated_at"""
 
 
 async def _statements(conn: Conn, writes: Sequence[Write], data_keys: dict[UUID, DataKey]) -> None:
@@ -132,14 +135,15 @@ def _statement(ident: UUID, source: str, facts: Facts, key: DataKey) -> tuple[An
 
 
 _RETIRE_IDENTIFIERS = """
-    UPDATE identifiers i SET is_current = false
-    FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (customer, source, kind)
-    WHERE i.customer = n.customer AND i.source = n.source AND i.kind = n.kind AND i.is_current"""
+UPDATE identifiers i SET is_current = false
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (customer, source, kind)
+WHERE i.customer = n.customer AND i.source = n.source AND i.kind = n.kind AND i.is_current"""
+
 _UPSERT_IDENTIFIERS = """
-    INSERT INTO identifiers AS i (blind, source, kind, customer, value, is_current)
-    SELECT n.*, true
-    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::uuid[], $5::bytea[]) AS n
-    ON CONFLICT (blind, source) DO UPDATE SET is_current = true WHERE i.customer = excluded.customer"""
+INSERT INTO identifiers AS i (blind, source, kind, customer, value, is_current)
+SELECT n.*, true
+FROM unnest($1::bytea[], $2::text[], $3::text[], $4::uuid[], $5::bytea[]) AS n
+ON CONFLICT (blind, source) DO UPDATE SET is_current = true WHERE i.customer = excluded.customer"""
 
 
 async def _identifiers(
@@ -167,12 +171,14 @@ async def _identifiers(
 
 
 _DELETE_POINTS = "DELETE FROM points WHERE id = ANY ($1::uuid[])"
+
 _INSERT_POINTS = """
-    INSERT INTO points (id, customer, kind, value, blind, claims, source)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])"""
+INSERT INTO points (id, customer, kind, value, blind, claims, source)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])"""
+
 _UPDATE_POINTS = """
-    UPDATE points p SET claims = n.claims, source = n.source
-    FROM unnest($1::uuid[], $2::jsonb[], $3::text[]) AS n (id, claims, source) WHERE p.id = n.id"""
+UPDATE points p SET claims = n.claims, source = n.source
+FROM unnest($1::uuid[], $2::jsonb[], $3::text[]) AS n (id, claims, source) WHERE p.id = n.id"""
 
 
 async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: dict[UUID, DataKey]) -> None:
@@ -208,11 +214,11 @@ def _claims(point: Point) -> str:
 
 
 _UPSERT_CUSTOMERSHIPS = """
-    INSERT INTO customerships AS c (canonical, company, number, customer, since, ended, ended_by)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::date[], $6::date[], $7::text[])
-    ON CONFLICT (canonical) DO UPDATE
-    SET since = excluded.since, ended = excluded.ended, ended_by = excluded.ended_by
-    WHERE c.customer = excluded.customer"""
+INSERT INTO customerships AS c (canonical, company, number, customer, since, ended, ended_by)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::date[], $6::date[], $7::text[])
+ON CONFLICT (canonical) DO UPDATE
+SET since = excluded.since, ended = excluded.ended, ended_by = excluded.ended_by
+WHERE c.customer = excluded.customer"""
 
 
 async def _customerships(conn: Conn, writes: Sequence[Write]) -> None:

@@ -13,55 +13,7 @@ from services.marketing.model.campaign import Aim, Campaign, CampaignState
 _INSERT = """
 INSERT INTO campaigns
     (id, name, company, purpose, channel, product_group, partner, mode, party, state, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-"""
-
-_GET = "SELECT * FROM campaigns WHERE id = $1"
-
-_LOCK = "SELECT * FROM campaigns WHERE id = $1 FOR UPDATE"
-
-# The progress of a launch is measured against the company's people at this moment.
-_LAUNCH = """
-UPDATE campaigns
-SET state = 'launching', launched_at = $2,
-    candidates = (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company)
-WHERE id = $1
-RETURNING candidates
-"""
-
-_CLOSE = "UPDATE campaigns SET state = 'closed', closed_at = $2, waiting_for = NULL WHERE id = $1"
-
-# The oldest launch under way that nobody else is at.
-_NEXT_LAUNCHING = """
-SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-
-# Partners as pairs "<company> <partner>", for the companies that work with them.
-_ORPHAN = """
-SELECT * FROM campaigns
-WHERE state <> 'closed'
-    AND (company <> ALL($1::text[]) OR (partner IS NOT NULL AND company || ' ' || partner <> ALL($2::text[])))
-ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-
-_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1000"
-
-# Whom it is measured against is counted again when it may begin.
-_SET_WAITING = """
-UPDATE campaigns SET waiting_for = $2::text, caught_up = $2::text IS NULL, candidates = CASE WHEN $2::text IS NULL
-    THEN (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company) ELSE candidates END
-WHERE id = $1 AND state = 'launching' AND seen = 0
-"""
-
-_CANDIDATES = """
-SELECT customer FROM permissions
-WHERE company = $1 AND ($2::uuid IS NULL OR customer > $2)
-ORDER BY customer LIMIT $3
-"""
-
-_ADVANCE = "UPDATE campaigns SET cursor = $2, seen = seen + $3 WHERE id = $1"
-
-_FINISH = "UPDATE campaigns SET state = 'launched' WHERE id = $1"
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
 
 
 async def insert(conn: Conn, campaign: Campaign) -> None:
@@ -82,9 +34,15 @@ async def insert(conn: Conn, campaign: Campaign) -> None:
     )
 
 
+_GET = "SELECT * FROM campaigns WHERE id = $1"
+
+
 async def get(conn: Conn, ident: UUID) -> Campaign | None:
     row = await conn.fetchrow(_GET, ident)
     return _campaign(row) if row else None
+
+
+_LOCK = "SELECT * FROM campaigns WHERE id = $1 FOR UPDATE"
 
 
 async def lock(conn: Conn, ident: UUID) -> Campaign:
@@ -94,19 +52,44 @@ async def lock(conn: Conn, ident: UUID) -> Campaign:
     return _campaign(row)
 
 
+# The progress of a launch is measured against the company's people at this moment.
+_LAUNCH = """
+UPDATE campaigns
+SET state = 'launching', launched_at = $2,
+    candidates = (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company)
+WHERE id = $1
+RETURNING candidates"""
+
+
 async def set_launching(conn: Conn, ident: UUID, at: datetime) -> int:
     """Returns how many people there are to look at."""
     return int(await conn.fetchval(_LAUNCH, ident, at))
+
+
+_CLOSE = "UPDATE campaigns SET state = 'closed', closed_at = $2, waiting_for = NULL WHERE id = $1"
 
 
 async def set_closed(conn: Conn, ident: UUID, at: datetime) -> None:
     await conn.execute(_CLOSE, ident, at)
 
 
+# The oldest launch under way that nobody else is at.
+_NEXT_LAUNCHING = """
+SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"""
+
+
 async def next_launching(conn: Conn) -> Campaign | None:
     """A launch to carry on with, locked; None when there is none."""
     row = await conn.fetchrow(_NEXT_LAUNCHING)
     return _campaign(row) if row else None
+
+
+# Partners as pairs "<company> <partner>", for the companies that work with them.
+_ORPHAN = """
+SELECT * FROM campaigns
+WHERE state <> 'closed'
+    AND (company <> ALL($1::text[]) OR (partner IS NOT NULL AND company || ' ' || partner <> ALL($2::text[])))
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 
 async def orphan(conn: Conn, companies: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Campaign | None:
@@ -116,9 +99,19 @@ async def orphan(conn: Conn, companies: Sequence[str], pairs: Sequence[tuple[str
     return _campaign(row) if row else None
 
 
+_LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launched_at, id LIMIT 1000"
+
+
 async def launching(conn: Conn) -> list[Campaign]:
     """The oldest first."""
     return [_campaign(row) for row in await conn.fetch(_LAUNCHING)]
+
+
+# Whom it is measured against is counted again when it may begin.
+_SET_WAITING = """
+UPDATE campaigns SET waiting_for = $2::text, caught_up = $2::text IS NULL, candidates = CASE WHEN $2::text IS NULL
+    THEN (SELECT count(*) FROM permissions p WHERE p.company = campaigns.company) ELSE candidates END
+WHERE id = $1 AND state = 'launching' AND seen = 0"""
 
 
 async def set_waiting(conn: Conn, ident: UUID, reason: str | None) -> None:
@@ -126,13 +119,25 @@ async def set_waiting(conn: Conn, ident: UUID, reason: str | None) -> None:
     await conn.execute(_SET_WAITING, ident, reason)
 
 
+_CANDIDATES = """
+SELECT customer FROM permissions
+WHERE company = $1 AND ($2::uuid IS NULL OR customer > $2)
+ORDER BY customer LIMIT $3"""
+
+
 async def candidates(conn: Conn, company: str, after: UUID | None, limit: int) -> list[UUID]:
     """The next people who permit the company anything at all, by ascending id."""
     return [row["customer"] for row in await conn.fetch(_CANDIDATES, company, after, limit)]
 
 
+_ADVANCE = "UPDATE campaigns SET cursor = $2, seen = seen + $3 WHERE id = $1"
+
+
 async def advance(conn: Conn, ident: UUID, cursor: UUID, seen: int) -> None:
     await conn.execute(_ADVANCE, ident, cursor, seen)
+
+
+_FINISH = "UPDATE campaigns SET state = 'launched' WHERE id = $1"
 
 
 async def finish(conn: Conn, ident: UUID) -> None:

@@ -10,8 +10,7 @@ _INSERT = """
 INSERT INTO deliveries (party, id, campaign, customer, what, channel, address, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
-RETURNING id
-"""
+RETURNING id"""
 
 
 async def insert(conn: Conn, party: str, report: Report, customer: UUID) -> bool:

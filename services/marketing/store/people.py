@@ -43,38 +43,7 @@ SET customer_epoch = excluded.customer_epoch, customer_n = excluded.customer_n,
 WHERE (p.customer_epoch, p.customer_n) < (excluded.customer_epoch, excluded.customer_n)
    OR (p.customer_epoch, p.customer_n) = (excluded.customer_epoch, excluded.customer_n)
       AND p.customer_status = 'unreadable' AND excluded.customer_status <> 'unreadable'
-RETURNING id
-"""
-
-_PUT_PERMISSIONS = """
-INSERT INTO people AS p (id, permission_epoch, permission_n, permission_status)
-SELECT id, epoch, n, status
-FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::text[]) AS new (id, epoch, n, status)
-ORDER BY id
-ON CONFLICT (id) DO UPDATE
-SET permission_epoch = excluded.permission_epoch, permission_n = excluded.permission_n,
-    permission_status = excluded.permission_status
-WHERE (p.permission_epoch, p.permission_n) < (excluded.permission_epoch, excluded.permission_n)
-   OR (p.permission_epoch, p.permission_n) = (excluded.permission_epoch, excluded.permission_n)
-      AND p.permission_status = 'unreadable' AND excluded.permission_status <> 'unreadable'
-RETURNING id
-"""
-
-_DROP_PERMISSIONS = """
-DELETE FROM permissions p
-WHERE p.customer = ANY($1::uuid[])
-  AND NOT EXISTS (SELECT FROM unnest($2::text[], $3::uuid[]) AS new (company, customer)
-                  WHERE new.company = p.company AND new.customer = p.customer)
-"""
-
-_FILL_PERMISSIONS = """
-INSERT INTO permissions AS p (company, customer, points)
-SELECT company, customer, points::jsonb
-FROM unnest($1::text[], $2::uuid[], $3::text[]) AS new (company, customer, points)
-ON CONFLICT (company, customer) DO UPDATE SET points = excluded.points WHERE p.points <> excluded.points
-"""
-
-_HOLD = "SELECT FROM people WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
+RETURNING id"""
 
 
 async def put_customers(conn: Conn, rows: Sequence[KeptCustomer]) -> list[UUID]:
@@ -89,6 +58,32 @@ async def put_customers(conn: Conn, rows: Sequence[KeptCustomer]) -> list[UUID]:
         [r.holders for r in rows],
     )
     return [row["id"] for row in taken]
+
+
+_PUT_PERMISSIONS = """
+INSERT INTO people AS p (id, permission_epoch, permission_n, permission_status)
+SELECT id, epoch, n, status
+FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::text[]) AS new (id, epoch, n, status)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE
+SET permission_epoch = excluded.permission_epoch, permission_n = excluded.permission_n,
+    permission_status = excluded.permission_status
+WHERE (p.permission_epoch, p.permission_n) < (excluded.permission_epoch, excluded.permission_n)
+   OR (p.permission_epoch, p.permission_n) = (excluded.permission_epoch, excluded.permission_n)
+      AND p.permission_status = 'unreadable' AND excluded.permission_status <> 'unreadable'
+RETURNING id"""
+
+_DROP_PERMISSIONS = """
+DELETE FROM permissions p
+WHERE p.customer = ANY($1::uuid[])
+  AND NOT EXISTS (SELECT FROM unnest($2::text[], $3::uuid[]) AS new (company, customer)
+                  WHERE new.company = p.company AND new.customer = p.customer)"""
+
+_FILL_PERMISSIONS = """
+INSERT INTO permissions AS p (company, customer, points)
+SELECT company, customer, points::jsonb
+FROM unnest($1::text[], $2::uuid[], $3::text[]) AS new (company, customer, points)
+ON CONFLICT (company, customer) DO UPDATE SET points = excluded.points WHERE p.points <> excluded.points"""
 
 
 async def put_permissions(conn: Conn, rows: Sequence[KeptPermissions]) -> list[UUID]:
@@ -116,6 +111,9 @@ SELECT EXISTS (SELECT FROM people WHERE customer_status = 'live' AND permission_
 async def some_unknown(conn: Conn) -> bool:
     """Whether anybody is known of whom no permissions were ever published."""
     return bool(await conn.fetchval(_SOME_UNKNOWN))
+
+
+_HOLD = "SELECT FROM people WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
 
 
 async def hold(conn: Conn, ids: Sequence[UUID]) -> None:

@@ -43,8 +43,16 @@ WHERE c.company = $1 AND c.customer = ANY($2::uuid[])
   AND (c.product_groups IS NULL OR c.product_groups ? $7)
   AND p.customer_status = 'live' AND p.permission_status = 'live' AND p.points ? c.point::text
   AND coalesce(p.holders -> c.point::text ? c.company, true)
-ORDER BY c.customer, c.point
-"""
+ORDER BY c.customer, c.point"""
+
+
+async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Permitted]:
+    """The contact points of these people that permit the aim, by person. The caller holds the people."""
+    rows = await conn.fetch(
+        _PERMITTED, aim.company, customers, aim.purpose, aim.channel, aim.partner, aim.mode, aim.product_group
+    )
+    return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
+
 
 # Nobody is in a campaign twice: who was recalled stays so.
 _INSERT = """
@@ -52,8 +60,25 @@ INSERT INTO recipients (campaign, customer, point, subject, address, addressed_a
 SELECT $1, customer, point, subject, address, $2
 FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[]) AS new (customer, point, subject, address)
 ON CONFLICT DO NOTHING
-RETURNING customer, point
-"""
+RETURNING customer, point"""
+
+
+async def insert(
+    conn: Conn, campaign: UUID, at: datetime, rows: Sequence[AddressedPoint]
+) -> list[AddressedPoint]:
+    """Returns those that are new to the campaign, in the given order."""
+    inserted = await conn.fetch(
+        _INSERT,
+        campaign,
+        at,
+        [r.customer for r in rows],
+        [r.point for r in rows],
+        [r.subject for r in rows],
+        [r.address for r in rows],
+    )
+    new = {(row["customer"], row["point"]) for row in inserted}
+    return [row for row in rows if (row.customer, row.point) in new]
+
 
 # What a standing recipient rests on is gone. A merged person (alias) keeps what the survivor permits.
 _RECALL = """
@@ -76,8 +101,14 @@ WITH gone AS (
     FROM gone GROUP BY campaign, subject
 )
 SELECT c.*, taken.campaign, taken.subject, taken.addresses
-FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY c.id, taken.subject
-"""
+FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY c.id, taken.subject"""
+
+
+async def recall(conn: Conn, customers: Sequence[UUID], at: datetime) -> list[Recalled]:
+    """Take these people out of every campaign under way whose message they no longer permit."""
+    rows = await conn.fetch(_RECALL, customers, at)
+    return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
+
 
 _RECALL_ALL = """
 WITH next AS (
@@ -92,57 +123,7 @@ WITH next AS (
     FROM gone GROUP BY campaign, subject
 )
 SELECT c.*, taken.campaign, taken.subject, taken.addresses
-FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY taken.subject
-"""
-
-_STANDS = "SELECT EXISTS (SELECT FROM recipients WHERE campaign = $1 AND recalled_at IS NULL)"
-
-_PAGE = """
-SELECT customer, bool_or(recalled_at IS NULL) AS standing FROM recipients
-WHERE campaign = $1 AND ($2::uuid IS NULL OR customer > $2)
-GROUP BY customer ORDER BY customer LIMIT $3
-"""
-
-_COUNTS = """
-SELECT count(*) AS addressed, count(*) FILTER (WHERE NOT standing) AS recalled,
-       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'delivery') AS delivered,
-       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'response') AS responded
-FROM (SELECT bool_or(recalled_at IS NULL) AS standing
-      FROM recipients WHERE campaign = $1 GROUP BY customer) AS person
-"""
-
-_MEANT = "SELECT customer FROM recipients WHERE campaign = $1 AND subject = $2 LIMIT 1"
-
-
-async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Permitted]:
-    """The contact points of these people that permit the aim, by person. The caller holds the people."""
-    rows = await conn.fetch(
-        _PERMITTED, aim.company, customers, aim.purpose, aim.channel, aim.partner, aim.mode, aim.product_group
-    )
-    return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
-
-
-async def insert(
-    conn: Conn, campaign: UUID, at: datetime, rows: Sequence[AddressedPoint]
-) -> list[AddressedPoint]:
-    """Returns those that are new to the campaign, in the given order."""
-    inserted = await conn.fetch(
-        _INSERT,
-        campaign,
-        at,
-        [r.customer for r in rows],
-        [r.point for r in rows],
-        [r.subject for r in rows],
-        [r.address for r in rows],
-    )
-    new = {(row["customer"], row["point"]) for row in inserted}
-    return [row for row in rows if (row.customer, row.point) in new]
-
-
-async def recall(conn: Conn, customers: Sequence[UUID], at: datetime) -> list[Recalled]:
-    """Take these people out of every campaign under way whose message they no longer permit."""
-    rows = await conn.fetch(_RECALL, customers, at)
-    return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
+FROM taken JOIN campaigns c ON c.id = taken.campaign ORDER BY taken.subject"""
 
 
 async def recall_all(conn: Conn, campaign: UUID, at: datetime, limit: int) -> list[Recalled]:
@@ -151,9 +132,18 @@ async def recall_all(conn: Conn, campaign: UUID, at: datetime, limit: int) -> li
     return [Recalled(r["campaign"], aim_of(r), r["subject"], r["addresses"]) for r in rows]
 
 
+_STANDS = "SELECT EXISTS (SELECT FROM recipients WHERE campaign = $1 AND recalled_at IS NULL)"
+
+
 async def stands(conn: Conn, campaign: UUID) -> bool:
     """Whether any address was not recalled."""
     return bool(await conn.fetchval(_STANDS, campaign))
+
+
+_PAGE = """
+SELECT customer, bool_or(recalled_at IS NULL) AS standing FROM recipients
+WHERE campaign = $1 AND ($2::uuid IS NULL OR customer > $2)
+GROUP BY customer ORDER BY customer LIMIT $3"""
 
 
 async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> list[ListedPerson]:
@@ -161,10 +151,21 @@ async def page(conn: Conn, campaign: UUID, after: UUID | None, limit: int) -> li
     return [ListedPerson(row["customer"], row["standing"]) for row in rows]
 
 
+_COUNTS = """
+SELECT count(*) AS addressed, count(*) FILTER (WHERE NOT standing) AS recalled,
+       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'delivery') AS delivered,
+       (SELECT count(*) FROM deliveries d WHERE d.campaign = $1 AND d.what = 'response') AS responded
+FROM (SELECT bool_or(recalled_at IS NULL) AS standing
+      FROM recipients WHERE campaign = $1 GROUP BY customer) AS person"""
+
+
 async def counts(conn: Conn, campaign: UUID) -> PeopleCounts:
     row = await conn.fetchrow(_COUNTS, campaign)
     assert row is not None  # an aggregate without GROUP BY always has one row
     return PeopleCounts(*row)
+
+
+_MEANT = "SELECT customer FROM recipients WHERE campaign = $1 AND subject = $2 LIMIT 1"
 
 
 async def meant(conn: Conn, campaign: UUID, subject: str) -> UUID | None:

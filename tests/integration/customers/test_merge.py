@@ -399,7 +399,7 @@ async def test_opposite_merges_at_once(context: CustomersContext, people: Custom
         done = await asyncio.gather(
             merge(context, one, other), merge(context, other, one), return_exceptions=True
         )
-        assert sorted(type(x).__name__ for x in done) == ["Refused", "Stored"], done
+        assert sorted(type(x).__name__ for x in done) == ["CustomerRefusedError", "StoredCustomer"], done
 
 
 async def test_merges_changes_imports_and_erasures_at_once(

@@ -15,6 +15,7 @@ import orjson
 from kielto.events.envelope import Read, Unreadable
 from kielto.events.records import CustomerPermissions
 from kielto.events.words import Act, Reach
+from kielto.service.database import epoch
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents.model.decisions import Actor, CustomerSubject, RecordedDecision, Route
 from services.consents.store.decisions import decisions, restored
@@ -26,7 +27,6 @@ from services.consents.use_cases.permissions.apply_facts import compute_anew
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:unreadable")
 _CHUNK = 100
-_TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
 class ListedRestrictions(NamedTuple):
@@ -63,7 +63,7 @@ async def _committed(pool: Pool, context: Context, kept: Mapping[UUID, ListedRes
     while True:
         try:
             async with transaction(pool) as conn:
-                await conn.execute(_TAKING_IN)
+                await epoch.commit_while_closed(conn)
                 await _take(conn, context, kept)
                 return
         except locks.SubjectsMovedError:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
 from services.customers.store import erasing
 from services.customers.use_cases.context import CustomersContext, in_transaction
@@ -12,8 +13,6 @@ from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.erasures.erase import erase_in
 
 log = structlog.get_logger(__name__)
-
-_TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
 async def erase_again(context: CustomersContext, customers: Iterable[UUID]) -> None:
@@ -29,7 +28,7 @@ async def erase_again(context: CustomersContext, customers: Iterable[UUID]) -> N
 
 async def _erased(context: CustomersContext, ident: UUID) -> bool:
     async def work(conn: Conn) -> None:
-        await conn.execute(_TAKING_IN)
+        await epoch.commit_while_closed(conn)
         await erase_in(conn, context, ident)
 
     try:

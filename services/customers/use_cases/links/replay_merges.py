@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.use_cases.context import CustomersContext, in_transaction
@@ -12,8 +13,6 @@ from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.links.merge import merge_in
 
 log = structlog.get_logger(__name__)
-
-_TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
 async def merge_again(context: CustomersContext, into: Mapping[UUID, UUID]) -> None:
@@ -25,7 +24,7 @@ async def merge_again(context: CustomersContext, into: Mapping[UUID, UUID]) -> N
     for duplicate, survivor in sorted(into.items()):
 
         async def work(conn: Conn, duplicate: UUID = duplicate, survivor: UUID = survivor) -> None:
-            await conn.execute(_TAKING_IN)
+            await epoch.commit_while_closed(conn)
             await merge_in(conn, context, duplicate, survivor)
 
         try:

@@ -38,7 +38,7 @@ _IDLE_SECONDS = 0.2
 _LOOK_SECONDS, _WALK_SECONDS = 2.0, 1.0
 
 # Always the plan by the indexes: these tables change faster than their statistics.
-_SESSION = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+BY_INDEX = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
 
 class TopicChangedError(Exception):
@@ -87,7 +87,7 @@ class Auditor:
             while not await try_for(conn, Lock.AUDITOR):  # noqa: ASYNC110 - PostgreSQL sends no event for it
                 await asyncio.sleep(_STANDBY_SECONDS)
             await epoch.until_checked(conn)  # what it has read is not read again when a new epoch begins
-            await conn.execute(_SESSION)
+            await conn.execute(BY_INDEX)
             await self._lead(conn)
         finally:
             conn.terminate()  # the server lets go of the lock as soon as it sees this
@@ -105,6 +105,12 @@ class Auditor:
             await kafka.abort(producer)
             closing = asyncio.create_task(kafka.close(consumer))
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+
+
+_EXPRESS_WAITS = """
+SELECT coalesce((
+    SELECT created_at < clock_timestamp() - interval '50 ms' FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
+), false)"""
 
 
 class Audit:
@@ -305,9 +311,3 @@ def tell(findings: Sequence[AuditFinding]) -> None:
             offset=place.offset,
             rule=finding.reason,
         )
-
-
-_EXPRESS_WAITS = """
-SELECT coalesce((
-    SELECT created_at < clock_timestamp() - interval '50 ms' FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
-), false)"""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
-from kielto.service.audit import store, voids
+from kielto.service.audit import auditor, store, voids
 from kielto.service.audit.auditor import Audit
 from kielto.service.audit.rules import LogPlace
 from kielto.service.database import pool as postgres
@@ -18,13 +18,6 @@ from kielto.service.support.settings import ServiceSettings
 Command: TypeAlias = Callable[[Sequence[str]], Awaitable[int]]
 
 _RATE = 20_000
-
-# Tables of the session's own under the same names, which hide the auditor's: the pass begins from nothing and disturbs
-# nobody, while its findings and repairs are kept where all are.
-_OWN_TABLES = """
-CREATE TEMP TABLE audit (LIKE audit INCLUDING ALL);
-CREATE TEMP TABLE audit_positions (LIKE audit_positions INCLUDING ALL);
-SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"""
 
 
 def commands(settings: ServiceSettings, pool: Pool, families: Sequence[Family]) -> dict[str, Command]:
@@ -47,6 +40,13 @@ def _usage() -> int:
     return 2
 
 
+# Tables of the session's own under the same names, which hide the auditor's: the pass begins from nothing and disturbs
+# nobody, while its findings and repairs are kept where all are.
+_OWN_TABLES = """
+CREATE TEMP TABLE audit (LIKE audit INCLUDING ALL);
+CREATE TEMP TABLE audit_positions (LIKE audit_positions INCLUDING ALL)"""
+
+
 async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
     """Read all of our own topics from their beginning, then compare all records with them; prints what is
     not repaired. 1 when there is anything.
@@ -55,6 +55,7 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
     consumer = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
     try:
         await conn.execute(_OWN_TABLES)
+        await conn.execute(auditor.BY_INDEX)
         await consumer.start()
         await _whole_pass(Audit(conn, consumer, families, rate=_RATE), conn, consumer)
         rows = await store.list_open(conn)

@@ -30,6 +30,45 @@ class Suspect(NamedTuple):
     version: Version
 
 
+_CHUNK = """
+SELECT family, key FROM records WHERE family = ANY($1::text[]) AND (family, key) > ($2, $3)
+ORDER BY family, key LIMIT $4"""
+
+# By single look-ups: as an anti join it was planned over the whole of `audit`, for each chunk anew.
+# Not during a backfill: an epoch raises every row before it is marked. Not what is buried: nothing of it is left. Not
+# what stands in the log at a version above the database's: republishing would only put something lower behind it.
+_MISSING = """
+WITH topic (family, topic_id, lane) AS MATERIALIZED (
+    SELECT * FROM unnest($3::text[], $4::uuid[], $5::text[])
+), asked AS MATERIALIZED (
+    SELECT r.family, r.key, r.epoch, r.n
+    FROM unnest($1::text[], $2::text[]) AS k (family, key)
+    JOIN records r ON r.family = k.family AND r.key = k.key
+), missing AS MATERIALIZED (
+    SELECT family, key, NULL AS lane, epoch, n FROM asked r
+    WHERE NOT coalesce((
+        SELECT bool_or((a.epoch, a.n) >= (r.epoch, r.n))
+        FROM topic t JOIN audit a ON a.topic_id = t.topic_id AND a.key = r.key WHERE t.family = r.family), false)
+    UNION ALL
+    SELECT r.family, r.key, t.lane, p.epoch, p.n
+    FROM asked r JOIN topic t ON t.family = r.family CROSS JOIN LATERAL (
+        SELECT p.epoch, p.n FROM publications p
+        WHERE p.family = r.family AND p.key = r.key AND p.topic_id = t.topic_id
+        ORDER BY p.epoch DESC, p.n DESC LIMIT 1
+    ) p
+    WHERE NOT coalesce((
+        SELECT (a.epoch, a.n) >= (p.epoch, p.n) FROM audit a WHERE a.topic_id = t.topic_id AND a.key = r.key), false)
+)
+SELECT DISTINCT ON (family, key) * FROM missing m
+WHERE (m.lane IS NOT NULL OR NOT EXISTS (SELECT FROM marks k WHERE k.family = m.family AND k.key = m.key))
+    AND NOT EXISTS (SELECT FROM tombstones b WHERE b.family = m.family AND b.key = m.key)
+    AND NOT EXISTS (SELECT FROM snapshots s WHERE s.family = m.family AND s.finished_at IS NULL)
+    AND NOT EXISTS (
+        SELECT FROM audit_findings f
+        WHERE f.family = m.family AND f.key = m.key AND f.kind = 'ahead' AND f.state = 'open')
+ORDER BY family, key, lane"""
+
+
 class MissingScan:
     """`step` looks at the next records; `whole` is how often all were looked at."""
 
@@ -101,42 +140,3 @@ class MissingScan:
         if lane is not None:
             return Lane(lane)
         return Lane.EXPRESS if self._families[family].express else Lane.BULK
-
-
-_CHUNK = """
-SELECT family, key FROM records WHERE family = ANY($1::text[]) AND (family, key) > ($2, $3)
-ORDER BY family, key LIMIT $4"""
-
-# By single look-ups: as an anti join it was planned over the whole of `audit`, for each chunk anew.
-# Not during a backfill: an epoch raises every row before it is marked. Not what is buried: nothing of it is left. Not
-# what stands in the log at a version above the database's: republishing would only put something lower behind it.
-_MISSING = """
-WITH topic (family, topic_id, lane) AS MATERIALIZED (
-    SELECT * FROM unnest($3::text[], $4::uuid[], $5::text[])
-), asked AS MATERIALIZED (
-    SELECT r.family, r.key, r.epoch, r.n
-    FROM unnest($1::text[], $2::text[]) AS k (family, key)
-    JOIN records r ON r.family = k.family AND r.key = k.key
-), missing AS MATERIALIZED (
-    SELECT family, key, NULL AS lane, epoch, n FROM asked r
-    WHERE NOT coalesce((
-        SELECT bool_or((a.epoch, a.n) >= (r.epoch, r.n))
-        FROM topic t JOIN audit a ON a.topic_id = t.topic_id AND a.key = r.key WHERE t.family = r.family), false)
-    UNION ALL
-    SELECT r.family, r.key, t.lane, p.epoch, p.n
-    FROM asked r JOIN topic t ON t.family = r.family CROSS JOIN LATERAL (
-        SELECT p.epoch, p.n FROM publications p
-        WHERE p.family = r.family AND p.key = r.key AND p.topic_id = t.topic_id
-        ORDER BY p.epoch DESC, p.n DESC LIMIT 1
-    ) p
-    WHERE NOT coalesce((
-        SELECT (a.epoch, a.n) >= (p.epoch, p.n) FROM audit a WHERE a.topic_id = t.topic_id AND a.key = r.key), false)
-)
-SELECT DISTINCT ON (family, key) * FROM missing m
-WHERE (m.lane IS NOT NULL OR NOT EXISTS (SELECT FROM marks k WHERE k.family = m.family AND k.key = m.key))
-    AND NOT EXISTS (SELECT FROM tombstones b WHERE b.family = m.family AND b.key = m.key)
-    AND NOT EXISTS (SELECT FROM snapshots s WHERE s.family = m.family AND s.finished_at IS NULL)
-    AND NOT EXISTS (
-        SELECT FROM audit_findings f
-        WHERE f.family = m.family AND f.key = m.key AND f.kind = 'ahead' AND f.state = 'open')
-ORDER BY family, key, lane"""

@@ -32,9 +32,19 @@ class Audited(NamedTuple):
     epoch: int
 
 
+_POSITIONS = 'SELECT topic, partition, topic_id, "offset", epoch FROM audit_positions WHERE topic = ANY($1)'
+
+
 async def positions(conn: Conn, topics: Collection[str]) -> dict[tuple[str, int], Audited]:
     rows = await conn.fetch(_POSITIONS, list(topics))
     return {(r["topic"], r["partition"]): Audited(r["topic_id"], r["offset"], r["epoch"]) for r in rows}
+
+
+_MOVE = """
+INSERT INTO audit_positions (topic, partition, topic_id, "offset", epoch)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::uuid[], $4::bigint[], $5::integer[])
+ON CONFLICT (topic, partition) DO UPDATE SET
+    topic_id = excluded.topic_id, "offset" = excluded."offset", epoch = excluded.epoch"""
 
 
 async def move(conn: Conn, moved: Mapping[tuple[str, int], Audited]) -> None:
@@ -47,6 +57,13 @@ async def move(conn: Conn, moved: Mapping[tuple[str, int], Audited]) -> None:
         [moved[place].offset for place in places],
         [moved[place].epoch for place in places],
     )
+
+
+_KNOWN = """
+SELECT k.topic_id, k.key, k.family, a.epoch AS seen_epoch, a.n AS seen_n, r.epoch, r.n, r.status
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS k (topic_id, key, family)
+LEFT JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
+LEFT JOIN records r ON r.family = k.family AND r.key = k.key"""
 
 
 async def known(
@@ -72,6 +89,20 @@ async def known(
     return found
 
 
+_NOTE = """
+INSERT INTO audit (topic_id, key, partition, "offset", epoch, n)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::integer[], $6::bigint[])
+ON CONFLICT (topic_id, key) DO UPDATE SET
+    partition = excluded.partition, "offset" = excluded."offset", epoch = excluded.epoch, n = excluded.n"""
+
+_READ_BACK = """
+UPDATE audit_findings f SET state = 'repaired', ended_at = now()
+FROM unnest($1::uuid[], $2::text[]) AS k (topic_id, key)
+JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
+WHERE f.state = 'open' AND f.topic_id = k.topic_id AND f.key = k.key
+    AND a."offset" >= f.after AND (a.epoch, a.n) >= (f.epoch, f.n)"""
+
+
 async def note(conn: Conn, noted: KnownVersions) -> None:
     """Keep where the highest versions stand, then see what is repaired by that."""
     rows = [
@@ -80,8 +111,15 @@ async def note(conn: Conn, noted: KnownVersions) -> None:
     ]
     if rows:
         await conn.execute(_NOTE, *map(list, zip(*rows, strict=True)))
-        if await conn.fetchval("SELECT EXISTS (SELECT FROM audit_findings WHERE state = 'open')"):
+        if await count_open(conn):
             await conn.execute(_READ_BACK, [row[0] for row in rows], [row[1] for row in rows])
+
+
+_FOUND = """
+INSERT INTO audit_findings
+    (kind, family, topic, topic_id, partition, "offset", key, epoch, n, after, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT DO NOTHING RETURNING id"""
 
 
 async def found(conn: Conn, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
@@ -106,6 +144,20 @@ async def found(conn: Conn, findings: Sequence[AuditFinding]) -> list[AuditFindi
             metrics.AUDIT_FINDINGS.labels(finding.kind.value).inc()
     await _repair(conn, new)
     return new
+
+
+_MARK = """
+WITH marked AS (
+    INSERT INTO marks (lane, family, key)
+    SELECT lane, family, key FROM unnest($1::text[], $2::text[], $3::text[]) AS m (lane, family, key)
+    JOIN records USING (family, key)
+    RETURNING lane
+)
+SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
+
+_BY_BACKFILL = """
+UPDATE audit_findings SET generation = $2
+WHERE family = $1 AND kind = 'vanished' AND key IS NULL AND state = 'open'"""
 
 
 async def _repair(conn: Conn, findings: Sequence[AuditFinding]) -> None:
@@ -133,15 +185,28 @@ def _lane(finding: AuditFinding) -> Lane:
     return Lane.EXPRESS if finding.place.topic == finding.place.family.express else Lane.BULK
 
 
+_FORGET_READ = "DELETE FROM audit WHERE topic_id = $1"
+
+_FORGET_FINDINGS = """
+UPDATE audit_findings SET state = 'gone' WHERE state = 'open' AND topic = $1 AND topic_id = $2"""
+
+_FORGET_VOIDS = "UPDATE voids SET state = 'gone' WHERE state = 'open' AND topic = $1 AND topic_id = $2"
+
+
 async def forget_topic(conn: Conn, topic: str, topic_id: UUID) -> None:
     """The topic has another id: what was noted of the old one is of no use."""
-    await conn.execute("DELETE FROM audit WHERE topic_id = $1", topic_id)
-    for table in ("audit_findings", "voids"):
-        await conn.execute(
-            f"UPDATE {table} SET state = 'gone' WHERE state = 'open' AND topic = $1 AND topic_id = $2",  # noqa: S608
-            topic,
-            topic_id,
-        )
+    await conn.execute(_FORGET_READ, topic_id)
+    await conn.execute(_FORGET_FINDINGS, topic, topic_id)
+    await conn.execute(_FORGET_VOIDS, topic, topic_id)
+
+
+_LOST = """
+WITH gone AS (
+    DELETE FROM audit WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4
+    RETURNING key, "offset", epoch, n
+)
+SELECT g.*, EXISTS (SELECT FROM tombstones t WHERE t.family = $5 AND t.key = g.key) AS buried
+FROM gone g ORDER BY "offset" """
 
 
 async def lost(
@@ -154,65 +219,6 @@ async def lost(
     return [(r["key"], r["offset"], Version(r["epoch"], r["n"])) for r in rows if not r["buried"]]
 
 
-async def backfilled(conn: Conn) -> None:
-    """Findings that a finished backfill has repaired, and epochs that our own has reached."""
-    await conn.execute(_BACKFILLED)
-
-
-async def count_open(conn: Conn) -> int:
-    return int(await conn.fetchval("SELECT count(*) FROM audit_findings WHERE state = 'open'"))
-
-
-async def list_open(conn: "Conn | asyncpg.Pool[asyncpg.Record]") -> list[asyncpg.Record]:
-    return await conn.fetch(_OPEN)
-
-
-_POSITIONS = 'SELECT topic, partition, topic_id, "offset", epoch FROM audit_positions WHERE topic = ANY($1)'
-
-_MOVE = """
-INSERT INTO audit_positions (topic, partition, topic_id, "offset", epoch)
-SELECT * FROM unnest($1::text[], $2::integer[], $3::uuid[], $4::bigint[], $5::integer[])
-ON CONFLICT (topic, partition) DO UPDATE SET
-    topic_id = excluded.topic_id, "offset" = excluded."offset", epoch = excluded.epoch"""
-
-_KNOWN = """
-SELECT k.topic_id, k.key, k.family, a.epoch AS seen_epoch, a.n AS seen_n, r.epoch, r.n, r.status
-FROM unnest($1::uuid[], $2::text[], $3::text[]) AS k (topic_id, key, family)
-LEFT JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
-LEFT JOIN records r ON r.family = k.family AND r.key = k.key"""
-
-_NOTE = """
-INSERT INTO audit (topic_id, key, partition, "offset", epoch, n)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::integer[], $6::bigint[])
-ON CONFLICT (topic_id, key) DO UPDATE SET
-    partition = excluded.partition, "offset" = excluded."offset", epoch = excluded.epoch, n = excluded.n"""
-
-_READ_BACK = """
-UPDATE audit_findings f SET state = 'repaired', ended_at = now()
-FROM unnest($1::uuid[], $2::text[]) AS k (topic_id, key)
-JOIN audit a ON a.topic_id = k.topic_id AND a.key = k.key
-WHERE f.state = 'open' AND f.topic_id = k.topic_id AND f.key = k.key
-    AND a."offset" >= f.after AND (a.epoch, a.n) >= (f.epoch, f.n)"""
-
-_FOUND = """
-INSERT INTO audit_findings
-    (kind, family, topic, topic_id, partition, "offset", key, epoch, n, after, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-ON CONFLICT DO NOTHING RETURNING id"""
-
-_MARK = """
-WITH marked AS (
-    INSERT INTO marks (lane, family, key)
-    SELECT lane, family, key FROM unnest($1::text[], $2::text[], $3::text[]) AS m (lane, family, key)
-    JOIN records USING (family, key)
-    RETURNING lane
-)
-SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
-
-_BY_BACKFILL = """
-UPDATE audit_findings SET generation = $2
-WHERE family = $1 AND kind = 'vanished' AND key IS NULL AND state = 'open'"""
-
 _BACKFILLED = """
 UPDATE audit_findings f SET state = 'repaired', ended_at = now()
 WHERE state = 'open' AND key IS NULL AND (
@@ -221,14 +227,23 @@ WHERE state = 'open' AND key IS NULL AND (
         SELECT FROM snapshots s
         WHERE s.family = f.family AND s.generation >= f.generation AND s.finished_at IS NOT NULL))"""
 
-_LOST = """
-WITH gone AS (
-    DELETE FROM audit WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4
-    RETURNING key, "offset", epoch, n
-)
-SELECT g.*, EXISTS (SELECT FROM tombstones t WHERE t.family = $5 AND t.key = g.key) AS buried
-FROM gone g ORDER BY "offset" """
+
+async def backfilled(conn: Conn) -> None:
+    """Findings that a finished backfill has repaired, and epochs that our own has reached."""
+    await conn.execute(_BACKFILLED)
+
+
+_COUNT_OPEN = "SELECT count(*) FROM audit_findings WHERE state = 'open'"
+
+
+async def count_open(conn: Conn) -> int:
+    return int(await conn.fetchval(_COUNT_OPEN))
+
 
 _OPEN = """
 SELECT kind, topic, partition, "offset", reason, at FROM audit_findings WHERE state = 'open'
 ORDER BY topic, partition, "offset", kind"""
+
+
+async def list_open(conn: "Conn | asyncpg.Pool[asyncpg.Record]") -> list[asyncpg.Record]:
+    return await conn.fetch(_OPEN)

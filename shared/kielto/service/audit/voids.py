@@ -22,12 +22,24 @@ _CHUNK = 500
 """Records at a time on their lane: a ban waits for no more than these."""
 _LOOKED_AT = _CHUNK * PARTITIONS
 
+_QUEUE = """
+INSERT INTO voids (family, topic, topic_id, partition, "offset") VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING"""
+
 
 async def queue(conn: "Conn | Pool", place: LogPlace) -> bool:
     """False when it was queued before."""
     family, topic, topic_id, partition, offset = place
     status = await conn.execute(_QUEUE, family.name, topic, topic_id, partition, offset)
     return str(status).endswith(" 1")
+
+
+# One that waits for its marks to be published is passed over.
+_NEXT = """
+SELECT id, family, topic, topic_id, partition, "offset", enumerated, complete FROM voids v
+WHERE state = 'open' AND family = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM marks m WHERE m.family = v.family AND m.generation = -v.id)
+ORDER BY id"""
 
 
 async def advance(
@@ -45,38 +57,6 @@ async def advance(
     return bool(rows)
 
 
-async def _enumerate(conn: Conn, row: asyncpg.Record, family: Family) -> None:
-    """Mark the next records of the partition; the marks and the place up to which they go, or neither."""
-    looked = [r["key"] for r in await conn.fetch(_KEYS, family.name, row["enumerated"], _LOOKED_AT)]
-    keys = [key for key in looked if partition_of(key.encode(), PARTITIONS) == row["partition"]]
-    lane = Lane.EXPRESS if row["topic"] == family.express else Lane.BULK
-    await conn.execute(_MARK, lane.value, family.name, keys, -row["id"])
-    last = looked[-1] if looked else row["enumerated"]
-    await conn.execute(_ENUMERATED, row["id"], last, len(looked) < _LOOKED_AT)
-
-
-async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Family) -> None:
-    """Kept as published only after the broker's answer. Without a restrictions topic there is no gate."""
-    if family.express:
-        event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
-        encoded = envelope.encode(event, key=event.key(), source=family.writer)
-        delivered = await deliver(producer, [OutboxMessage(family.express, row["partition"], *encoded)])
-        if None in delivered.offsets:
-            raise LaneStoppedError from delivered.error
-    await conn.execute(_PUBLISHED, row["id"])
-
-
-_QUEUE = """
-INSERT INTO voids (family, topic, topic_id, partition, "offset") VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING"""
-
-# One that waits for its marks to be published is passed over.
-_NEXT = """
-SELECT id, family, topic, topic_id, partition, "offset", enumerated, complete FROM voids v
-WHERE state = 'open' AND family = ANY($1::text[])
-    AND NOT EXISTS (SELECT FROM marks m WHERE m.family = v.family AND m.generation = -v.id)
-ORDER BY id"""
-
 _KEYS = "SELECT key FROM records WHERE family = $1 AND key > $2 ORDER BY key LIMIT $3"
 
 _MARK = """
@@ -89,6 +69,17 @@ SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 
 
 _ENUMERATED = "UPDATE voids SET enumerated = $2, complete = $3 WHERE id = $1"
 
+
+async def _enumerate(conn: Conn, row: asyncpg.Record, family: Family) -> None:
+    """Mark the next records of the partition; the marks and the place up to which they go, or neither."""
+    looked = [r["key"] for r in await conn.fetch(_KEYS, family.name, row["enumerated"], _LOOKED_AT)]
+    keys = [key for key in looked if partition_of(key.encode(), PARTITIONS) == row["partition"]]
+    lane = Lane.EXPRESS if row["topic"] == family.express else Lane.BULK
+    await conn.execute(_MARK, lane.value, family.name, keys, -row["id"])
+    last = looked[-1] if looked else row["enumerated"]
+    await conn.execute(_ENUMERATED, row["id"], last, len(looked) < _LOOKED_AT)
+
+
 _PUBLISHED = """
 WITH published AS (
     UPDATE voids SET state = 'published' WHERE id = $1 RETURNING topic_id, partition, "offset"
@@ -96,3 +87,14 @@ WITH published AS (
 UPDATE audit_findings f SET state = 'repaired', ended_at = now() FROM published p
 WHERE f.topic_id = p.topic_id AND f.partition = p.partition AND f."offset" = p."offset" AND f.kind = 'foreign'
     AND f.key IS NULL AND f.state = 'open'"""
+
+
+async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Family) -> None:
+    """Kept as published only after the broker's answer. Without a restrictions topic there is no gate."""
+    if family.express:
+        event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
+        encoded = envelope.encode(event, key=event.key(), source=family.writer)
+        delivered = await deliver(producer, [OutboxMessage(family.express, row["partition"], *encoded)])
+        if None in delivered.offsets:
+            raise LaneStoppedError from delivered.error
+    await conn.execute(_PUBLISHED, row["id"])

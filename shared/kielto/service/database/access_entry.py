@@ -14,6 +14,10 @@ import orjson
 
 _current: ContextVar["AccessEntry | None"] = ContextVar("access_entry", default=None)
 
+_INSERT = """
+INSERT INTO audit_trail (actor, company, roles, action, subjects, why, outcome, rule, detail, trace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)"""
+
 
 @dataclass(slots=True)
 class AccessEntry:
@@ -70,8 +74,3 @@ async def counted(conn: Any, **counts: int) -> None:
     """A further entry of the request or command at hand, with what it came to."""
     if (entry := _current.get()) is not None:
         await entry.write(conn, detail=counts)
-
-
-_INSERT = """
-INSERT INTO audit_trail (actor, company, roles, action, subjects, why, outcome, rule, detail, trace)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)"""

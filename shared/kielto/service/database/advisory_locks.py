@@ -29,14 +29,18 @@ class Lock(IntEnum):
 
 
 _WAIT = "SELECT pg_advisory_lock($1)"
-_TRY = "SELECT pg_try_advisory_lock($1)"
+
 _WAIT_IN_TRANSACTION = "SELECT pg_advisory_xact_lock($1)"
-_TRY_IN_TRANSACTION = "SELECT pg_try_advisory_xact_lock($1)"
 
 
 async def wait_for(conn: Conn, lock: Lock, *, in_transaction: bool = False) -> None:
     """Take the lock for the session, or until the transaction ends."""
     await conn.execute(_WAIT_IN_TRANSACTION if in_transaction else _WAIT, lock)
+
+
+_TRY = "SELECT pg_try_advisory_lock($1)"
+
+_TRY_IN_TRANSACTION = "SELECT pg_try_advisory_xact_lock($1)"
 
 
 async def try_for(conn: Conn, lock: Lock, *, in_transaction: bool = False) -> bool:

@@ -43,6 +43,9 @@ class _File:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
+_PATIENTLY = "SET lock_timeout = '10min'"
+
+
 async def migrate(dsn: str, directory: Path | None) -> list[str]:
     """Apply what is missing; returns the names. Raises MigrationError, one of AWAY, or PostgreSQL's own
     error.
@@ -50,7 +53,7 @@ async def migrate(dsn: str, directory: Path | None) -> list[str]:
     files = [*_files("plumbing", OWN), *(_files("service", directory) if directory else ())]
     conn = await pool.connect(dsn, name="migrations", command_timeout=600)
     try:
-        await conn.execute("SET lock_timeout = '10min'")
+        await conn.execute(_PATIENTLY)
         await wait_for(conn, Lock.MIGRATIONS)
         await conn.execute(_TABLE)
         return await _apply(conn, files)
@@ -58,8 +61,13 @@ async def migrate(dsn: str, directory: Path | None) -> list[str]:
         await conn.close(timeout=5)
 
 
+_APPLIED = "SELECT origin, name, sha256 FROM schema_migrations"
+
+_INSERT = "INSERT INTO schema_migrations (origin, name, sha256) VALUES ($1, $2, $3)"
+
+
 async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", files: list[_File]) -> list[str]:
-    rows = await conn.fetch("SELECT origin, name, sha256 FROM schema_migrations")
+    rows = await conn.fetch(_APPLIED)
     known = {(row["origin"], row["name"]): row["sha256"] for row in rows}
     done = []
     for file in files:
@@ -67,12 +75,7 @@ async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", files: list[_File])
         if applied is None:
             async with conn.transaction():
                 await conn.execute(file.sql)
-                await conn.execute(
-                    "INSERT INTO schema_migrations (origin, name, sha256) VALUES ($1, $2, $3)",
-                    file.origin,
-                    file.name,
-                    file.sha256,
-                )
+                await conn.execute(_INSERT, file.origin, file.name, file.sha256)
             done.append(file.name)
         elif applied != file.sha256:
             raise MigrationError(f"{file.name}: was changed after it had been applied; write a new one")

@@ -24,6 +24,10 @@ from kielto.service.support.limits import FIXED
 
 _KEY = re.compile(f"[!-~]{{1,{FIXED.idempotency_key_characters}}}")
 
+_KEEP = """
+INSERT INTO idempotency (token_hash, key, request_hash, status, body) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING RETURNING 1"""
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
@@ -69,6 +73,9 @@ async def idempotency_key(request: Request) -> IdempotencyKey | None:
     return claim
 
 
+_FIND = "SELECT request_hash, status, body FROM idempotency WHERE token_hash = $1 AND key = $2"
+
+
 async def replay(pool: Pool, claim: IdempotencyKey) -> Response | None:
     """The stored answer; None when there is none. Raises ProblemError 422 when it answers another request."""
     row = await pool.fetchrow(_FIND, claim.token_hash, claim.key)
@@ -84,13 +91,9 @@ async def replay(pool: Pool, claim: IdempotencyKey) -> Response | None:
     )
 
 
+_FORGET_OLD = "DELETE FROM idempotency WHERE at < now() - interval '7 days'"
+
+
 async def forget_old(pool: Pool) -> None:
     """Answers are kept for a week."""
-    await pool.execute("DELETE FROM idempotency WHERE at < now() - interval '7 days'")
-
-
-_KEEP = """
-INSERT INTO idempotency (token_hash, key, request_hash, status, body) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING RETURNING 1"""
-
-_FIND = "SELECT request_hash, status, body FROM idempotency WHERE token_hash = $1 AND key = $2"
+    await pool.execute(_FORGET_OLD)

@@ -27,6 +27,10 @@ _LOOK_SECONDS = 0.2
 _LOOKS_PER_CHECK = 25
 _RETRIED = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError)
 
+_SHUT = """
+SELECT DISTINCT topic, partition FROM quarantine WHERE keyless AND state = 'open' AND topic =
+ANY($1::text[])"""
+
 
 class InputFreshness:
     """Watches the restrictions topics that a service reads; nothing is fresh before `run()` has seen two
@@ -110,8 +114,3 @@ class InputFreshness:
         if not isinstance(read, envelope.Read) or not isinstance(read.event, control.Beat):
             return None
         return record.offset, BeatNumber(read.event.epoch, read.event.term, read.event.n)
-
-
-_SHUT = """
-SELECT DISTINCT topic, partition FROM quarantine WHERE keyless AND state = 'open' AND topic =
-ANY($1::text[])"""

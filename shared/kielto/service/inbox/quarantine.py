@@ -55,6 +55,16 @@ class QuarantineReason:
     event: Event | None = None
 
 
+_PUT = """
+INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, content, reason, keyless, holds, customer,
+    state, closed_at)
+SELECT $1::text, $2::uuid, $3::integer, $4::bigint, $5, CASE WHEN gone THEN NULL ELSE $6::bytea END, $7, $8, $9, $10,
+    CASE WHEN gone THEN 'discarded' ELSE 'open' END, CASE WHEN gone THEN now() END
+FROM (SELECT EXISTS (SELECT FROM voided WHERE topic_id = $2 AND partition = $3 AND "offset" = $4) AS gone) AS v
+ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING
+RETURNING state"""
+
+
 async def put(
     conn: Conn,
     evidence: MessageCipher,
@@ -76,14 +86,35 @@ async def put(
         await holding.tell(conn, why.event, why.reason, meta)
 
 
+_VOIDED = """
+WITH remembered AS (
+    INSERT INTO voided (topic_id, partition, "offset") VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+)
+UPDATE quarantine SET state = 'discarded', content = NULL, closed_at = now()
+WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND keyless AND state = 'open'"""
+
+
 async def voided(conn: Conn, topic_id: UUID, partition: int, offset: int) -> None:
     """Its writer has published again whatever that record, whose key nobody can read, may have hidden."""
     await conn.execute(_VOIDED, topic_id, partition, offset)
 
 
+_FORGET = "UPDATE quarantine SET content = NULL WHERE content IS NOT NULL AND at < now() - $1::interval"
+
+
 async def forget(pool: Pool, days: float = DAYS) -> None:
     """Delete the contents of messages that were kept for longer: those can only be discarded."""
     await pool.execute(_FORGET, timedelta(days=days))
+
+
+_LIST = """
+SELECT id, topic, partition, "offset", reason, state, at, holds FROM quarantine
+WHERE state = $1 AND starts_with(topic, $2) AND id > $3 ORDER BY id LIMIT $4"""
+
+_OPEN = "SELECT * FROM quarantine WHERE id = $1 AND state = 'open' AND starts_with(topic, $2) FOR UPDATE"
+
+_CLOSE = """
+UPDATE quarantine SET state = $2, closed_by = $3, note = $4, content = NULL, closed_at = now() WHERE id = $1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,31 +239,3 @@ def _text(value: bytes | None) -> str | None:
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
-
-
-_PUT = """
-INSERT INTO quarantine (topic, topic_id, partition, "offset", timestamp_ms, content, reason, keyless, holds, customer,
-    state, closed_at)
-SELECT $1::text, $2::uuid, $3::integer, $4::bigint, $5, CASE WHEN gone THEN NULL ELSE $6::bytea END, $7, $8, $9, $10,
-    CASE WHEN gone THEN 'discarded' ELSE 'open' END, CASE WHEN gone THEN now() END
-FROM (SELECT EXISTS (SELECT FROM voided WHERE topic_id = $2 AND partition = $3 AND "offset" = $4) AS gone) AS v
-ON CONFLICT (topic, topic_id, partition, "offset") DO NOTHING
-RETURNING state"""
-
-_LIST = """
-SELECT id, topic, partition, "offset", reason, state, at, holds FROM quarantine
-WHERE state = $1 AND starts_with(topic, $2) AND id > $3 ORDER BY id LIMIT $4"""
-
-_OPEN = "SELECT * FROM quarantine WHERE id = $1 AND state = 'open' AND starts_with(topic, $2) FOR UPDATE"
-
-_VOIDED = """
-WITH remembered AS (
-    INSERT INTO voided (topic_id, partition, "offset") VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
-)
-UPDATE quarantine SET state = 'discarded', content = NULL, closed_at = now()
-WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND keyless AND state = 'open'"""
-
-_CLOSE = """
-UPDATE quarantine SET state = $2, closed_by = $3, note = $4, content = NULL, closed_at = now() WHERE id = $1"""
-
-_FORGET = "UPDATE quarantine SET content = NULL WHERE content IS NOT NULL AND at < now() - $1::interval"

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _FOREIGN = "ce_source: is not that of the topic's writer"
 _CONTROL = (control.Beat, control.SnapshotComplete, control.Void)
 
+_POSITIONS = 'SELECT topic, partition, topic_id, "offset" FROM positions WHERE topic = ANY($1::text[])'
+
 
 async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str, int], int]:
     """Where to read on: by topic and partition. Positions in a topic that was deleted since do not count."""
@@ -42,10 +44,20 @@ async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str
     }
 
 
+_LIFE = "SELECT pg_postmaster_start_time()"
+
+
 async def life(pool: Pool) -> datetime:
     """What positions belong to: from one start of the server to the next. After it they may be those of a backup."""
     started: datetime = await pool.fetchval(_LIFE)
     return started
+
+
+_STEP_OVER = """
+INSERT INTO positions AS p (topic, partition, topic_id, "offset")
+SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = $5
+ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
+WHERE p.topic_id = excluded.topic_id AND p."offset" < excluded."offset" AND p."offset" >= $6"""
 
 
 async def step_over(
@@ -59,6 +71,18 @@ async def step_over(
 
 class DatabaseRestartedError(Exception):
     """The server was started anew since the positions were loaded: read on from where they are now."""
+
+
+# A restored database's positions are behind what a running consumer has read: it must not go on from there. What is
+# taken in may be committed before the epoch is open, which it is not before all is taken in (`new_epoch.py`).
+_MOVE = """
+INSERT INTO positions AS p (topic, partition, topic_id, "offset")
+SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = coalesce($5::timestamptz, pg_postmaster_start_time())
+ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, "offset" = excluded."offset"
+WHERE p.topic_id <> excluded.topic_id OR p."offset" < excluded."offset"
+RETURNING set_config('kielto.taking_in', 'on', true)"""
+
+_LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND topic_id = $3 FOR UPDATE'
 
 
 class Intake:
@@ -205,25 +229,3 @@ def _traceparent(record: Any) -> str | None:
         if name == "traceparent" and value is not None:
             return bytes(value).decode("ascii", "replace")
     return None
-
-
-_POSITIONS = 'SELECT topic, partition, topic_id, "offset" FROM positions WHERE topic = ANY($1::text[])'
-
-_LIFE = "SELECT pg_postmaster_start_time()"
-
-# A restored database's positions are behind what a running consumer has read: it must not go on from there. What is
-# taken in may be committed before the epoch is open, which it is not before all is taken in (`new_epoch.py`).
-_MOVE = """
-INSERT INTO positions AS p (topic, partition, topic_id, "offset")
-SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = coalesce($5::timestamptz, pg_postmaster_start_time())
-ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, "offset" = excluded."offset"
-WHERE p.topic_id <> excluded.topic_id OR p."offset" < excluded."offset"
-RETURNING set_config('kielto.taking_in', 'on', true)"""
-
-_STEP_OVER = """
-INSERT INTO positions AS p (topic, partition, topic_id, "offset")
-SELECT $1, $2, $3, $4 WHERE pg_postmaster_start_time() = $5
-ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
-WHERE p.topic_id = excluded.topic_id AND p."offset" < excluded."offset" AND p."offset" >= $6"""
-
-_LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND topic_id = $3 FOR UPDATE'

@@ -20,6 +20,11 @@ from kielto.service.outbox.rejecting_topics import Refusals
 
 _CHUNK = 2000
 
+_REQUEST = """
+INSERT INTO snapshots (family, generation, epoch)
+SELECT $1::text, coalesce((SELECT max(generation) FROM snapshots WHERE family = $1), 0) + 1, epoch FROM epoch
+RETURNING generation"""
+
 
 async def request(conn: Conn, family: str) -> int:
     """Ask for a backfill; returns its generation. From now on gates stay shut until it is complete. Raises
@@ -38,6 +43,16 @@ class Progress(NamedTuple):
     finished: bool
 
 
+# `marks` of a newer generation are the same records' own, so a replaced backfill ends with the newer one.
+_PROGRESS = """
+SELECT s.family, s.generation, s.begin, s.complete,
+    (SELECT count(*) FROM marks m WHERE m.family = s.family AND m.generation = s.generation) AS marks,
+    EXISTS (SELECT FROM snapshots t
+        WHERE t.family = s.family AND t.generation >= s.generation AND t.finished_at IS NOT NULL) AS finished
+FROM snapshots s JOIN unnest($1::text[], $2::integer[]) AS w (family, generation) USING (family, generation)
+ORDER BY s.family"""
+
+
 async def progress(pool: Pool, generations: Mapping[str, int]) -> list[Progress]:
     """How far these backfills are; one that a newer one has replaced is finished by that."""
     rows = await pool.fetch(_PROGRESS, list(generations), list(generations.values()))
@@ -52,9 +67,46 @@ def _words(row: Any) -> str:
     return f"{row['marks']} left to publish"
 
 
+_FIRST = """
+INSERT INTO snapshots (family, generation, epoch)
+SELECT family, 1, epoch FROM epoch, unnest($1::text[]) AS family
+ON CONFLICT DO NOTHING"""
+
+
 async def request_first(conn: "Conn | Pool", families: Sequence[Family]) -> None:
     """Generation 1 of every family that has none yet. Does nothing before an epoch was claimed."""
     await conn.execute(_FIRST, [family.name for family in families])
+
+
+# The newest backfill of a family that has something to do: one that waits for its marks to be published is
+# passed over.
+_NEXT = """
+SELECT family, generation, begin, enumerated, complete FROM snapshots s
+WHERE finished_at IS NULL AND family = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM snapshots t WHERE t.family = s.family AND t.generation > s.generation)
+    AND NOT (complete AND EXISTS (
+        SELECT FROM marks m WHERE m.family = s.family AND m.generation = s.generation))
+ORDER BY requested_at LIMIT 1"""
+
+_BEGIN = "UPDATE snapshots SET begin = $3::jsonb WHERE family = $1 AND generation = $2"
+
+# Records that come later than this look at their key have a mark of their own, and stand above the noted
+# offsets.
+_ENUMERATE = """
+WITH chunk AS (
+    SELECT key FROM records WHERE family = $1 AND key > $3 ORDER BY key LIMIT $4
+), marked AS (
+    INSERT INTO marks (lane, family, key, generation) SELECT 'bulk', $1, key, $2 FROM chunk
+)
+UPDATE snapshots SET
+    enumerated = coalesce((SELECT max(key) FROM chunk), enumerated),
+    complete = (SELECT count(*) FROM chunk) < $4
+WHERE family = $1 AND generation = $2"""
+
+_COUNT = """
+SELECT e.epoch, (SELECT count(*) FROM records WHERE family = $1 AND status = 'live') AS count FROM epoch e"""
+
+_FINISHED = "UPDATE snapshots SET finished_at = now() WHERE family = $1 AND generation = $2"
 
 
 class Snapshots:
@@ -126,53 +178,3 @@ class Snapshots:
         await refusals.note([family.bulk], delivered.refused)
         if not delivered.refused:
             await conn.execute(_FINISHED, family.name, generation)
-
-
-_REQUEST = """
-INSERT INTO snapshots (family, generation, epoch)
-SELECT $1::text, coalesce((SELECT max(generation) FROM snapshots WHERE family = $1), 0) + 1, epoch FROM epoch
-RETURNING generation"""
-
-_FIRST = """
-INSERT INTO snapshots (family, generation, epoch)
-SELECT family, 1, epoch FROM epoch, unnest($1::text[]) AS family
-ON CONFLICT DO NOTHING"""
-
-# The newest backfill of a family that has something to do: one that waits for its marks to be published is
-# passed over.
-_NEXT = """
-SELECT family, generation, begin, enumerated, complete FROM snapshots s
-WHERE finished_at IS NULL AND family = ANY($1::text[])
-    AND NOT EXISTS (SELECT FROM snapshots t WHERE t.family = s.family AND t.generation > s.generation)
-    AND NOT (complete AND EXISTS (
-        SELECT FROM marks m WHERE m.family = s.family AND m.generation = s.generation))
-ORDER BY requested_at LIMIT 1"""
-
-# `marks` of a newer generation are the same records' own, so a replaced backfill ends with the newer one.
-_PROGRESS = """
-SELECT s.family, s.generation, s.begin, s.complete,
-    (SELECT count(*) FROM marks m WHERE m.family = s.family AND m.generation = s.generation) AS marks,
-    EXISTS (SELECT FROM snapshots t
-        WHERE t.family = s.family AND t.generation >= s.generation AND t.finished_at IS NOT NULL) AS finished
-FROM snapshots s JOIN unnest($1::text[], $2::integer[]) AS w (family, generation) USING (family, generation)
-ORDER BY s.family"""
-
-_BEGIN = "UPDATE snapshots SET begin = $3::jsonb WHERE family = $1 AND generation = $2"
-
-# Records that come later than this look at their key have a mark of their own, and stand above the noted
-# offsets.
-_ENUMERATE = """
-WITH chunk AS (
-    SELECT key FROM records WHERE family = $1 AND key > $3 ORDER BY key LIMIT $4
-), marked AS (
-    INSERT INTO marks (lane, family, key, generation) SELECT 'bulk', $1, key, $2 FROM chunk
-)
-UPDATE snapshots SET
-    enumerated = coalesce((SELECT max(key) FROM chunk), enumerated),
-    complete = (SELECT count(*) FROM chunk) < $4
-WHERE family = $1 AND generation = $2"""
-
-_COUNT = """
-SELECT e.epoch, (SELECT count(*) FROM records WHERE family = $1 AND status = 'live') AS count FROM epoch e"""
-
-_FINISHED = "UPDATE snapshots SET finished_at = now() WHERE family = $1 AND generation = $2"

@@ -54,6 +54,18 @@ class Pace:
         await asyncio.sleep(max(0.0, self._free_at - now))
 
 
+_REPORTS = """
+SELECT id, topic, key, value, headers FROM reports WHERE topic <> ALL($2::text[]) ORDER BY id LIMIT $1"""
+
+_EXPRESS_AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT created_at FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
+)), 0)"""
+
+
+_DELETE_REPORTS = "DELETE FROM reports WHERE id = ANY($1::bigint[])"
+
+
 class BulkLane:
     def __init__(
         self,
@@ -129,7 +141,7 @@ class BulkLane:
         delivered = await deliver(self._producer, messages)
         sent = [row["id"] for row, offset in zip(rows, delivered.offsets, strict=True) if offset is not None]
         if sent:
-            await self._conn.execute("DELETE FROM reports WHERE id = ANY($1::bigint[])", sent)
+            await self._conn.execute(_DELETE_REPORTS, sent)
         return await self._whole(delivered, (message.topic for message in messages), len(sent))
 
     async def _beat(self) -> None:
@@ -155,13 +167,3 @@ class BulkLane:
             raise LaneStoppedError from delivered.error
         await self._refusals.note(topics, delivered.refused)
         return sent
-
-
-_REPORTS = (
-    "SELECT id, topic, key, value, headers FROM reports WHERE topic <> ALL($2::text[]) ORDER BY id LIMIT $1"
-)
-
-_EXPRESS_AGE = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - (
-    SELECT created_at FROM marks WHERE lane = 'express' ORDER BY id LIMIT 1
-)), 0)"""

@@ -54,6 +54,23 @@ class Look:
     withheld: Container[str] = ()
 
 
+# The newest *requested* generation: from the moment a backfill is asked for until it is complete, gates stay
+# shut.
+_LOOK = """
+SELECT
+    (SELECT coalesce(json_agg(t), '[]') FROM (
+        SELECT p.topic, p.topic_id, json_agg(json_build_array(p.partition, least(p."offset", (
+            SELECT min(q."offset") FROM quarantine q
+            WHERE (q.topic, q.topic_id, q.partition) = (p.topic, p.topic_id, p.partition)
+            AND q.state = 'open' AND q.holds
+        )))) AS offsets
+        FROM positions p WHERE p.topic = ANY($1::text[]) GROUP BY p.topic, p.topic_id
+    ) t) AS taken,
+    (SELECT coalesce(json_object_agg(family, generation), '{}') FROM (
+        SELECT family, max(generation) AS generation FROM snapshots GROUP BY family
+    ) s) AS generations"""
+
+
 class Beats:
     """The beats of one leader's term."""
 
@@ -131,20 +148,3 @@ def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:
             topic=row["topic"], topic_id=row["topic_id"], offsets=tuple(offsets)
         )
     return taken
-
-
-# The newest *requested* generation: from the moment a backfill is asked for until it is complete, gates stay
-# shut.
-_LOOK = """
-SELECT
-    (SELECT coalesce(json_agg(t), '[]') FROM (
-        SELECT p.topic, p.topic_id, json_agg(json_build_array(p.partition, least(p."offset", (
-            SELECT min(q."offset") FROM quarantine q
-            WHERE (q.topic, q.topic_id, q.partition) = (p.topic, p.topic_id, p.partition)
-            AND q.state = 'open' AND q.holds
-        )))) AS offsets
-        FROM positions p WHERE p.topic = ANY($1::text[]) GROUP BY p.topic, p.topic_id
-    ) t) AS taken,
-    (SELECT coalesce(json_object_agg(family, generation), '{}') FROM (
-        SELECT family, max(generation) AS generation FROM snapshots GROUP BY family
-    ) s) AS generations"""

@@ -34,6 +34,36 @@ class OtherKeysError(KieltoError):
     """The keys file has another id key of a party than the one that this database was filled with."""
 
 
+_SEEN = """
+INSERT INTO group_seen AS g (revision, facts, walked) VALUES ($1, $2, $2)
+ON CONFLICT (one) DO UPDATE SET
+    revision = excluded.revision, facts = excluded.facts,
+    walked = CASE WHEN g.facts = excluded.facts THEN g.walked ELSE '' END, -- also when it is as it once was
+    cursor = CASE WHEN g.facts = excluded.facts THEN g.cursor END
+WHERE g.revision <= excluded.revision
+RETURNING true"""
+
+_RETURNED = "SELECT party FROM parties WHERE party = ANY($1::text[]) AND left_at IS NOT NULL"
+
+_HERE = """
+INSERT INTO parties AS p (party, key_check) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (party) DO UPDATE SET
+    key_check = coalesce(p.key_check, excluded.key_check), left_at = NULL, stale = p.stale OR p.left_at IS NOT NULL"""
+
+_GONE = """
+UPDATE parties SET left_at = now(), stale = false
+WHERE party <> ALL($1::text[]) AND left_at IS NULL RETURNING party"""
+
+_LEFT = "SELECT party FROM parties WHERE party <> ALL($1::text[])"
+
+# What changed while it was away, before the first beat: by express, since anything of it may be a ban.
+_MARK = """
+INSERT INTO marks (lane, family, key)
+SELECT CASE WHEN r.family = p.party THEN 'express' ELSE 'bulk' END, r.family, r.key
+FROM parties p JOIN records r ON r.family IN (p.party, p.party || '.customers')
+WHERE p.party = $1 AND r.changed_at >= p.left_at"""
+
+
 async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
     """Those who have left, as `company.<id>` or `partner.<id>`. Raises OtherKeysError.
 
@@ -76,6 +106,11 @@ async def compute_anew(
     await supervise("records of the changed group", walk, (*again, *AWAY, EpochNotOpenError))
 
 
+_WALK = "SELECT cursor FROM group_seen WHERE walked <> facts FOR UPDATE"
+
+_ADVANCE = "UPDATE group_seen SET cursor = $1"
+
+
 async def _walk(pool: Pool, families: Sequence[Family], step: Step) -> bool:
     """One step, in a transaction; False when there is nothing left to compute."""
     async with transaction(pool) as conn:
@@ -90,15 +125,44 @@ async def _walk(pool: Pool, families: Sequence[Family], step: Step) -> bool:
     return True
 
 
+# The time of leaving is the transaction's, like `left_at`.
+_UNMARK = """
+WITH gone AS (
+    DELETE FROM marks WHERE family IN ($1, $1 || '.customers') RETURNING family, key
+)
+UPDATE records r SET changed_at = now() FROM gone WHERE r.family = gone.family AND r.key = gone.key"""
+
+
+_ALL_GONE = "SELECT party FROM parties WHERE left_at IS NOT NULL"
+
+_COMPUTED = "UPDATE parties SET stale = false WHERE stale RETURNING party"
+
+_WALKED = "UPDATE group_seen SET walked = facts, cursor = NULL"
+
+
 async def _finish(conn: Conn, families: Sequence[Family]) -> None:
-    for party in await _parties(conn, "SELECT party FROM parties WHERE left_at IS NOT NULL"):
+    for party in await _parties(conn, _ALL_GONE):
         await conn.execute(_UNMARK, party)  # of processes that still had the older group file
-    stale = set(await _parties(conn, "UPDATE parties SET stale = false WHERE stale RETURNING party"))
+    stale = set(await _parties(conn, _COMPUTED))
     for family in families:
         if family.name.removesuffix(".customers") in stale:
             await backfills.request(conn, family.name)
-    await conn.execute("UPDATE group_seen SET walked = facts, cursor = NULL")
+    await conn.execute(_WALKED)
     log.info("records are computed for the changed group")
+
+
+_UNSENT = "DELETE FROM reports WHERE starts_with(topic, $1 || '.')"
+
+_NO_FINDINGS = """
+UPDATE audit_findings SET state = 'gone', ended_at = now()
+WHERE family IN ($1, $1 || '.customers') AND state = 'open'"""
+
+_NO_VOIDS = "UPDATE voids SET state = 'gone' WHERE family IN ($1, $1 || '.customers') AND state = 'open'"
+
+# Without its id key nobody finds a record again to erase it: nothing personal is left in any.
+_BLANK = """
+UPDATE records SET n = n + 1, changed_at = now(), body = json_build_object('subject', key)
+WHERE family = $1 || '.customers' AND status <> 'erased'"""
 
 
 async def _leave(conn: Conn, party: str, keys: Keys) -> None:
@@ -107,6 +171,9 @@ async def _leave(conn: Conn, party: str, keys: Keys) -> None:
         await conn.execute(statement, party)
     if not keys.knows(party):
         await conn.execute(_BLANK, party)
+
+
+_CHECKS = "SELECT party, key_check FROM parties WHERE party = ANY($1::text[]) AND key_check IS NOT NULL"
 
 
 async def _check_keys(conn: Conn, here: Sequence[str], keys: Keys) -> None:
@@ -130,59 +197,3 @@ def _facts(group: Group) -> str:
 
 async def _parties(conn: Conn, statement: str, *arguments: object) -> list[str]:
     return [row["party"] for row in await conn.fetch(statement, *arguments)]
-
-
-_SEEN = """
-INSERT INTO group_seen AS g (revision, facts, walked) VALUES ($1, $2, $2)
-ON CONFLICT (one) DO UPDATE SET
-    revision = excluded.revision, facts = excluded.facts,
-    walked = CASE WHEN g.facts = excluded.facts THEN g.walked ELSE '' END, -- also when it is as it once was
-    cursor = CASE WHEN g.facts = excluded.facts THEN g.cursor END
-WHERE g.revision <= excluded.revision
-RETURNING true"""
-
-_WALK = "SELECT cursor FROM group_seen WHERE walked <> facts FOR UPDATE"
-
-_ADVANCE = "UPDATE group_seen SET cursor = $1"
-
-_CHECKS = "SELECT party, key_check FROM parties WHERE party = ANY($1::text[]) AND key_check IS NOT NULL"
-
-_RETURNED = "SELECT party FROM parties WHERE party = ANY($1::text[]) AND left_at IS NOT NULL"
-
-_HERE = """
-INSERT INTO parties AS p (party, key_check) SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT (party) DO UPDATE SET
-    key_check = coalesce(p.key_check, excluded.key_check), left_at = NULL, stale = p.stale OR p.left_at IS NOT NULL"""
-
-_GONE = """
-UPDATE parties SET left_at = now(), stale = false
-WHERE party <> ALL($1::text[]) AND left_at IS NULL RETURNING party"""
-
-_LEFT = "SELECT party FROM parties WHERE party <> ALL($1::text[])"
-
-# What changed while it was away, before the first beat: by express, since anything of it may be a ban.
-_MARK = """
-INSERT INTO marks (lane, family, key)
-SELECT CASE WHEN r.family = p.party THEN 'express' ELSE 'bulk' END, r.family, r.key
-FROM parties p JOIN records r ON r.family IN (p.party, p.party || '.customers')
-WHERE p.party = $1 AND r.changed_at >= p.left_at"""
-
-# The time of leaving is the transaction's, like `left_at`.
-_UNMARK = """
-WITH gone AS (
-    DELETE FROM marks WHERE family IN ($1, $1 || '.customers') RETURNING family, key
-)
-UPDATE records r SET changed_at = now() FROM gone WHERE r.family = gone.family AND r.key = gone.key"""
-
-_UNSENT = "DELETE FROM reports WHERE starts_with(topic, $1 || '.')"
-
-_NO_FINDINGS = """
-UPDATE audit_findings SET state = 'gone', ended_at = now()
-WHERE family IN ($1, $1 || '.customers') AND state = 'open'"""
-
-_NO_VOIDS = "UPDATE voids SET state = 'gone' WHERE family IN ($1, $1 || '.customers') AND state = 'open'"
-
-# Without its id key nobody finds a record again to erase it: nothing personal is left in any.
-_BLANK = """
-UPDATE records SET n = n + 1, changed_at = now(), body = json_build_object('subject', key)
-WHERE family = $1 || '.customers' AND status <> 'erased'"""

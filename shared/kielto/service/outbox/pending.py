@@ -35,6 +35,13 @@ class Marked:
     partition: int = 0
 
 
+_FETCH = """
+SELECT m.id, m.family, m.key, m.traceparent, r.epoch, r.n, r.body
+FROM marks m JOIN records r USING (family, key)
+WHERE m.lane = $1 AND m.id > $2 AND m.family = ANY($3::text[])
+ORDER BY m.id LIMIT $4"""
+
+
 async def fetch(
     conn: Leader, lane: Lane, families: Mapping[str, Family], after: int, limit: int
 ) -> tuple[list[Marked], int, int]:
@@ -88,6 +95,15 @@ def _of_party(family: Family) -> bool:
     return "." in family.name
 
 
+_DELETE_MARKS = "DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[])"
+
+_PUBLISHED = """
+WITH gone AS (DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[]))
+INSERT INTO publications (family, key, epoch, n, topic, topic_id, partition, "offset", traceparent, trace)
+SELECT * FROM unnest($3::text[], $4::text[], $5::integer[], $6::bigint[], $7::text[], $8::uuid[],
+    $9::integer[], $10::bigint[], $11::text[], $12::text[])"""
+
+
 async def published(
     conn: Leader,
     lane: Lane,
@@ -101,7 +117,7 @@ async def published(
     ids = [ident for marked, _ in done for ident in marked.ids]
     kept = [(marked, offset) for marked, offset in done if _of_party(marked.family)]
     if not kept:
-        await conn.execute("DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[])", lane.value, ids)
+        await conn.execute(_DELETE_MARKS, lane.value, ids)
         return
     topics = [marked.family.topic(lane) for marked, _ in kept]
     await conn.execute(
@@ -119,16 +135,3 @@ async def published(
         [marked.traceparent for marked, _ in kept],
         [tracing.trace_id(marked.sent) if marked.sent else None for marked, _ in kept],
     )
-
-
-_FETCH = """
-SELECT m.id, m.family, m.key, m.traceparent, r.epoch, r.n, r.body
-FROM marks m JOIN records r USING (family, key)
-WHERE m.lane = $1 AND m.id > $2 AND m.family = ANY($3::text[])
-ORDER BY m.id LIMIT $4"""
-
-_PUBLISHED = """
-WITH gone AS (DELETE FROM marks WHERE lane = $1 AND id = ANY($2::bigint[]))
-INSERT INTO publications (family, key, epoch, n, topic, topic_id, partition, "offset", traceparent, trace)
-SELECT * FROM unnest($3::text[], $4::text[], $5::integer[], $6::bigint[], $7::text[], $8::uuid[],
-    $9::integer[], $10::bigint[], $11::text[], $12::text[])"""

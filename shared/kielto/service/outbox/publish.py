@@ -72,6 +72,41 @@ async def publish(
     return [versions[key] for key in keys]
 
 
+# A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
+# CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
+# without a key when nothing differs; none means that no epoch is open. A record's lane is asked for by IN, which is
+# hashed: where plans are made by key (`postgres.BY_KEY`) a join would compare each record with each.
+_PUBLISH = """
+WITH current AS MATERIALIZED (
+    SELECT epoch FROM current_epoch
+), new AS (
+    SELECT c.family, c.key, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
+        AS c (family, key, status, body, restrictions, decision, lane)
+    WHERE EXISTS (SELECT FROM current)
+), kept AS (
+    INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
+    SELECT family, key, (SELECT epoch FROM current), 1, status, body, restrictions, decision
+    FROM new ORDER BY family, key
+    ON CONFLICT (family, key) DO UPDATE SET
+        epoch = greatest(r.epoch, excluded.epoch), n = r.n + 1, status = excluded.status, body = excluded.body,
+        restrictions = excluded.restrictions, decision = excluded.decision, changed_at = now()
+    WHERE r.status <> excluded.status OR r.restrictions <> excluded.restrictions
+        OR r.body::jsonb - '{changed_at,decision}'::text[]
+            <> excluded.body::jsonb - '{changed_at,decision}'::text[]
+    RETURNING family, key, epoch, n
+), marked AS (
+    INSERT INTO marks (lane, family, key, traceparent)
+    SELECT CASE WHEN (family, key) IN (SELECT family, key FROM new WHERE lane = 'express')
+        THEN 'express' ELSE 'bulk' END, family, key, $8::text
+    FROM kept WHERE (family, key) NOT IN (SELECT family, key FROM new WHERE lane IS NULL)
+    RETURNING lane
+)
+SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,
+    (SELECT pg_notify('kielto_express', '')::text FROM marked WHERE lane = 'express' LIMIT 1) AS notified
+FROM current c LEFT JOIN kept k ON true"""
+
+
 async def put(
     conn: Conn, changes: Sequence[RecordChange], *, traceparent: str | None = None
 ) -> dict[tuple[str, str], Version]:
@@ -116,6 +151,21 @@ def _lane(change: RecordChange) -> Lane:
     return Lane.EXPRESS if change.express and not change.family.endswith(".customers") else Lane.BULK
 
 
+_RENEW = """
+WITH wanted AS (
+    SELECT key, n FROM unnest($2::text[], $3::bigint[]) AS w (key, n)
+), held AS (
+    SELECT r.key FROM records r JOIN wanted w USING (key) WHERE r.family = $1 ORDER BY r.key FOR UPDATE OF r
+), raised AS (
+    UPDATE records r SET n = greatest(r.n, w.n) + 1 FROM wanted w JOIN held h USING (key)
+    WHERE r.family = $1 AND r.key = w.key RETURNING r.key
+), marked AS (
+    INSERT INTO marks (lane, family, key)
+    SELECT CASE WHEN key = ANY ($4::text[]) THEN 'bulk' ELSE 'express' END, $1, key FROM raised RETURNING lane
+)
+SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
+
+
 async def renew(
     conn: Conn, family: str, above: Sequence[tuple[str, int]], *, bulk: Collection[str] = ()
 ) -> None:
@@ -124,6 +174,11 @@ async def renew(
     """
     keys, numbers = [key for key, _ in above], [n for _, n in above]
     await conn.execute(_RENEW, family, keys, numbers, list(bulk))
+
+
+_PRESENT = """
+SELECT r.family, r.key, r.epoch, r.n
+FROM unnest($1::text[], $2::text[]) AS c (family, key) JOIN records r USING (family, key)"""
 
 
 async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
@@ -137,6 +192,19 @@ async def report(
 ) -> None:
     """Queue one message of a retained topic, sent in order after the commit. Raises MessageTooLargeError."""
     await report_many(conn, topic, [(key, event)], source=source, traceparent=traceparent)
+
+
+_REPORT = """
+WITH queued AS (
+    INSERT INTO reports (topic, key, value, headers)
+    SELECT topic, key, value, headers::jsonb
+    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY
+        AS r (topic, key, value, headers, place)
+    WHERE NOT EXISTS (SELECT FROM parties p WHERE p.left_at IS NOT NULL AND starts_with(r.topic, p.party || '.'))
+    ORDER BY place
+    RETURNING 1
+)
+SELECT pg_notify('kielto_reports', '') FROM queued LIMIT 1"""
 
 
 async def report_many(
@@ -160,68 +228,3 @@ async def report_many(
         [message.value for message in messages],
         [json.dumps([(name, value.decode()) for name, value in message.headers]) for message in messages],
     )
-
-
-# A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
-# CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
-# without a key when nothing differs; none means that no epoch is open. A record's lane is asked for by IN, which is
-# hashed: where plans are made by key (`postgres.BY_KEY`) a join would compare each record with each.
-_PUBLISH = """
-WITH current AS MATERIALIZED (
-    SELECT epoch FROM current_epoch
-), new AS (
-    SELECT c.family, c.key, c.status, c.body::json, c.restrictions::uuid[], c.decision, c.lane
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[])
-        AS c (family, key, status, body, restrictions, decision, lane)
-    WHERE EXISTS (SELECT FROM current)
-), kept AS (
-    INSERT INTO records AS r (family, key, epoch, n, status, body, restrictions, decision)
-    SELECT family, key, (SELECT epoch FROM current), 1, status, body, restrictions, decision
-    FROM new ORDER BY family, key
-    ON CONFLICT (family, key) DO UPDATE SET
-        epoch = greatest(r.epoch, excluded.epoch), n = r.n + 1, status = excluded.status, body = excluded.body,
-        restrictions = excluded.restrictions, decision = excluded.decision, changed_at = now()
-    WHERE r.status <> excluded.status OR r.restrictions <> excluded.restrictions
-        OR r.body::jsonb - '{changed_at,decision}'::text[]
-            <> excluded.body::jsonb - '{changed_at,decision}'::text[]
-    RETURNING family, key, epoch, n
-), marked AS (
-    INSERT INTO marks (lane, family, key, traceparent)
-    SELECT CASE WHEN (family, key) IN (SELECT family, key FROM new WHERE lane = 'express')
-        THEN 'express' ELSE 'bulk' END, family, key, $8::text
-    FROM kept WHERE (family, key) NOT IN (SELECT family, key FROM new WHERE lane IS NULL)
-    RETURNING lane
-)
-SELECT k.family, k.key, coalesce(k.epoch, c.epoch) AS epoch, coalesce(k.n, 0) AS n,
-    (SELECT pg_notify('kielto_express', '')::text FROM marked WHERE lane = 'express' LIMIT 1) AS notified
-FROM current c LEFT JOIN kept k ON true"""
-
-_PRESENT = """
-SELECT r.family, r.key, r.epoch, r.n
-FROM unnest($1::text[], $2::text[]) AS c (family, key) JOIN records r USING (family, key)"""
-
-_RENEW = """
-WITH wanted AS (
-    SELECT key, n FROM unnest($2::text[], $3::bigint[]) AS w (key, n)
-), held AS (
-    SELECT r.key FROM records r JOIN wanted w USING (key) WHERE r.family = $1 ORDER BY r.key FOR UPDATE OF r
-), raised AS (
-    UPDATE records r SET n = greatest(r.n, w.n) + 1 FROM wanted w JOIN held h USING (key)
-    WHERE r.family = $1 AND r.key = w.key RETURNING r.key
-), marked AS (
-    INSERT INTO marks (lane, family, key)
-    SELECT CASE WHEN key = ANY ($4::text[]) THEN 'bulk' ELSE 'express' END, $1, key FROM raised RETURNING lane
-)
-SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 1"""
-
-_REPORT = """
-WITH queued AS (
-    INSERT INTO reports (topic, key, value, headers)
-    SELECT topic, key, value, headers::jsonb
-    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY
-        AS r (topic, key, value, headers, place)
-    WHERE NOT EXISTS (SELECT FROM parties p WHERE p.left_at IS NOT NULL AND starts_with(r.topic, p.party || '.'))
-    ORDER BY place
-    RETURNING 1
-)
-SELECT pg_notify('kielto_reports', '') FROM queued LIMIT 1"""

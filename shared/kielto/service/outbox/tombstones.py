@@ -54,25 +54,6 @@ async def write_for_ever(
         await asyncio.sleep(_EVERY_SECONDS)
 
 
-async def write(
-    pool: Pool, deadlines: Mapping[Family, float], now: datetime, acknowledged: Acknowledged = nobody
-) -> int:
-    """Queue the tombstones that are due by now; how many."""
-    count = 0
-    for family, seconds in deadlines.items():
-        after, last = "", timedelta(seconds=seconds)
-        async with transaction(pool) as conn:
-            while rows := await conn.fetch(
-                _WAITING, family.name, family.express or family.bulk, after, _AT_ONCE
-            ):
-                waiting = [ErasedRecord(family.name, *row) for row in rows]
-                done = await acknowledged(conn, waiting)
-                due = [e.key for e in waiting if (e.family, e.key) in done or now - e.since >= last]
-                count += len(await conn.fetch(_WRITE, family.name, family.bulk, due))
-                after = waiting[-1].key
-    return count
-
-
 # Published: no mark of it waits.
 _WAITING = """
 SELECT r.key, coalesce(p.at, r.changed_at), p.topic_id, p.partition, p."offset"
@@ -93,3 +74,22 @@ WITH buried AS (
 )
 INSERT INTO reports (topic, key, value, headers) SELECT $2, key, NULL, '[]' FROM buried
 RETURNING key"""
+
+
+async def write(
+    pool: Pool, deadlines: Mapping[Family, float], now: datetime, acknowledged: Acknowledged = nobody
+) -> int:
+    """Queue the tombstones that are due by now; how many."""
+    count = 0
+    for family, seconds in deadlines.items():
+        after, last = "", timedelta(seconds=seconds)
+        async with transaction(pool) as conn:
+            while rows := await conn.fetch(
+                _WAITING, family.name, family.express or family.bulk, after, _AT_ONCE
+            ):
+                waiting = [ErasedRecord(family.name, *row) for row in rows]
+                done = await acknowledged(conn, waiting)
+                due = [e.key for e in waiting if (e.family, e.key) in done or now - e.since >= last]
+                count += len(await conn.fetch(_WRITE, family.name, family.bulk, due))
+                after = waiting[-1].key
+    return count

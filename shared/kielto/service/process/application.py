@@ -11,7 +11,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 
-from kielto.service.access import log
+from kielto.service.access import api
+from kielto.service.access.middleware import AccessLog
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.http import docs_page
@@ -70,15 +71,13 @@ def create_app(
     )
     app.state.pool, app.state.verifier = pool, verifier
     app.state.throttle = Throttle(limits)
-    routers = [
-        log.router(name, pool, keys),
-        *routers,
-    ]  # first: `/customers/{ident}` would take its path
+    if keys is not None:  # first: `/customers/{ident}` would match its path
+        routers = [api.router(name, pool, keys), *routers]
     for router in routers:
         app.include_router(router)
     app.include_router(_watching(ready or pool, health, limits.ready_seconds))
     answer_errors(app)
-    app.add_middleware(log.AccessLog, pool=pool, keys=keys)
+    app.add_middleware(AccessLog, pool=pool, keys=keys)
     most: dict[str, int | None] = {**(body_bytes or {}), **dict.fromkeys(streamed)}
     app.add_middleware(RequestMiddleware, prefix=f"/{name}", health=health, limits=limits, most=most)
     describe = app.openapi

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service.access import log as access_log
+from kielto.service.access import store as access_store
 from kielto.service.audit.auditor import Auditor
 from kielto.service.database import epoch
 from kielto.service.database import pool as postgres
@@ -208,7 +208,7 @@ class RunningService:
         while True:
             await idempotency.forget_old(self._platform.pool)
             await quarantine.forget(self._platform.pool, self._platform.settings.quarantine_days)
-            await access_log.forget_old(self._platform.pool, self._platform.settings.audit_days)
+            await access_store.forget_old(self._platform.pool, self._platform.settings.audit_days)
             await asyncio.sleep(3600)
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:

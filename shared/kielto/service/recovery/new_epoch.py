@@ -52,6 +52,43 @@ class TakeIn:
     take: Callable[[Mapping[str, Any], int], Awaitable[None]]
 
 
+_STATE = """
+SELECT epoch, term, open, started IS NOT DISTINCT FROM pg_postmaster_start_time() AS known,
+    CASE
+        WHEN ending IS NOT NULL THEN ending
+        WHEN timeline <> kielto_timeline() THEN 'the server is on another timeline'
+        WHEN system <> kielto_system() THEN 'the data stand on another server'
+    END AS why
+FROM epoch"""
+
+_OPEN_AHEAD = "SELECT EXISTS (SELECT FROM audit_findings WHERE kind = 'ahead' AND state = 'open')"
+
+# A key without a row and of an earlier epoch was another database's: the first backfill swept it.
+_ANY_AHEAD = """
+SELECT EXISTS (
+    SELECT FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]) AS e (family, key, epoch, n)
+    LEFT JOIN records r USING (family, key)
+    WHERE CASE WHEN r.n IS NULL THEN e.epoch >= $5 ELSE (e.epoch, e.n) > (r.epoch, r.n) END)"""
+
+_BEGIN = """
+UPDATE epoch SET epoch = $1, timeline = kielto_timeline(), system = kielto_system(),
+    started = pg_postmaster_start_time(), open = false, why = coalesce(ending, why), ending = NULL, begun_at = now()"""
+
+_RAISE = """
+WITH chunk AS MATERIALIZED (
+    SELECT family, key FROM records WHERE (family, key) > ($1, $2) ORDER BY family, key LIMIT $4 FOR UPDATE
+), raised AS (
+    UPDATE records r SET epoch = $3 FROM chunk c
+    WHERE r.family = c.family AND r.key = c.key AND r.epoch < $3
+)
+SELECT family, key FROM chunk ORDER BY family DESC, key DESC LIMIT 1"""
+
+
+_LOOKED_AT = "UPDATE epoch SET started = pg_postmaster_start_time()"
+
+_OPEN = "UPDATE epoch SET open = true WHERE epoch = $1"
+
+
 @dataclass(frozen=True, slots=True)
 class Epochs:
     """`inputs`: the others' topics that the service takes in."""
@@ -75,7 +112,7 @@ class Epochs:
         if why is None and not row["known"]:
             why = "not open before the server started" if not row["open"] else await self._ahead(conn, row)
             if why is None:
-                await conn.execute("UPDATE epoch SET started = pg_postmaster_start_time()")
+                await conn.execute(_LOOKED_AT)
         if why is not None:
             await self._begin(conn, row["epoch"], why)
         if why is not None or not row["open"]:
@@ -126,7 +163,7 @@ class Epochs:
         while after is not None:
             row = await conn.fetchrow(_RAISE, *after, number, _CHUNK)
             after = (row["family"], row["key"]) if row and row["key"] is not None else None
-        await conn.execute("UPDATE epoch SET open = true WHERE epoch = $1", number)
+        await conn.execute(_OPEN, number)
         log.warning("the epoch is open", epoch=number)
 
     async def _inputs_taken(self) -> None:
@@ -173,6 +210,14 @@ class Epochs:
         await self.take_in.take(kept, number)
 
 
+_CANDIDATES = """
+SELECT e.at FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[])
+    WITH ORDINALITY AS e (family, key, epoch, n, at)
+LEFT JOIN records r USING (family, key)
+WHERE r.n IS NULL OR r.epoch >= $5 OR (e.epoch, e.n) > (r.epoch, r.n)
+ORDER BY e.at"""
+
+
 async def _candidates(conn: Leader, batch: Sequence[ScannedRecord], number: int) -> list[ScannedRecord]:
     """Records of earlier epochs above their row, or whose row was raised since the epoch began."""
     records = [e for e in batch if e.key is not None and e.version.epoch < number]
@@ -187,42 +232,3 @@ def _columns(records: Sequence[ScannedRecord]) -> tuple[list[Any], ...]:
         [e.version.epoch for e in records],
         [e.version.n for e in records],
     )
-
-
-_STATE = """
-SELECT epoch, term, open, started IS NOT DISTINCT FROM pg_postmaster_start_time() AS known,
-    CASE
-        WHEN ending IS NOT NULL THEN ending
-        WHEN timeline <> kielto_timeline() THEN 'the server is on another timeline'
-        WHEN system <> kielto_system() THEN 'the data stand on another server'
-    END AS why
-FROM epoch"""
-
-_OPEN_AHEAD = "SELECT EXISTS (SELECT FROM audit_findings WHERE kind = 'ahead' AND state = 'open')"
-
-# A key without a row and of an earlier epoch was another database's: the first backfill swept it.
-_ANY_AHEAD = """
-SELECT EXISTS (
-    SELECT FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]) AS e (family, key, epoch, n)
-    LEFT JOIN records r USING (family, key)
-    WHERE CASE WHEN r.n IS NULL THEN e.epoch >= $5 ELSE (e.epoch, e.n) > (r.epoch, r.n) END)"""
-
-_CANDIDATES = """
-SELECT e.at FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[])
-    WITH ORDINALITY AS e (family, key, epoch, n, at)
-LEFT JOIN records r USING (family, key)
-WHERE r.n IS NULL OR r.epoch >= $5 OR (e.epoch, e.n) > (r.epoch, r.n)
-ORDER BY e.at"""
-
-_BEGIN = """
-UPDATE epoch SET epoch = $1, timeline = kielto_timeline(), system = kielto_system(),
-    started = pg_postmaster_start_time(), open = false, why = coalesce(ending, why), ending = NULL, begun_at = now()"""
-
-_RAISE = """
-WITH chunk AS MATERIALIZED (
-    SELECT family, key FROM records WHERE (family, key) > ($1, $2) ORDER BY family, key LIMIT $4 FOR UPDATE
-), raised AS (
-    UPDATE records r SET epoch = $3 FROM chunk c
-    WHERE r.family = c.family AND r.key = c.key AND r.epoch < $3
-)
-SELECT family, key FROM chunk ORDER BY family DESC, key DESC LIMIT 1"""

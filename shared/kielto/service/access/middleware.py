@@ -1,39 +1,32 @@
-"""The audit trail of a service: every request of somebody who is identified leaves an entry, and every command.
+"""The access log around the application: every request of an identified caller leaves an entry.
 
-Around the application: it names the entry's action by the route, never by the path; its subjects by the path's ids; and
-writes it before the answer is given, where no transaction did (`access_entry`).
+The entry names its action by the route, never by the path, and its subjects by the ids in the path. It is written
+before the answer is sent, unless the transaction of the request wrote it (`database/access_entry.py`).
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kielto.events.base import Ident, Moment
 from kielto.service.database import access_entry
 from kielto.service.database.access_entry import AccessEntry
 from kielto.service.database.pool import AWAY, Pool
-from kielto.service.http import cursors
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller
 from kielto.service.http.middleware import respond
 from kielto.service.http.problem import FieldError, ProblemError, invalid_request
-from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import too_many
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.shares import CrowdedError
 
 _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
-_ACTOR = 200
+ACTOR = 200
 _UNWRITABLE = (*AWAY, asyncpg.ReadOnlySQLTransactionError)
 """The database is away, or follows another one."""
 
@@ -122,7 +115,7 @@ def _who(scope: Scope) -> tuple[str, str | None, list[str]] | None:
     caller: Caller | None = scope.get("state", {}).get("caller")
     if caller is None or "route" not in scope:
         return None
-    return caller.subject.replace("\0", "")[:_ACTOR], caller.company, sorted(caller.roles)
+    return caller.subject.replace("\0", "")[:ACTOR], caller.company, sorted(caller.roles)
 
 
 def _named(scope: Scope, keys: Keys | None) -> Iterator[UUID]:
@@ -130,14 +123,14 @@ def _named(scope: Scope, keys: Keys | None) -> Iterator[UUID]:
     caller: Caller | None = scope.get("state", {}).get("caller")
     party = caller.party if caller else None
     for value in scope.get("path_params", {}).values():
-        ident = _uuid(value)
+        ident = as_uuid(value)
         if ident is None and party and keys is not None and isinstance(value, str) and len(value) == 64:
             ident = keys.from_pairwise(party, value)
         if ident is not None:
             yield ident
 
 
-def _uuid(value: Any) -> UUID | None:
+def as_uuid(value: Any) -> UUID | None:
     if isinstance(value, UUID):
         return value
     try:
@@ -158,106 +151,3 @@ def _unwritten() -> ProblemError:
         "The audit trail cannot be written, so nothing is answered. Try again.",
         headers={"Retry-After": "1"},
     )
-
-
-class EntryBody(BaseModel):
-    at: datetime
-    actor: str = Field(description="The token's subject, or `operator:<name>` of a command.")
-    company: str | None = Field(description="The company that the token was for; null: the group.")
-    roles: list[str]
-    action: str = Field(examples=["GET /customers/{ident}", "command erase"])
-    subjects: list[str] = Field(description="Customers, decisions or campaigns; a company's own ids of them.")
-    why: str | None = Field(description="The request's `X-Reason`.")
-    outcome: str = Field(description="`ok`, `refused`, `failed`, or `repeated`: an answer given again.")
-    rule: str | None = Field(description="Of a refusal: its type, and the fields that it named.")
-    detail: dict[str, int] | None
-    trace: str | None = Field(description="The request's trace id; to the group only.")
-
-
-class Page(BaseModel):
-    items: list[EntryBody]
-    next: str | None = Field(description="The cursor of the next page; null on the last one.")
-
-
-Officer = Annotated[Caller, Depends(require("dpo"))]
-
-
-def router(name: str, pool: Pool, keys: Keys | None) -> APIRouter:
-    """`GET /<name>/audit`. In marketing companies know campaigns by the group's ids; elsewhere by their own."""
-    routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}", tags=["audit trail"])
-    pairwise = name != "marketing"
-
-    @routes.get("/audit")
-    async def audit(
-        caller: Officer,
-        subject: Annotated[str | None, Query(max_length=64)] = None,
-        company: Annotated[Ident | None, Query()] = None,
-        actor: Annotated[str | None, Query(max_length=_ACTOR, pattern=r"^[^\x00]*$")] = None,
-        action: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
-        since: Annotated[Moment | None, Query(alias="from")] = None,
-        until: Annotated[Moment | None, Query(alias="to")] = None,
-        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> Page:
-        """Who read, changed or was refused what; the newest first. A company's officer sees the entries of that
-        company's own tokens. Asking leaves an entry itself.
-        """
-        if company is not None:
-            caller.must_act_for(company)
-        whose = caller.party
-        party = whose if pairwise and keys is not None else None
-        about = None
-        if subject is not None:
-            about = keys.from_pairwise(party, subject) if party and keys is not None else _uuid(subject)
-            if about is None:
-                return Page(items=[], next=None)
-        rows = await pool.fetch(
-            _FIND,
-            caller.company or company,
-            about,
-            actor,
-            action,
-            since,
-            until,
-            cursors.take(keys, whose, cursor) if cursor and keys is not None else None,
-            limit,
-        )
-        shown = (lambda ident: keys.pairwise(party, ident)) if party and keys is not None else str
-        items = [_body(row, shown, trace=caller.company is None) for row in rows]
-        end = cursors.give(keys, whose, rows[-1]["id"]) if keys is not None and len(rows) == limit else None
-        return Page(items=items, next=end)
-
-    return routes
-
-
-def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> EntryBody:
-    return EntryBody(
-        at=row["at"],
-        actor=row["actor"],
-        company=row["company"],
-        roles=row["roles"],
-        action=row["action"],
-        subjects=[shown(ident) for ident in row["subjects"]],
-        why=row["why"],
-        outcome=row["outcome"],
-        rule=row["rule"],
-        detail=orjson.loads(row["detail"]) if row["detail"] else None,
-        trace=row["trace"] if trace else None,
-    )
-
-
-_FIND = """
-SELECT id, at, actor, company, roles, action, subjects, why, outcome, rule, detail, trace FROM audit_trail
-WHERE ($1::text IS NULL OR company = $1)
-    AND ($2::uuid IS NULL OR subjects @> ARRAY[$2::uuid])
-    AND ($3::text IS NULL OR actor = $3)
-    AND ($4::text IS NULL OR action = $4)
-    AND ($5::timestamptz IS NULL OR at >= $5)
-    AND ($6::timestamptz IS NULL OR at < $6)
-    AND ($7::bigint IS NULL OR id < $7)
-ORDER BY id DESC LIMIT $8"""
-
-
-async def forget_old(pool: Pool, days: int) -> None:
-    """Entries are kept for so many days; the database lets none go before a year."""
-    await pool.execute("DELETE FROM audit_trail WHERE at < now() - make_interval(days => $1)", days)

@@ -1,0 +1,104 @@
+"""`GET /<service>/audit`: the access log, for the data protection officers."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import asyncpg
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from kielto.events.base import Ident, Moment
+from kielto.service.access import store
+from kielto.service.access.middleware import ACTOR, as_uuid
+from kielto.service.database.pool import Pool
+from kielto.service.http import cursors
+from kielto.service.http.auth import Caller, require
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.support.crypto_keys import Keys
+
+
+class AccessEntryBody(BaseModel):
+    at: datetime
+    actor: str = Field(description="The token's subject, or `operator:<name>` of a command.")
+    company: str | None = Field(description="The company that the token was for; null: the group.")
+    roles: list[str]
+    action: str = Field(examples=["GET /customers/{ident}", "command erase"])
+    subjects: list[str] = Field(description="Customers, decisions or campaigns; a company's own ids of them.")
+    why: str | None = Field(description="The request's `X-Reason`.")
+    outcome: str = Field(description="`ok`, `refused`, `failed`, or `repeated`: an answer given again.")
+    rule: str | None = Field(description="Of a refusal: its type, and the fields that it named.")
+    detail: dict[str, int] | None
+    trace: str | None = Field(description="The request's trace id; to the group only.")
+
+
+class AccessLogPage(BaseModel):
+    items: list[AccessEntryBody]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+Officer = Annotated[Caller, Depends(require("dpo"))]
+
+
+def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
+    """`GET /<name>/audit`. In marketing companies know campaigns by the group's ids; elsewhere by their own."""
+    routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}", tags=["audit trail"])
+    pairwise = name != "marketing"
+
+    @routes.get("/audit")
+    async def audit(
+        caller: Officer,
+        subject: Annotated[str | None, Query(max_length=64)] = None,
+        company: Annotated[Ident | None, Query()] = None,
+        actor: Annotated[str | None, Query(max_length=ACTOR, pattern=r"^[^\x00]*$")] = None,
+        action: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
+        since: Annotated[Moment | None, Query(alias="from")] = None,
+        until: Annotated[Moment | None, Query(alias="to")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> AccessLogPage:
+        """Who read, changed or was refused what; the newest first. A company's officer sees the entries of that
+        company's own tokens. Asking leaves an entry itself.
+        """
+        if company is not None:
+            caller.must_act_for(company)
+        whose = caller.party
+        party = whose if pairwise else None
+        about = None
+        if subject is not None:
+            about = keys.from_pairwise(party, subject) if party else as_uuid(subject)
+            if about is None:
+                return AccessLogPage(items=[], next=None)
+        rows = await store.find(
+            pool,
+            caller.company or company,
+            about,
+            actor,
+            action,
+            since,
+            until,
+            cursors.take(keys, whose, cursor) if cursor else None,
+            limit,
+        )
+        shown = (lambda ident: keys.pairwise(party, ident)) if party else str
+        items = [_body(row, shown, trace=caller.company is None) for row in rows]
+        end = cursors.give(keys, whose, rows[-1]["id"]) if len(rows) == limit else None
+        return AccessLogPage(items=items, next=end)
+
+    return routes
+
+
+def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> AccessEntryBody:
+    return AccessEntryBody(
+        at=row["at"],
+        actor=row["actor"],
+        company=row["company"],
+        roles=row["roles"],
+        action=row["action"],
+        subjects=[shown(ident) for ident in row["subjects"]],
+        why=row["why"],
+        outcome=row["outcome"],
+        rule=row["rule"],
+        detail=orjson.loads(row["detail"]) if row["detail"] else None,
+        trace=row["trace"] if trace else None,
+    )
