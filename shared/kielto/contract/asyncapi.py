@@ -59,10 +59,10 @@ def document(topics: Iterable[Topic]) -> dict[str, Any]:
             "title": "Kielto: the topics of the group",
             "version": "1.0.0",
             "description": (
-                "A ban on direct marketing, said once, true everywhere, and proven. CloudEvents 1.0 in Kafka's "
-                "binary mode, JSON values. State travels on pairs of compacted topics: a reader reads both and "
-                "keeps, for each key, the record with the highest version. A null value is no news. Fields that "
-                "a reader does not know are ignored."
+                "Bans on direct marketing and permissions of a group of companies. CloudEvents 1.0 in Kafka's "
+                "binary mode, JSON values. State records are on pairs of compacted topics: a reader reads both and "
+                "keeps, for each key, the record with the highest version. It ignores null values, and "
+                "fields that it does not know."
             ),
         },
         "defaultContentType": "application/json",
@@ -209,14 +209,14 @@ _SERVERS = {
     "cluster": {
         "host": "{bootstrap}",
         "protocol": "kafka-secure",
-        "description": "The group's brokers, over TLS; each party has a user of its own (SASL_SSL).",
+        "description": "The group's brokers, over TLS; each party has its own user (SASL_SSL).",
         "variables": {"bootstrap": {"description": "Host and port.", "examples": ["kafka.example.com:9093"]}},
         "security": [{"$ref": "#/components/securitySchemes/scram"}],
     },
     "local": {
         "host": "{bootstrap}",
         "protocol": "kafka",
-        "description": "What `./kielto up` starts, on loopback and in clear; it prints the port.",
+        "description": "What `./kielto up` starts, on loopback without encryption. It prints the port.",
         "variables": {"bootstrap": {"description": "Host and port.", "examples": ["127.0.0.1:9092"]}},
     },
 }

@@ -20,7 +20,7 @@ Numbered = Annotated[int, Field(ge=1, le=_MOST)]
 
 
 class Taken(Event):
-    """How far the writer has taken in another topic (a company's decisions): the next offset by partition."""
+    """How far the writer has processed another topic (a party's decisions): the next offset of each partition."""
 
     kind: ClassVar[str] = "taken"
     topic: str = Field(max_length=249)
@@ -29,24 +29,23 @@ class Taken(Event):
 
 
 class AboutParty(EventPart):
-    """What a party's followers are told of the group, so that a wrong setting is noticed and not waited for."""
+    """What a subscriber compares its settings with, so that it reports a wrong setting at once."""
 
     point_keys: dict[int, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]] = Field(
-        description="Of each generation of the party's point key that records may be hashed with, a check value: the "
-        "first 16 hexadecimal digits of HMAC-SHA256(point key, `kielto point key`). A follower needs all of these keys."
+        description="A check value for each generation of the party's point key in use: the first 16 hexadecimal "
+        "digits of HMAC-SHA256(point key, `kielto point key`). A subscriber needs all of these keys."
     )
     subscribers: tuple[Ident, ...] = Field(
-        description="The party's subscriber systems; acknowledgements of others are refused."
+        description="The party's subscriber systems. Acknowledgements by others are refused."
     )
     partners: tuple[Ident, ...] = Field(description="Partners that a permission of the party may name.")
 
 
 class Beat(Event):
-    """Heartbeat n of a leader's term, written by the relay to every partition of a restrictions topic; on a bulk
-    topic n is 0 and nothing is vouched for: it only keeps compaction going.
+    """Heartbeat n of a leader's term, written to every partition of a restrictions topic; it proves freshness.
 
-    Everything committed before the follower's last look without n-1 stands before n
-    (see `kielto.subscriber.replica.freshness`).
+    Everything that was committed before the reader's last probe whose end offset was below n-1 stands before n. On a
+    bulk topic n is 0, and the beat proves nothing: it only keeps compaction going.
     """
 
     kind: ClassVar[str] = "beat"
@@ -54,7 +53,7 @@ class Beat(Event):
     term: Numbered
     n: Counted
     generation: Counted = Field(
-        description="The newest snapshot generation that was asked for; a gate is shut until it is complete.",
+        description="The newest requested snapshot generation. A gate stays shut until this snapshot is complete.",
     )
     taken: tuple[Taken, ...] = ()
     about: AboutParty | None = None
@@ -62,18 +61,18 @@ class Beat(Event):
 
 
 class SnapshotComplete(Event):
-    """A backfill is whole in this partition. `begin_*`: the topics' end offsets before the enumeration."""
+    """The backfill is complete in this partition. `begin_*`: end offsets of the topics before it began."""
 
     kind: ClassVar[str] = "snapshot"
     epoch: Numbered
     generation: Numbered
-    count: Counted = Field(description="Live records in the family, for progress only.")
+    count: Counted = Field(description="Number of live records of the party, for progress display only.")
     begin_restrictions: Counted
     begin_bulk: Counted
 
 
 class Void(Event):
-    """A record with an unreadable key was republished: its partition's gate may open again without it."""
+    """Names a record with an unreadable key that was published again: the partition's gate may open without it."""
 
     kind: ClassVar[str] = "void"
     topic_id: UUID
@@ -85,17 +84,19 @@ class Void(Event):
 
 
 class Reconcile(Event):
-    """A subscriber is asked what its store holds: a `StoreDigest`, or a `StoreListing` of some buckets.
+    """Asks one subscriber what its store holds. It answers with a `StoreDigest`, or a `StoreListing` of some buckets.
 
-    A reader that does not know the kind skips it, and nobody who is not asked answers. The newest question to
-    a subscriber stands in the log for ever; answering it again does no harm.
+    Others ignore it, as do readers that do not know this kind. The newest request to a subscriber stays in the log;
+    answering it again does no harm.
     """
 
     kind: ClassVar[str] = "reconcile"
     subscriber: Ident
     ask: UUID
     buckets: tuple[int, ...] = Field(
-        default=(), max_length=64, description="List these (0 to 1023); none: digests of all."
+        default=(),
+        max_length=64,
+        description="The buckets to list (0 to 1023). Empty: send the digests of all buckets.",
     )
 
     def key(self) -> str:

@@ -6,8 +6,7 @@
     check  = first 16 hex digits of HMAC-SHA256(point key, "kielto point key"), carried by the beats
 
 Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very
-address. The id key never leaves our services, which turn an id back into the UUID with it
-(`kielto.service.support.crypto_keys`).
+address. The id key never leaves our services, which turn an id back into the UUID with it.
 """
 
 import hashlib

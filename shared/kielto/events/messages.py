@@ -18,10 +18,10 @@ from kielto.validation import FieldRule, field_rules
 
 
 class DecisionSubject(EventPart):
-    """Whom a company's decision is about: exactly one of its customer's id, a customer number, a point.
+    """Whom a decision is about: exactly one of the company's id of its customer, a customer number and a contact point.
 
-    Number and point are canonical digests (`kielto.events.digests.digest_of`), so a *no* from someone whom
-    we do not know yet is kept, and binds when they come.
+    `number` and `point` are canonical digests: SHA-256(kind, 0x00, normalised value). So a *no* of somebody who is not
+    known yet is kept, and binds as soon as they are a customer.
     """
 
     id: Hash | None = None
@@ -39,7 +39,9 @@ class DecisionSubject(EventPart):
 
 
 class Decision(Event):
-    """A decision that a company's own desk took, under its own unique `id`. Topic `<party>.decisions`."""
+    """A decision that a person gave to a company or partner, under the party's own unique `id`. Topic
+    `<party>.decisions`.
+    """
 
     kind: ClassVar[str] = "decision"
     id: UUID
@@ -50,7 +52,9 @@ class Decision(Event):
     purposes: Annotated[tuple[Purpose, ...], few(50)] = Field(default=(), max_length=50)
     channels: Annotated[tuple[Channel, ...], few(50)] = Field(default=(), max_length=50)
     lifts: Annotated[tuple[str, ...], few(100)] = Field(
-        default=(), max_length=100, description="The company's references, or its own ids."
+        default=(),
+        max_length=100,
+        description="What it lifts: references of Kielto, or the party's own ids of decisions.",
     )
     by: Literal["person", "agent", "staff", "import"] = "person"
     route: str = Field(default="self_service", max_length=40)
@@ -60,13 +64,14 @@ class Decision(Event):
 
     @property
     def broken(self) -> tuple[FieldRule, ...]:
-        """Of a *no* that was read leniently: the rules that it broke. Its fields are then the widest meant."""
+        """The rules that a *no* broke. Its fields then have the broadest meaning."""
         return self._broken
 
     @classmethod
     def read(cls, value: bytes) -> Self:
-        """A *no* of which a word cannot be read is taken for the widest that it may mean (`lenient`); whoever
-        writes one (`submit`) validates it strictly.
+        """Read a decision. A *no* with a field that cannot be read gets the broadest meaning (`lenient`).
+
+        `Subscriber.submit` validates strictly instead.
         """
         content = cls._content(value)
         try:
@@ -78,7 +83,7 @@ class Decision(Event):
 
     @staticmethod
     def _content(value: bytes) -> Any:
-        """What is no Unicode in the words of a *no* does not refuse it."""
+        """The JSON of a decision. Text that is not Unicode does not make a *no* unreadable."""
         try:
             return loads(value)
         except HalfPairError as half:
@@ -102,18 +107,18 @@ class Decision(Event):
         raise error
 
     def must_make_sense(self) -> None:
-        """Raises ValueError naming field and rule, for whoever writes it: fields that do not go together.
+        """Check, for the writer, that the fields fit together. Raises InvalidValueError with the field and the rule.
 
-        No reader refuses a *no* for this: it holds for more than was said, rather than for nothing. So these
-        rules are none of the model's own.
+        The model does not check this, because no reader refuses a *no* for it: a *no* rather holds for more than was
+        said than for nothing.
         """
         if broken := next((rule for holds, rule in self._rules() if not holds), None):
             raise InvalidValueError(broken)
 
     def content(self) -> str:
-        """SHA-256 of what was said, in hex: two messages of one id that differ here are two decisions.
+        """SHA-256 of what was said, in hex: two messages with one id that differ here are two decisions.
 
-        Not of when it was said, nor of the evidence: whoever repeats a call may give them anew.
+        It leaves out `said_at` and `evidence`, which a repeated call may give differently.
         """
         said = {
             "act": self.act,
@@ -148,21 +153,21 @@ class Decision(Event):
                 not (some and about and about.isdisjoint(PARTNERS_PURPOSES)),
                 "purposes: must include partner_marketing or disclosure when the reach is a partner",
             ),
-            (not (no and self.lifts), "lifts: only a consent or a lifting lifts anything"),
-            (no or self.by == "person", "by: only the person says yes"),
-            (no or reach is not Reach.GROUP, "reach: a yes stays within the company"),
-            (not consent or bool(about), "purposes: a consent names its purposes"),
-            (not consent or bool(self.channels), "channels: a consent names its channels"),
+            (not (no and self.lifts), "lifts: must be empty except for a consent or a lifting"),
+            (no or self.by == "person", "by: must be person for a consent or a lifting"),
+            (no or reach is not Reach.GROUP, "reach: must not be group for a consent or a lifting"),
+            (not consent or bool(about), "purposes: must be given for a consent"),
+            (not consent or bool(self.channels), "channels: must be given for a consent"),
             (
                 not consent or named,
-                "partner: a consent to partners' marketing or disclosure names the partner",
+                "partner: must be given for a consent to partner_marketing or disclosure",
             ),
-            (self.act is not Act.LIFTING or bool(self.lifts), "lifts: a lifting cites what it lifts"),
+            (self.act is not Act.LIFTING or bool(self.lifts), "lifts: must be given for a lifting"),
         ]
 
 
 class Position(EventPart):
-    """The next offset to read: everything below it is applied."""
+    """The next offset of a partition to read. Everything below it is applied."""
 
     topic: str = Field(max_length=249)
     topic_id: UUID
@@ -171,7 +176,7 @@ class Position(EventPart):
 
 
 class StoreException(EventPart):
-    """A record below the position that could not be read; its key is denied until a readable one comes."""
+    """A record below the position that could not be read. Its key is denied until a readable record comes."""
 
     topic: str = Field(max_length=249)
     partition: int = Field(ge=0)
@@ -182,28 +187,27 @@ class StoreException(EventPart):
 
 
 class Acknowledgement(Event):
-    """What one instance of a subscriber has *applied*, from its store. Topic `company.<id>.acks`."""
+    """What the store of one instance of a subscriber holds. Topic `<party>.acks`."""
 
     kind: ClassVar[str] = "acknowledgement"
     subscriber: Ident
     instance: UUID
     generation: UUID = Field(
-        description="Identity of the store's contents; new when it was emptied or restored."
+        description="Identity of the store's contents. It changes when the store was emptied or restored."
     )
     positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
     exceptions: Annotated[tuple[StoreException, ...], few(1000)] = Field(default=(), max_length=1000)
     claimed_at: Moment = Field(
-        description="The subscriber's own clock: a claim. Proof uses the broker's append time."
+        description="By the subscriber's own clock, for information. Proof uses the broker's append time."
     )
 
 
 class StoreDigest(Event):
-    """What a store holds, as a digest for each bucket of keys: the answer to `!reconcile`. Topic
-    `company.<id>.acks`.
+    """A digest of what a store holds for each bucket of keys, in answer to `!reconcile`. Topic `<party>.acks`.
 
-    A record's hash is the first 8 bytes of SHA-256 of `<first 24 digits of the key> <epoch>.<n>`, `u` if it is
-    held as unreadable, a blank, and (with `content`) the record's value as it came. A bucket's digest is the
-    sum of its records' hashes modulo 2^64; its number is the first ten bits of the key.
+    The hash of a record is the first 8 bytes of SHA-256 of `<first 24 digits of the key> <epoch>.<n>`, `u` if the store
+    holds it as unreadable, a blank, and (with `content`) the value of the record as it came. The digest of a bucket is
+    the sum of the hashes of its records modulo 2^64. The number of a bucket is the first ten bits of the key.
     """
 
     kind: ClassVar[str] = "store-digest"
@@ -211,9 +215,11 @@ class StoreDigest(Event):
     instance: UUID
     generation: UUID
     ask: UUID
-    content: bool = Field(description="Whether the store keeps the records' bytes, and they are hashed.")
+    content: bool = Field(
+        description="Whether the store keeps the values of records, so that the hashes include them."
+    )
     positions: Annotated[tuple[Position, ...], few(200)] = Field(
-        max_length=200, description="All below them was applied when the digests were begun."
+        max_length=200, description="Everything below these was applied before the digests were computed."
     )
     digests: str = Field(
         pattern=r"^[0-9a-f]*$",
@@ -229,7 +235,7 @@ HeldRow = Annotated[
 
 
 class StoreListing(Event):
-    """All that a store holds of a range of keys, in answer to `!reconcile`. Topic `company.<id>.acks`."""
+    """All that a store holds in a range of keys, in answer to `!reconcile`. Topic `<party>.acks`."""
 
     kind: ClassVar[str] = "store-listing"
     subscriber: Ident
@@ -239,19 +245,23 @@ class StoreListing(Event):
     content: bool
     positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
     bucket: int = Field(ge=0, lt=BUCKETS)
-    after: str = Field(default="", pattern=r"^[0-9a-f]{0,24}$", description="Keys above this one,")
+    after: str = Field(
+        default="", pattern=r"^[0-9a-f]{0,24}$", description="The range begins above this key."
+    )
     upto: str = Field(
-        default="", pattern=r"^[0-9a-f]{0,24}$", description="and not above this one; empty: to the end."
+        default="",
+        pattern=r"^[0-9a-f]{0,24}$",
+        description="The range ends with this key. Empty: with the bucket.",
     )
     rows: Annotated[tuple[HeldRow, ...], few(1000)] = Field(
         max_length=1000,
-        description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, by key; "
-        "with a key outside the bucket or those bounds the message is refused.",
+        description="`<key, or its first 24 digits> <epoch>.<n>[u] <hash, 16 digits>`, sorted by key. A message with "
+        "a key outside the bucket or the range is refused.",
     )
 
 
 class Audience(Event):
-    """Whom a campaign may address, or a recall. Topic `company.<id>.audiences`."""
+    """A customer whom a campaign may address, or whom it must no longer address. Topic `<party>.audiences`."""
 
     kind: ClassVar[str] = "audience"
     campaign: UUID
@@ -267,7 +277,7 @@ class Audience(Event):
 
 
 class MarketingEvent(Event):
-    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, our services only."""
+    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, for Kielto's services only."""
 
     kind: ClassVar[str] = "marketing-event"
     id: UUID
@@ -280,19 +290,22 @@ class MarketingEvent(Event):
     purpose: Purpose | None = None
     at: Moment
     reported_at: Moment | None = Field(
-        default=None, description="When the broker appended the party's report: it was sent by then."
+        default=None,
+        description="When the broker appended the party's report, so the message was sent before this time.",
     )
-    point: Hash | None = Field(default=None, description="The point that was used, where the report says it.")
+    point: Hash | None = Field(
+        default=None, description="The contact point that was used, if the report names it."
+    )
 
 
 class Unaddressed(Event):
-    """A delivery to somebody whom the campaign was never given. Topic `marketing.events`, our services only."""
+    """A delivery to somebody outside of the campaign's audience. Topic `marketing.events`, for Kielto's services."""
 
     kind: ClassVar[str] = "unaddressed"
     id: UUID
     party: str = Field(
         pattern=r"^(company|partner)\.[a-z][a-z0-9-]{0,39}$",
-        description="Whose report it is, and whose id of the customer `subject` is.",
+        description="The party that reported it. `subject` is this party's id of the customer.",
     )
     subject: Hash
     company: Ident
@@ -302,13 +315,16 @@ class Unaddressed(Event):
     purpose: Purpose
     at: Moment
     reported_at: Moment | None = Field(
-        default=None, description="When the broker appended the party's report: it was sent by then."
+        default=None,
+        description="When the broker appended the party's report, so the message was sent before this time.",
     )
-    point: Hash | None = Field(default=None, description="The point that was used, where the report says it.")
+    point: Hash | None = Field(
+        default=None, description="The contact point that was used, if the report names it."
+    )
 
 
 class Report(Event):
-    """A company's report of a delivery or a response. Topic `company.<id>.reports`."""
+    """A party's report of a delivery or a response. Topic `<party>.reports`."""
 
     kind: ClassVar[str] = "report"
     id: UUID

@@ -15,24 +15,26 @@ from kielto.events.words import PointKind, Recipient, Status
 
 
 class Allow(EventPart):
-    """One thing that is allowed at a contact point on a channel."""
+    """One permission at a contact point on a channel."""
 
     purpose: str
     partner: Ident | None = None
     mode: str | None = None
-    product_groups: tuple[str, ...] | None = Field(default=None, description="Only these; null means all.")
+    product_groups: tuple[str, ...] | None = Field(
+        default=None, description="The product groups that it is limited to. Null: all."
+    )
 
 
 class AllowedPoint(EventPart):
     point: str = Field(
-        max_length=64, description="The company's hash of the address; for post, the id of the address."
+        max_length=64, description="The party's hash of the address; for post, the id of the address."
     )
     channel: str
-    allow: tuple[Allow, ...] = Field(description="Empty: nothing may be said there.")
+    allow: tuple[Allow, ...] = Field(description="What is permitted there. Empty: nothing.")
 
 
 class Record(Event):
-    """What every state record has. `erased` carries key, version and status, and nothing else."""
+    """What every state record has. A record with status `erased` has only key, version and status."""
 
     version: VersionText
     status: Status = Status.LIVE
@@ -52,7 +54,7 @@ class Record(Event):
 
 
 class Permissions(Record):
-    """What one company or partner may say to its customer. Topics `<party>.restrictions|permissions`."""
+    """What one company or partner may say to a customer. Topics `<party>.restrictions|permissions`."""
 
     kind: ClassVar[str] = "permissions"
     subject: Hash
@@ -62,12 +64,14 @@ class Permissions(Record):
     )
     points: tuple[AllowedPoint, ...] = Field(
         default=(),
-        description="Every point that the company holds of the customer, on each of its channels, whether anything is "
-        "allowed there or not: an address that a record lists is known, one that none lists is not.",
+        description="Every contact point that the party has of the customer, on each of its channels, with or "
+        "without a permission. An address that no record lists is unknown.",
     )
-    valid_until: Moment | None = Field(default=None, description="Denies from then on; never permits.")
+    valid_until: Moment | None = Field(
+        default=None, description="From this time on everything is denied. It never permits anything."
+    )
     decision: Hash | None = Field(
-        default=None, description="The company's reference of the decision behind it."
+        default=None, description="The party's reference of the decision that led to this record."
     )
 
 
@@ -77,7 +81,7 @@ class CompanyPermissions(EventPart):
 
 
 class CustomerPermissions(Record):
-    """A customer's permissions in all companies, for our services. Topics `consents.restrictions|state`."""
+    """A customer's permissions in all companies, for Kielto's services only. Topics `consents.restrictions|state`."""
 
     kind: ClassVar[str] = "customer-permissions"
     subject: UUID
@@ -88,7 +92,7 @@ class CustomerPermissions(Record):
 
 
 class SaleOf(EventPart):
-    """The sale in connection with which a contact point was obtained: 917/2014 section 200(3)."""
+    """The sale in connection with which a contact point was obtained (917/2014, section 200, subsection 3)."""
 
     seller: Ident
     date: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
@@ -97,27 +101,28 @@ class SaleOf(EventPart):
 
 
 class CustomerPoint(EventPart):
-    """A contact point. What one company states of it concerns that company alone."""
+    """A contact point. What one company states about it holds for that company alone."""
 
     id: UUID
     kind_of: PointKind
-    digest: Sealed | None = Field(default=None, description="Sealed canonical digest; none for post.")
+    digest: Sealed | None = Field(default=None, description="Encrypted canonical digest. None for post.")
     role_address: bool = Field(
-        default=False, description="Of an organisation's task, as the group states it."
+        default=False,
+        description="Whether the group states that the address belongs to a task in an organisation.",
     )
     role_address_in: tuple[Ident, ...] = Field(
-        default=(), description="Companies that state that it is of a task: it is so for them."
+        default=(), description="Companies for which the address belongs to a task, because they state so."
     )
     holders: tuple[Ident, ...] = Field(
         default=(),
-        description="Companies that state the point: no other has it. None: the group states it, for every company "
-        "whose customer this is.",
+        description="The companies that state the point; no other company has it. Empty: the group states it, for "
+        "every company that has this customer.",
     )
     sales: tuple[SaleOf, ...] = ()
 
 
 class StatedBy(EventPart):
-    """What one company states of the customer otherwise than the record does: it holds for that company alone."""
+    """What one company states about the customer and the record states otherwise. It holds for that company alone."""
 
     company: Ident
     recipient: Recipient | None = None
@@ -127,12 +132,12 @@ class StatedBy(EventPart):
 
 class CustomershipOf(EventPart):
     company: Ident
-    digest: Sealed = Field(description="Sealed canonical digest of `<company>:<customer number>`.")
+    digest: Sealed = Field(description="Encrypted canonical digest of `<company>:<customer number>`.")
     active: bool = True
 
 
 class Customer(Record):
-    """What our services need of a customer; never an address. Topics `customers.restrictions|state`."""
+    """What Kielto's services need of a customer, without any address. Topics `customers.restrictions|state`."""
 
     kind: ClassVar[str] = "customer"
     subject: UUID
@@ -143,32 +148,32 @@ class Customer(Record):
     safety_ban: bool = False
     organisation: UUID | None = None
     duties: tuple[str, ...] = Field(
-        default=(), description="Product groups within a contact person's evidenced duties."
+        default=(), description="Product groups within the evidenced duties of a contact person."
     )
     points: tuple[CustomerPoint, ...] = ()
     customerships: tuple[CustomershipOf, ...] = ()
     stated: tuple[StatedBy, ...] = Field(
         default=(),
-        description="By company, where recipient, organisation or duties differ from those above, which the group "
-        "states or every company does.",
+        description="For each company that states another recipient, organisation or duties than the record, which has "
+        "what the group or every company states.",
     )
     bound_by: tuple[UUID, ...] = Field(
         default=(),
-        description="Ids of customers whose own no binds this customer too: who may be the same person, and the person "
-        "behind a contact person. ",
+        description="Ids of customers whose *no* binds this customer too: possibly the same person, or the person "
+        "who is this contact person.",
     )
     known_by: tuple[Sealed, ...] = Field(
         default=(),
-        description="Keyed hashes by which the person is known again after an erasure: of the identity code, of the "
-        "folded name with a postal address. They bind nobody while the person is here.",
+        description="Keyed hashes that recognise the person after an erasure: of the identity code, and of the folded "
+        "name with a postal address. They have no effect while the person is in the register.",
     )
     known_by_mailbox: tuple[Sealed, ...] = Field(
-        default=(), description="The same, of mailboxes without their tag (`eva+shop@` is `eva@`)."
+        default=(), description="The same, of mailboxes without their tag (`eva@` for `eva+shop@`)."
     )
     aliases: tuple[UUID, ...] = Field(
         default=(),
-        description="Ids of those who were merged into this customer: what binds them binds it, "
-        "though their own records are not read yet.",
+        description="Ids of customers who were merged into this one. What binds them binds this customer, even before "
+        "their own records are read.",
     )
 
 
@@ -179,12 +184,12 @@ class NamedPoint(EventPart):
 
 
 class CompanyCustomer(Record):
-    """A customer as one company is entitled to see it. Topic `company.<id>.customers`; opens no gate."""
+    """A customer as one company is entitled to see it. Topic `<party>.customers`; it permits nothing."""
 
     kind: ClassVar[str] = "company-customer"
     subject: Hash
     recipient: Recipient | None = None
     name: str | None = Field(default=None, max_length=400)
     language: str | None = None
-    numbers: tuple[str, ...] = Field(default=(), description="This company's own customer numbers, in clear.")
+    numbers: tuple[str, ...] = Field(default=(), description="The company's own customer numbers, in clear.")
     points: tuple[NamedPoint, ...] = ()

@@ -1,4 +1,4 @@
-"""What became of a message that a party sent: the receipt of its decisions topic. Kept for days."""
+"""Results: what consents did with each message that a party wrote to its decisions topic."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -10,42 +10,44 @@ from kielto.events.base import Event, EventPart, Hash, Moment
 
 
 class ResultStatus(StrEnum):
-    """Says nothing of whether the subject is known: a stranger and another company's customer look alike."""
+    """What consents did. It does not reveal whether the subject is another company's customer or unknown."""
 
     TAKEN = "taken"
     WIDENED = "widened"
-    """Taken; what could not be understood was taken for the widest *no* that it may mean: `reasons`."""
+    """Accepted. What could not be read got the broadest meaning of a *no*; `reasons` has the broken rules."""
     WAITING = "waiting"
-    """A *yes* about nobody whom the party knows yet: it counts when they come, within 7 days."""
+    """A *yes* about somebody who is not a customer of the party yet. It counts if they become one within 7 days."""
     HELD = "held"
-    """A *no* above the party's rate: it denies at the party alone until somebody of the group releases it."""
+    """A *no* above the party's rate limit. It denies at the party alone until the group releases it."""
     REFUSED = "refused"
-    """It has no effect: `reasons`."""
+    """Without effect; `reasons` says why."""
     REPEATED = "repeated"
-    """Its id was taken before and said the same, or it is a *no* that many of the party's say already: nothing new."""
+    """Nothing new: the same decision was accepted before, or many *no*s of the party already say the same."""
 
 
 class ResultReason(EventPart):
-    """One rule that a message broke, never its content. `field` is a path in the message (`subject.number`)."""
+    """One rule that the message broke, without its content. `field` is a path in the message (`subject.number`)."""
 
     field: str = Field(max_length=60)
     rule: str = Field(max_length=200)
 
 
 class DecisionResult(Event):
-    """What became of one message of `<party>.decisions`. Topic `<party>.results`, keyed by the party's own id.
+    """What consents did with one message of `<party>.decisions`. Topic `<party>.results`, keyed by the party's own id.
 
-    Sent once or more for each message; the newest by the topic's order holds. `decision` is the party's reference
-    (64 hex digits) by which it asks for whereabouts and proof, and which a lifting cites; absent when refused.
+    There is at least one for each message; the last one in the topic holds. `decision` is the party's reference of the
+    decision (64 hex digits), to ask for whereabouts and proof and to cite in a lifting; absent when refused.
     """
 
     kind: ClassVar[str] = "decision-result"
     id: UUID | None = Field(
-        default=None, description="The party's own id of the decision; absent when it could not be read."
+        default=None, description="The party's own id of the decision. Absent when it could not be read."
     )
-    partition: int = Field(ge=0, lt=10_000, description="Where the message stands on the decisions topic.")
+    partition: int = Field(
+        ge=0, lt=10_000, description="The partition of the message on the decisions topic."
+    )
     offset: int = Field(ge=0)
     status: ResultStatus
     decision: Hash | None = None
     reasons: tuple[ResultReason, ...] = Field(default=(), max_length=50)
-    at: Moment = Field(description="When consents said so, by its own clock.")
+    at: Moment = Field(description="When consents decided this, by its own clock.")

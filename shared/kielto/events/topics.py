@@ -40,7 +40,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A set of state records under one writer: a pair of topics (or, for `….customers`, one topic)."""
+    """State records of one writer, on a pair of topics (for `….customers` on one topic)."""
 
     name: str
     """`customers`, `consents`, `company.<id>`, `partner.<id>`, `company.<id>.customers`."""
@@ -65,7 +65,7 @@ class Topic:
 
     @property
     def vouches(self) -> bool:
-        """Whether its beats make a reader fresh: those of the bulk topics only keep compaction going."""
+        """Whether its beats prove freshness. Those of the bulk topics only keep compaction going."""
         return self.name.endswith(".restrictions.v1")
 
 
@@ -77,7 +77,7 @@ MARKETING_EVENTS = "marketing.events.v1"
 
 
 def permissions_of(party: str) -> Family:
-    """The pair of a party, `company.<id>` or `partner.<id>`."""
+    """The permissions of a party, `company.<id>` or `partner.<id>`."""
     return Family(party, "consents", Permissions, f"{party}.permissions.v1", f"{party}.restrictions.v1")
 
 

@@ -24,7 +24,7 @@ class Act(StrEnum):
 
 
 class Reach(StrEnum):
-    """Whom a decision binds: the whole group with all partners, one company, one partner, or all partners."""
+    """Whom a decision binds: the whole group with all its partners, one company, one partner, or all partners."""
 
     GROUP = "group"
     COMPANY = "company"
@@ -41,7 +41,7 @@ class Purpose(StrEnum):
 
 
 PARTNERS_PURPOSES = frozenset({Purpose.PARTNER_MARKETING, Purpose.DISCLOSURE})
-"""Where a partner's part in it is what is said no or yes to."""
+"""Purposes in which a partner takes part."""
 
 
 class Channel(StrEnum):
@@ -57,7 +57,7 @@ class Channel(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a partner's product is marketed: we send and nothing leaves, or the partner gets data and sends."""
+    """How a partner's product is marketed: the company sends and keeps the data, or the partner gets data and sends."""
 
     WE_SEND = "we_send"
     PARTNER_SENDS = "partner_sends"
@@ -71,7 +71,7 @@ class Recipient(StrEnum):
 
 
 class Status(StrEnum):
-    """State of a published record: `alias` lives on under another customer, `erased` is final."""
+    """State of a published record. `alias`: the customer was merged into another one. `erased`: final."""
 
     LIVE = "live"
     ALIAS = "alias"
@@ -79,7 +79,7 @@ class Status(StrEnum):
 
 
 class PointKind(StrEnum):
-    """What a digest was made of. A postal address has none: its point is the id of the stored address."""
+    """What a digest was made of. A postal address has no digest: its point is the id of the stored address."""
 
     EMAIL = "email"
     PHONE = "phone"
@@ -94,4 +94,4 @@ CHANNELS_OF: dict[PointKind, tuple[Channel, ...]] = {
     PointKind.NUMBER: (),
 }
 KIND_OF = {channel: kind for kind, channels in CHANNELS_OF.items() for channel in channels}
-"""The other way round: by which kind of contact point a channel reaches somebody."""
+"""The kind of contact point that each channel uses."""

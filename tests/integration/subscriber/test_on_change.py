@@ -96,7 +96,7 @@ async def test_it_fails_and_is_told_again(
         await open_with(kielto, relay, "a")
         await until(lambda: tool.enabled == {hexes("a"): True})
     assert len(tool.calls) >= 4
-    assert "on_change failed" in caplog.text
+    assert "on_change raised RuntimeError" in caplog.text
     assert "secret" not in caplog.text
 
 

@@ -214,7 +214,7 @@ async def test_what_could_not_be_sent_is_told(follow: Follow, caplog: pytest.Log
             async with asyncio.timeout(0.2):
                 await kielto.sent(ident)
     assert kielto.unsent == [ident]
-    assert "1 decisions are not sent" in caplog.text
+    assert "1 decisions were not sent" in caplog.text
 
 
 async def test_waiting_for_one_decision(relay: HandDrivenRelay, follow: Follow) -> None:
