@@ -11,15 +11,27 @@ from deploy.local.paths import HOME, PRIVATE
 from deploy.local.progress import LocalError, say
 
 COMMANDS = {
-    "demo": ("deploy.local.demo", "a ban's way through the group, shown on real people and checked"),
-    "up": ("deploy.local.up", "start everything and stay; prints the URLs, Ctrl-C stops all"),
-    "run": ("deploy.local.run", "an operator's command of a service that `up` runs: run SERVICE COMMAND"),
-    "test": ("deploy.local.test", "all checks and tests; options and paths go to pytest; or: test faults"),
-    "bench": ("tests.bench", "measure: bench NAME --json FILE"),
-    "token": ("deploy.local.token", "print a bearer token for the local services"),
+    "demo": (
+        "deploy.local.demo",
+        "run bans through services and subscribers on public sample data, and check each step",
+    ),
+    "up": (
+        "deploy.local.up",
+        "start Kafka, PostgreSQL and the services; print their URLs; Ctrl-C stops them",
+    ),
+    "run": (
+        "deploy.local.run",
+        "run an operator's command beside `up`: run SERVICE COMMAND, e.g. run consents epoch",
+    ),
+    "test": (
+        "deploy.local.test",
+        "run all checks and tests, or those of a path (pytest's options); or: test faults",
+    ),
+    "bench": ("tests.bench", "measure speed and memory against the goals: bench NAME"),
+    "token": ("deploy.local.token", "print a bearer token for the services that `up` runs"),
     "structure": (
         "tests.architecture.structure",
-        "figures of the source tree: sizes, names, the way of a ban",
+        "print figures of the source tree: sizes, names, a ban's main path",
     ),
 }
 
@@ -30,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        print(f"kielto: there is no command {name!r}\n\n{usage()}", file=sys.stderr)
+        print(f"kielto: unknown command {name!r}\n\n{usage()}", file=sys.stderr)
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -48,12 +60,12 @@ def main(arguments: list[str]) -> int:
 
 def usage() -> str:
     lines = ["usage: ./kielto COMMAND [OPTIONS]", ""]
-    lines += [f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join([*lines, "", "./kielto COMMAND --help tells a command's options."])
+    lines += [f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join([*lines, "", "./kielto COMMAND --help shows the options of a command."])
 
 
 def _hold_environment() -> None:
-    """Nobody makes the environment anew under this process, nor under what it becomes by exec (environment.py)."""
+    """Keep environment.py from replacing the environment while this process, or what it becomes by exec, runs."""
     HOME.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     lock = os.open(HOME / "environment.lock", os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(lock, True)
@@ -61,7 +73,7 @@ def _hold_environment() -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Whatever asks us to end, children are stopped in order on the way out, as after Ctrl-C."""
+    """Handle SIGTERM and SIGHUP as Ctrl-C: stop the children in order, then exit."""
     raise KeyboardInterrupt
 
 

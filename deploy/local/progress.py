@@ -1,4 +1,4 @@
-"""What a person is told, on standard error, so that output stays clean: progress, and what went wrong."""
+"""Progress and errors, on standard error, so that standard output has only results."""
 
 import sys
 
@@ -6,7 +6,7 @@ from kielto.errors import KieltoError
 
 
 class LocalError(KieltoError):
-    """Something that a person can understand and mend; the command prints it and ends with status 1."""
+    """An error that the user can fix. The command prints it and exits with status 1."""
 
 
 def say(text: str) -> None:

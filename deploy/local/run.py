@@ -1,6 +1,6 @@
-"""`./kielto run SERVICE COMMAND …`: an operator's command of a service, with the environment of the running `up`.
+"""`./kielto run SERVICE COMMAND …`: runs an operator's command with the settings of the service that `up` runs.
 
-`up` leaves the three services' environments in a file of its own while it runs, and takes it away when it ends.
+While `up` runs, it keeps the environments of the three services in a file, which it deletes at its end.
 """
 
 import json
@@ -13,10 +13,15 @@ from deploy.local.progress import LocalError
 from deploy.local.services import MODULES, Services
 
 FILE = "environments.json"
+USAGE = f"""\
+usage: ./kielto run {"|".join(MODULES)} COMMAND …
+
+Runs an operator's command with the settings of the service that `./kielto up` runs. docs/runbook.md explains the
+commands; `./kielto run SERVICE help` lists those of a service."""
 
 
 def leave(services: Services) -> Path:
-    """For those who come later; readable by this user alone."""
+    """Write the environments of the services for `./kielto run`, readable by this user alone; return the file."""
     found = {name: services.environment(name) for name in MODULES}
     kept = {name: {k: v for k, v in own.items() if k.startswith("KIELTO_")} for name, own in found.items()}
     file = services.folder / FILE
@@ -30,7 +35,7 @@ def environment(file: Path, service: str) -> dict[str, str]:
         left = json.loads(file.read_text("utf-8"))
         os.kill(left["up"], 0)
     except (FileNotFoundError, ProcessLookupError):
-        raise LocalError("nothing runs that a command could be for: start `./kielto up` first") from None
+        raise LocalError("no services are running: start `./kielto up` first") from None
     return dict(left["services"][service])
 
 
@@ -38,14 +43,12 @@ def main(arguments: list[str]) -> int:
     from deploy.local.up import FOLDER
 
     if not arguments or arguments[0] not in MODULES:
-        print(f"usage: ./kielto run {'|'.join(MODULES)} COMMAND …", file=sys.stderr)
-        return 2
+        wants_help = arguments[:1] in (["-h"], ["--help"])
+        print(USAGE, file=sys.stdout if wants_help else sys.stderr)
+        return 0 if wants_help else 2
     service, *command = arguments
     if not command:
-        print(
-            f"usage: ./kielto run {service} COMMAND … (the service itself runs in `./kielto up`)",
-            file=sys.stderr,
-        )
+        print(USAGE, file=sys.stderr)
         return 2
     own = {k: v for k, v in os.environ.items() if not k.startswith("KIELTO_") or k == "KIELTO_OPERATOR"}
     settings = own | environment(FOLDER / FILE, service)

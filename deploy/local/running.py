@@ -1,10 +1,10 @@
-"""What every server has in common that runs already and is named by a setting: it is used, never managed."""
+"""A server that runs already and is named by a setting: it is used, but never started or stopped."""
 
 from deploy.local.servers.processes import Process, ProcessFailedError
 
 
 class RunningStack:
-    """In front of the class of our own server, whose ways to start and stop it takes away."""
+    """Base for a server that somebody else runs, before the class of our own server: start and stop do nothing."""
 
     managed = False
     version = ""
@@ -13,7 +13,9 @@ class RunningStack:
 
     @property
     def process(self) -> Process:
-        raise ProcessFailedError(f"{self.setting} is not ours to start or stop")
+        raise ProcessFailedError(
+            f"{self.setting} is a server that somebody else runs: it cannot be stopped or killed from here"
+        )
 
     def begin(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The three services as processes of their own, on a running stack; all they know is their environment."""
+"""The three services, each in a process of its own on a running stack, configured by its environment alone."""
 
 import http.client
 import os
@@ -52,7 +52,7 @@ class Services:
         self._modules = modules
 
     def start(self) -> None:
-        """Returns when each answers on /readyz; on a failure none is left running. Raises ProcessFailedError."""
+        """Start all and wait until each answers on /readyz. Raises ProcessFailedError; then none is left running."""
         self.prepare()
         try:
             for process in self.processes.values():
@@ -64,7 +64,7 @@ class Services:
             raise
 
     def prepare(self) -> None:
-        """Everything but the processes: keys, databases, topics. Doing it again changes nothing."""
+        """Make keys, databases and topics. Repeating it changes nothing."""
         keys.make(self.group, self.keys_folder)
         for name, module in self._modules.items():
             self.dsns[name] = self.stack.postgres.create_database(f"kielto_{name}")
@@ -78,7 +78,7 @@ class Services:
         self.processes[name].wait_until(lambda: answers(self.ports[name], "/readyz"), seconds)
 
     def stop(self) -> None:
-        """Ask all, then wait for each."""
+        """Ask all to stop, then wait for each."""
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():

@@ -1,10 +1,10 @@
-"""`./kielto test`: every suite; ruff, mypy and the import contracts are among them (tests/architecture).
+"""`./kielto test`: runs every test; ruff, mypy and the import contracts are among them (tests/architecture).
 
 All of it runs two files at a time, each half on servers of its own (a test mostly waits); `-n 0` is one by one.
-Anything more special than all is run one by one. What tests write lies in memory where there is plenty: nothing of it
-has to last, and a database on a disk takes 0.2 s of processor time to copy.
+With options or paths the tests run one by one. What tests write goes to memory if there is enough: nothing of it has
+to last, and copying a database on a disk takes 0.2 s of processor time.
 
-`./kielto test faults` breaks everything around the product on a schedule instead (tests/faults).
+`./kielto test faults` runs the fault scenarios instead (tests/faults).
 """
 
 import os
@@ -22,7 +22,7 @@ _MEMORY, _PLENTY = Path("/dev/shm"), 6 * 2**30  # noqa: S108 - pytest makes a fo
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes pytest (options and paths are pytest's), or the fault harness."""
+    """Replace this process by pytest, with its options and paths, or by the fault harness."""
     prepare()
     os.chdir(ROOT)
     if _is_plenty():
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _is_plenty() -> bool:
-    """Also for the failed run before this one, which is kept."""
+    """Whether memory has room for this run and for the last failed one, whose files are kept."""
     return (
         os.access(_MEMORY, os.W_OK)
         and shutil.disk_usage(_MEMORY).free > _PLENTY

@@ -1,7 +1,7 @@
 """The development issuer: `./kielto token` prints a bearer token that the local services accept.
 
 The issuer's private key is made once and stays under `.kielto/`; the services read the public half as a JWKS
-file. Never use it elsewhere: in production any OIDC issuer takes its place (KIELTO_JWKS, KIELTO_ISSUER).
+file. For development only: in production an OIDC issuer takes its place (KIELTO_JWKS, KIELTO_ISSUER).
 """
 
 import argparse
@@ -48,15 +48,17 @@ def issue(
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="./kielto token", description="Print a bearer token.")
-    parser.add_argument(
-        "--role", action="append", choices=ROLES, help="repeatable; all roles if none is given"
+    parser = argparse.ArgumentParser(
+        prog="./kielto token", description="Print a bearer token for the services that ./kielto up runs."
     )
     parser.add_argument(
-        "--company", help="the one company that the caller acts for; the whole group if absent"
+        "--role", action="append", choices=ROLES, help="a role of the caller; repeatable (default: all roles)"
     )
-    parser.add_argument("--subject", default="developer", help="who the caller is (default: developer)")
-    parser.add_argument("--hours", type=float, default=8.0, help="how long it is valid (default: 8)")
+    parser.add_argument("--company", help="the company that the caller acts for (default: the whole group)")
+    parser.add_argument("--subject", default="developer", help="the name of the caller (default: developer)")
+    parser.add_argument(
+        "--hours", type=float, default=8.0, help="how many hours the token is valid (default: 8)"
+    )
     options = parser.parse_args(arguments)
     roles = options.role or ROLES
     print(issue(roles, company=options.company, subject=options.subject, seconds=options.hours * 3600))

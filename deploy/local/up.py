@@ -1,4 +1,4 @@
-"""`./kielto up`: the stack and the three services, until Ctrl-C. Data are kept from one time to the next."""
+"""`./kielto up`: Kafka, PostgreSQL and the three services, until Ctrl-C. The data stay for the next start."""
 
 import argparse
 import time
@@ -16,9 +16,14 @@ FIRST_PORT, KAFKA_PORT = 8101, 9092
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="./kielto up", description="Start everything; Ctrl-C stops it.")
-    parser.add_argument("--fresh", action="store_true", help="begin without the data of the last time")
-    parser.add_argument("--beat", type=float, default=1.0, metavar="SECONDS", help="between heartbeats (1)")
+    parser = argparse.ArgumentParser(
+        prog="./kielto up",
+        description="Start Kafka, PostgreSQL and the three services, and print their URLs. Ctrl-C stops them.",
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete the data of the last run first")
+    parser.add_argument(
+        "--beat", type=float, default=1.0, metavar="SECONDS", help="time between heartbeats (default: 1)"
+    )
     options = parser.parse_args(arguments)
     stack = Stack(FOLDER / "stack", kafka_port=KAFKA_PORT if ports.is_free(KAFKA_PORT) else None)
     if options.fresh:
@@ -36,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def wanted_ports() -> dict[str, int]:
-    """The same ports every time, where they are free."""
+    """The same ports at each start, as far as they are free."""
     wanted = {name: FIRST_PORT + place for place, name in enumerate(MODULES)}
     return {name: port for name, port in wanted.items() if ports.is_free(port)}
 
@@ -50,7 +55,7 @@ def show(services: Services) -> None:
             [
                 *lines,
                 "",
-                "A token: ./kielto token.  A command: ./kielto run consents epoch.  Ctrl-C stops everything.",
+                "./kielto token prints a token, ./kielto run consents epoch runs a command. Ctrl-C stops everything.",
             ]
         ),
         flush=True,
@@ -58,7 +63,7 @@ def show(services: Services) -> None:
 
 
 def stay(services: Services) -> int:
-    """Until Ctrl-C; raises ProcessFailedError when something that should run has ended."""
+    """Wait for Ctrl-C. Raises ProcessFailedError when a process has ended by itself."""
     servers = [server for server in (services.stack.postgres, services.stack.kafka) if server.managed]
     watched: list[Process] = [*services.processes.values(), *(server.process for server in servers)]
     try:
@@ -66,7 +71,9 @@ def stay(services: Services) -> int:
             time.sleep(0.5)
             for process in watched:
                 if not process.running:
-                    raise ProcessFailedError(f"{process.name} has ended:\n{process.log_tail()}")
+                    raise ProcessFailedError(
+                        f"{process.name} has ended by itself; the end of its log:\n{process.log_tail()}"
+                    )
     except KeyboardInterrupt:
-        say("stopping")
+        say("stopping the services, Kafka and PostgreSQL")
         return 0

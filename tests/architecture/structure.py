@@ -117,6 +117,9 @@ def figures(tree: SourceTree) -> dict[str, int]:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     tree = SourceTree(Path(arguments[0]) if arguments else ROOT)
     for what, number in figures(tree).items():
         print(f"{number:>7,}  {what}")

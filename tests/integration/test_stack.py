@@ -247,9 +247,9 @@ async def test_running_servers_take_the_place_of_ours(
         assert await query(dsn, "SELECT 1") == 1
         other.postgres.drop_database("elsewhere")
         assert other.kafka.bootstrap == stack.kafka.bootstrap
-        with pytest.raises(ProcessFailedError, match="KIELTO_KAFKA is not ours"):
+        with pytest.raises(ProcessFailedError, match="KIELTO_KAFKA is a server that somebody else runs"):
             other.kafka.stop()
-        with pytest.raises(ProcessFailedError, match="KIELTO_POSTGRES is not ours"):
+        with pytest.raises(ProcessFailedError, match="KIELTO_POSTGRES is a server that somebody else runs"):
             other.postgres.kill()
     assert await query(stack.postgres.dsn(), "SELECT 1") == 1
 

@@ -23,7 +23,7 @@ def test_who_makes_it_waits_for_the_commands_that_run(
         fcntl.flock(running, fcntl.LOCK_UN)
         waiting.join(10)
         assert not waiting.is_alive()
-    assert "waiting for the commands that still run" in capsys.readouterr().err
+    assert "waiting until other ./kielto commands have ended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("user", "mode"), [(0, 0o711), (1000, 0o700)])

@@ -1,4 +1,4 @@
-"""./kielto demo: seven steps on real people, real Kafka, real PostgreSQL, and processes that are really killed."""
+"""`./kielto demo`: eight steps with real Kafka, PostgreSQL and processes, on the people of public sample data."""
 
 import argparse
 import asyncio
@@ -24,11 +24,12 @@ Work = Callable[[DemoStep], Awaitable[None]]
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="./kielto demo", description="Watch bans arrive, and check that they did."
+        prog="./kielto demo",
+        description="Run bans through the services and five subscribers, and check that each arrives.",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measured times to this file")
     parser.add_argument(
-        "--first-ban", action="store_true", help="stop after the first bans (see ./kielto bench start)"
+        "--first-ban", action="store_true", help="stop after the first bans (used by ./kielto bench start)"
     )
     given = parser.parse_args(arguments)
     folder = HOME / "demo"
@@ -40,14 +41,14 @@ def main(arguments: list[str]) -> int:
 
 
 async def run(folder: Path, first_ban: bool) -> DemoResults:
-    """All steps, each shown as it happens. A step that raises is not ok, and ends the demo."""
+    """Run all steps and show each as it happens. A step that raises fails and ends the demo."""
     console = Console()
     foodmart_jar, chinook_jar = people_jars()
     say("starting PostgreSQL, Kafka, three services and five subscribers")
     began = time.monotonic()
     world = DemoWorld(folder)
     async with world.running():
-        say(f"everything runs after {time.monotonic() - began:.1f} s; logs in {folder}")
+        say(f"all processes are ready after {time.monotonic() - began:.1f} s; logs are in {folder}")
         results = DemoResults({"name": "Apache Kafka", "version": world.stack.kafka.version})
         register = DemoRegister(world)
         *known, late = chinook(chinook_jar)

@@ -92,7 +92,7 @@ class DemoResults:
             table.add_row(step.name, mark, *cells)
             if step.shown:
                 notes.append(f"[bold]{step.name}[/]: {escape(step.shown)}")
-        table.caption = "ms from the accepted decision until the store says no: median/largest"
+        table.caption = "ms from the accepted decision until the subscriber denies: median/largest"
         return Group(table, *notes)
 
     def show(self, receivers: list[str], console: Console) -> None:
@@ -100,7 +100,7 @@ class DemoResults:
         lost = sum(step.lost for step in self.steps)
         late = sum(step.sent_after_ban for step in self.steps)
         decisions = sum(step.decisions for step in self.steps)
-        verdict = "[green]every step verified[/]" if self.ok else "[red]NOT every step was verified[/]"
+        verdict = "[green]all steps verified[/]" if self.ok else "[red]some steps FAILED[/]"
         console.print(
             f"\n{self.customers} customers, {decisions} decisions, {lost} lost, {late} sent after a ban: {verdict}"
         )

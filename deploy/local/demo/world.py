@@ -109,7 +109,7 @@ class DemoWorld:
         headers = {"Authorization": f"Bearer {self._token}", **more.pop("headers", {})}
         response = await self.http.request(method, url, json=body, headers=headers, **more)
         if response.is_error:
-            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:400]}")
+            raise RuntimeError(f"{method} {path} answered {response.status_code}: {response.text[:400]}")
         return response.json() if response.content else {}
 
     async def import_rows(self, company: str, rows: Iterable[bytes]) -> list[dict[str, Any]]:

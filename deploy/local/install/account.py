@@ -44,8 +44,8 @@ class Account:
             )
         except PermissionError as error:
             raise LocalError(
-                f"PostgreSQL refuses to run as root, and user {user} may not enter {command[0]}: put the checkout "
-                "where other users may enter, or set KIELTO_POSTGRES to a server that runs already"
+                f"PostgreSQL does not run as root, and user {user} may not enter {command[0]}: move the checkout to a "
+                "folder that other users may enter, or set KIELTO_POSTGRES to a running server"
             ) from error
         if done.returncode:
             raise LocalError(
@@ -74,6 +74,6 @@ def choose(*, namespaces: bool = True) -> Account:
             continue
         return Account(ids=(entry.pw_uid, entry.pw_gid))
     raise LocalError(
-        "PostgreSQL refuses to run as root, and there is neither a user namespace nor another account: "
-        "start ./kielto as an ordinary user, or set KIELTO_POSTGRES to a server that runs already"
+        "PostgreSQL does not run as root, and this machine has neither user namespaces nor another account: "
+        "start ./kielto as an ordinary user, or set KIELTO_POSTGRES to a running server"
     )

@@ -27,7 +27,7 @@ def main(requirements: Path, venv: Path) -> int:
         if stamp.exists() and stamp.read_bytes() == wanted and (venv / "bin" / "python").exists():
             return 0
         shutil.rmtree(venv, ignore_errors=True)
-        say(f"making the environment with Python {sys.version.split()[0]} (once, a minute or two)")
+        say(f"making the Python {sys.version.split()[0]} environment (only once; one to two minutes)")
         if not make(venv) or not install(venv, requirements):
             return 1
         stamp.write_bytes(wanted)
@@ -40,7 +40,7 @@ def lock_alone(lock: IO[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         say(
-            "the requirements have changed; waiting for the commands that still run here to end (stop ./kielto up)"
+            "the requirements have changed: waiting until other ./kielto commands have ended (stop ./kielto up)"
         )
         fcntl.flock(lock, fcntl.LOCK_EX)
 
@@ -57,7 +57,7 @@ def make(venv: Path) -> bool:
         )
     if failed is None:
         return True
-    say(f"cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)\n{failed}")
+    say(f"cannot make a virtual environment; on Debian and Ubuntu run: apt install python3-venv\n{failed}")
     return False
 
 

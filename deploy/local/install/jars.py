@@ -53,7 +53,7 @@ def fetch(name: str, wanted: Callable[[LockedDependency], bool] = lambda _: True
 
 
 def _download(name: str, missing: list[LockedDependency]) -> None:
-    say(f"downloading {name}: {len(missing)} files from Maven Central (once)")
+    say(f"downloading {name}: {len(missing)} files from Maven Central (only once)")
     with tempfile.TemporaryDirectory(dir=HOME, prefix="download-") as folder:
         maven = MavenContext(repo_cache=Path(folder), local_repos=[], timeout=60)
         with ThreadPoolExecutor(6) as pool:
@@ -78,8 +78,8 @@ def _check(dependency: LockedDependency, file: Path) -> None:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not dependency.sha256 or found != dependency.sha256:
         raise ChecksumMismatchError(
-            f"{file.name} is not the file that was locked and will not be used: SHA-256 {found}, "
-            f"locked {dependency.sha256}. If {file} lies there from before, delete it and start again."
+            f"{file.name} differs from the locked file and is not used: SHA-256 {found}, "
+            f"locked {dependency.sha256}. If {file} exists from before, delete it and start again."
         )
 
 

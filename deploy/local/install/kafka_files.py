@@ -90,7 +90,7 @@ def template(classpath: list[Path]) -> Path:
     """A formatted data folder, to be copied."""
 
     def make(folder: Path) -> None:
-        say("formatting Kafka's data folder (once)")
+        say("formatting Kafka's data folder (only once)")
         properties = folder.parent / "server.properties"
         write_properties(properties, SETTINGS, folder, ports.free_port(), ports.free_port())
         cluster = "kielto-local-cluster-0"  # 16 bytes in base64, as Kafka wants it

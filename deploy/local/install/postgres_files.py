@@ -36,13 +36,13 @@ def install() -> Path:
     key = (sys.platform, platform.machine())
     if key not in PLATFORMS:
         raise LocalError(
-            f"no PostgreSQL is known for {key[0]} on {key[1]}: set KIELTO_POSTGRES to a running server"
+            f"there are no PostgreSQL programs for {key[0]} on {key[1]}: set KIELTO_POSTGRES to a running server"
         )
     name = f"embedded-postgres-binaries-{PLATFORMS[key]}"
     [jar] = jars.fetch("postgres", lambda dependency: dependency.artifactId == name)
 
     def unpack(folder: Path) -> None:
-        say("unpacking PostgreSQL (once)")
+        say("unpacking PostgreSQL (only once)")
         with zipfile.ZipFile(jar) as archive:
             [member] = [entry for entry in archive.namelist() if entry.endswith(".txz")]
             with archive.open(member) as content, tarfile.open(fileobj=content, mode="r:xz") as programs:
@@ -59,7 +59,7 @@ def template(programs: Path, account: Account) -> Path:
     made_by = hashlib.sha256(repr((programs.name, INITDB, password())).encode()).hexdigest()[:12]
 
     def make(folder: Path) -> None:
-        say("preparing PostgreSQL's data folder (once)")
+        say("preparing PostgreSQL's data folder (only once)")
         secret = folder.parent / "password"
         secret.write_text(password())
         folder.chmod(0o700)

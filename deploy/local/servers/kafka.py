@@ -39,7 +39,7 @@ class Kafka:
     @property
     def process(self) -> Process:
         if self._process is None:
-            raise ProcessFailedError("Kafka was never started")
+            raise ProcessFailedError("Kafka was not started")
         return self._process
 
     @property
@@ -107,7 +107,7 @@ def start_cache(classpath: list[Path]) -> Path:
     """Java's ahead-of-time cache of what a start loads, trained once; Java ignores one that does not fit."""
 
     def make(folder: Path) -> None:
-        say("training Kafka's start-up cache (once)")
+        say("training Kafka's start-up cache (only once)")
         trial = Kafka(folder.parent / "trial", jvm=[f"-XX:AOTCacheOutput={folder / 'aot'}"])
         trial.start()
         trial.process.stop(grace=120)  # the cache is written when it ends

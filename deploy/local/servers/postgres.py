@@ -47,7 +47,7 @@ class Postgres:
     @property
     def process(self) -> Process:
         if self._process is None:
-            raise ProcessFailedError("PostgreSQL was never started")
+            raise ProcessFailedError("PostgreSQL was not started")
         return self._process
 
     def begin(self) -> None:

@@ -71,7 +71,7 @@ class Process:
     def pid(self) -> int:
         """Of the child that runs now or ran last."""
         if self._child is None:
-            raise ProcessFailedError(f"{self.name} was never started")
+            raise ProcessFailedError(f"{self.name} was not started")
         return self._child.pid
 
     @property
@@ -105,11 +105,11 @@ class Process:
             if not self.running:
                 code = self._child.returncode if self._child else None
                 raise ProcessFailedError(
-                    f"{self.name} ended with status {code} before it was ready:\n{self.log_tail()}"
+                    f"{self.name} ended with status {code} before it was ready; the end of its log:\n{self.log_tail()}"
                 )
             if time.monotonic() > end:
                 raise ProcessFailedError(
-                    f"{self.name} was not ready within {seconds:.0f} s:\n{self.log_tail()}"
+                    f"{self.name} was not ready within {seconds:.0f} s; the end of its log:\n{self.log_tail()}"
                 )
             time.sleep(0.02)
 
@@ -122,10 +122,12 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise ProcessFailedError(
-                f"{self.name} took longer than {seconds:.0f} s:\n{self.log_tail()}"
+                f"{self.name} took longer than {seconds:.0f} s; the end of its log:\n{self.log_tail()}"
             ) from None
         if code:
-            raise ProcessFailedError(f"{self.name} failed with status {code}:\n{self.log_tail()}")
+            raise ProcessFailedError(
+                f"{self.name} failed with status {code}; the end of its log:\n{self.log_tail()}"
+            )
 
     def terminate(self) -> None:
         """Ask it to end, and do not wait. Does nothing when it does not run."""

@@ -83,7 +83,9 @@ class Stack:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise DirectoryInUseError(f"{self.directory}: another stack runs here") from None
+            raise DirectoryInUseError(
+                f"{self.directory}: another `./kielto` uses this folder: stop it first"
+            ) from None
 
     def __enter__(self) -> Self:
         self.start()
