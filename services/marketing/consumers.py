@@ -9,22 +9,20 @@ from kielto.events.messages import Report
 from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.topics import CONSENTS, CUSTOMERS, Family, Lane, reports
 from kielto.events.versions import Version
-from kielto.group import Group
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, Subscription
-from kielto.service.support.clock import Clock
-from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
+from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.recall import recall
 from services.marketing.use_cases.report import take_report
 
 
-def subscriptions(group: Group, keys: Keys, clock: Clock) -> list[Subscription]:
+def subscriptions(context: MarketingContext) -> list[Subscription]:
     """Everything that marketing reads: both lanes of customers and consents, and each party's reports."""
     return [
-        *_pair(CUSTOMERS, CustomersHandler(clock)),
-        *_pair(CONSENTS, PermissionsHandler(clock)),
-        *(Subscription(reports(party), ReportsHandler(keys, party)) for party in group.parties),
+        *_pair(CUSTOMERS, CustomersHandler(context)),
+        *_pair(CONSENTS, PermissionsHandler(context)),
+        *(Subscription(reports(party), ReportsHandler(context, party)) for party in context.group.parties),
     ]
 
 
@@ -36,8 +34,8 @@ def _pair(family: Family, handler: "CustomersHandler | PermissionsHandler") -> l
 
 
 class CustomersHandler:
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, context: MarketingContext) -> None:
+        self._context = context
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         await self.handle_batch(conn, [(read, meta)])
@@ -45,17 +43,17 @@ class CustomersHandler:
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         records = [read.event for read, _ in items if isinstance(read.event, Customer)]
         changed = await projections.customers(conn, records)
-        await recall(conn, changed, _published(items[0][1]), self._clock())
+        await recall(conn, changed, _published(items[0][1]), self._context.clock())
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         del reason  # it is kept in quarantine
         changed = await projections.deny_customer(conn, UUID(key), version)
-        await recall(conn, changed, _published(meta), self._clock())
+        await recall(conn, changed, _published(meta), self._context.clock())
 
 
 class PermissionsHandler:
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, context: MarketingContext) -> None:
+        self._context = context
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         await self.handle_batch(conn, [(read, meta)])
@@ -63,21 +61,21 @@ class PermissionsHandler:
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         records = [read.event for read, _ in items if isinstance(read.event, CustomerPermissions)]
         changed = await projections.permissions(conn, records)
-        await recall(conn, changed, _published(items[0][1]), self._clock())
+        await recall(conn, changed, _published(items[0][1]), self._context.clock())
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         del reason
         changed = await projections.deny_permissions(conn, UUID(key), version)
-        await recall(conn, changed, _published(meta), self._clock())
+        await recall(conn, changed, _published(meta), self._context.clock())
 
 
 class ReportsHandler:
-    def __init__(self, keys: Keys, party: str) -> None:
-        self._keys, self._party = keys, party
+    def __init__(self, context: MarketingContext, party: str) -> None:
+        self._context, self._party = context, party
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         assert isinstance(read.event, Report)  # the topic carries nothing else
-        await take_report(conn, self._keys, self._party, read.event, _published(meta))
+        await take_report(conn, self._context.keys, self._party, read.event, _published(meta))
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         """A report is no state: one that cannot be read denies nothing, and waits in quarantine."""

@@ -1,23 +1,20 @@
 """The task that carries launches on as long as the process runs, also those that a killed one left behind."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 import structlog
 
 from kielto import kafka
-from kielto.group import Group
-from kielto.service.database.pool import AWAY, Pool
-from kielto.service.support.crypto_keys import Keys
+from kielto.service.database.pool import AWAY
 from kielto.service.support.supervise import within
 from services.marketing.metrics import WAITING
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.catch_up import CatchUp, Ends
+from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.end_orphans import end_next
 
 IDLE_SECONDS = 0.5
@@ -30,12 +27,8 @@ class Launches:
     `catch_up`; `patience`: for how many seconds a launch waits for what is on its way.
     """
 
-    pool: Pool
-    keys: Keys
-    group: Group
+    context: MarketingContext
     fresh: Callable[[], bool]
-    clock: Callable[[], datetime]
-    wake: asyncio.Event
     look: Callable[[], Awaitable[tuple[Ends, Ends, bool]]]
     patience: float
     _waiting: dict[UUID, CatchUp] = field(default_factory=dict)
@@ -44,21 +37,21 @@ class Launches:
         """For ever."""
         stale = False
         while True:
-            self.wake.clear()
+            self.context.wake.clear()
             if stale is self.fresh():  # no longer so
                 stale = not stale
                 WAITING.set(stale)
                 log.info("launches.wait" if stale else "launches.go")
             if not await self._went_on(stale):
-                await within(IDLE_SECONDS, self.wake.wait())
+                await within(IDLE_SECONDS, self.context.wake.wait())
 
     async def _went_on(self, stale: bool) -> bool:
         try:
-            if await end_next(self.pool, self.group, self.clock()):
+            if await end_next(self.context.pool, self.context.group, self.context.clock()):
                 return True
             if stale or await self._catches_up():
                 return False
-            return await address_next(self.pool, self.keys, self.clock())
+            return await address_next(self.context.pool, self.context.keys, self.context.clock())
         except (
             *AWAY,
             *kafka.DOWN,
@@ -70,7 +63,7 @@ class Launches:
         """Whether the oldest launch has to wait for people who were registered just before it. All wait at the same
         time: nobody's launch waits once more for each of another's before it.
         """
-        async with self.pool.acquire() as conn:
+        async with self.context.pool.acquire() as conn:
             launching = await campaigns.launching(conn)
         now = time.monotonic()
         self._waiting = {c.id: self._waiting.get(c.id) or CatchUp(now) for c in launching}
@@ -83,6 +76,6 @@ class Launches:
             log.warning("launches.not_caught_up", campaign=str(campaign.id), waits_for=reason)
             reason = None
         if reason != campaign.waiting_for or reason is None:
-            async with self.pool.acquire() as conn:
+            async with self.context.pool.acquire() as conn:
                 await campaigns.set_waiting(conn, campaign.id, reason)
         return reason is not None

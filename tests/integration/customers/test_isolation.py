@@ -14,9 +14,9 @@ from asyncpg.connection import LoggedQuery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.customers.metrics import REFUSED_IDENTIFIERS
-from services.customers.use_cases import context as contexts
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.links.guesses import Guesses
 from tests.integration.customers.conftest import CustomersRegister
@@ -88,7 +88,7 @@ async def test_known_and_unknown_are_answered_alike(
             with conn.query_logger(note):
                 yield conn
 
-    monkeypatch.setattr(contexts, "transaction", logged)
+    monkeypatch.setattr(postgres, "transaction", logged)
     unknown, before = await _ask(http, guess, 1), asked.copy()
     await context.pool.execute("TRUNCATE customers, link_keys, links, records, marks CASCADE")
     eva = EVA | {"customerships": [{"company": "kauppa", "number": "1"}]}

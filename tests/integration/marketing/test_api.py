@@ -13,8 +13,9 @@ from kielto import group
 from kielto.service.database.pool import Pool
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.crypto_keys import Keys
-from services.marketing.api import drafting, reading
+from services.marketing.api import campaigns
 from services.marketing.use_cases.build_audience import address_next
+from services.marketing.use_cases.context import MarketingContext
 from tests.integration.marketing.world import NOW, OWN_POST, customer, know, permissions, person
 from tests.tokens import PlainTokens
 
@@ -48,7 +49,7 @@ async def wake() -> asyncio.Event:
 async def http(pool: Pool, keys: Keys, wake: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "marketing",
-        [drafting.router(GROUP, lambda: NOW, wake), reading.router(keys)],
+        [campaigns.router(MarketingContext(pool, keys, GROUP, lambda: NOW, wake))],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

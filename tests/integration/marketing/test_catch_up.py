@@ -13,6 +13,7 @@ from services.marketing.model.campaign import Campaign, CampaignState
 from services.marketing.store import campaigns, people
 from services.marketing.use_cases import catch_up
 from services.marketing.use_cases.catch_up import Ends, Wait
+from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.launch import launch
 from services.marketing.use_cases.launch_worker import Launches
 from tests.integration.marketing.world import (
@@ -32,7 +33,7 @@ Look = Callable[[], Awaitable[tuple[Ends, Ends, bool]]]
 
 @asynccontextmanager
 async def launching(pool: Pool, keys: Keys, look: Look, patience: float = 60) -> AsyncIterator[None]:
-    work = Launches(pool, keys, GROUP, lambda: True, lambda: NOW, asyncio.Event(), look, patience)
+    work = Launches(MarketingContext(pool, keys, GROUP, lambda: NOW), lambda: True, look, patience)
     task = asyncio.create_task(work.run())
     try:
         yield

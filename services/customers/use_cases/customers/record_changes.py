@@ -28,6 +28,13 @@ def for_ourselves(context: CustomersContext, customer: RegisteredCustomer, *, ex
     return RecordChange(CUSTOMERS.name, str(record.subject), record, express)
 
 
+def relinked(
+    context: CustomersContext, moved: Iterable[tuple[RegisteredCustomer, RegisteredCustomer]]
+) -> list[RecordChange]:
+    """Records of customers, each before and after, of whom only the links changed; express where that restricts."""
+    return [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in moved]
+
+
 def _bound(context: CustomersContext, customer: RegisteredCustomer) -> RegisteredCustomer:
     return customer if context.link_duplicates else replace(customer, links=frozenset())
 

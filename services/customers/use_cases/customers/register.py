@@ -9,21 +9,22 @@ source states finds nobody, and no statement to the database depends on it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model import contradicting, publishing
-from services.customers.model.changing import Meant, Moment, apply
+from services.customers.model.changing import Moment, apply
 from services.customers.model.customer import GROUP, RegisteredCustomer
-from services.customers.model.draft import Draft, OwnId, Reference, Speaker
+from services.customers.model.draft import Draft, Speaker
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.model.stored import StoredCustomer
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.record_changes import changes, for_ourselves
+from services.customers.use_cases.customers.record_changes import changes, relinked
+from services.customers.use_cases.customers.references import find_references, is_number
 from services.customers.use_cases.links.link import (
     Around,
     blinds_of,
@@ -132,13 +133,9 @@ def _claims(context: CustomersContext, entry: Registration) -> _Claims:
         numbers=numbers + ([draft.same_as] if draft.same_as else []),
         identity=writing.identity_index(context.keys, draft.identity_code) if draft.identity_code else None,
         business=writing.business_index(context.keys, draft.business_id) if draft.business_id else None,
-        references={str(r) for r in (draft.organisation, draft.person) if _is_number(r)},
+        references={str(r) for r in (draft.organisation, draft.person) if is_number(r)},
         target=entry.target,
     )
-
-
-def _is_number(reference: Reference | None) -> bool:
-    return isinstance(reference, str) and not isinstance(reference, OwnId)
 
 
 async def _find(conn: Conn, all_claims: Iterable[_Claims]) -> None:
@@ -159,7 +156,7 @@ async def _pass(
     conn: Conn, context: CustomersContext, moment: Moment, items: Sequence[_Item]
 ) -> dict[int, RegistrationOutcome]:
     """One pass over entries of which no two concern the same customer."""
-    meanings = await _meanings(conn, context, items)
+    meanings = await find_references(conn, context, {i: (e.draft, e.scope) for i, e, _ in items})
     targets = {t for _, _, c in items for t in (c.target, *c.found) if t}
     around = await look_around(conn, context, [e.draft for _, e, _ in items], targets)
     stored = await reading.load(conn, context.keys, targets | around.ids, lock=True)
@@ -223,9 +220,7 @@ async def _keep(
         new = moved.pop(ident, write.new)
         old = write.before.customer if write.before else None
         told += changes(context, new, express=old is not None and publishing.restricts(old, new))
-    for ident, customer in moved.items():
-        express = publishing.restricts(present[ident], customer)
-        told.append(for_ourselves(context, customer, express=express))
+    told += relinked(context, ((present[ident], customer) for ident, customer in moved.items()))
     revisions = await writing.store(conn, context.keys, list(writes.values()))
     await linking.drop_keys(conn, gone)
     await put(conn, told, traceparent=tracing.current())
@@ -248,67 +243,3 @@ def _target(
         by_code = claims.identity in claims.identified
         contradicting.check(customer, entry.draft, entry.speaker, claims.identity, by_code=by_code)
     return stored[found]
-
-
-class _Meaning:
-    """What the references of one entry mean. Called, it raises CustomerRefusedError where they mean nothing to the
-    caller.
-    """
-
-    def __init__(self, entry: Registration) -> None:
-        self.entry = entry
-        self.ids: dict[str, UUID] = {}
-        self.organisations: Mapping[UUID, reading.KnownOrganisation] = {}
-        self.customers: Mapping[UUID, tuple[UUID, frozenset[str]]] = {}
-
-    def __call__(self) -> Meant:
-        draft, scope = self.entry.draft, self.entry.scope
-        organisation = person = None
-        if draft.organisation is not None:
-            found = self.organisations.get(self.ids.get("organisation", _NOBODY))
-            if found is None or (
-                scope and not (scope in found.companies and found.stated_by & {scope, GROUP})
-            ):
-                raise CustomerRefusedError([BrokenRule("organisation", "is an organisation in the register")])
-            organisation = found.id
-        if draft.person is not None:
-            known = self.customers.get(self.ids.get("person", _NOBODY))
-            if known is None or (scope and scope not in known[1]):
-                raise CustomerRefusedError([BrokenRule("person", "is a customer in the register")])
-            person = known[0]
-        return Meant(organisation=organisation, person=person)
-
-
-_NOBODY = UUID(int=0)
-
-
-async def _meanings(conn: Conn, context: CustomersContext, items: Sequence[_Item]) -> dict[int, _Meaning]:
-    """The customers that the drafts name as organisation or person, by id or number."""
-    found = {i: _Meaning(entry) for i, entry, _ in items}
-    named = [
-        (meaning, field, reference)
-        for meaning in found.values()
-        for field in ("organisation", "person")
-        if (reference := getattr(meaning.entry.draft, field)) is not None
-    ]
-    if not named:
-        return found
-    by_number = await reading.by_number(conn, [str(r) for _, _, r in named if _is_number(r)])
-    for meaning, field_name, reference in named:
-        meaning.ids[field_name] = _ident(context, meaning.entry.scope, reference, by_number)
-    ids = {i for meaning in found.values() for i in meaning.ids.values()}
-    organisations, customers = await reading.organisations(conn, ids), await reading.companies_of(conn, ids)
-    for meaning in found.values():
-        meaning.organisations, meaning.customers = organisations, customers
-    return found
-
-
-def _ident(
-    context: CustomersContext, scope: str | None, reference: Reference, by_number: Mapping[str, UUID]
-) -> UUID:
-    """A company names customers by its own ids, the group by theirs; any other is looked up as an unknown one."""
-    if isinstance(reference, OwnId):
-        return (context.keys.from_pairwise(f"company.{scope}", reference) if scope else None) or uuid4()
-    if isinstance(reference, UUID):
-        return uuid4() if scope else reference
-    return by_number.get(reference) or uuid4()

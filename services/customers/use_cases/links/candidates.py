@@ -8,14 +8,13 @@ from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import put
 from kielto.service.support import tracing
 from services.customers.model import linking as rules
-from services.customers.model import publishing
 from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.store import linking, locking, reading
 from services.customers.store.linking import Pair
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.record_changes import for_ourselves
+from services.customers.use_cases.customers.record_changes import relinked
 
 PAGE = 100
 FIRST = UUID(int=0)
@@ -51,8 +50,7 @@ async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: 
         await linking.put_apart(conn, *pair, reason, by)
         await linking.keep(conn, {}, [pair])
         customers = [s.customer for s in stored.values()]
-        freed = [(c, replace(c, links=c.links - {*pair})) for c in customers]
-        told = [for_ourselves(context, new, express=publishing.restricts(old, new)) for old, new in freed]
+        told = relinked(context, ((c, replace(c, links=c.links - {*pair})) for c in customers))
         await put(conn, told, traceparent=tracing.current())
 
     await in_transaction(context, work)

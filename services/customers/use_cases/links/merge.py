@@ -23,7 +23,7 @@ from services.customers.store.locking import LockedCustomer
 from services.customers.store.writing import Write
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.record_changes import changes, changes_to, for_ourselves
+from services.customers.use_cases.customers.record_changes import changes, changes_to, for_ourselves, relinked
 from services.customers.use_cases.links.link import look_around, relink
 
 
@@ -68,10 +68,7 @@ async def _look_again(conn: Conn, context: CustomersContext, survivor: UUID) -> 
     stored = await reading.load(conn, context.keys, {survivor} | around.ids, lock=True)
     present = {ident: s.customer for ident, s in stored.items()}
     moved = await relink(conn, context, around, present, [survivor])
-    told = [
-        for_ourselves(context, customer, express=publishing.restricts(present[ident], customer))
-        for ident, customer in moved.items()
-    ]
+    told = relinked(context, ((present[ident], customer) for ident, customer in moved.items()))
     await put(conn, told, traceparent=tracing.current())
 
 

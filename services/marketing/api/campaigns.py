@@ -1,0 +1,121 @@
+"""Campaigns: create, read, launch and close them; list their recipients."""
+
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from kielto.events.base import Hash
+from kielto.service.http.auth import Caller
+from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request
+from kielto.service.http.strict_route import StrictRoute
+from kielto.service.support.crypto_keys import Keys
+from services.marketing.api.access import Campaigner, visible_to
+from services.marketing.api.bodies import CampaignBody, CampaignCounts, NewCampaign, RecipientPage
+from services.marketing.model.campaign import (
+    Campaign,
+    CampaignFault,
+    CampaignState,
+    StateConflictError,
+    faults,
+)
+from services.marketing.use_cases import queries
+from services.marketing.use_cases.close import close
+from services.marketing.use_cases.context import MarketingContext
+from services.marketing.use_cases.create import create
+from services.marketing.use_cases.launch import launch
+
+Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
+
+
+def router(context: MarketingContext) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/marketing/campaigns", tags=["campaigns"])
+
+    @routes.post("", status_code=201, response_model=CampaignBody)
+    async def post(body: NewCampaign, caller: Campaigner, claim: Key) -> Response:
+        """Draft a campaign. It addresses nobody until it is launched."""
+        return await _create(context, body, caller, claim)
+
+    @routes.post("/{ident}/launch", status_code=202)
+    async def post_launch(ident: UUID, caller: Campaigner) -> CampaignBody:
+        """Address everyone who permits it: done when `state` is `launched`. Repeated, it changes nothing."""
+        await visible_to(context, caller, ident)
+        return await _launch(context, ident)
+
+    @routes.post("/{ident}/disclosures", status_code=202)
+    async def post_disclosures(ident: UUID, caller: Campaigner) -> CampaignBody:
+        """Launch a campaign that the partner sends: whoever permits it is disclosed, each one on record."""
+        if not (await visible_to(context, caller, ident)).aim.discloses:
+            raise ProblemError(409, "nothing-to-disclose", "Only a campaign with partner_sends discloses")
+        return await _launch(context, ident)
+
+    @routes.post("/{ident}/close")
+    async def post_close(ident: UUID, caller: Campaigner) -> CampaignBody:
+        """End the campaign for good: nothing more is sent, so nobody is recalled any more."""
+        await visible_to(context, caller, ident)
+        return CampaignBody.of(await close(context.pool, ident, context.clock()))
+
+    @routes.get("/{ident}")
+    async def get(ident: UUID, caller: Campaigner) -> CampaignCounts:
+        """The campaign, how far its launch is, and its counts."""
+        campaign = await visible_to(context, caller, ident)
+        return CampaignCounts.with_counts(campaign, await queries.counts(context.pool, ident))
+
+    @routes.get("/{ident}/recipients")
+    async def get_recipients(
+        ident: UUID,
+        caller: Campaigner,
+        after: Annotated[UUID | Hash | None, Query(description="The `next` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> RecipientPage:
+        """Whom the campaign was told to address, also those who were recalled."""
+        await visible_to(context, caller, ident)
+        party = caller.party
+        behind = None if after is None else _customer(context.keys, party, after)
+        entries = await queries.page(context.pool, ident, behind, limit)
+        return RecipientPage.of(
+            entries, limit, lambda known: context.keys.pairwise(party, known) if party else str(known)
+        )
+
+    return routes
+
+
+async def _create(
+    context: MarketingContext, body: NewCampaign, caller: Caller, claim: IdempotencyKey | None
+) -> Response:
+    company = body.company or caller.company
+    if company is None:
+        raise _refused([CampaignFault("company", "is required of a caller for the whole group")])
+    caller.must_act_for(company)
+    draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, context.clock())
+    if found := faults(draft.aim, context.group):
+        raise _refused(found)
+    answer = CampaignBody.of(draft).model_dump_json().encode()
+    await create(context.pool, draft, claim, answer)
+    location = {"Location": f"/marketing/campaigns/{draft.id}"}
+    return Response(answer, 201, location, media_type="application/json")
+
+
+async def _launch(context: MarketingContext, ident: UUID) -> CampaignBody:
+    try:
+        campaign = await launch(context.pool, ident, context.clock())
+    except StateConflictError as conflict:
+        raise ProblemError(409, "campaign-state", "Impossible in this state", str(conflict)) from None
+    context.wake.set()
+    return CampaignBody.of(campaign)
+
+
+def _refused(found: list[CampaignFault]) -> ProblemError:
+    errors = [FieldError(f.field, f.rule) for f in found]
+    return ProblemError(422, "invalid-request", "Invalid campaign", errors=errors)
+
+
+def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
+    """Raises ProblemError 422 for what is no id of the caller's."""
+    found = given if isinstance(given, UUID) else None
+    if party is not None:
+        found = keys.from_pairwise(party, given) if isinstance(given, str) else None
+    if found is None:
+        raise invalid_request(FieldError("after", "is the next of a page before"))
+    return found
