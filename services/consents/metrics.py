@@ -2,99 +2,99 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-decisions_taken = Counter(
+DECISIONS_TAKEN = Counter(
     "kielto_decisions_total", "Decisions taken, by act and whether they wait.", ["act", "state"]
 )
-decisions_widened = Counter(
+DECISIONS_WIDENED = Counter(
     "kielto_decisions_widened_total",
     "Of those, a *no* from the party's topic that was taken for the widest that it may mean.",
     ["party"],
 )
-applied_seconds = Histogram(
+APPLIED_SECONDS = Histogram(
     "kielto_decision_applied_seconds",
     "From a decision's receipt to the broker's time of the first acknowledgement that covers it.",
     ["subscriber"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
 )
-subscriber_late_seconds = Gauge(
+SUBSCRIBER_LATE_SECONDS = Gauge(
     "kielto_subscriber_late_seconds",
     "Age of the oldest record that the subscriber has not applied; 0 when it has all, -1 when it was never seen.",
     ["subscriber"],
 )
-decisions_overdue = Gauge(
+DECISIONS_OVERDUE = Gauge(
     "kielto_decisions_overdue",
     "Decisions that the subscriber has not applied by its deadline.",
     ["subscriber"],
 )
 
-claims_beyond_end = Counter(
+CLAIMS_BEYOND_END = Counter(
     "kielto_claims_beyond_end_total",
     "Positions that the subscriber acknowledged beyond the end of their topic: it cannot have read them.",
     ["subscriber"],
 )
 
-deliveries_judged = Counter(
+DELIVERIES_JUDGED = Counter(
     "kielto_deliveries_judged_total",
     "Reported deliveries held against permissions, by what was found.",
     ["found"],
 )
-breaches_open = Gauge(
+BREACHES_OPEN = Gauge(
     "kielto_breaches_open",
     "Deliveries sent after a ban and its bound that nobody has explained or closed.",
 )
-reconciliation_differences = Gauge(
+RECONCILIATION_DIFFERENCES = Gauge(
     "kielto_reconciliation_differences",
     "Records that a store of the subscriber holds otherwise than we published them, and that stand.",
     ["subscriber"],
 )
-reconciliation_dropped = Counter(
+RECONCILIATION_DROPPED = Counter(
     "kielto_reconciliation_dropped_total",
     "Answers of the party's subscribers that were dropped: it had given as many in an hour as it may.",
     ["party"],
 )
 
-consequences_pending = Gauge(
+CONSEQUENCES_PENDING = Gauge(
     "kielto_consequences_pending",
     "Decisions about many customers whose records do not all show them yet: beats are withheld meanwhile.",
 )
-consequences_seconds = Gauge(
+CONSEQUENCES_SECONDS = Gauge(
     "kielto_consequences_oldest_seconds", "How long the oldest of those decisions has been committed."
 )
 
-foreign_bans = Gauge(
+FOREIGN_BANS = Gauge(
     "kielto_foreign_bans",
     "A party's decisions of the last hour that say no to others too, about people who are none of its own; counted "
     "by processes that relay.",
     ["party"],
 )
-held_bans = Gauge(
+HELD_BANS = Gauge(
     "kielto_held_bans",
     "Of such decisions those above the bound, which deny at the party alone until an officer releases them.",
     ["party"],
 )
 
-waiting_yeses = Gauge(
+WAITING_YESES = Gauge(
     "kielto_waiting_yeses",
     "Yeses of a party's topic that wait for their customers to become known; counted by processes that relay.",
     ["party"],
 )
 
-shared_addresses = Gauge(
+SHARED_ADDRESSES = Gauge(
     "kielto_shared_addresses",
     "Addresses that more than 100 customers have; counted each hour by processes that relay.",
 )
 
-sealed_decisions = Counter(
+SEALED_DECISIONS = Counter(
     "kielto_sealed_decisions_total", "Decisions added to the signed log by this process."
 )
-unsealed_decisions = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
+UNSEALED_DECISIONS = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
 
 
 def consequences_waiting(decisions: int, oldest_seconds: float) -> None:
-    consequences_pending.set(decisions)
-    consequences_seconds.set(oldest_seconds)
+    CONSEQUENCES_PENDING.set(decisions)
+    CONSEQUENCES_SECONDS.set(oldest_seconds)
 
 
 def taken(act: str, *, pending: bool) -> None:
     """Count a decision once it is committed, or as good as."""
-    decisions_taken.labels(act, "pending" if pending else "in_force").inc()
+    DECISIONS_TAKEN.labels(act, "pending" if pending else "in_force").inc()

@@ -1,11 +1,12 @@
 """What consents keeps of customers' records: the record itself, and every name by which a decision may call them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from kielto.events.records import Customer
 from kielto.events.words import Status
 from kielto.service.support.crypto_keys import Keys
+from services.consents.model.ref import Ref
 from services.consents.store.permissions.customers import CustomerProjection, party_refs
 
 _LEFT_OUT = {"version", "changed_at", "known_by", "known_by_mailbox"}
@@ -41,14 +42,14 @@ def _each(*idents: UUID | None) -> tuple[UUID, ...]:
     return tuple(dict.fromkeys(i for i in idents if i is not None))
 
 
-def _refs(record: Customer, keys: Keys) -> Iterable[str]:
+def _refs(record: Customer, keys: Keys) -> Iterator[Ref]:
     for customership in record.customerships:
-        yield f"n:{customership.digest}"
+        yield Ref.number(customership.digest)
     yield from party_refs(record, keys)
     for point in record.points:
         if point.digest:
-            yield f"p:{point.digest}"
+            yield Ref.point(point.digest)
     for token in record.known_by:
-        yield f"k:{token[:_TOKEN]}"
+        yield Ref.identity(token[:_TOKEN])
     for token in record.known_by_mailbox:
-        yield f"m:{token[:_TOKEN]}"
+        yield Ref.mailbox(token[:_TOKEN])

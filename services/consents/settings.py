@@ -1,53 +1,58 @@
-"""Settings of this service alone: environment variables with the prefix KIELTO_CONSENTS_."""
+"""Settings of consents alone: environment variables with the prefix KIELTO_CONSENTS_."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.consents.store.clearances.clearances import LONGEST_SECONDS
-from services.consents.use_cases.clearances.clear import CLEAR_SECONDS
+LONGEST_CLEARANCE_SECONDS = 300
+"""The query for a recorded clearance relies on this bound (`store/clearances`)."""
 
 
 class ConsentsSettings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="KIELTO_CONSENTS_", extra="ignore", hide_input_in_errors=True
+        env_prefix="KIELTO_CONSENTS_", extra="ignore", hide_input_in_errors=True, frozen=True
     )
 
     inputs_stale_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="Beats are withheld while what we know of customers is older; "
-        "if not given, the least `stale_seconds` of the group.",
+        description="Send no beats while the newest beat from customers is older than this. "
+        "Default: the smallest `stale_seconds` in the group file.",
     )
     dead_store_days: int = Field(
         default=400,
         gt=0,
-        description="For so long is kept when a store that is gone had applied what it had: proof of the past.",
+        description="How long to keep the acknowledgement history of a store that no longer exists.",
     )
     result_days: int = Field(
         default=37,
         gt=0,
-        description="For so long a company can read over HTTP what became of a message; on its topic as long.",
+        description="How long a company can read the results of its messages over HTTP. "
+        "Its results topic keeps them for 37 days.",
     )
     seal_seconds: float = Field(
-        default=5, gt=0, description="How often decisions are sealed; a proof can be had that much later."
+        default=5,
+        gt=0,
+        description="Pause between signed batches of the decision log: a decision can be proven after about this time.",
     )
     reconcile_seconds: float = Field(
         default=3600,
         gt=0,
-        description="How often each subscriber is asked for digests of what its store holds, at a time of its own.",
+        description="How often to ask each subscriber for digests of its store's contents.",
     )
     clearance_seconds: float = Field(
-        default=CLEAR_SECONDS,
+        default=10.0,
         gt=0,
-        le=LONGEST_SECONDS,
-        description="For which a clearance is valid, counted from when it was asked for.",
+        le=LONGEST_CLEARANCE_SECONDS,
+        description="How long a clearance is valid, counted from when the request was sent.",
     )
     clearance_refuses_overdue: bool = Field(
         default=False,
-        description="Clear nobody for a company while a subscriber of it has not applied decisions by its deadline.",
+        description="Clear no recipients for a company while one of its subscribers has not applied decisions by "
+        "its deadline.",
     )
     clearance_days: int = Field(
         default=3653,
         gt=0,
-        description="For so long is kept what was cleared: as long as a fine may follow (1050/2018 section 24).",
+        description="How long to keep the record of clearances: a fine may follow for ten years "
+        "(1050/2018 section 24).",
     )

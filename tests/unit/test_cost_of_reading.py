@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from kielto.events.messages import Acknowledgement, Decision, StoreListing
 from kielto.service.http.if_match import revisions
 from kielto.strict_json import MOST_NAMES, DuplicateNameError, NotJsonError, loads
-from services.consents.api.clearances.clearances import GivenClearance
+from services.consents.api.clearances.bodies import GivenClearance
 from services.consents.api.decisions.bodies import GivenDecision
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.rows import shape

@@ -1,5 +1,5 @@
-"""`python -m services.consents seals …`: check the log of decisions, show its newest head to keep elsewhere, end what
-can be proven of one decision.
+"""`python -m services.consents seals …`: verify the signed log of decisions, print its newest head to be kept
+elsewhere, or erase what can be proven of one decision.
 """
 
 import json
@@ -11,81 +11,68 @@ from uuid import UUID
 
 from kielto import seals
 from kielto.seals import Head, Keys, SealRefusedError
-from kielto.service.database.pool import Pool
-from kielto.service.support.crypto_keys import KeysError
-from services.consents.store.decision_log import seals as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erase
-from services.consents.use_cases.decision_log.verify import LogReport, check
+from services.consents.use_cases.decision_log.prove import last_head, public_keys
+from services.consents.use_cases.decision_log.verify import LogReport, verify
 
-USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
+_USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
 _SHOWN = 200
 
 
-class SealsCommand:
-    """The command. 0: all holds; 1: something does not; 2: wrong usage."""
+async def command(context: Context, words: Sequence[str]) -> int:
+    """The exit status: 0 the log holds, or done; 1 something is wrong, or it could not be done; 2 wrong usage."""
+    try:
+        match words:
+            case ["head"]:
+                return await _head(context)
+            case ["erase", decision, why] if why.strip():
+                return await _erase(context, UUID(decision), why)
+            case ["verify", *options]:
+                given = _options(options)
+                if given is not None:
+                    return await _verify(context, **given)
+    except (SealRefusedError, OSError, ValueError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    print(_USAGE)
+    return 2
 
-    def __init__(self, pool: Pool, context: Context) -> None:
-        self._pool, self._context = pool, context
 
-    async def __call__(self, arguments: Sequence[str]) -> int:
-        try:
-            match arguments:
-                case ["head"]:
-                    return await self._head()
-                case ["erase", decision, why] if why.strip():
-                    return await self._erase(UUID(decision), why)
-                case ["verify", *options]:
-                    given = _options(options)
-                    if given is not None:
-                        return await self._verify(**given)
-        except (SealRefusedError, OSError, ValueError) as error:
-            print(f"cannot be done: {error}", file=sys.stderr)
-            return 1
-        print(USAGE)
-        return 2
+async def _head(context: Context) -> int:
+    token = await last_head(context)
+    if token is None:
+        print("nothing is signed yet", file=sys.stderr)
+        return 1
+    head = seals.read_head(token, await _keys(context, None))
+    print(json.dumps({"head": token, **head._asdict()}, indent=1))
+    return 0
 
-    async def _head(self) -> int:
-        async with self._pool.acquire() as conn:
-            token = await store.last_head(conn)
-        if token is None:
-            print("nothing is sealed yet", file=sys.stderr)
-            return 1
-        head = seals.read_head(token, await self._keys(None))
-        print(json.dumps({"head": token, **head._asdict()}, indent=1))
-        return 0
 
-    async def _erase(self, decision: UUID, why: str) -> int:
-        if not await erase(self._pool, self._context.keys.seal_key, decision, why):
-            print("not erased: it is not sealed (yet), or was erased before", file=sys.stderr)
-            return 1
-        print("its salt is erased: the decision holds as before, nothing can be proven of it any more")
-        return 0
+async def _erase(context: Context, decision: UUID, why: str) -> int:
+    if not await erase(context, context.keys.seal_key, decision, why):
+        print("not erased: it is not signed yet, or it was erased before", file=sys.stderr)
+        return 1
+    print("the salt is erased: the decision still holds, but can no longer be proven")
+    return 0
 
-    async def _verify(self, jwks: Path | None = None, anchor: Path | None = None) -> int:
-        keys = await self._keys(jwks)
-        report = await check(self._pool, keys, _anchor(anchor, keys), _progress)
-        _clear()
-        _print(report)
-        if jwks is None:
-            print(
-                "the keys are those of the register itself: a log that was rewritten as a whole and signed anew with "
-                "another key would hold, too; give --jwks FILE with the keys that are kept elsewhere"
-            )
-        return 1 if report.findings else 0
 
-    async def _keys(self, jwks: Path | None) -> Keys:
-        """Those of the file, or else all that the register itself says it used: whoever can rewrite the register can
-        add one there."""
-        if jwks is not None:
-            return seals.key_set(_read(jwks))
-        async with self._pool.acquire() as conn:
-            known = dict(seals.key_set({"keys": await store.keys(conn)}))
-        try:
-            own = self._context.keys.seal_key
-        except KeysError:
-            return known
-        return known | {own.thumbprint(): own}
+async def _verify(context: Context, jwks: Path | None = None, anchor: Path | None = None) -> int:
+    keys = await _keys(context, jwks)
+    report = await verify(context, keys, _anchor(anchor, keys), _progress)
+    _clear()
+    _print(report)
+    if jwks is None:
+        print(
+            "the keys are those that the register itself holds: a log that was rewritten as a whole and signed anew "
+            "with another key would pass, too; give --jwks FILE with keys that are kept elsewhere"
+        )
+    return 1 if report.findings else 0
+
+
+async def _keys(context: Context, jwks: Path | None) -> Keys:
+    """The keys of the file, or else all that the register says it used: whoever can rewrite it can add one there."""
+    return seals.key_set(_read(jwks) if jwks is not None else {"keys": await public_keys(context)})
 
 
 def _options(given: Sequence[str]) -> dict[str, Path] | None:
@@ -103,7 +90,7 @@ def _anchor(path: Path | None, keys: Keys) -> Head | None:
         return None
     given = _read(path)
     if not isinstance(given, dict) or not isinstance(given.get("head"), str):
-        raise SealRefusedError("the anchor: is not what `seals head` prints")
+        raise SealRefusedError("the anchor must be a file that `seals head` printed")
     try:
         return seals.read_head(given["head"], keys)
     except SealRefusedError as error:
@@ -133,8 +120,8 @@ def _print(report: LogReport) -> None:
         print(f"WRONG … and {len(report.findings) - _SHOWN} more")
     if report.late:
         print(f"{report.late} decisions were sealed more than an hour after they were received")
-    verdict = f"{len(report.findings)} findings" if report.findings else "all of it holds"
+    result = f"{len(report.findings)} findings" if report.findings else "all of it holds"
     print(
         f"{report.leaves} sealed decisions under {report.heads} heads, {len(report.erased)} of them erased, "
-        f"{report.waiting} waiting to be sealed: {verdict}"
+        f"{report.waiting} waiting to be sealed: {result}"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
@@ -17,6 +17,60 @@ from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import NO_GROUPS, Cell
+
+
+class Delivery(NamedTuple):
+    """`sent_at`: the sender's claim, but no later than the report was there. `subject`: a party's id of a customer
+    (an i: ref) whom we do not know yet. `point`: the party's hash of the one that was used.
+    """
+
+    id: UUID
+    customer: UUID | None
+    subject: str | None
+    company: str
+    partner: str | None
+    campaign: UUID | None
+    channel: Channel
+    purpose: Purpose | None
+    claimed_at: datetime
+    reported_at: datetime
+    point: str | None = None
+
+    @property
+    def sent_at(self) -> datetime:
+        return min(self.claimed_at, self.reported_at)
+
+
+class BreachEvidence(NamedTuple):
+    bound_seconds: float
+    decisions: Sequence[UUID]
+    subscribers: Sequence[dict[str, Any]]
+    clearance: UUID | None
+    point: UUID | None
+    """The id of the contact point."""
+
+
+class Breach(NamedTuple):
+    """A case: a delivery that was sent after a ban. `subscribers`: whether each had the decisions by then."""
+
+    id: UUID
+    customer: UUID
+    company: str
+    partner: str | None
+    campaign: UUID | None
+    channel: str
+    purpose: str | None
+    point: UUID | None
+    claimed_at: datetime
+    reported_at: datetime
+    bound_seconds: float
+    decisions: list[UUID]
+    subscribers: list[dict[str, Any]]
+    clearance: UUID | None
+    state: str
+    note: str | None
+    opened_at: datetime
+    changed_at: datetime | None
 
 
 class BreachFinding(StrEnum):
@@ -87,7 +141,7 @@ def _denying(hearing: Hearing, cell: Cell) -> frozenset[UUID]:
     return frozenset(d.id for d in left.denying) if left.groups == NO_GROUPS else frozenset()
 
 
-def judge(
+def classify(
     banned: Callable[[datetime], frozenset[UUID]], sent: datetime, reported: datetime, bound: timedelta
 ) -> tuple[BreachFinding, frozenset[UUID]]:
     """What was found, and the decisions that it is about: those in force at the sending and a bound before it."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.facts import PointFacts
 from services.consents.model.ruling import Cell, Groups
@@ -40,6 +41,15 @@ class KnownBy(StrEnum):
     """A number, a contact point, an identity code, or the name with the postal address."""
     MAILBOX = "mailbox"
     """An address that differs in its tag alone (`eva+shop@`, `eva@`)."""
+
+
+class OfficerAction(StrEnum):
+    """What an officer of the group may do with a party's *no*s about others' people."""
+
+    RELEASED = "released"
+    """It was held, and takes effect as it was given."""
+    VOIDED = "voided"
+    """It counts for nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ class RecordedDecision:
 
     def reaches(self, company: str, partner: str | None) -> bool:
         """Whether it speaks of the company's own marketing (`partner` None), or of that partner's."""
-        if self.held_at not in (None, f"company.{company}", f"partner.{partner}"):
+        if self.held_at not in (None, Party.company(company), Party.partner(partner or "")):
             return False
         match self.reach:
             case Reach.GROUP:

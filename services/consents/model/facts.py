@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient, Status
@@ -69,6 +69,17 @@ class StatedFacts:
     recipient: Recipient | None = None
     organisation: UUID | None = None
     duties: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """`ref` is the partner's id of the customer; None when the partner has left and its keys are gone."""
+
+    customer: UUID
+    partner: str
+    company: str
+    at: datetime
+    ref: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Difference(NamedTuple):
     ours: str | None
 
 
-def compare(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[int]) -> Compared:
+def compare_digests(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[int]) -> Compared:
     """By bucket. One that holds a record which is `moving` is not judged: the store may have either version."""
     agree: list[int] = []
     differ: list[int] = []
@@ -66,7 +66,7 @@ def compare(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[i
     return Compared(tuple(agree), tuple(differ), tuple(sorted(moving)))
 
 
-def differences(
+def compare_rows(
     ours: Sequence[HeldRecord], theirs: Sequence[HeldRecord], moving: Collection[str]
 ) -> list[Difference]:
     """Of a range of keys. `moving`: first digits of keys that are not judged."""

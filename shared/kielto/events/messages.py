@@ -202,6 +202,15 @@ class Acknowledgement(Event):
     )
 
 
+PROGRESS_SECONDS = 5.0
+"""The longest pause between two acknowledgements of an instance that is alive."""
+
+
+def progress_seconds(stale_seconds: float) -> float:
+    """The longest pause between two acknowledgements: a third of `stale_seconds` at most, so that two may be lost."""
+    return min(PROGRESS_SECONDS, stale_seconds / 3)
+
+
 class StoreDigest(Event):
     """A digest of what a store holds for each bucket of keys, in answer to `!reconcile`. Topic `<party>.acks`.
 

@@ -10,9 +10,10 @@ import services.consents
 from kielto.group import Company, Controller, Group, Partner, SubscriberSystem
 from kielto.service.database.pool import Pool, open_pool
 from kielto.service.support.crypto_keys import KeyFile, Keys
+from services.consents.model.rules import Rules
 from services.consents.use_cases.context import Context
 from tests.conftest import Migrated
-from tests.integration.consents.world import ConsentsWorld
+from tests.integration.consents.world import ConsentsWorld, utc_now
 
 MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
 GROUP = Group(
@@ -61,10 +62,15 @@ def keys() -> Keys:
 
 
 @pytest.fixture(scope="session")
-def context(keys: Keys) -> Context:
-    return Context.of(GROUP, keys)
+def rules() -> Rules:
+    return Rules.shipped()
 
 
 @pytest.fixture
-def world(pool: Pool, context: Context) -> ConsentsWorld:
-    return ConsentsWorld(pool, context)
+def context(pool: Pool, keys: Keys, rules: Rules) -> Context:
+    return Context(pool, GROUP, keys, utc_now, rules)
+
+
+@pytest.fixture
+def world(context: Context) -> ConsentsWorld:
+    return ConsentsWorld(context)

@@ -16,7 +16,7 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.process.application import Health, create_app
 from services.consents.api.breaches import breaches
-from services.consents.consumers import MarketingEventsConsumer
+from services.consents.consumers.marketing_events import MarketingEventsConsumer
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -32,9 +32,7 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-async def tell(
-    pool: Pool, context: Context, who: Someone, claimed: datetime, told: datetime, **given: Any
-) -> UUID:
+async def tell(context: Context, who: Someone, claimed: datetime, told: datetime, **given: Any) -> UUID:
     """marketing passes a report on, twice, and it is judged."""
     event = MarketingEvent(
         **(
@@ -53,9 +51,9 @@ async def tell(
         )
     )
     for _ in range(2):
-        async with transaction(pool) as conn:
+        async with transaction(context.pool) as conn:
             await MarketingEventsConsumer(context).handle_batch(conn, [(Read(str(who.id), event), META)] * 2)
-    await detect.detect(pool, context)
+    await detect.detect(context)
     return event.id
 
 
@@ -93,7 +91,7 @@ async def with_a_contact(world: ConsentsWorld) -> tuple[Someone, Someone]:
 async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "consents",
-        [breaches.router(pool, context)],
+        [breaches.router(context)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

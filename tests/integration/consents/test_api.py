@@ -26,7 +26,7 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
     """By default a desk of the whole group."""
     app = create_app(
         "consents",
-        [part.router(pool, context) for part in (decisions, customers, subscribers)],
+        [part.router(context) for part in (decisions, customers, subscribers)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

@@ -31,7 +31,7 @@ from kielto.service.database.pool import open_pool
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.others import BEAT_SECONDS, ConsentsNeighbours, others
-from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.integration.consents.world import ConsentsWorld, Someone, utc_now
 
 KAUPPA = permissions_of("company.kauppa")
 DECISIONS = decisions("company.kauppa")
@@ -135,7 +135,7 @@ async def playing(consents: Services) -> AsyncIterator[ServicePlay]:
     pool = await open_pool(consents.dsns["consents"], name="test", size=3)
     try:
         async with others(consents.stack.kafka.bootstrap) as world:
-            yield ServicePlay(consents, ConsentsWorld(pool, Context.of(consents.group, keys)), world)
+            yield ServicePlay(consents, ConsentsWorld(Context(pool, consents.group, keys, utc_now)), world)
     finally:
         await pool.close()
 

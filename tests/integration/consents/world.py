@@ -10,28 +10,23 @@ from kielto.events.digests import digest_of
 from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
-from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, transaction
 from services.consents import projections
+from services.consents.model.facts import Disclosure
+from services.consents.model.ref import NamedSubject, Ref
 from services.consents.store.clearances.clearances import ClearancePart
 from services.consents.store.permissions import state
-from services.consents.store.permissions.customers import Disclosure
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.context import (
-    Context,
-    NamedSubject,
-    customer_subject,
-    id_ref,
-    number_subject,
-    point_subject,
-)
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions.decide import Command, DecisionOutcome
+from services.consents.use_cases.decisions.command import Command
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.permissions.apply_facts import (
     deny_customer,
     take_in_customers,
     take_in_disclosures,
 )
-from services.consents.use_cases.permissions.evaluate_people import judge
+from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 from services.consents.use_cases.permissions.publish_records import republish
 
 
@@ -57,9 +52,13 @@ class Someone:
         return f"{company}:{self.id.hex[:12]}"
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class ConsentsWorld:
-    def __init__(self, pool: Pool, context: Context) -> None:
-        self.pool, self.context, self.keys = pool, context, context.keys
+    def __init__(self, context: Context) -> None:
+        self.pool, self.context, self.keys = context.pool, context, context.keys
 
     def record(self, who: Someone, **changes: Any) -> Customer:
         """The person's next record. `active`: the customerships that go on."""
@@ -108,7 +107,7 @@ class ConsentsWorld:
 
     async def disclose(self, who: Someone, partner: str = "matkat", company: str = "kauppa") -> None:
         party = f"partner.{partner}"
-        ref = id_ref(party, self.keys.pairwise(party, who.id))
+        ref = Ref.of_party(party, self.keys.pairwise(party, who.id))
         row = Disclosure(who.id, partner, company, datetime.now(UTC), ref)
 
         async def work(conn: Conn) -> None:
@@ -144,16 +143,18 @@ class ConsentsWorld:
         return Command(subject=subject, act=act, **(defaults | given))
 
     def by_id(self, who: Someone) -> NamedSubject:
-        return customer_subject(who.id)
+        return NamedSubject.of_customer(who.id)
 
     def by_number(self, who: Someone, company: str = "kauppa") -> NamedSubject:
-        return number_subject(self.keys, company, digest_of(PointKind.NUMBER, who.number(company)))
+        return NamedSubject.of_number(
+            company, self.keys.seal(digest_of(PointKind.NUMBER, who.number(company)))
+        )
 
     def by_phone(self, phone: str) -> NamedSubject:
-        return point_subject(self.keys, PointKind.PHONE, digest_of(PointKind.PHONE, phone))
+        return NamedSubject.of_point(PointKind.PHONE, self.keys.seal(digest_of(PointKind.PHONE, phone)))
 
     def by_email(self, email: str) -> NamedSubject:
-        return point_subject(self.keys, PointKind.EMAIL, digest_of(PointKind.EMAIL, email))
+        return NamedSubject.of_point(PointKind.EMAIL, self.keys.seal(digest_of(PointKind.EMAIL, email)))
 
     def key(self, party: str, who: Someone) -> str:
         return self.keys.pairwise(party, who.id)
@@ -197,7 +198,7 @@ class ConsentsWorld:
                 everyone = [row["id"] for row in await conn.fetch("SELECT id FROM customers")]
                 found = await state.load(conn, everyone)
                 written = await republish(
-                    conn, self.context, found, list(judge(self.context, found)), datetime.now(UTC)
+                    conn, self.context, found, list(evaluate_people(self.context, found)), datetime.now(UTC)
                 )
                 return [
                     (w.family, w.key)

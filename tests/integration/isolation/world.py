@@ -41,7 +41,7 @@ from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
 from services.consents import app as consents
-from services.consents.consumers import deciding_again
+from services.consents.consumers.subscriptions import deciding_again
 from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.breaches import detect
 from services.consents.use_cases.context import Context
@@ -224,7 +224,7 @@ class IsolationWorld:
 
     async def settle(self) -> None:
         """Until there is nothing left to do."""
-        consents_pool, marketing_pool = self.parts["consents"].pool, self.parts["marketing"].pool
+        marketing_pool = self.parts["marketing"].pool
         again = deciding_again(self.context)
         busy = True
         while busy:
@@ -233,18 +233,17 @@ class IsolationWorld:
                 busy |= await part.relay(self.log, self.keys)
             for part in self.parts.values():
                 busy |= await part.consume(self.log)
-            busy |= await portions.work_off(consents_pool, self.context)
-            busy |= await wait.work_off(consents_pool, self.context, again)
+            busy |= await portions.work_off(self.context)
+            busy |= await wait.work_off(self.context, again)
             busy |= await address_next(marketing_pool, self.keys, datetime.now(UTC))
         await self._look()
 
     async def late_work(self) -> None:
         """What happens every few seconds."""
-        pool = self.parts["consents"].pool
-        while await reconcile.judge_one(pool, self.context):
+        while await reconcile.compare_next(self.context):
             pass
-        await detect.detect(pool, self.context)
-        await append.seal(pool, self.keys.seal_key)
+        await detect.detect(self.context)
+        await append.append(self.context, self.keys.seal_key)
         await self.settle()
 
     async def _look(self) -> None:
@@ -304,8 +303,8 @@ class DatabaseCopies:
 async def world(copies: DatabaseCopies, keys: Keys, limits: Limits) -> AsyncIterator[IsolationWorld]:
     async with AsyncExitStack() as stack:
         made = {name: await stack.enter_async_context(copies.database(name)) for name in BUILD}
-        log, context = MemoryLog(), _context(keys, limits)
-        watching = live_feed.Live(made["consents"].pool, context, limits)
+        log, context = MemoryLog(), _context(made["consents"].pool, keys, limits)
+        watching = live_feed.Live(context)
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(consents, "TopicEnds", lambda _settings: Ends(log))
         parts = {name: await _part(name, made[name], keys, limits) for name in BUILD}
@@ -365,5 +364,5 @@ async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> Compan
     return part
 
 
-def _context(keys: Keys, limits: Limits) -> Context:
-    return Context.of(GROUP, keys, foreign_nos_per_hour=limits.foreign_nos_per_hour)
+def _context(pool: Pool, keys: Keys, limits: Limits) -> Context:
+    return Context(pool, GROUP, keys, lambda: datetime.now(UTC), limits=limits)

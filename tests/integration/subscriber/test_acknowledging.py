@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from kielto.events.messages import Acknowledgement
+from kielto.events.messages import Acknowledgement, progress_seconds
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
@@ -13,7 +13,7 @@ from kielto.subscriber.clock import utc_now
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw
 from kielto.subscriber.stores.base import StoreMark
-from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement, progress_seconds
+from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement
 from kielto.subscriber.sync.session import Committed, Session
 from tests.integration.subscriber.conftest import Follow, until
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
@@ -65,7 +65,7 @@ async def test_the_spool_keeps_the_instance(relay: HandDrivenRelay, follow: Foll
 async def test_progress_by_beats_alone_is_told_seldom(
     relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 1.0)
+    monkeypatch.setattr("kielto.events.messages.PROGRESS_SECONDS", 1.0)
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         await asyncio.sleep(1.0)
@@ -77,7 +77,7 @@ async def test_progress_by_beats_alone_is_told_seldom(
 async def test_who_lives_says_so_though_nothing_moves(
     relay: HandDrivenRelay, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kielto.subscriber.sync.acks.PROGRESS_SECONDS", 0.5)
+    monkeypatch.setattr("kielto.events.messages.PROGRESS_SECONDS", 0.5)
     async with follow() as kielto:
         await open_with(kielto, relay, "a")
         relay.beating.clear()

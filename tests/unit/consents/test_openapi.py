@@ -18,7 +18,7 @@ from services.consents.use_cases.context import Context
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     pool, context = cast(Pool, None), cast(Context, None)
-    routers = [part.router(pool, context) for part in (decisions, customers, subscribers)]
+    routers = [part.router(context) for part in (decisions, customers, subscribers)]
     app = create_app("consents", routers, pool=pool, verifier=cast(Verifier, None), health=Health())
     return app.openapi()
 

@@ -3,7 +3,7 @@
 import json
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Purpose, Reach
 from kielto.group import Company, Controller, Group, Partner
+from kielto.service.database.pool import Pool
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.consumers import DecisionsConsumer
+from services.consents.consumers.decisions import DecisionsConsumer
 from services.consents.model import decisions as model
 from services.consents.model.check import check
+from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions import decide as deciding
+from services.consents.use_cases.decisions.authorize import authorize
+from services.consents.use_cases.decisions.build_decision import build, scope_of
 from tests.unit.events.strategies import events
 
 GROUP = Group(
@@ -40,8 +43,8 @@ KEYS = Keys(
         point_keys={party: {1: secrets.token_hex(32)} for party in GROUP.parties},
     )
 )
-CONTEXT = Context.of(GROUP, KEYS)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+CONTEXT = Context(cast(Pool, None), GROUP, KEYS, lambda: NOW)
 OWN = Purpose.OWN_MARKETING
 KNOWN = st.sampled_from(["matkat", "nobody", None])
 
@@ -49,8 +52,9 @@ KNOWN = st.sampled_from(["matkat", "nobody", None])
 def understood(said: Decision, party: str) -> model.RecordedDecision:
     """As far as it is understood without the register; raises what would refuse it."""
     command = DecisionsConsumer(CONTEXT, party)._command(said, NOW)
-    decision = deciding._decision(CONTEXT, command)
-    deciding._may(command, decision)
+    scope, broken = scope_of(CONTEXT, command)
+    authorize(command, scope)
+    decision = build(command, scope, broken, LoadedState(()), frozenset())
     check(decision, CONTEXT.facts)
     return decision
 
@@ -131,7 +135,7 @@ def test_a_company_that_a_partner_does_not_tell_is_every_company() -> None:
         ({"channels": ["fax"]}, "channels.0: must be one of"),
         ({"said_at": "20261130"}, "said_at: must be a time with a zone (RFC 3339)"),
         ({"said_at": 20261130}, "said_at: must be a time with a zone (RFC 3339)"),
-        ({"route": "fax"}, "route: is a route by which decisions come"),
+        ({"route": "fax"}, "route: must be a route by which decisions come"),
         (
             {"subject": {"point": "a" * 64, "point_kind": "post"}},
             "subject.point_kind: must be email or phone",

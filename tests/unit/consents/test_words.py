@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.events.words import CHANNELS_OF, Act, Channel, PointKind, Purpose, Reach
-from services.consents.model.broadest_reading import NOT_OF_THE_ADDRESS, widen_to_address
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
@@ -18,8 +17,8 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
-from services.consents.model.default_scope import expand
 from services.consents.model.facts import CustomerFacts
+from services.consents.model.scope import NOT_OF_THE_ADDRESS, expand, widen_to_address
 from services.consents.use_cases.decisions.words import in_words
 from tests.unit.consents_model.said import NOW as SAID
 from tests.unit.consents_model.said import RULES, consent, customer, rulings

@@ -14,7 +14,6 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
-from services.consents.model.default_scope import expand
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import (
     CustomerFacts,
@@ -26,6 +25,7 @@ from services.consents.model.facts import (
 )
 from services.consents.model.rules import Rules
 from services.consents.model.ruling import Cell, Ruling
+from services.consents.model.scope import expand
 
 RULES = Rules.shipped()
 GROUP = GroupFacts(

@@ -5,7 +5,7 @@ import pytest
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Route
-from services.consents.model.default_scope import Scope, expand
+from services.consents.model.scope import Scope, expand
 from tests.unit.consents_model.said import RULES
 
 ALL = frozenset(Channel)

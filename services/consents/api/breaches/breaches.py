@@ -1,24 +1,21 @@
 """Cases of what was sent after a ban: a data protection officer looks at them and says why."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-import asyncpg
-import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, named
 from services.consents.api.paging import Behind
-from services.consents.store.breaches import deliveries
+from services.consents.model.breach import Breach
+from services.consents.use_cases.breaches.cases import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.overdue import FIRST
 
 Officer = Annotated[Caller, Depends(require("dpo", group=True))]
 """Of the whole group: no company closes a case against itself."""
@@ -74,26 +71,26 @@ class SettleBody(BaseModel):
     ] = Field(description="Why; nothing about the person.")
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/breaches", tags=["proof"])
 
-    def shown(row: asyncpg.Record, caller: Caller) -> BreachBody:
+    def shown(breach: Breach, caller: Caller) -> BreachBody:
         whose = caller.party
-        fields = {name: row[name] for name in BreachBody.model_fields}
-        where: list[dict[str, Any]] = orjson.loads(row["subscribers"])
-        fields |= {
-            "point": None if whose else row["point"],
-            "customer": context.keys.pairwise(whose, row["customer"]) if whose else str(row["customer"]),
-            "decisions": [named(context, caller, decision) for decision in row["decisions"]],
-            "subscribers": [w | {"decision": named(context, caller, UUID(w["decision"]))} for w in where],
+        fields = breach._asdict() | {
+            "point": None if whose else breach.point,
+            "customer": named(context, caller, breach.customer),
+            "decisions": [named(context, caller, decision) for decision in breach.decisions],
+            "subscribers": [
+                w | {"decision": named(context, caller, UUID(w["decision"]))} for w in breach.subscribers
+            ],
         }
         return BreachBody.model_validate(fields)
 
     async def one(ident: UUID, caller: Caller) -> BreachBody:
-        rows = await deliveries.breaches(pool, caller.company, None, FIRST, 1, ident)
-        if not rows:
+        breach = await get_breach(context, caller.company, ident)
+        if breach is None:
             raise _ABSENT
-        return shown(rows[0], caller)
+        return shown(breach, caller)
 
     @routes.get("", response_model=BreachesBody)
     async def get(
@@ -104,10 +101,10 @@ def router(pool: Pool, context: Context) -> APIRouter:
     ) -> BreachesBody:
         """All of the group, or the company's own for a company's token."""
         begin = paging.after(context, _TAG, after)
-        rows = await deliveries.breaches(pool, caller.company, state, begin, limit)
-        last = (rows[-1]["opened_at"], rows[-1]["id"]) if len(rows) == limit else None
+        found = await list_breaches(context, caller.company, state, begin, limit)
+        last = (found[-1].opened_at, found[-1].id) if len(found) == limit else None
         return BreachesBody(
-            breaches=[shown(row, caller) for row in rows],
+            breaches=[shown(one, caller) for one in found],
             next=paging.place(context, _TAG, last) if last else None,
         )
 
@@ -118,7 +115,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.post("/{ident}/close", response_model=BreachBody)
     async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
         """Explained: it was no breach after all. Closed: it was, and is dealt with."""
-        if not await deliveries.settle(pool, ident, caller.company, body.state, body.note, caller.subject):
+        if not await close_breach(context, caller.company, ident, body.state, body.note, caller.subject):
             raise _ABSENT
         return await one(ident, caller)
 

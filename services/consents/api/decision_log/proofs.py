@@ -8,15 +8,12 @@ import orjson
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
-from kielto import seals
 from kielto.proof import Proof, SignedHead
-from kielto.service.database.pool import Pool
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import KeysError
 from services.consents.api.callers import Ident, Reader, answered, decision_asked
 from services.consents.api.decision_log.page import CONTENT_SECURITY_POLICY, page
-from services.consents.store.decision_log.seals import keys as used_keys
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.prove import (
     LogAlteredError,
@@ -25,6 +22,7 @@ from services.consents.use_cases.decision_log.prove import (
     ProofErasedError,
     newest_head,
     prove,
+    public_keys,
 )
 
 
@@ -41,7 +39,7 @@ _BOTH: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
 
     @routes.get("/decisions/{ident}/proof", response_model=Proof, responses=_BOTH)
@@ -54,8 +52,8 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         """What was said, when each system had it, and that it stands in the signed log: a document that
         `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
         the decision's batch is sealed."""
-        with answered(), _problems(seal_seconds):
-            found = await prove(pool, context, decision_asked(context, caller, ident), caller.party)
+        with answered(), _problems(context.settings.seal_seconds):
+            found = await prove(context, decision_asked(context, caller, ident), caller.party)
         kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
         if (format or ("html" if _prefers_html(accept) else "json")) == "html":
             headers = {**kept_nowhere, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
@@ -72,8 +70,8 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
         """The newest signed head of the log of all decisions, and proof that its log begins with the earlier one of
         `since` decisions. Keep an answer, ask again later with its size: `python -m kielto.proof extends` checks that
         nothing that stood in the log was changed or taken out, without us. A head names nobody."""
-        with _problems(seal_seconds):
-            found = await newest_head(pool, since)
+        with _problems(context.settings.seal_seconds):
+            found = await newest_head(context, since)
         return Response(
             orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json"
         )
@@ -82,13 +80,7 @@ def router(pool: Pool, context: Context, seal_seconds: float) -> APIRouter:
     async def proof_keys() -> KeySetBody:
         """Every public key by which heads and documents were ever signed. Needs no token. Compare them once with what
         the data protection officer holds: keys had together with a document prove nothing."""
-        async with pool.acquire() as conn:
-            found = await used_keys(conn)
-        try:
-            now = seals.public_key(context.keys.seal_key)
-        except KeysError:
-            return KeySetBody(keys=found)
-        return KeySetBody(keys=found if now in found else [*found, now])
+        return KeySetBody(keys=await public_keys(context))
 
     return routes
 

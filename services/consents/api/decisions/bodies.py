@@ -1,11 +1,10 @@
 """What a desk sends, and a decision as it is shown."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-import asyncpg
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from kielto.events.base import Hash, Ident, Moment
@@ -14,16 +13,10 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
 from services.consents.api.callers import invalid
 from services.consents.model.decisions import Actor, Route
-from services.consents.use_cases.context import (
-    Context,
-    NamedSubject,
-    customer_subject,
-    decision_id,
-    id_subject,
-    number_subject,
-    point_subject,
-)
-from services.consents.use_cases.decisions.decide import Command
+from services.consents.model.ref import NamedSubject
+from services.consents.use_cases.context import Context, decision_id
+from services.consents.use_cases.decisions.command import Command
+from services.consents.use_cases.decisions.read import DecisionAsGiven
 
 
 class _StrictBody(BaseModel):
@@ -87,7 +80,7 @@ class GivenDecision(_StrictBody):
 
     def command(self, context: Context, caller: Caller) -> Command:
         """Raises ProblemError 422 for what is no contact point."""
-        received_at = datetime.now(UTC)
+        received_at = context.clock()
         if self.act.restricts and self.lifts:
             raise invalid("lifts", "only a consent or a lifting lifts anything")
         return Command(
@@ -117,9 +110,9 @@ class GivenDecision(_StrictBody):
     def _subject(self, context: Context, caller: Caller) -> NamedSubject:
         match self.subject:
             case ByCustomer(customer=UUID() as customer) if caller.company is None:
-                return customer_subject(customer)
+                return NamedSubject.of_customer(customer)
             case ByCustomer(customer=str() as ident) if whose := caller.party:
-                return id_subject(whose, ident)
+                return NamedSubject.of_id(whose, ident)
             case ByCustomer():
                 rule = "is your own id of the customer, 64 hexadecimal digits"
                 raise invalid(
@@ -127,10 +120,12 @@ class GivenDecision(_StrictBody):
                 )
             case ByNumber(company=company, number=number):
                 digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")
-                return number_subject(context.keys, company, digest)
+                return NamedSubject.of_number(company, context.keys.seal(digest))
             case ByPoint(kind=kind, value=value, country=country):
                 country = country or _country(context, self.company or caller.company)
-                return point_subject(context.keys, kind, _digest("subject.value", kind, value, country))
+                return NamedSubject.of_point(
+                    kind, context.keys.seal(_digest("subject.value", kind, value, country))
+                )
 
 
 def _digest(field: str, kind: PointKind, value: str, country: str = "FI") -> bytes:
@@ -144,12 +139,6 @@ def _country(context: Context, company: str | None) -> str:
     """The company's; of a company that nobody knows, which is refused later, and of the group, the first one's."""
     companies = context.group.companies
     return next((c.country for c in companies if c.id == company), companies[0].country)
-
-
-def _status(row: asyncpg.Record) -> str:
-    if row["mark"] == "voided" or (row["held"] and row["mark"] is None):
-        return row["mark"] or "held"
-    return "in_force" if row["bound"] else "pending"
 
 
 EXAMPLES = {
@@ -220,15 +209,14 @@ class ShownDecision(BaseModel):
     evidence: str | None
 
     @classmethod
-    def of(
-        cls, row: asyncpg.Record, evidence: str | None, customer: str | None, name: Callable[[UUID], str]
-    ) -> "ShownDecision":
-        """`customer` and `name`: as whoever asks knows the subject, and a decision."""
-        shown = {field: row[field] for field in cls.model_fields if field in row.keys()}  # noqa: SIM118 - of a record
+    def of(cls, found: DecisionAsGiven, name: Callable[[UUID], str]) -> "ShownDecision":
+        """`name`: a decision as whoever asks knows it."""
+        row = found.row
+        shown = {field: row[field] for field in cls.model_fields if field in row}
         return cls(
             **shown | {"id": name(row["id"]), "lifts": [name(lifted) for lifted in row["lifts"]]},
-            customer=customer,
-            status=_status(row),
+            customer=found.customer,
+            status=found.status,
             brought_by=row["party"],
-            evidence=evidence,
+            evidence=found.evidence,
         )

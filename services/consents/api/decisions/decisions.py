@@ -1,20 +1,19 @@
 """Record decisions and read them; where each one is."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
-from kielto.service.database.pool import Conn, Pool
+from kielto.service.database.pool import Conn
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
-from services.consents import metrics
 from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision, ShownDecision
-from services.consents.use_cases.clearances.clear import CLEAR_SECONDS
-from services.consents.use_cases.context import Context, shown_customer
-from services.consents.use_cases.decisions.decide import DecisionOutcome, receive
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.decide import receive
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.decisions.read import read_decision
 from services.consents.use_cases.decisions.receipt import DecisionReceipt, receipt
 from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
@@ -43,7 +42,7 @@ class WhereaboutsBody(BaseModel):
     subscribers: list[LocationBody]
 
 
-def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/decisions", tags=["decisions"])
 
     @routes.post("", status_code=201, response_model=DecisionReceipt)
@@ -60,22 +59,17 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
         """
         command = given.command(context, caller)
-        taken: list[tuple[DecisionOutcome, DecisionReceipt]] = []
 
-        async def finish(conn: Conn, outcome: DecisionOutcome) -> bytes:
-            shown = receipt(context, outcome, caller.company, clear_seconds)
-            taken.append((outcome, shown))
-            body = shown.model_dump_json().encode()
+        async def finish(conn: Conn, outcome: DecisionOutcome) -> DecisionReceipt:
+            shown = receipt(context, outcome, caller.company)
             if key is not None:
-                await key.keep(conn, 201, body)
-            return body
+                await key.keep(conn, 201, shown.model_dump_json().encode())
+            return shown
 
-        async with throttle.decision(caller, command.subject.ref, is_no=command.act.restricts):
+        async with throttle.decision(caller, command.subject.ref, is_no=command.is_no):
             with answered():
-                await receive(pool, context, command, finish)
-        outcome, shown = taken[-1]
-        body = shown.once_committed(datetime.now(UTC)).model_dump_json()
-        metrics.taken(command.act, pending=outcome.pending)
+                shown = await receive(context, command, finish)
+        body = shown.once_committed(context.clock()).model_dump_json()
         headers = {"Location": f"/consents/decisions/{shown.decision}"}
         return Response(body, 201, headers, media_type="application/json")
 
@@ -84,18 +78,15 @@ def router(pool: Pool, context: Context, clear_seconds: float = CLEAR_SECONDS) -
         """A decision as it was given; a company's token reads what it brought itself, by its reference (64 hex digits)
         or by the id under which it sent it on its topic."""
         with answered():
-            row, evidence = await read_decision(
-                pool, context, decision_asked(context, caller, ident), caller.party
-            )
-        customer = shown_customer(context.keys, row["ref"], caller.party)
-        return ShownDecision.of(row, evidence, customer, lambda known: named(context, caller, known))
+            found = await read_decision(context, decision_asked(context, caller, ident), caller.party)
+        return ShownDecision.of(found, lambda known: named(context, caller, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
     async def whereabouts(ident: Ident, caller: Reader) -> WhereaboutsBody:
         """Which subscriber has applied it, since when, and who is late."""
         decision = decision_asked(context, caller, ident)
         with answered():
-            found = await locate(pool, context, decision, caller.party)
+            found = await locate(context, decision, caller.party)
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
         return WhereaboutsBody(
             decision=named(context, caller, decision),

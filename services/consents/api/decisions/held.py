@@ -7,10 +7,9 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.events.base import Moment
-from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.store.decisions.marks import OfficerAction
+from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import AT_ONCE, Order, held, next_of
 
@@ -52,30 +51,30 @@ class MarkedBody(BaseModel):
     more: bool = Field(description="There may be more of them: ask again a second later.")
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["decisions"])
 
     @routes.get("/held", response_model=AllHeldBody)
     async def get(caller: Officer) -> AllHeldBody:  # noqa: ARG001 - who may ask
         """Of which parties decisions are held: *no*s about others' people above the party's rate."""
-        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await held(pool)])
+        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await held(context)])
 
     @routes.post("/held/release", response_model=MarkedBody)
     async def release(order: OrderBody, caller: Officer) -> MarkedBody:
         """Let decisions that are held take effect as they were given."""
-        return await _marked(pool, context, _order(OfficerAction.RELEASED, order, caller))
+        return await _marked(context, _order(OfficerAction.RELEASED, order, caller))
 
     @routes.post("/held/void", response_model=MarkedBody)
     async def void(order: OrderBody, caller: Officer) -> MarkedBody:
         """Void what the party said no to about people who are none of its own, held or not. What the same people said
         otherwise holds; so do decisions about the party's own people."""
-        return await _marked(pool, context, _order(OfficerAction.VOIDED, order, caller))
+        return await _marked(context, _order(OfficerAction.VOIDED, order, caller))
 
     return routes
 
 
-async def _marked(pool: Pool, context: Context, order: Order) -> MarkedBody:
-    step = await next_of(pool, context, order)
+async def _marked(context: Context, order: Order) -> MarkedBody:
+    step = await next_of(context, order)
     return MarkedBody(marked=step.marked, more=step.more)
 
 

@@ -7,13 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from kielto.events.results import DecisionResult
-from kielto.service.database.pool import Pool, transaction
 from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.store.decisions import results
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.results import list_results
 
 Company = Annotated[Caller, Depends(require("desk", "campaigns", "dpo"))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Results in a page.")]
@@ -44,7 +43,7 @@ class ResultsBody(BaseModel):
     )
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/results", tags=["decisions"])
 
     @routes.get("", response_model=ResultsBody, response_model_exclude_none=False)
@@ -55,8 +54,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         if whose is None:
             raise ProblemError(403, "company-needed", "Results are a company's: its token reads them.")
         after = cursors.take(context.keys, whose, cursor) if cursor else 0
-        async with transaction(pool) as conn:
-            found = await results.listed(conn, whose, after, limit)
+        found = await list_results(context, whose, after, limit)
         end = cursors.give(context.keys, whose, found[-1].n) if found else cursor
         return ResultsBody(results=[kept.result for kept in found], next=end)
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from kielto.events.base import Ident
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
-from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Ident as Asked
@@ -80,7 +79,7 @@ class ExplanationBody(BaseModel):
     restrictions: list[str]
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/customers", tags=["permissions"])
 
     @routes.get("/{ident}/permissions", response_model=PermissionsBody)
@@ -88,7 +87,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """What is allowed now; for a company's token, to that company, of whom it names by its own id."""
         customer = customer_asked(context, caller, ident)
         with answered():
-            found = await explain(pool, context, customer, caller.company)
+            found = await explain(context, customer, caller.company)
         shown = _Shown(context, caller, found)
         return PermissionsBody(
             customer=named(context, caller, customer),
@@ -110,7 +109,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
                 raise invalid("company", "is a company of the group")
         customer = customer_asked(context, caller, ident)
         with answered():
-            found = await explain(pool, context, customer, company or caller.company, channel)
+            found = await explain(context, customer, company or caller.company, channel)
         shown = _Shown(context, caller, found)
         return ExplanationBody(
             customer=named(context, caller, customer),
@@ -128,8 +127,8 @@ class _Shown:
 
     def __init__(self, context: Context, caller: Caller, found: Explanation) -> None:
         self._keys, self._party = context.keys, caller.party
-        self._links = found.judged.by_link
-        self._kinds = {p.id: p.kind for p in found.judged.person.root.points}
+        self._links = found.permissions.by_link
+        self._kinds = {p.id: p.kind for p in found.permissions.person.root.points}
 
     def name(self, ident: UUID) -> str:
         return self._keys.pairwise(self._party, ident) if self._party else str(ident)

@@ -5,9 +5,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from kielto.service.database.pool import Pool
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Prover
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.shared_addresses import shared_addresses
 
 
@@ -21,7 +21,7 @@ class SharedAddressesBody(BaseModel):
     addresses: list[SharedAddressBody] = Field(description="The most shared first, at most 1000.")
 
 
-def router(pool: Pool) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["customers"])
 
     @routes.get("/shared-addresses", response_model=SharedAddressesBody)
@@ -29,7 +29,7 @@ def router(pool: Pool) -> APIRouter:
         """E-mail addresses and phone numbers that more than 100 customers have. A decision about one is taken at once
         and takes effect in portions. Most are placeholders of a source system: have them corrected there."""
         caller.must_act_for(None)
-        found = await shared_addresses(pool)
+        found = await shared_addresses(context)
         return SharedAddressesBody(addresses=[SharedAddressBody(**one._asdict()) for one in found])
 
     return routes

@@ -1,13 +1,13 @@
 """Who is late with what, for a data protection officer or an operator; a company's token sees its own."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from kielto.service.database.pool import Pool
+from kielto.events.party import Party
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api import paging
@@ -53,7 +53,7 @@ class StandingBody(SubscriberBody):
             for i in found.instances
         ]
         partitions = [PartitionBody(**p._asdict()) for p in found.partitions]
-        known = SubscriberBody.of(found.subscriber, found.state).model_dump()
+        known = SubscriberBody.of(found.status).model_dump()
         return cls(**known, instances=instances, partitions=partitions)
 
 
@@ -107,14 +107,14 @@ AWeek = Annotated[
 ]
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
 
     @routes.get("/subscribers/{ident}", response_model=StandingBody)
     async def one(ident: str, caller: Prover) -> StandingBody:
         """How far it is in each partition, which instances it has, and how late it is."""
         try:
-            return StandingBody.of_standing(await standing(pool, context, ident, caller.party))
+            return StandingBody.of_standing(await standing(context, ident, caller.party))
         except UnknownSubscriberError:
             raise _unknown() from None
 
@@ -122,7 +122,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """What it has not applied by its deadline, the oldest first."""
         try:
-            found = await late(pool, context, caller.party, ident, paging.after(context, _TAG, after), limit)
+            found = await late(context, caller.party, ident, paging.after(context, _TAG, after), limit)
         except UnknownSubscriberError:
             raise _unknown() from None
         return _overdue(context, found, caller.party, limit)
@@ -130,7 +130,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
     @routes.get("/proof/overdue", response_model=OverdueBody)
     async def overdue(caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """Every decision that some subscriber has not applied by its deadline, the oldest first."""
-        found = await late(pool, context, caller.party, None, paging.after(context, _TAG, after), limit)
+        found = await late(context, caller.party, None, paging.after(context, _TAG, after), limit)
         return _overdue(context, found, caller.party, limit)
 
     @routes.get("/proof/propagation", response_model=PropagationBody)
@@ -140,10 +140,10 @@ def router(pool: Pool, context: Context) -> APIRouter:
         """How long decisions took to every subscriber, by week and party: this week's, or those of up to 12 weeks."""
         if company:
             caller.must_act_for(company)
-        asked = f"company.{company}" if company else caller.party
+        asked = Party.company(company) if company else caller.party
         if asked not in (None, *context.group.parties):
             raise invalid("company", "is a company of the group")
-        rows = await travel(pool, context, asked, _weeks(first, last))
+        rows = await travel(context, asked, _weeks(context.clock(), first, last))
         return PropagationBody(
             weeks=[
                 TravelBody(
@@ -159,7 +159,7 @@ def router(pool: Pool, context: Context) -> APIRouter:
 
 
 def _overdue(context: Context, found: list[Late], party: str | None, limit: int) -> OverdueBody:
-    now = datetime.now(UTC)
+    now = context.clock()
     bodies = [
         LateBody(
             decision=_named(context, one, party),
@@ -187,8 +187,8 @@ def _named(context: Context, one: Late, party: str | None) -> str | None:
     return context.keys.pairwise(party, one.decision) if one.party == party else None
 
 
-def _weeks(first: str | None, last: str | None) -> list[Week]:
-    this = Week.of(datetime.now(UTC))
+def _weeks(now: datetime, first: str | None, last: str | None) -> list[Week]:
+    this = Week.of(now)
     end = _week("last", last) if last else _week("first", first) if first else this
     begin = _week("first", first) if first else end
     weeks = (end.begin - begin.begin) // timedelta(days=7) + 1

@@ -6,13 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from kielto.service.database.pool import Pool
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Prover
-from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
-
-_MOST = 1000
+from services.consents.use_cases.propagation.reconciliation_status import reconciliation_status
 
 
 class StoreBody(BaseModel):
@@ -43,17 +40,16 @@ class ReconciliationBody(BaseModel):
     differences: list[DifferenceBody] = Field(description="Those that stand, the oldest first; at most 1000.")
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/reconciliation", tags=["subscribers"])
 
     @routes.get("", response_model=ReconciliationBody)
     async def get(caller: Prover) -> ReconciliationBody:
         """Of all subscribers, or the company's own for a company's token."""
-        whose = caller.party
-        names = [s.id for s in context.group.subscribers if whose in (None, s.party)]
+        found = await reconciliation_status(context, caller.party)
         return ReconciliationBody(
-            stores=[StoreBody(**dict(row)) for row in await store.last(pool, names)],
-            differences=[DifferenceBody(**dict(row)) for row in await store.listed(pool, names, _MOST)],
+            stores=[StoreBody(**one._asdict()) for one in found.stores],
+            differences=[DifferenceBody(**one._asdict()) for one in found.differences],
         )
 
     return routes

@@ -5,13 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Pool
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Reader
-from services.consents.store.propagation.proof import SubscriberState
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.whereabouts import late_seconds, subscribers
+from services.consents.use_cases.propagation.whereabouts import SubscriberStatus, statuses
 
 
 class SubscriberBody(BaseModel):
@@ -35,7 +32,8 @@ class SubscriberBody(BaseModel):
     )
 
     @classmethod
-    def of(cls, subscriber: SubscriberSystem, state: SubscriberState) -> "SubscriberBody":
+    def of(cls, status: SubscriberStatus) -> "SubscriberBody":
+        subscriber, state, late_seconds = status
         return cls(
             id=subscriber.id,
             party=subscriber.party,
@@ -43,7 +41,7 @@ class SubscriberBody(BaseModel):
             deadline_seconds=subscriber.deadline_seconds,
             seen_at=state.seen_at,
             stores=state.stores,
-            late_seconds=late_seconds(state),
+            late_seconds=late_seconds,
             exceptions=state.exceptions,
             overdue=state.overdue,
             claims_beyond_end=state.claims_beyond_end,
@@ -54,13 +52,13 @@ class SubscribersBody(BaseModel):
     subscribers: list[SubscriberBody]
 
 
-def router(pool: Pool, context: Context) -> APIRouter:
+def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents/subscribers", tags=["subscribers"])
 
     @routes.get("", response_model=SubscribersBody)
     async def get(caller: Reader) -> SubscribersBody:
         """All of the group, or the company's own for a company's token."""
-        found = await subscribers(pool, context, caller.party)
-        return SubscribersBody(subscribers=[SubscriberBody.of(*one) for one in found])
+        found = await statuses(context, caller.party)
+        return SubscribersBody(subscribers=[SubscriberBody.of(one) for one in found])
 
     return routes

@@ -13,12 +13,15 @@ from uuid import UUID
 
 import asyncpg
 
-from kielto.errors import KieltoError
+from kielto.events.party import Party
 from kielto.events.versions import Version
 from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.support.yielding import beside
-from kielto.subscriber.gate.questions import Reason
+from services.consents.model.clearance import ClearanceReason, ClearanceRequest
+from services.consents.model.decisions import RecordedDecision
+from services.consents.model.ref import Ref
+from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.permissions.closure import PERSON, has_address
 from services.consents.store.permissions.consequences import OWED_BY
 from services.consents.store.permissions.locks import SubjectsMovedError
@@ -28,18 +31,9 @@ _ENTRY = Struct(">8s8sBIQ8s")
 ref, if one was asked about."""
 _FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
 _NOBODY = _NO_ADDRESS = bytes(8)
-LONGEST_SECONDS = 300
-"""No clearance is valid for longer, so the record of one is found by its time alone."""
-_REASONS = {1: Reason.ALLOWED, 2: Reason.DENIED, 3: Reason.UNKNOWN}
+_NO_CUSTOMER = UUID(int=0)
+_REASONS = {1: ClearanceReason.ALLOWED, 2: ClearanceReason.DENIED, 3: ClearanceReason.UNKNOWN}
 _CODES = {reason: code for code, reason in _REASONS.items()}
-
-
-class NotPrimaryError(KieltoError):
-    """This server follows another one: what it knows may be old."""
-
-
-class UnreadableDecisionError(KieltoError):
-    """A message of the party, which may be about anybody, is in quarantine: nothing is cleared until it is not."""
 
 
 class Holder(NamedTuple):
@@ -63,21 +57,10 @@ class Result(NamedTuple):
     its ref, if one was asked about."""
 
     ref: str
-    reason: Reason
+    reason: ClearanceReason
     holder: Holder | None
     others: tuple[Holder, ...] = ()
     address: str | None = None
-
-
-class ClearanceRequest(NamedTuple):
-    company: str
-    campaign: str
-    purpose: str
-    channel: str
-    partner: str | None
-    mode: str | None
-    product_group: str | None
-    asked_by: str
 
 
 class ClearancePart(NamedTuple):
@@ -92,8 +75,11 @@ class ClearancePart(NamedTuple):
 class ClearedRecipient(NamedTuple):
     """One recipient of a clearance that was recorded. `key`: the beginning of the record's key, or None."""
 
-    clearance: asyncpg.Record
-    reason: Reason
+    clearance: UUID
+    request: ClearanceRequest
+    at: datetime
+    valid_until: datetime
+    reason: ClearanceReason
     key: str | None
     version: Version
 
@@ -122,7 +108,7 @@ LEFT JOIN LATERAL (
     SELECT epoch, n, body FROM records y WHERE y.family = $3 AND y.key = k.key COLLATE "default" OFFSET 0
 ) AS r ON true"""  # noqa: S608 - constants of ours
 
-_HELD = """
+_UNREADABLE = """
 SELECT EXISTS (
     SELECT FROM quarantine WHERE topic = ANY ($1::text[]) AND state = 'open' AND holds AND customer IS NULL)"""
 
@@ -162,20 +148,24 @@ SELECT DISTINCT substr(ref, length($2) + 1) AS key FROM customer_refs
 WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)"""  # noqa: S608 - constants of ours
 
 
-async def must_not_be_held(conn: Conn, topics: Sequence[str]) -> None:
-    """Raises UnreadableDecisionError when a message on one of these topics may be a *no* of anybody."""
-    if await conn.fetchval(_HELD, topics):
-        raise UnreadableDecisionError
+_FORGET = "DELETE FROM clearances WHERE at < $1"
+
+_NOW = "SELECT clock_timestamp()"
+
+
+async def has_unreadable(conn: Conn, topics: Sequence[str]) -> bool:
+    """Whether an unreadable message on one of these topics, in quarantine, may be a *no* of anybody."""
+    return bool(await conn.fetchval(_UNREADABLE, topics))
 
 
 async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
     """Keep decisions about those of the company's customers whom these refs name out; the refs that are locked."""
-    return {row["ref"] for row in await conn.fetch(_LOCK, refs, f"i:company.{company}:")}
+    return {row["ref"] for row in await conn.fetch(_LOCK, refs, Ref.of_party(Party.company(company), ""))}
 
 
 async def now(conn: Conn) -> datetime:
     """The primary's time. Taken between the lock and the load: no decision that was committed by then is missing."""
-    at: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    at: datetime = await conn.fetchval(_NOW)
     return at
 
 
@@ -189,10 +179,12 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
 
     Raises SubjectsMovedError.
     """
-    family = f"company.{company}"
+    family = Party.company(company)
     found = ClearanceHolders({}, set())
-    for ref, customer, key, epoch, n, body, owed in await conn.fetch(_LOAD, refs, f"i:{family}:", family):
-        if key is not None and f"c:{customer}" not in locked:
+    for ref, customer, key, epoch, n, body, owed in await conn.fetch(
+        _LOAD, refs, Ref.of_party(family, ""), family
+    ):
+        if key is not None and Ref.customer(customer) not in locked:
             raise SubjectsMovedError
         if body is None:
             found.elsewhere.add(ref)
@@ -201,9 +193,10 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
     return found
 
 
-async def said(conn: Conn, refs: Sequence[str]) -> list[asyncpg.Record]:
-    """Decisions that were given for these very refs, or by somebody erased who had them: `asked` is the ref."""
-    return await conn.fetch(_SAID, refs)
+async def said(conn: Conn, refs: Sequence[str]) -> list[tuple[str, RecordedDecision]]:
+    """By ref, decisions that were given for this very ref, or by somebody erased who had it."""
+    rows = await conn.fetch(_SAID, refs)
+    return [(row["asked"], decision_of(dict(row), _NO_CUSTOMER, known_by=row["known_by"])) for row in rows]
 
 
 async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results: Sequence[Result]) -> None:
@@ -222,7 +215,7 @@ async def at(
 ) -> list[ClearedRecipient]:
     """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
     then. With the ref of an address, nothing that was asked about another one."""
-    prefix = f"i:company.{company}:"
+    prefix = Ref.of_party(Party.company(company), "")
     keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix, company)}
     asked = {_hash(ref) for ref in refs}
     rows = await conn.fetch(_AT, company, campaign, when)
@@ -238,7 +231,8 @@ async def record(conn: Conn, family: str, entry: ClearedRecipient) -> tuple[str,
 
 
 async def forget(conn: "Conn | Pool", before: datetime) -> None:
-    await conn.execute("DELETE FROM clearances WHERE at < $1", before)
+    """Delete the record of clearances that were given before."""
+    await conn.execute(_FORGET, before)
 
 
 def _hash(ref: str) -> bytes:
@@ -269,5 +263,16 @@ def _matching(
             another = about and _NO_ADDRESS not in (address, about[0]) and about[0] != address
             if (ref in asked or key in keys) and not another:
                 known = None if key == _NOBODY else key.hex()
-                found.append(ClearedRecipient(row, _REASONS[code], known, Version(epoch, n)))
+                request = ClearanceRequest(*(row[name] for name in ClearanceRequest._fields))
+                found.append(
+                    ClearedRecipient(
+                        row["id"],
+                        request,
+                        row["at"],
+                        row["valid_until"],
+                        _REASONS[code],
+                        known,
+                        Version(epoch, n),
+                    )
+                )
     return found

@@ -1,10 +1,8 @@
 """The whole log, page by page, for whoever checks it; in one snapshot, so in one transaction of the caller's."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
-
-import asyncpg
 
 from kielto.merkle import Node
 from kielto.service.database.pool import Conn
@@ -20,11 +18,11 @@ class Signed(NamedTuple):
     head: str
 
 
-async def leaves(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
+async def leaves(conn: Conn) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
     """`index`, `of` (whose it is) and `leaf` (its commitment), with that decision's row, its salt, its erasure."""
     after = -1
     while rows := await conn.fetch(_LEAVES, after, _PAGE):
-        yield rows
+        yield [dict(row) for row in rows]
         after = rows[-1]["index"]
 
 
@@ -49,10 +47,9 @@ async def count_nodes(conn: Conn) -> int:
     return int(await conn.fetchval("SELECT count(*) FROM tree_nodes", timeout=_SECONDS))
 
 
-async def waiting(conn: Conn) -> list[asyncpg.Record]:
+async def waiting(conn: Conn) -> list[Mapping[str, Any]]:
     """As `leaves`, of what waits to be sealed; and whether it is `sealed` already."""
-    rows: list[asyncpg.Record] = await conn.fetch(_WAITING, timeout=_SECONDS)
-    return rows
+    return [dict(row) for row in await conn.fetch(_WAITING, timeout=_SECONDS)]
 
 
 async def outside(conn: Conn) -> list[UUID]:

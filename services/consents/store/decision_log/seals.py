@@ -1,12 +1,10 @@
 """The log of decisions as it is stored: what waits to be sealed, leaves, nodes of the tree, signed heads, keys."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import asyncpg
 
 from kielto import merkle
 from kielto.merkle import MerklePart, Node
@@ -17,13 +15,13 @@ from kielto.service.database.pool import Conn
 class UnsealedDecision(NamedTuple):
     id: int
     decision: UUID
-    commitment: bytes | None
+    commitment: bytes
 
 
 class Sealed(NamedTuple):
     """A decision's row, its salt unless it was erased, and its leaf unless it is not sealed yet."""
 
-    row: asyncpg.Record
+    row: Mapping[str, Any]
     salt: bytes | None
     leaf: int | None
     commitment: bytes | None
@@ -43,12 +41,6 @@ async def count_waiting(conn: Conn) -> int:
     return int(await conn.fetchval("SELECT count(*) FROM unsealed"))
 
 
-async def rows_of(conn: Conn, decisions: Iterable[UUID]) -> dict[UUID, asyncpg.Record]:
-    """By id the rows with their `salt`; those without a salt are left out."""
-    rows = await conn.fetch(_ROWS, list(decisions))
-    return {row["id"]: row for row in rows}
-
-
 async def last_head(conn: Conn) -> str | None:
     found: str | None = await conn.fetchval("SELECT head FROM seals ORDER BY batch DESC LIMIT 1")
     return found
@@ -57,7 +49,7 @@ async def last_head(conn: Conn) -> str | None:
 async def append(
     conn: Conn,
     first: int,
-    entries: Sequence[tuple[UnsealedDecision, bytes]],
+    entries: Sequence[UnsealedDecision],
     completed: Sequence[tuple[Node, bytes]],
     seal: tuple[int, int, str],
 ) -> None:
@@ -65,13 +57,13 @@ async def append(
     await conn.execute(
         _APPEND,
         [first + n for n in range(len(entries))],
-        [entry.decision for entry, _ in entries],
-        [commitment for _, commitment in entries],
+        [entry.decision for entry in entries],
+        [entry.commitment for entry in entries],
         [node.height for node, _ in completed],
         [node.place for node, _ in completed],
         [hash_ for _, hash_ in completed],
         *seal,
-        [entry.id for entry, _ in entries],
+        [entry.id for entry in entries],
     )
 
 
@@ -104,7 +96,7 @@ async def edge(conn: Conn, size: int) -> list[bytes]:
 
 async def sealed(conn: Conn, decision: UUID) -> Sealed | None:
     row = await conn.fetchrow(_SEALED, decision)
-    return None if row is None else Sealed(row, row["salt"], row["index"], row["commitment"])
+    return None if row is None else Sealed(dict(row), row["salt"], row["index"], row["commitment"])
 
 
 async def note_key(conn: Conn, kid: str, jwk: Mapping[str, Any]) -> None:
@@ -132,8 +124,6 @@ def _kept(node: Node) -> tuple[int, int, int]:
     span = 1 << (node.height - height)
     return height, node.place * span, (node.place + 1) * span
 
-
-_ROWS = "SELECT d.*, s.salt FROM decisions d JOIN salts s ON s.decision = d.id WHERE d.id = ANY ($1::uuid[])"
 
 _APPEND = """
 WITH leaf AS (

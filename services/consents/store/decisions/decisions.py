@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import asyncpg
+import orjson
 
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Conn
-from services.consents.model.commitment import commit
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
@@ -23,6 +22,8 @@ from services.consents.model.decisions import (
     Route,
     Subject,
 )
+from services.consents.model.ref import Ref
+from services.consents.store.decision_log.commitment import commit
 from services.consents.store.decisions.restored import spared
 from services.consents.store.permissions.closure import PERSON, has_address
 
@@ -58,24 +59,18 @@ class BearsOn(NamedTuple):
 
 _ADD = """
 WITH said AS (
-    INSERT INTO decisions (id, ref, subject_kind, subject_company, act, reach, company, partner, purposes, channels,
-        product_groups, lifts, by, route, said_at, received_at, effective_from, party, recorded_by, widened, content,
-        foreign_subject, held)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $32, $33)
+    INSERT INTO decisions SELECT * FROM json_populate_record(NULL::decisions, $1::json) RETURNING id
 ), proven AS (
-    INSERT INTO evidence (decision, key, text) SELECT $1, $22::bytea, $23::bytea WHERE $22::bytea IS NOT NULL
+    INSERT INTO evidence (decision, key, text) SELECT id, $2::bytea, $3::bytea FROM said WHERE $2::bytea IS NOT NULL
 ), salted AS (
-    INSERT INTO salts (decision, salt) VALUES ($1, $28)
-), to_be_sealed AS (
-    INSERT INTO unsealed (decision, commitment) VALUES ($1, $29)
+    INSERT INTO salts (decision, salt) SELECT id, $4::bytea FROM said
+), shown AS (
+    INSERT INTO decision_records SELECT * FROM json_populate_recordset(NULL::decision_records, $6::json)
 )
-INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link)
-SELECT $1, * FROM unnest($24::text[], $25::text[], $26::integer[], $27::bigint[], $30::boolean[], $31::boolean[])"""
+INSERT INTO unsealed (decision, commitment) SELECT id, $5::bytea FROM said"""
 
 _BEAR = """
-INSERT INTO decision_records (decision, family, key, epoch, n, held, by_link, since)
-SELECT *, $8::timestamptz
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::boolean[], $7::boolean[])
+INSERT INTO decision_records SELECT * FROM json_populate_recordset(NULL::decision_records, $1::json)
 ON CONFLICT DO NOTHING"""
 
 _GET = f"""
@@ -127,24 +122,10 @@ async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[BearsOn]) -
 
     Raises UniqueViolationError for a known id.
     """
-    key, text = stored.evidence or (None, None)
     row, salt = _row(stored), secrets.token_bytes(32)
-    await conn.execute(
-        _ADD,
-        *row.values(),
-        key,
-        text,
-        [b.family for b in bears_on],
-        [b.key for b in bears_on],
-        [b.version.epoch for b in bears_on],
-        [b.version.n for b in bears_on],
-        salt,
-        commit(row, salt),
-        [b.held for b in bears_on],
-        [b.by_link for b in bears_on],
-        stored.foreign,
-        stored.decision.held_at is not None,
-    )
+    key, text = stored.evidence or (None, None)
+    said = orjson.dumps(row, default=_as_text).decode()
+    await conn.execute(_ADD, said, key, text, salt, commit(row, salt), _rows(bears_on, None))
 
 
 async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
@@ -164,7 +145,7 @@ async def count_about(
 
 async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) -> RecordedDecision | None:
     """A *no* of the party about the subject that says as much, and that nobody has ever cited to lift it."""
-    row: Any = await conn.fetchrow(
+    row = await conn.fetchrow(
         _THAT_SAYS,
         ref,
         party,
@@ -176,7 +157,7 @@ async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) ->
         sorted(said.channels),
         sorted(said.product_groups),
     )
-    return None if row is None else replace(decision_of(row, UUID(int=0)), subject=said.subject)
+    return None if row is None else replace(decision_of(dict(row), UUID(int=0)), subject=said.subject)
 
 
 async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:
@@ -184,27 +165,18 @@ async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) 
     version.
     """
     if bears_on:
-        await conn.execute(
-            _BEAR,
-            [b.decision for b in bears_on],
-            [b.family for b in bears_on],
-            [b.key for b in bears_on],
-            [b.version.epoch for b in bears_on],
-            [b.version.n for b in bears_on],
-            [b.held for b in bears_on],
-            [b.by_link for b in bears_on],
-            since,
-        )
+        await conn.execute(_BEAR, _rows(bears_on, since))
 
 
-async def get(conn: Conn, ident: UUID, party: str | None) -> asyncpg.Record | None:
+async def get(conn: Conn, ident: UUID, party: str | None) -> dict[str, Any] | None:
     """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
     customer of the party. `mark`: what the group's officer did with it last (`store/marks.py`)."""
-    return await conn.fetchrow(_GET, ident, party)
+    row = await conn.fetchrow(_GET, ident, party)
+    return None if row is None else dict(row)
 
 
 def _row(stored: StoredDecision) -> dict[str, Any]:
-    """In the order of `_ADD`, and with the names of the columns."""
+    """The row of `decisions`, by column."""
     d = stored.decision
     return {
         "id": d.id,
@@ -228,7 +200,37 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
         "recorded_by": stored.recorded_by,
         "widened": d.widened,
         "content": stored.content,
+        "foreign_subject": stored.foreign,
+        "held": d.held_at is not None,
     }
+
+
+def _rows(bears_on: Sequence[BearsOn], since: datetime | None) -> str:
+    """Rows of `decision_records` as JSON, by column."""
+    rows = [
+        {
+            "decision": b.decision,
+            "family": b.family,
+            "key": b.key,
+            "epoch": b.version.epoch,
+            "n": b.version.n,
+            "since": since,
+            "held": b.held,
+            "by_link": b.by_link,
+        }
+        for b in bears_on
+    ]
+    return orjson.dumps(rows, default=_as_text).decode()
+
+
+def _as_text(value: object) -> str:
+    """What orjson does not know, as PostgreSQL reads it: bytea, and asyncpg's own UUID."""
+    match value:
+        case bytes():
+            return "\\x" + value.hex()
+        case UUID():
+            return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def decision_of(
@@ -266,9 +268,9 @@ def decision_of(
 def _subject(row: Mapping[str, Any], customer: UUID) -> Subject:
     match row["subject_kind"]:
         case "number":
-            return NumberSubject(row["subject_company"], row["ref"][2:].encode())
+            return NumberSubject(row["subject_company"], Ref(row["ref"]).sealed)
         case "email" | "phone":
-            return PointSubject(row["ref"][2:].encode())
+            return PointSubject(Ref(row["ref"]).sealed)
         case _:
             return CustomerSubject(customer)
 

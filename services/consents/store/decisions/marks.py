@@ -2,18 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import Conn
-
-
-class OfficerAction(StrEnum):
-    RELEASED = "released"
-    """It was held, and takes effect as it was given."""
-    VOIDED = "voided"
-    """It counts for nobody any more."""
+from services.consents.model.decisions import OfficerAction
 
 
 class ReceiptCursor(NamedTuple):

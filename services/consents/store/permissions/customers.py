@@ -1,17 +1,19 @@
 """customers' newest records and what names each customer; disclosures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import orjson
 
+from kielto.events.party import Party
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import Keys
+from services.consents.model.facts import Disclosure
+from services.consents.model.ref import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,6 @@ class CustomerProjection:
     def others(self) -> tuple[UUID, ...]:
         """Whose decisions count for the customer."""
         return (*self.organisations, *self.bound_by)
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """`ref` is the partner's id of the customer; None when the partner has left and its keys are gone."""
-
-    customer: UUID
-    partner: str
-    company: str
-    at: datetime
-    ref: str | None
 
 
 # One that could not be read is revived by its own version. Numbers and contact points that a record no longer has name
@@ -125,12 +116,12 @@ async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord
     return [CustomerRecord.model_validate({**orjson.loads(row["body"]), "version": "0.0"}) for row in rows]
 
 
-def party_refs(record: CustomerRecord, keys: Keys) -> Iterable[str]:
+def party_refs(record: CustomerRecord, keys: Keys) -> Iterator[Ref]:
     """The ids that companies have of the customer; also those of companies that have left, which may come back."""
     for customership in record.customerships:
-        party = f"company.{customership.company}"
+        party = Party.company(customership.company)
         if keys.knows(party):
-            yield f"i:{party}:{keys.pairwise(party, record.subject)}"
+            yield Ref.of_party(party, keys.pairwise(party, record.subject))
 
 
 class Disclosed(NamedTuple):

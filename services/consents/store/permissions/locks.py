@@ -13,6 +13,7 @@ import asyncpg
 
 from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
+from services.consents.model.ref import Ref
 from services.consents.store.permissions.closure import HIT, HIT_ALONE
 
 
@@ -101,7 +102,7 @@ async def for_facts(
 
 def must_cover(locked: Locked, customers: Iterable[UUID]) -> None:
     """Raises SubjectsMovedError when there are customers whose row is not locked."""
-    if any(f"c:{customer}" not in locked.refs for customer in customers):
+    if any(Ref.customer(customer) not in locked.refs for customer in customers):
         raise SubjectsMovedError
 
 

@@ -34,6 +34,6 @@ SELECT *, count(*) OVER () AS in_all FROM place ORDER BY at, topic, partition, "
 async def places(
     conn: Conn, decision: UUID, families: Sequence[str], limit: int, *, links: bool
 ) -> tuple[list[RecordPlace], int]:
-    """The first ones, at most `limit`, and how many there are. `links`: see `proof.whereabouts`."""
+    """The first ones, at most `limit`, and how many there are. `links`: see `whereabouts`."""
     rows = await conn.fetch(_PLACES, decision, families, limit, links)
     return [RecordPlace(*list(row)[:-1]) for row in rows], rows[0]["in_all"] if rows else 0

@@ -8,8 +8,6 @@ applied time stays what it was; what goes is beats' progress and what was publis
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import asyncpg
-
 from kielto.service.database.pool import Conn
 
 _KEYS = """
@@ -80,14 +78,14 @@ WITH dead AS MATERIALIZED (
 DELETE FROM stores s USING dead d WHERE s.subscriber = d.subscriber AND s.generation = d.generation"""
 
 
-async def keys(conn: Conn, after: tuple[str, str], limit: int) -> list[asyncpg.Record]:
-    """The next records of which anything was published: `family`, `key`."""
-    return await conn.fetch(_KEYS, *after, limit)
+async def keys(conn: Conn, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    """The next records of which anything was published: (family, key)."""
+    return [tuple(row) for row in await conn.fetch(_KEYS, *after, limit)]
 
 
-async def publications(conn: Conn, found: Sequence[asyncpg.Record], age: timedelta) -> int:
+async def publications(conn: Conn, found: Sequence[tuple[str, str]], age: timedelta) -> int:
     """How many publications of these records went, older than `age` by the primary's clock."""
-    done = await conn.execute(_PUBLICATIONS, [r["family"] for r in found], [r["key"] for r in found], age)
+    done = await conn.execute(_PUBLICATIONS, [family for family, _ in found], [key for _, key in found], age)
     return _count(done)
 
 

@@ -6,66 +6,81 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
+from kielto.events.party import Party
 from kielto.events.words import PointKind
 from kielto.group import SubscriberSystem
 from kielto.service.database.epoch import EpochNotOpenError
-from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.support.crypto_keys import Keys
-from kielto.subscriber.gate.questions import Reason
 from services.consents import metrics
-from services.consents.model.breach import BreachFinding, SentMessage, banning, judge, points
+from services.consents.model.breach import (
+    BreachEvidence,
+    BreachFinding,
+    Delivery,
+    SentMessage,
+    banning,
+    classify,
+    points,
+)
+from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.facts import Person, PointFacts
+from services.consents.model.ref import Ref
 from services.consents.store.breaches import deliveries
-from services.consents.store.breaches.deliveries import BreachEvidence, Delivery
 from services.consents.store.clearances import clearances
 from services.consents.store.permissions import state
-from services.consents.store.propagation import proof
-from services.consents.use_cases.context import Context, id_ref
-from services.consents.use_cases.permissions.evaluate_people import judge as judge_people
+from services.consents.store.propagation.whereabouts import whereabouts
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-AGAIN_SECONDS = 3600.0
+_RETRY_SECONDS = 3600.0
 KEPT = timedelta(days=37)
 """As long as a company's decisions are kept in its topic: no older ban can still come in."""
 _AT_ONCE = 100
 _FORGET_EVERY = 1000
 
 
-async def detect_for_ever(pool: Pool, context: Context) -> None:
+async def detect_for_ever(context: Context) -> None:
     rounds = 0
     while True:
         try:
-            while await detect(pool, context):
+            while await detect(context):
                 pass
-            metrics.breaches_open.set(await deliveries.open_breaches(pool))
+            metrics.BREACHES_OPEN.set(await deliveries.open_breaches(context.pool))
             if rounds % _FORGET_EVERY == 0:
-                await deliveries.forget(pool, KEPT)
+                await deliveries.forget(context.pool, KEPT)
             rounds += 1
         except AWAY:
             pass  # what is kept waits
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def detect(pool: Pool, context: Context) -> int:
-    """How many were looked at."""
-    await deliveries.name(pool)
-    await deliveries.hear(pool)
-    found = await deliveries.to_judge(pool, _AT_ONCE)
+async def add_reports(conn: Conn, reports: Sequence[Delivery]) -> None:
+    """Store reported deliveries; one that is stored already is left as it is."""
+    if reports:
+        await deliveries.insert(conn, reports)
+
+
+async def detect(context: Context) -> int:
+    """Compare the next deliveries with the decisions in force when they were sent; how many."""
+    await deliveries.resolve_subjects(context.pool)
+    await deliveries.requeue_affected(context.pool)
+    found = await deliveries.due(context.pool, _AT_ONCE)
     for delivery, round_ in found:
         try:
-            async with transaction(pool) as conn:
+            async with transaction(context.pool) as conn:
                 await _detect(conn, context, delivery, round_)
         except (*AWAY, EpochNotOpenError):
             raise
-        except Exception as error:  # noqa: BLE001 - one that cannot be judged must not keep the others from it
-            log.error("a delivery is not judged", delivery=str(delivery.id), error=type(error).__name__)  # noqa: TRY400
-            metrics.deliveries_judged.labels("failed").inc()
-            await deliveries.later(pool, delivery, AGAIN_SECONDS)
+        except Exception as error:  # noqa: BLE001 - one that fails must not keep the others waiting
+            what = type(error).__name__
+            log.error("delivery not compared", delivery=str(delivery.id), error=what)  # noqa: TRY400
+            metrics.DELIVERIES_JUDGED.labels("failed").inc()
+            await deliveries.retry_later(context.pool, delivery, _RETRY_SECONDS)
     return len(found)
 
 
@@ -73,12 +88,12 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
     assert delivery.customer is not None  # a stranger's delivery is not judged
     loaded = await state.load(conn, [delivery.customer])
     person = next(
-        (j for j in judge_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),
+        (j for j in evaluate_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),
         None,
     )
     if person is None or person.unreadable:
         # We do not know them yet, or a newer record cannot be read: what we find then would be final.
-        await deliveries.later(conn, delivery, AGAIN_SECONDS)
+        await deliveries.retry_later(conn, delivery, _RETRY_SECONDS)
         return
     named = _named(context, delivery, person.person)
     used = points(person.person, delivery.company, delivery.channel, named)
@@ -91,14 +106,14 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
 
     subscribers = [s for s in context.group.subscribers if s.party in _senders(context, delivery)]
     bound = max((s.stale_seconds for s in subscribers), default=3 * context.group.beat_seconds)
-    found, about = judge(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
+    found, about = classify(banned, delivery.sent_at, delivery.reported_at, timedelta(seconds=bound))
     clearance = None
     if found is BreachFinding.AFTER_BAN:
         allowed, clearance = await _clearance(conn, context, delivery, known)
         if allowed:
             found = BreachFinding.WITHIN_BOUND
-    if await deliveries.judged(conn, delivery, round_, found):
-        metrics.deliveries_judged.labels(found).inc()
+    if await deliveries.record_finding(conn, delivery, round_, found):
+        metrics.DELIVERIES_JUDGED.labels(found).inc()
         if found is BreachFinding.AFTER_BAN:
             where = await _where(conn, sorted(about), subscribers, delivery.sent_at)
             point = known.id if known else None
@@ -106,9 +121,11 @@ async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int)
             await deliveries.open_breach(conn, delivery, evidence)
 
 
-def _senders(context: Context, delivery: Delivery) -> list[str]:
+def _senders(context: Context, delivery: Delivery) -> list[Party]:
     """Which parties may have sent it: the company, or the partner."""
-    parties = (f"company.{delivery.company}", f"partner.{delivery.partner}")
+    parties = [Party.company(delivery.company)]
+    if delivery.partner:
+        parties.append(Party.partner(delivery.partner))
     return [party for party in parties if party in context.group.parties]
 
 
@@ -141,24 +158,24 @@ async def _clearance(
     """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person, and of
     the address if that is known.
     """
-    party = f"company.{delivery.company}"
+    party = Party.company(delivery.company)
     if delivery.campaign is None or delivery.customer is None or party not in context.group.parties:
         return False, None
-    ref = id_ref(party, context.keys.pairwise(party, delivery.customer))
-    address = f"p:{used.ref.decode()}" if used is not None and used.ref is not None else None
+    ref = Ref.of_party(party, context.keys.pairwise(party, delivery.customer))
+    address = Ref.point(used.ref.decode()) if used is not None and used.ref is not None else None
     campaign = str(delivery.campaign)
     found = await clearances.at(conn, delivery.company, campaign, delivery.sent_at, [ref], address)
-    for_it = [e for e in found if _is_for(e.clearance, delivery)]
+    for_it = [e for e in found if _is_for(e.request, delivery)]
     if not for_it:
         return False, None
-    allowed = any(e.reason is Reason.ALLOWED for e in for_it)
-    return allowed, for_it[-1].clearance["id"]
+    allowed = any(e.reason is ClearanceReason.ALLOWED for e in for_it)
+    return allowed, for_it[-1].clearance
 
 
-def _is_for(clearance: asyncpg.Record, delivery: Delivery) -> bool:
-    """Of the same kind of marketing: a yes to another one excuses nothing."""
-    same = (clearance["channel"], clearance["partner"]) == (delivery.channel, delivery.partner)
-    return same and delivery.purpose in (None, clearance["purpose"])
+def _is_for(request: ClearanceRequest, delivery: Delivery) -> bool:
+    """Whether both are the same kind of marketing: clearance for another one excuses nothing."""
+    same = (request.channel, request.partner) == (delivery.channel, delivery.partner)
+    return same and delivery.purpose in (None, request.purpose)
 
 
 async def _where(
@@ -166,7 +183,7 @@ async def _where(
 ) -> list[dict[str, Any]]:
     found = {
         (w.decision, w.subscriber): w.applied_at if w.applied == w.records else None
-        for w in await proof.whereabouts(conn, decisions, subscribers, links=True)
+        for w in await whereabouts(conn, decisions, subscribers, links=True)
     }
     return [
         {

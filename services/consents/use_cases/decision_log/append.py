@@ -1,11 +1,11 @@
-"""Seal what was decided: a batch of new leaves and a signed head of the tree, all in one transaction.
+"""Append decisions to the signed log: a batch of new leaves and a signed head of the tree, all in one transaction.
 
-Killed anywhere, nothing of a batch is there. Several processes may try: one at a time seals, by a lock that ends with
-the transaction.
+A killed process leaves nothing of a batch behind. Several processes may try: a lock that ends with the transaction
+lets one at a time append.
 """
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -15,12 +15,12 @@ from kielto import merkle, seals
 from kielto.errors import KieltoError
 from kielto.merkle import Tree
 from kielto.seals import Head, SealRefusedError
-from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.database import epoch
+from kielto.service.database.pool import Conn, transaction
 from kielto.service.support.crypto_keys import KeysError
 from services.consents import metrics
-from services.consents.model.commitment import commit, instant
 from services.consents.store.decision_log import seals as store
-from services.consents.store.decision_log.seals import UnsealedDecision
+from services.consents.store.decision_log.commitment import instant
 from services.consents.use_cases.context import Context
 
 log = structlog.get_logger(__name__)
@@ -30,33 +30,33 @@ _LOG_AGAIN_SECONDS = 60.0
 
 
 class BrokenLogError(KieltoError):
-    """The log is not what was signed: nothing more is sealed until it is looked at (`seals verify`)."""
+    """The log is not what was signed. Nothing is appended until an operator has looked at it (`seals verify`)."""
 
 
-async def seal_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+async def append_for_ever(context: Context) -> None:
     """Raises BrokenLogError, among others: then begin again."""
     while True:
-        metrics.unsealed_decisions.set(await _count(pool))  # before anything can go wrong
+        metrics.UNSEALED_DECISIONS.set(await _count(context))  # before anything can go wrong
         try:
             key = context.keys.seal_key
         except KeysError as error:
             log.warning("decisions are not sealed", error=str(error))
             await asyncio.sleep(_LOG_AGAIN_SECONDS)
             continue
-        while await seal(pool, key) == _BATCH:
+        while await append(context, key) == _BATCH:
             pass
-        metrics.unsealed_decisions.set(await _count(pool))
-        await asyncio.sleep(seconds)
+        metrics.UNSEALED_DECISIONS.set(await _count(context))
+        await asyncio.sleep(context.settings.seal_seconds)
 
 
-async def erase(pool: Pool, key: OKPKey, decision: UUID, why: str) -> bool:
+async def erase(context: Context, key: OKPKey, decision: UUID, why: str) -> bool:
     """Forget the salt of a sealed decision: the decision holds as before, nothing can be proven of it any more.
 
     Signed, since whoever can delete a row could write that it was erased. Whether there was a salt.
     """
-    at = datetime.now(UTC)
+    at = context.clock()
     signed = seals.sign(erasure(decision, at, why), key, seals.ERASURE)
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         await store.note_key(conn, key.thumbprint(), seals.public_key(key))
         return await store.erase(conn, decision, why, at, signed)
 
@@ -66,13 +66,13 @@ def erasure(decision: UUID, at: datetime, why: str) -> dict[str, str]:
     return {"decision": str(decision), "erased_at": instant(at), "why": why}
 
 
-async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
-    """Seal the next batch; how many decisions it has: 0 when there are none, or another process is sealing.
+async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
+    """Sign the next batch; how many decisions it has: 0 when there are none, or another process is at it.
 
     Raises BrokenLogError.
     """
-    async with transaction(pool) as conn:
-        number = await conn.fetchval("SELECT epoch FROM current_epoch WHERE checked")
+    async with transaction(context.pool) as conn:
+        number = await epoch.checked(conn)
         if number is None or not await store.alone(conn):
             return 0  # in a restored database no head is signed under the number of the epoch that it lost
         taken = await store.waiting(conn, limit)
@@ -80,12 +80,9 @@ async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
             return 0
         await store.note_key(conn, key.thumbprint(), seals.public_key(key))
         last, tree = await _log(conn)
-        entries = await _committed(conn, taken)
-        if not entries:
-            return 0
         completed = []
-        for _, commitment in entries:
-            completed += tree.append(merkle.leaf_hash(commitment))
+        for entry in taken:
+            completed += tree.append(merkle.leaf_hash(entry.commitment))
         head = Head(
             batch=last.batch + 1,
             size=tree.size,
@@ -93,12 +90,12 @@ async def seal(pool: Pool, key: OKPKey, limit: int = _BATCH) -> int:
             previous_size=last.size,
             previous_root=last.root,
             epoch=number,
-            signed_at=instant(datetime.now(UTC)),
+            signed_at=instant(context.clock()),
         )
         signed = seals.sign(head._asdict(), key, seals.HEAD)
-        await store.append(conn, last.size, entries, completed, (head.batch, head.size, signed))
-    metrics.sealed_decisions.inc(len(entries))
-    return len(entries)
+        await store.append(conn, last.size, taken, completed, (head.batch, head.size, signed))
+    metrics.SEALED_DECISIONS.inc(len(taken))
+    return len(taken)
 
 
 async def _log(conn: Conn) -> tuple[Head, Tree]:
@@ -116,20 +113,6 @@ async def _log(conn: Conn) -> tuple[Head, Tree]:
     return head, tree
 
 
-async def _committed(conn: Conn, taken: list[UnsealedDecision]) -> list[tuple[UnsealedDecision, bytes]]:
-    """With their commitments; those of decisions from before there were seals are made now. One that is gone goes on
-    waiting, for `seals verify` to find."""
-    rows = await store.rows_of(conn, [entry.decision for entry in taken if entry.commitment is None])
-    entries = []
-    for entry in taken:
-        if entry.commitment is not None:
-            entries.append((entry, entry.commitment))
-        elif entry.decision in rows:
-            row = rows[entry.decision]
-            entries.append((entry, commit(row, row["salt"])))
-    return entries
-
-
-async def _count(pool: Pool) -> int:
-    async with pool.acquire() as conn:
+async def _count(context: Context) -> int:
+    async with context.pool.acquire() as conn:
         return await store.count_waiting(conn)

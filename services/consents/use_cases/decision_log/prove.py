@@ -1,15 +1,16 @@
 """The signed proof document of one decision: what was said, when each system had it, and that it is sealed."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from kielto import merkle, seals
 from kielto.errors import KieltoError
 from kielto.seals import Head
-from kielto.service.database.pool import Conn, Pool
-from services.consents.model.commitment import instant, statement
+from kielto.service.database.pool import Conn
+from kielto.service.support.crypto_keys import KeysError
+from services.consents.model.ref import Ref
 from services.consents.store.decision_log import seals as store
+from services.consents.store.decision_log.commitment import instant, statement
 from services.consents.store.decision_log.seals import Sealed
 from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.propagation import places as log
@@ -39,14 +40,14 @@ class NoSuchHeadError(KieltoError):
     """The log has never been so long, or was before it was restored."""
 
 
-async def prove(pool: Pool, context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
+async def prove(context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
     """A `kielto.proof.Proof` as plain JSON; for a party, its own part.
 
     Raises UnknownDecisionError, NotSealedError, ProofErasedError, LogAlteredError, KeysError.
     """
     key = context.keys.seal_key
-    found = await locate(pool, context, decision, party)
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    found = await locate(context, decision, party)
+    async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         sealed = await store.sealed(conn, decision)
         families = [family for family in context.group.parties if party in (None, family)]
         places, in_all = await log.places(conn, decision, families, _PLACES, links=party is None)
@@ -58,13 +59,13 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
     named = (lambda lift: context.keys.pairwise(party, lift)) if party else str
     document = {
         "kind": "kielto-proof/1",
-        "made_at": instant(datetime.now(UTC)),
+        "made_at": instant(context.clock()),
         "made_for": party or "group",
         "decision": statement(row, salt),
         "in_words": in_words(decision_of({**row, "holding": False}, _NOBODY), row["subject_kind"]),
         "subject": {
             "kind": row["subject_kind"],
-            "customer": _sealed_customer(row["ref"], party),
+            "customer": _shown_customer(row["ref"], party),
         },
         "lifts": sorted(named(lift) for lift in row["lifts"]),
         "salt": salt.hex(),
@@ -76,9 +77,9 @@ async def prove(pool: Pool, context: Context, decision: UUID, party: str | None)
     return {"document": document, "signature": seals.detached(seals.sign(document, key, seals.PROOF))}
 
 
-async def newest_head(pool: Pool, since: int | None) -> dict[str, Any]:
+async def newest_head(context: Context, since: int | None) -> dict[str, Any]:
     """A `kielto.proof.SignedHead` as plain JSON. Raises NotSealedError, LogAlteredError, NoSuchHeadError."""
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         token, head = await _head(conn)
         if since is None:
             return {"head": token, "since": None, "consistency": []}
@@ -92,6 +93,23 @@ async def newest_head(pool: Pool, since: int | None) -> dict[str, Any]:
     if not merkle.consistent(since, old, head.size, bytes.fromhex(head.root), path):
         raise LogAlteredError
     return {"head": token, "since": since, "consistency": [hash_.hex() for hash_ in path]}
+
+
+async def last_head(context: Context) -> str | None:
+    """The newest signed head as it is stored; None when nothing is signed yet."""
+    async with context.pool.acquire() as conn:
+        return await store.last_head(conn)
+
+
+async def public_keys(context: Context) -> list[dict[str, Any]]:
+    """Every public key (JWK) that heads or documents were ever signed by, the current one last."""
+    async with context.pool.acquire() as conn:
+        found = await store.keys(conn)
+    try:
+        now = seals.public_key(context.keys.seal_key)
+    except KeysError:
+        return found
+    return found if now in found else [*found, now]
 
 
 async def _head(conn: Conn) -> tuple[str, Head]:
@@ -120,10 +138,13 @@ async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
     return {"leaf": sealed.leaf, "inclusion": [hash_.hex() for hash_ in path], "head": token}
 
 
-def _sealed_customer(ref: str, party: str | None) -> str | None:
+def _shown_customer(ref: str, party: str | None) -> str | None:
     """As it is sealed, and nobody else's id: to a company of its own ids alone."""
-    prefix = f"i:{party}:" if party else "c:"
-    return ref.removeprefix(prefix) if ref.startswith(prefix) else None
+    named = Ref(ref)
+    if party is None:
+        return str(named.customer_id) if named.customer_id else None
+    whose, ident = named.party_and_id or (None, None)
+    return ident if whose == party else None
 
 
 def _system(location: Location) -> dict[str, Any]:

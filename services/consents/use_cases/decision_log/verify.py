@@ -14,10 +14,11 @@ from uuid import UUID
 from kielto import merkle, seals
 from kielto.merkle import Node, Tree
 from kielto.seals import Head, Keys, SealRefusedError
-from kielto.service.database.pool import Conn, Pool
-from services.consents.model.commitment import commit
+from kielto.service.database.pool import Conn
 from services.consents.store.decision_log import pages
+from services.consents.store.decision_log.commitment import commit
 from services.consents.store.decision_log.pages import Signed
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erasure
 
 _LATE = timedelta(hours=1)
@@ -37,11 +38,11 @@ class LogReport:
     findings: list[str] = field(default_factory=list)
 
 
-async def check(
-    pool: Pool, keys: Keys, anchor: Head | None, progress: Callable[[int, int], None]
+async def verify(
+    context: Context, keys: Keys, anchor: Head | None, progress: Callable[[int, int], None]
 ) -> LogReport:
     """`progress`: leaves done, of how many."""
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         run = _Check(conn, keys, anchor)
         total = await pages.count(conn)
         heads = pages.heads(conn)

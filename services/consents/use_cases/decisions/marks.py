@@ -7,17 +7,18 @@ again: what is marked already is passed over.
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import CONSENTS
 from kielto.service.database import access_entry
-from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, transaction
 from services.consents import metrics
+from services.consents.model.decisions import OfficerAction
 from services.consents.store.decisions import marks
 from services.consents.store.decisions.decisions import decision_of
-from services.consents.store.decisions.marks import START, OfficerAction, ReceiptCursor
+from services.consents.store.decisions.marks import START, ReceiptCursor
 from services.consents.store.permissions import consequences, locks
 from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
@@ -48,9 +49,9 @@ class ActionStep(NamedTuple):
     last: ReceiptCursor
 
 
-async def step(pool: Pool, context: Context, order: Order, after: ReceiptCursor = START) -> ActionStep | None:
+async def step(context: Context, order: Order, after: ReceiptCursor = START) -> ActionStep | None:
     """Mark the next decisions from behind `after` on; None when there are no more."""
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         rows = await marks.unmarked(conn, order.party, order.since, order.mark, after, AT_ONCE)
         if not rows:
             return None
@@ -72,45 +73,45 @@ async def _owe(conn: Conn, context: Context, mark: OfficerAction, row: Mapping[s
     """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
     released = decision_of({**row, "holding": False}, _NOBODY)
     begun = OwedDecision(
-        released.id, row["ref"], None, datetime.now(UTC) if mark is OfficerAction.RELEASED else None
+        released.id, row["ref"], None, context.clock() if mark is OfficerAction.RELEASED else None
     )
     families = (CONSENTS.name, *context.group.parties) if mark is OfficerAction.RELEASED else ()
     speaks = [family for family in families if speaks_of(released, family, context.facts)]
     await consequences.again(conn, begun, speaks)
 
 
-async def all_of(pool: Pool, context: Context, order: Order) -> int:
+async def all_of(context: Context, order: Order) -> int:
     """Mark all of them and compute whom they concern; how many. Between two steps beats are let through."""
     done, after = 0, START
-    while (found := await step(pool, context, order, after)) is not None:
+    while (found := await step(context, order, after)) is not None:
         done, after = done + found.marked, found.last
-        while await work_off(pool, context):
+        while await work_off(context):
             pass
         if order.mark is OfficerAction.RELEASED:
             await asyncio.sleep(context.group.beat_seconds)
     return done
 
 
-async def next_of(pool: Pool, context: Context, order: Order) -> ActionStep:
+async def next_of(context: Context, order: Order) -> ActionStep:
     """One step; none while as many earlier ones are still being computed."""
-    async with pool.acquire() as conn:
+    async with context.pool.acquire() as conn:
         if (await consequences.waiting(conn)).decisions >= AT_ONCE:
             return ActionStep(0, True, START)
-    return await step(pool, context, order) or ActionStep(0, False, START)
+    return await step(context, order) or ActionStep(0, False, START)
 
 
-async def held(pool: Pool) -> list[marks.HeldDecisions]:
-    async with pool.acquire() as conn:
+async def held(context: Context) -> list[marks.HeldDecisions]:
+    async with context.pool.acquire() as conn:
         return await marks.held(conn)
 
 
-async def count_for_ever(pool: Pool, context: Context) -> None:
+async def count_for_ever(context: Context) -> None:
     """Keeps the metrics."""
     while True:
-        async with pool.acquire() as conn:
+        async with context.pool.acquire() as conn:
             counted = await marks.foreign(conn, context.group.parties)
             waiting = {one.party: one.held for one in await marks.held(conn)}
         for party, count in counted.items():
-            metrics.foreign_bans.labels(party).set(count)
-            metrics.held_bans.labels(party).set(waiting.get(party, 0))
+            metrics.FOREIGN_BANS.labels(party).set(count)
+            metrics.HELD_BANS.labels(party).set(waiting.get(party, 0))
         await asyncio.sleep(_EVERY_SECONDS)

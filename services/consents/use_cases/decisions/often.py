@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from kielto.events.words import Act
 from kielto.service.database.pool import Conn
 from kielto.service.support.limits import FIXED
-from services.consents.model.broadest_reading import widen_wholly
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import RecordedDecision
+from services.consents.model.scope import widen_wholly
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions.state import LoadedState
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from kielto.events.party import Party
 from kielto.events.words import Channel, Purpose, Reach
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.decide import DecisionOutcome
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.decisions.words import in_words
 from services.consents.use_cases.permissions.publish_records import speaks_of
 
@@ -73,11 +74,9 @@ class DecisionReceipt(BaseModel):
         return self.model_copy(update={"clear_by": now + timedelta(seconds=self.clear_seconds)})
 
 
-def receipt(
-    context: Context, outcome: DecisionOutcome, company: str | None, clear_seconds: float
-) -> DecisionReceipt:
-    """`company`: the caller's, who is told of its own records alone. `clear_seconds`: of a clearance's validity."""
-    decision, party = outcome.decision, f"company.{company}" if company else None
+def receipt(context: Context, outcome: DecisionOutcome, company: str | None) -> DecisionReceipt:
+    """`company`: the caller's, which is told of its own records alone."""
+    decision, party = outcome.decision, Party.company(company) if company else None
     # Of an address nothing tells a company whether others have it, too: how many are computed at once depends on them.
     written = [] if party and outcome.by_address else outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
@@ -102,7 +101,7 @@ def receipt(
         remaining_restrictions=sorted(
             context.keys.pairwise(party, r) if party else str(r) for r in remaining
         ),
-        clear_seconds=clear_seconds if decision.is_no else None,
+        clear_seconds=context.settings.clearance_seconds if decision.is_no else None,
     )
 
 
@@ -110,19 +109,18 @@ def _effective(outcome: DecisionOutcome, company: str | None) -> bool:
     """Of a yes: something is allowed that rests on it, as far as the caller is told."""
     return any(
         ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
-        for one in outcome.judged
+        for one in outcome.people
         for cell, ruling in one.verdicts
     )
 
 
-def _remaining(context: Context, outcome: DecisionOutcome, party: str | None) -> set[UUID]:
+def _remaining(context: Context, outcome: DecisionOutcome, party: Party | None) -> set[UUID]:
     """Of a shared address only those which bind a customer of the party's own."""
     if party is None:
-        return {r for one in outcome.judged if outcome.decision.id in one.direct for r in one.restrictions}
-    name = party.partition(".")[2]
+        return {r for one in outcome.people if outcome.decision.id in one.direct for r in one.restrictions}
     return {
         said.id
-        for one in outcome.judged_for(party)
+        for one in outcome.people_for(party)
         for said in one.decisions
-        if said.id in one.at(name).restrictions and speaks_of(said, party, context.facts)
+        if said.id in one.at(party.id).restrictions and speaks_of(said, party, context.facts)
     }

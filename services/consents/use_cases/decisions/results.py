@@ -3,20 +3,25 @@
 It says nothing of whether anybody knows the subject, so a stranger and another company's customer look alike.
 """
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events import topics
 from kielto.events.results import DecisionResult, ResultReason, ResultStatus
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, in_transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.outbox import publish
 from services.consents.store.decisions import results
+from services.consents.store.decisions.results import KeptResult
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.decide import DecisionOutcome
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 
 _FIELD, _RULE = 60, 200
+
+
+async def list_results(context: Context, party: str, after: int, limit: int) -> list[KeptResult]:
+    """The results that the party was sent, oldest first, from behind the number `after`."""
+    return await in_transaction(context.pool, lambda conn: results.listed(conn, party, after, limit))
 
 
 class MessageOrigin(NamedTuple):
@@ -65,7 +70,7 @@ async def _report(
         status=status,
         decision=context.keys.pairwise(party, decision) if decision else None,
         reasons=reasons,
-        at=datetime.now(UTC),
+        at=context.clock(),
     )
     key = str(ident or f"{meta.partition}@{meta.offset}")
     await publish.report(conn, topics.results(party), key, result, source="consents")

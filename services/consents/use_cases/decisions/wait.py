@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from kielto.events.messages import Decision
 from kielto.events.topics import decisions
 from kielto.service.database import epoch
-from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.support.limits import FIXED
 from services.consents import metrics
@@ -25,7 +25,7 @@ from services.consents.store.decisions.waiting import WaitingYes
 from services.consents.store.permissions import locks
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import results
-from services.consents.use_cases.decisions.decide import Command
+from services.consents.use_cases.decisions.command import Command
 from services.consents.use_cases.decisions.results import MessageOrigin
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
     """And tell that it waits, or what a repeated one is; or that as many of the party wait as may."""
     context, party, _, meta = about
     assert command.content is not None
-    if await store.is_full(conn, party, command.id, context.waiting_yeses):
+    if await store.is_full(conn, party, command.id, context.limits.waiting_yeses):
         await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
         return
     sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
@@ -64,31 +64,31 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
         await results.refused(conn, about, "id: is not that of a decision which says something else")
 
 
-async def work_off_for_ever(pool: Pool, context: Context, again: Again) -> None:
+async def work_off_for_ever(context: Context, again: Again) -> None:
     while True:
         try:
-            while await work_off(pool, context, again):
+            while await work_off(context, again):
                 pass
-            await expire(pool, context)
+            await expire(context)
         except (*AWAY, epoch.EpochNotOpenError):
             pass
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def count_for_ever(pool: Pool, context: Context) -> None:
+async def count_for_ever(context: Context) -> None:
     """Keeps the metrics."""
     while True:
-        async with pool.acquire() as conn:
+        async with context.pool.acquire() as conn:
             counted = await store.counted(conn, context.group.parties)
         for party, count in counted.items():
-            metrics.waiting_yeses.labels(party).set(count)
+            metrics.WAITING_YESES.labels(party).set(count)
         await asyncio.sleep(_COUNT_SECONDS)
 
 
-async def work_off(pool: Pool, context: Context, again: Again) -> bool:
+async def work_off(context: Context, again: Again) -> bool:
     """One; False when nothing is due."""
     try:
-        async with transaction(pool) as conn:
+        async with transaction(context.pool) as conn:
             one = await store.next_due(conn, context.group.parties)
             if one is None:
                 return False
@@ -132,9 +132,9 @@ async def _remove(conn: Conn, one: WaitingYes) -> None:
         raise _TakenElsewhereError
 
 
-async def expire(pool: Pool, context: Context) -> None:
+async def expire(context: Context) -> None:
     """Whether or not anybody was known meanwhile, and erased again: all are told the same."""
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
             about = MessageOrigin(context, one.party, one.ident, meta)

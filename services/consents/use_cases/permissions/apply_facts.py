@@ -5,20 +5,21 @@ waited for a customer bind from the first record on.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.support.yielding import in_turns
+from services.consents.model.facts import Disclosure
 from services.consents.store.decisions import decisions, waiting
 from services.consents.store.permissions import customers, locks, state
-from services.consents.store.permissions.customers import CustomerProjection, Disclosure
+from services.consents.store.permissions.customers import CustomerProjection
 from services.consents.store.permissions.locks import Locked
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.erase import erase
-from services.consents.use_cases.permissions.evaluate_people import judge
-from services.consents.use_cases.permissions.publish_records import AT_ONCE, bearing, republish
+from services.consents.use_cases.permissions.evaluate_people import evaluate_people
+from services.consents.use_cases.permissions.publish_records import bearing, republish
 
 
 async def take_in_customers(
@@ -35,7 +36,7 @@ async def take_in_customers(
         others=[other for row in rows for other in row.others],
         refs=[ref for row in rows for ref in row.refs],
     )
-    await erase(conn, context, rows, locked, told_at or datetime.now(UTC))
+    await erase(conn, context, rows, locked, told_at or context.clock())
     await waiting.erase(conn, [row.id for row in rows if row.erased])
     if await customers.put(conn, rows):
         await waiting.due(conn, [ref for row in rows for ref in row.refs])
@@ -47,6 +48,12 @@ async def deny_customer(conn: Conn, context: Context, customer: UUID, version: V
     locked = await locks.for_facts(conn, [customer])
     if await customers.deny(conn, customer, version):
         await compute_anew(conn, context, locked)
+
+
+async def customer_of_key(conn: Conn, context: Context, party: str, key: str | None) -> UUID | None:
+    """The known customer whom the key of a party's message names; None: nobody known."""
+    ident = context.keys.from_pairwise(party, key) if key else None
+    return ident if ident is not None and await customers.is_known(conn, ident) else None
 
 
 async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
@@ -68,10 +75,10 @@ async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
     """The records of everyone concerned, and what each decision bears on. Raises SubjectsMovedError."""
     found = await state.load(conn, locked.seed)
     locks.must_cover(locked, found.hit)
-    judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
-    now = datetime.now(UTC)
-    written = await republish(conn, context, found, judged, now)
+    people = [one async for one in in_turns(evaluate_people(context, found))]
+    now = context.clock()
+    written = await republish(conn, context, found, people, now)
     bears_on = [
-        row for w in written for said in w.judged.decisions for row in bearing([w], said, context.facts)
+        row for w in written for said in w.permissions.decisions for row in bearing([w], said, context.facts)
     ]
     await decisions.bear(conn, bears_on, now)

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.events.records import (
     Allow,
     AllowedPoint,
@@ -42,12 +43,12 @@ class PersonRecords:
     """The records of one person: the same permissions under each of their ids."""
 
     def __init__(
-        self, judged: PersonPermissions, keys: Keys, at: datetime, decision: RecordedDecision | None
+        self, permissions: PersonPermissions, keys: Keys, at: datetime, decision: RecordedDecision | None
     ) -> None:
-        self._judged, self._keys, self._at = judged, keys, at
-        self._root = judged.person.root
+        self._permissions, self._keys, self._at = permissions, keys, at
+        self._root = permissions.person.root
         self._decision = decision.id if decision else None
-        self._by_company = _allowed(judged.verdicts, self._root)
+        self._by_company = _allowed(permissions.verdicts, self._root)
         ids = {p.id: str(p.id) for p in self._root.points}
         self._internal = tuple(
             CompanyPermissions(company=company, points=_listed(allowed, ids))
@@ -69,7 +70,7 @@ class PersonRecords:
                 changed_at=self._at,
                 recipient=self._root.recipient,
                 companies=self._internal,
-                restrictions=self._judged.listed,
+                restrictions=self._permissions.listed,
                 decision=self._decision,
             )
         return Permissions(
@@ -100,8 +101,8 @@ class PersonRecords:
 
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
         if party not in self._points:
-            kind, _, name = party.partition(".")
-            held, allowed = self._held(name) if kind == "company" else self._of_partner(name)
+            whose = Party(party)
+            held, allowed = self._held(whose.id) if whose.is_company else self._of_partner(whose.id)
             places = {(p.id, channel): () for p in held for channel in CHANNELS_OF[p.kind]}
             addresses = {p.id: self._address(party, p) for p in held}
             self._points[party] = _listed(places | allowed, addresses)
@@ -112,10 +113,10 @@ class PersonRecords:
 
     def _of_partner(self, partner: str) -> tuple[tuple[PointFacts, ...], Allowed]:
         """What the companies have that disclosed the person to it, and where each of them allows."""
-        disclosed = self._judged.disclosed
+        disclosed = self._permissions.disclosed
         having = {p.id: p for c, to in disclosed if to == partner for p in self._root.points_of(c)}
         held = tuple(p for p in self._root.points if p.id in having)
-        verdicts = partner_view(self._judged.verdicts, partner, disclosed)
+        verdicts = partner_view(self._permissions.verdicts, partner, disclosed)
         return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
 
     def _address(self, party: str, point: PointFacts) -> str | None:
@@ -126,7 +127,10 @@ class PersonRecords:
     def _numbers(self, customer: CustomerFacts, party: str) -> tuple[str, ...]:
         """The company's own numbers of the person: by any of them it may ask."""
         both = {
-            c.ref for x in (customer, self._root) for c in x.customerships if party == f"company.{c.company}"
+            c.ref
+            for x in (customer, self._root)
+            for c in x.customerships
+            if party == Party.company(c.company)
         }
         return tuple(sorted(h for ref in both if (h := self._hash(party, ref))))
 

@@ -9,7 +9,7 @@ from services.consents.store.permissions import locks, state
 from services.consents.store.permissions.customers import CustomerProjection
 from services.consents.store.permissions.locks import Locked
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions.evaluate_people import judge
+from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 
 
 async def erase(
@@ -22,7 +22,7 @@ async def erase(
         return
     found = await state.load(conn, sorted(going))
     locks.must_cover(locked, found.hit)
-    theirs = [j for j in judge(context, found) if not going.isdisjoint(j.person.keys)]
+    theirs = [j for j in evaluate_people(context, found) if not going.isdisjoint(j.person.keys)]
     own = {(c, d) for j in theirs for c in j.person.keys if c in going for d in j.own}
     await suppressions.add(conn, own, [c for j in theirs for c in j.person.keys], at)
     await suppressions.forget(conn, going, {d for _, d in own})

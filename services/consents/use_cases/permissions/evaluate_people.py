@@ -1,9 +1,10 @@
-"""From what was loaded to what each person may be told: the model, applied to everyone who is concerned."""
+"""Evaluate the permissions of everyone who is concerned: the model, applied to what was loaded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from kielto.events.party import Party
 from services.consents.model.applicable import Heard, Hearing, Voice, concerns, hear
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import in_force
@@ -80,22 +81,21 @@ class PersonPermissions:
         return self.in_company.get(company, _NOTHING)
 
 
-def names(judged: PersonPermissions, party: str, decision: UUID) -> bool:
+def names(judged: PersonPermissions, party: Party, decision: UUID) -> bool:
     """Whether the decision is about the person as the party has them: about themselves, or about an address that the
     company has, or that those companies have which disclosed them to the partner."""
-    kind, _, name = party.partition(".")
-    companies = [name] if kind == "company" else [c for c, partner in judged.disclosed if partner == name]
-    return any(judged.at(company).names(decision) for company in companies)
+    disclosing = [company for company, partner in judged.disclosed if partner == party.id]
+    return any(judged.at(c).names(decision) for c in ([party.id] if party.is_company else disclosing))
 
 
-def judge(context: Context, state: LoadedState) -> Iterator[PersonPermissions]:
+def evaluate_people(context: Context, state: LoadedState) -> Iterator[PersonPermissions]:
     """Everyone of whom we have facts and whose permissions may have changed, each person once."""
     by_customer = persons(state.customers.values())
     for person in {p.root.id: p for c in state.hit if (p := by_customer.get(c)) is not None}.values():
-        yield _judged(context, state, person)
+        yield _permissions_of(context, state, person)
 
 
-def _judged(context: Context, state: LoadedState, person: Person) -> PersonPermissions:
+def _permissions_of(context: Context, state: LoadedState, person: Person) -> PersonPermissions:
     rules, companies = context.rules, context.facts.companies
     said = _said(state, person)
     decisions = tuple(said.values())

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.events.words import Channel
-from kielto.service.database.pool import Pool
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import CellPermission
 from services.consents.store.permissions import state
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.errors import UnknownCustomerError
-from services.consents.use_cases.permissions.evaluate_people import PersonPermissions, judge
+from services.consents.use_cases.permissions.evaluate_people import PersonPermissions, evaluate_people
 from services.consents.use_cases.permissions.publish_records import speaks_of
 
 
 class Explanation(NamedTuple):
     """`verdicts`: of the companies that were asked for. `decisions`: those that any of them rests on, by id."""
 
-    judged: PersonPermissions
+    permissions: PersonPermissions
     verdicts: tuple[CellPermission, ...]
     decisions: dict[UUID, RecordedDecision]
     restrictions: frozenset[UUID]
@@ -26,29 +26,29 @@ class Explanation(NamedTuple):
 
 
 async def explain(
-    pool: Pool, context: Context, customer: UUID, company: str | None, channel: Channel | None = None
+    context: Context, customer: UUID, company: str | None, channel: Channel | None = None
 ) -> Explanation:
     """Raises UnknownCustomerError. `company` None: all of them."""
-    async with pool.acquire() as conn:
+    async with context.pool.acquire() as conn:
         # Not whom their own no binds: fifty records with fifty addresses each would be read to show one.
         found = await state.load(conn, [customer], alone=True)
-    if customer not in found.customers or (company and f"company.{company}" not in found.keys[customer]):
+    if customer not in found.customers or (company and Party.company(company) not in found.keys[customer]):
         raise UnknownCustomerError
-    (judged,) = judge(context, found)
-    verdicts = tuple(_asked_for(judged, company, channel))
-    said = {d.id: d for d in judged.decisions}
+    (permissions,) = evaluate_people(context, found)
+    verdicts = tuple(_asked_for(permissions, company, channel))
+    said = {d.id: d for d in permissions.decisions}
     about = {i for v in verdicts for i in v.ruling.decisions}
-    restrictions = judged.restrictions
+    restrictions = permissions.restrictions
     if company is not None:
-        held = judged.at(company).restrictions
-        restrictions = frozenset(r for r in held if speaks_of(said[r], f"company.{company}", context.facts))
+        held = permissions.at(company).restrictions
+        restrictions = frozenset(r for r in held if speaks_of(said[r], Party.company(company), context.facts))
     deciding = {i: said[i] for i in about | restrictions if i in said}
-    return Explanation(judged, verdicts, deciding, restrictions, judged.unreadable)
+    return Explanation(permissions, verdicts, deciding, restrictions, permissions.unreadable)
 
 
 def _asked_for(
-    judged: PersonPermissions, company: str | None, channel: Channel | None
+    permissions: PersonPermissions, company: str | None, channel: Channel | None
 ) -> Iterator[CellPermission]:
-    for verdict in judged.verdicts:
+    for verdict in permissions.verdicts:
         if company in (None, verdict.cell.company) and channel in (None, verdict.cell.channel):
             yield verdict

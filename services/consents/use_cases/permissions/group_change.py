@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.service.database.pool import Conn
+from services.consents.model.ref import Ref
 from services.consents.store.decisions import waiting
 from services.consents.store.permissions import customers, locks
-from services.consents.use_cases.context import Context, id_ref
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import compute_anew
 
 AT_ONCE = 100
@@ -21,9 +23,11 @@ async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
         return None
     refs = [(ref, record.subject) for record in kept for ref in customers.party_refs(record, context.keys)]
     for disclosed in await customers.disclosed(conn, [record.subject for record in kept]):
-        party = f"partner.{disclosed.partner}"
+        party = Party.partner(disclosed.partner)
         if context.keys.knows(party):
-            refs.append((id_ref(party, context.keys.pairwise(party, disclosed.customer)), disclosed.customer))
+            refs.append(
+                (Ref.of_party(party, context.keys.pairwise(party, disclosed.customer)), disclosed.customer)
+            )
     ids = [record.subject for record in kept]
     locked = await locks.for_facts(conn, ids, refs=[ref for ref, _ in refs])
     await customers.name(conn, refs)

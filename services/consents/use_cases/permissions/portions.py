@@ -7,12 +7,11 @@ which another does again.
 """
 
 import asyncio
-from datetime import UTC, datetime
 
 import structlog
 
 from kielto.service.database import epoch
-from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
 from services.consents.model.decisions import RecordedDecision
@@ -21,8 +20,8 @@ from services.consents.store.permissions import consequences, locks, state
 from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions.evaluate_people import judge
-from services.consents.use_cases.permissions.publish_records import AT_ONCE, bearing, republish
+from services.consents.use_cases.permissions.evaluate_people import evaluate_people
+from services.consents.use_cases.permissions.publish_records import bearing, republish
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +30,11 @@ PORTION = 200
 _IDLE_SECONDS = 0.25
 
 
-async def work_off_for_ever(pool: Pool, context: Context) -> None:
+async def work_off_for_ever(context: Context) -> None:
     while True:
         try:
-            more = await work_off(pool, context)
-            async with pool.acquire() as conn:
+            more = await work_off(context)
+            async with context.pool.acquire() as conn:
                 metrics.consequences_waiting(*await consequences.waiting(conn))
         except (
             *AWAY,
@@ -47,10 +46,10 @@ async def work_off_for_ever(pool: Pool, context: Context) -> None:
             await asyncio.sleep(_IDLE_SECONDS)
 
 
-async def work_off(pool: Pool, context: Context) -> bool:
+async def work_off(context: Context) -> bool:
     """One portion of the decision that waits longest; False when nothing is left that nobody else is at."""
     try:
-        async with transaction(pool) as conn:
+        async with transaction(context.pool) as conn:
             begun = await consequences.next_begun(conn)
             if begun is None:
                 return False
@@ -70,8 +69,8 @@ async def _portion(conn: Conn, context: Context, begun: OwedDecision) -> None:
     found = await state.load(conn, customers, alone=True)
     locks.must_cover(locked, found.hit)
     decision = _of(found, begun)
-    judged = [one async for one in in_turns(judge(context, found), AT_ONCE)]
-    written = await republish(conn, context, found, judged, datetime.now(UTC), because=decision)
+    people = [one async for one in in_turns(evaluate_people(context, found))]
+    written = await republish(conn, context, found, people, context.clock(), because=decision)
     if decision is not None:
         await decisions.bear(conn, bearing(written, decision, context.facts), begun.since)
     await consequences.did(conn, begun.decision, customers)

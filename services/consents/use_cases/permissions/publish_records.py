@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from kielto.events.party import Party
 from kielto.events.records import Permissions, Record
 from kielto.events.topics import CONSENTS
 from kielto.events.versions import Version
@@ -24,14 +25,11 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.build_records import PersonRecords, flat
 from services.consents.use_cases.permissions.evaluate_people import PersonPermissions
 
-AT_ONCE = 10
-"""Persons: some milliseconds."""
-
 
 class Written(NamedTuple):
     """A record as it stands now, written anew or found unchanged (`held`)."""
 
-    judged: PersonPermissions
+    permissions: PersonPermissions
     customer: UUID
     family: str
     key: str
@@ -43,7 +41,7 @@ async def republish(
     conn: Conn,
     context: Context,
     state: LoadedState,
-    judged: list[PersonPermissions],
+    people: list[PersonPermissions],
     at: datetime,
     *,
     because: RecordedDecision | None = None,
@@ -54,7 +52,7 @@ async def republish(
     ours = {CONSENTS.name, *context.group.parties}
     changes: list[RecordChange] = []
     written: list[tuple[PersonPermissions, UUID]] = []
-    async for one in in_turns(judged, AT_ONCE):
+    async for one in in_turns(people):
         records = PersonRecords(one, context.keys, at, because)
         restrictions = one.listed
         for customer in one.customers:
@@ -85,28 +83,29 @@ def _stood(state: LoadedState, change: RecordChange, version: Version) -> bool:
 def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[BearsOn]:
     """The records that the decision bears on, changed or not."""
     return [
-        BearsOn(decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.judged.direct)
+        BearsOn(
+            decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.permissions.direct
+        )
         for w in written
-        if _bears_on(w, decision) and speaks_of(w.judged.said(decision), w.family, group)
+        if _bears_on(w, decision) and speaks_of(w.permissions.said(decision), w.family, group)
     ]
 
 
 def _bears_on(written: Written, decision: RecordedDecision) -> bool:
     """A company's record shows what is about its own view of the person."""
-    kind, _, name = written.family.partition(".")
-    judged = written.judged
-    if decision.id in judged.by_link:
+    party, permissions = Party(written.family), written.permissions
+    if decision.id in permissions.by_link:
         return True
-    return decision.id in (judged.at(name).direct if kind == "company" else judged.direct)
+    return decision.id in (permissions.at(party.id) if party.is_company else permissions).direct
 
 
-def _restricted(judged: PersonPermissions, family: str, group: GroupFacts) -> bool:
+def _restricted(permissions: PersonPermissions, family: str, group: GroupFacts) -> bool:
     """Whether anything is in force that takes something from the party, as it sees the person: the lane of its record
     tells nothing of what others were told.
     """
-    kind, _, name = family.partition(".")
-    in_force = judged.at(name).restrictions if kind == "company" else judged.restrictions
-    return any(said.id in in_force and speaks_of(said, family, group) for said in judged.decisions)
+    party = Party(family)
+    in_force = (permissions.at(party.id) if party.is_company else permissions).restrictions
+    return any(said.id in in_force and speaks_of(said, family, group) for said in permissions.decisions)
 
 
 def _hurries(
@@ -131,13 +130,11 @@ def _hurries(
 
 
 def speaks_of(decision: RecordedDecision, family: str, group: GroupFacts) -> bool:
-    """Whether it is about what the party (`company.<id>`, `partner.<id>`) may do; our own record is about all."""
-    kind, _, name = family.partition(".")
-    if kind == "company":
-        of_company = (None, *group.partners_of(name))
-        return name in group.companies and any(decision.reaches(name, partner) for partner in of_company)
-    if kind == "partner":
-        return any(
-            decision.reaches(company, name) for company in group.companies if group.works_for(name, company)
-        )
-    return True
+    """Whether the decision is about what the party may do; our own record is about everybody."""
+    if family == CONSENTS.name:
+        return True
+    party = Party(family)
+    if party.is_company:
+        partners = (None, *group.partners_of(party.id))
+        return party.id in group.companies and any(decision.reaches(party.id, p) for p in partners)
+    return any(decision.reaches(c, party.id) for c in group.companies if group.works_for(party.id, c))

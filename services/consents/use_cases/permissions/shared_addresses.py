@@ -2,22 +2,22 @@
 
 import asyncio
 
-from kielto.service.database.pool import Pool
 from services.consents import metrics
 from services.consents.store.permissions import shared_addresses as store
 from services.consents.store.permissions.shared_addresses import SharedAddress
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.decide import MANY
 
 _EVERY_SECONDS = 3600.0
 
 
-async def shared_addresses(pool: Pool) -> list[SharedAddress]:
-    async with pool.acquire() as conn:
+async def shared_addresses(context: Context) -> list[SharedAddress]:
+    async with context.pool.acquire() as conn:
         return await store.listed(conn, MANY)
 
 
-async def count_for_ever(pool: Pool) -> None:
+async def count_for_ever(context: Context) -> None:
     """Keeps the metric."""
     while True:
-        metrics.shared_addresses.set(len(await shared_addresses(pool)))
+        metrics.SHARED_ADDRESSES.set(len(await shared_addresses(context)))
         await asyncio.sleep(_EVERY_SECONDS)

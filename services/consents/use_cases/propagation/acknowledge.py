@@ -11,7 +11,7 @@ from kielto.events.topics import Lane, permissions_of
 from kielto.service.database.pool import Conn
 from services.consents import metrics
 from services.consents.store.propagation import acks
-from services.consents.store.propagation.proof import life_seconds
+from services.consents.store.propagation.instances import life_seconds
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.errors import UnknownSubscriberError
 
@@ -46,13 +46,13 @@ async def acknowledge(
     positions = bounded(claimed, {**published, **ends})
     life = life_seconds(subscriber)
     for since in await acks.take_in(conn, ack, positions, appended_at, life):
-        metrics.applied_seconds.labels(ack.subscriber).observe(
+        metrics.APPLIED_SECONDS.labels(ack.subscriber).observe(
             max(0.0, (appended_at - since).total_seconds())
         )
     held = {(p.topic_id, p.partition): p.offset for p in positions}
     if beyond := sum(held.get((p.topic_id, p.partition), 0) != p.offset for p in claimed):
         await acks.note_beyond_end(conn, ack.subscriber, ack.instance, beyond, appended_at)
-        metrics.claims_beyond_end.labels(ack.subscriber).inc(beyond)
+        metrics.CLAIMS_BEYOND_END.labels(ack.subscriber).inc(beyond)
         log.warning(
             "positions beyond the end are claimed",
             subscriber=ack.subscriber,

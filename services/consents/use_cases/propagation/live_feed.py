@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.errors import KieltoError
-from kielto.service.database.pool import Conn, Pool
-from kielto.service.support.limits import Limits
-from services.consents.store.propagation import proof
-from services.consents.store.propagation.proof import Whereabouts
+from kielto.service.database.pool import Conn
+from services.consents.store.propagation import whereabouts as store
+from services.consents.store.propagation.whereabouts import Whereabouts
 from services.consents.use_cases.context import Context
 
 OPEN = 2000
@@ -115,8 +114,8 @@ class _Open:
 
 
 class Live:
-    def __init__(self, pool: Pool, context: Context, limits: Limits | None = None) -> None:
-        self._pool, self._limits = pool, limits or Limits()
+    def __init__(self, context: Context) -> None:
+        self._pool, self._limits = context.pool, context.limits
         self._subscribers = context.group.subscribers
         self._party_of = {s.id: s.party for s in self._subscribers}
         self._watchers: set[Watcher] = set()
@@ -226,7 +225,7 @@ class Live:
     async def _look(self, conn: Conn) -> None:
         news = [self._news.popleft() for _ in range(len(self._news))]
         if news:
-            for row in await proof.receipts(conn, news):
+            for row in await store.receipts(conn, news):
                 self._open[row.decision] = _Open(row.party)
                 self._tell(row.decision, row.party, FeedState.ACCEPTED, row.received_at, sees=_ALL)
             for decision in list(self._open)[:-OPEN]:
@@ -242,7 +241,7 @@ class Live:
                 True,
             ):  # a company is not told of links, so those are looked at in our own alone
                 asked = [ident for ident, known in self._open.items() if links == (known.party is None)]
-                for where in await proof.whereabouts(conn, asked, self._subscribers, links=links):
+                for where in await store.whereabouts(conn, asked, self._subscribers, links=links):
                     found.setdefault(where.decision, []).append(where)
             for decision, everywhere in found.items():
                 self._compare(decision, everywhere)

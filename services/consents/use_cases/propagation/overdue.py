@@ -8,12 +8,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Pool
-from services.consents.store.propagation import proof, speed
-from services.consents.store.propagation.proof import Instance, OverdueDecision, Partition, SubscriberState
+from services.consents.store.propagation import instances, lacking, speed
+from services.consents.store.propagation.instances import Instance
+from services.consents.store.propagation.lacking import OverdueDecision, Partition
 from services.consents.store.propagation.speed import Propagation
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.propagation.whereabouts import SubscriberStatus, status_of
 
 After = tuple[datetime, UUID]
 """A receipt and its decision: pages go on behind it."""
@@ -21,8 +22,7 @@ FIRST: After = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 class Standing(NamedTuple):
-    subscriber: SubscriberSystem
-    state: SubscriberState
+    status: SubscriberStatus
     instances: list[Instance]
     partitions: list[Partition]
 
@@ -36,27 +36,29 @@ class Late(NamedTuple):
     at: list[tuple[SubscriberSystem, OverdueDecision]]
 
 
-async def standing(pool: Pool, context: Context, ident: str, party: str | None) -> Standing:
+async def standing(context: Context, ident: str, party: str | None) -> Standing:
     """Raises UnknownSubscriberError."""
     subscriber = _of(context, party, ident)[0]
-    async with pool.acquire() as conn:
+    async with context.pool.acquire() as conn:
+        now = context.clock()
         return Standing(
-            subscriber,
-            await proof.state(conn, subscriber, datetime.now(UTC)),
-            await proof.instances(conn, [subscriber]),
-            await proof.partitions(conn, subscriber),
+            status_of(subscriber, await lacking.state(conn, subscriber, now), now),
+            await instances.instances(conn, [subscriber]),
+            await lacking.partitions(conn, subscriber),
         )
 
 
 async def late(
-    pool: Pool, context: Context, party: str | None, ident: str | None, after: After, limit: int
+    context: Context, party: str | None, ident: str | None, after: After, limit: int
 ) -> list[Late]:
     """The oldest first, at most `limit` decisions. Raises UnknownSubscriberError."""
-    now = datetime.now(UTC)
+    now = context.clock()
     found: list[list[tuple[SubscriberSystem, OverdueDecision]]] = []
     for subscriber in _of(context, party, ident):
-        async with pool.acquire() as conn:
-            found.append([(subscriber, o) for o in await proof.overdue(conn, subscriber, now, after, limit)])
+        async with context.pool.acquire() as conn:
+            found.append(
+                [(subscriber, o) for o in await lacking.overdue(conn, subscriber, now, after, limit)]
+            )
     # Each list has the oldest `limit`, so the oldest `limit` of all are in them, with everyone who lacks them.
     merged = heapq.merge(*found, key=_order)
     grouped = ([*group] for _, group in groupby(merged, key=_order))
@@ -92,12 +94,12 @@ class Week(NamedTuple):
 
 
 async def travel(
-    pool: Pool, context: Context, party: str | None, weeks: Sequence[Week]
+    context: Context, party: str | None, weeks: Sequence[Week]
 ) -> list[tuple[Week, Propagation]]:
     """Of each week, and in it of each party and each of its subscribers."""
     asked, rows = _of(context, party, None), []
     for week in weeks:
-        async with pool.acquire() as conn:
+        async with context.pool.acquire() as conn:
             end = week.begin + timedelta(days=7)
             rows += [(week, row) for row in await speed.propagation(conn, asked, week.begin, end)]
     return rows

@@ -21,10 +21,9 @@ from kielto.events.words import Status
 from kielto.group import SubscriberSystem
 from kielto.service.database import epoch
 from kielto.service.database.advisory_locks import Lock, try_for
-from kielto.service.database.pool import AWAY, Conn, Pool, transaction
+from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import RecordChange
-from kielto.service.support.limits import Limits
 from services.consents import metrics
 from services.consents.model.reconcile import (
     KEY,
@@ -33,13 +32,15 @@ from services.consents.model.reconcile import (
     HeldRecord,
     Range,
     above,
-    compare,
-    differences,
+    compare_digests,
+    compare_rows,
 )
+from services.consents.model.ref import Ref
 from services.consents.store.permissions import locks
+from services.consents.store.propagation import differences, own_records
 from services.consents.store.propagation import reconciliation as store
-from services.consents.store.propagation.proof import life_seconds
-from services.consents.use_cases.context import Context, id_ref
+from services.consents.store.propagation.instances import life_seconds
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.errors import UnknownSubscriberError
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,6 @@ async def keep(
     party: str,
     message: StoreDigest | StoreListing,
     appended_at: datetime,
-    limits: Limits | None = None,
 ) -> None:
     """An answer, to be judged soon. Raises UnknownSubscriberError, OutsideRangeError."""
     own = {s.id: s for s in context.group.subscribers_of(party)}
@@ -88,38 +88,39 @@ async def keep(
             raise OutsideRangeError
     part = "" if isinstance(message, StoreDigest) else f"{message.bucket}/{message.after}"
     life = timedelta(seconds=life_seconds(own[message.subscriber]))
-    most = (limits or Limits()).reconciliation_answers
+    most = context.limits.reconciliation_answers
     if not await store.keep(conn, message, part, appended_at, life, list(own), most):
-        metrics.reconciliation_dropped.labels(party).inc()
+        metrics.RECONCILIATION_DROPPED.labels(party).inc()
 
 
-async def reconcile_for_ever(pool: Pool, context: Context, seconds: float) -> None:
+async def reconcile_for_ever(context: Context) -> None:
     while True:
         try:
-            while await judge_one(pool, context):
+            while await compare_next(context):
                 pass
-            await ask_due(pool, context, seconds)
+            await ask_due(context, context.settings.reconcile_seconds)
         except AWAY:
             pass  # until it is back nothing can be repaired either
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def ask_due(pool: Pool, context: Context, seconds: float) -> None:
+async def ask_due(context: Context, seconds: float) -> None:
     by_name = {s.id: s for s in context.group.subscribers}
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         if not await try_for(conn, Lock.RECONCILIATION, in_transaction=True):
             return
-        await store.gone(conn)
+        await differences.gone(conn)
         for name in await store.due(conn, list(by_name), seconds, FOLLOW_UP_SECONDS):
             await ask(conn, by_name[name])
             await store.forget(conn, DAYS)
-    for name, count in (await store.standing(pool, list(by_name))).items():
-        metrics.reconciliation_differences.labels(name).set(count)
+            await differences.forget(conn, DAYS)
+    for name, count in (await differences.standing(context.pool, list(by_name))).items():
+        metrics.RECONCILIATION_DIFFERENCES.labels(name).set(count)
 
 
-async def judge_one(pool: Pool, context: Context) -> bool:
+async def compare_next(context: Context) -> bool:
     """Whether there was an answer that nobody had judged."""
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         answer = await store.waiting(conn)
         if answer is None:
             return False
@@ -127,12 +128,12 @@ async def judge_one(pool: Pool, context: Context) -> bool:
         if subscriber is None:
             found = (0, 0, 0)  # it has left the group meanwhile
         else:
-            found = await _judge(conn, context, subscriber, answer)
+            found = await _compare(conn, context, subscriber, answer)
         await store.judged(conn, answer, found)
         return True
 
 
-async def _judge(
+async def _compare(
     conn: Conn, context: Context, subscriber: SubscriberSystem, answer: store.StoreAnswer
 ) -> tuple[int, int, int]:
     """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
@@ -152,11 +153,11 @@ async def _judge(
 async def _digest(
     conn: Conn, subscriber: SubscriberSystem, answer: store.StoreAnswer, said: StoreDigest
 ) -> tuple[int, int, int]:
-    ours = await store.ours(conn, subscriber.party, said.content, said.positions)
+    ours = await own_records.ours(conn, subscriber.party, said.content, said.positions)
     theirs = [int(said.digests[at : at + 16], 16) for at in range(0, len(said.digests), 16)]
     moving = range(BUCKETS) if _incomplete(subscriber, said) else ours.moving
-    found = compare(ours.digests, theirs, frozenset(moving))
-    await store.agreed_buckets(conn, answer, found.agree)
+    found = compare_digests(ours.digests, theirs, frozenset(moving))
+    await differences.agreed_buckets(conn, answer, found.agree)
     asked: list[int] = []
     left = ROWS
     for bucket in found.differ[:ASKED_AT_ONCE]:
@@ -175,14 +176,16 @@ async def _listing(
     about = Range.of(said.bucket, said.after, said.upto)
     if _incomplete(subscriber, said):
         return 0, len(said.rows), 0
-    ours, moving = await store.range_of_ours(conn, subscriber.party, said.content, said.positions, about)
+    ours, moving = await own_records.range_of_ours(
+        conn, subscriber.party, said.content, said.positions, about
+    )
     theirs = [HeldRecord(*row.split(" ")) for row in said.rows]
-    found = differences(ours, theirs, moving)
+    found = compare_rows(ours, theirs, moving)
     moving |= await _known(conn, subscriber.party, found)
     found = [d for d in found if d.key[:SHORT] not in moving]
     await repair(conn, context, subscriber.party, answer, found)
     but = [d.key[:SHORT] for d in found] + sorted(moving)
-    await store.agreed(conn, answer, about, but)
+    await differences.agreed(conn, answer, about, but)
     return len(ours), len(moving), len(found)
 
 
@@ -193,8 +196,8 @@ async def _known(conn: Conn, party: str, found: Sequence[Difference]) -> set[str
     extra = [d.key for d in found if d.ours is None and len(d.key) == KEY]
     if not extra:
         return set()
-    await locks.for_facts(conn, (), refs=[id_ref(party, key) for key in extra])
-    return {key[:SHORT] for key in await store.known(conn, party, extra)}
+    await locks.for_facts(conn, (), refs=[Ref.of_party(party, key) for key in extra])
+    return {key[:SHORT] for key in await own_records.known(conn, party, extra)}
 
 
 def _incomplete(subscriber: SubscriberSystem, said: StoreDigest | StoreListing) -> bool:
@@ -212,7 +215,7 @@ async def repair(
     that we never gave the party at most `INVENTED` an hour, on bulk, or whoever makes them up would fill the topic for
     ever: the rest is named alone.
     """
-    now, invented = await epoch.current(conn), await store.erased_lately(conn, answer.subscriber)
+    now, invented = await epoch.current(conn), await differences.erased_lately(conn, answer.subscriber)
     numbers: list[int | None] = []
     made_up = {d.key for d in found if d.ours is None and context.keys.from_pairwise(family, d.key) is None}
     for difference in found:
@@ -224,9 +227,9 @@ async def repair(
     gone = {key: Permissions(subject=key, version="0.0", status=Status.ERASED) for key in erased}
     changes = [RecordChange(family, key, record, express=key not in made_up) for key, record in gone.items()]
     await publish.put(conn, changes)
-    bulk = made_up | await store.permitting(conn, family, [d.key for d, _ in repairable])
+    bulk = made_up | await own_records.permitting(conn, family, [d.key for d, _ in repairable])
     await publish.renew(conn, family, [(d.key, number) for d, number in repairable], bulk=bulk)
-    await store.note(conn, answer, found, [number is not None for number in numbers])
+    await differences.note(conn, answer, found, [number is not None for number in numbers])
 
 
 def _number(difference: Difference, now: int) -> int | None:

@@ -1,22 +1,22 @@
-"""Where a decision is: which subscriber has applied it, since when, and who is late against the group's deadlines."""
+"""Where a decision is: which subscribers have applied it and since when; and how each subscriber stands."""
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Pool
 from services.consents import metrics
-from services.consents.store.decisions import decisions
-from services.consents.store.propagation import proof
-from services.consents.store.propagation.proof import SubscriberState
+from services.consents.store.propagation import lacking
+from services.consents.store.propagation import whereabouts as store
+from services.consents.store.propagation.lacking import SubscriberState
+from services.consents.store.propagation.whereabouts import Whereabouts
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.errors import UnknownDecisionError
 
-_WATCH_SECONDS = 5.0
+_MEASURE_SECONDS = 5.0
 
 
 class Stage(StrEnum):
@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
 
 class Location(NamedTuple):
-    """`applied_at`: by the broker's time; only when every live store of the subscriber has every record."""
+    """`applied_at`: by the broker's time; None until every live store of the subscriber has every record."""
 
     subscriber: SubscriberSystem
     stage: Stage
@@ -40,20 +40,31 @@ class Location(NamedTuple):
     deadline: datetime
 
 
-async def locate(pool: Pool, context: Context, decision: UUID, party: str | None) -> list[Location]:
-    """By subscriber; those to whose party it means nothing are left out. Raises UnknownDecisionError."""
-    now = datetime.now(UTC)
+class SubscriberStatus(NamedTuple):
+    """`late_seconds`: the age of the oldest record that it lacks; 0 when it lacks none, -1 when it was never seen."""
+
+    subscriber: SubscriberSystem
+    state: SubscriberState
+    late_seconds: float
+
+
+async def locate(context: Context, decision: UUID, party: str | None) -> list[Location]:
+    """One location for each subscriber of the party (None: of all) whose party has a record that shows the decision.
+
+    Raises UnknownDecisionError.
+    """
+    now = context.clock()
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
-    async with pool.acquire() as conn:
-        row = await decisions.get(conn, decision, party)
-        if row is None or party not in (None, row["party"]):
+    async with context.pool.acquire() as conn:
+        received = await store.receipts(conn, [decision])
+        if not received or party not in (None, received[0].party):
             raise UnknownDecisionError
-        found = await proof.whereabouts(conn, [decision], asked, links=party is None)
+        found = await store.whereabouts(conn, [decision], asked, links=party is None)
     subscribers = {s.id: s for s in asked}
     return [_location(subscribers[w.subscriber], w, now) for w in found]
 
 
-def _location(subscriber: SubscriberSystem, found: proof.Whereabouts, now: datetime) -> Location:
+def _location(subscriber: SubscriberSystem, found: Whereabouts, now: datetime) -> Location:
     deadline = found.since + timedelta(seconds=subscriber.deadline_seconds)
     applied_at = found.applied_at if found.applied == found.records else None
     if applied_at is not None:
@@ -66,29 +77,28 @@ def _location(subscriber: SubscriberSystem, found: proof.Whereabouts, now: datet
     return Location(subscriber, stage, found.records, found.applied, applied_at, deadline)
 
 
-async def subscribers(
-    pool: Pool, context: Context, party: str | None
-) -> list[tuple[SubscriberSystem, SubscriberState]]:
-    """How each subscriber stands now."""
+async def statuses(context: Context, party: str | None) -> list[SubscriberStatus]:
+    """The status of each subscriber of the party; None: of all."""
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
-    async with pool.acquire() as conn:
-        return [(s, await proof.state(conn, s, datetime.now(UTC))) for s in asked]
+    async with context.pool.acquire() as conn:
+        now = context.clock()
+        return [status_of(s, await lacking.state(conn, s, now), now) for s in asked]
 
 
-async def watch(pool: Pool, context: Context) -> None:
-    """Keeps the metrics of all subscribers, for ever; takes no more than a twentieth of one connection's time."""
+def status_of(subscriber: SubscriberSystem, state: SubscriberState, now: datetime) -> SubscriberStatus:
+    late = 0.0
+    if not state.stores:
+        late = -1.0
+    elif state.missing_since is not None:
+        late = max(0.0, (now - state.missing_since).total_seconds())
+    return SubscriberStatus(subscriber, state, late)
+
+
+async def measure_for_ever(context: Context) -> None:
+    """Update the metrics of all subscribers; takes at most a twentieth of one connection's time."""
     while True:
         began = time.monotonic()
-        for subscriber, state in await subscribers(pool, context, None):
-            metrics.subscriber_late_seconds.labels(subscriber.id).set(late_seconds(state))
-            metrics.decisions_overdue.labels(subscriber.id).set(state.overdue)
-        await asyncio.sleep(max(_WATCH_SECONDS, 20 * (time.monotonic() - began)))
-
-
-def late_seconds(state: SubscriberState) -> float:
-    """0: it lacks nothing. -1: it was never seen."""
-    if not state.stores:
-        return -1.0
-    if state.missing_since is None:
-        return 0.0
-    return max(0.0, (datetime.now(UTC) - state.missing_since).total_seconds())
+        for subscriber, state, late in await statuses(context, None):
+            metrics.SUBSCRIBER_LATE_SECONDS.labels(subscriber.id).set(late)
+            metrics.DECISIONS_OVERDUE.labels(subscriber.id).set(state.overdue)
+        await asyncio.sleep(max(_MEASURE_SECONDS, 20 * (time.monotonic() - began)))

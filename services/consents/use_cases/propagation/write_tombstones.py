@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from kielto.events.topics import CONSENTS, Family, permissions_of
 from kielto.group import Group
-from kielto.service.database.pool import Conn, Pool
+from kielto.service.database.pool import Conn
 from kielto.service.outbox import tombstones
 from kielto.service.outbox.tombstones import ErasedRecord
 from services.consents.store.propagation import burials
 from services.consents.use_cases.context import Context
 
 
-async def bury_for_ever(pool: Pool, context: Context) -> None:
+async def bury_for_ever(context: Context) -> None:
     async def applied(conn: Conn, erased: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
         return await burials.applied(conn, erased, context.group.subscribers)
 
-    await tombstones.write_for_ever(pool, deadlines(context.group), applied)
+    await tombstones.write_for_ever(context.pool, deadlines(context.group), applied)
 
 
 def deadlines(group: Group) -> dict[Family, float]:

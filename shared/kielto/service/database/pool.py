@@ -173,18 +173,22 @@ async def transaction(pool: Pool) -> AsyncIterator[Conn]:
 
 
 async def in_transaction(
-    pool: Pool, work: Callable[[Conn], Awaitable[Result]], *, retry_on: tuple[type[Exception], ...] = ()
+    pool: Pool,
+    work: Callable[[Conn], Awaitable[Result]],
+    *,
+    retry_on: tuple[type[Exception], ...] = (),
+    attempts: int = _ATTEMPTS,
 ) -> Result:
     """Run `work` in one transaction; again from the start when another transaction got in its way.
 
-    That is a deadlock, a serialisation failure or one of `retry_on`; after five attempts it is raised.
+    That is a deadlock, a serialisation failure or one of `retry_on`; after the last attempt it is raised.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             async with transaction(pool) as conn:
                 return await work(conn)
         except _IN_THE_WAY + retry_on:
-            if attempt == _ATTEMPTS:
+            if attempt == attempts:
                 raise
     raise AssertionError("unreachable")
 

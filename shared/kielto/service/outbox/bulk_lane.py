@@ -28,7 +28,6 @@ LIMIT = 1000
 BEATS_APART, BEAT_AT_LEAST = 6, 3600.0
 """The bulk topics' beats: every so many of the others, and each hour at least (max.compaction.lag is days)."""
 IDLE_SECONDS = 0.25
-_AT_ONCE = 100  # records built before the event loop goes round: about a millisecond
 _SWEEP_SECONDS = 1.0
 _LATE_SECONDS = 0.05
 _SLOWEST = 1000
@@ -112,10 +111,7 @@ class BulkLane:
         found, self._after, _ = await pending.fetch(
             self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
         )
-        messages = [
-            pending.message(marked, Lane.BULK, self._open_record)
-            async for marked in in_turns(found, _AT_ONCE)
-        ]
+        messages = [pending.message(marked, Lane.BULK, self._open_record) async for marked in in_turns(found)]
         delivered = await deliver(self._producer, messages)
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kielto import kafka
 from kielto.events.envelope import encode
-from kielto.events.messages import Acknowledgement, Position, StoreException
+from kielto.events.messages import Acknowledgement, Position, StoreException, progress_seconds
 from kielto.events.topics import Lane
 from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.not_ready import Troubles
@@ -24,16 +24,9 @@ log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
 COALESCE_SHUT_SECONDS = 0.5
 """While the gate is shut: a backfill would be acknowledged thousands of times."""
-PROGRESS_SECONDS = 5.0
-"""Who has nothing new to tell says at least so often that it lives."""
 LISTED = 300
 """So many exceptions fit into a message."""
 RETRY_SECONDS = 0.5
-
-
-def progress_seconds(stale_seconds: float) -> float:
-    """Three times before anybody who judges by `stale_seconds` could take it for gone."""
-    return min(PROGRESS_SECONDS, stale_seconds / 3)
 
 
 class AckSender(NamedTuple):

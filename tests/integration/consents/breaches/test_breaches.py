@@ -8,14 +8,15 @@ import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Status
 from kielto.service.database.pool import Pool, transaction
-from kielto.subscriber.gate.questions import Reason
 from services.consents import metrics
+from services.consents.model.clearance import ClearanceReason, ClearanceRequest
+from services.consents.model.ref import Ref
 from services.consents.store.breaches import deliveries
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import ClearanceRequest, Result
+from services.consents.store.clearances.clearances import Result
 from services.consents.use_cases.breaches import detect
-from services.consents.use_cases.context import Context, id_ref
-from services.consents.use_cases.permissions.restore import take_back
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.permissions.restore import restore
 from tests.integration.consents.decisions.test_restore import listed
 from tests.integration.consents.reported import (
     BOUND,
@@ -48,7 +49,7 @@ async def test_a_sending_is_held_against_the_ban_before_it(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone, claimed: float, told: float, what: str
 ) -> None:
     outcome = await world.decide(world.by_id(who), received_at=ago(100))
-    ident = await tell(pool, context, who, ago(claimed), ago(told))
+    ident = await tell(context, who, ago(claimed), ago(told))
 
     assert await found(pool, ident) == what
     assert await opened(pool) == ({ident} if what == "after_ban" else set())
@@ -65,7 +66,7 @@ async def test_a_ban_of_something_else_is_none(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), channels=(Channel.POST,), received_at=ago(100))
-    assert await found(pool, await tell(pool, context, who, ago(50), ago(49))) == "not_banned"
+    assert await found(pool, await tell(context, who, ago(50), ago(49))) == "not_banned"
 
 
 async def test_lifted_and_banned_again_within_the_bound(
@@ -78,19 +79,19 @@ async def test_lifted_and_banned_again_within_the_bound(
         lifts=(ban.decision.id,),
         received_at=ago(200),
     )
-    assert await found(pool, await tell(pool, context, who, ago(150), ago(149))) == "not_banned"
-    assert await found(pool, await tell(pool, context, who, ago(250), ago(249))) == "after_ban"
+    assert await found(pool, await tell(context, who, ago(150), ago(149))) == "not_banned"
+    assert await found(pool, await tell(context, who, ago(250), ago(249))) == "after_ban"
 
 
 async def test_a_ban_that_reaches_us_after_the_report(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
-    ident = await tell(pool, context, who, ago(50), ago(49))
-    before = await tell(pool, context, who, ago(150), ago(149))
+    ident = await tell(context, who, ago(50), ago(49))
+    before = await tell(context, who, ago(150), ago(149))
     assert await found(pool, ident) == "not_banned"
 
     await world.decide(world.by_phone(who.phone), received_at=ago(100))  # it lay in the company's topic
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await found(pool, ident) == "after_ban"
     assert await opened(pool) == {ident}
     assert await found(pool, before) == "not_banned"
@@ -103,21 +104,21 @@ async def test_a_late_ban_under_another_id_of_the_person(
     await world.know(survivor, alias)
     await world.know(survivor, aliases=(alias.id,))
     await world.know(alias, alias_of=survivor.id, status=Status.ALIAS, points=(), customerships=())
-    told = [await tell(pool, context, who, ago(50), ago(49)) for who in (survivor, alias)]
+    told = [await tell(context, who, ago(50), ago(49)) for who in (survivor, alias)]
     assert [await found(pool, ident) for ident in told] == ["not_banned"] * 2
 
     await world.decide(world.by_id(alias), received_at=ago(100))
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await opened(pool) == set(told)
 
 
 async def test_a_late_ban_of_an_organisation(world: ConsentsWorld, pool: Pool, context: Context) -> None:
     organisation, contact = await with_a_contact(world)
-    ident = await tell(pool, context, contact, ago(50), ago(49))
+    ident = await tell(context, contact, ago(50), ago(49))
     assert await found(pool, ident) == "not_banned"
 
     await world.decide(world.by_id(organisation), received_at=ago(100))
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await opened(pool) == {ident}
 
 
@@ -129,11 +130,11 @@ async def test_a_ban_that_is_taken_in_again_after_a_restore(
     await pool.execute("TRUNCATE decisions, heard, salts, unsealed CASCADE")
     await pool.execute("DELETE FROM records")
     await world.know(who)
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    ident = await tell(context, who, ago(50), ago(49))
     assert await found(pool, ident) == "not_banned"
 
-    await take_back(pool, context, kept, 1)
-    await detect.detect(pool, context)
+    await restore(context, kept, 1)
+    await detect.detect(context)
     assert await opened(pool) == {ident}
 
 
@@ -142,8 +143,8 @@ async def test_a_clock_at_the_edge_of_the_calendar_stops_nothing(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone, claimed: str
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    await tell(pool, context, who, datetime.fromisoformat(claimed), ago(49))
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    await tell(context, who, datetime.fromisoformat(claimed), ago(49))
+    ident = await tell(context, who, ago(50), ago(49))
     assert await found(pool, ident) == "after_ban"
 
 
@@ -151,13 +152,13 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    broken = await tell(pool, context, who, ago(50), ago(49))
+    broken = await tell(context, who, ago(50), ago(49))
     await pool.execute("UPDATE deliveries SET claimed_at = '-infinity', found = NULL, look_at = 'epoch'")
-    failed = metrics.deliveries_judged.labels("failed")._value.get()
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    failed = metrics.DELIVERIES_JUDGED.labels("failed")._value.get()
+    ident = await tell(context, who, ago(50), ago(49))
     assert await found(pool, ident) == "after_ban"
     assert await found(pool, broken) is None
-    assert metrics.deliveries_judged.labels("failed")._value.get() == failed + 1
+    assert metrics.DELIVERIES_JUDGED.labels("failed")._value.get() == failed + 1
 
 
 async def test_somebody_whom_we_come_to_know_later(
@@ -165,12 +166,12 @@ async def test_somebody_whom_we_come_to_know_later(
 ) -> None:
     late = Someone(("kauppa",))
     await world.decide(world.by_id(late), received_at=ago(100))
-    ident = await tell(pool, context, late, ago(50), ago(49))
+    ident = await tell(context, late, ago(50), ago(49))
     assert await found(pool, ident) is None
 
     await world.know(late)
     await pool.execute("UPDATE deliveries SET look_at = clock_timestamp()")  # an hour later
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 
@@ -178,40 +179,40 @@ async def test_a_clearance_that_was_valid_is_the_bound(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    ref = id_ref("company.kauppa", world.key("company.kauppa", who))
+    ref = Ref.of_party("company.kauppa", world.key("company.kauppa", who))
     asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
-        await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
+        await clearances.add(conn, a_part(), asked, [Result(ref, ClearanceReason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(101), ago(41))
-    assert await found(pool, await tell(pool, context, who, ago(45), ago(44))) == "within_bound"
-    assert await found(pool, await tell(pool, context, who, ago(40), ago(39))) == "after_ban"
+    assert await found(pool, await tell(context, who, ago(45), ago(44))) == "within_bound"
+    assert await found(pool, await tell(context, who, ago(40), ago(39))) == "after_ban"
 
 
 async def test_a_clearance_of_other_marketing_excuses_nothing(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), Act.OPT_OUT, received_at=ago(100))  # partners' marketing alone
-    ref = id_ref("company.kauppa", world.key("company.kauppa", who))
+    ref = Ref.of_party("company.kauppa", world.key("company.kauppa", who))
     asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     async with transaction(pool) as conn:
-        await clearances.add(conn, a_part(), asked, [Result(ref, Reason.ALLOWED, None)])
+        await clearances.add(conn, a_part(), asked, [Result(ref, ClearanceReason.ALLOWED, None)])
         await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))
     given = {"purpose": Purpose.PARTNER_MARKETING, "partner": "matkat"}
-    ident = await tell(pool, context, who, ago(45), ago(44), **given)
+    ident = await tell(context, who, ago(45), ago(44), **given)
     assert await found(pool, ident) == "after_ban"
 
 
 async def test_a_decision_that_comes_while_it_is_judged(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    ident = await tell(context, who, ago(50), ago(49))
     await pool.execute("UPDATE deliveries SET found = NULL")
-    [(delivery, round_)] = await deliveries.to_judge(pool, 10)
+    [(delivery, round_)] = await deliveries.due(pool, 10)
     await world.decide(world.by_id(who), received_at=ago(100))
-    await deliveries.hear(pool)
+    await deliveries.requeue_affected(pool)
     async with transaction(pool) as conn:
-        assert not await deliveries.judged(conn, delivery, round_, "not_banned")
-    await detect.detect(pool, context)
+        assert not await deliveries.record_finding(conn, delivery, round_, "not_banned")
+    await detect.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 
@@ -235,9 +236,9 @@ async def test_facts_that_changed_since_excuse_nothing(
     else:
         await world.know(who, **CHANGES[how])
     for point in (None, phone_of(context, who)):
-        ident = await tell(pool, context, who, ago(50), ago(49), point=point)
+        ident = await tell(context, who, ago(50), ago(49), point=point)
         assert await found(pool, ident) == "after_ban"
-    assert await found(pool, await tell(pool, context, who, ago(101), ago(101))) == "not_banned"
+    assert await found(pool, await tell(context, who, ago(101), ago(101))) == "not_banned"
 
 
 async def test_who_cannot_be_read_is_judged_when_they_can(
@@ -245,12 +246,12 @@ async def test_who_cannot_be_read_is_judged_when_they_can(
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
     await world.deny(who, 5)
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    ident = await tell(context, who, ago(50), ago(49))
     assert await found(pool, ident) is None
     who.n = 10
     await world.know(who)
     await pool.execute("UPDATE deliveries SET look_at = now()")  # an hour later
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 
@@ -260,5 +261,5 @@ async def test_an_organisation_that_cannot_be_read_is_waited_for(
     organisation, contact = await with_a_contact(world)
     await world.decide(world.by_phone(contact.phone), received_at=ago(100))
     await world.deny(organisation, 5)
-    ident = await tell(pool, context, contact, ago(50), ago(49))
+    ident = await tell(context, contact, ago(50), ago(49))
     assert await found(pool, ident) is None

@@ -17,7 +17,7 @@ async def test_an_officer_looks_at_a_case_and_closes_it(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    ident = await tell(pool, context, who, ago(50), ago(49))
+    ident = await tell(context, who, ago(50), ago(49))
     everything, own, other = as_("dpo"), as_("dpo@kauppa"), as_("dpo@sahko")
     path = "/consents/breaches"
 
@@ -40,9 +40,9 @@ async def test_an_officer_looks_at_a_case_and_closes_it(
     assert (done.status_code, done.json()["state"], done.json()["note"]) == (200, "explained", "a test call")
     assert (await http.get(path, headers=everything, params={"state": "open"})).json()["breaches"] == []
 
-    await tell(pool, context, who, ago(50), ago(49), id=ident)
+    await tell(context, who, ago(50), ago(49), id=ident)
     await pool.execute("UPDATE deliveries SET found = NULL")
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert (await http.get(f"{path}/{ident}", headers=everything)).json()["state"] == "explained"
 
 
@@ -50,7 +50,7 @@ async def test_cases_are_told_in_pages(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone, http: httpx.AsyncClient
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    idents = {await tell(pool, context, who, ago(50), ago(49)) for _ in range(5)}
+    idents = {await tell(context, who, ago(50), ago(49)) for _ in range(5)}
     order = sorted(idents, reverse=True)
     # Against the order of their ids, which tell two of the same time apart.
     for place, ident in enumerate(order):

@@ -10,12 +10,13 @@ from kielto.events.messages import Unaddressed
 from kielto.events.records import CustomerPoint
 from kielto.events.words import Channel, PointKind, Purpose, Status
 from kielto.service.database.pool import Pool, transaction
-from kielto.subscriber.gate.questions import Reason
-from services.consents.consumers import MarketingEventsConsumer
+from services.consents.consumers.marketing_events import MarketingEventsConsumer
+from services.consents.model.clearance import ClearanceReason, ClearanceRequest
+from services.consents.model.ref import Ref
 from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import ClearanceRequest, Result
+from services.consents.store.clearances.clearances import Result
 from services.consents.use_cases.breaches import detect
-from services.consents.use_cases.context import Context, id_ref
+from services.consents.use_cases.context import Context
 from tests.integration.consents.reported import (
     CAMPAIGN,
     META,
@@ -44,9 +45,9 @@ async def test_whoever_is_banned_is_so_on_channels_without_an_address_too(
     await world.know(other)
     await world.decide(world.by_id(who), received_at=ago(100))
     await world.decide(world.by_phone(other.phone), received_at=ago(100))
-    assert await found(pool, await tell(pool, context, who, ago(50), ago(49), channel=channel)) == "after_ban"
+    assert await found(pool, await tell(context, who, ago(50), ago(49), channel=channel)) == "after_ban"
     if channel is not Channel.AUTOMATED_CALL:  # which goes to that very phone
-        ident = await tell(pool, context, other, ago(50), ago(49), channel=channel)
+        ident = await tell(context, other, ago(50), ago(49), channel=channel)
         assert await found(pool, ident) == "not_banned"
 
 
@@ -68,7 +69,7 @@ async def test_the_address_that_was_used_is_judged_and_no_other(
 ) -> None:
     await with_two_phones(world, who)
     told = {
-        point: await tell(pool, context, who, ago(50), ago(49), point=point)
+        point: await tell(context, who, ago(50), ago(49), point=point)
         for point in (phone_of(context, who), phone_of(context, OTHER_PHONE), None, "f" * 64)
     }
     assert [await found(pool, ident) for ident in told.values()] == ["after_ban", *["not_banned"] * 3]
@@ -85,7 +86,7 @@ async def test_the_same_address_under_another_id_is_the_same(
     who.phone_id = uuid4()
     await world.know(who)
     for point in (None, phone_of(context, who)):
-        ident = await tell(pool, context, who, ago(50), ago(49), point=point)
+        ident = await tell(context, who, ago(50), ago(49), point=point)
         assert await found(pool, ident) == "after_ban"
 
 
@@ -101,7 +102,7 @@ async def test_an_address_of_somebody_merged_away(
     await world.know(survivor, aliases=(alias.id,))
     await world.know(alias, alias_of=survivor.id, status=Status.ALIAS)
     await world.decide(world.by_phone(alias.phone), received_at=ago(100))
-    ident = await tell(pool, context, alias, ago(50), ago(49), point=phone_of(context, alias))
+    ident = await tell(context, alias, ago(50), ago(49), point=phone_of(context, alias))
     assert await found(pool, ident) == "after_ban"
 
 
@@ -112,25 +113,25 @@ async def test_a_contact_persons_own_consent_stands_beside_their_organisations_b
     organisation, contact = await with_a_contact(world)
     await world.consent(contact, Channel.EMAIL, received_at=ago(200))
     await world.decide(world.by_id(organisation), received_at=ago(100))
-    assert await found(pool, await tell(pool, context, contact, ago(50), ago(49), channel=channel)) == what
+    assert await found(pool, await tell(context, contact, ago(50), ago(49), channel=channel)) == what
 
 
 async def test_a_clearance_of_another_address_excuses_nothing(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await with_two_phones(world, who)
-    ref = id_ref("company.kauppa", world.key("company.kauppa", who))
+    ref = Ref.of_party("company.kauppa", world.key("company.kauppa", who))
     asked = ClearanceRequest("kauppa", str(CAMPAIGN), "own_marketing", "phone", None, None, None, "test")
     for cleared, what in ((OTHER_PHONE, "after_ban"), (who.phone, "within_bound")):
-        result = Result(ref, Reason.ALLOWED, None, address=world.by_phone(cleared).ref)
+        result = Result(ref, ClearanceReason.ALLOWED, None, address=world.by_phone(cleared).ref)
         async with transaction(pool) as conn:
             await clearances.add(conn, a_part(), asked, [result])
             await conn.execute("UPDATE clearances SET at = $1, valid_until = $2", ago(51), ago(41))
-        ident = await tell(pool, context, who, ago(45), ago(44), point=phone_of(context, who))
+        ident = await tell(context, who, ago(45), ago(44), point=phone_of(context, who))
         assert await found(pool, ident) == what
 
 
-async def unaddressed(pool: Pool, context: Context, who: Someone, point: str | None = None) -> UUID:
+async def unaddressed(context: Context, who: Someone, point: str | None = None) -> UUID:
     """marketing passes on, twice, what somebody got whom the campaign was never given."""
     subject = context.keys.pairwise("company.kauppa", who.id)
     event = Unaddressed(
@@ -146,9 +147,9 @@ async def unaddressed(pool: Pool, context: Context, who: Someone, point: str | N
         point=point,
     )
     for _ in range(2):
-        async with transaction(pool) as conn:
+        async with transaction(context.pool) as conn:
             await MarketingEventsConsumer(context).handle(conn, Read(subject, event), META)
-    await detect.detect(pool, context)
+    await detect.detect(context)
     return event.id
 
 
@@ -156,7 +157,7 @@ async def test_a_delivery_to_somebody_the_campaign_was_never_given(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await world.decide(world.by_id(who), received_at=ago(100))
-    ident = await unaddressed(pool, context, who)
+    ident = await unaddressed(context, who)
     assert await found(pool, ident) == "after_ban"
     (case,) = await pool.fetch("SELECT customer, campaign FROM breaches")
     assert (case["customer"], case["campaign"]) == (who.id, CAMPAIGN)
@@ -166,8 +167,8 @@ async def test_a_delivery_to_an_address_the_campaign_was_never_given(
     world: ConsentsWorld, pool: Pool, context: Context, who: Someone
 ) -> None:
     await with_two_phones(world, who)
-    assert await found(pool, await unaddressed(pool, context, who, phone_of(context, who))) == "after_ban"
-    assert await found(pool, await unaddressed(pool, context, who)) == "not_banned"
+    assert await found(pool, await unaddressed(context, who, phone_of(context, who))) == "after_ban"
+    assert await found(pool, await unaddressed(context, who)) == "not_banned"
 
 
 async def test_a_delivery_to_a_stranger_waits_until_we_know_them(
@@ -175,11 +176,11 @@ async def test_a_delivery_to_a_stranger_waits_until_we_know_them(
 ) -> None:
     """As after a restore, when deliveries are read again before the newest customers are."""
     late = Someone(("kauppa",))
-    ident = await unaddressed(pool, context, late)
+    ident = await unaddressed(context, late)
     await world.decide(world.by_id(late), received_at=ago(100))
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await found(pool, ident) is None
 
     await world.know(late)
-    await detect.detect(pool, context)
+    await detect.detect(context)
     assert await found(pool, ident) == "after_ban"

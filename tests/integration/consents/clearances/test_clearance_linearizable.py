@@ -21,7 +21,6 @@ from kielto.service.http.server import HttpServer
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.clearances import clearances
-from services.consents.api.clearances.clearances import ClearanceTerms
 from services.consents.api.decisions import decisions
 from services.consents.store.clearances import clearances as store
 from services.consents.use_cases.context import Context
@@ -115,7 +114,7 @@ async def server(pool: Pool, context: Context) -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    routers = [clearances.router(pool, context, ClearanceTerms()), decisions.router(pool, context)]
+    routers = [clearances.router(context), decisions.router(context)]
     front = HttpServer("127.0.0.1", port, Limits())
     front.give(
         create_app("consents", routers, pool=pool, verifier=PlainTokens(), health=Health(claimed=True))

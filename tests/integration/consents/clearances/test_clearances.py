@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,9 +20,10 @@ from kielto.service.support.limits import Limits
 from kielto.service.support.yielding import beside
 from kielto.subscriber import Answer, Clearance, Question, Reason
 from services.consents.api.clearances import clearances
-from services.consents.api.clearances.clearances import ClearanceTerms
+from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
+from services.consents.settings import ConsentsSettings
 from services.consents.store.clearances import clearances as store
 from services.consents.use_cases.clearances import clear
 from services.consents.use_cases.context import Context
@@ -40,9 +42,10 @@ async def client(pool: Pool, context: Context) -> AsyncIterator[Client]:
     opened: list[httpx.AsyncClient] = []
 
     def make(
-        terms: ClearanceTerms | None = None, pool: Pool = pool, context: Context = context
+        settings: ConsentsSettings | None = None, pool: Pool = pool, context: Context = context
     ) -> httpx.AsyncClient:
-        routers = [clearances.router(pool, context, terms or ClearanceTerms())]
+        context = replace(context, pool=pool, settings=settings or context.settings)
+        routers = [clearances.router(context)]
         app = create_app(
             "consents",
             routers,
@@ -197,7 +200,7 @@ async def test_strangers_where_prospects_may_be_marketed_to(
     client: Client, world: ConsentsWorld, context: Context
 ) -> None:
     rules = Rules.shipped({Judgement.MARKETING_TO_PROSPECTS: True})
-    http = client(context=Context.of(context.group, context.keys, rules))
+    http = client(context=replace(context, rules=rules))
     sister = Someone(("sahko",))
     await world.know(sister)
     banned, free = "+358401110001", "+358401110002"
@@ -461,7 +464,7 @@ async def test_a_company_with_an_overdue_subscriber_is_refused_if_the_operator_s
     await world.decide(world.by_id(who), received_at=past, said_at=past)
     await pool.execute("UPDATE marks SET created_at = now() - interval '1 hour'")
     given = asked({"customer": world.key("company.kauppa", who)})
-    strict = client(ClearanceTerms(refuses_overdue=True))
+    strict = client(ConsentsSettings(clearance_refuses_overdue=True))
     answer = await strict.post("/consents/clearances", json=given)
     assert problem(answer) == (409, "subscriber-overdue", [])
     assert await pool.fetchval("SELECT count(*) FROM clearances") == 0
@@ -487,10 +490,10 @@ async def test_a_server_that_only_follows_answers_nothing(
     ("set_to", "committed_with"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")]
 )
 async def test_the_commit_waits_for_the_disk(pool: Pool, set_to: str, committed_with: str) -> None:
-    asked = store.ClearanceRequest("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
+    asked = ClearanceRequest("kauppa", "spring", "own_marketing", "phone", None, None, None, "someone")
     async with transaction(pool) as conn:
         await conn.execute(f"SET LOCAL synchronous_commit = {set_to}")
-        await store.add(conn, a_part(), asked, [store.Result("p:x", Reason.UNKNOWN, None)])
+        await store.add(conn, a_part(), asked, [store.Result("p:x", ClearanceReason.UNKNOWN, None)])
         assert await conn.fetchval("SHOW synchronous_commit") == committed_with
 
 
@@ -510,7 +513,7 @@ async def test_a_decision_about_many_denies_before_its_portions(
     await world.decide(world.by_phone(who.phone))
     assert await world.allowed(who) >= {"phone"}, "its record does not show it yet"
     assert await reasons(http, *recipients) == ["denied"] * 3
-    while await portions.work_off(pool, context):
+    while await portions.work_off(context):
         pass
     assert await reasons(http, *recipients) == ["denied"] * 3
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from kielto.service.support.crypto_keys import Keys
 from services.consents.api.decision_log import proofs
 from services.consents.api.decisions import decisions
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decision_log.append import erase, seal
+from services.consents.use_cases.decision_log.append import append, erase
 from tests.integration.consents.propagation.test_whereabouts import IDS, PublicationLog
 from tests.integration.consents.test_api import ban, problem
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -29,7 +30,7 @@ from tests.tokens import PlainTokens, as_
 
 @pytest.fixture
 async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
-    routers = [decisions.router(pool, context), proofs.router(pool, context, 5)]
+    routers = [decisions.router(context), proofs.router(context)]
     app = create_app("consents", routers, pool=pool, verifier=PlainTokens(), health=Health(claimed=True))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://test", headers=as_("dpo")
@@ -49,7 +50,7 @@ async def sealed_ban(
     company = token.partition("@")[2]
     ident = world.key(f"company.{company}", who) if company else str(who.id)
     receipt = await ban(http, {"customer": ident}, token, **given)
-    await seal(world.pool, world.keys.seal_key)
+    await append(world.context, world.keys.seal_key)
     return str(receipt["decision"])
 
 
@@ -69,8 +70,8 @@ async def test_a_document_says_what_was_said_and_who_had_it_when(
     await log.acknowledge(crm, offset + 1, at=applied_at)
     for _ in range(5):
         await world.decide(world.by_id(Someone()))
-    await seal(world.pool, world.keys.seal_key, limit=4)
-    await seal(world.pool, world.keys.seal_key)
+    await append(world.context, world.keys.seal_key, limit=4)
+    await append(world.context, world.keys.seal_key)
 
     answer = await http.get(path)
     assert answer.status_code == 200, answer.text
@@ -108,7 +109,7 @@ async def test_a_company_gets_its_own_part(http: httpx.AsyncClient, world: Conse
         headers=as_("desk@kauppa"),
     )
     assert lifting.status_code == 201, lifting.text
-    await seal(world.pool, world.keys.seal_key)
+    await append(world.context, world.keys.seal_key)
     path = f"/consents/decisions/{lifting.json()['decision']}/proof"
     answer = await http.get(path, headers=as_("dpo@kauppa"))
     document, _ = proof.verify(answer.content, await keys_of(http))
@@ -145,7 +146,7 @@ async def test_a_company_is_not_told_where_others_have_it(
 
 async def test_numbers_and_addresses_stay_sealed(http: httpx.AsyncClient, world: ConsentsWorld) -> None:
     receipt = await ban(http, {"kind": "email", "value": "nobody@example.com"}, "desk")
-    await seal(world.pool, world.keys.seal_key)
+    await append(world.context, world.keys.seal_key)
     answer = await http.get(f"/consents/decisions/{receipt['decision']}/proof")
     ref = await world.pool.fetchval("SELECT ref FROM decisions")
     document, _ = proof.verify(answer.content, await keys_of(http))
@@ -209,12 +210,12 @@ async def test_what_is_not_to_be_had(
     assert problem(await http.get(path))[:2] == (404, "unknown-decision")
     assert problem(await http.get(path, headers=as_("campaigns")))[:2] == (403, "missing-role")
     ident = await sealed_ban(http, world, Someone())
-    assert await erase(pool, context.keys.seal_key, UUID(ident), "asked for")
+    assert await erase(context, context.keys.seal_key, UUID(ident), "asked for")
     assert problem(await http.get(f"/consents/decisions/{ident}/proof"))[:2] == (410, "erased")
-    old = Context.of(context.group, Keys(context.keys._file.model_copy(update={"seal_key": None})))
+    old = replace(context, keys=Keys(context.keys._file.model_copy(update={"seal_key": None})))
     app = create_app(
         "consents",
-        [proofs.router(pool, old, 5)],
+        [proofs.router(old)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

@@ -2,16 +2,17 @@
 
 import json
 import secrets
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from kielto import seals
-from services.consents.commands.seals import SealsCommand
+from services.consents.commands.seals import command as seals_command
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decision_log.append import seal
-from tests.integration.consents.decision_log.test_seals import KEY, root, sealed
+from services.consents.use_cases.decision_log.append import append
+from tests.integration.consents.decision_log.test_seals import KEY, commit_anew, root, sealed
 from tests.integration.consents.world import ConsentsWorld
 
 __all__ = ["root"]
@@ -28,14 +29,14 @@ async def test_who_checks_with_the_registers_own_keys_is_told_so(
     await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", ids[1])
     for table in ("leaves", "tree_nodes", "seals", "seal_keys"):
         await root.execute(f"DELETE FROM {table}")
-    await root.execute("INSERT INTO unsealed (decision) SELECT id FROM decisions")
-    assert await seal(world.pool, seals.signing_key(secrets.token_bytes(32))) == 6
+    await commit_anew(root)
+    assert await append(world.context, seals.signing_key(secrets.token_bytes(32))) == 6
 
-    command = SealsCommand(world.pool, context)
+    command = partial(seals_command, context)
     assert await command(["verify"]) == 0
     *_, verdict, warning = capsys.readouterr().out.splitlines()
     assert verdict.endswith("all of it holds")
-    assert warning.startswith("the keys are those of the register itself")
+    assert warning.startswith("the keys are those that the register itself holds")
     assert "--jwks" in warning
 
     kept = tmp_path / "keys.json"
@@ -43,4 +44,4 @@ async def test_who_checks_with_the_registers_own_keys_is_told_so(
     assert await command(["verify", "--jwks", str(kept)]) == 1
     shown = capsys.readouterr().out
     assert "WRONG batch 1 (leaves 0 to 5): its head: is signed by a key" in shown
-    assert "of the register itself" not in shown
+    assert "that the register itself holds" not in shown

@@ -5,7 +5,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -15,16 +15,16 @@ import pytest
 from deploy.local.servers.stack import Stack
 from kielto import seals
 from kielto.seals import Head
-from kielto.service.database.migrations import migrate
-from kielto.service.database.pool import Pool, open_pool, transaction
+from kielto.service.database.pool import Pool, transaction
 from kielto.service.support.crypto_keys import Keys
-from services.consents.commands.seals import SealsCommand
+from services.consents.commands.seals import command as seals_command
+from services.consents.model.ref import NamedSubject
 from services.consents.store.decision_log import seals as store
-from services.consents.use_cases.context import Context, customer_subject
-from services.consents.use_cases.decision_log.append import BrokenLogError, erase, seal
-from services.consents.use_cases.decision_log.verify import LogReport, check
+from services.consents.store.decision_log.commitment import commit
+from services.consents.use_cases.context import Context
+from services.consents.use_cases.decision_log.append import BrokenLogError, append, erase
+from services.consents.use_cases.decision_log.verify import LogReport, verify
 from services.consents.use_cases.decisions import decide as deciding
-from tests.integration.consents.conftest import MIGRATIONS
 from tests.integration.consents.world import ConsentsWorld, Someone
 
 KEY = seals.signing_key(secrets.token_bytes(32))
@@ -41,6 +41,13 @@ async def root(stack: Stack, dsn: str) -> AsyncIterator["asyncpg.Connection[asyn
     await conn.close()
 
 
+async def commit_anew(root: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """As whoever rewrites the whole log does."""
+    for row in await root.fetch("SELECT d.*, s.salt FROM decisions d JOIN salts s ON s.decision = d.id"):
+        statement = "INSERT INTO unsealed (decision, commitment) VALUES ($1, $2)"
+        await root.execute(statement, row["id"], commit(row, row["salt"]))
+
+
 async def decided(world: ConsentsWorld, count: int) -> list[UUID]:
     """Decisions about as many people."""
     return [(await world.decide(world.by_id(Someone()))).decision.id for _ in range(count)]
@@ -50,13 +57,13 @@ async def sealed(world: ConsentsWorld, *batches: int) -> list[UUID]:
     """Decisions by their leaves."""
     for batch in batches:
         await decided(world, batch)
-        assert await seal(world.pool, KEY) == batch
+        assert await append(world.context, KEY) == batch
     rows = await world.pool.fetch("SELECT decision FROM leaves ORDER BY index")
     return [row["decision"] for row in rows]
 
 
-async def checked(pool: Pool, anchor: Head | None = None) -> LogReport:
-    return await check(pool, KEYS, anchor, lambda done, total: None)
+async def checked(context: Context, anchor: Head | None = None) -> LogReport:
+    return await verify(context, KEYS, anchor, lambda done, total: None)
 
 
 async def head(pool: Pool) -> Head:
@@ -69,16 +76,16 @@ async def head(pool: Pool) -> Head:
 async def test_what_is_sealed_holds(world: ConsentsWorld) -> None:
     ids = await sealed(world, 3, 1, 300, 7)
     waiting = await decided(world, 2)
-    report = await checked(world.pool)
+    report = await checked(world.context)
     assert report.findings == []
     assert (report.leaves, report.heads, report.waiting, report.late) == (311, 4, 2, 0)
     assert len(set(ids)) == 311
     assert set(ids).isdisjoint(waiting)
     last = await head(world.pool)
     assert (last.batch, last.size, last.previous_size, last.epoch) == (4, 311, 304, 1)
-    assert await seal(world.pool, KEY) == 2
-    assert await seal(world.pool, KEY) == 0, "nothing is signed where there is nothing new"
-    assert (await checked(world.pool, last)).findings == []
+    assert await append(world.context, KEY) == 2
+    assert await append(world.context, KEY) == 0, "nothing is signed where there is nothing new"
+    assert (await checked(world.context, last)).findings == []
 
 
 ANOTHER = "jsonb_build_object('id', gen_random_uuid())"
@@ -101,7 +108,7 @@ CHANGES = [
     ("UPDATE decisions SET widened = ARRAY['x'] WHERE id = $1", ["(leaf 4): is not what was committed"]),
     ("DELETE FROM decisions WHERE id = $1", ["decision {id} (leaf 4): its row is gone"]),
     (
-        "INSERT INTO unsealed (decision) VALUES ($1)",
+        "INSERT INTO unsealed (decision, commitment) SELECT decision, commitment FROM leaves WHERE decision = $1",
         ["decision {id}: waits to be sealed a second time"],
     ),
     (
@@ -158,7 +165,7 @@ async def test_a_change_by_hand_is_found_and_named(
         "ALTER TABLE leaves DROP CONSTRAINT leaves_pkey; ALTER TABLE leaves ADD PRIMARY KEY (index) DEFERRABLE"
     )
     assert (await root.execute(change, ids[4]))[-1] != "0"
-    findings = (await checked(world.pool)).findings
+    findings = (await checked(world.context)).findings
     for part in expected:
         assert any(part.format(id=ids[4]) in found for found in findings), findings
     assert len(findings) <= len(expected) + 1, findings
@@ -170,7 +177,7 @@ async def test_what_waits_is_watched_too(
     changed, deleted, _ = await decided(world, 3)
     await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", changed)
     await root.execute("DELETE FROM decisions WHERE id = $1", deleted)
-    assert (await checked(world.pool)).findings == [
+    assert (await checked(world.context)).findings == [
         f"decision {changed} (not sealed yet): is not what was committed when it was received",
         f"decision {deleted} (not sealed yet): its row is gone",
     ]
@@ -184,19 +191,18 @@ async def test_a_log_that_was_cut_or_written_anew_is_found_by_an_anchor(
     await root.execute("DELETE FROM seals WHERE batch = 3")
     await root.execute("DELETE FROM leaves WHERE index >= 6")
     await root.execute("DELETE FROM decisions WHERE id = ANY ($1::uuid[])", ids[6:])
-    assert (await checked(world.pool)).findings == [], "by itself it is a log of six leaves"
-    assert (await checked(world.pool, anchor)).findings == [
+    assert (await checked(world.context)).findings == [], "by itself it is a log of six leaves"
+    assert (await checked(world.context, anchor)).findings == [
         "anchor: the log has 6 leaves, the anchor 8: its end is gone"
     ]
     # Whoever has the key as well writes everything anew, with one decision changed.
     await root.execute("UPDATE decisions SET act = 'consent' WHERE id = $1", ids[0])
-    await root.execute(
-        "TRUNCATE seals, leaves, tree_nodes; INSERT INTO unsealed (decision) SELECT id FROM decisions"
-    )
-    assert await seal(world.pool, KEY) == 6
+    await root.execute("TRUNCATE seals, leaves, tree_nodes")
+    await commit_anew(root)
+    assert await append(world.context, KEY) == 6
     await sealed(world, 4)
-    assert (await checked(world.pool)).findings == [], "only an anchor knows better"
-    assert (await checked(world.pool, anchor)).findings == [
+    assert (await checked(world.context)).findings == [], "only an anchor knows better"
+    assert (await checked(world.context, anchor)).findings == [
         "anchor: the first 8 leaves are not those that it was signed for"
     ]
 
@@ -205,12 +211,12 @@ async def test_another_key_is_not_trusted(world: ConsentsWorld) -> None:
     await sealed(world, 2)
     await decided(world, 1)
     other = seals.signing_key(secrets.token_bytes(32))
-    assert await seal(world.pool, other) == 1
-    assert (await checked(world.pool)).findings == [
+    assert await append(world.context, other) == 1
+    assert (await checked(world.context)).findings == [
         "batch 2 (leaves 2 to 2): its head: signed with a key that is not among the trusted ones"
     ]
     both = seals.key_set({"keys": [seals.public_key(KEY), seals.public_key(other)]})
-    assert (await check(world.pool, both, None, lambda done, total: None)).findings == []
+    assert (await verify(world.context, both, None, lambda done, total: None)).findings == []
 
 
 async def test_nothing_is_sealed_upon_a_log_that_was_changed(
@@ -220,14 +226,14 @@ async def test_nothing_is_sealed_upon_a_log_that_was_changed(
     await decided(world, 1)
     await root.execute("UPDATE leaves SET commitment = sha256(commitment) WHERE index = 2")
     with pytest.raises(BrokenLogError):
-        await seal(world.pool, KEY)
+        await append(world.context, KEY)
 
 
 async def test_an_erased_decision_is_no_error(world: ConsentsWorld) -> None:
     ids = await sealed(world, 3, 1)
-    assert await erase(world.pool, KEY, ids[1], "ten years are over")
+    assert await erase(world.context, KEY, ids[1], "ten years are over")
     for gone in ("", "; its row is gone"):
-        report = await checked(world.pool)
+        report = await checked(world.context)
         assert report.findings == []
         assert len(report.erased) == 1
         assert f"decision {ids[1]} (leaf 1): erased" in report.erased[0]
@@ -241,9 +247,9 @@ async def test_an_erasure_is_signed(world: ConsentsWorld, root: "asyncpg.Connect
     await root.execute("DELETE FROM decisions WHERE id = $1", ids[0])
     await root.execute("DELETE FROM salts WHERE decision = $1", ids[0])
     await root.execute("INSERT INTO erasures VALUES ($1, now(), 'asked for')", ids[0])
-    assert await erase(world.pool, KEY, ids[1], "asked for")
+    assert await erase(world.context, KEY, ids[1], "asked for")
     await root.execute("UPDATE erasures SET why = 'another reason' WHERE decision = $1", ids[1])
-    assert (await checked(world.pool)).findings == [
+    assert (await checked(world.context)).findings == [
         f"decision {ids[0]} (leaf 0): its erasure: the signature does not match",
         f"decision {ids[1]} (leaf 1): its erasure: was signed for another one",
     ]
@@ -252,13 +258,13 @@ async def test_an_erasure_is_signed(world: ConsentsWorld, root: "asyncpg.Connect
 async def test_one_that_commits_late_is_sealed_in_the_next_batch(world: ConsentsWorld) -> None:
     people = [Someone() for _ in range(2)]
     async with transaction(world.pool) as slow:
-        late = world.command(customer_subject(people[0].id))
+        late = world.command(NamedSubject.of_customer(people[0].id))
         assert await deciding.decide(slow, world.context, late) is not None
         await world.decide(world.by_id(people[1]))
-        assert await seal(world.pool, KEY) == 1
-    assert await seal(world.pool, KEY) == 1
+        assert await append(world.context, KEY) == 1
+    assert await append(world.context, KEY) == 1
     assert await world.pool.fetchval("SELECT decision FROM leaves WHERE index = 1") == late.id
-    assert (await checked(world.pool)).findings == []
+    assert (await checked(world.context)).findings == []
 
 
 @pytest.mark.parametrize("step", ["alone", "waiting", "note_key", "last_head", "edge", "append"])
@@ -275,11 +281,11 @@ async def test_killed_between_steps(world: ConsentsWorld, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(store, step, killed)
         with pytest.raises(asyncio.CancelledError):
-            await seal(world.pool, KEY)
+            await append(world.context, KEY)
     assert await world.pool.fetchval("SELECT count(*) FROM leaves") == 3
-    assert await seal(world.pool, KEY) == 4
-    assert await seal(world.pool, KEY) == 0
-    assert (await checked(world.pool)).findings == []
+    assert await append(world.context, KEY) == 4
+    assert await append(world.context, KEY) == 0
+    assert (await checked(world.context)).findings == []
 
 
 async def test_several_sealers_while_decisions_are_taken(world: ConsentsWorld) -> None:
@@ -287,40 +293,15 @@ async def test_several_sealers_while_decisions_are_taken(world: ConsentsWorld) -
 
     async def sealing() -> None:
         while not all(task.done() for task in taking):
-            await seal(world.pool, KEY, limit=4)
+            await append(world.context, KEY, limit=4)
             await asyncio.sleep(0)
 
     await asyncio.gather(*(sealing() for _ in range(3)), *taking)
-    while await seal(world.pool, KEY):
+    while await append(world.context, KEY):
         pass
-    report = await checked(world.pool)
+    report = await checked(world.context)
     assert report.findings == []
     assert (report.leaves, report.waiting) == (45, 0)
-
-
-async def test_decisions_from_before_there_were_seals(
-    database: Callable[[str], str], tmp_path: Path, context: Context
-) -> None:
-    dsn = database("before")
-    for file in MIGRATIONS.glob("*.sql"):
-        if "seals" not in file.name and "erasures" not in file.name:
-            (tmp_path / file.name).write_text(file.read_text())
-    await migrate(dsn, tmp_path)
-    pool = await open_pool(dsn, name="test")
-    old = datetime.now(UTC) - timedelta(days=9)
-    await pool.execute(
-        "INSERT INTO decisions (id, ref, subject_kind, act, reach, purposes, channels, product_groups, lifts, by, "
-        "route, said_at, received_at, effective_from) SELECT gen_random_uuid(), 'c:x', 'customer', 'ban', 'group', "
-        "'{}', '{}', '{}', '{}', 'person', 'phone', $1, $1, $1 FROM generate_series(1, 5)",
-        old,
-    )
-    await migrate(dsn, MIGRATIONS)
-    await pool.execute("INSERT INTO epoch (epoch) VALUES (1)")
-    assert await seal(pool, KEY) == 5
-    report = await checked(pool)
-    assert report.findings == []
-    assert (report.leaves, report.late) == (5, 5)
-    await pool.close()
 
 
 async def test_the_command(
@@ -330,7 +311,7 @@ async def test_the_command(
     capsys: pytest.CaptureFixture[str],
     root: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
-    command = SealsCommand(world.pool, context)
+    command = partial(seals_command, context)
     assert await command(["head"]) == 1
     ids = await sealed(world, 3)
     assert await command(["head"]) == 0

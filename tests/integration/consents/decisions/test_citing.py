@@ -6,9 +6,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from kielto.events.party import Party
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import NamedSubject, id_subject
+from services.consents.model.ref import NamedSubject
 from tests.integration.consents.test_api import http  # noqa: F401 - a fixture
 from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.tokens import as_
@@ -70,7 +71,7 @@ async def test_on_the_topic_a_foreign_reference_is_answered_as_one_that_never_wa
 ) -> None:
     who, nos = await foreign(world)
     own = (await world.decide(world.by_id(who))).decision.id
-    subject: NamedSubject = id_subject(KAUPPA, world.key(KAUPPA, who))
+    subject: NamedSubject = NamedSubject.of_id(KAUPPA, world.key(KAUPPA, who))
 
     async def cite(lift: str) -> str:
         try:
@@ -93,5 +94,5 @@ async def test_a_yes_for_an_address_that_only_another_company_has_is_for_nobody(
     with pytest.raises(DecisionError, match="subject"):
         await world.decide(world.by_phone(who.phone), Act.CONSENT, party=KAUPPA, **YES)
     outcome = await world.decide(world.by_phone(who.phone), party=KAUPPA)
-    assert outcome.pending_for(KAUPPA)
-    assert not outcome.pending_for("company.sahko")
+    assert outcome.pending_for(Party(KAUPPA))
+    assert not outcome.pending_for(Party("company.sahko"))

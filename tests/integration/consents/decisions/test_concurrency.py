@@ -14,7 +14,7 @@ from kielto.service.database.pool import Conn, Pool, transaction
 from services.consents import projections
 from services.consents.store.permissions import locks
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions.decide import Command
+from services.consents.use_cases.decisions.command import Command
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
 

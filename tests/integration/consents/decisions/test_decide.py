@@ -9,9 +9,9 @@ import pytest
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor
-from services.consents.use_cases.context import id_subject
+from services.consents.model.ref import NamedSubject
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions.decide import ForbiddenError
+from services.consents.use_cases.decisions.command import ForbiddenError
 from services.consents.use_cases.permissions.explain import explain
 from tests.integration.consents.world import ConsentsWorld, Someone
 
@@ -96,7 +96,7 @@ async def test_a_ban_for_somebody_unknown_waits_and_binds_their_first_record(
 
 async def test_a_company_bans_by_an_id_that_we_do_not_know_yet(world: ConsentsWorld) -> None:
     who = Someone()
-    subject = id_subject("company.kauppa", world.key("company.kauppa", who))
+    subject = NamedSubject.of_id("company.kauppa", world.key("company.kauppa", who))
     outcome = await world.decide(subject, party="company.kauppa", by_topic=True)
     assert outcome.pending
     await world.know(who)
@@ -195,7 +195,7 @@ async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: Consents
         "partners", None, ["partner: is a partner of the group"],
     )  # fmt: skip
     assert await world.restrictions(who) == {outcome.decision.id}
-    again = await explain(world.pool, world.context, who.id, "kauppa")
+    again = await explain(world.context, who.id, "kauppa")
     assert again.decisions[outcome.decision.id].widened == outcome.decision.widened
 
 

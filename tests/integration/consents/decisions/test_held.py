@@ -19,14 +19,15 @@ from kielto.service.database.pool import Pool
 from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import decisions as decisions_api
 from services.consents.api.decisions import held as held_api
-from services.consents.commands import marks as marks_command
-from services.consents.store.decisions.marks import OfficerAction
+from services.consents.commands import decisions as decisions_command
+from services.consents.model.decisions import OfficerAction
+from services.consents.model.ref import NamedSubject
 from services.consents.store.permissions import consequences
-from services.consents.use_cases.context import Context, NamedSubject, id_subject
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import marks
-from services.consents.use_cases.decisions.decide import DecisionOutcome
 from services.consents.use_cases.decisions.marks import Order
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate
 from tests.integration.consents.decisions.test_results import CompanyDesk
@@ -43,7 +44,9 @@ EVER = datetime(2000, 1, 1, tzinfo=UTC)
 def context(context: Context) -> Context:
     """With a low bound."""
     group = context.group.model_copy(update={"beat_seconds": 0.01})
-    return replace(context, group=group, foreign_nos_per_hour=BOUND)
+    return replace(
+        context, group=group, limits=context.limits.model_copy(update={"foreign_nos_per_hour": BOUND})
+    )
 
 
 async def strangers(world: ConsentsWorld, count: int, company: str = "sahko") -> list[Someone]:
@@ -73,11 +76,11 @@ def order(mark: OfficerAction, party: str = PARTNER, since: datetime = EVER) -> 
 
 
 async def release(world: ConsentsWorld, party: str = PARTNER) -> int:
-    return await marks.all_of(world.pool, world.context, order(OfficerAction.RELEASED, party))
+    return await marks.all_of(world.context, order(OfficerAction.RELEASED, party))
 
 
 async def void(world: ConsentsWorld, party: str = PARTNER, since: datetime = EVER) -> int:
-    return await marks.all_of(world.pool, world.context, order(OfficerAction.VOIDED, party, since))
+    return await marks.all_of(world.context, order(OfficerAction.VOIDED, party, since))
 
 
 @pytest.mark.parametrize("party", [PARTNER, KAUPPA])
@@ -140,7 +143,7 @@ async def test_own_people_are_never_held(world: ConsentsWorld) -> None:
         outcome = await ban(world, subject, KAUPPA)
         assert not outcome.held
     assert not (await ban(world, disclosed, PARTNER)).held
-    by_token = id_subject(PARTNER, world.key(PARTNER, disclosed))
+    by_token = NamedSubject.of_id(PARTNER, world.key(PARTNER, disclosed))
     assert not (await ban(world, by_token, PARTNER)).held
     assert await banned(world, [mine, disclosed]) == [True, True]
 
@@ -187,7 +190,7 @@ async def test_an_address_of_many_strangers(world: ConsentsWorld, pool: Pool, co
     await world.know(*people)
     assert (await ban(world, people[0])).held
     assert SAHKO not in await owed(pool)
-    while await portions.work_off(pool, context):
+    while await portions.work_off(context):
         pass
     assert await callable_by(world, people[7])
     assert await release(world) == 1
@@ -208,16 +211,16 @@ async def test_a_release_binds_everywhere_on_the_express_lane(world: ConsentsWor
     said = [await ban(world, who) for who in people]
     assert await banned(world, people) == [False] * 3
     await world.lanes()
-    step = await marks.step(pool, world.context, order(OfficerAction.RELEASED))
+    step = await marks.step(world.context, order(OfficerAction.RELEASED))
     assert step is not None
     assert step.marked == 3
     assert SAHKO in await owed(pool)  # no beat vouches for what is released and not written yet
-    while await portions.work_off(pool, world.context):
+    while await portions.work_off(world.context):
         pass
     assert await banned(world, people) == [True] * 3
     assert set(await world.lanes()) == {"express"}
     assert await release(world) == 0
-    found = await locate(pool, world.context, said[0].decision.id, None)
+    found = await locate(world.context, said[0].decision.id, None)
     assert {place.subscriber.party for place in found} == {SAHKO}
     assert min(place.deadline for place in found) > datetime.now(UTC)
     assert await world.stale() == []
@@ -314,7 +317,7 @@ async def test_the_party_is_told_what_is_held(world: ConsentsWorld, pool: Pool, 
 async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "consents",
-        [decisions_api.router(pool, context), held_api.router(pool, context)],
+        [decisions_api.router(context), held_api.router(context)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),
@@ -348,14 +351,14 @@ async def test_over_http(http: httpx.AsyncClient, world: ConsentsWorld, pool: Po
     reason = {"party": KAUPPA, "reason": "ticket 4711"}
     answer = await http.post("/consents/held/release", json=reason, headers=as_("dpo"))
     assert answer.json() == {"marked": 2, "more": False}
-    while await portions.work_off(pool, context):
+    while await portions.work_off(context):
         pass
     assert not await callable_by(world, theirs)
     assert await status() == "pending"  # for kauppa it is about nobody
     assert (await http.get("/consents/held", headers=as_("dpo"))).json() == {"parties": []}
     answer = await http.post("/consents/held/void", json=reason, headers=as_("dpo"))
     assert answer.json() == {"marked": BOUND + 2, "more": False}
-    while await portions.work_off(pool, context):
+    while await portions.work_off(context):
         pass
     assert await callable_by(world, theirs)
     assert await status() == "voided"
@@ -394,7 +397,7 @@ async def test_by_command(world: ConsentsWorld, capsys: pytest.CaptureFixture[st
         await ban(world, who)
 
     async def told(*words: str) -> tuple[int, str]:
-        code = await marks_command.command(world.pool, world.context, words)
+        code = await decisions_command.command(world.context, words)
         return code, capsys.readouterr().out
 
     code, text = await told("held")

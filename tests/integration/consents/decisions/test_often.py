@@ -6,13 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from kielto.events.party import Party
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import NamedSubject
+from services.consents.model.ref import NamedSubject
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import often
-from services.consents.use_cases.decisions.decide import DecisionOutcome
+from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.permissions import evaluate_people
 from tests.integration.consents.world import ConsentsWorld, Someone
 
@@ -105,7 +106,7 @@ async def test_a_no_of_an_address_of_many_is_worked_off_as_seldom_as_any(
     for expected in (False, False, True, True):
         outcome = await no(world, world.by_phone("+358405550123"))
         assert outcome.repeats is expected
-        assert outcome.records_of(PARTY) == 4
+        assert outcome.records_of(Party(PARTY)) == 4
     assert await pool.fetchval("SELECT count(*) FROM consequences") == 2
 
 

@@ -12,11 +12,11 @@ from kielto.events.records import Customer, CustomerPermissions
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool
-from services.consents.store.decisions.marks import OfficerAction
+from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import Order, all_of
 from services.consents.use_cases.permissions.explain import explain
-from services.consents.use_cases.permissions.restore import keep, take_back
+from services.consents.use_cases.permissions.restore import listed_in, restore
 from services.consents.use_cases.propagation.whereabouts import Stage
 from tests.integration.consents.propagation.test_whereabouts import PublicationLog
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -31,7 +31,7 @@ async def listed(world: ConsentsWorld, *people: Someone) -> dict[str, Any]:
         body = await world.body(who, "consents")
         assert body is not None
         record = CustomerPermissions.model_validate({"version": "1.9", **body})
-        found[str(who.id)] = keep(Read(str(who.id), record))
+        found[str(who.id)] = listed_in(Read(str(who.id), record))
     return {key: kept for key, kept in found.items() if kept is not None}
 
 
@@ -70,12 +70,12 @@ async def test_a_ban_that_the_database_lacks_denies_again(
     await restored(world, who)
     assert await world.allowed(who) == before
     for _ in range(2):  # begun again, after a crash
-        await take_back(pool, context, kept, 2)
+        await restore(context, kept, 2)
     assert await world.allowed(who) == denied
     assert await world.restrictions(who) == {ban.decision.id}
     assert await world.lanes() == ["express", "express"]
     await opened(world)
-    found = await explain(pool, context, who.id, None)
+    found = await explain(context, who.id, None)
     (said,) = found.decisions.values()
     assert said.id == ban.decision.id
     assert said.spared is not None
@@ -88,7 +88,7 @@ async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
     world: ConsentsWorld, context: Context, pool: Pool, voided: bool
 ) -> None:
     """A partner's no about a stranger; its customer's company may go on, before the restore and after."""
-    world.context = replace(context, foreign_nos_per_hour=1)
+    world.context = replace(context, limits=context.limits.model_copy(update={"foreign_nos_per_hour": 1}))
     who = Someone()
     await world.know(who)
     kauppas = await world.allowed(who)
@@ -101,10 +101,10 @@ async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
         order = Order(
             OfficerAction.VOIDED, "partner.matkat", datetime(2000, 1, 1, tzinfo=UTC), "officer", "x"
         )
-        assert await all_of(pool, world.context, order) == 2
+        assert await all_of(world.context, order) == 2
     kept = await listed(world, who)
     await restored(world, who)
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     assert await world.allowed(who) == kauppas
     assert flat(await world.body(who)) == (partners if voided else narrowed)
 
@@ -123,7 +123,7 @@ async def test_a_lifting_that_cites_it_ends_it_where_it_covers(
     ban = (await world.decide(world.by_id(who))).decision.id
     kept = await listed(world, who)
     await restored(world, who)
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     await opened(world)
     assert await world.allowed(who) < before
     post = {**EVERYTHING, "channels": (Channel.POST,)}
@@ -150,7 +150,7 @@ async def test_what_denied_then_besides_it_does_not_allow_when_that_is_lifted(
     await world.decide(world.by_id(who), id=first)
     denied = await world.allowed(who)
     await world.pool.execute("UPDATE epoch SET open = false")
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     await opened(world)
     await world.decide(world.by_id(who), Act.LIFTING, lifts=(first,), **EVERYTHING)
     assert await world.allowed(who) == denied
@@ -167,7 +167,7 @@ async def test_what_the_record_allowed_for_some_product_groups_stays_allowed_for
     await world.decide(world.by_id(who), channels=(Channel.PHONE,), reach=Reach.GROUP)
     kept = await listed(world, who)
     await restored(world, who)
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     await opened(world)
     await world.decide(world.by_id(who), Act.CONSENT, product_groups=("groceries", "household"), **email)
     body = await world.body(who)
@@ -188,8 +188,8 @@ async def test_one_that_several_share_denies_each(world: ConsentsWorld, context:
     kept = await listed(world, one, other)
     await restored(world, one, other)
     first = dict(list(kept.items())[:1])
-    await take_back(pool, context, first, 2)  # killed between two of them
-    await take_back(pool, context, kept, 2)
+    await restore(context, first, 2)  # killed between two of them
+    await restore(context, kept, 2)
     assert (await world.allowed(one), await world.allowed(other)) == denied
 
 
@@ -205,7 +205,7 @@ async def test_somebody_unknown_is_denied_when_they_come(
     await pool.execute("DELETE FROM customer_refs")
     await pool.execute("DELETE FROM customers")
     await pool.execute("DELETE FROM records")
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     await opened(world)
     who.n = 0
     await world.know(who)
@@ -217,18 +217,18 @@ async def test_a_record_that_nobody_can_read_denies_everything(
 ) -> None:
     who = Someone()
     await world.know(who)
-    kept = keep(Unreadable("value: JSON", str(who.id), Version(1, 4)))
+    kept = listed_in(Unreadable("value: JSON", str(who.id), Version(1, 4)))
     assert kept is not None
     await pool.execute("UPDATE epoch SET epoch = 2, open = false")
-    await take_back(pool, context, {str(who.id): kept}, 2)
+    await restore(context, {str(who.id): kept}, 2)
     assert await world.allowed(who) == set()
 
 
 def test_what_lists_nothing_is_not_kept() -> None:
     none = CustomerPermissions(version="1.1", subject=uuid4(), changed_at=datetime.now(UTC))
-    assert keep(Read(str(none.subject), none)) is None
-    assert keep(Read("x", Customer(version="1.1", subject=UUID(int=1)))) is None
-    assert keep(Unreadable("key: is no id of this topic")) is None
+    assert listed_in(Read(str(none.subject), none)) is None
+    assert listed_in(Read("x", Customer(version="1.1", subject=UUID(int=1)))) is None
+    assert listed_in(Unreadable("key: is no id of this topic")) is None
 
 
 async def test_proof_is_asked_anew(world: ConsentsWorld, context: Context, pool: Pool) -> None:
@@ -239,7 +239,7 @@ async def test_proof_is_asked_anew(world: ConsentsWorld, context: Context, pool:
     await log.acknowledge(crm, await log.publish(who) + 1)
     assert (await log.where(ban)).stage is Stage.APPLIED
     await pool.execute("UPDATE epoch SET epoch = 2, open = false")
-    await take_back(pool, context, {}, 2)
+    await restore(context, {}, 2)
     await pool.execute("UPDATE records SET epoch = 2")
     assert (await log.where(ban)).stage is Stage.UNPUBLISHED
     offset = await log.publish(who)

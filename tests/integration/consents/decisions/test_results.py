@@ -13,7 +13,7 @@ from kielto.events.topics import decisions, results
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, PermanentError
-from services.consents.consumers import DecisionsConsumer
+from services.consents.consumers.decisions import DecisionsConsumer
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import ConsentsWorld, Someone
 

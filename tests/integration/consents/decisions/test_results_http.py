@@ -17,7 +17,7 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.transactional import Intake
 from kielto.service.process.application import Health, create_app
 from services.consents.api.decisions import results
-from services.consents.consumers import subscriptions
+from services.consents.consumers.subscriptions import subscriptions
 from services.consents.store.decisions import results as store
 from services.consents.use_cases.context import Context
 from tests.integration.consents.decisions.test_results import PARTY, CompanyDesk
@@ -30,7 +30,7 @@ from tests.tokens import PlainTokens, as_
 async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "consents",
-        [results.router(pool, context)],
+        [results.router(context)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

@@ -1,5 +1,6 @@
 """A no outlives the erasure of whoever said it: whoever is known to be them again is bound by it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,12 +10,13 @@ import pytest
 from kielto.events.records import Customer, CustomershipOf
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Status
 from kielto.service.database.pool import Pool
+from services.consents.model.ref import NamedSubject
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
-from services.consents.use_cases.context import Context, NamedSubject, customer_subject
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.read import read_decision
 from services.consents.use_cases.permissions.explain import explain
-from services.consents.use_cases.permissions.restore import take_back
+from services.consents.use_cases.permissions.restore import restore
 from services.customers.model.customer import RegisteredCustomer as Registered
 from services.customers.model.publishing import record
 from tests.integration.consents.decisions.test_restore import listed
@@ -142,7 +144,7 @@ async def test_the_registers_own_records_make_them_known_again(world: ConsentsWo
 
     eva = known("1", identity_code="131052-308T", **EVA)
     await world.take_in([eva])
-    ban = (await world.decide(customer_subject(eva.subject))).decision.id
+    ban = (await world.decide(NamedSubject.of_customer(eva.subject))).decision.id
     await world.take_in([Customer(version="1.2", subject=eva.subject, status=Status.ERASED)])
     for by, fields in BACK.items():
         again = known("2", **fields)
@@ -163,7 +165,7 @@ async def test_another_tag_of_the_mailbox_is_another_address_where_the_switch_is
 ) -> None:
     gone = await banned_and_erased(world, "id")
     rules = Rules.shipped({Judgement.PLUS_ADDRESS_IS_MAILBOX: False})
-    world.context = Context.of(context.group, context.keys, rules)
+    world.context = replace(context, rules=rules)
     assert await world.allowed(await imported_again(world, gone, "mailbox")) == {"phone", "post"}
     assert await world.allowed(await imported_again(world, gone, "email")) == set()
     both = Someone(email=gone.email)
@@ -316,7 +318,7 @@ async def test_what_a_restore_lost_comes_back_at_whom_it_bound(
     await world.know(again)
     await pool.execute("UPDATE epoch SET epoch = 2, open = false")
     assert await world.allowed(again) == {"phone", "post"}
-    await take_back(pool, context, kept, 2)
+    await restore(context, kept, 2)
     assert await world.allowed(again) == set()
 
 
@@ -339,19 +341,19 @@ async def test_the_evidence_of_the_erased_is_gone_and_the_decision_stays(
     await erase(world, who)
     await erase(world, shared)
     for name, ident in said.items():
-        row, evidence = await read_decision(pool, context, ident, None)
-        assert (evidence is None) == (name != "another"), name
-        assert row["act"] == "ban"
-    assert (await read_decision(pool, context, both, None))[1] == "of two"
+        found = await read_decision(context, ident, None)
+        assert (found.evidence is None) == (name != "another"), name
+        assert found.row["act"] == "ban"
+    assert (await read_decision(context, both, None)).evidence == "of two"
     assert await pool.fetchval("SELECT count(*) FROM evidence") == 2
     after = await world.decide(world.by_id(who), evidence="said when gone")
-    assert (await read_decision(pool, context, after.decision.id, None))[1] is None
+    assert (await read_decision(context, after.decision.id, None)).evidence is None
 
 
 async def test_the_group_is_told_why(world: ConsentsWorld, context: Context, pool: Pool) -> None:
     gone = await banned_and_erased(world, "id")
     again = await imported_again(world, gone, "code")
-    (said,) = (await explain(pool, context, again.id, None)).decisions.values()
+    (said,) = (await explain(context, again.id, None)).decisions.values()
     assert said.suppressed
     assert said.received_at < datetime.now(UTC)
-    assert {d.id for d in (await explain(pool, context, again.id, "kauppa")).decisions.values()} == {said.id}
+    assert {d.id for d in (await explain(context, again.id, "kauppa")).decisions.values()} == {said.id}

@@ -15,7 +15,8 @@ from kielto.events.results import ResultStatus
 from kielto.events.words import Channel, PointKind
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta
-from services.consents.consumers import DecisionsConsumer, deciding_again
+from services.consents.consumers.decisions import DecisionsConsumer
+from services.consents.consumers.subscriptions import deciding_again
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decisions import wait
 from tests.integration.consents.decisions.test_results import PARTY, YES, CompanyDesk
@@ -35,7 +36,7 @@ async def statuses(desk: CompanyDesk) -> list[str]:
 
 
 async def work_off(desk: CompanyDesk, context: Context) -> None:
-    while await wait.work_off(desk.pool, context, deciding_again(context)):
+    while await wait.work_off(context, deciding_again(context)):
         pass
 
 
@@ -138,14 +139,14 @@ async def test_whoever_is_no_customer_of_the_company_waits_alike_and_ends_alike(
     assert kept[1]["sealed"] is None
     assert await statuses(desk) == ["waiting"] * 3
     await pool.execute(f"UPDATE waiting SET timestamp_ms = extract(epoch FROM now()) * 1000 - {8 * DAY}")
-    await wait.expire(pool, context)
+    await wait.expire(context)
     ends = (await desk.told())[3:]
     told: list[Any] = [r.model_dump(include={"status", "reasons", "decision", "partition"}) for r in ends]
     assert told[0] == told[1] == told[2]
     assert {r.status for r in ends} == {ResultStatus.REFUSED}
     assert [why.field for why in ends[0].reasons] == ["subject"]
     assert len({r.id for r in ends}) == 3
-    await wait.expire(pool, context)
+    await wait.expire(context)
     assert len(await desk.told()) == 6
 
 
@@ -162,9 +163,9 @@ async def test_it_is_taken_once_by_two_processes_and_after_a_kill(
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        await wait.work_off(pool, context, killed)
+        await wait.work_off(context, killed)
     assert await statuses(desk) == ["waiting"]
-    await asyncio.gather(*(wait.work_off(pool, context, again) for _ in range(4)))
+    await asyncio.gather(*(wait.work_off(context, again) for _ in range(4)))
     await work_off(desk, context)
     assert await statuses(desk) == ["waiting", "taken"]
     assert await pool.fetchval("SELECT count(*) FROM decisions") == 1
@@ -203,7 +204,9 @@ async def test_sent_again_once_known_it_is_taken_once(
 async def test_so_many_of_a_party_wait_and_those_above_are_refused(
     world: ConsentsWorld, context: Context, pool: Pool
 ) -> None:
-    desk = CompanyDesk(world, pool, replace(context, waiting_yeses=2))
+    desk = CompanyDesk(
+        world, pool, replace(context, limits=context.limits.model_copy(update={"waiting_yeses": 2}))
+    )
     people = [Someone(("kauppa",)), Someone(("sahko",)), Someone(("sahko",)), Someone()]
     await world.know(people[1])
     said = [await desk.say(subjects(world, who)["phone"], **YES) for who in people[:3]]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import httpx
@@ -31,7 +32,7 @@ async def small(world: ConsentsWorld, dsn: str) -> AsyncIterator[Pool]:
 async def http(small: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
         "consents",
-        [decisions.router(small, context)],
+        [decisions.router(replace(context, pool=small))],
         pool=small,
         verifier=PlainTokens(),
         health=Health(claimed=True),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from kielto.group import Company, Group
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.consumers import MarketingEventsConsumer, subscriptions
+from services.consents.consumers.marketing_events import MarketingEventsConsumer
+from services.consents.consumers.subscriptions import subscriptions
 from services.consents.model.check import DecisionError
+from services.consents.model.ref import NamedSubject
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.context import Context, NamedSubject
 from services.consents.use_cases.permissions.group_change import step
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
@@ -47,7 +49,7 @@ def without(*gone: str) -> Group:
 async def restart(world: ConsentsWorld, group: Group, keys: Keys) -> ConsentsWorld:
     """Consents as it starts with this group file."""
     left = await parties.note(world.pool, group, keys)
-    return ConsentsWorld(world.pool, Context.of(group, keys, left=left))
+    return ConsentsWorld(replace(world.context, group=group, keys=keys, left=left))
 
 
 async def computed(world: ConsentsWorld) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from kielto.events.words import Act, Channel, Purpose, Reach
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Context, NamedSubject, customer_subject, id_subject
+from services.consents.model.ref import NamedSubject
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.receipt import receipt
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.propagation.whereabouts import locate
@@ -30,7 +31,7 @@ def by_each(world: ConsentsWorld, who: Someone) -> list[NamedSubject]:
     return [
         world.by_id(who),
         world.by_number(who),
-        id_subject("company.kauppa", world.key("company.kauppa", who)),
+        NamedSubject.of_id("company.kauppa", world.key("company.kauppa", who)),
     ]
 
 
@@ -154,10 +155,10 @@ async def shown(world: ConsentsWorld, context: Context, *, with_link: bool, comp
     await world.know(one)
     await world.know(other, bound_by=(one.id,) if with_link else ())
     outcome = await world.decide(
-        id_subject("company.kauppa", world.key("company.kauppa", one)), party="company.kauppa"
+        NamedSubject.of_id("company.kauppa", world.key("company.kauppa", one)), party="company.kauppa"
     )
-    told = receipt(context, outcome, "kauppa", 10.0)
-    where = await locate(world.pool, context, outcome.decision.id, "company.kauppa")
+    told = receipt(context, outcome, "kauppa")
+    where = await locate(context, outcome.decision.id, "company.kauppa")
     return (
         told.status,
         told.affected.records,
@@ -182,12 +183,12 @@ async def test_a_strangers_ban_is_pending_though_a_customer_of_the_company_may_b
     stranger, own = Someone(("sahko",)), Someone(("kauppa",))
     await world.know(stranger)
     await world.know(own, bound_by=(stranger.id,))
-    outcome = await world.decide(customer_subject(stranger.id), party="company.kauppa")
-    assert receipt(context, outcome, "kauppa", 10.0).status == "pending"
+    outcome = await world.decide(NamedSubject.of_customer(stranger.id), party="company.kauppa")
+    assert receipt(context, outcome, "kauppa").status == "pending"
     assert await world.allowed(own) == set()
     with pytest.raises(DecisionError, match="subject"):
         await world.decide(
-            customer_subject(stranger.id),
+            NamedSubject.of_customer(stranger.id),
             Act.CONSENT,
             party="company.kauppa",
             reach=Reach.COMPANY,
@@ -202,12 +203,12 @@ async def test_the_group_is_shown_the_link_and_counts_every_record(
 ) -> None:
     one, other = await linked(world)
     ban = await world.decide(world.by_id(one))
-    where = await locate(world.pool, context, ban.decision.id, None)
+    where = await locate(context, ban.decision.id, None)
     assert {x.subscriber.party for x in where} == {"company.kauppa", "company.sahko"}
-    found = await explain(world.pool, context, other.id, None)
-    assert found.judged.by_link == {ban.decision.id}
-    mine = await explain(world.pool, context, one.id, None)
-    assert mine.judged.by_link == set()
+    found = await explain(context, other.id, None)
+    assert found.permissions.by_link == {ban.decision.id}
+    mine = await explain(context, one.id, None)
+    assert mine.permissions.by_link == set()
 
 
 async def test_a_company_sees_its_customers_denial_by_its_own_reference_and_can_cite_it(
@@ -215,13 +216,13 @@ async def test_a_company_sees_its_customers_denial_by_its_own_reference_and_can_
 ) -> None:
     one, other = await linked(world)
     ban = (await world.decide(world.by_id(one))).decision.id
-    found = await explain(world.pool, context, other.id, "sahko")
+    found = await explain(context, other.id, "sahko")
     assert found.restrictions == {ban}
     assert {i for v in found.verdicts for i in v.ruling.decisions} == {ban}
     own = {"reach": Reach.COMPANY, "company": "sahko", "party": "company.sahko"}
     yes = own | {"purposes": (Purpose.OWN_MARKETING,), "channels": (Channel.PHONE,)}
     await world.decide(
-        id_subject("company.sahko", world.key("company.sahko", other)),
+        NamedSubject.of_id("company.sahko", world.key("company.sahko", other)),
         Act.LIFTING,
         lifts=(world.keys.pairwise("company.sahko", ban),),
         **yes,
@@ -236,7 +237,7 @@ async def test_a_company_that_lifts_at_its_own_customer_loosens_nothing_at_the_o
     ban = (await world.decide(world.by_id(one))).decision.id
     yes = {"reach": Reach.COMPANY, "company": "kauppa", "party": "company.kauppa"}
     await world.decide(
-        id_subject("company.kauppa", world.key("company.kauppa", one)),
+        NamedSubject.of_id("company.kauppa", world.key("company.kauppa", one)),
         Act.LIFTING,
         lifts=(ban,),
         purposes=(Purpose.OWN_MARKETING,),
@@ -251,5 +252,5 @@ async def test_an_unknown_other_is_known_by_its_id_alone(world: ConsentsWorld) -
     nobody: UUID = uuid4()
     other = Someone(("sahko",))
     await world.know(other, bound_by=(nobody,))
-    await world.decide(customer_subject(nobody))
+    await world.decide(NamedSubject.of_customer(nobody))
     assert await world.allowed(other, "company.sahko") == set()

@@ -13,7 +13,7 @@ import pytest
 import services.customers
 from kielto.events.records import Customer
 from kielto.service.database.pool import Conn, Pool, open_pool
-from services.consents.use_cases.context import customer_subject
+from services.consents.model.ref import NamedSubject
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.given import GivenCustomer
 from services.customers.model.reading import read_customer
@@ -91,7 +91,7 @@ async def test_a_ban_of_either_binds_both_whichever_record_comes_first(
     before = await people.records()
     await world.take_in(list(before.values()))
     assert len(await allowed(world, survivor)) == len(await allowed(world, duplicate)) == 1
-    await world.decide(customer_subject(survivor if survivor_banned else duplicate))
+    await world.decide(NamedSubject.of_customer(survivor if survivor_banned else duplicate))
     await merge(people.context, duplicate, survivor)
     after = await people.records()
     order = [after[survivor], after[duplicate]]
@@ -108,7 +108,7 @@ async def test_records_on_their_way_in_any_order(world: ConsentsWorld, people: M
     for turn, order in enumerate(permutations(range(3))):
         duplicate, survivor = await people.person(f"1{turn}", PHONE), await people.person(f"2{turn}", OTHER)
         first = (await people.records())[duplicate]
-        await world.decide(customer_subject(duplicate))
+        await world.decide(NamedSubject.of_customer(duplicate))
         await merge(people.context, duplicate, survivor)
         records = await people.records()
         travelling = (first, records[duplicate], records[survivor])
@@ -139,7 +139,7 @@ async def test_a_register_that_forgot_the_merge_parts_nobody(
     before = await people.records()
     await merge(people.context, duplicate, survivor)
     await world.take_in(list((await people.records()).values()))
-    await world.decide(customer_subject(survivor))
+    await world.decide(NamedSubject.of_customer(survivor))
     await world.take_in([r.model_copy(update={"version": "2.1"}) for r in before.values()])
     assert await allowed(world, survivor) == await allowed(world, duplicate) == set()
 
@@ -149,7 +149,7 @@ async def test_a_chain_read_at_once_and_in_any_order(world: ConsentsWorld, peopl
     orders = [[[0, 1, 2]], [[1, 2], [0]], *([[i] for i in order] for order in permutations(range(3)))]
     for turn, order in enumerate(orders):
         a, b, c = [await people.person(f"{turn}-{i + 1}", f"+35840{turn}00000{i}") for i in range(3)]
-        await world.decide(customer_subject(a))
+        await world.decide(NamedSubject.of_customer(a))
         await merge(people.context, a, b)
         await merge(people.context, b, c)
         records = await people.records()

@@ -49,10 +49,10 @@ async def phone_banned(world: ConsentsWorld, who: Someone, party: str = "company
     return Channel.PHONE not in await world.allowed(who, party)
 
 
-async def work_off(pool: Pool, context: Context) -> int:
+async def work_off(context: Context) -> int:
     """All of it; how many portions."""
     done = 0
-    while await portions.work_off(pool, context):
+    while await portions.work_off(context):
         done += 1
     return done
 
@@ -70,7 +70,7 @@ async def test_the_no_is_committed_at_once_and_the_rest_follows(
     assert not outcome.written
     assert await banned(world, people) == 0
     assert await owed(pool) == {"company.kauppa", CONSENTS.name}
-    assert await work_off(pool, context) == 4  # 50, 50, 30, and the end
+    assert await work_off(context) == 4  # 50, 50, 30, and the end
     assert await banned(world, people) == PEOPLE
     assert await owed(pool) == frozenset()
     assert await world.stale() == []
@@ -81,11 +81,11 @@ async def test_its_receipt_says_what_is_about_to_change(world: ConsentsWorld, co
     await holders(world, PEOPLE)
     await holders(world, 2, "sahko")
     outcome = await world.decide(world.by_phone(SHARED), party="company.sahko")
-    shown = receipt(context, outcome, "sahko", 10)
+    shown = receipt(context, outcome, "sahko")
     assert (shown.status, shown.affected.records, shown.affected.versions) == ("in_force", 2, [])
-    everything = receipt(context, outcome, None, 10)
+    everything = receipt(context, outcome, None)
     assert everything.affected.records == 2 * PEOPLE + 2 * 2  # each has a record of ours, too
-    nobody = receipt(context, outcome, "kauppa", 10)
+    nobody = receipt(context, outcome, "kauppa")
     assert (nobody.status, nobody.affected.records) == ("in_force", PEOPLE)
 
 
@@ -99,7 +99,7 @@ async def test_a_receipt_does_not_tell_how_many_others_have_the_address(
         await world.know(*(Someone(("sahko",), phone=phone) for _ in range(2)))
         await world.know(*(Someone(phone=phone) for _ in range(others)))
         outcome = await world.decide(world.by_phone(phone), party="company.sahko")
-        shown = receipt(context, outcome, "sahko", 10).model_dump()
+        shown = receipt(context, outcome, "sahko").model_dump()
         answers.append(
             {
                 k: v
@@ -115,14 +115,14 @@ async def test_somebody_whom_a_fact_changes_between_portions_is_right_at_once(
 ) -> None:
     people = await holders(world)
     await world.decide(world.by_phone(SHARED))
-    await portions.work_off(pool, context)
+    await portions.work_off(context)
     late = [who for who in people if not await phone_banned(world, who)][-1]
     await world.know(late)
     newcomer = Someone(("sahko",), phone=SHARED)
     await world.know(newcomer)
     assert await phone_banned(world, late)
     assert await phone_banned(world, newcomer, "company.sahko")
-    await work_off(pool, context)
+    await work_off(context)
     assert await world.stale() == []
 
 
@@ -136,16 +136,16 @@ async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
     async def killed(*_: Any) -> None:
         raise asyncpg.ConnectionDoesNotExistError
 
-    assert await portions.work_off(pool, context)
+    assert await portions.work_off(context)
     before = await banned(world, people)
     monkeypatch.setattr(decisions, "bear", killed)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
-        await portions.work_off(pool, context)
+        await portions.work_off(context)
     assert await banned(world, people) == before
     assert "company.kauppa" in await owed(pool)
     monkeypatch.setattr(decisions, "bear", bear)
-    await asyncio.gather(*(work_off(pool, context) for _ in range(3)))
-    assert await work_off(pool, context) == 0
+    await asyncio.gather(*(work_off(context) for _ in range(3)))
+    assert await work_off(context) == 0
     assert await banned(world, people) == PEOPLE
     shown = await pool.fetchval(
         "SELECT count(*) FROM decision_records WHERE decision = $1 AND family = 'company.kauppa'",
@@ -178,7 +178,7 @@ async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
 
     monkeypatch.setattr(consequences, "next_begun", next_begun)
     monkeypatch.setattr(portions, "_IDLE_SECONDS", 0.01)
-    working = asyncio.create_task(portions.work_off_for_ever(pool, context))
+    working = asyncio.create_task(portions.work_off_for_ever(context))
     async with asyncio.timeout(20):
         while not working.done() and await owed(pool):  # noqa: ASYNC110 - another task's transactions
             await asyncio.sleep(0.05)
@@ -193,13 +193,13 @@ async def test_it_is_everywhere_only_when_its_last_portion_is(
     await holders(world)
     outcome = await world.decide(world.by_phone(SHARED))
     for done in range(3):
-        found = await locate(pool, context, outcome.decision.id, None)
+        found = await locate(context, outcome.decision.id, None)
         assert {location.stage for location in found} == {Stage.UNPUBLISHED}, done
         assert all(location.applied < location.records for location in found)
         assert {location.subscriber.party for location in found} == {"company.kauppa"}
-        await portions.work_off(pool, context)
-    await work_off(pool, context)
-    found = await locate(pool, context, outcome.decision.id, None)
+        await portions.work_off(context)
+    await work_off(context)
+    found = await locate(context, outcome.decision.id, None)
     assert {location.records for location in found} == {PEOPLE}
 
 
@@ -210,7 +210,7 @@ async def test_beats_are_withheld_of_those_it_speaks_of_alone(
     await holders(world, PEOPLE, "kauppa", "sahko")
     await world.decide(world.by_phone(SHARED), reach=Reach.COMPANY, company="kauppa")
     assert await owed(pool) == {"company.kauppa", CONSENTS.name}
-    await work_off(pool, context)
+    await work_off(context)
     assert await owed(pool) == frozenset()
 
 
@@ -219,18 +219,18 @@ async def test_a_yes_about_many_keeps_no_beat_back(
 ) -> None:
     people = await holders(world)
     ban = await world.decide(world.by_phone(SHARED))
-    await work_off(pool, context)
+    await work_off(context)
     about = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
     await world.lanes()
     lifted = await world.decide(world.by_phone(SHARED), Act.LIFTING, lifts=(ban.decision.id,), **about)
     left = ban.decision.id  # of partners' marketing
-    assert receipt(context, lifted, None, 10).remaining_restrictions == [str(left)]
-    assert receipt(context, lifted, "kauppa", 10).remaining_restrictions == [
+    assert receipt(context, lifted, None).remaining_restrictions == [str(left)]
+    assert receipt(context, lifted, "kauppa").remaining_restrictions == [
         context.keys.pairwise("company.kauppa", left)
     ]
     assert await owed(pool) == frozenset()
     assert await banned(world, people) == PEOPLE
-    await work_off(pool, context)
+    await work_off(context)
     assert await banned(world, people) == 0
     assert set(await world.lanes()) == {"bulk"}
     assert await world.stale() == []
@@ -241,11 +241,11 @@ async def test_a_no_between_a_lifting_and_its_portions_stays(
 ) -> None:
     people = await holders(world)
     ban = await world.decide(world.by_phone(SHARED))
-    await work_off(pool, context)
+    await work_off(context)
     about = {"reach": Reach.COMPANY, "company": "kauppa", "purposes": (Purpose.OWN_MARKETING,)}
     await world.decide(world.by_phone(SHARED), Act.LIFTING, lifts=(ban.decision.id,), **about)
     await world.decide(world.by_id(people[0]))
-    await work_off(pool, context)
+    await work_off(context)
     assert await phone_banned(world, people[0])
     assert await banned(world, people) == 1
 
@@ -259,7 +259,7 @@ async def test_an_organisation_with_many_contact_persons(
     await world.know(*people, recipient=Recipient.CONTACT, organisation=firm.id, duties=("buying",))
     outcome = await world.decide(world.by_id(firm))
     assert not outcome.written
-    await work_off(pool, context)
+    await work_off(context)
     assert await banned(world, [firm, *people]) == PEOPLE + 1
     assert await world.stale() == []
 
@@ -280,12 +280,12 @@ async def test_somebody_who_joins_while_it_is_committed_is_not_left_out(
         rows = projections.newest([record], context.keys)
         await take_in_customers(conn, context, rows)
         await world.decide(world.by_number(firm))
-        working = asyncio.create_task(work_off(pool, context))
+        working = asyncio.create_task(work_off(context))
         await asyncio.sleep(0.5)
         assert not working.done()
         await begun.commit()
     await working
-    await work_off(pool, context)
+    await work_off(context)
     assert await phone_banned(world, newcomer)
     assert await world.stale() == []
     assert await owed(pool) == frozenset()
@@ -300,7 +300,7 @@ async def test_another_ban_of_a_holder_waits_for_no_portion(
         await deciding.decide(conn, context, command)
         async with asyncio.timeout(5):
             await world.decide(world.by_id(people[0]))  # the decision about all is not committed yet
-    await work_off(pool, context)
+    await work_off(context)
     assert await world.stale() == []
 
 
@@ -332,7 +332,7 @@ async def test_four_thousand_holders_are_through_in_ten_seconds(
     before = time.monotonic()
     await world.decide(world.by_phone(SHARED))
     committed = time.monotonic() - before
-    await work_off(pool, context)
+    await work_off(context)
     through = time.monotonic() - before
     print(f"committed after {committed:.2f} s, through after {through:.1f} s")
     assert await banned(world, people[::100]) == 40

@@ -31,7 +31,7 @@ def log(world: ConsentsWorld) -> PublicationLog:
 
 @pytest.fixture
 async def live(pool: Pool, context: Context) -> AsyncIterator[Live]:
-    live = Live(pool, context)
+    live = Live(context)
     running = asyncio.create_task(live.run())
     yield live
     running.cancel()
@@ -43,7 +43,7 @@ async def http(pool: Pool, context: Context, live: Live) -> AsyncIterator[httpx.
     """By default a data protection officer of the whole group."""
     app = create_app(
         "consents",
-        [proof_queries.router(pool, context), proof_live.router(live, context)],
+        [proof_queries.router(context), proof_live.router(live, context)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),
@@ -253,7 +253,7 @@ async def test_ids_of_events_tell_a_company_nothing_of_others(
     world: ConsentsWorld, pool: Pool, context: Context
 ) -> None:
     """Hidden events between two of one's own neither show in their ids nor break resuming."""
-    live = Live(pool, context)
+    live = Live(context)
     told = [
         FeedEvent(n, uuid4(), party, FeedState.ACCEPTED, None, sees="*")
         for n, party in enumerate((PARTY, "company.sahko", "company.sahko", PARTY), start=1)
@@ -276,7 +276,7 @@ async def test_ids_of_events_tell_a_company_nothing_of_others(
 
 
 async def test_nobody_is_said_to_watch_before_anything_would_be_told(pool: Pool, context: Context) -> None:
-    live = Live(pool, context)
+    live = Live(context)
     with live.watch(None, None) as watcher:
         with pytest.raises(TimeoutError):
             await watcher.begun(0.2)
@@ -342,7 +342,7 @@ async def test_what_is_not_followed_is_told_as_a_gap(
 
 
 async def test_a_stop_ends_every_stream(pool: Pool, context: Context) -> None:
-    live = Live(pool, context)
+    live = Live(context)
     running = asyncio.create_task(live.run())
     with live.watch(None, None) as watcher:
         await watching(pool)

@@ -22,7 +22,7 @@ def log(world: ConsentsWorld) -> PublicationLog:
 
 
 async def everything(world: ConsentsWorld, decisions: list[UUID]) -> list[list[Location]]:
-    return [await locate(world.pool, world.context, decision, None) for decision in decisions]
+    return [await locate(world.context, decision, None) for decision in decisions]
 
 
 async def lateness(world: ConsentsWorld) -> list[tuple[int, int, bool]]:
@@ -60,14 +60,14 @@ async def test_pruning_changes_no_answer(world: ConsentsWorld, log: PublicationL
     await world.pool.execute("UPDATE publications SET at = at - interval '3 days'")
     before = await everything(world, decisions)
     states = await lateness(world)
-    await prune.once(world.pool, 400)
+    await prune.prune_once(world.context)
     assert await everything(world, decisions) == before
     assert await lateness(world) == states
     for (store, lane), end in upto.items():  # what comes after is proven as before
         subscriber = next(s for s, g in stores if g == store)
         await log.acknowledge(store, max(end, log.ends[lane]), lane=lane, subscriber=subscriber)
     after = await everything(world, decisions)
-    await prune.once(world.pool, 400)
+    await prune.prune_once(world.context)
     assert await everything(world, decisions) == after
 
 
@@ -81,7 +81,7 @@ async def test_what_beats_moved_and_what_was_published_again_goes(
     for n in range(1, 10):
         await log.acknowledge(store, 10 + n, lane=Lane.BULK, at=OLD + timedelta(seconds=n))
     await world.pool.execute("UPDATE publications SET at = at - interval '3 days'")
-    assert await prune.once(world.pool, 400) == (9, 7), (
+    assert await prune.prune_once(world.context) == (9, 7), (
         "the newest publication; the ack that covered, and the last"
     )
 
@@ -92,7 +92,7 @@ async def test_what_is_young_stays(world: ConsentsWorld, log: PublicationLog) ->
     for n in range(3):
         await log.publish(who, Lane.BULK)
         await log.acknowledge(store, 10 + n, lane=Lane.BULK)
-    assert await prune.once(world.pool, 400) == (0, 0)
+    assert await prune.prune_once(world.context) == (0, 0)
 
 
 async def test_the_gone_are_forgotten_after_long(world: ConsentsWorld, log: PublicationLog) -> None:
@@ -104,7 +104,7 @@ async def test_the_gone_are_forgotten_after_long(world: ConsentsWorld, log: Publ
     await world.pool.execute(
         "UPDATE instances SET since = $1 WHERE instance = $2", now - timedelta(hours=2), live
     )
-    await prune.once(world.pool, 400)
+    await prune.prune_once(world.context)
     rows = await world.pool.fetch("SELECT instance FROM instances")
     assert [row["instance"] for row in rows] == [live]
     rows = await world.pool.fetch("SELECT generation FROM stores ORDER BY since")

@@ -16,7 +16,8 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.database.pool import transaction
 from kielto.subscriber import MemoryStore, PostgresStore, Subscriber
 from services.consents.commands.reconcile import command
-from services.consents.model.reconcile import compare
+from services.consents.model.reconcile import compare_digests
+from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.propagation import reconcile
 from tests.integration.consents.test_service import KAUPPA, ServicePlay, consents, play, until
@@ -80,8 +81,8 @@ async def ask(play: ServicePlay) -> None:
 
 
 async def found(play: ServicePlay) -> dict[str, str]:
-    rows = await store.listed(play.world.pool, ["kauppa-crm"], 100)
-    return {row["key"]: row["kind"] for row in rows}
+    rows = await differences.listed(play.world.pool, ["kauppa-crm"], 100)
+    return {row.key: row.kind for row in rows}
 
 
 async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
@@ -93,7 +94,7 @@ async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
         async def settled() -> bool:
             await ask(play)
             last = (await store.last(play.world.pool, ["kauppa-crm"]))[-1]
-            return (last["left_out"], last["differing"]) == (0, 0)
+            return (last.left_out, last.differing) == (0, 0)
 
         await until(settled)
         assert await found(play) == {}
@@ -125,7 +126,7 @@ async def test_what_was_changed_by_hand_is_found_named_repaired_and_closed(
         assert {d["key"]: d["kind"] for d in told} == kinds
         assert all(d["repaired_at"] for d in told)
 
-        assert await command(play.world.pool, play.world.context, ["kauppa-crm", "--wait"]) == 0
+        assert await command(play.world.context, ["kauppa-crm", "--wait"]) == 0
         assert await found(play) == {}
         rows = await table.fetch("SELECT id, epoch, n, record FROM kielto_subscriber.records")
         bodies = {row["id"]: json.loads(row["record"]) for row in rows}
@@ -149,8 +150,8 @@ async def test_a_store_in_memory_agrees(play: ServicePlay, people: list[Someone]
         async def agrees() -> bool:
             await ask(play)
             rows = await store.last(play.world.pool, ["kauppa-crm"])
-            own = [row for row in rows if row["instance"] == instance]
-            return bool(own) and (own[-1]["left_out"], own[-1]["differing"]) == (0, 0)
+            own = [row for row in rows if row.instance == instance]
+            return bool(own) and (own[-1].left_out, own[-1].differing) == (0, 0)
 
         await until(agrees)
 
@@ -206,8 +207,8 @@ async def test_a_store_in_mid_catch_up_raises_nothing(
     _, _, emptied = await judge(play, 1 << 40)
     assert emptied == left_out, "one that claims to have read it all, and holds nothing"
 
-    plain = compare
-    monkeypatch.setattr(reconcile, "compare", lambda ours, theirs, moving: plain(ours, theirs, ()))
+    plain = compare_digests
+    monkeypatch.setattr(reconcile, "compare_digests", lambda ours, theirs, moving: plain(ours, theirs, ()))
     assert (await judge(play, 0))[2] > 0, "planted: buckets in flight are compared"
 
 

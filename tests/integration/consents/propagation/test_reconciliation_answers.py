@@ -16,11 +16,12 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, PermanentError
 from services.consents import projections
 from services.consents.commands import reconcile as reconcile_command
-from services.consents.consumers import AcknowledgementsConsumer
+from services.consents.consumers.acknowledgements import AcknowledgementsConsumer
+from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
-from services.consents.use_cases.propagation import reconcile
+from services.consents.use_cases.propagation import reconcile, reconcile_now
 from tests.integration.consents.test_service import until
 from tests.integration.consents.world import ConsentsWorld, Someone
 
@@ -40,7 +41,7 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, cont
             subscriber = by_name[name]
             answer = _answer(name, await reconcile.ask(conn, subscriber), offset, instance)
             await reconcile.keep(conn, context, subscriber.party, answer, datetime.now(UTC))
-    assert [await reconcile.judge_one(pool, context) for _ in range(3)] == [True, True, False]
+    assert [await reconcile.compare_next(context) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,9 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
     pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A store that has read nothing yet answers, and leaves everything out."""
-    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS_EACH", 0.0)
-    monkeypatch.setattr(reconcile_command, "_SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS_EACH", 0.0)
+    monkeypatch.setattr(reconcile_now, "_SETTLE_SECONDS", 0.2)
     store_id = uuid4()
 
     async def answer() -> None:
@@ -95,13 +96,13 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
                     )
                     async with transaction(pool) as conn:
                         await reconcile.keep(conn, context, "company.kauppa", said, datetime.now(UTC))
-                    await reconcile.judge_one(pool, context)
+                    await reconcile.compare_next(context)
             await asyncio.sleep(0.05)
 
     await heard(pool, "kauppa-crm", store_id)
     answering = asyncio.create_task(answer())
     try:
-        assert await reconcile_command.command(pool, context, ["kauppa-crm", "--wait"]) == 1
+        assert await reconcile_command.command(context, ["kauppa-crm", "--wait"]) == 1
     finally:
         answering.cancel()
     assert capsys.readouterr().out.splitlines()[-1] == "NOT COMPARED WHOLLY kauppa-crm"
@@ -114,10 +115,10 @@ async def test_no_listing_erases_whom_we_know(pool: Pool, context: Context, worl
     key = world.key("company.kauppa", who)
     bucket = int(key[:3], 16) >> 2 ^ 1
     stranger = f"{bucket << 2:03x}{ROW[3:]}"
-    await _kept(pool, context, bucket, key, stranger)
-    assert await reconcile.judge_one(pool, context)
+    await _kept(context, bucket, key, stranger)
+    assert await reconcile.compare_next(context)
     assert await _statuses(pool) == {key: "live", stranger: "erased"}
-    assert [d["key"] for d in await store.listed(pool, ["kauppa-crm"], 10)] == [stranger]
+    assert [d.key for d in await differences.listed(pool, ["kauppa-crm"], 10)] == [stranger]
 
 
 async def test_invented_people_are_erased_up_to_a_bound_and_named_beyond(
@@ -127,11 +128,11 @@ async def test_invented_people_are_erased_up_to_a_bound_and_named_beyond(
     who = Someone()
     await world.know(who)
     keys = [f"{1 << 2:03x}{n:021x}{0:040x}" for n in range(reconcile.INVENTED + 30)]
-    await _kept(pool, context, 1, *keys)
-    assert await reconcile.judge_one(pool, context)
+    await _kept(context, 1, *keys)
+    assert await reconcile.compare_next(context)
     statuses = await _statuses(pool)
     assert list(statuses.values()).count("erased") == reconcile.INVENTED
-    assert len(await store.listed(pool, ["kauppa-crm"], 1000)) == len(keys)
+    assert len(await differences.listed(pool, ["kauppa-crm"], 1000)) == len(keys)
 
 
 async def test_no_listing_erases_who_becomes_known_meanwhile(
@@ -139,11 +140,11 @@ async def test_no_listing_erases_who_becomes_known_meanwhile(
 ) -> None:
     who = Someone()
     key = world.key("company.kauppa", who)
-    await _kept(pool, context, int(key[:3], 16) >> 2, key)
+    await _kept(context, int(key[:3], 16) >> 2, key)
     async with transaction(pool) as conn:
         rows = projections.newest([world.record(who)], world.keys)
         await take_in_customers(conn, context, rows)
-        judging = asyncio.create_task(reconcile.judge_one(pool, context))
+        judging = asyncio.create_task(reconcile.compare_next(context))
         await until(lambda: _waits(pool))
     assert await judging
     assert await _statuses(pool) == {key: "live"}
@@ -155,13 +156,13 @@ async def _waits(pool: Pool) -> bool:
     return bool(await pool.fetchval(f"SELECT EXISTS ({waiting})"))
 
 
-async def _kept(pool: Pool, context: Context, bucket: int, *keys: str) -> None:
+async def _kept(context: Context, bucket: int, *keys: str) -> None:
     """A listing with these keys."""
     crm = next(s for s in context.group.subscribers if s.id == "kauppa-crm")
     rows = tuple(f"{key} 1.1 {'0' * 16}" for key in sorted(keys))
     instance = uuid4()
-    await heard(pool, crm.id, instance)
-    async with transaction(pool) as conn:
+    await heard(context.pool, crm.id, instance)
+    async with transaction(context.pool) as conn:
         said = _listing(await reconcile.ask(conn, crm, [bucket]), instance, bucket=bucket, rows=rows)
         assert await store.keep(conn, said, "", datetime.now(UTC), timedelta(hours=1), [crm.id], 10)
 
@@ -221,7 +222,7 @@ async def test_the_command_waits_for_nobody_who_is_gone(
     await heard(pool, "kauppa-crm", gone, 4000)
     await heard(pool, "sahko-crm", only, 90)
     began = time.monotonic()
-    waiting = asyncio.create_task(reconcile_command.command(pool, context, ["--all", "--wait"]))
+    waiting = asyncio.create_task(reconcile_command.command(context, ["--all", "--wait"]))
     try:
         await until(lambda: pool.fetchval("SELECT EXISTS (SELECT FROM reconciliations)"))
         ask = await pool.fetchval("SELECT ask FROM reconciliations WHERE subscriber = 'kauppa-crm'")
@@ -238,7 +239,7 @@ async def test_the_command_waits_for_nobody_who_is_gone(
         )  # fmt: skip
         async with transaction(pool) as conn:
             await reconcile.keep(conn, context, family, said, datetime.now(UTC))
-        assert await reconcile.judge_one(pool, context)
+        assert await reconcile.compare_next(context)
         assert await waiting == 0
     finally:
         waiting.cancel()
@@ -254,9 +255,9 @@ async def test_the_command_waits_for_nobody_who_is_gone(
 async def test_one_that_lives_and_is_silent_is_named(
     pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS", 0.5)
-    monkeypatch.setattr(reconcile_command, "WAIT_SECONDS_EACH", 0.0)
+    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS_EACH", 0.0)
     silent = uuid4()
     await heard(pool, "kauppa-crm", silent)
-    assert await reconcile_command.command(pool, context, ["kauppa-crm", "--wait"]) == 1
+    assert await reconcile_command.command(context, ["kauppa-crm", "--wait"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == f"SILENT kauppa-crm {silent}"

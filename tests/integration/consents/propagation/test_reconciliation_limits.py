@@ -1,5 +1,6 @@
 """Of subscribers' answers: which are kept, how many, whose turn it is, and how their repairs travel."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,18 +16,16 @@ from tests.integration.consents.propagation.test_reconciliation_answers import _
 from tests.integration.consents.world import ConsentsWorld, Someone
 
 
-async def asked(
-    pool: Pool, context: Context, name: str = "kauppa-crm", buckets: tuple[int, ...] = ()
-) -> UUID:
+async def asked(context: Context, name: str = "kauppa-crm", buckets: tuple[int, ...] = ()) -> UUID:
     subscriber = next(s for s in context.group.subscribers if s.id == name)
-    async with transaction(pool) as conn:
+    async with transaction(context.pool) as conn:
         return await reconcile.ask(conn, subscriber, buckets)
 
 
-async def say(pool: Pool, context: Context, said: Any, limits: Limits | None = None, **at: Any) -> None:
+async def say(context: Context, said: Any, **at: Any) -> None:
     party = next(s.party for s in context.group.subscribers if s.id == said.subscriber)
-    async with transaction(pool) as conn:
-        await reconcile.keep(conn, context, party, said, datetime.now(UTC) + timedelta(**at), limits)
+    async with transaction(context.pool) as conn:
+        await reconcile.keep(conn, context, party, said, datetime.now(UTC) + timedelta(**at))
 
 
 async def kept(pool: Pool) -> list[str]:
@@ -40,12 +39,12 @@ async def test_a_question_has_one_answer_of_each_instance(pool: Pool, context: C
     one, other = uuid4(), uuid4()
     for instance in (one, other):
         await heard(pool, "kauppa-crm", instance)
-    ask = await asked(pool, context)
+    ask = await asked(context)
     for instance in (one, one, other, one):
-        await say(pool, context, _answer("kauppa-crm", ask, 0, instance))
+        await say(context, _answer("kauppa-crm", ask, 0, instance))
     assert len(await kept(pool)) == 2
-    assert await reconcile.judge_one(pool, context)
-    await say(pool, context, _answer("kauppa-crm", ask, 1, one))
+    assert await reconcile.compare_next(context)
+    await say(context, _answer("kauppa-crm", ask, 1, one))
     assert len(await kept(pool)) == 1, "nor once it was judged"
 
 
@@ -57,9 +56,9 @@ async def test_an_answer_is_to_what_was_asked(
 ) -> None:
     instance = uuid4()
     await heard(pool, "kauppa-crm", instance)
-    ask = await asked(pool, context, buckets=buckets)
+    ask = await asked(context, buckets=buckets)
     digest = _answer("kauppa-crm", ask, 0, instance)
-    await say(pool, context, digest if bucket is None else _listing(ask, instance, bucket=bucket, rows=()))
+    await say(context, digest if bucket is None else _listing(ask, instance, bucket=bucket, rows=()))
     assert len(await kept(pool)) == n
 
 
@@ -70,25 +69,26 @@ async def test_only_an_instance_that_lived_when_it_was_asked_answers(
     instance = uuid4()
     if seconds_ago is not None:
         await heard(pool, "kauppa-crm", instance, seconds_ago)
-    ask = await asked(pool, context)
+    ask = await asked(context)
     if seconds_ago is None:
         await heard(pool, "kauppa-crm", instance)  # it came after the question
-    await say(pool, context, _answer("kauppa-crm", ask, 0, instance))
+    await say(context, _answer("kauppa-crm", ask, 0, instance))
     assert len(await kept(pool)) == n
 
 
 async def test_a_party_has_so_many_answers_an_hour_and_takes_none_of_anothers(
     pool: Pool, context: Context
 ) -> None:
-    instance, limits = uuid4(), Limits(reconciliation_answers=2)
+    instance = uuid4()
+    context = replace(context, limits=Limits(reconciliation_answers=2))
     names = ("kauppa-crm", "kauppa-mail", "sahko-crm")
     for name in names:
         await heard(pool, name, instance)
     for name in (*names, "kauppa-crm", "kauppa-mail"):
-        await say(pool, context, _answer(name, await asked(pool, context, name), 0, instance), limits)
+        await say(context, _answer(name, await asked(context, name), 0, instance))
     assert await kept(pool) == ["kauppa-crm", "kauppa-mail", "sahko-crm"]
-    later = _answer("kauppa-crm", await asked(pool, context), 0, instance)
-    await say(pool, context, later, limits, hours=1, minutes=1)
+    later = _answer("kauppa-crm", await asked(context), 0, instance)
+    await say(context, later, hours=1, minutes=1)
     assert len(await kept(pool)) == 4
 
 
@@ -98,11 +98,11 @@ async def test_subscribers_take_turns(pool: Pool, context: Context) -> None:
     for name in ("kauppa-crm", "sahko-crm"):
         await heard(pool, name, instance)
     for name in ("kauppa-crm",) * 4 + ("sahko-crm",) * 2:
-        await say(pool, context, _answer(name, await asked(pool, context, name), 0, instance))
+        await say(context, _answer(name, await asked(context, name), 0, instance))
     for _ in range(4):
-        assert await reconcile.judge_one(pool, context)
+        assert await reconcile.compare_next(context)
     assert await kept(pool) == ["kauppa-crm"] * 2
-    assert [await reconcile.judge_one(pool, context) for _ in range(3)] == [True, True, False]
+    assert [await reconcile.compare_next(context) for _ in range(3)] == [True, True, False]
 
 
 async def test_two_processes_judge_two_answers(pool: Pool, context: Context) -> None:
@@ -110,7 +110,7 @@ async def test_two_processes_judge_two_answers(pool: Pool, context: Context) -> 
     instance = uuid4()
     await heard(pool, "kauppa-crm", instance)
     for _ in range(2):
-        await say(pool, context, _answer("kauppa-crm", await asked(pool, context), 0, instance))
+        await say(context, _answer("kauppa-crm", await asked(context), 0, instance))
     async with transaction(pool) as one, transaction(pool) as two:
         first, second = await store.waiting(one), await store.waiting(two)
     assert first is not None
@@ -132,8 +132,8 @@ async def test_repairs_go_on_bulk_unless_the_record_denies(
     await pool.execute(_ALLOW_ALL, world.key("company.kauppa", free))
     await pool.execute("DELETE FROM marks")
     for key in (*keys, *alone):
-        await _kept(pool, context, int(key[:3], 16) >> 2, *(key,) * (key in alone))
-    while await reconcile.judge_one(pool, context):
+        await _kept(context, int(key[:3], 16) >> 2, *(key,) * (key in alone))
+    while await reconcile.compare_next(context):
         pass
     rows = await pool.fetch("SELECT DISTINCT key, lane FROM marks WHERE family = 'company.kauppa'")
     lanes = {row["key"]: row["lane"] for row in rows}

@@ -12,10 +12,10 @@ from kielto.events.words import Channel, Reach
 from kielto.service.database.pool import transaction
 from services.consents.commands.subscribers import command
 from services.consents.store.propagation import acks
-from services.consents.store.propagation.proof import SubscriberState
+from services.consents.store.propagation.lacking import SubscriberState
 from services.consents.use_cases.errors import UnknownDecisionError, UnknownSubscriberError
 from services.consents.use_cases.propagation.acknowledge import acknowledge
-from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, subscribers
+from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, statuses
 from tests.integration.consents.world import ConsentsWorld, Someone
 
 PARTY = "company.kauppa"
@@ -88,7 +88,7 @@ class PublicationLog:
             await acknowledge(conn, self.world.context, PARTY, ack, at or datetime.now(UTC), ends)
 
     async def where(self, decision: UUID, subscriber: str = "kauppa-crm") -> Location:
-        found = await locate(self.world.pool, self.world.context, decision, None)
+        found = await locate(self.world.context, decision, None)
         return next(x for x in found if x.subscriber.id == subscriber)
 
 
@@ -238,7 +238,7 @@ async def test_the_commands(
     await log.acknowledge(store, 1)
 
     async def run(*words: str) -> tuple[int, str]:
-        code = await command(world.pool, world.context, words)
+        code = await command(world.context, words)
         return code, capsys.readouterr().out
 
     code, out = await run("list")
@@ -300,15 +300,15 @@ async def test_only_those_to_whom_it_means_something(world: ConsentsWorld, log: 
     who = Someone(("kauppa", "sahko"))
     await world.know(who)
     ban = (await world.decide(world.by_id(who), reach=Reach.COMPANY, company="sahko")).decision.id
-    found = await locate(world.pool, world.context, ban, None)
+    found = await locate(world.context, ban, None)
     assert [x.subscriber.id for x in found] == ["sahko-crm"]
     with pytest.raises(UnknownDecisionError):
-        await locate(world.pool, world.context, ban, PARTY)
+        await locate(world.context, ban, PARTY)
 
 
 async def standing(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> SubscriberState:
-    found = await subscribers(world.pool, world.context, None)
-    return next(state for s, state in found if s.id == subscriber)
+    found = await statuses(world.context, None)
+    return next(one.state for one in found if one.subscriber.id == subscriber)
 
 
 async def overdue(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> int:
@@ -478,5 +478,5 @@ async def test_positions_that_go_down_after_a_claim_beyond_the_end(
 
 
 async def claims(world: ConsentsWorld) -> dict[str, int]:
-    found = await subscribers(world.pool, world.context, PARTY)
-    return {subscriber.id: state.claims_beyond_end for subscriber, state in found}
+    found = await statuses(world.context, PARTY)
+    return {one.subscriber.id: one.state.claims_beyond_end for one in found}

@@ -1,4 +1,4 @@
-"""`python -m services.consents decisions`: what is held of which party; release it, or void what a party brought."""
+"""`python -m services.consents decisions`: list held decisions by party, release them, or void a party's decisions."""
 
 import argparse
 import contextlib
@@ -6,8 +6,7 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from kielto.service.database.pool import Pool
-from services.consents.store.decisions.marks import OfficerAction
+from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.marks import Order, all_of, held
 
@@ -19,16 +18,16 @@ _MARKS = {"release": OfficerAction.RELEASED, "void": OfficerAction.VOIDED}
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
 
 
-async def command(pool: Pool, context: Context, words: Sequence[str]) -> int:
-    """The exit status: 0 done, 2 wrong usage. Cut off, it goes on where it was when it is given again."""
+async def command(context: Context, words: Sequence[str]) -> int:
+    """The exit status: 0 done, 2 wrong usage. Run it again after an interruption: it continues where it stopped."""
     match words:
         case ["held"]:
-            for one in await held(pool):
+            for one in await held(context):
                 times = f"{one.first_at:%Y-%m-%dT%H:%M:%SZ}\t{one.last_at:%Y-%m-%dT%H:%M:%SZ}"
                 print(f"{one.party}\t{one.held} held\t{times}")
             return 0
         case ["release" | "void" as verb, *options] if (order := _order(_MARKS[verb], options)) is not None:
-            print(f"{await all_of(pool, context, order)} {order.mark}")
+            print(f"{await all_of(context, order)} {order.mark}")
             return 0
     print(_USAGE)
     return 2
