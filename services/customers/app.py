@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kielto.events.party import Party
 from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service.outbox import parties, tombstones
 from kielto.service.process.main import Platform, Service
@@ -37,7 +38,7 @@ def build(platform: Platform) -> Service:
     async def coming_of_age() -> None:
         await every_day(context)
 
-    families = (CUSTOMERS, *(customers_of(f"company.{c}") for c in platform.group.company_ids))
+    families = (CUSTOMERS, *(customers_of(Party.company(c)) for c in platform.group.company_ids))
     patience = max((s.deadline_seconds for s in platform.group.subscribers), default=0.0)
 
     async def bury() -> None:

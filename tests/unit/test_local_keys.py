@@ -38,9 +38,9 @@ def test_marketings_master_key_opens_nothing_of_the_others(folder: Path) -> None
     others = {held(folder, service)["master_key"] for service in ("customers", "consents", "another")}
     assert held(folder, "marketing")["master_key"] not in others
     loaded = [Keys.load(keys.service_file(folder, service)) for service in ("customers", "marketing")]
-    record = loaded[0].seal_record("company.kauppa.customers", "k", "{}")
+    record = loaded[0].encrypt_record("company.kauppa.customers", "k", "{}")
     with pytest.raises(InvalidTag):
-        loaded[1].open_record("company.kauppa.customers", "k", record)
+        loaded[1].decrypt_record("company.kauppa.customers", "k", record)
 
 
 def test_the_ids_and_hashes_are_the_same_for_all(folder: Path) -> None:

@@ -183,15 +183,15 @@ def _points(
     for point in old.points:
         draft = wanted.pop(point.key, None)
         if draft is not None:
-            claims = _restated(point, draft, speaker)
+            statements = _restated(point, draft, speaker)
         elif hidden and point.kind is PointKind.POST:
-            claims = point.claims
+            statements = point.statements
         elif speaker.company is not None:
-            claims = {s: c for s, c in point.claims.items() if s != speaker.company}
+            statements = {s: c for s, c in point.statements.items() if s != speaker.company}
         else:
-            claims = {}
-        if claims:
-            kept.append(replace(point, claims=claims))
+            statements = {}
+        if statements:
+            kept.append(replace(point, statements=statements))
     added = (
         Point(new_id(), d.kind, d.value, {speaker.name: PointStatement(d.role_address, d.sales or ())})
         for d in wanted.values()
@@ -202,13 +202,17 @@ def _points(
 def _restated(point: Point, draft: DraftPoint, speaker: Speaker) -> dict[str, PointStatement]:
     """The group restates a point for whoever holds it: it gives it to nobody else by that."""
     if speaker.company is None:
-        holders = sorted(point.claims)
-        return {s: _claim(c, draft, speaker, first=s == holders[0]) for s, c in point.claims.items()}
-    mine = point.claims.get(speaker.name, PointStatement())
-    return {**point.claims, speaker.name: _claim(mine, draft, speaker, first=True)}
+        holders = sorted(point.statements)
+        return {
+            s: _point_statement(c, draft, speaker, first=s == holders[0]) for s, c in point.statements.items()
+        }
+    mine = point.statements.get(speaker.name, PointStatement())
+    return {**point.statements, speaker.name: _point_statement(mine, draft, speaker, first=True)}
 
 
-def _claim(old: PointStatement, draft: DraftPoint, speaker: Speaker, *, first: bool) -> PointStatement:
+def _point_statement(
+    old: PointStatement, draft: DraftPoint, speaker: Speaker, *, first: bool
+) -> PointStatement:
     role = old.role_address if draft.role_address is None else draft.role_address
     if draft.sales is None:
         return PointStatement(role, old.sales)
@@ -270,7 +274,7 @@ def check(customer: RegisteredCustomer, speaker: Speaker) -> None:
     if mine.person == customer.id:
         problems.append(BrokenRule("person", "is another customer"))
     company = speaker.company
-    if sum(company is None or company in p.claims for p in customer.points) > _MOST:
+    if sum(company is None or company in p.statements for p in customer.points) > _MOST:
         problems.append(BrokenRule("points", f"are at most {_MOST} for one customer"))
     if sum(company in (None, c.company) for c in customer.customerships) > _MOST:
         problems.append(BrokenRule("customerships", f"are at most {_MOST} for one customer"))

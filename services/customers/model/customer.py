@@ -43,13 +43,13 @@ class Point:
     """A contact point. `value` is as it is used: a phone number in E.164, an e-mail address as written, a postal
     address as `addresses` makes it.
 
-    `claims` by source: the point is gone when nobody states it any more.
+    `statements` by source: the point is gone when nobody states it any more.
     """
 
     id: UUID
     kind: PointKind
     value: str
-    claims: dict[str, PointStatement] = field(default_factory=dict)
+    statements: dict[str, PointStatement] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[PointKind, str]:
@@ -58,19 +58,19 @@ class Point:
     @property
     def source(self) -> str:
         """Who alone states it; empty where several do."""
-        return next(iter(self.claims)) if len(self.claims) == 1 else ""
+        return next(iter(self.statements)) if len(self.statements) == 1 else ""
 
     @property
     def sales(self) -> tuple[StatedSale, ...]:
-        return tuple(sorted({s for c in self.claims.values() for s in c.sales}))
+        return tuple(sorted({s for c in self.statements.values() for s in c.sales}))
 
     def of_a_task(self, company: str) -> bool:
         """Whether it is a role address for `company`: the group's word, else its own."""
-        said = (self.claims[s].role_address for s in (GROUP, company) if s in self.claims)
+        said = (self.statements[s].role_address for s in (GROUP, company) if s in self.statements)
         return bool(next((s for s in said if s is not None), False))
 
     def held_in(self, company: str) -> bool:
-        return GROUP in self.claims or company in self.claims
+        return GROUP in self.statements or company in self.statements
 
 
 @lru_cache(maxsize=10_000)  # asked some ten times for each row of an import

@@ -158,7 +158,7 @@ def _points(customer: RegisteredCustomer, scope: str | None, *, hidden: bool) ->
     ):  # the order tells nothing, as ids would
         post = point.kind is PointKind.POST
         if scope is EVERYBODY:
-            role = any(c.role_address for c in point.claims.values())
+            role = any(c.role_address for c in point.statements.values())
             sales = point.sales
         elif not point.held_in(scope) or (post and customer.safety_ban and _released_only(point, scope)):
             continue
@@ -169,4 +169,4 @@ def _points(customer: RegisteredCustomer, scope: str | None, *, hidden: bool) ->
 
 
 def _released_only(point: Point, company: str) -> bool:
-    return company not in point.claims
+    return company not in point.statements

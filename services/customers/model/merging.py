@@ -87,16 +87,20 @@ def _points(survivor: RegisteredCustomer, duplicate: RegisteredCustomer) -> Iter
     moved = {p.key: p for p in duplicate.points}
     for point in survivor.points:
         same = moved.pop(point.key, None)
-        yield replace(point, claims=_claims(point.claims, same.claims)) if same else point
+        yield (
+            replace(point, statements=_point_statements(point.statements, same.statements)) if same else point
+        )
     yield from moved.values()
 
 
-def _claims(one: dict[str, PointStatement], other: dict[str, PointStatement]) -> dict[str, PointStatement]:
+def _point_statements(
+    one: dict[str, PointStatement], other: dict[str, PointStatement]
+) -> dict[str, PointStatement]:
     sides = (one, other)
     return {s: _joined([c[s] for c in sides if s in c]) for s in sorted({*one, *other})}
 
 
-def _joined(claims: list[PointStatement]) -> PointStatement:
-    said = {c.role_address for c in claims}
-    role = claims[0].role_address if len(said) == 1 else False
-    return PointStatement(role, tuple(sorted({s for c in claims for s in c.sales})))
+def _joined(statements: list[PointStatement]) -> PointStatement:
+    said = {c.role_address for c in statements}
+    role = statements[0].role_address if len(said) == 1 else False
+    return PointStatement(role, tuple(sorted({s for c in statements for s in c.sales})))

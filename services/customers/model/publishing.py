@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from kielto.events.digests import digest
+from kielto.events.party import Party
 from kielto.events.records import (
     CompanyCustomer,
     CustomerPoint,
@@ -105,15 +106,15 @@ def _common(customer: RegisteredCustomer, counts: Iterable[_Counts]) -> _Counts:
 
 
 def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
-    group = point.claims.get(GROUP)
+    group = point.statements.get(GROUP)
     says = group is not None and group.role_address is not None
-    companies = sorted(s for s in point.claims if s != GROUP)
+    companies = sorted(s for s in point.statements if s != GROUP)
     return CustomerPoint(
         id=point.id,
         kind_of=point.kind,
         digest=None if point.kind is PointKind.POST else seal(digest(*point.key)),
         role_address=bool(group and group.role_address),
-        role_address_in=() if says else tuple(c for c in companies if point.claims[c].role_address),
+        role_address_in=() if says else tuple(c for c in companies if point.statements[c].role_address),
         holders=() if group else tuple(companies),
         sales=tuple(
             SaleOf(
@@ -162,7 +163,7 @@ def alias(customer: RegisteredCustomer, survivor: UUID, keys: OurKeys) -> Custom
 def alias_for(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> CompanyCustomer:
     """Its own numbers alone: by them `company` finds the survivor, whose record has them too."""
     numbers = tuple(sorted(c.number for c in customer.customerships if c.company == company))
-    subject = keys.pairwise(f"company.{company}", customer.id)
+    subject = keys.pairwise(Party.company(company), customer.id)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ALIAS, numbers=numbers)
 
 
@@ -170,7 +171,7 @@ def entitled(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> Com
     """What `company` may hold (`entitlement`): while a customership is in force, name, language and contact points;
     always its own numbers, so that it can still name a former customer.
     """
-    party = f"company.{company}"
+    party = Party.company(company)
     seen = entitlement.seen_by(customer, company)
     return CompanyCustomer(
         version=UNVERSIONED,

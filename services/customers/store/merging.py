@@ -5,7 +5,7 @@ import orjson
 from kielto.service.database.pool import Conn
 from services.customers.model.stored import StoredCustomer
 from services.customers.store import unreadable
-from services.customers.store.sealing import context
+from services.customers.store.encryption import context
 
 _DELETE_STATEMENTS = "DELETE FROM statements WHERE customer = $1"
 

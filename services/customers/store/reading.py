@@ -21,7 +21,7 @@ from services.customers.model.customer import (
     StatedSale,
 )
 from services.customers.model.stored import CustomerAlias, StoredCustomer
-from services.customers.store.sealing import BUSINESS, IDENTITY, context, open_profile
+from services.customers.store.encryption import BUSINESS, IDENTITY, context, decrypt_profile
 
 
 class KnownOrganisation(NamedTuple):
@@ -213,7 +213,7 @@ def _facts(
         organisation=row["organisation"],
         person=row["person"],
         at=orjson.loads(row["stated_at"]),
-        **open_profile(key, ident, source, row["profile"]),
+        **decrypt_profile(key, ident, source, row["profile"]),
     )
 
 
@@ -222,10 +222,10 @@ def _point(row: asyncpg.Record, key: DataKey) -> Point:
         id=row["id"],
         kind=PointKind(row["kind"]),
         value=key.decrypt(row["value"], context("point", row["id"])),
-        claims={s: _claim(c) for s, c in orjson.loads(row["claims"]).items()},
+        statements={s: _point_statement(c) for s, c in orjson.loads(row["claims"]).items()},
     )
 
 
-def _claim(claim: dict[str, Any]) -> PointStatement:
-    sales = (StatedSale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in claim["sales"])
-    return PointStatement(claim["role_address"], tuple(sales))
+def _point_statement(statement: dict[str, Any]) -> PointStatement:
+    sales = (StatedSale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in statement["sales"])
+    return PointStatement(statement["role_address"], tuple(sales))

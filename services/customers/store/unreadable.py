@@ -8,7 +8,7 @@ from kielto.events.words import PointKind
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model.draft import UnreadablePoint
-from services.customers.store.sealing import context
+from services.customers.store.encryption import context
 
 
 class StatedPoints(NamedTuple):

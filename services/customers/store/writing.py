@@ -12,7 +12,7 @@ from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
 from services.customers.model.customer import Facts, Point, RegisteredCustomer
 from services.customers.model.stored import StoredCustomer
-from services.customers.store.sealing import BUSINESS, IDENTITY, context, seal_profile
+from services.customers.store.encryption import BUSINESS, IDENTITY, context, encrypt_profile
 
 
 class ConcurrentChangeError(Exception):
@@ -129,7 +129,7 @@ async def _statements(conn: Conn, writes: Sequence[Write], data_keys: dict[UUID,
 
 def _statement(ident: UUID, source: str, facts: Facts, key: DataKey) -> tuple[Any, ...]:
     flags = (facts.minor, facts.deceased, facts.safety_ban)
-    sealed = seal_profile(key, ident, source, facts)
+    sealed = encrypt_profile(key, ident, source, facts)
     at = orjson.dumps(facts.at).decode()
     return (ident, source, facts.recipient, *flags, facts.organisation, facts.person, sealed, at)
 
@@ -193,24 +193,26 @@ async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: di
             if point.id not in before:
                 sealed = data_keys[write.new.id].encrypt(point.value, context("point", point.id))
                 blind = keys.blind_index(*point.key)
-                stated = (_claims(point), point.source)
+                stated = (_point_statements(point), point.source)
                 added.append((point.id, write.new.id, point.kind, sealed, blind, *stated))
             elif point != before[point.id]:
-                changed.append((point.id, _claims(point), point.source))
+                changed.append((point.id, _point_statements(point), point.source))
     await conn.execute(_DELETE_POINTS, gone)
     await conn.execute(_INSERT_POINTS, *_columns(added, 7))
     await conn.execute(_UPDATE_POINTS, *_columns(changed, 3))
 
 
-def _claims(point: Point) -> str:
-    claims = {
+def _point_statements(point: Point) -> str:
+    statements = {
         source: {
-            "role_address": claim.role_address,
-            "sales": [[s.seller, s.date.isoformat(), s.product_group, s.ban_offered] for s in claim.sales],
+            "role_address": statement.role_address,
+            "sales": [
+                [s.seller, s.date.isoformat(), s.product_group, s.ban_offered] for s in statement.sales
+            ],
         }
-        for source, claim in point.claims.items()
+        for source, statement in point.statements.items()
     }
-    return orjson.dumps(claims).decode()
+    return orjson.dumps(statements).decode()
 
 
 _UPSERT_CUSTOMERSHIPS = """

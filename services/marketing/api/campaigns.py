@@ -33,9 +33,9 @@ def router(context: MarketingContext) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/marketing/campaigns", tags=["campaigns"])
 
     @routes.post("", status_code=201, response_model=CampaignBody)
-    async def post(body: NewCampaign, caller: Campaigner, claim: Key) -> Response:
+    async def post(body: NewCampaign, caller: Campaigner, key: Key) -> Response:
         """Draft a campaign. It addresses nobody until it is launched."""
-        return await _create(context, body, caller, claim)
+        return await _create(context, body, caller, key)
 
     @routes.post("/{ident}/launch", status_code=202)
     async def post_launch(ident: UUID, caller: Campaigner) -> CampaignBody:
@@ -82,7 +82,7 @@ def router(context: MarketingContext) -> APIRouter:
 
 
 async def _create(
-    context: MarketingContext, body: NewCampaign, caller: Caller, claim: IdempotencyKey | None
+    context: MarketingContext, body: NewCampaign, caller: Caller, key: IdempotencyKey | None
 ) -> Response:
     company = body.company or caller.company
     if company is None:
@@ -92,7 +92,7 @@ async def _create(
     if found := faults(draft.aim, context.group):
         raise _refused(found)
     answer = CampaignBody.of(draft).model_dump_json().encode()
-    await create(context.pool, draft, claim, answer)
+    await create(context.pool, draft, key, answer)
     location = {"Location": f"/marketing/campaigns/{draft.id}"}
     return Response(answer, 201, location, media_type="application/json")
 

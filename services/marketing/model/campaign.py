@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.errors import KieltoError
+from kielto.events.party import Party
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.group import Group
 
@@ -43,9 +44,11 @@ class Aim:
     mode: Mode | None = None
 
     @property
-    def party(self) -> str:
+    def party(self) -> Party:
         """Who sends, and so whose topic and ids the audience has: the company, or the partner."""
-        return f"partner.{self.partner}" if self.discloses else f"company.{self.company}"
+        if self.discloses and self.partner is not None:
+            return Party.partner(self.partner)
+        return Party.company(self.company)
 
     @property
     def discloses(self) -> bool:

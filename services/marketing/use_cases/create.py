@@ -7,10 +7,10 @@ from services.marketing.model.campaign import Campaign
 from services.marketing.store import campaigns
 
 
-async def create(pool: Pool, draft: Campaign, claim: IdempotencyKey | None, answer: bytes) -> None:
+async def create(pool: Pool, draft: Campaign, key: IdempotencyKey | None, answer: bytes) -> None:
     """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
     async with transaction(pool) as conn:
         await campaigns.insert(conn, draft)
         access_entry.about(draft.id)
-        if claim:
-            await claim.keep(conn, 201, answer)
+        if key:
+            await key.keep(conn, 201, answer)

@@ -115,7 +115,7 @@ class CustomersRegister:
         rows = await self.context.pool.fetch(
             "SELECT key, epoch, n, body::text FROM records WHERE family = $1", family
         )
-        kept = {r["key"]: self.context.keys.open_record(family, r["key"], r["body"]) for r in rows}
+        kept = {r["key"]: self.context.keys.decrypt_record(family, r["key"], r["body"]) for r in rows}
         return {r["key"]: {**json.loads(kept[r["key"]]), "n": r["n"]} for r in rows}
 
     async def lanes(self) -> list[tuple[str, str]]:

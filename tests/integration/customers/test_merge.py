@@ -15,8 +15,8 @@ from kielto.events.words import Status
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store import reading
+from services.customers.store.encryption import context as place
 from services.customers.store.erasing import HasContactPersonsError
-from services.customers.store.sealing import context as place
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
 from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read

@@ -148,7 +148,7 @@ class CompanyPart:
                 marked, *_ = await pending.fetch(conn, lane, families, 0, 1000)  # type: ignore[arg-type]
                 done = []
                 for one in marked:
-                    message = pending.message(one, lane, keys.open_record)
+                    message = pending.message(one, lane, keys.decrypt_record)
                     topic, partition, key, value, headers = message
                     offset = log.append(topic, key, value, headers, partition)
                     done.append((one, offset))
@@ -358,7 +358,7 @@ async def _part(name: str, made: Database, keys: Keys, limits: Limits) -> Compan
     part = CompanyPart(name, made, service, httpx.AsyncClient(transport=transport, base_url="http://test"))
     topics = {topic.name: topic for topic in GROUP.topics()}
     for subscription in service.subscriptions:
-        intake = Intake(made.pool, topics[subscription.topic], subscription, keys.evidence)
+        intake = Intake(made.pool, topics[subscription.topic], subscription, keys.message_cipher)
         intake.topic_id = topic_id(subscription.topic)
         part.intakes.append((intake, subscription.batch))
     return part

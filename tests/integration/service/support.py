@@ -29,11 +29,11 @@ from kielto.service.outbox.relay import LaneRelay, RelaySettings
 from kielto.service.support.crypto_keys import Keys, MessageCipher
 
 BEAT = 0.2
-EVIDENCE = MessageCipher(bytes(32))
+CIPHER = MessageCipher(bytes(32))
 
 
 def quarantine_of(service: "Bench", subscriptions: Sequence[Subscription] = ()) -> Quarantine:
-    keys = cast(Keys, SimpleNamespace(evidence=EVIDENCE))
+    keys = cast(Keys, SimpleNamespace(message_cipher=CIPHER))
     return Quarantine(service.pool, keys, service.topics, subscriptions)
 
 

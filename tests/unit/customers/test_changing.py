@@ -72,7 +72,7 @@ def test_a_company_states_its_own_sales_only() -> None:
     known = imported(known, points=[EMAIL | {"sales": []}])
     assert [s.seller for s in known.points[0].sales] == ["sahko"]
     assert imported(known, points=[EMAIL]).points == known.points
-    assert imported(known, points=[]).points[0].claims.keys() == {"sahko"}
+    assert imported(known, points=[]).points[0].statements.keys() == {"sahko"}
 
 
 def test_a_point_keeps_its_id_when_it_is_stated_again() -> None:

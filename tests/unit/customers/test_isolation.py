@@ -68,11 +68,14 @@ def register(statements: list[tuple[str | None, dict[str, Any]]]) -> RegisteredC
 
 def without(customer: RegisteredCustomer, company: str) -> RegisteredCustomer:
     """As it would be, had `company` never said a word."""
-    points = (replace(p, claims={s: c for s, c in p.claims.items() if s != company}) for p in customer.points)
+    points = (
+        replace(p, statements={s: c for s, c in p.statements.items() if s != company})
+        for p in customer.points
+    )
     return replace(
         customer,
         facts={s: f for s, f in customer.facts.items() if s != company},
-        points=tuple(p for p in points if p.claims),
+        points=tuple(p for p in points if p.statements),
         customerships=tuple(c for c in customer.customerships if c.company != company),
         former=frozenset(),
     )

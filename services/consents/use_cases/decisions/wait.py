@@ -53,7 +53,7 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
     if await store.is_full(conn, party, command.id, context.limits.waiting_yeses):
         await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
         return
-    sealed = context.keys.evidence.seal(said.model_dump_json().encode(), _place(party, command.id))
+    sealed = context.keys.message_cipher.encrypt(said.model_dump_json().encode(), _place(party, command.id))
     one = WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
     held = await store.add(conn, one, command.subject.ref, command.content)
     if held is None:
@@ -122,7 +122,7 @@ def _opened(context: Context, one: WaitingYes) -> Decision:
     """
     assert one.sealed is not None  # what is erased is not due
     try:
-        return Decision.read(context.keys.evidence.open(one.sealed, _place(one.party, one.decision)))
+        return Decision.read(context.keys.message_cipher.decrypt(one.sealed, _place(one.party, one.decision)))
     except (InvalidTag, ValueError):
         raise _UnreadableYesError from None
 

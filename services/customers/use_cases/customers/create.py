@@ -27,7 +27,7 @@ class CustomerExistsError(KieltoError):
 async def create(
     context: CustomersContext,
     entry: Registration,
-    claim: IdempotencyKey | None,
+    key: IdempotencyKey | None,
     answer: Callable[[RegistrationOutcome], tuple[int, bytes]],
 ) -> RegistrationOutcome:
     """Raises CustomerExistsError, CustomerRefusedError, EpochNotOpenError, guesses.TooManyRefusedError. `answer` is
@@ -41,8 +41,8 @@ async def create(
             raise CustomerExistsError
         outcome = (await register(conn, context, [entry]))[0]
         access_entry.about(outcome.id)
-        if claim is not None and outcome.status != "refused":
-            await claim.keep(conn, *answer(outcome))
+        if key is not None and outcome.status != "refused":
+            await key.keep(conn, *answer(outcome))
         return outcome
 
     outcome = await in_transaction(context, work)

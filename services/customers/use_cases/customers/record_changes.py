@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.topics import CUSTOMERS, customers_of
@@ -50,13 +51,15 @@ def changes_to(
     """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
     nothing personal is kept then (`kielto.service.outbox.parties`)."""
     ours = RecordChange(CUSTOMERS.name, str(record.subject), record, express)
-    members = (company for company in companies if context.keys.knows(f"company.{company}"))
+    members = (company for company in companies if context.keys.knows(Party.company(company)))
     return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
 
 
 def change_of(
     context: CustomersContext, company: str, record: CompanyCustomer, *, express: bool
 ) -> RecordChange:
-    family = customers_of(f"company.{company}").name
+    family = customers_of(Party.company(company)).name
     here = company in context.terms.group.company_ids
-    return RecordChange(family, record.subject, record, express, seal=context.keys.seal_record, marked=here)
+    return RecordChange(
+        family, record.subject, record, express, encrypt=context.keys.encrypt_record, marked=here
+    )

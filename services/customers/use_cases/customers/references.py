@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID, uuid4
 
+from kielto.events.party import Party
 from kielto.service.database.pool import Conn
 from services.customers.model.changing import Meant
 from services.customers.model.customer import GROUP
@@ -77,7 +78,7 @@ def _ident(
 ) -> UUID:
     """A company names customers by its own ids, the group by theirs; any other is looked up as an unknown one."""
     if isinstance(reference, OwnId):
-        return (context.keys.from_pairwise(f"company.{scope}", reference) if scope else None) or uuid4()
+        return (context.keys.from_pairwise(Party.company(scope), reference) if scope else None) or uuid4()
     if isinstance(reference, UUID):
         return uuid4() if scope else reference
     return by_number.get(reference) or uuid4()

@@ -68,7 +68,7 @@ class RegistrationOutcome:
 
 
 @dataclass(slots=True)
-class _Claims:
+class _NamedCustomer:
     """What an entry says of whom it is about, and whom it refers to."""
 
     source: str
@@ -93,7 +93,7 @@ class _Claims:
         return {*self.numbers, *named, *self.found, *([self.target] if self.target else [])}
 
 
-_Item = tuple[int, Registration, _Claims]
+_Item = tuple[int, Registration, _NamedCustomer]
 
 
 async def lock_for(conn: Conn, context: CustomersContext, drafts: Iterable[Draft]) -> None:
@@ -110,9 +110,9 @@ async def register(
     moment = context.moment()
     await lock_for(conn, context, [e.draft for e in entries])
     outcomes: dict[int, RegistrationOutcome] = {}
-    waiting = [(i, e, _claims(context, e)) for i, e in enumerate(entries)]
+    waiting = [(i, e, _named_by(context, e)) for i, e in enumerate(entries)]
     while waiting:
-        await _find(conn, [claims for _, _, claims in waiting])
+        await _find(conn, [named for _, _, named in waiting])
         now: list[_Item] = []
         later: list[_Item] = []
         seen = set[object]()
@@ -125,10 +125,10 @@ async def register(
     return [outcomes[i] for i in range(len(entries))]
 
 
-def _claims(context: CustomersContext, entry: Registration) -> _Claims:
+def _named_by(context: CustomersContext, entry: Registration) -> _NamedCustomer:
     draft = entry.draft
     numbers = [c.canonical for c in draft.customerships]
-    return _Claims(
+    return _NamedCustomer(
         source=entry.speaker.name,
         numbers=numbers + ([draft.same_as] if draft.same_as else []),
         identity=writing.identity_index(context.keys, draft.identity_code) if draft.identity_code else None,
@@ -138,17 +138,15 @@ def _claims(context: CustomersContext, entry: Registration) -> _Claims:
     )
 
 
-async def _find(conn: Conn, all_claims: Iterable[_Claims]) -> None:
-    all_claims = list(all_claims)
-    numbers = {n for c in all_claims for n in c.numbers}
+async def _find(conn: Conn, all_named: Iterable[_NamedCustomer]) -> None:
+    all_named = list(all_named)
+    numbers = {n for c in all_named for n in c.numbers}
     known = await reading.by_number(conn, list(numbers))
-    identified = await reading.by_identifier(
-        conn, list({(b, c.source) for c in all_claims for b in c.blinds})
-    )
-    for claims in all_claims:
-        claims.numbered = {known[n] for n in claims.numbers if n in known}
-        claims.identified = {
-            b: identified[b, claims.source] for b in claims.blinds if (b, claims.source) in identified
+    identified = await reading.by_identifier(conn, list({(b, c.source) for c in all_named for b in c.blinds}))
+    for named in all_named:
+        named.numbered = {known[n] for n in named.numbers if n in known}
+        named.identified = {
+            b: identified[b, named.source] for b in named.blinds if (b, named.source) in identified
         }
 
 
@@ -169,11 +167,11 @@ async def _pass(
     writes: dict[int, Write] = {}
     untouched: dict[int, StoredCustomer] = {}
     contradicted = []
-    for i, entry, claims in items:
+    for i, entry, named in items:
         try:
-            before = _target(entry, claims, stored)
+            before = _target(entry, named, stored)
             old = before.customer if before else RegisteredCustomer(next(ids))
-            meant = replace(meanings[i](), identity=claims.identity)
+            meant = replace(meanings[i](), identity=named.identity)
             new = apply(old, entry.draft, entry.speaker, moment, new_id=lambda: next(ids), meant=meant)
         except contradicting.ContradictionError as error:
             number = entry.draft.customerships[0].number if entry.draft.customerships else None
@@ -228,18 +226,18 @@ async def _keep(
 
 
 def _target(
-    entry: Registration, claims: _Claims, stored: Mapping[UUID, StoredCustomer]
+    entry: Registration, named: _NamedCustomer, stored: Mapping[UUID, StoredCustomer]
 ) -> StoredCustomer | None:
     """The customer an entry is about; None: a new one. Raises CustomerRefusedError."""
-    if len(claims.found | ({entry.target} if entry.target else set())) > 1:
+    if len(named.found | ({entry.target} if entry.target else set())) > 1:
         raise CustomerRefusedError([BrokenRule("customer", _SEVERAL)])
-    if entry.draft.same_as and not claims.numbered and not entry.target:
+    if entry.draft.same_as and not named.numbered and not entry.target:
         raise CustomerRefusedError([BrokenRule("same_as", "is the number of a customer in the register")])
-    found = entry.target or next(iter(claims.found), None)
+    found = entry.target or next(iter(named.found), None)
     if found is None:
         return None
-    if not entry.target and not claims.numbered:
+    if not entry.target and not named.numbered:
         customer = stored[found].customer
-        by_code = claims.identity in claims.identified
-        contradicting.check(customer, entry.draft, entry.speaker, claims.identity, by_code=by_code)
+        by_code = named.identity in named.identified
+        contradicting.check(customer, entry.draft, entry.speaker, named.identity, by_code=by_code)
     return stored[found]

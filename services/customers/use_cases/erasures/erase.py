@@ -7,6 +7,7 @@ What they had said to whom stays with consents, under digests: an erased person'
 from collections.abc import Sequence
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import Status
@@ -49,7 +50,7 @@ def _changes(context: CustomersContext, ident: UUID, companies: Sequence[str]) -
 
 
 def _own(context: CustomersContext, ident: UUID, company: str) -> CompanyCustomer:
-    subject = context.keys.pairwise(f"company.{company}", ident)
+    subject = context.keys.pairwise(Party.company(company), ident)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
 
 

@@ -21,6 +21,7 @@ from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import Key
 
+from kielto.events.party import Party
 from kielto.service.http.key_set import ALGORITHMS, KeySet
 from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import FIXED
@@ -43,9 +44,9 @@ class Caller:
     """None: the whole group."""
 
     @property
-    def party(self) -> str | None:
+    def party(self) -> Party | None:
         """None: the whole group."""
-        return f"company.{self.company}" if self.company else None
+        return Party.company(self.company) if self.company else None
 
     def must_act_for(self, company: str | None) -> None:
         """Raises ProblemError 403 `foreign-company` unless the caller may act for `company` (None: the whole

@@ -52,13 +52,13 @@ class Consumers:
         pool: Pool,
         topics: Mapping[str, Topic],
         subscriptions: Sequence[Subscription],
-        evidence: MessageCipher,
+        cipher: MessageCipher,
         *,
         security: kafka.Security = kafka.CLEAR,
         courtesy: BulkThrottle = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
-        intakes = {s.topic: Intake(pool, topics[s.topic], s, evidence) for s in subscriptions}
+        intakes = {s.topic: Intake(pool, topics[s.topic], s, cipher) for s in subscriptions}
         self._readers = {
             s.topic: TopicReader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
         }

@@ -67,7 +67,7 @@ RETURNING state"""
 
 async def put(
     conn: Conn,
-    evidence: MessageCipher,
+    cipher: MessageCipher,
     record: Any,
     meta: Meta,
     why: QuarantineReason,
@@ -77,7 +77,7 @@ async def put(
     customer = None
     if why.holds and holding is not None:
         customer = await holding.customer(conn, _ascii(record.key))
-    sealed = evidence.seal(_packed(record), _place(meta.topic, meta.partition, meta.offset))
+    sealed = cipher.encrypt(_packed(record), _place(meta.topic, meta.partition, meta.offset))
     place = (meta.topic, meta.topic_id, meta.partition, meta.offset, meta.timestamp_ms)
     kept = await conn.fetchval(_PUT, *place, sealed, why.reason, why.keyless, why.holds, customer)
     if kept == "open" and customer is not None and holding is not None:
@@ -163,7 +163,7 @@ class Quarantine:
             if row["content"] is None:
                 raise PermanentError("content: is no longer kept; discard the message")
             place = _place(row["topic"], row["partition"], row["offset"])
-            key, headers, value = _unpacked(self.keys.evidence.open(row["content"], place))
+            key, headers, value = _unpacked(self.keys.message_cipher.decrypt(row["content"], place))
             read = envelope.read(self.topics[row["topic"]].carries, key, value, headers)
             if not isinstance(read, envelope.Read):
                 raise PermanentError(

@@ -86,8 +86,8 @@ _LOCK = 'SELECT "offset" FROM positions WHERE topic = $1 AND partition = $2 AND 
 
 
 class Intake:
-    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, evidence: MessageCipher) -> None:
-        self._pool, self._topic, self._subscription, self._evidence = pool, topic, subscription, evidence
+    def __init__(self, pool: Pool, topic: Topic, subscription: Subscription, cipher: MessageCipher) -> None:
+        self._pool, self._topic, self._subscription, self._cipher = pool, topic, subscription, cipher
         self._has_state = any(issubclass(carried, Record) for carried in topic.carries)
         self._source = f"urn:kielto:{topic.writer}"
         self.topic = topic.name
@@ -174,7 +174,7 @@ class Intake:
         holds = holds and not (why.reason == _FOREIGN and self._subscription.urgent is not None)
         keyless = self._has_state and why.key is None
         kept = quarantine.QuarantineReason(why.reason, keyless, holds, event)
-        await quarantine.put(conn, self._evidence, record, meta, kept, self._subscription.holding)
+        await quarantine.put(conn, self._cipher, record, meta, kept, self._subscription.holding)
         if self._has_state and why.key is not None and why.version is not None:
             await self._subscription.handler.deny(conn, why.key, why.version, why.reason, meta)
         metrics.QUARANTINED.labels(self._topic.name).inc()

@@ -19,7 +19,7 @@ from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import Delivered, LaneStoppedError, OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import BeatPlan, everywhere
 from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.pending import OpenRecord
+from kielto.service.outbox.pending import DecryptRecord
 from kielto.service.outbox.rejecting_topics import Refusals
 from kielto.service.support.supervise import within
 from kielto.service.support.yielding import in_turns
@@ -74,7 +74,7 @@ class BulkLane:
         topic_ids: Mapping[str, UUID],
         pace: Pace,
         snapshots: Snapshots,
-        open_record: OpenRecord,
+        decrypt_record: DecryptRecord,
         refusals: Refusals,
         beats: BeatPlan,
     ) -> None:
@@ -82,7 +82,7 @@ class BulkLane:
         self._clock = beats.clock
         self._beat_seconds = min(beats.seconds * BEATS_APART, BEAT_AT_LEAST)
         self._next_beat = time.monotonic() + self._beat_seconds
-        self._open_record = open_record
+        self._decrypt_record = decrypt_record
         self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
         self._families, self._ids = families, topic_ids
         self._after, self._next_sweep = 0, 0.0
@@ -111,7 +111,9 @@ class BulkLane:
         found, self._after, _ = await pending.fetch(
             self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
         )
-        messages = [pending.message(marked, Lane.BULK, self._open_record) async for marked in in_turns(found)]
+        messages = [
+            pending.message(marked, Lane.BULK, self._decrypt_record) async for marked in in_turns(found)
+        ]
         delivered = await deliver(self._producer, messages)
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:

@@ -11,7 +11,7 @@ from kielto.service.outbox import pending, publish
 from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.pending import Marked, OpenRecord
+from kielto.service.outbox.pending import DecryptRecord, Marked
 from kielto.service.outbox.rejecting_topics import Refusals
 from kielto.service.support.supervise import within
 
@@ -32,11 +32,11 @@ class ExpressLane:
         families: Mapping[str, Family],
         topic_ids: Mapping[str, UUID],
         beats: Beats,
-        open_record: OpenRecord,
+        decrypt_record: DecryptRecord,
         refusals: Refusals,
     ) -> None:
         self._refusals = refusals
-        self._open_record = open_record
+        self._decrypt_record = decrypt_record
         self._conn, self._producer, self._beats = conn, producer, beats
         self._families, self._ids = families, topic_ids
         self._after = 0
@@ -98,7 +98,7 @@ class ExpressLane:
         if not found:
             return ()
         delivered = await deliver(
-            self._producer, [pending.message(marked, Lane.EXPRESS, self._open_record) for marked in found]
+            self._producer, [pending.message(marked, Lane.EXPRESS, self._decrypt_record) for marked in found]
         )
         self._done += [
             (marked, offset)

@@ -15,8 +15,8 @@ from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
 from kielto.service.support import tracing
 
-OpenRecord: TypeAlias = Callable[[str, str, str], str]
-"""Family, key and the body as it is kept, to the record's JSON: `Keys.open_record`."""
+DecryptRecord: TypeAlias = Callable[[str, str, str], str]
+"""Family, key and the body as it is kept, to the record's JSON: `Keys.decrypt_record`."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def as_kept(_family: str, _key: str, kept: str) -> str:
     return kept
 
 
-def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> OutboxMessage:
+def message(marked: Marked, lane: Lane, decrypt_record: DecryptRecord) -> OutboxMessage:
     """The Kafka message: what `envelope.encode` would make of the record at its version, without building
     it.
     """
@@ -85,7 +85,7 @@ def message(marked: Marked, lane: Lane, open_record: OpenRecord) -> OutboxMessag
         traceparent=marked.sent,
         ident=f"{marked.key}.{version}",  # sent twice, it is the same event
     )
-    body = open_record(family.name, marked.key, marked.body)
+    body = decrypt_record(family.name, marked.key, marked.body)
     value = record_bytes(version, body)
     return OutboxMessage(family.topic(lane), marked.partition, key, value, headers)
 

@@ -38,7 +38,7 @@ class RecordChange:
     `express`: something that was allowed is allowed no longer, or the restrictions grew. A family with one
     topic (`….customers`) always goes by bulk. The order of `restrictions` does not matter.
 
-    `seal` (`Keys.seal_record`) is given for a record with names or addresses: it is not kept in clear.
+    `encrypt` (`Keys.encrypt_record`) is given for a record with names or addresses: it is not kept in clear.
     """
 
     family: str
@@ -47,7 +47,7 @@ class RecordChange:
     express: bool
     restrictions: tuple[UUID, ...] = ()
     decision: UUID | None = None
-    seal: Callable[[str, str, str], str] | None = None
+    encrypt: Callable[[str, str, str], str] | None = None
     marked: bool = True
     """False: of a party that has left the group. It is stored, and published if the party comes back."""
 
@@ -144,7 +144,7 @@ def _body(change: RecordChange) -> str:
     body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
     if len(body.encode()) > MAX_BYTES - _ROOM:
         raise MessageTooLargeError(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
-    return change.seal(change.family, change.key, body) if change.seal else body
+    return change.encrypt(change.family, change.key, body) if change.encrypt else body
 
 
 def _lane(change: RecordChange) -> Lane:

@@ -23,7 +23,7 @@ from kielto.service.outbox.bulk_lane import BulkLane, Pace
 from kielto.service.outbox.express_lane import ExpressLane
 from kielto.service.outbox.heartbeats import BeatPlan, Beats
 from kielto.service.outbox.leader import Leader, while_connected
-from kielto.service.outbox.pending import OpenRecord, as_kept
+from kielto.service.outbox.pending import DecryptRecord, as_kept
 from kielto.service.outbox.rejecting_topics import Producers, Refusals
 from kielto.service.support import metrics
 from kielto.service.support.supervise import Backoff, supervise
@@ -51,7 +51,7 @@ class RelaySettings:
     families: tuple[Family, ...]
     beats: BeatPlan
     bulk_rate: int = 20_000
-    open_record: OpenRecord = as_kept
+    decrypt_record: DecryptRecord = as_kept
     security: kafka.Security = kafka.CLEAR
     ensure_epoch: Callable[[Leader], Awaitable[None]] | None = None
     """Returns when an epoch is open; called by the leader of the express lane. None: the epoch is taken as it is."""
@@ -132,7 +132,7 @@ class LaneRelay:
                 raise LaneStoppedError("the epoch is not open")
             beats = Beats(settings.beats, present, *term)
             lane: ExpressLane | BulkLane = ExpressLane(
-                conn, producer, families, ids, beats, settings.open_record, refusals
+                conn, producer, families, ids, beats, settings.decrypt_record, refusals
             )
         else:
             await epoch.until_checked(conn)
@@ -145,7 +145,7 @@ class LaneRelay:
                 ids,
                 pace,
                 snapshots,
-                settings.open_record,
+                settings.decrypt_record,
                 refusals,
                 settings.beats,
             )

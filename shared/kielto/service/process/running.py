@@ -65,7 +65,7 @@ class RunningService:
             platform.by_key,
             self._topics,
             service.subscriptions,
-            platform.keys.evidence,
+            platform.keys.message_cipher,
             security=settings.security,
             courtesy=platform.courtesy,
         )
@@ -93,7 +93,7 @@ class RunningService:
             service.families,
             plan,
             settings.bulk_rate,
-            platform.keys.open_record,
+            platform.keys.decrypt_record,
             settings.security,
             epochs.ensure,
         )

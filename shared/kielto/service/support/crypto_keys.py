@@ -95,13 +95,13 @@ class MessageCipher:
     def __init__(self, raw: bytes) -> None:
         self._cipher = AESGCM(raw)
 
-    def seal(self, content: bytes, place: str) -> bytes:
+    def encrypt(self, content: bytes, place: str) -> bytes:
         """Nonce and ciphertext. `place` (topic, partition, offset) must be the same to open it."""
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, zlib.compress(content, _LEVEL), place.encode())
 
-    def open(self, sealed: bytes, place: str) -> bytes:
-        """Raises cryptography's InvalidTag when key, place or bytes are not those of `seal`."""
+    def decrypt(self, sealed: bytes, place: str) -> bytes:
+        """Raises cryptography's InvalidTag when key, place or bytes are not those of `encrypt`."""
         return zlib.decompress(self._cipher.decrypt(sealed[:12], sealed[12:], place.encode()))
 
 
@@ -210,15 +210,15 @@ class Keys:
         derived = HKDF(SHA256(), 64, salt=None, info=b"kielto records at rest")
         return AESSIV(derived.derive(bytes.fromhex(self._file.master_key)))
 
-    def seal_record(self, family: str, key: str, body: str) -> str:
+    def encrypt_record(self, family: str, key: str, body: str) -> str:
         """A record's JSON as the outbox keeps it where it has names or addresses; deterministic, so that an
         unchanged record is seen as unchanged.
         """
         sealed = self._records.encrypt(body.encode(), [family.encode(), key.encode()])
         return f'{{"{SEALED}":"{base64.urlsafe_b64encode(sealed).decode()}"}}'
 
-    def open_record(self, family: str, key: str, kept: str) -> str:
-        """What `seal_record` was given; anything else as it is. Raises cryptography's InvalidTag when it is
+    def decrypt_record(self, family: str, key: str, kept: str) -> str:
+        """What `encrypt_record` was given; anything else as it is. Raises cryptography's InvalidTag when it is
         another record's.
         """
         if not kept.startswith(f'{{"{SEALED}":'):
@@ -227,7 +227,7 @@ class Keys:
         return self._records.decrypt(sealed, [family.encode(), key.encode()]).decode()
 
     @cached_property
-    def evidence(self) -> MessageCipher:
+    def message_cipher(self) -> MessageCipher:
         derived = HKDF(SHA256(), 32, salt=None, info=b"kielto quarantine at rest")
         return MessageCipher(derived.derive(bytes.fromhex(self._file.master_key)))
 

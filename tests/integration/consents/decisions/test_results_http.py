@@ -120,7 +120,7 @@ async def take(
 ) -> None:
     topic = next(t for t in topics.all_topics(context.group.parties) if t.name == topics.decisions(party))
     subscription = next(s for s in subscriptions(context, cast(Any, None)) if s.topic == topic.name)
-    intake = Intake(pool, topic, subscription, context.keys.evidence)
+    intake = Intake(pool, topic, subscription, context.keys.message_cipher)
     intake.topic_id = UUID(int=1)
     record = SimpleNamespace(
         topic=topic.name, partition=2, offset=offset, timestamp=1_800_000_000_000,

@@ -180,7 +180,11 @@ async def test_one_that_can_be_read_no_more_keeps_no_other_waiting(
     first = await desk.say(subjects(world, who)["id"], **YES)
     await desk.say(subjects(world, who)["number"], **YES)
     ident = decision_id(PARTY, first.id)
-    sealed = b"x" * 40 if content is None else context.keys.evidence.seal(content, f"waiting/{PARTY}/{ident}")
+    sealed = (
+        b"x" * 40
+        if content is None
+        else context.keys.message_cipher.encrypt(content, f"waiting/{PARTY}/{ident}")
+    )
     await pool.execute("UPDATE waiting SET sealed = $2 WHERE decision = $1", ident, sealed)
     await world.know(who)
     await work_off(desk, context)

@@ -10,7 +10,7 @@ from kielto.events import control, envelope
 from kielto.events.topics import Lane
 from kielto.service.inbox.handlers import Subscription
 from kielto.service.inbox.transactional import Intake
-from tests.integration.service.support import EVIDENCE, Bench, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, quarantine_of
 
 
 class _Nothing:
@@ -30,8 +30,8 @@ class _Nothing:
 async def test_whichever_is_read_first(service: Bench, first: str) -> None:
     bulk, express = (service.topics[service.family.topic(lane)] for lane in (Lane.BULK, Lane.EXPRESS))
     assert service.family.express
-    reading = Intake(service.pool, bulk, Subscription(bulk.name, _Nothing(), batch=True), EVIDENCE)
-    voiding = Intake(service.pool, express, Subscription(express.name, _Nothing()), EVIDENCE)
+    reading = Intake(service.pool, bulk, Subscription(bulk.name, _Nothing(), batch=True), CIPHER)
+    voiding = Intake(service.pool, express, Subscription(express.name, _Nothing()), CIPHER)
     reading.topic_id, voiding.topic_id = uuid4(), uuid4()
     void = control.Void(topic_id=reading.topic_id, partition=2, offset=7)
     encoded = envelope.encode(void, key=void.key(), source="consents")

@@ -27,7 +27,7 @@ from kielto.service.inbox import consumers, topic_reader
 from kielto.service.inbox.consumers import Consumers, UnsafeSubscriberError
 from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import NotQuarantinedError
-from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, eventually, key, quarantine_of
 
 
 class Projection:
@@ -82,7 +82,7 @@ class Inbox:
             self.bench.pool,
             {self.topic.name: self.topic},
             self.subscriptions,
-            EVIDENCE,
+            CIPHER,
         )
         task = asyncio.create_task(running.run())
         try:
@@ -305,7 +305,7 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(
 async def test_kafka_and_topics_may_come_later(service: Bench) -> None:
     inbox = Inbox(service, service.topics[service.family.topic(Lane.BULK)], batch=True)
     running = Consumers(
-        "late", "127.0.0.1:1", service.pool, {inbox.topic.name: inbox.topic}, inbox.subscriptions, EVIDENCE
+        "late", "127.0.0.1:1", service.pool, {inbox.topic.name: inbox.topic}, inbox.subscriptions, CIPHER
     )
     task = asyncio.create_task(running.run())
     await asyncio.sleep(0.5)

@@ -21,7 +21,7 @@ from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantineReason, put
 from kielto.service.process.application import Health, create_app
 from tests.integration.service.http.test_access_log import KEYS
-from tests.integration.service.support import EVIDENCE, Bench, key, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, key, quarantine_of
 from tests.tokens import PlainTokens, as_
 
 SECRET = b"040 123 4567"
@@ -53,7 +53,7 @@ async def kept(service: Bench, value: bytes, **record: Any) -> tuple[Quarantine,
         meta = Meta(topic, uuid4(), 0, 7, 0)
         await put(
             conn,
-            EVIDENCE,
+            CIPHER,
             SimpleNamespace(**fields | record),
             meta,
             QuarantineReason("r", keyless=False, holds=True),
@@ -176,7 +176,7 @@ async def test_of_what_is_too_large_the_first_bytes_are_kept(service: Bench) -> 
     sealed = await content(service)
     assert sealed is not None
     assert len(sealed) < 4000
-    _, headers, value = quarantine._unpacked(EVIDENCE.open(sealed, _place(service)))
+    _, headers, value = quarantine._unpacked(CIPHER.decrypt(sealed, _place(service)))
     assert value == large[:256]
     assert dict(headers)["length"] == b"2000000"
     assert dict(headers)["sha256"] == hashlib.sha256(large).hexdigest().encode()
@@ -201,7 +201,7 @@ async def test_a_company_names_its_messages_by_its_own_ids(service: Bench) -> No
         for offset, company in enumerate(("kauppa", "sahko", "kauppa")):
             meta = Meta(f"company.{company}.decisions.v1", uuid4(), 0, offset, 0)
             record = SimpleNamespace(key=b"k", headers=[], value=b"{")
-            await put(conn, EVIDENCE, record, meta, QuarantineReason("r", keyless=False, holds=True))
+            await put(conn, CIPHER, record, meta, QuarantineReason("r", keyless=False, holds=True))
     asked = Quarantine(service.pool, KEYS, service.topics, ())
     app = create_app(
         "people",
@@ -265,7 +265,7 @@ async def test_whom_it_is_about_is_told_when_it_comes_and_when_it_goes(service: 
             meta = Meta(subscription.topic, somebody, 0, int(holds), 0)
             await put(
                 conn,
-                EVIDENCE,
+                CIPHER,
                 record,
                 meta,
                 QuarantineReason("r", keyless=False, holds=holds),

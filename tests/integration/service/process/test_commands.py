@@ -18,7 +18,7 @@ from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import QuarantineReason, put
 from kielto.service.process import commands
 from kielto.service.process.platform import Service
-from tests.integration.service.support import EVIDENCE, Bench, eventually, key, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, eventually, key, quarantine_of
 
 SECRET = "040 123 4567"
 
@@ -66,7 +66,7 @@ async def test_a_replay_that_fails_says_what_kind_and_what_to_do(
     record = SimpleNamespace(**message._asdict())
     async with pool.transaction(service.pool) as conn:
         meta, why = Meta(topic, uuid4(), 0, 0, 0), QuarantineReason("r", keyless=False, holds=True)
-        await put(conn, EVIDENCE, record, meta, why)
+        await put(conn, CIPHER, record, meta, why)
     (kept,) = await quarantine_of(service).listed()
     reading = Service(families=(), subscriptions=[Subscription(topic, Fails(failure))])
     assert await run(service, reading, "quarantine", "replay", str(kept.id)) == 1

@@ -113,8 +113,8 @@ def test_a_wrong_file_is_named_by_field_and_never_quoted(
 
 def test_what_is_kept_of_a_message_is_no_larger_than_what_was_sent(keys: Keys) -> None:
     """36 messages of half a megabyte come in a compressed batch of 2 kB; as they are they were 20 MB of quarantine."""
-    assert len(keys.evidence.seal(b"z" * 500_000, "topic/0@7")) < 4000
+    assert len(keys.message_cipher.encrypt(b"z" * 500_000, "topic/0@7")) < 4000
     noise = secrets.token_bytes(100_000)
-    sealed = keys.evidence.seal(noise, "topic/0@7")
+    sealed = keys.message_cipher.encrypt(noise, "topic/0@7")
     assert len(sealed) < 101_000
-    assert keys.evidence.open(sealed, "topic/0@7") == noise
+    assert keys.message_cipher.decrypt(sealed, "topic/0@7") == noise

@@ -19,7 +19,7 @@ def context(table: str, row: object) -> bytes:
     return f"{table}:{row}".encode()
 
 
-def seal_profile(key: DataKey, customer: UUID, source: str, facts: Facts) -> bytes:
+def encrypt_profile(key: DataKey, customer: UUID, source: str, facts: Facts) -> bytes:
     profile = {
         "name": facts.name,
         "language": facts.language,
@@ -31,7 +31,7 @@ def seal_profile(key: DataKey, customer: UUID, source: str, facts: Facts) -> byt
     return key.encrypt(text, _place(customer, source))
 
 
-def open_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> dict[str, Any]:
+def decrypt_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> dict[str, Any]:
     """Arguments of Facts."""
     profile = orjson.loads(key.decrypt(sealed, _place(customer, source)))
     if birth := profile.get("birth_date"):
