@@ -1,10 +1,10 @@
-"""Who may do what on the brokers: access control lists and quotas of each party and service, from the group alone.
+"""Access control lists and quotas of each party and service on the brokers, derived from the group.
 
     python -m kielto.contract acls            one a line: principal, resource, name, pattern, operation (kafka-acls.sh)
     python -m kielto.contract acls strimzi    the same as KafkaUser manifests, with quotas
 
-Topics are literal; a consumer group is a prefix that ends with a dot, so that no party's prefix is the beginning of
-another's. Nobody here may create topics or do anything to the cluster: the set-up's own user does, and is not listed.
+Topics are literal; consumer groups are prefixes that end with a dot, so that no party's prefix begins another's. Nobody
+listed here may create topics or change the cluster; the set-up has a user of its own for that.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from kielto.group import Group
 
 SERVICES = ("customers", "consents", "marketing")
 QUOTA = {"producerByteRate": 5 * 1024 * 1024, "consumerByteRate": 50 * 1024 * 1024, "requestPercentage": 20}
-"""Of each party: bytes a second, and a share of one thread of a broker."""
+"""For each party: bytes per second, and percent of one broker thread."""
 
 
 class Acl(NamedTuple):
-    """`resource` and `operation` in Kafka's words, for an `Allow`."""
+    """One permission; `resource` and `operation` are Kafka's words."""
 
     principal: str
     resource: str
@@ -51,12 +51,12 @@ def _of(group: Group, who: str) -> Iterator[Acl]:
 
 
 def _read_besides(topic: Topic, service: str) -> bool:
-    """What a service wrote it reads back; and each gives way in its bulk work to who says no just now."""
+    """A service also reads its own topics, and the consents topic that makes it throttle bulk work during bans."""
     return topic.writer == service or topic.name == CONSENTS.express
 
 
 def user_of(who: str) -> str:
-    """The name by which a service, or a party, is known to the brokers."""
+    """The Kafka user of a service or a party."""
     return f"kielto-{who}" if who in SERVICES else who
 
 

@@ -1,6 +1,7 @@
 """The group as data: companies, partners, processors, subscriber systems, deadlines. Read from `group.yaml`.
 
-The one source for topics, keys, deadlines and whom a decision can name. `revision` rises with every change.
+It is the only source of topics, keys, deadlines and of the parties that a decision can name. `revision` rises with
+every change.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class _Model(BaseModel):
 
 class Controller(_Model):
     name: str
-    business_id: str = Field(description="The group's own; no customer's.")
+    business_id: str = Field(description="The group's own business id, not a customer's.")
     contact: str
 
     @field_validator("business_id")
@@ -61,7 +62,7 @@ class Partner(_Model):
     id: Ident
     name: str
     of: tuple[Ident, ...] = Field(
-        min_length=1, description="Companies that market for it or disclose customers to it."
+        min_length=1, description="Companies that market for the partner or disclose customers to it."
     )
     country: Country = "FI"
 
@@ -79,8 +80,10 @@ class SubscriberSystem(_Model):
     id: Ident
     party: str = Field(pattern=r"^(company|partner)\.[a-z][a-z0-9-]{0,39}$")
     name: str
-    deadline_seconds: float = Field(default=60, gt=0, description="By then it must have applied a decision.")
-    stale_seconds: float = Field(default=30, gt=0, description="N: its gate shuts when its view is older.")
+    deadline_seconds: float = Field(default=60, gt=0, description="How soon it must apply a decision.")
+    stale_seconds: float = Field(
+        default=30, gt=0, description="Its gate shuts when its view is older than this."
+    )
 
 
 class Group(_Model):
@@ -178,5 +181,5 @@ def _read(path: Path) -> object:
 
 
 def _lines(field: str, rule: str) -> list[str]:
-    """The rules about the whole file name their fields themselves, a line each."""
+    """One line for each problem; the rules about the whole file name their fields themselves."""
     return [f"{field}: {line}" if field else line for line in rule.splitlines()]

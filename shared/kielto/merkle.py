@@ -1,6 +1,6 @@
-"""The Merkle tree of RFC 9162, section 2.1 (hashed as RFC 6962's): roots, inclusion and consistency.
+"""The Merkle tree of RFC 9162, section 2.1 (hashed as in RFC 6962): roots, inclusion and consistency proofs.
 
-Pure: whoever stores the tree asks which parts of it a proof is made of, and brings their hashes.
+Pure: the caller stores the tree, asks here which parts a proof consists of, and passes their hashes.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Tree:
     """A growing tree, by the roots of the full subtrees at its right edge: at most one for each bit of its
     size.
 
-    `edge` are the hashes of `nodes(Part(0, size))`.
+    `edge` are the hashes of `nodes(MerklePart(0, size))`.
     """
 
     def __init__(self, size: int = 0, edge: Sequence[bytes] = ()) -> None:

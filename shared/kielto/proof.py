@@ -1,11 +1,10 @@
-"""The signed proof document of one decision, the signed head of the log that it stands in, and their verification by
-anybody who has the public keys.
+"""The signed proof of one decision and the signed head of the log, and their verification with the public keys.
 
-python -m kielto.proof verify FILE --jwks FILE                  0: it holds; 1: it does not, and why; 2: wrong usage
+python -m kielto.proof verify FILE --jwks FILE                  exit status 0: it holds; 1: it does not; 2: wrong usage
 python -m kielto.proof extends FILE --since FILE --jwks FILE    the same: the later log begins with the earlier one
 
-Needs no database and no network. The keys are those of `GET /consents/proof-keys`, had from somebody whom the
-reader trusts: keys that come with a document prove nothing.
+It needs no database and no network. The keys are those of `GET /consents/proof-keys`. Get them from somebody whom you
+trust: keys that come together with a document prove nothing.
 """
 
 import argparse
@@ -32,14 +31,14 @@ class _Part(BaseModel):
 
 
 class ProofSubject(_Part):
-    """Whom it is about, as the reader of the document may know them; null where only a hash is kept."""
+    """Whom the decision is about, as far as the reader may know; null if only a hash is kept."""
 
     kind: str
     customer: str | None
 
 
 class ProofPlace(_Part):
-    """Where a record that shows the decision stands in the log of messages."""
+    """The position on Kafka of a record that shows the decision."""
 
     topic: str
     topic_id: str
@@ -50,7 +49,7 @@ class ProofPlace(_Part):
 
 
 class System(_Part):
-    """One subscriber. `applied_at` is the broker's time of the acknowledgement that covers every record."""
+    """One subscriber. `applied_at`: the broker's time of the acknowledgement that covers all records."""
 
     subscriber: str
     name: str
@@ -70,11 +69,11 @@ class Document(_Part):
 
     kind: Annotated[str, StringConstraints(pattern="^kielto-proof/1$")]
     made_at: Instant
-    made_for: str = Field(description="`group`, or the company whose part this is.")
+    made_for: str = Field(description="`group`, or the company that this document was made for.")
     decision: dict[str, Any]
     in_words: str
     subject: ProofSubject
-    lifts: list[str] = Field(description="By id, or by the company's own references.")
+    lifts: list[str] = Field(description="The lifted decisions, by id or by the company's references.")
     salt: Hex32
     leaf: int
     inclusion: list[Hex32] = Field(max_length=64)
@@ -102,9 +101,9 @@ class SignedHead(_Part):
 
 
 def extends(earlier: bytes | str, later: bytes | str, keys: Keys) -> tuple[Head, Head]:
-    """Both heads, when the later answer proves that its log begins with the whole of the earlier one's. Raises Refused.
+    """Both heads, if the later answer proves that its log begins with the whole earlier log. Raises SealRefusedError.
 
-    Whoever compares the heads they were given with those of others sees, too, that all are shown one log.
+    Readers who compare their heads with those of others also see that all are shown the same log.
     """
     old = _of("the earlier head", lambda: seals.read_head(_read(earlier, SignedHead).head, keys))
     told = _of("the later head", lambda: _read(later, SignedHead))
@@ -119,7 +118,7 @@ def extends(earlier: bytes | str, later: bytes | str, keys: Keys) -> tuple[Head,
 
 
 def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
-    """What holds. Raises Refused, with what does not."""
+    """The verified document and the head of its log. Raises SealRefusedError with the part that does not hold."""
     proof = _of("the document", lambda: _read(text, Proof))
     document = seals.parse(text)["document"]
     _of("the document", lambda: _signed(document, proof.signature, keys))
@@ -140,7 +139,7 @@ def _read(text: bytes | str, kind: type[Part]) -> Part:
 
 
 def _of(name: str, work: Callable[[], Result]) -> Result:
-    """Says of which part something was refused."""
+    """Do `work`, and put the name of the part before its error."""
     try:
         return work()
     except SealRefusedError as error:
@@ -172,22 +171,26 @@ def _first(error: ValidationError) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m kielto.proof")
+    parser = argparse.ArgumentParser(
+        prog="python -m kielto.proof", description="Verify a proof of the log of decisions."
+    )
     verbs = parser.add_subparsers(required=True)
     checks = verbs.add_parser("verify", help="check a proof document")
     grows = verbs.add_parser("extends", help="check that a later head of the log begins with an earlier one")
     for verb, tell in ((checks, _tell_document), (grows, _tell_heads)):
         verb.add_argument("file", type=Path)
-        verb.add_argument("--jwks", type=Path, required=True, help="the public keys that you trust")
+        verb.add_argument(
+            "--jwks", type=Path, required=True, help="a file with the public keys that you trust"
+        )
         verb.set_defaults(tell=tell)
-    grows.add_argument("--since", type=Path, required=True, help="the earlier answer")
+    grows.add_argument("--since", type=Path, required=True, help="the file with the earlier answer")
     options = parser.parse_args(arguments)
     try:
         print(options.tell(options, seals.key_set(seals.parse(options.jwks.read_bytes()))))
     except OSError as error:
-        print(f"cannot be read: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename}: cannot be read: {error.strerror}", file=sys.stderr)
         return 2
-    except ValueError as error:  # Refused is one
+    except ValueError as error:  # SealRefusedError is one
         print(f"does not hold: {error}", file=sys.stderr)
         return 1
     return 0

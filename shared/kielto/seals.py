@@ -1,4 +1,4 @@
-"""Signed things of the log of decisions: canonical JSON, commitments, tree heads, signatures.
+"""The signed log of decisions: canonical JSON, commitments, tree heads and signatures.
 
 Signatures are JSON Web Signatures (RFC 7515) by Ed25519 (RFC 8037, RFC 9864). A key's id is its RFC 7638
 thumbprint. Needs joserfc: `pip install kielto[proof]`.
@@ -21,7 +21,7 @@ from kielto.errors import KieltoError
 HEAD = "kielto-head"
 PROOF = "kielto-proof"
 ERASURE = "kielto-erasure"
-"""`typ` of each signature, so that none can stand for another."""
+"""`typ` of each signature, so that no kind can be used as another one."""
 
 _ALGORITHM = "Ed25519"
 _SAFE_INTEGER = 2**53
@@ -31,11 +31,11 @@ Keys = Mapping[str, OKPKey]
 
 
 class SealRefusedError(KieltoError, ValueError):
-    """It proves nothing; says which part, and what is wrong with it."""
+    """The document proves nothing. The message names the part and what is wrong with it."""
 
 
 class Head(NamedTuple):
-    """What was signed of the tree when its `batch` had been added. Roots are hex, times ISO 8601 in UTC."""
+    """The signed state of the tree after its `batch` was added. Roots are hex, times ISO 8601 in UTC."""
 
     batch: int
     size: int
@@ -47,23 +47,23 @@ class Head(NamedTuple):
 
 
 def canonical(value: object) -> bytes:
-    """RFC 8785 for what we sign: no floats, integers within 2 ** 53, names in ASCII. Raises ValueError."""
+    """The RFC 8785 form of a value without floats, with integers within 2 ** 53 and ASCII names. Raises ValueError."""
     _check(value)
     return _ENCODER.encode(value).encode()
 
 
 def parse(text: bytes | str) -> Any:
-    """JSON that has one meaning only: no name twice, no floats. Raises ValueError."""
+    """Parse JSON without repeated names and floats. Raises ValueError."""
     return json.loads(text, object_pairs_hook=_pairs, parse_float=_refuse, parse_constant=_refuse)
 
 
 def commitment(salt: bytes, said: Mapping[str, Any]) -> bytes:
-    """SHA-256 of a random salt and what was said: without the salt it says nothing about anybody."""
+    """SHA-256 of a random salt and what was said. Without the salt it reveals nothing about anybody."""
     return hashlib.sha256(salt + canonical(said)).digest()
 
 
 def blinded(salt: bytes, text: str) -> str:
-    """Stands for a text that not everybody may see: who knows both can see that they belong together."""
+    """A keyed hash in place of a text that not every reader may see. Who knows salt and text can compare them."""
     return hmac.digest(salt, text.encode(), "sha256").hex()
 
 
@@ -81,7 +81,7 @@ def public_key(key: OKPKey) -> dict[str, Any]:
 
 
 def key_set(jwks: object) -> Keys:
-    """The Ed25519 keys of a JWKS, each by the thumbprint that is computed of it. Raises Refused."""
+    """The Ed25519 keys of a JWKS, by their computed thumbprints. Raises SealRefusedError."""
     try:
         found = [OKPKey.import_key(key) for key in _listed(jwks) if key.get("crv") == "Ed25519"]
     except (JoseError, AttributeError, TypeError, ValueError):
@@ -96,7 +96,7 @@ def sign(payload: object, key: OKPKey, typ: str) -> str:
 
 
 def opened(token: str, keys: Keys, typ: str) -> Any:
-    """The payload of a JWS of that kind under one of the keys. Raises Refused."""
+    """The payload of a JWS of that kind under one of the keys. Raises SealRefusedError."""
     try:
         header = jws.extract_compact(token.encode()).headers()
         key = keys.get(header.get("kid", ""))
@@ -112,13 +112,13 @@ def opened(token: str, keys: Keys, typ: str) -> Any:
 
 
 def detached(token: str) -> str:
-    """Without its payload, which stands elsewhere (RFC 7515, appendix F)."""
+    """Remove the payload of a JWS (RFC 7515, appendix F)."""
     header, _, signature = token.split(".")
     return f"{header}..{signature}"
 
 
 def attached(token: str, payload: object) -> str:
-    """With its payload again. Raises Refused."""
+    """Put the payload back into a detached JWS. Raises SealRefusedError."""
     parts = token.split(".")
     if len(parts) != 3 or parts[1]:
         raise SealRefusedError("the signature does not match")
@@ -129,7 +129,7 @@ def attached(token: str, payload: object) -> str:
 
 
 def read_head(token: str, keys: Keys) -> Head:
-    """Raises Refused."""
+    """The tree head in a JWS. Raises SealRefusedError."""
     given = opened(token, keys, HEAD)
     try:
         head = Head(**given)

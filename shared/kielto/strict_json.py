@@ -1,5 +1,5 @@
-"""JSON (RFC 8259) in which no object names a field twice: parsers differ in which of the two counts, and a death
-stated once and denied once must not depend on it (RFC 8259 section 4). Reading takes no longer than the text is long.
+"""JSON (RFC 8259) without repeated names in an object: parsers differ in which of the two counts (RFC 8259 section 4),
+and no statement about a person may depend on that. The time to read is linear in the length of the text.
 """
 
 import json
@@ -10,22 +10,24 @@ from typing import Any, NoReturn
 from kielto.errors import KieltoError
 
 MOST_NAMES = 50
-"""Of one object: more than any message of ours has. Each name that nobody knows is an error to be told, which costs
-a hundred times what it costs to read it."""
+"""Names of one object, more than any message of ours has. Reporting an unknown name costs a hundred times as much as
+reading it.
+"""
 DEPTH = 100
-"""Levels of lists and objects. Python's own limit depends on what is on the stack already: what one function could
-still read, the next could not write.
+"""Levels of lists and objects. Python's own limit depends on the depth of the call stack, so that one function could
+read what the next could not write.
 """
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class NotJsonError(KieltoError, ValueError):
-    """No JSON, or nested deeper or with more names than anything of ours."""
+    """Not JSON, or nested too deeply, or with too many names."""
 
 
 class HalfPairError(NotJsonError):
-    """A text has half a surrogate pair (RFC 8259 section 8.2): it is no Unicode, and nothing stores or sends it on.
+    """A text has half a surrogate pair (RFC 8259 section 8.2), so it is not Unicode and cannot be stored or sent.
+
     `content`: what was read, with a question mark in its place.
     """
 
@@ -35,7 +37,7 @@ class HalfPairError(NotJsonError):
 
 
 class DuplicateNameError(NotJsonError):
-    """`field`: the name that an object has twice; `?` where it is no plain word."""
+    """An object has a name twice. `field`: the name, or `?` if it is not a plain word."""
 
     def __init__(self, name: str) -> None:
         self.field = name if _PLAIN_NAME.fullmatch(name) else "?"
@@ -43,7 +45,10 @@ class DuplicateNameError(NotJsonError):
 
 
 def loads(data: bytes | str) -> Any:
-    """Raises NotJsonError. UTF-8; neither NaN, Infinity nor half a surrogate pair, which Python would take."""
+    """Parse JSON in UTF-8, without NaN, Infinity and half surrogate pairs, which Python accepts.
+
+    Raises NotJsonError.
+    """
     try:
         text = data if isinstance(data, str) else data.decode()
         value = _DECODER.decode(text)

@@ -1,7 +1,7 @@
-"""What is wrong with something given, in plain words: from pydantic's kinds of errors to the field and the rule.
+"""Turns pydantic's errors into a field and a rule in plain words.
 
-Neither pydantic's own messages, which may quote the value and speak of Python's types, nor a name that a
-caller made up reach an answer, a log or a screen.
+Neither pydantic's own messages, which may quote the value and Python's types, nor names that a caller made up reach an
+answer, a log or a screen.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 MOST_TOLD = 20
-"""No more problems of one request are told."""
+"""How many problems of one request are reported at most."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 _TIME = "must be a time with a zone (RFC 3339)"
@@ -68,11 +68,11 @@ class FieldRule(NamedTuple):
     field: str
     """Dotted path, e.g. `subject.number`; empty: all that was given."""
     rule: str
-    """What it must be; never what it was."""
+    """What the value must be; never the value."""
 
 
 def field_rules(errors: ValidationError | Iterable[Mapping[str, Any]]) -> list[FieldRule]:
-    """Of a validation that failed, or of what FastAPI makes of it; in the order found, `MOST_TOLD` at most."""
+    """The broken rules of a failed validation, in the order found, `MOST_TOLD` at most."""
     found = (
         errors.errors(include_input=False, include_url=False)
         if isinstance(errors, ValidationError)
@@ -82,7 +82,7 @@ def field_rules(errors: ValidationError | Iterable[Mapping[str, Any]]) -> list[F
 
 
 def field(error: Mapping[str, Any]) -> str:
-    """Where it is; a name that is none of ours, and no plain word, as `?`."""
+    """The path of the field. A name that is unknown and not a plain word becomes `?`."""
     parts = [_shown(part) for part in error["loc"]]
     if parts and error["type"] == "extra_forbidden" and not _PLAIN_NAME.fullmatch(parts[-1]):
         parts[-1] = "?"

@@ -9,9 +9,9 @@ from kielto.errors import KieltoError
 from kielto.group import load
 
 USAGE = """\
-usage: python -m kielto.contract write FOLDER     schemas and asyncapi.json, from the models and group.yaml
-       python -m kielto.contract release FOLDER   the present schemas as the next release
-       python -m kielto.contract acls [strimzi]   who may do what on the brokers
+usage: python -m kielto.contract write FOLDER     write schemas and asyncapi.json, from the models and group.yaml
+       python -m kielto.contract release FOLDER   add the present schemas as the next release
+       python -m kielto.contract acls [strimzi]   print rights on the brokers (strimzi: as KafkaUser manifests)
 """
 
 

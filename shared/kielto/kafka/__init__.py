@@ -1,8 +1,8 @@
-"""The one adapter to aiokafka (untyped): everything else in this distribution sees Kafka through these names.
+"""The only adapter to aiokafka, which is untyped: everything else uses Kafka through these names.
 
-`clients` with our settings, `security` on the wire, `topics` created and verified, `metadata` for their ids,
-`partitions` of keys, `gaps` where no record stands, `lenient` reading, within bounds (`codecs`), of what would stop a
-topic, and `stopping` amid a failed fetch.
+`clients` with Kielto's settings, `security` (TLS and SASL), `topics` to create and verify them, `metadata` for topic
+ids, `partitions` of keys, `gaps` for offsets without a record, `codecs` and `parsing` for bounded reading of broken batches,
+and `aiokafka_patches` for faults of aiokafka.
 """
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition

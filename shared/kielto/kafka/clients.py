@@ -1,6 +1,4 @@
-"""Producers and consumers with our settings, how they are ended, and which of their errors mean that the broker is
-away.
-"""
+"""Producers and consumers with Kielto's settings, how to close them, and groups of their errors."""
 
 import asyncio
 import contextlib
@@ -41,7 +39,7 @@ DOWN = (
     asyncio.TimeoutError,
     OSError,
 )
-"""The broker is away or slow: try again. Everything else is a fault of ours or of its settings."""
+"""The broker is away or slow: try again. Other errors come from our code or from settings."""
 
 
 REFUSED = (
@@ -52,23 +50,23 @@ REFUSED = (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-"""The topic will not take this record, however often it is sent: too large, not ours to write. The others may."""
+"""The topic never accepts this record, e.g. because it is too large or the user may not write there."""
 
 
 COMMITTED: dict[str, Any] = {"isolation_level": "read_committed"}
 UNCOMMITTED: dict[str, Any] = {"isolation_level": "read_uncommitted"}
-"""For whoever asks where a log ends, whatever is still open in it; and to read what may be aborted."""
+"""For end offsets that include open transactions, and to read records that may be aborted later."""
 _READING = {"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | COMMITTED
 FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 """The user lacks a right."""
 LOGIN = (SaslAuthenticationFailed, AuthenticationFailedError, AuthenticationMethodNotSupported)
-"""The user is not who it says, or may not log in this way."""
+"""The login failed, or this way to log in is not allowed."""
 
 
 def producer(
     bootstrap: str, *, security: Security = CLEAR, linger_ms: int = 0, batch_bytes: int = 131_072
 ) -> Any:
-    """An AIOKafkaProducer that neither doubles nor reorders: idempotent, acks from all in-sync replicas."""
+    """An AIOKafkaProducer that neither repeats nor reorders: idempotent, with acks from all in-sync replicas."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -84,8 +82,9 @@ def producer(
 
 
 def consumer(bootstrap: str, *, security: Security = CLEAR, group: str | None = None, **settings: Any) -> Any:
-    """An AIOKafkaConsumer that loses nothing by default: earliest, no automatic commits. What a transaction wrote
-    is read when it was committed; end offsets are then those up to the first open one.
+    """An AIOKafkaConsumer that loses nothing: it starts at the earliest offset and commits nothing by itself.
+
+    It reads committed transactions only; end offsets are those of the first open transaction.
     """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -103,7 +102,7 @@ def consumer(bootstrap: str, *, security: Security = CLEAR, group: str | None = 
 async def abort(producer: Any) -> None:
     """Close a producer at once. `stop()` would first send what waits, and wait for a broker that is away.
 
-    What waits may be older than what another producer has sent by now, so it must not go out any more.
+    What waits may be older than what another producer has sent since, so it must not be sent.
     """
     producer._closed = True  # noqa: SLF001 - or its destructor complains
     for step in (producer._sender.close, producer.client.close):  # noqa: SLF001 - there is no public way
@@ -113,9 +112,7 @@ async def abort(producer: Any) -> None:
 
 
 async def close(client: Any) -> None:
-    """Stop a client. aiokafka's own `stop()` may raise the cancellation of its inner tasks, as if it were
-    ours.
-    """
+    """Stop a client. aiokafka's own `stop()` may raise CancelledError because of its inner tasks."""
     stop_during_fetch = asyncio.ensure_future(client.stop())
     await asyncio.wait([stop_during_fetch])
     if not stop_during_fetch.cancelled():

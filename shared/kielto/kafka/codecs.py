@@ -1,6 +1,6 @@
 """Kafka's compression codecs, each with a bound on what comes out.
 
-A few hundred kilobytes of gzip or zstd can hold gigabytes; aiokafka would materialise them all. Source of the formats:
+A few hundred kilobytes of gzip or zstd can decompress to gigabytes, which aiokafka would keep in memory. Formats:
 kafka.apache.org, "Record Batch" (attributes, bits 0-2); snappy as raw blocks or in xerial's framing.
 """
 
@@ -19,7 +19,7 @@ _XERIAL_HEADER = 16
 
 
 class UndecodableBatchError(Exception):
-    """The batch is not read. `code` is one of TOO_LARGE, UNKNOWN_CODEC, CORRUPT."""
+    """The batch cannot be decompressed. `code` is one of TOO_LARGE, UNKNOWN_CODEC, CORRUPT."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -78,7 +78,7 @@ def _snappy_blocks(payload: bytes, limit: int) -> list[bytes]:
 
 
 def _snappy_block(block: bytes, limit: int) -> bytes:
-    """The block says how long it is; the decoder fails if that is not so."""
+    """The block states its length; the decoder fails if it is another one."""
     if cramjam.snappy.decompress_raw_len(block) > limit:
         raise UndecodableBatchError(TOO_LARGE)
     return bytes(cramjam.snappy.decompress_raw(block))
@@ -93,7 +93,7 @@ def _zstd(payload: bytes, limit: int) -> bytes:
 
 
 def _into(decompress_into: Callable[[bytes, bytearray], int], payload: bytes, limit: int) -> bytes:
-    """A buffer of the limit's size would be cleared for each batch, however small, which takes milliseconds."""
+    """Grow the buffer step by step: clearing one of `limit` bytes for each batch would take milliseconds."""
     size = min(limit, max(_FIRST, _TIMES * len(payload)))
     while True:
         out = bytearray(size)

@@ -1,7 +1,7 @@
-"""Offsets without a record: transaction markers, aborted records, what compaction took away.
+"""Offsets without a record: transaction markers, aborted records, and records that compaction removed.
 
-No client is handed anything for them, so a position that is "the last record plus one" stays below the end of the
-partition for ever. Whoever compares a position with an end asks here first.
+A client gets nothing for them, so a position of "the last record plus one" stays below the end of the partition for
+ever. So ask `stepped_over` before comparing a position with an end.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _POLLS, _POLL_MS = 10, 100
 async def stepped_over(
     client: Any, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """The partitions in which no record that `client` may read stands from the position up to the end, with the
-    offset up to which that was seen: at least the end. One that was not read in about a second is left out.
+    """Partitions that have no record for `client` from the position up to the end, with the offset up to which that was
+    verified (at least the end). Partitions that were not read within about a second are left out.
 
-    `client` is a started consumer without a group that nobody else reads from; its assignment is lost. Raises one of
+    `client` is a started consumer without a group that nobody else uses; it loses its assignment. Raises one of
     kafka.DOWN, or KafkaError.
     """
     left = {place for place, end in ends.items() if positions[place] < end}

@@ -1,4 +1,4 @@
-"""The ids of topics, and what we may do to them, which aiokafka's own metadata request does not ask for.
+"""Topic ids and the client's rights, which aiokafka's own metadata request does not ask for.
 
 Source: kafka.apache.org/protocol (Metadata v10, KIP-516).
 """
@@ -23,7 +23,7 @@ from aiokafka.protocol.types import (
 
 
 class _TopicId(AbstractType[UUID]):
-    """Sixteen bytes, as in the flexible versions of the protocol; aiokafka has no such type."""
+    """A UUID of the flexible protocol versions; aiokafka has no such type."""
 
     @classmethod
     def encode(cls, value: UUID) -> bytes:

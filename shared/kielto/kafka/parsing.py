@@ -1,8 +1,8 @@
-"""The records of an uncompressed batch, as Kafka's own (Java) reader takes them, never beyond the batch.
+"""Parses the records of an uncompressed batch as Kafka's Java client does, and never reads beyond the batch.
 
-aiokafka 0.14 reads a record's attributes as a number of any length where they are one byte, so it may take what
-follows for something else, and its parser in Python then reads beyond its buffer: that ends the process. This one is
-slower, and only for batches on which the fast one fails. Source: kafka.apache.org, "Record" (v2).
+aiokafka 0.14 reads the attributes of a record as a number of any length, though they are one byte. So it may misread
+what follows, and its Python parser then reads beyond its buffer, which ends the process. This parser is slower, and is
+used only for batches on which the fast one fails. Source: kafka.apache.org, "Record" (v2).
 """
 
 import struct
@@ -19,12 +19,12 @@ _LONGEST = 10  # bytes of a number of 64 bits
 
 
 class DamagedBatchError(Exception):
-    """What follows in the batch cannot be told apart."""
+    """The rest of the batch cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRecord:
-    """A record, with the attributes that aiokafka's fetcher reads."""
+    """A record with the attributes that aiokafka's fetcher reads."""
 
     offset: int
     timestamp: int
@@ -36,8 +36,9 @@ class PlainRecord:
 
 
 def parse(raw: bytes, batch: Any) -> Iterator[PlainRecord]:
-    """Those of `raw`, whose header `batch` has read. A header's name that is no UTF-8 is escaped, its value null.
-    Raises Damaged.
+    """Yield the records of `raw`; `batch` has its header. A header name that is not UTF-8 is escaped, and its value null.
+
+    Raises DamagedBatchError.
     """
     (count,) = _COUNT.unpack_from(raw, _COUNT_AT)
     reader = _Reader(raw, HEADER)

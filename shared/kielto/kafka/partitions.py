@@ -1,13 +1,13 @@
-"""Which partition a key belongs to."""
+"""The partition of a key."""
 
 import struct
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """What aiokafka's default partitioner gives, fixed at birth: Java's murmur2, sign bit cleared, modulo.
+    """The partition that Kafka's default partitioner gives: murmur2 with the sign bit cleared, modulo `partitions`.
 
-    The same algorithm as Kafka's Utils.murmur2, word by word: aiokafka's own goes byte by byte and takes
-    three times as long, which is most of what the relay spends on a record. Held against it by a test.
+    It is Kafka's Utils.murmur2, word by word. aiokafka's goes byte by byte and takes three times as long, which would
+    be most of what the relay spends on a record. A test compares the two.
     """
     words = len(key) >> 2
     h = _SEED ^ len(key)

@@ -1,4 +1,4 @@
-"""How a client reaches the brokers: in clear (loopback only), by TLS, and with a name and a password (SASL)."""
+"""How a client connects to the brokers: without encryption (loopback only), with TLS, with user and password (SASL)."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
 
 class SecurityError(KieltoError, ValueError):
-    """The settings cannot be used. Names the setting and the rule, never a password."""
+    """The settings cannot be used. The message names the setting and the rule, never a password."""
 
 
 @dataclass(frozen=True)
 class Security:
-    """Kafka's `security.protocol` and what belongs to it. Raises SecurityError when it contradicts itself.
+    """Kafka's `security.protocol` and its settings. Raises SecurityError when they contradict each other.
 
-    `ca_file`: certificates (PEM) that sign the brokers' own, instead of the system's. `cert_file` and
-    `key_file`: the client's certificate and key (PEM), where the brokers ask for one. Brokers are always held
-    to the name they are called by.
+    `ca_file`: certificates (PEM) of the authorities for the brokers' certificates, instead of the system's. `cert_file`
+    and `key_file`: the client's certificate and key (PEM), if the brokers require one. The brokers' host names are
+    always verified.
     """
 
     protocol: str = "PLAINTEXT"
@@ -47,7 +47,7 @@ class Security:
             raise SecurityError(f"certificates: are given but not used with {self.protocol}")
         if bool(self.cert_file) != bool(self.key_file):
             raise SecurityError("client certificate and key: must be given together")
-        _ = self.context  # a file that cannot be read is told at once, not as a broker that is away
+        _ = self.context  # report a file that cannot be read now, not as a broker that is away
 
     @property
     def sasl(self) -> bool:
@@ -73,7 +73,7 @@ class Security:
         return context
 
     def arguments(self) -> dict[str, Any]:
-        """For aiokafka's clients."""
+        """The arguments of aiokafka's clients."""
         given: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.context}
         if self.sasl:
             given |= {
@@ -85,4 +85,4 @@ class Security:
 
 
 CLEAR = Security()
-"""Without encryption and without a name: for brokers on loopback."""
+"""No encryption and no user: for brokers on loopback."""

@@ -1,4 +1,4 @@
-"""Creating what is missing of the topics, and verifying that they are as the group says."""
+"""Creates missing topics, and verifies the settings of all against the group."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,19 +13,17 @@ from kielto.kafka.security import CLEAR, Security
 
 
 class TopicMismatchError(KieltoError):
-    """A topic is missing or differs from the group; the message names the topic, the setting, and both
-    values.
-    """
+    """A topic differs from the group. The message names the topic, the setting and both values."""
 
 
 class TopicsMissingError(TopicMismatchError):
-    """All that are there are as they must be: the set-up was not run yet, or not for this group file."""
+    """Topics are missing: the set-up was not run yet, or not for this group file."""
 
 
 async def create_topics(
     bootstrap: str, topics: Sequence[Topic], replicas: int = 1, *, security: Security = CLEAR
 ) -> list[str]:
-    """Create those that are missing and wait until the broker shows them; returns the names of the new ones.
+    """Create the missing topics and wait until the broker shows them; return their names.
 
     Raises TopicMismatchError when the broker refuses one, or one of DOWN.
     """
@@ -51,8 +49,9 @@ async def create_topics(
 
 
 async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Security = CLEAR) -> None:
-    """Compare partitions and settings with the group. Raises TopicMismatchError naming every difference,
-    TopicsMissingError when topics are only missing, or one of DOWN.
+    """Compare partitions and settings with the group.
+
+    Raises TopicMismatchError with every difference, TopicsMissingError when topics are only missing, or one of DOWN.
     """
     admin = await _admin(bootstrap, security)
     try:

@@ -1,12 +1,12 @@
-"""For systems outside: follow a party's permissions, ask before each send, take bans in, prove what was applied.
+"""For systems outside of Kielto: follow a party's permissions, ask before each message, submit decisions.
 
     async with Subscriber(subscriber=..., party=..., bootstrap=..., point_keys=..., store=MemoryStore()) as kielto:
         await kielto.ready()
         if kielto.may(Question(Purpose.OWN_MARKETING, Channel.EMAIL, address="aino@example.com")):
-            ...  # send, now
+            ...  # send it now
 
-`PostgresStore` needs asyncpg besides (`kielto[postgres]`), `kielto.subscriber.metrics` prometheus_client
-(`kielto[metrics]`).
+`PostgresStore` needs asyncpg (`pip install kielto[postgres]`), `kielto.subscriber.metrics` needs
+prometheus_client (`kielto[metrics]`). Every error is a `KieltoError`.
 """
 
 from typing import TYPE_CHECKING, Any

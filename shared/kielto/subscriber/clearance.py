@@ -1,7 +1,7 @@
-"""Clearance: the gate, then consents itself, then both again at hand-over.
+"""Clearances: ask the gate, then the consents service, and the gate again at each hand-over.
 
-An answer of consents counts from just before its request was sent, by `clock`: a decision that was
-acknowledged before then is in it, however long the answer takes. A lost answer clears nobody.
+An answer is valid from just before its request was sent, by `clock`. It includes every decision that consents had
+accepted by then, however long the answer takes. A lost answer clears nobody.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from kielto.subscriber.clock import clock
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 
 BATCH = 4000
-"""Recipients of one request: a whole batch then fits into the body that consents takes."""
+"""Recipients of one request; so many fit into the largest body that consents accepts."""
 _PATH = "/consents/clearances"
 
 
@@ -39,11 +39,11 @@ class _ClearanceGiven(NamedTuple):
 
 
 class Clearance:
-    """Where clearances are asked for, and as whom.
+    """Where to request clearances, and as whom.
 
-    `url`: of the consents service, without a path of its own. `token`: gives a bearer token with the role
-    `campaigns` and the company, asked for before each request; what it raises goes to the caller of `clear`.
-    `client`: for proxies and certificates; else one of its own.
+    `url`: the address of the consents service, without `/consents`. `token`: returns a bearer token with the role
+    `campaigns` for the company; it is called before each request, and what it raises reaches the caller of `clear`.
+    `client`: an HTTP client with proxies or certificates of your own.
     """
 
     def __init__(
@@ -67,11 +67,12 @@ class Clearance:
     async def clear(
         self, may: Callable[[Question], Answer], questions: Iterable[Question], campaign: str
     ) -> "Cleared":
-        """Never raises for what the network or the service does: whom they did not clear is not cleared.
+        """Request clearance for the questions that `may` permits.
 
-        `campaign`: the id of marketing's campaign, if it is one: a delivery report excuses itself by nothing else.
-        Batches of 4,000 are asked one after the other and each is good for seconds, so ask for as many as can be
-        handed over by then: of a longer list the first have run out when the last are answered.
+        Errors of the network and of the service do not raise: nobody in that batch is cleared. `campaign`: the id of
+        the campaign in marketing, if it has one, so that delivery reports can be matched with the clearance. Batches
+        of 4,000 are requested one after the other, and each is valid for some seconds. So ask for as many as you can
+        hand over in that time: in a longer list the first ones expire before the last are answered.
         """
         given: dict[Question, _ClearanceGiven] = {}
         asked: dict[tuple[object, ...], list[Question]] = {}
@@ -112,7 +113,7 @@ class Clearance:
 
 
 class Cleared:
-    """What was cleared, to be asked again as each message is handed over."""
+    """The answers of one `clear`. Ask `may` again when each message is handed over."""
 
     def __init__(
         self,
@@ -123,9 +124,9 @@ class Cleared:
         self._may, self._given, self._now = may, given, now
 
     def may(self, question: Question) -> Answer:
-        """Whether the message may be handed over now: cleared, the gate still open and allowing, and not run out.
+        """Whether the message may be handed over now: it is cleared, the gate still permits it, and it has not expired.
 
-        Never raises. Ask it in the same breath as the hand-over.
+        Ask directly before the hand-over. Never raises.
         """
         given = self._given.get(question)
         if given is None:
@@ -140,13 +141,13 @@ class Cleared:
         return given.answer
 
     def clearance(self, question: Question) -> UUID | None:
-        """The id of the recorded clearance that answered, for the sender's own records."""
+        """The id of the clearance that answered the question, for the sender's own records."""
         given = self._given.get(question)
         return None if given is None else given.clearance
 
 
 def _terms(question: Question) -> tuple[object, ...]:
-    """What a request says once for all of its recipients."""
+    """The fields that a request has once for all of its recipients."""
     return (
         question.purpose,
         question.channel,
@@ -168,7 +169,7 @@ def _asked(batch: Sequence[Question]) -> dict[str, object]:
 
 
 def _recipient(question: Question) -> dict[str, str]:
-    """The gate takes the customer's id where both it and a number are given."""
+    """As in the gate, the customer's id takes precedence over a number."""
     named = {"customer": question.customer, "address": question.address}
     if question.customer is None:
         named["number"] = question.number
@@ -186,7 +187,7 @@ def _nobody(batch: Sequence[Question], why: str) -> Mapping[Question, _Clearance
 
 
 def _slug(response: httpx.Response) -> str:
-    """The problem's own name, such as `subscriber-overdue`."""
+    """The last part of the problem's type, such as `subscriber-overdue`."""
     try:
         kind = response.json()["type"]
     except (ValueError, KeyError, TypeError):

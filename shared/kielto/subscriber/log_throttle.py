@@ -1,4 +1,4 @@
-"""Warnings about something that lasts: said once in a while, not at every try."""
+"""Warnings about a lasting problem, at most one every ten seconds."""
 
 import logging
 

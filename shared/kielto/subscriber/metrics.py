@@ -1,4 +1,4 @@
-"""A subscriber's gate as Prometheus metrics (`kielto[metrics]`); nothing personal is in them.
+"""The gate of a subscriber as Prometheus metrics, without personal data. Needs `pip install kielto[metrics]`.
 
 prometheus_client.REGISTRY.register(GateCollector(kielto))
 """
@@ -13,7 +13,7 @@ from kielto.subscriber.subscriber import Subscriber
 
 
 class GateCollector(Collector):
-    """Looked at when it is asked for; costs nothing in between."""
+    """Reads the subscriber at each scrape; costs nothing in between."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
@@ -30,12 +30,12 @@ class GateCollector(Collector):
             answers.add_metric([name, reason.value], count)
         shut = GaugeMetricFamily(
             "kielto_gate_shut",
-            "1 while the gate of the partition is shut, and why.",
+            "1 while the gate of the partition is shut, with the reason.",
             labels=["subscriber", "partition", "reason"],
         )
         age = GaugeMetricFamily(
             "kielto_gate_view_age_seconds",
-            "How old the view of the partition may be; +Inf before anything is known.",
+            "How old the store's view of the partition may be; +Inf before it is known.",
             labels=["subscriber", "partition"],
         )
         for partition, (why, seconds) in enumerate(self._subscriber.partitions()):

@@ -1,4 +1,4 @@
-"""What keeps a subscriber from being ready, in words for whoever set it up."""
+"""Why a subscriber is not ready, in words for the person who configures it."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ LOGIN = "security: Kafka refuses the user name, password or certificate"
 
 
 class NotReadyError(KieltoError):
-    """The gate did not open in time, or never will as things are set up. The message names the cause."""
+    """The gate did not open in time, or cannot open with these settings. The message names the cause."""
 
 
 class Troubles:
-    """The last trouble of each loop, until it works again."""
+    """The last problem of each background loop, until the loop works again."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -34,11 +34,11 @@ class Troubles:
         self._texts[loop] = text
 
     def failed(self, loop: str, error: BaseException) -> None:
-        """One of Kafka's faults."""
+        """Note an error of Kafka."""
         self.note(loop, _cause(error))
 
     async def may_write(self, loop: str, producer: Any, topic: str) -> None:
-        """Notes whether the user may write the topic; a broker may know before anything has to be written."""
+        """Note whether the Kafka user may write the topic, before there is anything to write."""
         if topic in await kafka.topic_ids(producer, [topic]) and topic not in await kafka.writable(
             producer, [topic]
         ):

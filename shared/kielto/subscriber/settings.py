@@ -1,4 +1,4 @@
-"""What a subscriber is given, looked at before anything starts."""
+"""Checks of a subscriber's settings before anything starts."""
 
 import math
 import re
@@ -20,7 +20,7 @@ def check(
     country: str,
     stale_seconds: float,
 ) -> None:
-    """Raises ValueError naming the setting and the rule."""
+    """Raises InvalidValueError with the setting and the rule."""
     rules = (
         (_IDENT.fullmatch(subscriber), "subscriber: must be the id of a subscriber system in group.yaml"),
         (re.fullmatch(PATTERN, party), "party: must be company.<id> or partner.<id>"),

@@ -1,7 +1,7 @@
-"""Growing columns of numbers, each in memory of its own.
+"""Growing columns of numbers, each in a memory map of its own.
 
-Anonymous memory maps: what a column leaves behind when it grows goes back to the system. In the heap of malloc
-the holes of grown columns take as much again as the columns. Cells reserved and never written cost nothing.
+The memory of a column that has grown goes back to the system; in the heap of malloc its holes would take as much again
+as the columns. Reserved cells that were never written take no memory.
 """
 
 import mmap
@@ -17,13 +17,13 @@ _FIRST = 1 << 12
 
 
 def memory(kind: str, cells: int) -> "memoryview[int]":
-    """So many zeros."""
+    """Memory for so many cells, all zero."""
     size = np.dtype(kind).itemsize * cells
     return memoryview(mmap.mmap(-1, size)).cast("B").cast(kind)  # type: ignore[call-overload, no-any-return]
 
 
 class Column:
-    """`kind`: B, H, I or Q, of 1, 2, 4 or 8 bytes; it becomes wider when a number asks for it."""
+    """`kind`: B, H, I or Q, for 1, 2, 4 or 8 bytes. The column becomes wider when a number needs it."""
 
     __slots__ = ("_size", "cells", "kind")
 
@@ -31,7 +31,7 @@ class Column:
         self.kind = kind
         self._size = 0
         self.cells = memory(kind, _FIRST)
-        """More than are in use. Another object after the column has grown."""
+        """All cells, more than are in use. It is another object after the column has grown."""
 
     def __len__(self) -> int:
         return self._size
@@ -52,7 +52,7 @@ class Column:
         return self._size * self.cells.itemsize
 
     def view(self) -> Many:
-        """What is there now; not what comes later."""
+        """An array of the present numbers. It does not follow later changes of size."""
         return np.frombuffer(self.cells, self.kind, self._size)
 
     def append(self, value: int) -> None:
@@ -67,12 +67,12 @@ class Column:
         self._size += len(values)
 
     def widen(self, values: Many) -> None:
-        """Make it wide enough for all of them."""
+        """Make the column wide enough for all of these numbers."""
         while len(values) and int(values.max()) >> 8 * self.cells.itemsize:
             self._move(_WIDER[self.kind], len(self.cells))
 
     def clear(self, size: int) -> None:
-        """So many zeros, in place of all."""
+        """Replace everything by so many zeros."""
         self.cells, self._size = memory(self.kind, max(size, _FIRST)), size
 
     def put(self, rows: Many, values: Many) -> None:
@@ -90,9 +90,7 @@ class Column:
 
 
 class Split:
-    """A column of numbers whose lower 16 bits stand apart from what is above: three bytes a number while all
-    are below 2^24.
-    """
+    """A column that keeps the lower 16 bits of each number apart from the rest: three bytes for numbers below 2^24."""
 
     __slots__ = ("_above", "_lower")
 
@@ -118,7 +116,7 @@ class Split:
         self._above.extend(values >> 16)
 
     def take(self, rows: Many) -> Many:
-        """Those of rows that there are; of others, some number."""
+        """The numbers of these rows. For rows that do not exist, some number."""
         above = self._above.view().take(rows, mode="clip").astype(np.int64)
         return (above << 16) | self._lower.view().take(rows, mode="clip")
 
@@ -130,7 +128,7 @@ class Split:
         self._above.put(rows, values >> 16)
 
     def clear(self, size: int) -> None:
-        """So many zeros, in place of all."""
+        """Replace everything by so many zeros."""
         self._lower, self._above = Column("H"), Column("B")
         self._lower.clear(size)
         self._above.clear(size)

@@ -1,4 +1,4 @@
-"""Many records read at once: the same answers as `Decoder.read` for each, in columns."""
+"""Decodes many records at once, into columns, with the same results as `Decoder.read` for each."""
 
 from binascii import Error as NoHex
 from binascii import unhexlify
@@ -21,26 +21,26 @@ from kielto.subscriber.records.content import Content
 from kielto.subscriber.records.decode import KEPT, Decoder, Item
 
 FEW = 16
-"""So few records are read one by one."""
+"""Fewer records than this are decoded singly."""
 _TYPE = Permissions.type_name().encode()
 _FIELDS = attrgetter("partition", "offset", "key", "value", "headers")
 _MUST = {CE_TYPE: {_TYPE}, CE_SPECVERSION: {SPECVERSION.encode()}}
 _READ = (CE_TYPE, _TYPE), (CE_SPECVERSION, SPECVERSION.encode()), (CE_SOURCE, b"any"), (CE_ID, b"any")
-"""What every reader asks of ordinary headers, but for the version."""
+"""The headers that a reader checks, besides the version."""
 
 
 class Said(NamedTuple):
-    """What is read of ordinary headers, one for all records that say the same."""
+    """What ordinary headers say, one object for all records with the same version."""
 
     text: bytes
     version: Version
     headers: Headers
-    """The same to every reader as those that were given."""
+    """Headers that a reader treats as the given ones."""
 
 
 @dataclass(slots=True)
 class SeenRecords:
-    """Records of one lane in columns, without what nobody reads: a third of what the client hands out."""
+    """Records of one lane as columns, without what is not read: a third of what the client returns."""
 
     partitions: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
@@ -48,7 +48,7 @@ class SeenRecords:
     values: list[bytes | None] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
     said: list[Said | None] = field(default_factory=list)
-    """None: what this is must be judged by itself."""
+    """None: this record must be decoded singly."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -58,7 +58,7 @@ class SeenRecords:
             own += added
 
     def take(self, count: int) -> "SeenRecords":
-        """The first so many, which are here no longer."""
+        """Remove the first `count` records and return them."""
         taken = SeenRecords(*(column[:count] for column in self.columns))
         for column in self.columns:
             del column[:count]
@@ -70,6 +70,8 @@ class SeenRecords:
 
 
 class Tables:
+    """Decodes batches of one party's records."""
+
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._planes: dict[tuple[int, int], list[Plane]] = defaultdict(list)  # by sizes of value and version
@@ -77,11 +79,11 @@ class Tables:
         self._said: dict[bytes, Said | None] = {}
 
     def read(self, records: Sequence[Any]) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
-        """Kafka's records of one lane; those that are not in the block follow as (partition, offset, item)."""
+        """Decode Kafka's records of one lane into a block; the others follow as (partition, offset, item)."""
         return self.read_seen(self.see(records))
 
     def see(self, records: Sequence[Any]) -> SeenRecords:
-        """A first look, after which Kafka's own records need not be kept."""
+        """Take what is needed out of Kafka's own records, which need not be kept afterwards."""
         fields: Any = zip(*map(_FIELDS, records), strict=True)
         seen = SeenRecords(*map(list, fields))
         seen.said = [None] * len(seen)
@@ -107,7 +109,7 @@ class Tables:
         return self._said[text]
 
     def read_seen(self, seen: SeenRecords) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
-        """As `read`."""
+        """Do what `read` does, for records from `see`."""
         if len(seen) < FEW:
             return None, [self._single(seen, at) for at in range(len(seen))]
         if self._count > KEPT:
@@ -137,7 +139,7 @@ class Tables:
         return seen.partitions[at], seen.offsets[at], item
 
     def _cut(self, seen: SeenRecords) -> tuple[list[int], list[Cut]]:
-        """Which records fit a plane, and what was cut out of them, in the same order."""
+        """The places of the records that fit a plane, and what was cut out of them, in the same order."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for at, (value, said) in enumerate(zip(seen.values, seen.said, strict=True)):
             if said is not None and value is not None:
@@ -182,15 +184,13 @@ class Tables:
 
 
 def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
-    """Which of the cuts' records are right, in order; and of these shape, size, first and second part of the
-    id, and all hashes.
-    """
+    """Which records of the cuts are valid; and of these the shapes, sizes, both parts of the ids, and all hashes."""
     right = (np.concatenate([cut.keys for cut in cuts]) == keys).all(axis=1)
     spelled = b"".join([keys.tobytes(), *[cut.hashes.tobytes() for cut in cuts]])
     try:
         digests = np.frombuffer(unhexlify(spelled), ">u8").reshape(-1, 4)
         right &= spelled.islower()
-    except NoHex:  # nobody sends such: then all are read one by one
+    except NoHex:  # not hexadecimal: then all are decoded singly
         digests, right = np.zeros((len(spelled) // KEY, 4), ">u8"), np.zeros(len(keys), bool)
     right &= _real_times(cuts)
     hashes, row, place = [], 0, len(keys)
@@ -209,7 +209,7 @@ def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
 
 
 def _real_times(cuts: list[Cut]) -> Many:
-    """Of all rows, in order; times of one width are looked at together."""
+    """Whether the time of each row is valid; times of one width are checked together."""
     rows = np.cumsum([0, *[len(cut.rows) for cut in cuts]])
     right = np.ones(rows[-1], bool)
     for width in {cut.times.shape[1] for cut in cuts}:
@@ -220,7 +220,7 @@ def _real_times(cuts: list[Cut]) -> Many:
 
 
 def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
-    """What `_block` needs of records that were read alone."""
+    """What `_block` needs of records that were decoded singly."""
     places, read = zip(*plain, strict=True)
     shapes = np.array([content.shape for content in read])
     sizes = np.array([len(content.hashes) for content in read])
@@ -271,7 +271,7 @@ def _table(rows: Sequence[bytes]) -> Many:
 
 
 def _versions(headers: list[Headers], count: int) -> Sequence[bytes]:
-    """The versions, when all have the same headers and nothing is unusual about any; else nothing."""
+    """The versions, if all records have the same and ordinary headers; else nothing."""
     all_: list[Any] = list(chain.from_iterable(chain.from_iterable(headers)))
     names, texts = all_[::2], all_[1::2]
     place = {name: at for at, name in enumerate(names[:count])}

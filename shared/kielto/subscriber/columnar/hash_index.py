@@ -1,6 +1,4 @@
-"""From 64-bit hashes to row numbers in some five bytes a key: a Python dict of the same would take some
-hundred.
-"""
+"""An index from 64-bit hashes to row numbers. It takes about five bytes a key; a Python dict takes about a hundred."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,13 +7,13 @@ import numpy as np
 from kielto.subscriber.columnar.arrays import Many, Rows, Split, memory
 
 _AT_ONCE = 1 << 16
-"""So many, that threads seldom meet at the interpreter, and what is made of them on the way stays small."""
-_BUCKET = 8
-"""Cells: their tags are one number of 64 bits, compared at once."""
-_RUN = 16
-"""Buckets: no look-up walks further. Rows beyond them (an address given for thousands of customers) go to a
-plain dict.
+"""How many hashes to look up at once: enough that threads seldom wait for the interpreter, and few enough that the
+intermediate arrays stay small.
 """
+_BUCKET = 8
+"""Cells of a bucket: their tags are one number of 64 bits, which is compared at once."""
+_RUN = 16
+"""How many buckets a look-up visits at most. Rows beyond them (an address of thousands of customers) go to a dict."""
 _GROWTH = 1.1
 _EMPTY, _DELETED = 0, 1
 _LAST = np.uint64(56)
@@ -24,10 +22,11 @@ _1, _32, _LOW_HALF = np.uint64(1), np.uint64(32), np.uint64(0xFFFF_FFFF)
 
 
 class Index:
-    """Open addressing in buckets. Holds no hashes but of each a *tag*, its lowest byte: whoever looks up
-    compares the candidates himself. A key's first bucket follows from its uppermost bits, the distance from
-    there to its next ones from others. A bucket is filled from its first cell to its last, and only when it is
-    full a key goes on.
+    """Open addressing in buckets.
+
+    It keeps a *tag* of each hash, its lowest byte, instead of the hash; the caller compares the candidates. The upper
+    bits of a hash give its first bucket, and other bits the step to the next ones. A bucket is filled from its first
+    cell on; when it is full, the next bucket is used.
     """
 
     __slots__ = ("_buckets", "_crowd", "_full", "_rows", "_tags", "room")
@@ -38,12 +37,12 @@ class Index:
         self.empty(0)
 
     def empty(self, count: int) -> None:
-        """Start again, with room for `count` and a tenth more."""
+        """Start again with room for `count` and a tenth more."""
         self._buckets = max(128, int(count * _GROWTH / self._full / _BUCKET) + 1)
         self._tags = memory("B", self._buckets * _BUCKET)
         self._rows.clear(self._buckets * _BUCKET)
         self.room = int(self._buckets * _BUCKET * self._full)
-        """How many more fit well; at 0 it is time to start again with a larger one."""
+        """How many more fit; at 0 start again with a larger index."""
         self._crowd: dict[int, set[int]] = {}
 
     @property
@@ -51,7 +50,7 @@ class Index:
         return self._tags.nbytes + self._rows.nbytes
 
     def _walk(self, hash_: int) -> Iterator[tuple[int, bytes]]:
-        """The first cell and the tags of each bucket where the hash may be."""
+        """Yield the first cell and the tags of each bucket where the hash may be."""
         bucket = ((hash_ >> 32) * self._buckets) >> 32
         step = ((hash_ & 0xFFFF_FFFF) * (self._buckets - 1) >> 32) + 1
         for _ in range(_RUN):
@@ -62,7 +61,7 @@ class Index:
             bucket = (bucket + step) % self._buckets
 
     def _places(self, hash_: int) -> Iterator[int]:
-        """Cells with the hash's tag."""
+        """Yield the cells that have the tag of the hash."""
         tag = _tag(hash_)
         for first, tags in self._walk(hash_):
             at = tags.find(tag)
@@ -80,7 +79,7 @@ class Index:
         self._crowd.setdefault(hash_, set()).add(row)
 
     def candidates(self, hash_: int) -> list[int]:
-        """All rows that were added under this hash, and a few others."""
+        """All rows that were added with this hash, and a few others."""
         rows = [self._rows[cell] for cell in self._places(hash_)]
         if self._crowd and hash_ in self._crowd:
             rows.extend(self._crowd[hash_])
@@ -106,7 +105,7 @@ class Index:
         return np.where(after < self._buckets, after, after - self._buckets)
 
     def add_many(self, hashes: Many, rows: Many) -> None:
-        """As `add` for each pair."""
+        """Do what `add` does, for each pair."""
         tags, words = np.frombuffer(self._tags, np.uint8), np.frombuffer(self._tags, np.uint64)
         bucket, left = self._first(hashes), np.arange(len(hashes))
         for _ in range(_RUN):
@@ -126,12 +125,12 @@ class Index:
             self._crowd.setdefault(hash_, set()).add(row)
 
     def find_many(self, hashes: Many, is_it: Callable[[Rows, Many], Many]) -> Many:
-        """For each hash the row that `is_it(places in hashes, candidate rows)` says is the one, or -1."""
+        """For each hash the row for which `is_it(places in hashes, candidate rows)` is true, or -1."""
         result = np.empty(len(hashes), np.int64)
         parts = range(0, max(1, len(hashes)), _AT_ONCE)
         lefts = [self._find_first(hashes, slice(start, start + _AT_ONCE), is_it, result) for start in parts]
         left, bucket, word, same = map(np.concatenate, zip(*lefts, strict=True))
-        for _ in range(_RUN * (_BUCKET + 1)):  # each goes on by a cell or a bucket at a time
+        for _ in range(_RUN * (_BUCKET + 1)):  # each step tries one more cell or bucket
             on = np.flatnonzero(same | (word >> _LAST))
             left, bucket, word, same = left[on], bucket[on], word[on], same[on]
             if not len(left):
@@ -154,8 +153,9 @@ class Index:
     def _find_first(
         self, hashes: Many, part: slice, is_it: Callable[[Rows, Many], Many], result: Many
     ) -> tuple[Many, Many, Many, Many]:
-        """Most are found by the first cell that has their tag. Returns of the others the place, bucket, tags of
-        the bucket, and which of these are still to be tried.
+        """Try the first cell that has the tag, which finds most hashes.
+
+        Returns for the others the place, the bucket, its tags, and which of these are still to be tried.
         """
         bucket = self._first(hashes[part])
         word, same = self._look(bucket, hashes[part])
@@ -167,8 +167,8 @@ class Index:
         return part.start + left, bucket[left], word[left], same & (same - _1)
 
     def _look(self, bucket: Many, hashes: Many) -> tuple[Many, Many]:
-        """The tags of each bucket; and the upper bit of each that is the hash's. Above such a bit there may be
-        others that mean nothing.
+        """The tags of each bucket, and the upper bit of each byte that equals the tag of the hash. Above such a bit
+        there may be others without a meaning.
         """
         word = np.frombuffer(self._tags, np.uint64).take(bucket, mode="clip")
         differ = word ^ (_tags(hashes) * _ONES)
@@ -185,12 +185,12 @@ def _tags(hashes: Many) -> Many:
 
 
 def _cell(bucket: Many, same: Many) -> Many:
-    """That of the lowest bit; without one, some cell or other: its row is not the one."""
+    """The cell of the lowest bit. Without a bit it is some cell, whose row is another one."""
     cells: Many = bucket * _BUCKET + (np.bitwise_count((same - _1) & ~same) >> 3)
     return cells
 
 
 def _used(word: Many) -> Many:
-    """How many cells are not empty."""
+    """The number of cells that are not empty."""
     used: Many = np.bitwise_count((((word & _LOWER) + _LOWER) | word) & _UPPER)
     return used

@@ -1,8 +1,7 @@
-"""Many records at once, as columns; and how values of one length become columns without a look at each.
+"""Blocks of records as columns, and how values of one length become columns at once.
 
-A *plane* is a template (`decode`) at fixed places: values that differ from it in version, time, key and hashes
-only are compared as one table of bytes. Whatever does not fit exactly is left for the reader of single
-records.
+A *plane* is a template (`records/decode.py`) at fixed places: values that differ from it in version, time, key and
+hashes only are compared as one table of bytes. What does not fit exactly is decoded singly.
 """
 
 from collections.abc import Sequence
@@ -19,11 +18,11 @@ from kielto.subscriber.records.decode import RecordLayout
 KEY = 64
 _DAYS = np.array(
     [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8
-)  # a leap day is left to others
+)  # a leap day is decoded singly
 
 
 class RecordBlock(NamedTuple):
-    """Readable records in columns. `hashes` has those of all records, `sizes` of each."""
+    """Readable records as columns. `hashes` has the hashes of all records, `sizes` their number in each record."""
 
     keys: Sequence[bytes]
     values: Sequence[bytes]
@@ -38,7 +37,7 @@ class RecordBlock(NamedTuple):
     hashes: Many
 
     def chosen(self, which: Many) -> "RecordBlock":
-        """Those where `which` is true."""
+        """The records for which `which` is true."""
         if which.all():
             return self
         at = np.flatnonzero(which).tolist()
@@ -65,9 +64,7 @@ class RecordBlock(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What a plane cut out of a table: its rows that fit, and of each the time, the key and the hashes as
-    they are spelled.
-    """
+    """What a plane cut out of a table: the rows that fit, and the bytes of their times, keys and hashes."""
 
     plane: "Plane"
     rows: Many
@@ -100,11 +97,11 @@ class Plane:
 
     @property
     def template(self) -> object:
-        """Equal for planes that take the same."""
+        """Equal for planes that fit the same values."""
         return self._key.start, self._equal, self._places, self._mask.tobytes(), self._text.tobytes()
 
     def cut(self, table: Many, versions: Many) -> Cut | None:
-        """Those of the table that fit, if any: values and versions of equal lengths, a row each."""
+        """Cut the rows that fit out of a table of values of one length; None if no row fits. `versions`: of each row."""
         fits = ((table & self._mask) == self._text).all(axis=1)
         fits &= (table[:, self._version] == versions).all(axis=1)
         rows = np.flatnonzero(fits)
@@ -116,8 +113,9 @@ class Plane:
         return Cut(self, rows, table[:, self._time], table[:, self._key], np.concatenate(hashes, axis=1))
 
     def slots(self, digests: Many) -> tuple[Many, Many]:
-        """Of the hashes as four numbers each: the uppermost of each slot; and whether those are equal that
-        were equal in the plane's record, and only those.
+        """The first 64 bits of each slot, and whether exactly those hashes are equal that the plane has equal.
+
+        `digests` has each hash as four numbers.
         """
         digests = digests.reshape(len(digests), len(self._equal), 4)
         uppermost = digests[:, :, 0].astype(np.uint64)
@@ -131,7 +129,7 @@ class Plane:
 
 
 def real_times(times: Many) -> Many:
-    """Whether each is one of the calendar's: `2026-01-31T12:59:59.123456Z`, with or without a fraction."""
+    """Whether each is a time of the calendar: `2026-01-31T12:59:59.123456Z`, with or without a fraction."""
     if not times.shape[1]:
         return np.ones(len(times), bool)
     digits = times - ord("0")

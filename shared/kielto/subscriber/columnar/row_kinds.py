@@ -1,6 +1,4 @@
-"""What very many rows have in common besides their shape: each combination is kept once, and a row has its
-number.
-"""
+"""Row kinds: the combinations of shape, partition, epoch and readability. Each is kept once; a row has its number."""
 
 from typing import NamedTuple
 
@@ -14,12 +12,12 @@ class RowKind(NamedTuple):
     shape: int
     partition: int
     epoch: int
-    """Of the version."""
+    """The epoch of the version."""
     unreadable: bool
 
 
 class RowKindColumns(NamedTuple):
-    """The same of all kinds, by number."""
+    """The fields of all kinds as columns, by number."""
 
     shapes: Many
     partitions: Many
@@ -44,7 +42,7 @@ class RowKinds:
         return number
 
     def numbers(self, shapes: Many, partitions: Many, epochs: Many) -> Many:
-        """Of many readable rows."""
+        """The numbers of the kinds of many readable rows."""
         combined = shapes * PARTITIONS + partitions
         numbers = np.zeros(len(shapes), np.int64)
         for epoch in np.unique(epochs).tolist():  # mostly one

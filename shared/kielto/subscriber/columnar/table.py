@@ -1,9 +1,8 @@
-"""The follower's store in memory: columns of numbers, some 66 bytes a customer with its indexes.
+"""The follower's table in memory: columns of numbers, about 66 bytes a customer with the indexes.
 
-Customers are found by the first 96 bits of their id, customer numbers and points by 64 bits of their hashes.
-All of these are HMACs. Among a million customers two ids meet with a chance of 10^-17; an address that no
-customer has is taken for a customer's with a chance of 10^-13 each time; and customers who seem to share a
-point only deny each other.
+Customers are found by the first 96 bits of their id, customer numbers and contact points by 64 bits of their hashes.
+All of these are HMACs. Among a million customers two ids are equal with a probability of 10^-17. An address that no
+customer has is taken for a customer's with a probability of 10^-13. Customers who seem to share a point only deny each other.
 """
 
 from array import array
@@ -20,7 +19,7 @@ from kielto.subscriber.records.content import Content, Shape, Shapes, ident
 
 NEVER = -1
 _CHUNK = 1 << 16
-"""Rows handled at once, so that what is made on the way stays small."""
+"""Rows handled at once, so that intermediate arrays stay small."""
 _FEW = 64
 
 
@@ -30,27 +29,27 @@ class Image:
         self._hi, self._lo = Column("Q"), Column("I")
         self.kinds, self._kind = RowKinds(), Column("H")
         self._n = Column("B")
-        self._seen = {lane: Split() for lane in Lane}  # offset + 1 where last seen; 0: never
+        self._seen = {lane: Split() for lane in Lane}  # the offset last read at, plus 1; 0: never
         self._first = Split()
         self.count_unreadable = 0
         self.until: dict[int, float] = {}
         self._hashes = Column("Q")
         self._ids, self._points = Index(0.82), Index(0.9)
         self._listed = 0
-        """Hashes of rows from here on are not in the index of points yet: nobody has asked since."""
+        """Rows from here on are not in the index of points yet; it is brought up to date at the next look-up."""
 
     def __len__(self) -> int:
         return len(self._hi)
 
     @property
     def nbytes(self) -> int:
-        """Of all columns and indexes."""
+        """Bytes of all columns and indexes."""
         others = self._n.nbytes + self._first.nbytes + self._hashes.nbytes
         return self.nbytes_by_id + others + self._points.nbytes
 
     @property
     def nbytes_by_id(self) -> int:
-        """Of what is read to answer by a customer's id."""
+        """Bytes of what is read to answer by a customer's id."""
         columns = sum(column.nbytes for column in (self._hi, self._lo, self._kind))
         return columns + sum(seen.nbytes for seen in self._seen.values()) + self._ids.nbytes
 
@@ -68,7 +67,7 @@ class Image:
         return None
 
     def find_many(self, hi: Many, lo: Many) -> Many:
-        """The rows of many, -1 where there is none."""
+        """The rows of many ids; -1 where there is none."""
         if not len(self):
             return np.full(len(hi), -1, np.int64)
         his, los = self._hi.view(), self._lo.view()
@@ -81,7 +80,7 @@ class Image:
         return self._ids.find_many(hi, is_it)
 
     def holders(self, hash_: int) -> list[tuple[int, int]]:
-        """(row, slot) wherever a customer number or point with this hash is held."""
+        """(row, slot) of each customer number or point with this hash."""
         self._list_all()
         rows = set(self._points.candidates(hash_))
         return [(row, slot) for row in rows for slot, held in enumerate(self.hashes(row)) if held == hash_]
@@ -109,7 +108,7 @@ class Image:
         return Version(self._kind_of(row).epoch, self._n[row])
 
     def seen(self, row: int, lane: Lane) -> int:
-        """The offset at which the row's version was last seen on a lane, or NEVER."""
+        """The offset at which the row's version was last read on a lane, or NEVER."""
         return self._seen[lane][row] - 1
 
     # -- reading many: copies, by row
@@ -121,7 +120,7 @@ class Image:
         return self.kinds.table.unreadable[self._kind.view()[rows]]
 
     def plain_of(self, rows: Many) -> Many:
-        """Of which rows nothing stands outside the columns: no end, and not yet in the index of points."""
+        """Whether a row can be replaced in the columns alone: it has no end and is not in the index of points yet."""
         endless = np.array([row not in self.until for row in rows.tolist()], bool)
         return endless & (rows >= self._listed)
 
@@ -129,7 +128,7 @@ class Image:
         return self._kind.view()[start:stop]
 
     def seen_from(self, start: int, stop: int, lane: Lane) -> Many:
-        """Offset + 1 of where each row's version was last seen on a lane, or 0."""
+        """For each row the offset at which its version was last read on a lane, plus 1; or 0."""
         return self._seen[lane].part(start, stop)
 
     def seen_of(self, rows: Many, lane: Lane) -> Many:
@@ -138,7 +137,7 @@ class Image:
     # -- writing
 
     def add(self, ident: tuple[int, int], partition: int, version: Version, content: Content | None) -> int:
-        """A new row; without content it lists nothing, and is unreadable."""
+        """Add a row. Without content it is unreadable."""
         row = len(self._hi)
         self._hi.append(ident[0])
         self._lo.append(ident[1])
@@ -160,7 +159,7 @@ class Image:
         return row
 
     def add_many(self, block: RecordBlock, lane: Lane) -> None:
-        """New rows, each seen on a lane. No id of the block is known, or in it twice."""
+        """Add new rows, which were read on a lane. No id of the block may be known, or be in it twice."""
         start, ends = len(self), np.cumsum(block.sizes)
         self._first.extend(ends - block.sizes + len(self._hashes))
         self._hashes.extend(block.hashes)
@@ -174,7 +173,7 @@ class Image:
         self._ids.add_many(block.hi, np.arange(start, len(self), dtype=np.uint32))
 
     def replace_many(self, rows: Many, block: RecordBlock, lane: Lane) -> None:
-        """Plain readable rows get newer versions and what these list, each seen on a lane alone. No row comes
+        """Replace rows for which `plain_of` is true by newer versions, which were read on a lane. No row may come
         twice.
         """
         table, kinds = self.kinds.table, self._kind.view()[rows]
@@ -183,14 +182,14 @@ class Image:
         self._n.put(rows, block.ns)
         for each in Lane:
             self._seen[each].put(rows, (block.offsets + 1) * (each is lane))
-        grown = block.sizes > room  # the old place is lost: rare, and a few bytes
+        grown = block.sizes > room  # the old place is lost; this is rare, and takes a few bytes
         sizes = block.sizes[grown]
         self._first.put(rows[grown], np.cumsum(sizes) - sizes + len(self._hashes))
         self._hashes.extend(np.zeros(sizes.sum(), np.uint64))
         self._hashes.put(_places(self._first.take(rows), block.sizes), block.hashes)
 
     def raise_version(self, row: int, version: Version) -> None:
-        """The new version has not been seen anywhere yet."""
+        """Note a newer version, which was not read at any offset yet."""
         kind = self._kind_of(row)
         if version.epoch != kind.epoch:
             self._kind[row] = self.kinds.number(kind._replace(epoch=version.epoch))
@@ -205,17 +204,17 @@ class Image:
         self._seen[lane].put(rows, offsets + 1)
 
     def forget_offsets(self, lane: Lane) -> None:
-        """The lane's topic was recreated: nothing was seen there."""
+        """Forget all offsets of a lane, since its topic was recreated."""
         self._seen[lane].clear(len(self))
 
     def spoil(self, row: int) -> None:
-        """Its version cannot be read: what it lists stays, and is denied."""
+        """Mark the row as unreadable: what it lists stays, and is denied."""
         kind = self._kind_of(row)
         self.count_unreadable += not kind.unreadable
         self._kind[row] = self.kinds.number(kind._replace(unreadable=True))
 
     def put(self, row: int, content: Content) -> None:
-        """Replace what the row lists."""
+        """Replace what the row lists by a readable record."""
         kind, old = self._kind_of(row), tuple(self.hashes(row))
         self.count_unreadable -= kind.unreadable
         self._kind[row] = self.kinds.number(kind._replace(shape=content.shape, unreadable=False))
@@ -232,7 +231,7 @@ class Image:
             self._list(range(row, row + 1))
 
     def _put_hashes(self, row: int, hashes: tuple[int, ...], room: int = 0) -> None:
-        if len(hashes) > room:  # an old place is lost: rare, and a few bytes
+        if len(hashes) > room:  # the old place is lost; this is rare, and takes a few bytes
             self._first[row] = len(self._hashes)
             self._hashes.extend(np.array(hashes, np.uint64))
         else:
@@ -242,7 +241,7 @@ class Image:
     # -- the indexes
 
     def _make_room(self, count: int) -> None:
-        """In the index of ids, before the newest `count` rows are added."""
+        """Make room in the index of ids, before the newest `count` rows are added."""
         if self._ids.room < count:
             self._ids.empty(len(self))
             for start in range(0, len(self) - count, _CHUNK):
@@ -250,7 +249,7 @@ class Image:
                 self._ids.add_many(self._hi.view()[rows], rows)
 
     def _list_all(self) -> None:
-        """Bring the index of points up to date: for a few rows, or for all at once after a backfill."""
+        """Bring the index of points up to date."""
         if self._listed < len(self):
             rows, self._listed = range(self._listed, len(self)), len(self)
             self._list(rows)
@@ -275,14 +274,14 @@ class Image:
         self._points.add_many(self._hashes.view()[places], np.repeat(rows, counts))
 
     def _sizes(self) -> Many:
-        """How many hashes a row has, by its kind."""
+        """The number of hashes of a row, by its kind."""
         of_shape = np.array([shape.size for shape in self.shapes], np.int64)
         sizes: Many = of_shape[self.kinds.table.shapes]
         return sizes
 
 
 def _places(firsts: Many, counts: Many) -> Many:
-    """Of so many cells from each first on."""
+    """The numbers of `counts` cells from each of `firsts` on."""
     nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     places: Many = np.repeat(firsts, counts) + nth
     return places

@@ -1,6 +1,4 @@
-"""`may()`: what the store permits, now. Not allowed unless everything says so. Pure but for the clocks
-given.
-"""
+"""`Gate.may`: answers a question from the local copy of the permissions. Pure but for the given clocks."""
 
 import re
 import time
@@ -41,14 +39,14 @@ class FollowedParty(NamedTuple):
     country: str = "FI"
 
     def hashes(self, kind: PointKind, value: str) -> frozenset[int]:
-        """Of a number or address under every generation of the key. Raises InvalidContactPointError."""
+        """The hashes of a number or address under each generation of the key. Raises InvalidContactPointError."""
         return self.hashes_of(digest_of(kind, value, self.country))
 
     def hashes_of(self, canonical: bytes) -> frozenset[int]:
         return frozenset(hash64(point_of(key, canonical)) for key in self.point_keys.values())
 
     def wrong_keys(self, about: AboutParty) -> str | None:
-        """What is wrong with the point keys, by what the group says of its own; None: they are the same."""
+        """How the point keys differ from the group's, by the check values in its beats; None: they do not."""
         for generation, check in sorted(about.point_keys.items()):
             if generation not in self.point_keys:
                 return f"point_keys: generation {generation} is missing; fetch the party's keys file again"
@@ -61,18 +59,21 @@ class FollowedParty(NamedTuple):
 
 
 class _FoundCustomers(NamedTuple):
-    """Whom a question is about, in the store's terms."""
+    """The customers that a question is about."""
 
     rows: list[int]
     address: frozenset[int] | None
     hashes: frozenset[int]
-    """Of the number and address in the question."""
+    """The hashes of the number and address in the question."""
     whole: bool
-    """Whether someone unseen could hold the address too, so that every partition must be open."""
+    """Whether a customer who is not in the store yet may have the address, so that every partition must be open."""
 
 
 class Gate:
-    """Answers from a follower and the local denials. `now` and `today`: for tests."""
+    """Answers from a follower and the local denials.
+
+    `now` gives the time by `clock`, `today` in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -91,14 +92,14 @@ class Gate:
         return self._shut(range(PARTITIONS))
 
     def partitions(self) -> list[tuple[Reason | None, float]]:
-        """Of each partition: why its gate is shut, or None; and the age of its view in seconds."""
+        """For each partition: why its gate is shut, or None; and the age of its view in seconds."""
         now = self._now()
         return [
             (self._shut([partition]), self._follower.age(partition, now)) for partition in range(PARTITIONS)
         ]
 
     def wrong_keys(self) -> str | None:
-        """Why the point keys are not the group's, by its beats; None: they are, or no beat has said so yet."""
+        """How the point keys differ from the group's; None: they do not, or no beat has shown it yet."""
         told = self._follower.told
         if told is None or told.about is None:
             return None
@@ -116,6 +117,7 @@ class Gate:
         return None
 
     def may(self, question: Question) -> Answer:
+        """Answer whether this may be said now. Never raises."""
         terms = self._terms(question)
         if isinstance(terms, Answer):
             return terms
@@ -181,7 +183,7 @@ class Gate:
         return str(question.purpose), partner, None if mode is None else str(mode)
 
     def _misspelt(self, question: Question) -> str | None:
-        """A word that is none of the contract's would read as denied, and nobody would notice."""
+        """What is wrong with the words of the question. Otherwise an unknown word would be denied in silence."""
         for field, words in _WORDS.items():
             given = getattr(question, field)
             if given is None and field == "mode":
@@ -217,7 +219,7 @@ class Gate:
         return None
 
     def _holders(self, hashes: frozenset[int], *, of_number: bool) -> list[int]:
-        """Rows of the customers who have a number, or a point, with one of these hashes."""
+        """Rows of the customers who have a number or a contact point with one of these hashes."""
         image = self._follower.image
         found = (holder for hash_ in hashes for holder in image.holders(hash_))
         return list({row for row, slot in found if (slot < image.shape(row).numbers) is of_number})
@@ -233,8 +235,9 @@ class Gate:
         return frozenset((hash64(address),))
 
     def _about(self, question: Question, found: _FoundCustomers) -> Iterator[object]:
-        """Wide: a decision about a number or address denies whoever has it, until the group says whom it
-        binds.
+        """The ids and hashes by which a local denial may be about this question.
+
+        A decision about a number or address denies everybody who has it, until the group says whom it binds.
         """
         image = self._follower.image
         yield from found.hashes

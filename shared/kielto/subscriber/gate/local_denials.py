@@ -1,9 +1,7 @@
-"""What this system's own desks were told, and the group does not yet know: denied here at once, until it is
-taken in.
+"""Decisions submitted here that consents has not processed yet: they deny at once.
 
-A denial ends only at beats that carry a position past the decision's own in the decisions topic: what
-follows from the decision stands before such a beat in its partition. Denials live in the spool, which
-survives the store.
+A denial ends when beats show a position after the decision in the decisions topic: the records that follow from the
+decision stand before such a beat in its partition. The spool keeps denials, and it survives the store.
 """
 
 from collections.abc import Iterable
@@ -22,7 +20,7 @@ OTHER_CONTENT = "id: another decision already has this id; use a new one"
 
 @dataclass(frozen=True, slots=True)
 class DecisionPlace:
-    """Where the broker put a decision."""
+    """Where the broker has a decision."""
 
     topic_id: UUID
     partition: int
@@ -31,21 +29,19 @@ class DecisionPlace:
 
 @dataclass(slots=True)
 class Denial:
-    """`hashes`: of the number or point, under every generation of the point key; empty when the subject is
-    an id.
-    """
+    """`hashes`: of the number or point under each generation of the point key. Empty when the subject is an id."""
 
     decision: Decision
     hashes: frozenset[int]
     sent: DecisionPlace | None = None
     waits: set[int] = field(default_factory=set)
-    """Partitions of the restrictions topic that have not shown such a beat."""
+    """Partitions of the restrictions topic that have not shown a beat after the decision."""
 
     def __post_init__(self) -> None:
         self.sent_to(self.sent)
 
     def sent_to(self, where: DecisionPlace | None) -> None:
-        """The broker has it there; None: it has to be sent again."""
+        """Note where the broker has it; None: it must be sent again."""
         self.sent = where
         self.waits = set(range(PARTITIONS))  # whoever was merged has records in several
 
@@ -56,9 +52,7 @@ class Denial:
         return self.hashes if key is None else (ident(key),)
 
     def covers(self, purpose: str, partner: str | None, channel: str) -> bool:
-        """Whether it may deny this. Wide where the decision leaves it open: the group's answer will say
-        exactly.
-        """
+        """Whether it denies this purpose, partner and channel. What the decision leaves open is denied."""
         said = self.decision
         if said.purposes and purpose not in said.purposes:
             return False
@@ -74,7 +68,7 @@ class Denial:
 
 
 class Denials:
-    """`topic` is the party's decisions topic."""
+    """All local denials. `topic`: the party's decisions topic."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -86,9 +80,9 @@ class Denials:
         return len(self._all)
 
     def add(self, denial: Denial) -> None:
-        """Only a *no* denies: a consent or a lifting has to come back from the group first.
+        """Deny what the decision says. A consent or a lifting denies nothing, and permits nothing before it comes back.
 
-        Raises ValueError when another decision of the same id denies already: that one stays.
+        Raises InvalidValueError when another decision with this id denies already; that one stays.
         """
         same = self._all.get(denial.decision.id)
         if same is not None:
@@ -101,20 +95,21 @@ class Denials:
                 self._about.setdefault(about, {})[denial.decision.id] = denial
 
     def sent(self, decision: UUID, where: DecisionPlace | None) -> None:
-        """The broker has it there; None: it has to be sent again."""
+        """Note where the broker has it; None: it must be sent again."""
         if denial := self._all.get(decision):
             denial.sent_to(where)
 
     def beat(self, partition: int, taken: Iterable[Taken]) -> list[UUID]:
-        """A beat was read in this partition of the restrictions topic. Returns the decisions whose denials may
-        end: the caller forgets them in the spool, and then drops them here. The other way round, one that is
-        given again in between would deny for ever.
+        """Note a beat in this partition of the restrictions topic; return the decisions whose denials may end.
+
+        The caller deletes them from the spool, and then drops them here. In the other order, a decision that is
+        submitted again in between would deny for ever.
         """
         marks = {mark.topic_id: mark.offsets for mark in taken if mark.topic == self._topic}
         return [d.decision.id for d in self._all.values() if _passed(d, partition, marks)]
 
     def drop(self, decision: UUID) -> None:
-        """It denies no more."""
+        """End the denial."""
         if denial := self._all.pop(decision, None):
             for about in denial.about:
                 self._about[about].pop(decision, None)
@@ -132,7 +127,7 @@ class Denials:
 
 
 def _passed(denial: Denial, partition: int, marks: dict[UUID, tuple[int, ...]]) -> bool:
-    """Notes that the partition has shown a beat past the decision; True when none is left to wait for."""
+    """Note a beat after the decision in this partition; return whether all partitions have shown one."""
     sent = denial.sent
     if sent is not None and sent.topic_id in marks:
         offsets = marks[sent.topic_id]

@@ -1,4 +1,4 @@
-"""What records permit: one answer for the subscribers' gate and for the server's clearance. Pure."""
+"""What records permit: the pure rule for the gate and for the clearances of consents."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from kielto.subscriber.gate.questions import Answer, Reason
 from kielto.subscriber.records.content import Groups, Shape, Terms
 
 UNTIL_MARGIN_SECONDS = 60.0
-"""A permission that ends is taken to have ended this much earlier: the reader's clock is only a claim."""
+"""How much before its end a permission no longer counts, since the local clock may be slow."""
 _NOTHING: Groups = frozenset()
 
 
 class RecordQuestion(NamedTuple):
-    """A question in the records' terms. `address`: the hashes of the address under every generation of the point
-    key; None asks about every point of the channel that the customer has.
+    """A question in the terms of records. `address`: the hashes of the address under each generation of the point key;
+    None asks about all contact points of the channel.
     """
 
     channel: str
@@ -23,7 +23,7 @@ class RecordQuestion(NamedTuple):
 
 
 class PermitRecord(NamedTuple):
-    """One customer's record. `refusal`: why it permits nothing, whatever it lists."""
+    """The record of one customer. `refusal`: why it permits nothing, whatever it lists."""
 
     shape: Shape
     hashes: Sequence[int]
@@ -31,7 +31,7 @@ class PermitRecord(NamedTuple):
 
 
 def permits(records: Iterable[PermitRecord], asked: RecordQuestion) -> Answer:
-    """Allowed when every one of the records permits it; unknown when there is none; else denied, with the reason."""
+    """Answer allowed if every record permits it, unknown if there is no record, and otherwise denied with a detail."""
     answer = Answer(False, Reason.UNKNOWN)
     for record in records:
         if refusal := record.refusal or _refusal(record, asked):
@@ -57,7 +57,7 @@ def _refusal(record: PermitRecord, asked: RecordQuestion) -> str | None:
 
 
 def shape_refusal(shape: Shape, asked: RecordQuestion) -> str | None:
-    """Of all points of the channel, whatever their addresses: why one does not permit it; None when each does."""
+    """Why a contact point of the channel does not permit it; None if all of them do."""
     listed = [point[asked.channel] for point in shape.points if asked.channel in point]
     return _first([terms.get(asked.terms, _NOTHING) for terms in listed], asked)
 

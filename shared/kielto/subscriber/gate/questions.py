@@ -1,4 +1,4 @@
-"""What a sender asks, and what it is told."""
+"""The question that a sender asks the gate, and the answer."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,33 +7,32 @@ from kielto.events.words import Channel, Mode, Purpose
 
 
 class Reason(StrEnum):
-    """Why an answer is what it is. The first five mean that the gate is shut: ask again later."""
+    """The reason of an answer. The first five mean that the gate is shut: ask again later."""
 
     STARTING = "starting"
     STALE = "stale"
     SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
     PARTITION_SHUT = "partition-shut"
     WRONG_KEYS = "wrong-keys"
-    """The point keys are not those that the group hashes with, so nobody would be found by address or number."""
+    """The point keys differ from the group's, so that nobody would be found by address or number."""
     UNKNOWN = "unknown"
     DENIED = "denied"
     BAD_QUESTION = "bad-question"
     ALLOWED = "allowed"
     NOT_CLEARED = "not-cleared"
-    """No clearance was got: it was not asked for, refused, or its answer was lost."""
+    """There is no clearance: it was not requested, it was refused, or its answer was lost."""
     CLEARANCE_OVER = "clearance-over"
-    """It has run out: ask for another one."""
+    """The clearance has expired: request another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether one may be marketed to on a channel, for a purpose.
+    """Whether somebody may be marketed to on a channel, for a purpose.
 
-    Give the very `address` that will be used; with `customer` (64 hex digits) or `number` (the company's
-    own customer number) only that customer's permission counts, else that of every customer who has the
-    address. Without an address every point of the channel has to permit it. For post and door, and for
-    channels whose addresses have no normal form, `address` is the point itself (64 hex digits). Partners'
-    marketing needs `partner` and `mode`.
+    `address` is the address that the message goes to. With `customer` (64 hex digits) or `number` (the company's own
+    customer number) the permission of that customer counts, otherwise those of all customers who have the address.
+    Without an address every contact point of the channel must permit it. For post, door and channels whose addresses
+    have no normal form, `address` is the point itself (64 hex digits). `partner_marketing` needs `partner` and `mode`.
     """
 
     purpose: Purpose | str
@@ -48,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """True in a condition when allowed. `detail` says more for people, and holds nothing personal."""
+    """True in a condition when it is allowed. `detail` explains the reason to people, without personal data."""
 
     allowed: bool
     reason: Reason

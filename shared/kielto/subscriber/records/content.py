@@ -1,8 +1,7 @@
-"""What a follower keeps of a permissions record: 64-bit hashes, and a *shape* that very many records have
-in common.
+"""What a follower keeps of a permissions record: 64-bit hashes, and a *shape* that many records share.
 
-A shape is everything in a record but its key, version, times and hashes: which points it lists, and what
-each allows on which channel. A million customers have a few hundred shapes; each is kept once.
+A shape is everything in a record but its key, version, times and hashes: its points, and what each permits on which
+channel. A million customers have a few hundred shapes; each is kept once.
 """
 
 import hashlib
@@ -15,9 +14,9 @@ from kielto.events.records import Allow, Permissions
 from kielto.events.versions import Version
 
 Terms = tuple[str, str | None, str | None]
-"""Purpose, partner, mode: what a question must match exactly."""
+"""Purpose, partner and mode, which a question must match exactly."""
 Groups = frozenset[str] | None
-"""The product groups an allowance is limited to; None: all."""
+"""The product groups that a permission is limited to; None: all."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,9 +24,9 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 class Shape:
     status: str
     numbers: int
-    """So many customer numbers stand first among the record's hashes, then its points."""
+    """How many customer numbers come first among the record's hashes, before its points."""
     points: tuple[Mapping[str, Mapping[Terms, Groups]], ...]
-    """What each point allows, by channel. Absent means denied."""
+    """What each point permits, by channel. What is absent is denied."""
 
     @property
     def size(self) -> int:
@@ -44,13 +43,13 @@ class Content(NamedTuple):
     shape: int
     hashes: tuple[int, ...]
     until: float | None
-    """Denies from then on, in seconds since 1970."""
+    """The time from which on it denies, in seconds since 1970."""
     value: bytes
     """The record as it was read, for stores that keep it."""
 
 
 class Shapes:
-    """The shapes seen so far, by number. Number 0 lists nothing: erased customers and records never read."""
+    """The shapes seen so far, by number. Shape 0 lists nothing: it is for erased customers and unreadable records."""
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
@@ -73,7 +72,7 @@ class Shapes:
         return Content(event.subject, ident(event.subject), event.at_version, shape, hashes, until, value)
 
     def of(self, event: Permissions) -> tuple[int, list[str]]:
-        """The number of the record's shape, and its distinct hashes in the shape's order."""
+        """The number of the record's shape, and its distinct hashes in the order of the shape."""
         numbers = list(dict.fromkeys(event.numbers))
         points: dict[str, dict[str, dict[Terms, Groups]]] = {}
         for listed in event.points:
@@ -99,14 +98,12 @@ def _add(terms: dict[Terms, Groups], allow: Allow) -> None:
 
 
 def ident(key: str) -> tuple[int, int]:
-    """96 bits of a customer's id, 64 hex digits: 64 and 32."""
+    """The first 96 bits of a customer's id of 64 hex digits, as 64 and 32 bits."""
     return int(key[:16], 16), int(key[16:24], 16)
 
 
 def hash64(text: str) -> int:
-    """64 bits of a pairwise id or a company's hash. These are HMACs, so a prefix is as good as any digest
-    of them.
-    """
+    """64 bits of a party's id or hash. These are HMACs, so a prefix of one is as good as a digest of it."""
     if _HEX.fullmatch(text):
         return int(text[:16], 16)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -1,9 +1,7 @@
-"""Records as the follower takes them in: `envelope.read`, with a short cut for the millions that look
-alike.
+"""Decodes records as `envelope.read` does, with a short cut for the millions that look alike.
 
-What remains of a record without its key, version, time and 64-digit hashes is its *template*. A value that
-fits one seen before is taken apart without JSON or pydantic. Whatever is unusual in any way takes the long
-way; a test holds the two equal.
+What remains of a record without its key, version, time and 64-digit hashes is its *template*. A value that fits a known
+template is decoded without JSON or pydantic. Anything unusual is decoded in full; a test holds the two equal.
 """
 
 import contextlib
@@ -43,10 +41,9 @@ Item = Content | Beat | SnapshotComplete | Void | Reconcile | Tombstone | Unread
 CONTROL = (Beat, SnapshotComplete, Void)
 CARRIES: tuple[type[Event], ...] = (Permissions, Beat, SnapshotComplete, Void, Reconcile)
 KEPT = 4096
-"""Templates, versions and times remembered, of each so many."""
+"""How many templates, versions and times to remember."""
 
-# As the writers' encoder spells it. A record that is not live has its status in between, and takes the long
-# way.
+# As the writers' encoder spells it. A record that is not live has its status in between, and is decoded in full.
 _CHANGED_AT, _SUBJECT = b'","changed_at":"', b'","subject":"'
 _TEXT = rb'[^"\\]*'
 _HEAD = re.compile(
@@ -59,13 +56,13 @@ _TYPE = Permissions.type_name().encode()
 
 class _Template(NamedTuple):
     parts: Struct
-    """Takes apart what follows the key: texts and hashes by turns."""
+    """Unpacks what follows the key: texts and hashes by turns."""
     texts: tuple[bytes, ...]
     equal: tuple[int, ...]
-    """For each hash, which is the first that is the same."""
+    """For each hash, the place of the first equal one."""
     distinct: int
     slots: Struct
-    """Of key and hashes as bytes: the key's first 96 bits, and 64 bits of each slot of the shape."""
+    """Unpacks key and hashes as bytes: the first 96 bits of the key, and 64 bits of each slot of the shape."""
     places: tuple[int, ...]
     """Which of the hashes are the slots of the shape."""
     shape: int
@@ -88,7 +85,7 @@ class RecordLayout(NamedTuple):
 
 
 class Decoder:
-    """Reads one party's pair of topics. Total: never raises, whatever the bytes are."""
+    """Decodes the records of one party's two topics. `read` never raises, whatever the bytes are."""
 
     def __init__(self, shapes: Shapes, carries: Sequence[type[Event]] = CARRIES) -> None:
         self.shapes = shapes
@@ -112,7 +109,7 @@ class Decoder:
         return item.event if isinstance(item.event, CONTROL) else UnknownControl(item.key)
 
     def stored(self, key: str, version: Version, value: bytes) -> Content:
-        """A record that was read before, from a store. Raises pydantic's ValidationError."""
+        """Decode a record that a store kept. Raises pydantic's ValidationError."""
         short = self._known(key.encode(), str(version).encode(), value)
         return short or self._long(Permissions.model_validate_json(value), value)
 
@@ -229,7 +226,7 @@ class Decoder:
                 alike.append(template)
 
     def _template(self, rest: bytes, shape: int) -> _Template | None:
-        """Reads the record again with marks in place of the hashes, to learn which place is which slot."""
+        """Decode the record again with marks instead of hashes, to learn which place is which slot of the shape."""
         parts = _HASH.split(rest)
         hashes = parts[1::2]
         equal = tuple(map(hashes.index, hashes))
@@ -258,7 +255,7 @@ class Decoder:
 
 
 def _same(hashes: tuple[bytes, ...], template: _Template) -> bool:
-    """Whether those are equal that were equal in the template's record, and only those."""
+    """Whether exactly those hashes are equal that were equal in the template's record."""
     if len(set(hashes)) != template.distinct:
         return False
     if len(hashes) == template.distinct:

@@ -1,9 +1,8 @@
-"""The state machine of a subscriber: what each record of the two lanes does to its store, and when the gate
-is open.
+"""The state machine of a subscriber: what each record of the two lanes changes, and when the gate is open.
 
-Pure: no Kafka, no clock but the one given. Every rule stands in the contract (docs/decisions/0001), with
-the schedule that breaks without it. The order of use: `read` each record of a batch, `take` the changes,
-commit them to the store, `settle`: only then a beat counts.
+It is pure: it has no Kafka, and times are given to it. docs/decisions/0001-contract.md has every rule, and what goes
+wrong without it. Use: `read` the records of a batch, `take` the changes, commit them to the store, then `settle`: only
+then a beat counts.
 """
 
 from collections.abc import Sequence
@@ -36,8 +35,8 @@ class Shut(StrEnum):
 
 
 class Follower:
-    """`stale_seconds` is N of the contract. `durable`: whether `take` lists changed rows for a store that
-    keeps them.
+    """`stale_seconds`: the gate shuts when the view is older. `durable`: whether `take` lists changed rows for a store
+    that keeps rows.
     """
 
     def __init__(
@@ -52,9 +51,9 @@ class Follower:
         self.image = Image() if image is None else image
         self.state = FollowerState() if state is None else state
         self.latest_beat = 0.0
-        """The newest beat's own time, seconds since 1970: a lower bound of the time now."""
+        """The time in the newest beat, in seconds since 1970: it is at least this late."""
         self.told: Beat | None = None
-        """The newest beat that says something of the party."""
+        """The newest beat that has `about`."""
         self._durable = durable
         self._delta = Delta()
         self._freshness = [Freshness() for _ in range(PARTITIONS)]
@@ -63,9 +62,7 @@ class Follower:
     # -- topics
 
     def verify_topics(self, ids: dict[Lane, UUID]) -> bool:
-        """Ids of the two topics as the broker gives them now. True: one is new, and is read from its
-        beginning.
-        """
+        """Note the topic ids that the broker gives now. True: a topic is new and must be read from its beginning."""
         changed = [lane for lane, ident in ids.items() if self._is_new(lane, ident)]
         for lane in changed:
             old = self.state.topics.get(lane)
@@ -79,7 +76,7 @@ class Follower:
         return self.state.topics.get(lane) != ident and ident not in self.state.former_topics
 
     def _restart(self, lane: Lane) -> None:
-        """Versions are kept; what the old topic proved is not: neither freshness nor completeness."""
+        """Keep the versions, and forget the freshness and completeness that the old topic proved."""
         state = self.state
         for partition in range(PARTITIONS):
             state.positions.pop((lane, partition), None)
@@ -98,9 +95,7 @@ class Follower:
     # -- records
 
     def read(self, lane: Lane, batch: Batch) -> None:
-        """Take in records of a lane. Each goes through the same guard whichever lane it came by, once or
-        again.
-        """
+        """Apply records of a lane. The version guard is the same on both lanes, for new and repeated records."""
         ends: dict[int, int] = {}
         for partition, offset, item in batch:
             if type(item) is Content:
@@ -224,14 +219,14 @@ class Follower:
     # -- batches
 
     def take(self) -> Delta:
-        """The changes since the last call, to be committed."""
+        """Return the changes since the last call, for the store to commit."""
         if self.state.held_back and self.image.count_unreadable <= len(self.state.exceptions):
             self.state.held_back.clear()  # all that cannot be read are listed
         delta, self._delta = self._delta, Delta()
         return delta
 
     def settle(self, delta: Delta) -> None:
-        """The store holds `delta`: its beats count from now on."""
+        """Note that the store holds `delta`: from now on its beats count."""
         for partition, offset, beat in delta.beats:
             self._freshness[partition].beat(BeatNumber(beat.epoch, beat.term, beat.n), offset)
             named = (beat.epoch, beat.generation)
@@ -241,14 +236,17 @@ class Follower:
                 self.told = beat
 
     def probe(self, asked_at: float, ends: dict[int, int]) -> None:
-        """End offsets of the restrictions topic's partitions, asked at this time of `clock`."""
+        """Note the end offsets of the restrictions topic's partitions, requested at this time of `clock`."""
         for partition, end in ends.items():
             self._freshness[partition].probe(asked_at, end)
 
     # -- the gate
 
     def gate(self, partition: int, now: float) -> Shut | None:
-        """None: open. A snapshot must be complete, of the beats' epoch and generation; and the view fresh."""
+        """Why the gate of a partition is shut, or None.
+
+        It is open when a snapshot of the beats' epoch and generation is complete and the view is fresh.
+        """
         if any(shut[1] == partition for shut in self.state.shut):
             return Shut.PARTITION_SHUT
         snapshot, wanted = self.state.snapshots.get(partition), self._wanted.get(partition)
@@ -260,12 +258,12 @@ class Follower:
         return Shut.STALE if age > self.stale_seconds else None
 
     def age(self, partition: int, now: float) -> float:
-        """Seconds that the view of a partition may be old; infinite before anything is known."""
+        """How old the view of a partition may be, in seconds; infinite before anything is known."""
         return self._freshness[partition].age(now)
 
     def swept(self, row: int) -> bool:
-        """Whether the row's version was last seen before the complete snapshot began, on both lanes:
-        denied.
+        """Whether the row's version was last read before the complete snapshot began, on both lanes. Then it is denied,
+        because the register no longer has the customer.
         """
         snapshot = self.state.snapshots.get(self.image.partition(row))
         return (

@@ -1,10 +1,10 @@
-"""How old a follower's view of one partition can be: freshness by probes. Pure; docs/decisions/0011.
+"""How old the view of one partition may be (docs/decisions/0011-freshness-by-probes.md). Pure.
 
-A probe is a question for the partition's end offset, noted with the local time at which it was *asked*.
-Beat n, read directly after beat n-1 of the same epoch and term, makes the view as fresh as the latest probe
-whose end offset was not yet beyond n-1: then n-1 was not in the log, and the relay looks for unpublished
-marks for n only after n-1 is acknowledged. So all that was committed before that probe stands before n. A
-beat read late, alone or twice proves nothing.
+A probe asks the broker for the end offset of the partition, and is kept with the local time at which it was *sent*.
+When beat n is read directly after beat n-1 of the same epoch and term, the view is as fresh as the latest probe whose
+end offset was not above the offset of n-1. At that probe n-1 was not in the log yet, and the relay fetches pending
+records for n only after n-1 is acknowledged. So everything that was committed before that probe stands before n. A beat
+that is read late, alone or twice proves nothing.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ PROBES_KEPT = 64
 
 
 class BeatNumber(NamedTuple):
-    """Ordered: a new leader's term and a restored database's epoch come after everything older."""
+    """Ordered by epoch, term and n: a new leader has a higher term, a restored database a higher epoch."""
 
     epoch: int
     term: int
@@ -25,7 +25,7 @@ class BeatNumber(NamedTuple):
 
 
 class Freshness:
-    """Of one partition of a restrictions topic. All times are `clock()` seconds."""
+    """Freshness of one partition of a restrictions topic. Times are in seconds of `clock`."""
 
     __slots__ = ("_last", "_offset", "_probes", "as_of")
 
@@ -34,12 +34,12 @@ class Freshness:
         self._offset = -1
         self._probes: deque[tuple[float, int]] = deque(
             maxlen=PROBES_KEPT
-        )  # forgetting one only loses freshness
+        )  # a forgotten probe only costs freshness
         self.as_of: float | None = None
-        """Everything committed before this time has been read; None: nothing is known yet."""
+        """Everything that was committed before this time has been read. None: not known yet."""
 
     def probe(self, asked_at: float, end: int) -> None:
-        """The broker's answer to a question asked at `asked_at`: the next offset to be written is `end`."""
+        """Note that a probe sent at `asked_at` gave `end`, the next offset to be written."""
         if self._probes:
             end = max(
                 end, self._probes[-1][1]
@@ -49,9 +49,9 @@ class Freshness:
         self._probes.append((asked_at, end))
 
     def beat(self, number: BeatNumber, offset: int) -> None:
-        """Beat `number` was read at `offset`, after everything below it was applied."""
+        """Note beat `number` at `offset`, after everything below it was applied."""
         if self._last is not None and number <= self._last:
-            return  # a zombie's, or read again
+            return  # of a former leader, or read again
         if self._last is not None and number.follows(self._last):
             self._grant()
         self._last, self._offset = number, offset
@@ -67,5 +67,5 @@ class Freshness:
                 return
 
     def age(self, now: float) -> float:
-        """Seconds; infinite when nothing is known."""
+        """The age of the view in seconds; infinite when nothing is known."""
         return float("inf") if self.as_of is None else now - self.as_of

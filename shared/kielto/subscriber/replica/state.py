@@ -1,4 +1,4 @@
-"""What a follower must remember besides the records, committed with them; and the changes of one batch."""
+"""What a follower remembers besides the records, and the changes of one batch."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,7 +12,7 @@ EXCEPTIONS = 1000
 
 
 class Snapshot(NamedTuple):
-    """A complete backfill. Ordered by (epoch, generation)."""
+    """A complete backfill, ordered by (epoch, generation)."""
 
     epoch: int
     generation: int
@@ -25,9 +25,7 @@ class Snapshot(NamedTuple):
 
 
 class Flaw(NamedTuple):
-    """A record that could not be read. Its key is denied at its version; without a key its partition is
-    shut.
-    """
+    """A record that could not be read. It denies its key at its version; without a key it shuts its partition."""
 
     lane: Lane
     partition: int
@@ -38,24 +36,24 @@ class Flaw(NamedTuple):
 
 @dataclass(slots=True)
 class FollowerState:
-    """Small, whatever the number of customers."""
+    """The store commits it with the records. Its size does not depend on the number of customers."""
 
     topics: dict[Lane, UUID] = field(default_factory=dict)
     former_topics: set[UUID] = field(default_factory=set)
-    """Ids of deleted topics: a lagging broker may still name one."""
+    """Ids of deleted topics, which a lagging broker may still give."""
     positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
     """The next offset to read of each partition."""
     confirmed: dict[tuple[Lane, int], int] | None = None
-    """Up to there a tool behind the follower has confirmed changes; None: there is none, so as far as `positions`."""
+    """Up to where `on_change` has confirmed changes; None: there is no `on_change`, so up to `positions`."""
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     """The newest complete one of each partition."""
     floors: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """A topic was recreated: only a snapshot newer than this one proves completeness of the new one."""
+    """After a topic was recreated, a snapshot proves completeness only if it is newer than this."""
     exceptions: dict[str, Flaw] = field(default_factory=dict)
     """By key; at most EXCEPTIONS."""
     held_back: dict[tuple[Lane, int], int] = field(default_factory=dict)
-    """The least offset, by partition, of unreadable records that are too many to list: nothing from there
-    on is acknowledged. Their keys are denied all the same.
+    """By partition, the first offset of unreadable records that are too many to list. Nothing from there on is
+    acknowledged; their keys are denied too.
     """
     shut: dict[tuple[Lane, int, int], Flaw] = field(default_factory=dict)
     """Unreadable keys that are not yet voided, by (lane, partition, offset)."""
@@ -65,15 +63,15 @@ class FollowerState:
 
 @dataclass(slots=True)
 class Delta:
-    """One batch: what a store commits in one transaction, and what holds once it has."""
+    """The changes of one batch, which a store commits in one transaction."""
 
     rows: dict[str, bytes | None] = field(default_factory=dict)
     """Keys of changed rows, with the new record where that changed. Filled for durable stores only."""
     forget_offsets: list[Lane] = field(default_factory=list)
-    """Lanes whose topic was recreated: before `rows`, all rows forget where they were seen there."""
+    """Lanes whose topic was recreated: all rows forget their offsets there, before `rows` are written."""
     beats: list[tuple[int, int, Beat]] = field(default_factory=list)
     """(partition, offset, beat), in order."""
     asked: list[Reconcile] = field(default_factory=list)
-    """Questions to subscribers of the party about what their stores hold."""
+    """Requests to subscribers of the party for digests of their stores."""
     news: bool = False
-    """Something besides positions and beats."""
+    """Whether anything but positions and beats changed."""

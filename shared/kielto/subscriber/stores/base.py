@@ -1,4 +1,4 @@
-"""What a store of a follower does. One that lasts commits each batch with its positions, or not at all."""
+"""What a store does. One that lasts commits each batch together with its positions, or not at all."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
@@ -10,13 +10,11 @@ from kielto.subscriber.replica.state import Delta, FollowerState
 
 
 class StoreLostError(Exception):
-    """What the store holds is not what this follower has committed: load it again. The message says what
-    was seen.
-    """
+    """The store holds something other than this follower committed, so it must be loaded again. Internal."""
 
 
 class StoreError(KieltoError):
-    """The store cannot be used as it is configured."""
+    """The store cannot be used with these settings. The message says why."""
 
 
 class StoredRow(NamedTuple):
@@ -26,36 +24,38 @@ class StoredRow(NamedTuple):
     n: int
     unreadable: bool
     express: int
-    """The offset where the version was last seen on the lane, or -1."""
+    """The offset at which the version was last read on the lane, or -1."""
     bulk: int
     value: bytes | None
-    """The record last read; its version is this row's unless it is unreadable."""
+    """The last readable record. It has the version of the row unless the row is unreadable."""
 
 
 class StoreMark(NamedTuple):
-    """Which contents a store has, and how many commits they have seen."""
+    """Identity of a store's contents, and the number of their commits."""
 
     generation: UUID
-    """New when the store was emptied or restored from a backup."""
+    """Changes when the store was emptied or restored from a backup."""
     commits: int
 
 
 class Store(Protocol):
     durable: bool
-    """Whether it keeps changed rows: `Delta.rows` is filled for it."""
+    """Whether it keeps rows; then `Delta.rows` lists the changed ones."""
     waits_for: str | None
-    """While it waits in `open` or `commit`: for what, in words for whoever set it up."""
+    """What `open` or `commit` is waiting for, in words for the person who configures it; else None."""
 
     async def open(self, party: str, /) -> tuple[StoreMark, FollowerState]:
-        """Waits until the store is there and nobody else writes to it. Raises StoreError."""
+        """Wait until the store answers and nobody else writes to it. Raises StoreError."""
 
     def rows(self) -> AsyncIterator[list[StoredRow]]:
-        """All rows, in portions."""
+        """Yield all rows, in portions."""
 
     async def renew(self) -> StoreMark:
-        """Give the contents a new generation: they were restored."""
+        """Give the contents a new generation, since they were restored."""
 
     async def commit(self, follower: Follower, delta: Delta, /) -> StoreMark:
-        """`delta` and the follower's state in one transaction, however long it takes. Raises StoreLostError."""
+        """Commit `delta` and the follower's state in one transaction, and wait as long as it takes. Raises
+        StoreLostError.
+        """
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The store that keeps nothing: each start reads both topics from their beginning."""
+"""The store in memory: each start reads both topics from their beginning."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4

@@ -1,9 +1,7 @@
-"""A store in PostgreSQL: a restart goes on where the last commit was. Needs asyncpg (`pip install
-kielto[postgres]`).
+"""A store in PostgreSQL: a restart continues after the last commit. Needs asyncpg (`pip install kielto[postgres]`).
 
-One connection does everything and holds an advisory lock, so a store has one live writer; a second instance
-waits. Each commit counts up, under the condition that nobody else did: after an unknown answer the count
-tells whether it is there.
+One connection does everything and holds an advisory lock, so a store has one writer; a second instance waits. Each
+commit raises a counter, provided that nobody else did: after a lost answer the counter shows whether it was committed.
 """
 
 import asyncio
@@ -42,11 +40,11 @@ _SETTINGS = {
 
 
 class PostgresStore:
-    """`dsn`: of a role that may create `schema`, or owns it. `SELECT convert_from(record, 'UTF8')::jsonb`
-    reads one.
+    """`dsn`: of a role that may create `schema`, or owns it. Raises StoreError.
 
-    Who reads the table `records` around the gate must wait for the store's first acknowledgement after each
-    start, and pass over `unreadable` rows.
+    `SELECT convert_from(record, 'UTF8')::jsonb FROM kielto_subscriber.records` shows the records. A program that reads
+    this table instead of asking the gate must wait for the store's first acknowledgement after each start, and must
+    ignore `unreadable` rows.
     """
 
     durable = True
@@ -100,8 +98,8 @@ class PostgresStore:
 
     @contextlib.asynccontextmanager
     async def beside(self) -> AsyncIterator[tuple[Any, str]]:
-        """A connection that sees one state of the store and changes nothing, and the schema's name; the
-        following goes on meanwhile.
+        """A read-only connection that sees one state of the store, and the schema's name. The store is written
+        meanwhile.
         """
         connection = await asyncpg.connect(
             self._dsn, timeout=10, command_timeout=600, server_settings=_SETTINGS
@@ -166,7 +164,7 @@ class PostgresStore:
         return None if row is None else StoreMark(*row)
 
     async def _connect(self) -> None:
-        """A new connection that holds the lock; waits as long as it takes. Raises StoreError."""
+        """Open a new connection and take the lock, however long it takes. Raises StoreError."""
         await self.close()
         telling = Telling(log)
         while True:

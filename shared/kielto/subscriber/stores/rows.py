@@ -1,4 +1,4 @@
-"""A follower's state as text, and its rows back into memory: what stores that last have in common."""
+"""What stores that last have in common: the follower's state as text, and rows read back into memory."""
 
 import contextlib
 import json
@@ -73,7 +73,7 @@ def _read_flaw(told: list[Any]) -> Flaw:
 
 
 def stored_row(image: Image, key: str, value: bytes | None) -> StoredRow:
-    """The row of a key as a store keeps it; `value` None: the record in the store is still right."""
+    """The row of a key as a store keeps it. `value` None: the record in the store has not changed."""
     row = image.find(key)
     assert row is not None
     version, unreadable = image.version(row), bool(image.unreadable(row))
@@ -82,9 +82,7 @@ def stored_row(image: Image, key: str, value: bytes | None) -> StoredRow:
 
 
 def load(image: Image, decoder: Decoder, rows: Iterable[StoredRow]) -> None:
-    """Put stored rows into an image. One whose record can no longer be read is denied until it is read
-    again.
-    """
+    """Put stored rows into an image. A row whose record can no longer be read is denied until it is read again."""
     for stored in rows:
         version = Version(stored.epoch, stored.n)
         content = None

@@ -1,4 +1,4 @@
-"""What a desk was told, as a decision of the contract."""
+"""Makes the decision of the contract from the arguments of `submit`."""
 
 from collections.abc import Mapping
 
@@ -21,9 +21,9 @@ def decide(
     email: str | None,
     phone: str | None,
 ) -> tuple[str, Decision]:
-    """The decision, and the key of its message: a hash of the party's own, so nothing personal.
+    """The key of the message, a hash under the party's own key, and the decision.
 
-    Raises ValueError naming the field and the rule, never what was given.
+    Raises InvalidValueError with the field and the rule.
     """
     who = {"customer": customer, "number": number, "email": email, "phone": phone}
     given = {field: value for field, value in who.items() if value is not None}
@@ -53,7 +53,7 @@ def _valid(key: str, said: Mapping[str, object]) -> tuple[str, Decision]:
 
 
 def _field(place: tuple[int | str, ...]) -> str:
-    """As `submit` calls it."""
+    """The name of the field in `submit`."""
     return "customer" if place[:2] == ("subject", "id") else ".".join(map(str, place[:1])) or "decision"
 
 

@@ -1,7 +1,7 @@
 """An exclusive lock on a file: one process, and in it one holder, at a time.
 
-`flock` (Linux, macOS, BSD) goes with the open file, so the system ends it when the process ends, however that comes
-about. A process made by `fork` shares the open file: it gives up its copy, and does not hold the lock.
+`flock` (Linux, macOS, BSD) belongs to the open file, so the system releases it when the process ends for any reason. A
+process made by `fork` closes its copy of the file, and does not hold the lock.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows has none: nothing keeps a second process out there
+except ImportError:  # Windows has no flock: there a second process is not kept out
     fcntl = None  # type: ignore[assignment]
 
 
 class FileLock:
-    """Held from here until `close`, or until nobody has this object any more. Raises BlockingIOError when somebody
-    else holds it, and OSError.
+    """Holds the lock until `close`, or until the object is collected. Raises BlockingIOError when another holds it, and
+    OSError.
     """
 
     def __init__(self, path: Path) -> None:

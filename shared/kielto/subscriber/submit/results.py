@@ -1,4 +1,4 @@
-"""What became of decisions that this system submitted: read from the party's results topic once somebody asks."""
+"""Results of submitted decisions, read from the party's results topic from the first question on."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ from kielto.subscriber.log_throttle import Telling
 
 log = logging.getLogger(__name__)
 KEPT = 10_000
-"""Results, the newest: of an older one nothing is known any more."""
+"""How many results to keep, the newest ones."""
 BACK_SECONDS = 600.0
-"""The topic is read from so long ago: a result may have come before it was asked for."""
+"""How far back to read at first, since a result may have come before the question."""
 RETRY_SECONDS = 0.5
 
 
@@ -47,7 +47,7 @@ class ResultsReader:
             raise ResultTimeoutError("no result of this decision yet; ask again") from None
 
     def note(self, result: DecisionResult) -> None:
-        """A repeated message changes nothing of what its first one became; where that is not known, it was taken."""
+        """Keep a result. `repeated` does not replace the first one; without a first one it counts as `taken`."""
         ident = result.id
         if ident is None:
             return
@@ -69,14 +69,14 @@ class ResultsReader:
                 await self._begin(consumer)
                 while True:
                     await self._take(await consumer.getmany(timeout_ms=1000))
-            except Exception as error:  # noqa: BLE001 - whoever waits for one is told by its time-out
+            except Exception as error:  # noqa: BLE001 - whoever waits gets a ResultTimeoutError
                 telling.warn("results cannot be read; trying again: %s", type(error).__name__)
             finally:
                 await kafka.close(consumer)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _begin(self, consumer: Any) -> None:
-        """Where it stopped; at first where the topic was `BACK_SECONDS` ago."""
+        """Continue where it stopped; at first begin at the offsets of `BACK_SECONDS` ago."""
         parts = [kafka.TopicPartition(self._topic, p) for p in range(PARTITIONS)]
         consumer.assign(parts)
         if not self._positions:

@@ -1,6 +1,4 @@
-"""Decisions of this system's own desks: denied here at once, spooled, sent in order, for ever, until the
-broker has them.
-"""
+"""Submitted decisions: they deny at once, are spooled, and are sent in order until the broker has them."""
 
 import asyncio
 import contextlib
@@ -21,12 +19,12 @@ from kielto.subscriber.submit.spool import Spool, Spooled
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0
-"""How often the decisions topic is looked at though nothing waits: it may have been recreated."""
+"""How often to check whether the decisions topic was recreated while nothing waits."""
 RETRY_SECONDS = 0.5
 
 
 class Submitting:
-    """`topic`: the party's decisions topic."""
+    """Spools and sends decisions. `topic`: the party's decisions topic."""
 
     def __init__(
         self,
@@ -47,14 +45,15 @@ class Submitting:
         self._waiting.set()
 
     async def load(self) -> None:
-        """Denials of an earlier run, from the spool."""
+        """Load the denials of an earlier run from the spool."""
         for spooled in await asyncio.to_thread(self._spool.all):
             self._denials.add(self._denial(spooled.decision, spooled.sent))
 
     async def submit(self, key: str, decision: Decision, traceparent: str | None) -> None:
-        """Denied when called, durable when it returns. Raises ValueError (MessageTooLargeError is one) for what is not
-        taken and denies nothing, and sqlite3.Error when the disk refuses: the denial holds all the same until
-        the next start.
+        """Deny at once, and return when the decision is on disk.
+
+        Raises InvalidValueError or MessageTooLargeError for what cannot be submitted, which then denies nothing, and
+        sqlite3.Error when the disk cannot be written; the denial then holds until the next start.
         """
         self._must_be_sayable(decision)
         encode(decision, key=key, source=self._party.name)
@@ -67,7 +66,7 @@ class Submitting:
         self._waiting.set()
 
     def _must_be_sayable(self, decision: Decision) -> None:
-        """Raises ValueError: here somebody can still be asked what was meant."""
+        """Refuse what a reader would have to guess, since the person can still be asked. Raises InvalidValueError."""
         decision.must_make_sense()
         if not self._party.name.is_company:
             if decision.subject.number is not None:
@@ -82,13 +81,13 @@ class Submitting:
         return Denial(decision, self._party.hashes_of(bytes.fromhex(said)) if said else frozenset(), sent)
 
     async def sent(self, decision: UUID) -> None:
-        """Returns when the broker has it; at once when it is not in the spool."""
+        """Wait until the broker has it; return at once when it is not in the spool."""
         async with self._noted:
             while await asyncio.to_thread(self._spool.is_waiting, decision):
                 await self._noted.wait()
 
     async def flush(self, seconds: float) -> list[UUID]:
-        """Waits until the broker has all decisions, but no longer than that; the ids of those that it does not have."""
+        """Wait at most `seconds` until the broker has all decisions; return the ids of those that it does not have."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._noted:
                 while await asyncio.to_thread(self._spool.waiting, 1):
@@ -104,7 +103,7 @@ class Submitting:
                 await self._troubles.may_write("submit", producer, self._topic)
                 while True:
                     await self._send_waiting(producer)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may believe that decisions are sent
+            except Exception as error:  # noqa: BLE001 - whatever it is, sending must go on
                 self._troubles.failed("submit", error)
                 telling.warn(
                     "decisions cannot be sent and wait in the spool; trying again: %s", type(error).__name__
@@ -126,7 +125,7 @@ class Submitting:
         while batch := await asyncio.to_thread(self._spool.waiting):
             places = [await self._send(producer, spooled) for spooled in batch]
             if await self._topic_id(producer) != topic_id:
-                self._waiting.set()  # which topic has them is not known: all again
+                self._waiting.set()  # the topic was recreated meanwhile: send all again
                 return
             for spooled, (partition, offset) in zip(batch, places, strict=True):
                 await self._note(spooled.decision, DecisionPlace(topic_id, partition, offset))
@@ -152,11 +151,11 @@ class Submitting:
         if decision.act.restricts:
             await asyncio.to_thread(self._spool.sent, decision, where)
             self._denials.sent(decision.id, where)
-        else:  # nothing is denied meanwhile, so nothing has to end
+        else:  # it denies nothing, so no denial has to end
             await asyncio.to_thread(self._spool.forget, [decision.id])
 
     async def _send_lost_again(self, topic_id: UUID) -> None:
-        """Those sent to a topic that is gone before the group took them in. Its own ids make a repeat
+        """Send again what was sent to a topic that was deleted before consents read it. The ids make a repeat
         harmless.
         """
         for spooled in await asyncio.to_thread(self._spool.sent_elsewhere, topic_id):

@@ -1,8 +1,7 @@
-"""Decisions taken at this system, on disk before `submit` returns, until the group has taken them in.
+"""The spool: submitted decisions, on disk before `submit` returns, until consents has processed them.
 
-An SQLite file that is no part of the store and survives it. It also keeps the instance's id, and the
-store's mark as it was last acknowledged: a store that has fewer commits than that was restored from a
-backup.
+It is an SQLite file that survives the store. It also keeps the id of the instance, and the store's mark at the last
+acknowledgement: a store with fewer commits was restored from a backup.
 """
 
 import os
@@ -34,7 +33,7 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 class SpoolInUseError(KieltoError):
-    """Another process has the spool, or another subscriber of this one."""
+    """Another process, or another subscriber of this process, uses the spool."""
 
 
 _IN_USE = (
@@ -46,16 +45,17 @@ _IN_USE = (
 class Spooled(NamedTuple):
     seq: int
     key: str
-    """Of the message, not of the customer."""
+    """The key of the message."""
     decision: Decision
     traceparent: str | None
     sent: DecisionPlace | None
 
 
 class Spool:
-    """Every call but `acknowledging` writes and syncs before it returns, so call it from a thread. Thread-safe;
-    one process at a time, which holds a lock on `<path>.lock`. Raises SpoolInUseError, and OSError or sqlite3.Error
-    when the file cannot be written.
+    """Every call but `acknowledging` writes and syncs before it returns, so call it from a thread. It is thread-safe.
+
+    One process at a time may use it, which holds a lock on `<path>.lock`. Raises SpoolInUseError, and OSError or
+    sqlite3.Error when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,12 +75,12 @@ class Spool:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # decisions hold digests and evidence
         self._lock = threading.Lock()
         self._db = _connect(path, "FULL")  # the write-ahead log is synced at every commit
-        self._notes = _connect(path, "NORMAL")  # a note outlives the process, which is all that it needs
+        self._notes = _connect(path, "NORMAL")  # a note must survive the process, not the machine
         self._db.executescript(_LAYOUT)
         _sync_directory(path.parent)
 
     def add(self, key: str, decision: Decision, traceparent: str | None) -> None:
-        """The same decision twice is one. Raises ValueError when its id is that of another one."""
+        """Add a decision; adding it again changes nothing. Raises InvalidValueError when another one has its id."""
         row = (str(decision.id), key, decision.model_dump_json(exclude_defaults=True), traceparent)
         insert = "INSERT INTO decisions (id, key, decision, traceparent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
         self._must_hold()
@@ -92,34 +92,34 @@ class Spool:
             raise InvalidValueError(OTHER_CONTENT)
 
     def waiting(self, limit: int = 100) -> list[Spooled]:
-        """Those that the broker does not have yet, in order."""
+        """The decisions that the broker does not have yet, in order."""
         return self._read("WHERE topic_id IS NULL ORDER BY seq LIMIT ?", limit)
 
     def sent_elsewhere(self, topic: UUID) -> list[Spooled]:
-        """Those that the broker put in another topic than this, by its id."""
+        """The decisions that the broker put into another topic than the one with this id."""
         return self._read("WHERE topic_id <> ? ORDER BY seq", str(topic))
 
     def all(self) -> list[Spooled]:
         return self._read("ORDER BY seq")
 
     def sent(self, decision: Decision, where: DecisionPlace | None) -> None:
-        """The broker has it there; None: it must be sent again."""
+        """Note where the broker has it; None: it must be sent again."""
         told = (None, None, None) if where is None else (str(where.topic_id), where.partition, where.offset)
         update = "UPDATE decisions SET topic_id = ?, partition = ?, offset = ? WHERE id = ?"
         self._run(update, *told, str(decision.id))
 
     def forget(self, decisions: list[UUID]) -> None:
-        """Their denials have ended."""
+        """Delete decisions whose denials have ended."""
         with self._lock, self._db:
             self._db.executemany("DELETE FROM decisions WHERE id = ?", [(str(d),) for d in decisions])
 
     def instance(self) -> UUID:
-        """This installation's id, made at the first call."""
+        """The id of this installation, made at the first call."""
         self._run("INSERT INTO notes VALUES ('instance', ?) ON CONFLICT DO NOTHING", str(uuid4()))
         return UUID(self._note("instance"))
 
     def acknowledging(self, mark: StoreMark) -> None:
-        """The store's contents are about to be acknowledged."""
+        """Note the store's mark before it is acknowledged."""
         text = f"{mark.generation} {mark.commits}"
         note = "INSERT INTO notes VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
         with self._lock:
@@ -179,7 +179,7 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
 
 
 def _sync_directory(path: Path) -> None:
-    """So that the file itself survives a power cut, where the system can do it."""
+    """Sync the directory, so that the file itself survives a power failure."""
     if os.name == "posix":
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""Acknowledgements: what the store has *applied*, sent after each commit, coalesced.
+"""Acknowledgements: what the store holds, sent after commits, several commits in one message.
 
-Only the latest counts, so nothing is queued: while Kafka is away the next one waits, and says more.
+Only the latest acknowledgement counts, so none is queued while Kafka is away.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from kielto.subscriber.sync.session import Committed
 log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
 COALESCE_SHUT_SECONDS = 0.5
-"""While the gate is shut: a backfill would be acknowledged thousands of times."""
+"""The same while the gate is shut: otherwise a backfill would be acknowledged thousands of times."""
 LISTED = 300
-"""So many exceptions fit into a message."""
+"""How many exceptions one message lists."""
 RETRY_SECONDS = 0.5
 
 
 class AckSender(NamedTuple):
-    """Who acknowledges, and where."""
+    """Who acknowledges, and on which topic."""
 
     party: str
     subscriber: str
@@ -40,7 +40,10 @@ class AckSender(NamedTuple):
 
 
 def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> Acknowledgement:
-    """What the store holds. An exception too many to list holds its partition's position back to it."""
+    """Acknowledge what the store holds.
+
+    Positions stop at the first exception of their partition that the message cannot list.
+    """
     flaws = sorted(committed.flaws, key=lambda told: told[1][:3])
     positions = dict(committed.positions)
     unlisted = [((flaw.lane, flaw.partition), flaw.offset) for _, flaw in flaws[LISTED:]]
@@ -75,8 +78,10 @@ def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> A
 
 
 class Acknowledger:
-    """`committed` gives what may be acknowledged now; `verify` asks the broker whether its topics are still
-    the same; `noted` remembers which contents were acknowledged, before they are.
+    """Sends acknowledgements until it is cancelled.
+
+    `committed` returns what may be acknowledged now. `verify` asks the broker whether the topics are still the same.
+    `noted` is called with the store's mark before it is acknowledged. `now`: the time that messages say.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Acknowledger:
         self._news.set()  # the first one after a start says where the store is
 
     def committed(self, news: bool) -> None:
-        """The store has committed; `news`: something besides beats."""
+        """Note a commit of the store; `news`: whether it had anything but beats."""
         if news:
             self._news.set()
 

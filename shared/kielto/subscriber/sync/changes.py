@@ -1,8 +1,8 @@
-"""What changed, told to a tool behind the follower: after the store's commit, and before it is acknowledged.
+"""Calls `on_change` with changed customers, after the store's commit and before the acknowledgement.
 
-At least once. What was not confirmed is told again after a restart: a store that lasts keeps, beside its positions, up
-to where changes were confirmed, and every row says where its record was read. Nothing is acknowledged after a start
-until that is done, since an acknowledgement that goes back would say that the store was restored.
+Each change is given at least once. A store that lasts keeps up to which positions changes were confirmed, and each row
+has the offset of its record, so unconfirmed changes are given again after a restart. Nothing is acknowledged after a
+start until they are confirmed, because an acknowledgement that goes back would mean that the store was restored.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from kielto.subscriber.stores.base import StoredRow
 
 log = logging.getLogger(__name__)
 BATCH = 1000
-"""Changes in one call."""
+"""Changes in one call of `on_change`."""
 ROOM = 50_000
-"""While so many are not confirmed nothing more is read, and the gate goes stale by itself."""
+"""With so many unconfirmed changes reading stops, and the gate becomes stale by itself."""
 RETRY_SECONDS = (0.5, 30.0)
 
 
 class Change(NamedTuple):
-    """`customer`: 64 hex digits. `allowed`: whether the record permits anything now; False where it cannot be read, or
-    the register no longer names the customer. What exactly is permitted `Subscriber.may` says.
+    """`customer`: 64 hex digits. `allowed`: whether the record permits anything now; False if it cannot be read or the
+    register no longer has the customer. Ask `Subscriber.may` what exactly is permitted.
     """
 
     customer: str
@@ -45,8 +45,8 @@ class Changes:
         self._on_change, self._follower = on_change, follower
         self.on_confirm: Callable[[], None] = lambda: None
         self.caught_up = False
-        """Whether all that the store held at the start is confirmed."""
-        if follower.state.confirmed is None:  # nobody was told anything: everybody is news
+        """Whether everything that the store held at the start is confirmed."""
+        if follower.state.confirmed is None:  # nothing was confirmed ever: all customers are new
             follower.state.confirmed = {}
         self._waiting: dict[str, None] = {}
         self._upto, self._topics = self._here()
@@ -58,13 +58,13 @@ class Changes:
         return dict(self._follower.state.positions), dict(self._follower.state.topics)
 
     def loaded(self, rows: Iterable[StoredRow]) -> None:
-        """Rows of the store at its start: those that nobody confirmed are told again."""
+        """Note rows that the store had at its start: unconfirmed ones are given again."""
         for row in rows:
             if is_unconfirmed(self._follower.state, row):
                 self._add(row.key)
 
     def committed(self, delta: Delta) -> None:
-        """The store holds `delta`."""
+        """Note that the store holds `delta`."""
         image = self._follower.image
         for key, value in delta.rows.items():
             if value is not None or _unreadable(image, key):
@@ -79,7 +79,7 @@ class Changes:
             self._room.clear()
 
     async def room(self) -> None:
-        """Returns when more may be taken in."""
+        """Wait until more may be read."""
         await self._room.wait()
 
     async def run(self) -> None:
@@ -106,9 +106,9 @@ class Changes:
                 await self._on_change([Change(key, self._allowed(key)) for key in keys])
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise  # else it is the tool's own: something that it awaited was cancelled
+                    raise  # else something that on_change awaited was cancelled
                 failed = "CancelledError"
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not applied
+            except Exception as error:  # noqa: BLE001 - whatever it is, the change is not confirmed
                 failed = type(error).__name__
             else:
                 return
@@ -125,7 +125,7 @@ class Changes:
 
 
 def is_unconfirmed(state: FollowerState, row: StoredRow) -> bool:
-    """Whether its record was read at or above where changes were confirmed, on either topic."""
+    """Whether the row's record was read at or above the confirmed position, on either topic."""
     confirmed = state.positions if state.confirmed is None else state.confirmed
     seen = ((Lane.EXPRESS, row.express), (Lane.BULK, row.bulk))
     return any(offset >= confirmed.get((lane, row.partition), 0) for lane, offset in seen if offset >= 0)

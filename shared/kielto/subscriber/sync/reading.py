@@ -1,8 +1,7 @@
-"""Reading the two topics: one consumer a lane, all partitions, from the store's positions; and asking for
-end offsets.
+"""Reads the two topics from the store's positions, with one consumer for each lane, and probes end offsets.
 
-No group and no commits: what the store holds says where to go on. Kafka away, a missing topic, a refused
-one: each loop tries again for ever, and the gate goes stale by itself.
+It uses no consumer group: the store has the positions. When Kafka is away, or a topic is missing or forbidden, each
+loop tries again for ever, and the gate becomes stale by itself.
 """
 
 import asyncio
@@ -25,25 +24,21 @@ from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
-"""How long a fetch waits when nothing comes; it returns as soon as something does."""
+"""How long a fetch waits for a first record."""
 RETRY_SECONDS = (0.1, 2.0)
 FETCHED = 250
-"""Records taken from the client at once: unpacked, each holds some two thousand bytes."""
+"""Records taken from the client at once; unpacked, each takes about 2,000 bytes."""
 FETCHES: dict[str, Any] = {"fetch_max_bytes": 1024 * 1024, "max_partition_fetch_bytes": 512 * 1024}
-"""What the client holds at most, as it came, several times over; no message is above half of the smaller."""
+"""Limits of what the client fetches; it holds several fetches. No message is above half of the smaller limit."""
 PORTION, PORTION_SHUT = 250, 6000
-"""Records in one commit: few while the gate is open, so that a restriction on the other lane need not wait
-long.
-"""
+"""Records in one commit: few while the gate is open, so that a restriction on the other lane waits only shortly."""
 MORE_MS, GATHER_SECONDS = 50, 0.5
-"""While the gate is shut a portion waits so long for the next fetch, and so long in all."""
+"""While the gate is shut: how long a portion waits for the next fetch, and how long in all."""
 _FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
 class Following:
-    """Feeds a session from a party's pair of topics. Raises StoreLostError; every fault of Kafka's is waited
-    out.
-    """
+    """Feeds a session from the two topics of a party. Raises StoreLostError; retries after every error of Kafka."""
 
     def __init__(
         self,
@@ -62,7 +57,7 @@ class Following:
         async with asyncio.TaskGroup() as tasks:
             for lane in Lane:
                 tasks.create_task(self._for_ever(f"read {lane}", functools.partial(self._read, lane)))
-            # Where the log ends, open transactions included: a beat in one of them was written all the same.
+            # End offsets include open transactions: a beat in one of them is in the log too.
             tasks.create_task(self._for_ever("probe", self._probe, kafka.UNCOMMITTED))
 
     async def _for_ever(
@@ -85,7 +80,7 @@ class Following:
             await asyncio.sleep(pause)
 
     async def verify(self, client: Any) -> None:
-        """Ask for the topics' ids now; waits while one is missing. Raises one of Kafka's faults."""
+        """Ask for the topic ids now, and wait while a topic is missing. Raises errors of Kafka."""
         telling = Telling(log)
         while missing := await self._ask(client):
             self._troubles.note("topics", MISSING)
@@ -94,7 +89,7 @@ class Following:
         self._troubles.works("topics")
 
     async def _ask(self, client: Any) -> str | None:
-        """The name of a topic that is missing."""
+        """The name of a missing topic, or None."""
         ids = await kafka.topic_ids(client, list(self.topics.values()))
         for name in self.topics.values():
             if name not in ids:
@@ -103,7 +98,7 @@ class Following:
         return None
 
     async def _read(self, lane: Lane, consumer: Any) -> None:
-        """Returns when the topic was recreated: then it is read anew."""
+        """Read until the topic was recreated; the caller then starts again."""
         topic = self._session.follower.state.topics[lane]
         places = [TopicPartition(self.topics[lane], partition) for partition in range(PARTITIONS)]
         consumer.assign(places)
@@ -116,7 +111,7 @@ class Following:
                 await asyncio.sleep(0)
 
     async def _fetch(self, consumer: Any) -> SeenRecords:
-        """What is there; while the gate is shut, as much as is taken in at once."""
+        """Fetch what there is; while the gate is shut, as much as one commit takes."""
         seen, until = SeenRecords(), float("inf")
         while fetched := await consumer.getmany(
             timeout_ms=MORE_MS if seen else POLL_MS, max_records=min(FETCHED, PORTION_SHUT - len(seen))
@@ -130,11 +125,11 @@ class Following:
         return seen
 
     async def _take(self, lane: Lane, topic: UUID, seen: SeenRecords, client: Any) -> bool:
-        """Decode, apply and commit a first portion of `seen`, and take it away from them."""
+        """Decode, apply and commit the first portion of `seen`, and remove it from there."""
         size = PORTION if self._is_open() else PORTION_SHUT
         block, batch = self._session.tables.read_seen(seen.take(size))
         if any(isinstance(item, CONTROL) for _, _, item in batch):
-            await self.verify(client)  # what opens a gate must come from the topics that are followed
+            await self.verify(client)  # what opens a gate must come from the topics that are followed now
         return await self._session.apply(lane, topic, batch, block)
 
     def _is_open(self) -> bool:

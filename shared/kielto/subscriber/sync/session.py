@@ -1,4 +1,4 @@
-"""A follower with its loaded store: batches go through one lock, are committed, and only then count."""
+"""A follower with its loaded store: batches are applied under one lock and committed before they count."""
 
 import asyncio
 import logging
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What the store holds: all that may be acknowledged."""
+    """What the store holds and may be acknowledged."""
 
     mark: StoreMark
     topics: dict[Lane, UUID] = field(default_factory=dict)
     positions: dict[tuple[Lane, int], int] = field(default_factory=dict)
     flaws: tuple[tuple[str | None, Flaw], ...] = ()
-    """Exceptions with their keys, and unreadable keys."""
+    """Exceptions with their keys, and records with unreadable keys."""
     held_back: dict[tuple[Lane, int], int] = field(default_factory=dict)
-    """Not beyond these."""
+    """By partition, where the acknowledged position must stop."""
 
     @classmethod
     def of(cls, mark: StoreMark, state: FollowerState) -> "Committed":
@@ -39,7 +39,7 @@ class Committed:
 
 
 class Session:
-    """`on_commit` is called after each commit, with what it held."""
+    """`on_commit` is called after each commit with its changes."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Session:
         self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)
         self.news = 0
-        """Commits of something besides beats: while they go on, it is getting somewhere."""
+        """Number of commits of anything but beats; it shows that reading makes progress."""
         self.on_commit: Callable[[Delta], None] = lambda _: None
         self._store, self.changes = store, changes
         self._lock = asyncio.Lock()
@@ -66,7 +66,7 @@ class Session:
         spool: Spool | None,
         on_change: OnChange | None = None,
     ) -> "Session":
-        """Raises StoreError, StoreLostError, and what the store's client raises when it goes away meanwhile."""
+        """Open the store and load its rows. Raises StoreError, StoreLostError, and errors of the store's client."""
         mark, state = await store.open(party)
         if store.durable and not await _vouched(spool, mark):
             mark = await store.renew()
@@ -83,7 +83,7 @@ class Session:
         return cls(store, follower, decoder, mark, changes)
 
     def acknowledgeable(self) -> Committed:
-        """What the store holds, up to where changes were confirmed."""
+        """What the store holds, up to where `on_change` has confirmed changes."""
         if self.changes is None:
             return self.committed
         confirmed = (self.follower.state.confirmed or {}) if self.changes.caught_up else {}
@@ -94,9 +94,7 @@ class Session:
         )
 
     async def apply(self, lane: Lane, topic: UUID, batch: Batch, block: RecordBlock | None = None) -> bool:
-        """Apply and commit records of a topic's incarnation. False: it is no longer the one that is
-        followed.
-        """
+        """Apply and commit records of the topic with this id. False: the topic was recreated since."""
         if self.changes is not None:
             await self.changes.room()
         async with self._lock:
@@ -109,7 +107,7 @@ class Session:
             return True
 
     async def verify_topics(self, ids: dict[Lane, UUID]) -> None:
-        """Ids of the topics as the broker gave them, asked after anything that is applied next was fetched."""
+        """Compare the topic ids that the broker gave after the records were fetched that are applied next."""
         if ids.items() <= self.follower.state.topics.items():
             return
         async with self._lock:
@@ -132,10 +130,10 @@ class Session:
 
 
 async def _vouched(spool: Spool | None, mark: StoreMark) -> bool:
-    """Whether the contents are those acknowledged last, or later ones of the same: else they were restored.
+    """Whether the contents are those that were acknowledged last, or later ones; otherwise they were restored.
 
-    Positions that go back under one generation would leave a proof standing that is no longer true. Without
-    a spool nothing can tell, so each start is a new generation.
+    If positions went back under one generation, consents would keep a proof that is no longer true. Without a spool
+    this cannot be known, so each start gets a new generation.
     """
     known = None if spool is None else await asyncio.to_thread(spool.acknowledged)
     return known is not None and known.generation == mark.generation and known.commits <= mark.commits

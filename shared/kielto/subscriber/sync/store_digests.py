@@ -1,7 +1,7 @@
-"""What the store holds, told when it is asked for: digests by bucket, and listings of buckets (`!reconcile`).
+"""Answers `!reconcile` requests: digests of the store by bucket, and listings of buckets.
 
-Read from the store itself: a table that somebody changed by hand gives itself away. Positions are taken before
-anything is read, so whatever was applied meanwhile lies above them and is not judged.
+They are computed from the store itself, so that rows changed by hand are found. Positions are read first, so that what
+is applied meanwhile lies above them and is not compared.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)
 LISTED = 1000
-"""Rows in one listing."""
+"""Rows in one message."""
 MOST = 20_000
-"""Rows listed for one question: the buckets behind are asked for again."""
+"""Rows listed for one request; consents requests the remaining buckets again."""
 _AT_ONCE = 2000
-"""Rows hashed before others get a turn."""
+"""Rows to hash before yielding to the event loop."""
 _MODULUS = 1 << 64
 RETRY_SECONDS = 0.5
 _FIRST_BITS = 54  # of a key's first 64 bits, the bucket is what stands above these
@@ -38,9 +38,9 @@ _FIRST_BITS = 54  # of a key's first 64 bits, the bucket is what stands above th
 
 class DigestRow(NamedTuple):
     key: str
-    """All of it, or its first 24 digits."""
+    """The whole key, or its first 24 digits."""
     version: str
-    """`<epoch>.<n>`, and `u` when it is held as unreadable."""
+    """`<epoch>.<n>`, with `u` if the store holds it as unreadable."""
     hash: bytes
 
     def text(self) -> str:
@@ -57,19 +57,19 @@ class StoreView(NamedTuple):
 
 
 def hashed(key: str, version: str, value: bytes = b"") -> bytes:
-    """Of one record, as `StoreDigest` says."""
+    """The hash of one record, as `StoreDigest` defines it."""
     return hashlib.sha256(f"{key[:24]} {version} ".encode() + value).digest()[:8]
 
 
 @runtime_checkable
 class Beside(Protocol):
-    """A store that can be read while it is written."""
+    """A store that can be read while it is written to."""
 
     def beside(self) -> Any: ...
 
 
 class Digests:
-    """Answers the newest question to this subscriber; there is no hurry, and never two at once."""
+    """Answers the newest request to this subscriber, one at a time."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Digests:
                 telling.warn("digests not sent; trying again: %s", type(error).__name__)
                 self._news.set()
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception as error:  # noqa: BLE001 - it must never end the following; one is asked again
+            except Exception as error:  # noqa: BLE001 - it must not end the session; consents asks again
                 log.warning("digests not sent: %s", type(error).__name__)
 
     async def _answer(self, question: Reconcile) -> None:
@@ -207,7 +207,7 @@ async def _rows_of_table(connection: Any, schema: str, bucket: int) -> list[Dige
 
 
 def range_of(bucket: int) -> tuple[str, str]:
-    """The keys of a bucket begin with at least the one and sort before the other."""
+    """The range of a bucket's keys: at least the first text, and before the second."""
     return f"{bucket << 2:03x}", f"{(bucket + 1) << 2:03x}" if bucket + 1 < BUCKETS else "g"
 
 
@@ -240,13 +240,13 @@ async def _rows_of_image(image: Image, buckets: set[int]) -> dict[int, list[Dige
 
 
 def _sql(text: str, schema: str) -> str:
-    """`schema` is a plain identifier: `PostgresStore` saw to it."""
+    """Fill in `schema`, which PostgresStore has checked to be a plain identifier."""
     return text.format(hashed=_HASHED.format(schema=schema), schema=schema)
 
 
 _VIEW = "SELECT generation, positions, state FROM {schema}.store"
 
-# A key that is no id of ours cannot be looked up by anybody, and is passed over.
+# Only keys of 64 hexadecimal digits are ids; others cannot be looked up.
 _HASHED = """
 SELECT id, epoch || '.' || n || CASE WHEN unreadable THEN 'u' ELSE '' END AS version, substr(sha256(convert_to(
     substr(id, 1, 24) || ' ' || epoch || '.' || n || CASE WHEN unreadable THEN 'u ' ELSE ' ' END, 'UTF8')
