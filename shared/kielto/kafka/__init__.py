@@ -1,8 +1,8 @@
 """The only adapter to aiokafka, which is untyped: everything else uses Kafka through these names.
 
 `clients` with Kielto's settings, `security` (TLS and SASL), `topics` to create and verify them, `metadata` for topic
-ids, `partitions` of keys, `gaps` for offsets without a record, `codecs` and `parsing` for bounded reading of broken batches,
-and `aiokafka_patches` for faults of aiokafka.
+ids, `partitions` of keys, `gaps` for offsets without a record, `codecs` and `parsing` for bounded reading of broken
+batches, and `aiokafka_patches` for faults of aiokafka.
 """
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition

@@ -36,7 +36,7 @@ class PlainRecord:
 
 
 def parse(raw: bytes, batch: Any) -> Iterator[PlainRecord]:
-    """Yield the records of `raw`; `batch` has its header. A header name that is not UTF-8 is escaped, and its value null.
+    """Yield the records of `raw`; `batch` has its header. A header name that is not UTF-8 is escaped, its value null.
 
     Raises DamagedBatchError.
     """

@@ -101,7 +101,7 @@ class Plane:
         return self._key.start, self._equal, self._places, self._mask.tobytes(), self._text.tobytes()
 
     def cut(self, table: Many, versions: Many) -> Cut | None:
-        """Cut the rows that fit out of a table of values of one length; None if no row fits. `versions`: of each row."""
+        """Cut the rows that fit out of a table of values of one length; None if no row fits."""
         fits = ((table & self._mask) == self._text).all(axis=1)
         fits &= (table[:, self._version] == versions).all(axis=1)
         rows = np.flatnonzero(fits)

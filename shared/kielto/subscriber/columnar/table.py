@@ -2,7 +2,8 @@
 
 Customers are found by the first 96 bits of their id, customer numbers and contact points by 64 bits of their hashes.
 All of these are HMACs. Among a million customers two ids are equal with a probability of 10^-17. An address that no
-customer has is taken for a customer's with a probability of 10^-13. Customers who seem to share a point only deny each other.
+customer has is taken for a customer's with a probability of 10^-13. Customers who seem to share a point only
+deny each other.
 """
 
 from array import array
