@@ -10,16 +10,16 @@ from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.support.settings import Role
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.api.operations import OPERATIONS
+from services.customers.commands.candidates import CandidatesCommand
+from services.customers.commands.erase import EraseCommand
+from services.customers.commands.merge import MergeCommand
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
 from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import every_day
 from services.customers.use_cases.customers.group_change import step
 from services.customers.use_cases.customers.restore import Kept, keep, take_back
-from services.customers.use_cases.erasures.erase import Erase
-from services.customers.use_cases.links.candidates import Candidates
 from services.customers.use_cases.links.guesses import Guesses
-from services.customers.use_cases.links.merge import Merge
 
 
 def build(platform: Platform) -> Service:
@@ -69,8 +69,8 @@ def build(platform: Platform) -> Service:
         background=[coming_of_age, bury, group_changed],
         take_in=TakeIn(CUSTOMERS, keep, again),
         commands={
-            "erase": Erase(context),
-            "merge": Merge(context),
-            "candidates": Candidates(context),
+            "erase": EraseCommand(context),
+            "merge": MergeCommand(context),
+            "candidates": CandidatesCommand(context),
         },
     )

@@ -30,3 +30,7 @@ def problems_of(error: ValidationError) -> list[BrokenRule]:
     found = error.errors(include_input=False, include_url=False)
     told = field_rules({**e, "loc": [x for x in e["loc"] if x not in _BRANCHES]} for e in found)
     return [BrokenRule(field or "body", rule) for field, rule in told]
+
+
+class HasContactPersonsError(KieltoError):
+    """The organisation still has contact persons, who are to be erased first."""

@@ -4,14 +4,9 @@ from uuid import UUID
 
 import asyncpg
 
-from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
+from services.customers.model.problems import HasContactPersonsError
 from services.customers.store.locking import lock
-
-
-class HasContactPersonsError(KieltoError):
-    """Contact persons act for it."""
-
 
 _TABLES = ("points", "unreadable_values", "identifiers", "customerships", "statements")
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.service.database.pool import transaction
+from services.customers.commands.candidates import CandidatesCommand
 from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import CustomerRefusedError
@@ -14,7 +15,7 @@ from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.register import register
 from services.customers.use_cases.erasures.erase import erase
-from services.customers.use_cases.links.candidates import Candidates, candidates, contradictions, mark_apart
+from services.customers.use_cases.links.candidates import candidates, contradictions, mark_apart
 from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import ADDRESS, CODE, ident
@@ -188,7 +189,7 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
     context: CustomersContext, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
-    assert await Candidates(context)(["list"]) == 0
+    assert await CandidatesCommand(context)(["list"]) == 0
     assert f"{min(first, second)} {max(first, second)} contact_point bound" in capsys.readouterr().out
     for _ in range(2):
         await mark_apart(context, first, second, "father and son", "someone")
@@ -201,7 +202,7 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
         await mark_apart(context, first, uuid4(), "x", "someone")
     with pytest.raises(CustomerRefusedError):
         await mark_apart(context, first, first, "x", "someone")
-    assert await Candidates(context)([]) == 2
+    assert await CandidatesCommand(context)([]) == 2
 
 
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [

@@ -12,11 +12,11 @@ from cryptography.exceptions import InvalidTag
 from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.commands.merge import MergeCommand
+from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
 from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store import reading
 from services.customers.store.encryption import context as place
-from services.customers.store.erasing import HasContactPersonsError
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
 from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
@@ -24,7 +24,7 @@ from services.customers.use_cases.customers.restore import Kept, keep, take_back
 from services.customers.use_cases.customers.update import change, end
 from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links import merge as merging
-from services.customers.use_cases.links.merge import Merge, merge
+from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, SALE, ident
 
@@ -309,7 +309,7 @@ async def test_refused(
             await merge(context, duplicate, into)
     with pytest.raises(NoSuchCustomerError):
         await merge(context, uuid4(), other)
-    command = Merge(context)
+    command = MergeCommand(context)
     for wrong in (["x", str(other)], [str(other)], []):
         assert await command(wrong) == 2
     assert await command([str(uuid4()), str(other)]) == 1

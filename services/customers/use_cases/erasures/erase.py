@@ -22,7 +22,7 @@ from services.customers.use_cases.customers.record_changes import changes_to
 
 
 async def erase(context: CustomersContext, ident: UUID) -> None:
-    """Raises NoSuchCustomerError, erasing.HasContactPersonsError, EpochNotOpenError."""
+    """Raises NoSuchCustomerError, HasContactPersonsError, EpochNotOpenError."""
 
     async def work(conn: Conn) -> None:
         await erase_in(conn, context, ident)
@@ -52,28 +52,3 @@ def _changes(context: CustomersContext, ident: UUID, companies: Sequence[str]) -
 def _own(context: CustomersContext, ident: UUID, company: str) -> CompanyCustomer:
     subject = context.keys.pairwise(Party.company(company), ident)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
-
-
-class Erase:
-    """The command: `erase CUSTOMER`."""
-
-    def __init__(self, context: CustomersContext) -> None:
-        self._context = context
-
-    async def __call__(self, arguments: Sequence[str]) -> int:
-        try:
-            (text,) = arguments
-            ident = UUID(text)
-        except ValueError:
-            print("usage: erase CUSTOMER (its id)")
-            return 2
-        try:
-            await erase(self._context, ident)
-        except NoSuchCustomerError:
-            print("not erased: there is no such customer")
-            return 1
-        except erasing.HasContactPersonsError:
-            print("not erased: it is the organisation of contact persons; erase those first")
-            return 1
-        print("erased")
-        return 0

@@ -7,7 +7,7 @@ import structlog
 
 from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
-from services.customers.store import erasing
+from services.customers.model.problems import HasContactPersonsError
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.erasures.erase import erase_in
@@ -35,6 +35,6 @@ async def _erased(context: CustomersContext, ident: UUID) -> bool:
         await in_transaction(context, work)
     except NoSuchCustomerError:
         return True
-    except erasing.HasContactPersonsError:
+    except HasContactPersonsError:
         return False
     return True

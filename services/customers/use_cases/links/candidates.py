@@ -1,6 +1,5 @@
 """Who may be one: for the group to look at, and to mark as different people. Joining them is `merge`."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -54,27 +53,3 @@ async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: 
         await put(conn, told, traceparent=tracing.current())
 
     await in_transaction(context, work)
-
-
-class Candidates:
-    """The command: `candidates list`."""
-
-    def __init__(self, context: CustomersContext) -> None:
-        self._context = context
-
-    async def __call__(self, arguments: Sequence[str]) -> int:
-        if list(arguments) != ["list"]:
-            print("usage: candidates list")
-            return 2
-        after = (FIRST, FIRST)
-        while page := await candidates(self._context, after):
-            for found in page:
-                bound = "bound" if found.binds else "not bound"
-                print(f"{found.one} {found.other} {found.reason} {bound}")
-            after = (page[-1].one, page[-1].other)
-        first = FIRST
-        while rows := await contradictions(self._context, first):
-            for row in rows:
-                print(f"{row.customer} {row.source} row refused: contradicts in {', '.join(row.fields)}")
-            first = rows[-1].id
-        return 0

@@ -163,27 +163,3 @@ def _alias(context: CustomersContext, gone: RegisteredCustomer, survivor: UUID) 
 
     record = publishing.alias(gone, survivor, context.keys)
     return changes_to(context, record, gone.companies, own, express=True)
-
-
-class Merge:
-    """The command: `merge DUPLICATE SURVIVOR`."""
-
-    def __init__(self, context: CustomersContext) -> None:
-        self._context = context
-
-    async def __call__(self, arguments: Sequence[str]) -> int:
-        try:
-            duplicate, into = map(UUID, arguments)
-        except ValueError:
-            print("usage: merge DUPLICATE SURVIVOR (their ids)")
-            return 2
-        try:
-            survivor = await merge(self._context, duplicate, into)
-        except NoSuchCustomerError:
-            print("not merged: there is no such duplicate")
-            return 1
-        except CustomerRefusedError as refused:
-            print(f"not merged: {refused}")
-            return 1
-        print(f"merged into {survivor.customer.id}")
-        return 0
