@@ -17,6 +17,7 @@ from deploy.local.servers import processes
 from deploy.local.servers.kafka import Kafka
 from deploy.local.servers.stack import Stack
 from kielto.service.database.migrations import migrate
+from tests.databases import copy_database, drop_database
 from tests.nursery import Nursery
 
 Migrated = Callable[[str, Path | None], Awaitable[str]]
@@ -98,7 +99,7 @@ def database(stack: Stack) -> Iterator[Callable[[str], str]]:
 
     yield make
     for name in made:
-        stack.postgres.drop_database(name)
+        drop_database(stack.postgres, name)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +108,7 @@ def templates(stack: Stack) -> Iterator[dict[Path | None, str]]:
     made: dict[Path | None, str] = {}
     yield made
     for dsn in made.values():
-        stack.postgres.drop_database(dsn.rpartition("/")[2])
+        drop_database(stack.postgres, dsn.rpartition("/")[2])
 
 
 @pytest.fixture
@@ -124,11 +125,11 @@ def migrated(stack: Stack, templates: dict[Path | None, str]) -> Iterator[Migrat
             await migrate(dsn, migrations)
             templates[migrations] = dsn
         made.append(f"{name}_{secrets.token_hex(4)}")
-        return stack.postgres.copy_database(templates[migrations], made[-1])
+        return copy_database(stack.postgres, templates[migrations], made[-1])
 
     yield make
     for name in made:
-        stack.postgres.drop_database(name)
+        drop_database(stack.postgres, name)
 
 
 @pytest.fixture(scope="module")

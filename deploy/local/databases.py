@@ -19,7 +19,7 @@ def create(admin: str, name: str) -> str:
     Does nothing to a database that is there. The role's password follows from the name and a secret of this
     checkout, so asking twice gives the same DSN. Raises ValueError for a name that is no plain identifier.
     """
-    _check(name)
+    check(name)
     password = hmac.new(postgres_files.password().encode(), name.encode(), hashlib.sha256).hexdigest()[:32]
 
     async def work(connection: asyncpg.Connection) -> None:
@@ -30,50 +30,24 @@ def create(admin: str, name: str) -> str:
             await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
             await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
 
-    _run(admin, work)
+    run(admin, work)
     parts = urlsplit(admin)
     server = parts.netloc.rpartition("@")[2]
     return with_database(urlunsplit(parts._replace(netloc=f"{name}:{password}@{server}")), name)
-
-
-def copy(admin: str, dsn: str, name: str) -> str:
-    """A new database with all that is in the one of the DSN, and its owner; returns the DSN with the new name.
-
-    Nobody may be connected to the one that is copied.
-    """
-    _check(name)
-    parts = urlsplit(dsn)
-
-    async def work(connection: asyncpg.Connection) -> None:
-        made_from = f"TEMPLATE {parts.path[1:]} OWNER {parts.username} STRATEGY FILE_COPY"
-        await connection.execute(f"CREATE DATABASE {name} {made_from}")
-        await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
-
-    _run(admin, work)
-    return with_database(dsn, name)
-
-
-def drop(admin: str, name: str) -> None:
-    _check(name)
-
-    async def work(connection: asyncpg.Connection) -> None:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await connection.execute(f"DROP ROLE IF EXISTS {name}")
-
-    _run(admin, work)
 
 
 def with_database(dsn: str, database: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
 
 
-def _check(name: str) -> None:
+def check(name: str) -> None:
+    """Raises ValueError for a name that is not a plain identifier."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
         raise ValueError(f"database name {name!r}: only a-z, 0-9 and _, beginning with a letter, 63 at most")
 
 
-def _run(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-    """In a thread of its own, so that it can be called from inside a running event loop too."""
+def run(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+    """Do `work` on a connection, in a thread of its own, so that it can be called inside a running event loop too."""
     failures: list[BaseException] = []
 
     async def connect() -> None:

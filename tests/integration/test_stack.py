@@ -24,6 +24,7 @@ from deploy.local.servers.processes import ProcessFailedError
 from deploy.local.servers.stack import DirectoryInUseError, Stack
 from kielto import kafka as client
 from kielto.events.topics import all_topics
+from tests.databases import copy_database, drop_database
 
 TOPIC = next(iter(all_topics(("company.a",)))).name
 
@@ -74,7 +75,7 @@ async def test_a_database_belongs_to_its_role_alone(database: Callable[[str], st
 async def test_a_copied_database_is_one_of_its_own(stack: Stack, database: Callable[[str], str]) -> None:
     template, others = database("template"), database("others")
     await query(template, "CREATE TABLE own (id int)")
-    copy = stack.postgres.copy_database(template, "copied")
+    copy = copy_database(stack.postgres, template, "copied")
     try:
         await query(copy, "INSERT INTO own VALUES (1)")
         assert (
@@ -85,12 +86,12 @@ async def test_a_copied_database_is_one_of_its_own(stack: Stack, database: Calla
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await query(f"postgresql://{role}@{copy.split('@')[1]}", "SELECT 1")
     finally:
-        stack.postgres.drop_database("copied")
+        drop_database(stack.postgres, "copied")
 
 
 def test_asking_for_a_database_again_gives_the_same(stack: Stack) -> None:
     assert stack.postgres.create_database("again") == stack.postgres.create_database("again")
-    stack.postgres.drop_database("again")
+    drop_database(stack.postgres, "again")
     with pytest.raises(ValueError, match="database name"):
         stack.postgres.create_database("x; DROP DATABASE again")
 
@@ -245,7 +246,7 @@ async def test_running_servers_take_the_place_of_ours(
     with Stack(tmp_path) as other:
         dsn = other.postgres.create_database("elsewhere")
         assert await query(dsn, "SELECT 1") == 1
-        other.postgres.drop_database("elsewhere")
+        drop_database(other.postgres, "elsewhere")
         assert other.kafka.bootstrap == stack.kafka.bootstrap
         with pytest.raises(ProcessFailedError, match="KIELTO_KAFKA is a server that somebody else runs"):
             other.kafka.stop()

@@ -93,14 +93,6 @@ class Postgres:
         """A database and a role of its name that owns it, unless they are there; returns the role's DSN."""
         return databases.create(self.dsn(), name)
 
-    def copy_database(self, dsn: str, name: str) -> str:
-        """A new database with all that is in the one of the DSN, to which nobody may be connected; its DSN."""
-        return databases.copy(self.dsn(), dsn, name)
-
-    def drop_database(self, name: str) -> None:
-        """The database and its role, if they are there; connections to it are cut."""
-        databases.drop(self.dsn(), name)
-
     def _fill(self, folder: Path, programs: Path) -> None:
         folder.rmdir()
         files.copy(postgres_files.template(programs, self.account), folder)

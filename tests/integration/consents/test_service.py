@@ -30,6 +30,7 @@ from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.database.pool import open_pool
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
+from tests.databases import drop_database
 from tests.integration.consents.others import BEAT_SECONDS, ConsentsNeighbours, others
 from tests.integration.consents.world import ConsentsWorld, Someone, utc_now
 
@@ -52,7 +53,7 @@ def consents(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         services.stop()
         kafka.stop()
-        stack.postgres.drop_database("kielto_consents")
+        drop_database(stack.postgres, "kielto_consents")
 
 
 @dataclass

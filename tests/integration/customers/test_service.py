@@ -20,6 +20,7 @@ from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.topics import CUSTOMERS, Lane, customers_of
+from tests.databases import drop_database
 from tests.integration.customers.wire import read_all, upload
 
 EXPRESS, BULK = CUSTOMERS.topic(Lane.EXPRESS), CUSTOMERS.topic(Lane.BULK)
@@ -48,7 +49,7 @@ def customers(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Services]:
         yield services
     finally:
         services.stop()
-        stack.postgres.drop_database("kielto_customers")
+        drop_database(stack.postgres, "kielto_customers")
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ from services.customers.store import writing
 from services.marketing import app as marketing
 from services.marketing.use_cases.build_audience import address_next
 from tests.conftest import Migrated
+from tests.databases import copy_database, drop_database
 from tests.integration.isolation.log import Ends, MemoryLog, topic_id
 
 COMPANIES = ("alfa", "beta", "gamma")
@@ -286,7 +287,7 @@ class DatabaseCopies:
     @asynccontextmanager
     async def database(self, name: str) -> AsyncIterator[Database]:
         name = f"isolation_{name}_{secrets.token_hex(4)}"
-        dsn = self._server.copy_database(self._templates[MIGRATIONS[name.split("_")[1]]], name)
+        dsn = copy_database(self._server, self._templates[MIGRATIONS[name.split("_")[1]]], name)
         made = Database(dsn, await postgres.open_pool(dsn, name="test", size=_CONNECTIONS))
         try:
             every = [await made.pool.acquire() for _ in range(_CONNECTIONS)]
@@ -296,7 +297,7 @@ class DatabaseCopies:
             yield made
         finally:
             made.pool.terminate()
-            self._server.drop_database(name)
+            drop_database(self._server, name)
 
 
 @asynccontextmanager

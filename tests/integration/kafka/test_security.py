@@ -22,6 +22,7 @@ from kielto.events.messages import Acknowledgement, Decision
 from kielto.events.topics import PARTITIONS, Topic, acks, all_topics, decisions, permissions_of
 from kielto.service.support.settings import KafkaSettings
 from kielto.subscriber import MemoryStore, Subscriber
+from tests.databases import drop_database
 from tests.integration.kafka.secure import PASSWORD, USER, Authority, broker
 from tests.integration.service.support import eventually
 
@@ -119,7 +120,7 @@ async def test_from_the_request_to_the_copy_over_tls(
                 await eventually(lambda: _finished(services), "the backfill does not end", 30)
     finally:
         for name in MODULES:
-            stack.postgres.drop_database(f"kielto_{name}")
+            drop_database(stack.postgres, f"kielto_{name}")
         logs = "".join(f.read_text() for f in (tmp_path / "services").glob("*.log"))
     assert PASSWORD not in logs
     assert '"input freshness"' not in logs, "the watch over inputs failed"

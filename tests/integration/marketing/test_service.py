@@ -25,6 +25,7 @@ from kielto.events.topics import CONSENTS, CUSTOMERS, MARKETING_EVENTS, Lane, au
 from kielto.events.words import Channel
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim
+from tests.databases import drop_database
 from tests.integration.marketing.others import BEAT_SECONDS, MarketingNeighbours, others
 from tests.integration.marketing.world import (
     NOW,
@@ -52,7 +53,7 @@ def marketing(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Services]:
         yield services
     finally:
         services.stop()
-        stack.postgres.drop_database("kielto_marketing")
+        drop_database(stack.postgres, "kielto_marketing")
 
 
 class MarketingApi:

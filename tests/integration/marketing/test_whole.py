@@ -20,6 +20,7 @@ from deploy.local.services import Services
 from kielto.events.messages import Audience, MarketingEvent
 from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.service.support.crypto_keys import Keys
+from tests.databases import drop_database
 from tests.integration.marketing.others import MarketingNeighbours, others
 
 SMS = {"purpose": "own_marketing", "channel": "sms", "product_group": "groceries"}
@@ -36,7 +37,7 @@ def group_services(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Servi
     finally:
         services.stop()
         for name in services.dsns:
-            stack.postgres.drop_database(f"kielto_{name}")
+            drop_database(stack.postgres, f"kielto_{name}")
 
 
 class WholeApi:

@@ -26,6 +26,7 @@ from kielto import kafka as adapter
 from kielto.events import envelope
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, Lane
+from tests.databases import drop_database
 from tests.integration.service.support import eventually, read_log
 
 EXAMPLE = "tests.integration.service.example"
@@ -41,7 +42,7 @@ def ground(stack: Stack, kafka: Kafka, tmp_path: Path) -> Iterator[Services]:
     yield services
     services.stop()
     for name in MODULES:
-        stack.postgres.drop_database(f"kielto_{name}")
+        drop_database(stack.postgres, f"kielto_{name}")
 
 
 @pytest.fixture
