@@ -1,10 +1,10 @@
-"""`./kielto test`: runs every test; ruff, mypy and the import contracts are among them (tests/architecture).
+"""`./kielto test`: every suite; ruff, mypy and the import contracts are among them (tests/architecture).
 
-All of it runs two files at a time, each half on servers of its own (a test mostly waits); `-n 0` is one by one.
-With options or paths the tests run one by one. What tests write goes to memory if there is enough: nothing of it has
-to last, and copying a database on a disk takes 0.2 s of processor time.
+Without arguments three test files run at a time, each worker with servers of its own, because tests mostly wait;
+named tests run one by one unless `-n` says otherwise. What tests write is kept in memory where there is enough: it
+need not survive, and copying a database on a disk takes 0.2 s of processor time.
 
-`./kielto test faults` runs the fault scenarios instead (tests/faults).
+`./kielto test faults` injects faults on a schedule instead (tests/faults).
 """
 
 import os
