@@ -31,8 +31,8 @@ from kielto.service.database.pool import open_pool
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
 from tests.databases import drop_database
-from tests.integration.consents.others import BEAT_SECONDS, ConsentsNeighbours, others
 from tests.integration.consents.world import ConsentsWorld, Someone, utc_now
+from tests.neighbours import BEAT_SECONDS, Neighbours
 
 KAUPPA = permissions_of("company.kauppa")
 DECISIONS = decisions("company.kauppa")
@@ -62,7 +62,7 @@ class ServicePlay:
 
     services: Services
     world: ConsentsWorld
-    others: ConsentsNeighbours
+    others: Neighbours
     instance: UUID = field(default_factory=uuid4)
 
     async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -135,7 +135,7 @@ async def playing(consents: Services) -> AsyncIterator[ServicePlay]:
     keys = Keys.load(consents.keys_folder / "services.keys.json")
     pool = await open_pool(consents.dsns["consents"], name="test", size=3)
     try:
-        async with others(consents.stack.kafka.bootstrap) as world:
+        async with Neighbours.beside(consents.stack.kafka.bootstrap) as world:
             yield ServicePlay(consents, ConsentsWorld(Context(pool, consents.group, keys, utc_now)), world)
     finally:
         await pool.close()
@@ -393,7 +393,7 @@ async def test_beats_only_while_what_is_known_of_customers_is_fresh(play: Servic
     await asyncio.sleep(4 * BEAT_SECONDS)
     assert len(await beats()) == claimed, "nobody knows whether a death or a merge was missed"
     await play.world.pool.execute("UPDATE quarantine SET state = 'discarded'")
-    async with play.others.customers_beat(term=1):
+    async with play.others.beating(CUSTOMERS):
         ban = await play.said(DecisionSubject(id="e" * 64))
         await until(lambda: play.taken(ban))
         end = sum((await play.others.ends(DECISIONS)).values())

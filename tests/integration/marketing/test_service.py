@@ -26,7 +26,6 @@ from kielto.events.words import Channel
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Aim
 from tests.databases import drop_database
-from tests.integration.marketing.others import BEAT_SECONDS, MarketingNeighbours, others
 from tests.integration.marketing.world import (
     NOW,
     OWN_POST,
@@ -36,6 +35,7 @@ from tests.integration.marketing.world import (
     permissions,
     person,
 )
+from tests.neighbours import BEAT_SECONDS, Neighbours
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 KAUPPA, MATKAT = audiences("company.kauppa"), audiences("partner.matkat")
@@ -105,11 +105,11 @@ async def fetch(services: Services, query: str) -> Any:
 
 
 async def introduce(
-    world: MarketingNeighbours, services: Services, keys: Keys, crowd: list[MarketedPerson], *aims: Aim
+    world: Neighbours, services: Services, keys: Keys, crowd: list[MarketedPerson], *aims: Aim
 ) -> None:
     """customers and consents publish these people; returns when marketing holds both."""
-    await world.write(CUSTOMERS.bulk, "customers", *(customer(keys, who) for who in crowd))
-    await world.write(CONSENTS.bulk, "consents", *(permissions(who, 1, aims) for who in crowd))
+    await world.write_states(CUSTOMERS.bulk, "customers", *(customer(keys, who) for who in crowd))
+    await world.write_states(CONSENTS.bulk, "consents", *(permissions(who, 1, aims) for who in crowd))
     known = "SELECT count(*) FROM people WHERE customer_status = 'live' AND permission_status = 'live'"
 
     async def all_known() -> bool:
@@ -124,22 +124,22 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
     crowd = [person() for _ in range(40)]
     banned, garbled, reader = crowd[:3]
     subjects = {who.id: keys.pairwise("company.kauppa", who.id) for who in crowd}
-    async with others(marketing.stack.kafka.bootstrap) as world:
+    async with Neighbours.beside(marketing.stack.kafka.bootstrap) as world:
         await introduce(world, marketing, keys, crowd, OWN_POST)
 
         async def told() -> list[tuple[str, str]]:
-            messages = await world.read_all(KAUPPA, (Audience,))
+            messages = await world.read(KAUPPA, (Audience,))
             return [(m.key, cast(Audience, m.event).action) for m in messages]
 
         ident = await api.launch(OWN_POST)
         await asyncio.sleep(4 * BEAT_SECONDS)
         assert (await api.found(ident))["addressed"] == 0, "without beats nobody is addressed"
-        async with world.beating():
+        async with world.beating(CONSENTS, CUSTOMERS):
             await until(lambda: _is(api, ident, state="launched", addressed=len(crowd)))
             await until(lambda: _equals(told, {(s, "address") for s in subjects.values()}))
 
             began = time.monotonic()
-            await world.write(EXPRESS, "consents", permissions(banned, 2))
+            await world.write_states(EXPRESS, "consents", permissions(banned, 2))
             await until(lambda: _holds(told, (subjects[banned.id], "recall")))
             assert time.monotonic() - began < 10
 
@@ -148,7 +148,7 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
             await until(lambda: _holds(told, (subjects[garbled.id], "recall")))
             assert await fetch(marketing, "SELECT count(*) FROM quarantine") == 1
 
-            await world.write(CONSENTS.bulk, "consents", permissions(banned, 3, [OWN_POST]))
+            await world.write_states(CONSENTS.bulk, "consents", permissions(banned, 3, [OWN_POST]))
             await _report(world, marketing, ident, subjects[reader.id], reader)
         found = await api.found(ident)
         assert (found["addressed"], found["recalled"], found["delivered"]) == (len(crowd), 2, 1)
@@ -160,11 +160,11 @@ async def test_the_way_of_a_recall(marketing: Services) -> None:
 
 
 async def _report(
-    world: MarketingNeighbours, services: Services, ident: str, subject: str, who: MarketedPerson
+    world: Neighbours, services: Services, ident: str, subject: str, who: MarketedPerson
 ) -> None:
     """A delivery is taken in; a response of someone never addressed is kept aside."""
     good = {"id": uuid4(), "campaign": ident, "channel": Channel.POST, "at": NOW}
-    await world.write(
+    await world.write_states(
         reports("company.kauppa"),
         "company.kauppa",
         Report(**good, what="response", subject="f" * 64),
@@ -172,7 +172,7 @@ async def _report(
     )
 
     async def events() -> list[Any]:
-        return [read.event for read in await world.read_all(MARKETING_EVENTS, (MarketingEvent,))]
+        return [read.event for read in await world.read(MARKETING_EVENTS, (MarketingEvent,))]
 
     (event,) = await until(events)
     assert (event.what, event.customer, str(event.campaign)) == ("delivery", who.id, ident)
@@ -186,9 +186,9 @@ async def _report(
 async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(marketing: Services) -> None:
     keys = Keys.load(marketing.keys_folder / "services.keys.json")
     crowd = [person() for _ in range(2000)]
-    async with others(marketing.stack.kafka.bootstrap) as world:
+    async with Neighbours.beside(marketing.stack.kafka.bootstrap) as world:
         await introduce(world, marketing, keys, crowd, THEIR_POST)
-        async with world.beating():
+        async with world.beating(CONSENTS, CUSTOMERS):
             ident = await MarketingApi(marketing).launch(THEIR_POST)
 
             async def under_way() -> bool:
@@ -209,7 +209,7 @@ async def test_a_service_killed_in_a_launch_addresses_everyone_all_the_same(mark
             await until(all_sent)
         for topic, carries in ((MATKAT, Audience), (MARKETING_EVENTS, MarketingEvent)):
             # A message may be sent twice, but is then the same one.
-            found = {read.headers["ce_id"]: read.key for read in await world.read_all(topic, (carries,))}
+            found = {read.headers["ce_id"]: read.key for read in await world.read(topic, (carries,))}
             assert set(Counter(found.values()).values()) == {1}
             assert len(found) == len(crowd)
 

@@ -21,7 +21,7 @@ from kielto.events.messages import Audience, MarketingEvent
 from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.service.support.crypto_keys import Keys
 from tests.databases import drop_database
-from tests.integration.marketing.others import MarketingNeighbours, others
+from tests.neighbours import Neighbours
 
 SMS = {"purpose": "own_marketing", "channel": "sms", "product_group": "groceries"}
 THEIRS = {"purpose": "partner_marketing", "channel": "post", "partner": "matkat", "mode": "partner_sends"}
@@ -86,7 +86,7 @@ def row(number: int) -> str:
 async def test_what_consents_says_is_what_a_campaign_does(group_services: Services) -> None:
     keys = Keys.load(group_services.keys_folder / "services.keys.json")
     bootstrap = group_services.stack.kafka.bootstrap
-    async with httpx.AsyncClient(timeout=30) as http, others(bootstrap) as world:
+    async with httpx.AsyncClient(timeout=30) as http, Neighbours.beside(bootstrap) as world:
         api = WholeApi(group_services, http)
         numbers = range(1, 31)
         report = await api.call(
@@ -112,7 +112,7 @@ async def test_what_consents_says_is_what_a_campaign_does(group_services: Servic
         assert recalled == {keys.pairwise("company.kauppa", UUID(ids[n])) for n in (1, 4)}
         recalled = await _told(world, "partner.matkat", "recall")
         assert recalled >= {keys.pairwise("partner.matkat", UUID(ids[n])) for n in (1, 2)}
-        events = [read.event for read in await world.read_all(MARKETING_EVENTS, (MarketingEvent,))]
+        events = [read.event for read in await world.read(MARKETING_EVENTS, (MarketingEvent,))]
         assert {str(cast(MarketingEvent, e).customer) for e in events} == set(ids.values())
 
 
@@ -129,6 +129,6 @@ async def _known(api: WholeApi, ids: Any) -> None:
     await asyncio.sleep(2)
 
 
-async def _told(world: MarketingNeighbours, party: str, action: str) -> set[str]:
-    found = [cast(Audience, read.event) for read in await world.read_all(audiences(party), (Audience,))]
+async def _told(world: Neighbours, party: str, action: str) -> set[str]:
+    found = [cast(Audience, read.event) for read in await world.read(audiences(party), (Audience,))]
     return {message.subject for message in found if message.action == action}
