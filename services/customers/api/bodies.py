@@ -38,7 +38,7 @@ class End(BaseModel):
         try:
             return self.number and normalise(PointKind.NUMBER, f"{company}:{self.number}")
         except InvalidContactPointError:
-            raise CustomerRefusedError([BrokenRule("number", "is a customer number")]) from None
+            raise CustomerRefusedError([BrokenRule("number", "must be a customer number")]) from None
 
 
 class Into(BaseModel):

@@ -29,7 +29,7 @@ def speaker(caller: Caller) -> Speaker:
 
 def invalid(found: Iterable[problems.BrokenRule]) -> ProblemError:
     errors = [FieldError(p.field, p.rule) for p in found]
-    return ProblemError(422, "invalid-request", "The customer cannot be as given", errors=errors)
+    return ProblemError(422, "invalid-request", "Invalid customer", errors=errors)
 
 
 @contextmanager
@@ -43,14 +43,16 @@ def answered() -> Iterator[None]:
         raise ProblemError(404, "unknown-customer", "There is no such customer") from None
     except CustomerExistsError:
         raise ProblemError(
-            409, "customer-exists", "The customer number is taken; change that customer"
+            409, "customer-exists", "The customer number is taken: change that customer instead"
         ) from None
     except TooManyRefusedError as error:
         raise ProblemError(
             429,
             "too-many-refused-identifiers",
-            "Too many refused rows with identity codes or business ids; correct them and retry later",
+            "Too many refused rows with identity codes or business ids: correct them and retry later",
             headers={"Retry-After": str(error.retry_after)},
         ) from None
     except StaleRevisionError:
-        raise ProblemError(412, "stale", "The customer was changed meanwhile; read it again") from None
+        raise ProblemError(
+            412, "stale", "The customer was changed since you read it: read it again"
+        ) from None

@@ -41,7 +41,7 @@ def router(context: CustomersContext) -> APIRouter:
         code or business id before, and that customer took the customership. What others stated is not looked at.
         """
         if caller.company and not given.customerships:
-            raise invalid([problems.BrokenRule("customerships", "has one in the caller's company")])
+            raise invalid([problems.BrokenRule("customerships", "must include one in the caller's company")])
         with answered():
             who = speaker(caller)
             draft = read_customer(given, who, context.terms, context.moment().today)
@@ -62,7 +62,7 @@ def router(context: CustomersContext) -> APIRouter:
         try:
             canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
         except InvalidContactPointError:
-            raise invalid([problems.BrokenRule("number", "is a customer number")]) from None
+            raise invalid([problems.BrokenRule("number", "must be a customer number")]) from None
         stored = await reading.find(context, canonical)
         give = CallerIds.of(context.keys, caller).give
         return Found(items=[CustomerBody.of(stored, caller.company, give)] if stored else [])

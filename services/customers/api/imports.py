@@ -91,9 +91,9 @@ def router(context: CustomersContext) -> APIRouter:
         """
         caller.must_act_for(company)
         if company not in context.terms.group.company_ids:
-            raise invalid([problems.BrokenRule("company", "is no company of the group")])
+            raise invalid([problems.BrokenRule("company", "must be a company of the group")])
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
-            raise ProblemError(415, "unsupported-media-type", f"An import is {_NDJSON}")
+            raise ProblemError(415, "unsupported-media-type", f"Unsupported media type: send {_NDJSON}")
         await epoch.current(context.pool)
         give = CallerIds.of(context.keys, caller).give
         given = Import(company, caller.company, country, dry_run)
@@ -149,24 +149,24 @@ class _Streamed(Response):
                 row = report[-1][0]
                 if time.monotonic() - told > _PROGRESS_SECONDS:
                     told = time.monotonic()
-                    log.info("importing", company=company, row=row, **counts)
+                    log.info("import.progress", company=company, row=row, **counts)
             seconds = round(time.monotonic() - began, 3)
             summary = {**_all(counts), "seconds": seconds, "dry_run": dry_run}
             await spool.write(orjson.dumps({"summary": summary}) + b"\n")
-            log.info("imported", company=company, **summary)
+            log.info("import.finished", company=company, **summary)
         except (ClientDisconnect, ResponseNotReadError) as error:
-            log.info("import left", company=company, row=row, why=type(error).__name__)
+            log.info("import.client_left", company=company, row=row, why=type(error).__name__)
             if isinstance(error, ResponseNotReadError):
                 await spool.write_last(orjson.dumps(_stopped(row)) + b"\n")
         except Exception as error:  # noqa: BLE001 - the head of the answer is gone: only a line can tell it
             # The type alone: a database's message may repeat the row.
-            log.error("import stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400
+            log.error("import.stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             try:
                 await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
             except Exception as error:  # noqa: BLE001 - its first entry stands; the client waits for the end
-                log.warning("an import's counts are in no entry", company=company, error=type(error).__name__)
+                log.warning("import.not_in_access_log", company=company, error=type(error).__name__)
             finally:
                 await spool.end()
 
@@ -191,7 +191,7 @@ def _stopped(row: int) -> dict[str, Any]:
     return {
         "problem": {
             "type": "urn:kielto:problem:import-stopped",
-            "title": "The import stopped; send it again from the row after this one",
+            "title": "The import stopped: send it again from the row after this one",
             "status": 503,
             "row": row,
         }

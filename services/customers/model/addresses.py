@@ -20,8 +20,10 @@ def to_text(address: Address, assumed: str) -> str:
     country = address.country or assumed
     code = " ".join(address.postal_code.upper().split())
     if country == "FI" and not _FINNISH_CODE.fullmatch(code):
-        unsaid = "" if address.country else ", which was assumed: an address abroad names its country"
-        raise InvalidAddressError(f"postal_code: has five digits in Finland{unsaid}")
+        unsaid = (
+            "" if address.country else ", the country assumed for it: name the country of an address abroad"
+        )
+        raise InvalidAddressError(f"postal_code: must have five digits in Finland{unsaid}")
     street = " ".join(address.street.split())
     return "\n".join((street, code, " ".join(address.city.upper().split()), country))
 

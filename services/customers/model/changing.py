@@ -40,7 +40,7 @@ _TAKES: dict[str, tuple[Recipient, ...]] = {
     "duties": (Recipient.CONTACT,),
 }
 _MOST = 50
-_NO_REASON = "is needed to take back what a company states of a death, a minority, a safety ban or an end"
+_NO_REASON = "is required to take back a death, minority, safety ban or end that a company states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _hold_back(mine: Facts, values: dict[str, Any]) -> None:
     if mine.safety_ban:
         values.pop("safety_ban", None)
     if mine.recipient and values.get("recipient", mine.recipient) != mine.recipient:
-        raise CustomerRefusedError([BrokenRule("recipient", "is changed on the customer, not by an import")])
+        raise CustomerRefusedError([BrokenRule("recipient", "cannot be changed by an import")])
 
 
 def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Moment) -> Facts:
@@ -250,7 +250,7 @@ def _continued(
         return replace(old, since=since, ended=None, ended_by=None) if again else held
     if speaker.company is not None and old.ended_by == GROUP:
         raise CustomerRefusedError(
-            [BrokenRule("customerships", "were ended by the group, which alone reopens them")]
+            [BrokenRule("customerships", "were ended by the group: only the group can reopen them")]
         )
     if speaker.company is None and old.ended_by != GROUP and not reason:
         raise CustomerRefusedError([BrokenRule("reason", _NO_REASON)])
@@ -262,22 +262,22 @@ def check(customer: RegisteredCustomer, speaker: Speaker) -> None:
     mine = customer.stated_by(speaker.name)
     recipient = mine.recipient or entitlement.recipient_in(customer, speaker.company)
     problems = [
-        BrokenRule(field, f"is not kept of a customer of kind {recipient}")
+        BrokenRule(field, f"must be absent for a customer of kind {recipient}")
         for field, takers in _TAKES.items()
         if recipient not in takers and _holds(mine, field)
     ]
     organisations = {mine.organisation, customer.stated_by(GROUP).organisation} - {None}
     if mine.recipient is Recipient.CONTACT and not organisations:
-        problems.append(BrokenRule("organisation", "is named for a contact person"))
+        problems.append(BrokenRule("organisation", "is required for a contact person"))
     if mine.organisation == customer.id:
-        problems.append(BrokenRule("organisation", "is another customer"))
+        problems.append(BrokenRule("organisation", "must be another customer"))
     if mine.person == customer.id:
-        problems.append(BrokenRule("person", "is another customer"))
+        problems.append(BrokenRule("person", "must be another customer"))
     company = speaker.company
     if sum(company is None or company in p.statements for p in customer.points) > _MOST:
-        problems.append(BrokenRule("points", f"are at most {_MOST} for one customer"))
+        problems.append(BrokenRule("points", f"must be at most {_MOST} for one customer"))
     if sum(company in (None, c.company) for c in customer.customerships) > _MOST:
-        problems.append(BrokenRule("customerships", f"are at most {_MOST} for one customer"))
+        problems.append(BrokenRule("customerships", f"must be at most {_MOST} for one customer"))
     if problems:
         raise CustomerRefusedError(problems)
 

@@ -31,12 +31,14 @@ def identity_code(text: str, today: date) -> IdentityCode:
     try:
         code = hetu.validate(text, allow_temporary=True)
     except ValidationError:
-        raise InvalidIdentifierError("is no henkilötunnus (form, birth date or check character)") from None
+        raise InvalidIdentifierError(
+            "must be a henkilötunnus: check form, birth date and check character"
+        ) from None
     if is_placeholder(code[:6] + code[7:10]):
-        raise InvalidIdentifierError("is a placeholder, and nobody's identity code")
+        raise InvalidIdentifierError("is a placeholder, not an identity code")
     birth = date(_CENTURIES[code[6]] + int(code[4:6]), int(code[2:4]), int(code[:2]))
     if birth > today:
-        raise InvalidIdentifierError("has a birth date in the future")
+        raise InvalidIdentifierError("must not have a birth date in the future")
     return IdentityCode(code, birth)
 
 
@@ -48,7 +50,7 @@ def business_id(text: str) -> str:
         digits = ytunnus.compact(text)
         read = str(ytunnus.format(ytunnus.validate(digits.zfill(8) if len(digits) == 7 else digits)))
     except ValidationError:
-        raise InvalidIdentifierError("is no Y-tunnus (form or check digit)") from None
+        raise InvalidIdentifierError("must be a Y-tunnus: check its form and check digit") from None
     if is_placeholder(read[:7]):
-        raise InvalidIdentifierError("is a placeholder, and nobody's Y-tunnus")
+        raise InvalidIdentifierError("is a placeholder, not a Y-tunnus")
     return read

@@ -127,7 +127,7 @@ class _Reading:
 
     def _past(self, field: str, day: date | None) -> None:
         if day and day > self.today:
-            self._problem(field, "is not in the future")
+            self._problem(field, "must not be in the future")
 
     def _identity(self) -> tuple[str | None, date | None]:
         birth = self.given.birth_date
@@ -140,7 +140,7 @@ class _Reading:
             self._problem("identity_code", str(error))
             return None, birth
         if birth and birth != coded:
-            self._problem("birth_date", "agrees with the identity code")
+            self._problem("birth_date", "must agree with the identity code")
         return code, coded
 
     def _business_id(self) -> str | None:
@@ -152,14 +152,14 @@ class _Reading:
             self._problem("business_id", str(error))
             return None
         if read == self.terms.group.controller.business_id:
-            self._problem("business_id", "is the group's own, and no customer's")
+            self._problem("business_id", "is a business id of the group itself, not a customer's")
         return read
 
     def _known_company(self, field: str, company: str, own_only: str | None) -> bool:
         if company not in self.terms.group.company_ids:
-            self._problem(field, "is no company of the group")
+            self._problem(field, "must be a company of the group")
         elif own_only and company != own_only:
-            self._problem(field, "is the company that speaks here")
+            self._problem(field, "must be the caller's company")
         else:
             return True
         return False
@@ -170,7 +170,7 @@ class _Reading:
         try:
             return normalise(PointKind.NUMBER, f"{ref.company}:{ref.number}")
         except InvalidContactPointError:
-            self._problem(f"{path}number", "is a customer number")
+            self._problem(f"{path}number", "must be a customer number")
             return ""
 
     def _customer(self, field: str, ref: CustomerRef | None) -> Reference | None:
@@ -182,14 +182,17 @@ class _Reading:
     def _reason(self) -> str | None:
         reason = getattr(self.given, "reason", None)
         if reason and self.speaker.company is not None:
-            self._problem("reason", "is the group's: a company takes back only what it stated itself")
+            self._problem(
+                "reason",
+                "is only for callers for the whole group",
+            )
         return reason
 
     def _duties(self) -> Iterable[StatedDuty]:
         known = {g for c in self.terms.group.companies for g in c.product_groups}
         for i, duty in enumerate(self.given.duties or ()):
             if duty.product_group not in known:
-                self._problem(f"duties.{i}.product_group", "is no product group of the group")
+                self._problem(f"duties.{i}.product_group", "must be a product group of the group")
             yield StatedDuty(duty.product_group, duty.evidence)
 
     def _customership(self, i: int, given: GivenCustomership) -> DraftCustomership:
@@ -197,7 +200,7 @@ class _Reading:
         self._past(f"{path}since", given.since)
         self._past(f"{path}ended", given.ended)
         if given.since and given.ended and given.ended < given.since:
-            self._problem(f"{path}ended", "is not before since")
+            self._problem(f"{path}ended", "must not be before since")
         canonical = self._number(path, given, self.speaker.company)
         stated = "ended" in given.model_fields_set
         return DraftCustomership(given.company, given.number, canonical, given.since, given.ended, stated)
@@ -230,7 +233,7 @@ class _Reading:
         takes = "address" if given.kind is PointKind.POST else "value"
         other = "value" if takes == "address" else "address"
         if getattr(given, takes) is None or getattr(given, other) is not None:
-            self._problem(path, f"a point of kind {given.kind} has {takes}, and no {other}")
+            self._problem(path, f"must have {takes} and no {other} for kind {given.kind}")
             return None
         try:
             return addresses.to_text(given.address, country) if given.address else self._read(given, country)
@@ -249,7 +252,7 @@ class _Reading:
         read = normalise(given.kind, value, country)
         if given.kind is PointKind.PHONE and self.speaker.importing and not is_of(value, country):
             raise InvalidContactPointError(
-                f"phone: is no number in use in {country}, the country that was assumed"
+                f"phone: must be a number in use in {country}, the country assumed for it"
             )
         return written(value) if given.kind is PointKind.EMAIL else read
 
@@ -269,7 +272,7 @@ class _Reading:
             if not self._known_company(f"{path}.{i}.seller", sale.seller, self.speaker.company):
                 continue
             if sale.product_group not in self.terms.group.company(sale.seller).product_groups:
-                self._problem(f"{path}.{i}.product_group", "is a product group of the seller")
+                self._problem(f"{path}.{i}.product_group", "must be a product group of the seller")
         return tuple(
             sorted({StatedSale(s.seller, s.date, s.product_group, s.ban_offered) for s in given.sales})
         )

@@ -47,7 +47,9 @@ def router(context: MarketingContext) -> APIRouter:
     async def post_disclosures(ident: UUID, caller: Campaigner) -> CampaignBody:
         """Launch a campaign that the partner sends: whoever permits it is disclosed, each one on record."""
         if not (await visible_to(context, caller, ident)).aim.discloses:
-            raise ProblemError(409, "nothing-to-disclose", "Only a campaign with partner_sends discloses")
+            raise ProblemError(
+                409, "nothing-to-disclose", "Only a campaign with mode partner_sends discloses anybody"
+            )
         return await _launch(context, ident)
 
     @routes.post("/{ident}/close")
@@ -86,7 +88,7 @@ async def _create(
 ) -> Response:
     company = body.company or caller.company
     if company is None:
-        raise _refused([CampaignFault("company", "is required of a caller for the whole group")])
+        raise _refused([CampaignFault("company", "is required for a caller for the whole group")])
     caller.must_act_for(company)
     draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, context.clock())
     if found := faults(draft.aim, context.group):
@@ -101,7 +103,9 @@ async def _launch(context: MarketingContext, ident: UUID) -> CampaignBody:
     try:
         campaign = await launch(context.pool, ident, context.clock())
     except StateConflictError as conflict:
-        raise ProblemError(409, "campaign-state", "Impossible in this state", str(conflict)) from None
+        raise ProblemError(
+            409, "campaign-state", "The campaign's state does not allow this", str(conflict)
+        ) from None
     context.wake.set()
     return CampaignBody.of(campaign)
 
@@ -117,5 +121,5 @@ def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
     if party is not None:
         found = keys.from_pairwise(party, given) if isinstance(given, str) else None
     if found is None:
-        raise invalid_request(FieldError("after", "is the next of a page before"))
+        raise invalid_request(FieldError("after", "must be `next` of an earlier page"))
     return found

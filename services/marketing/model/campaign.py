@@ -95,28 +95,28 @@ class PeopleCounts(NamedTuple):
 def faults(aim: Aim, group: Group) -> list[CampaignFault]:
     """Everything that is wrong with the aim in this group; empty when nothing is."""
     if aim.company not in group.company_ids:
-        return [CampaignFault("company", "is no company of the group")]
+        return [CampaignFault("company", "must be a company of the group")]
     found = []
     if aim.product_group is not None and aim.product_group not in group.company(aim.company).product_groups:
-        found.append(CampaignFault("product_group", "is no product group of the company"))
+        found.append(CampaignFault("product_group", "must be a product group of the company"))
     match aim.purpose:
         case Purpose.OWN_MARKETING:
             # 917/2014 section 200(3): soft opt-in holds for one product group: a campaign says which.
             if aim.product_group is None:
                 found.append(CampaignFault("product_group", "is required for own_marketing"))
             if aim.partner is not None:
-                found.append(CampaignFault("partner", "goes only with partner_marketing"))
+                found.append(CampaignFault("partner", "must be absent unless purpose is partner_marketing"))
             if aim.mode is not None:
-                found.append(CampaignFault("mode", "goes only with partner_marketing"))
+                found.append(CampaignFault("mode", "must be absent unless purpose is partner_marketing"))
         case Purpose.PARTNER_MARKETING:
             if aim.partner not in group.partners_of(aim.company):
-                found.append(CampaignFault("partner", "is no partner of the company"))
+                found.append(CampaignFault("partner", "must be a partner of the company"))
             if aim.mode is None:
                 found.append(
                     CampaignFault("mode", "is required for partner_marketing: we_send or partner_sends")
                 )
         case _:
-            found.append(CampaignFault("purpose", "is own_marketing or partner_marketing"))
+            found.append(CampaignFault("purpose", "must be own_marketing or partner_marketing"))
     return found
 
 

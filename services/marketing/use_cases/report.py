@@ -28,16 +28,16 @@ async def take_report(
     A delivery to somebody never addressed is told all the same: who was banned before the launch is just that.
     """
     if report.point is not None and not _HASH.fullmatch(report.point):
-        raise PermanentError("point: is no hash of an address")
+        raise PermanentError("point: must be 64 hex digits")
     campaign = await campaigns.get(conn, report.campaign)
     if campaign is None or campaign.aim.party != party:
-        raise PermanentError("campaign: is none that this party sends")
+        raise PermanentError("campaign: must be one that this party sends")
     customer = await recipients.meant(conn, campaign.id, report.subject)
     if customer is None:
         if report.what != "delivery":
-            raise PermanentError("subject: was never addressed in this campaign")
+            raise PermanentError("subject: must have been addressed in this campaign")
         if keys.from_pairwise(party, report.subject) is None:  # nobody's, whoever we come to know
-            raise PermanentError("subject: is an id that this party was given")
+            raise PermanentError("subject: must be an id that this party was given")
         await _tell(conn, report.subject, unaddressed(report, party, campaign.aim, reported_at))
         return
     try:
@@ -45,7 +45,7 @@ async def take_report(
     except (
         asyncpg.DataError
     ):  # a moment out of the calendar; an outsider's message must not be tried for ever
-        raise PermanentError("report: holds what cannot be stored") from None
+        raise PermanentError("report: has a value that cannot be stored") from None
     if new:
         await _tell(conn, str(customer), reported(report, party, campaign.aim, customer, reported_at))
 

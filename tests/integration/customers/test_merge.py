@@ -302,7 +302,7 @@ async def test_refused(
         (other, other, "into: is another customer"),
         (one, one, "into: is another customer"),
         (other, one, "into: is another customer"),
-        (other, uuid4(), "into: is a customer in the register"),
+        (other, uuid4(), "into: must be a customer in the register"),
         (one, third, "customer: is an alias of another"),
     ):
         with pytest.raises(CustomerRefusedError, match=rule):

@@ -123,7 +123,7 @@ async def test_a_customers_way_to_kafka(customers: Services, bearer: str) -> Non
     read = [*await read_all(bootstrap, BULK, (Customer,)), death, own]
     told_of = repr([(r.key, r.headers) for r in read]) + repr([r.event for r in read[:-1]])
     log = (customers.folder / "customers.log").read_text()
-    assert "imported" in log
+    assert "import.finished" in log
     tables = ("customers", "identifiers", "points", "customerships", "records", "marks", "idempotency")
     kept = repr([await fetch(customers, f"SELECT t::text FROM {table} t") for table in tables])
     for planted in PLANTED:

@@ -37,12 +37,14 @@ class References:
             if found is None or (
                 scope and not (scope in found.companies and found.stated_by & {scope, GROUP})
             ):
-                raise CustomerRefusedError([BrokenRule("organisation", "is an organisation in the register")])
+                raise CustomerRefusedError(
+                    [BrokenRule("organisation", "must be an organisation in the register")]
+                )
             organisation = found.id
         if draft.person is not None:
             known = self.customers.get(self.ids.get("person", _NOBODY))
             if known is None or (scope and scope not in known[1]):
-                raise CustomerRefusedError([BrokenRule("person", "is a customer in the register")])
+                raise CustomerRefusedError([BrokenRule("person", "must be a customer in the register")])
             person = known[0]
         return Meant(organisation=organisation, person=person)
 

@@ -35,7 +35,7 @@ from services.customers.use_cases.links.link import (
 )
 
 Status = Literal["created", "changed", "unchanged", "refused"]
-_SEVERAL = "names more than one customer of the register; they have to be merged first"
+_SEVERAL = "names more than one customer in the register: merge them first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,9 @@ def _target(
     if len(named.found | ({entry.target} if entry.target else set())) > 1:
         raise CustomerRefusedError([BrokenRule("customer", _SEVERAL)])
     if entry.draft.same_as and not named.numbered and not entry.target:
-        raise CustomerRefusedError([BrokenRule("same_as", "is the number of a customer in the register")])
+        raise CustomerRefusedError(
+            [BrokenRule("same_as", "must be the number of a customer in the register")]
+        )
     found = entry.target or next(iter(named.found), None)
     if found is None:
         return None

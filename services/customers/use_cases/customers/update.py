@@ -55,7 +55,7 @@ async def end(
     """
     today = context.moment().today
     if ended and ended > today:
-        raise CustomerRefusedError([BrokenRule("ended", "is not in the future")])
+        raise CustomerRefusedError([BrokenRule("ended", "must not be in the future")])
 
     async def work(conn: Conn) -> StoredCustomer:
         stored = await _locked(conn, context, ident, speaker.company, follow=True)
@@ -68,7 +68,7 @@ async def end(
 def _entitled(customer: RegisteredCustomer, draft: Draft, speaker: Speaker) -> None:
     """A former customer is changed by the group or by a company in which the customership is in force."""
     if not entitlement.may_change(customer, speaker.company) and draft.stated - {"customerships"}:
-        rule = "are changed by a company whose customer this is at present"
+        rule = "can only be changed by a company whose customer this is now"
         raise CustomerRefusedError(
             [BrokenRule(field, rule) for field in sorted(draft.stated - {"customerships"})]
         )
@@ -97,7 +97,7 @@ async def _locked(
         if follow:
             return await _locked(conn, context, merged.survivor, scope, follow=True)
         raise CustomerRefusedError(
-            [BrokenRule("customer", "was merged: change the one that it is an alias of")]
+            [BrokenRule("customer", "was merged: change the customer named in alias_of")]
         )
     return visible(loaded.get(ident), scope)
 

@@ -21,7 +21,7 @@ async def erase_again(context: CustomersContext, customers: Iterable[UUID]) -> N
     while left:
         waiting = [ident for ident in left if not await _erased(context, ident)]
         if len(waiting) == len(left):
-            log.error("organisations of contact persons are not erased again", customers=len(left))
+            log.error("restore.organisations_not_erased", customers=len(left))
             return
         left = waiting  # organisations, once their contact persons are gone
 

@@ -24,9 +24,7 @@ from services.customers.use_cases.customers.register import Registration, Regist
 
 MAX_LINE = FIXED.row_bytes
 """Bytes of one row."""
-_TOO_MANY = (
-    "names an identifier, after too many refused rows that did: correct them and send it again in an hour"
-)
+_TOO_MANY = "names an identifier after too many refused rows that did: correct those, retry in an hour"
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1024 * 1024
 _BREATHER = 0.01  # seconds of reading between two chances for other requests
@@ -108,7 +106,9 @@ async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
 
 def _read(context: CustomersContext, given: Import, line: bytes | None) -> Registration | RegistrationOutcome:
     if line is None:
-        return RegistrationOutcome("refused", problems=(BrokenRule("row", f"has at most {MAX_LINE} bytes"),))
+        return RegistrationOutcome(
+            "refused", problems=(BrokenRule("row", f"must have at most {MAX_LINE} bytes"),)
+        )
     today = context.moment().today
     try:
         row = rows.shape(line)

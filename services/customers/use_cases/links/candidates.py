@@ -38,7 +38,7 @@ async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: 
     CustomerRefusedError, EpochNotOpenError.
     """
     if one == other:
-        raise CustomerRefusedError([BrokenRule("other", "is another customer")])
+        raise CustomerRefusedError([BrokenRule("other", "must be another customer")])
     (pair,) = rules.pairs([(one, other)])
 
     async def work(conn: Conn) -> None:

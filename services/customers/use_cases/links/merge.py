@@ -76,13 +76,13 @@ def _survivor(rows: Mapping[UUID, LockedCustomer], duplicate: UUID, into: UUID) 
     if duplicate not in rows:
         raise NoSuchCustomerError
     if into not in rows:
-        raise CustomerRefusedError([BrokenRule("into", "is a customer in the register")])
+        raise CustomerRefusedError([BrokenRule("into", "must be a customer in the register")])
     survivor, merged_into = rows[into].alias_of or into, rows[duplicate].alias_of
     if into == duplicate or survivor == duplicate:
-        raise CustomerRefusedError([BrokenRule("into", "is another customer")])
+        raise CustomerRefusedError([BrokenRule("into", "must be another customer")])
     if merged_into not in (None, survivor):
         raise CustomerRefusedError(
-            [BrokenRule("customer", "is an alias of another customer: merge that one")]
+            [BrokenRule("customer", "is an alias of another customer: merge that one instead")]
         )
     return survivor
 

@@ -30,7 +30,7 @@ async def merge_again(context: CustomersContext, into: Mapping[UUID, UUID]) -> N
         try:
             await in_transaction(context, work)
         except NoSuchCustomerError:
-            log.warning("an alias is not in the backup", customer=str(duplicate))
+            log.warning("restore.alias_missing", customer=str(duplicate))
         except CustomerRefusedError as refused:
             fields = sorted({p.field for p in refused.problems})
-            log.warning("not merged again", customer=str(duplicate), into=str(survivor), fields=fields)
+            log.warning("restore.not_merged", customer=str(duplicate), into=str(survivor), fields=fields)

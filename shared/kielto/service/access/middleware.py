@@ -148,6 +148,6 @@ def _unwritten() -> ProblemError:
     return ProblemError(
         503,
         "audit-unavailable",
-        "The audit trail cannot be written, so nothing is answered. Try again.",
+        "The access log cannot be written, so the request is not answered: retry later",
         headers={"Retry-After": "1"},
     )

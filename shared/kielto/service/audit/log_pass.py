@@ -236,7 +236,7 @@ def tell(findings: Sequence[AuditFinding]) -> None:
     for finding in findings:
         place = finding.place
         log.error(
-            "audit finding",
+            "audit.finding",
             kind=finding.kind.value,
             topic=place.topic,
             partition=place.partition,

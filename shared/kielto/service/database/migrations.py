@@ -78,7 +78,9 @@ async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", files: list[_File])
                 await conn.execute(_INSERT, file.origin, file.name, file.sha256)
             done.append(file.name)
         elif applied != file.sha256:
-            raise MigrationError(f"{file.name}: was changed after it had been applied; write a new one")
+            raise MigrationError(
+                f"{file.name}: was changed after it was applied; restore it and add a new file"
+            )
     return done
 
 
@@ -86,5 +88,5 @@ def _files(origin: str, directory: Path) -> list[_File]:
     paths = sorted(directory.glob("*.sql"))
     for path in paths:
         if not _NAME.fullmatch(path.name):
-            raise MigrationError(f"{path.name}: is not NNNN_name.sql")
+            raise MigrationError(f"{path.name}: must be named NNNN_name.sql")
     return [_File(origin, path.name, path.read_text(encoding="utf-8")) for path in paths]

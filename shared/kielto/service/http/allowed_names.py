@@ -52,7 +52,9 @@ async def known_query(request: Request) -> None:
     names = described.query(request.url.path, request.method)
     unknown = [name for name in request.query_params if names is not None and name not in names]
     if names is not None and unknown:
-        rule = f"is no parameter here; those are: {', '.join(sorted(names)) or 'none'}"
+        rule = (
+            f"is not a parameter of this operation; its parameters are: {', '.join(sorted(names)) or 'none'}"
+        )
         errors = [
             FieldError(field({"type": "extra_forbidden", "loc": (name,)}), rule) for name in unknown[:20]
         ]

@@ -53,7 +53,7 @@ class Caller:
         group).
         """
         if self.company is not None and self.company != company:
-            raise ProblemError(403, "foreign-company", "The token is for another company.")
+            raise ProblemError(403, "foreign-company", "The token is for another company")
 
 
 class Verifier:
@@ -93,7 +93,7 @@ class Verifier:
         claims = await self._read(token)
         caller = _caller(claims)
         if caller.company is not None and caller.company not in self._companies:
-            raise ProblemError(403, "unknown-company", "The token is for a company that is not of the group.")
+            raise ProblemError(403, "unknown-company", "The token names a company that is not in the group")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
         self._known_tokens[token] = (caller, min(claims["exp"], time.time() + _TOKEN_SECONDS))
@@ -107,7 +107,7 @@ class Verifier:
         except Exception as error:  # noqa: BLE001 - the token is wrong, whatever it makes of the parser
             raise _refused(error) from None
         if key_id is not None and not isinstance(key_id, str):
-            raise _unauthorised("kid: is text or absent")
+            raise _unauthorised("kid: must be text or absent")
         keys = await self._key_set(key_id)
         try:
             claims = _decoded(token, keys.candidates(key_id, algorithm))
@@ -117,7 +117,7 @@ class Verifier:
             if claims is None:
                 raise BadSignatureError
             if not all(math.isfinite(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
-                raise _unauthorised("exp, nbf, iat: are moments")
+                raise _unauthorised("exp, nbf, iat: must be finite numbers")
             self._claims.validate(claims)
         except ProblemError:
             raise
@@ -148,7 +148,7 @@ class Verifier:
             async with asyncio.timeout(_FETCH_SECONDS):
                 keys = KeySet(await self._load())
         except (OSError, httpx.HTTPError, ValueError, RecursionError) as error:
-            log.warning("the issuer's keys were not fetched", error=type(error).__name__)
+            log.warning("issuer.keys_not_fetched", error=type(error).__name__)
         else:
             self._keys, self._fetched = keys, began
             self._tell(keys)
@@ -161,9 +161,9 @@ class Verifier:
         for key, why in keys.unusable:
             if (key, why) not in self._told and len(self._told) < _TOKENS_KEPT:
                 self._told.add((key, why))
-                log.warning("a key of the issuer's is passed over", key=key, why=why)
+                log.warning("issuer.key_unusable", key=key, why=why)
         if not keys.keys:
-            log.warning("the issuer publishes no usable key: every token is refused")
+            log.warning("issuer.no_usable_key")
 
     def _renew(self) -> None:
         """By time also, not only when somebody comes: after a quiet hour the first caller is served from a set that
@@ -195,10 +195,10 @@ class RoleCheck:
         found = await identify(request)
         if self.roles and not found.roles & set(self.roles):
             raise ProblemError(
-                403, "missing-role", f"The token has none of the roles {', '.join(self.roles)}."
+                403, "missing-role", f"The token has none of the roles {', '.join(self.roles)}"
             )
         if self.group and found.company is not None:
-            raise ProblemError(403, "foreign-company", "This is for callers of the whole group.")
+            raise ProblemError(403, "foreign-company", "Only callers for the whole group may do this")
         return found
 
 
@@ -217,10 +217,10 @@ async def identify(request: Request) -> Caller:
     if known is None:
         given = request.headers.getlist("authorization")
         if len(given) > 1:  # a gateway may have looked at another one
-            raise _unauthorised("there is one Authorization header")
+            raise _unauthorised("send one Authorization header")
         scheme, _, token = "".join(given).partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _unauthorised("a bearer token is needed")
+            raise _unauthorised("send a bearer token")
         verifier: Verifier = request.app.state.verifier
         known = request.state.caller = await verifier.verify(token.strip())
     return known
@@ -229,18 +229,18 @@ async def identify(request: Request) -> Caller:
 def _caller(claims: dict[str, Any]) -> Caller:
     roles, company = claims.get("roles", []), claims.get("company")
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-        raise _unauthorised("roles: is a list of names")
+        raise _unauthorised("roles: must be a list of names")
     if company is not None and not (isinstance(company, str) and company):
-        raise _unauthorised("company: is an id or absent")
+        raise _unauthorised("company: must be an id or absent")
     subject = claims["sub"]
     if not (isinstance(subject, str) and 0 < len(subject) <= _SUBJECT and subject.isprintable()):
-        raise _unauthorised(f"sub: is text of 1 to {_SUBJECT} printable characters")
+        raise _unauthorised(f"sub: must be text of 1 to {_SUBJECT} printable characters")
     if (company is not None) is (claims.get("group") is True):
         raise ProblemError(
             403,
             "company-or-group-needed",
-            "The token says neither or both of company and group.",
-            "Have the issuer add `company` (an id), or `group`: true for a caller of the whole group.",
+            "The token must have either company or group",
+            "Let the issuer add `company` (an id), or `group`: true for a caller for the whole group.",
         )
     return Caller(subject, frozenset(roles), company)
 
@@ -263,11 +263,12 @@ def _refused(error: Exception) -> ProblemError:
 def _issuer_away() -> ProblemError:
     """Not 401, which callers take as final: a good token is refused because we lag."""
     return ProblemError(
-        503, "issuer-unavailable", "The issuer's keys cannot be had.", headers={"Retry-After": "2"}
+        503,
+        "issuer-unavailable",
+        "The issuer's keys are not available; retry later",
+        headers={"Retry-After": "2"},
     )
 
 
 def _unauthorised(detail: str) -> ProblemError:
-    return ProblemError(
-        401, "unauthorised", "Not authorised.", detail, headers={"WWW-Authenticate": "Bearer"}
-    )
+    return ProblemError(401, "unauthorised", "Not authorised", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -19,10 +19,10 @@ from kielto.service.support.limits import Limits
 _MOMENT = 0.5
 """Seconds; those who find no room are not counted, and so not kept."""
 _AGAIN = {"Retry-After": "1"}
-_TOO_LONG = ProblemError(431, "headers-too-large", "The request's headers are too large.")
-_LATE = ProblemError(408, "request-timeout", "The request did not come in time.")
-_FULL = ProblemError(503, "too-many-connections", "Too many connections are open.", headers=_AGAIN)
-_MALFORMED = ProblemError(400, "malformed-request", "This is no HTTP request.")
+_TOO_LONG = ProblemError(431, "headers-too-large", "The request's headers are too large")
+_LATE = ProblemError(408, "request-timeout", "The request did not arrive in time")
+_FULL = ProblemError(503, "too-many-connections", "Too many open connections: retry later", headers=_AGAIN)
+_MALFORMED = ProblemError(400, "malformed-request", "Malformed HTTP request")
 
 
 class Connections:

@@ -20,6 +20,6 @@ def take(keys: Keys, party: str | None, text: str) -> int:
             raise ValueError
     except ValueError:
         raise invalid_request(
-            FieldError("cursor", "is the next of a page before, of the same company")
+            FieldError("cursor", "must be `next` of an earlier page of the same company")
         ) from None
     return int.from_bytes(opened[:8])

@@ -30,10 +30,10 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(
-        MessageTooLargeError, _always(413, "record-too-large", "What would be published is too large.")
+        MessageTooLargeError, _always(413, "record-too-large", "The record to be published is too large")
     )
     app.add_exception_handler(
-        EpochNotOpenError, _always(503, "epoch-not-claimed", "Nothing is accepted yet.")
+        EpochNotOpenError, _always(503, "epoch-not-claimed", "The epoch is not open; retry later")
     )
     app.add_exception_handler(CrowdedError, _crowded)
     app.add_exception_handler(BusyError, _busy)
@@ -86,9 +86,7 @@ async def _http(request: Request, error: Exception) -> Response:
     problem = ProblemError(
         error.status_code,
         slugs.get(error.status_code, "http-error"),
-        {404: "There is nothing here.", 405: "This method does nothing here."}.get(
-            error.status_code, "The request cannot be handled."
-        ),
+        {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "The request cannot be handled"),
         headers=_allow(request) if error.status_code == 405 else error.headers,
     )
     return response(problem, request.url.path)
@@ -109,27 +107,27 @@ async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
     problem = ProblemError(
         503,
         "busy",
-        "The turn did not come in time. Try again with the same Idempotency-Key.",
+        "The service is busy: retry with the same Idempotency-Key",
         headers={"Retry-After": "1"},
     )
     return response(problem, request.url.path)
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("database away", error=type(error).__name__, path=_route(request))
+    log.warning("database.away", error=type(error).__name__, path=_route(request))
     return response(_unavailable(), request.url.path)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
-    log.error("request failed", error=type(error).__name__, path=_route(request))
-    return response(ProblemError(500, "internal", "An error of ours; it was noted."), request.url.path)
+    log.error("request.failed", error=type(error).__name__, path=_route(request))
+    return response(ProblemError(500, "internal", "Internal error; it was logged"), request.url.path)
 
 
 def _unavailable() -> ProblemError:
     return ProblemError(
         503,
         "database-unavailable",
-        "The database does not answer. Try again with the same Idempotency-Key.",
+        "The database does not answer: retry with the same Idempotency-Key",
         headers={"Retry-After": "1"},
     )
 

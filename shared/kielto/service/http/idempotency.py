@@ -61,7 +61,7 @@ async def idempotency_key(request: Request) -> IdempotencyKey | None:
         raise ProblemError(
             400,
             "malformed-idempotency-key",
-            f"The Idempotency-Key has 1 to {FIXED.idempotency_key_characters} visible characters.",
+            f"The Idempotency-Key must have 1 to {FIXED.idempotency_key_characters} visible ASCII characters",
         )
     caller = await identify(request)
     asked = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
@@ -82,7 +82,7 @@ async def replay(pool: Pool, claim: IdempotencyKey) -> Response | None:
     if row is None:
         return None
     if not hmac.compare_digest(row["request_hash"], claim.request_hash):
-        raise ProblemError(422, "idempotency-key-reused", "The Idempotency-Key was used for another request.")
+        raise ProblemError(422, "idempotency-key-reused", "The Idempotency-Key was used for another request")
     return Response(
         row["body"],
         row["status"],

@@ -18,7 +18,7 @@ def revisions(header: str | None) -> frozenset[int] | None:
         raise ProblemError(
             428,
             "if-match-missing",
-            "If-Match is missing: read the record and send the ETag of the answer.",
+            "If-Match is missing: read the record and send the ETag of the answer",
         )
     if header.strip() == "*":
         return None

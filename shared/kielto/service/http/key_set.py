@@ -25,7 +25,7 @@ class KeySet:
     def __init__(self, document: Any) -> None:
         given = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(given, list) or len(given) > _MOST_KEYS:
-            raise ValueError(f"a key set has `keys`, a list of at most {_MOST_KEYS}")
+            raise ValueError(f"the key set must have `keys`, a list of at most {_MOST_KEYS}")
         self.keys: list[Key] = []
         self.unusable: list[tuple[str, str]] = []
         """Those left out: the key's id and why."""
@@ -53,9 +53,9 @@ def _usable(given: Any) -> Key:
     """Raises ValueError and whatever joserfc raises for a key that it does not know."""
     key = JWKRegistry.import_key(given)
     if not _algorithms(key):
-        raise ValueError("no key of an algorithm that is accepted")
+        raise ValueError("no accepted algorithm uses such a key")
     if given.get("use", "sig") != "sig":
-        raise ValueError("its use is not sig")
+        raise ValueError("its use must be sig")
     return key
 
 

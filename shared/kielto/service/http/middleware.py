@@ -82,7 +82,7 @@ class RequestMiddleware:
             raise ProblemError(
                 503,
                 "epoch-not-claimed",
-                "The very first start is not complete: nothing is accepted yet.",
+                "The first start is not complete; retry later",
                 headers={"Retry-After": "1"},
             )
         whose = ""
@@ -166,10 +166,13 @@ def _too_large(most: int) -> ProblemError:
     """The connection stays open: what the client still sends is thrown away for `linger_seconds`. Closed at once, the
     network would throw away the answer (RFC 9112, section 9.6).
     """
-    return ProblemError(413, "body-too-large", f"A request's body has at most {most} bytes here.")
+    return ProblemError(413, "body-too-large", f"The request's body is too large; the limit is {most} bytes")
 
 
 def _late(limits: Limits) -> ProblemError:
     return ProblemError(
-        408, "body-timeout", f"A request's body comes within {limits.body_seconds:g} seconds.", headers=_CLOSE
+        408,
+        "body-timeout",
+        f"The request's body did not arrive within {limits.body_seconds:g} seconds",
+        headers=_CLOSE,
     )

@@ -63,7 +63,7 @@ class ProblemError(KieltoError):
 
 def invalid_request(*errors: FieldError) -> ProblemError:
     """422: which fields break which rules."""
-    return ProblemError(422, "invalid-request", "The request breaks a rule.", errors=errors)
+    return ProblemError(422, "invalid-request", "Invalid request", errors=errors)
 
 
 class ProblemField(BaseModel):

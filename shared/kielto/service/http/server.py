@@ -20,8 +20,8 @@ from kielto.service.support.limits import Limits
 
 GRACE_SECONDS = 10.0
 _AGAIN = {"Retry-After": "1"}
-MIGRATING = ProblemError(503, "starting", "The database is being migrated.", headers=_AGAIN)
-AWAY = ProblemError(503, "database-unavailable", "The database does not answer.", headers=_AGAIN)
+MIGRATING = ProblemError(503, "starting", "The database is being migrated", headers=_AGAIN)
+AWAY = ProblemError(503, "database-unavailable", "The database does not answer", headers=_AGAIN)
 
 
 class CannotListenError(KieltoError):

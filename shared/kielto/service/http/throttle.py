@@ -57,7 +57,7 @@ def too_many(seconds: float = 1.0) -> ProblemError:
     return ProblemError(
         429,
         "too-many-requests",
-        "Your company's share is used up. Try again after the seconds in Retry-After.",
+        "Too many requests of your company: retry after the seconds in Retry-After",
         headers={"Retry-After": str(max(1, math.ceil(seconds)))},
     )
 

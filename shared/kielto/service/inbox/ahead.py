@@ -65,5 +65,5 @@ class Ahead:
                     self._seen[place] = record.offset + 1
             except Exception as error:  # noqa: BLE001 - the others' wait for nobody; it is looked at again
                 log.warning(
-                    "not taken in ahead", topic=place.topic, error=type(error).__name__, at=where(error)
+                    "urgent_message.not_taken", topic=place.topic, error=type(error).__name__, at=where(error)
                 )

@@ -247,12 +247,14 @@ def check(broker: KafkaBroker) -> None:
     for subscriber in subscribers:
         name = ", ".join(subscriber.topic_names)
         if len(subscriber.topic_names) != 1:
-            raise UnsafeSubscriberError(f"{name}: one subscriber reads one topic")
+            raise UnsafeSubscriberError(f"{name}: a subscriber must read exactly one topic")
         if subscriber.ack_policy is not AckPolicy.MANUAL:
-            raise UnsafeSubscriberError(f"{name}: ack_policy must be stated, and MANUAL")
+            raise UnsafeSubscriberError(f"{name}: ack_policy must be MANUAL")
         if not subscriber.group_id:
-            raise UnsafeSubscriberError(f"{name}: has no group")
+            raise UnsafeSubscriberError(f"{name}: group_id is missing")
         if subscriber._connection_args.get("auto_offset_reset") != "earliest":  # noqa: SLF001 - no public way
             raise UnsafeSubscriberError(f"{name}: auto_offset_reset must be earliest")
         if not isinstance(subscriber._listener, TopicReader):  # noqa: SLF001
-            raise UnsafeSubscriberError(f"{name}: positions are not sought")
+            raise UnsafeSubscriberError(
+                f"{name}: the listener must be a TopicReader, which seeks the stored positions"
+            )

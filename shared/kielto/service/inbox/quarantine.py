@@ -159,9 +159,11 @@ class Quarantine:
             row = await self._open(conn, ident, party)
             subscription = self._subscription(row["topic"])
             if subscription is None:
-                raise NotQuarantinedError(f"{row['topic']}: is not read by this service")
+                raise NotQuarantinedError(
+                    f"{row['topic']}: is not read by this service; replay it where it is"
+                )
             if row["content"] is None:
-                raise PermanentError("content: is no longer kept; discard the message")
+                raise PermanentError("content: was deleted after its time; discard the message")
             place = _place(row["topic"], row["partition"], row["offset"])
             key, headers, value = _unpacked(self.keys.message_cipher.decrypt(row["content"], place))
             read = envelope.read(self.topics[row["topic"]].carries, key, value, headers)
@@ -184,12 +186,12 @@ class Quarantine:
                     return
             except self.begin_again:
                 continue
-        raise TimeoutError("those concerned keep changing")
+        raise TimeoutError("the customers concerned keep changing; try again")
 
     async def _open(self, conn: Conn, ident: int, party: str | None) -> Any:
         row = await conn.fetchrow(_OPEN, ident, _prefix(party))
         if row is None:
-            raise NotQuarantinedError(f"{ident}: no such open message")
+            raise NotQuarantinedError(f"message {ident}: is not open in quarantine: see `quarantine list`")
         return row
 
     async def _close(self, conn: Conn, row: Any, state: str, by: str, note: str | None) -> None:

@@ -96,7 +96,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             self._positions = await transactional.positions(self._pool, {self.topic: self._intake.topic_id})
         except Exception as error:  # noqa: BLE001 - whatever it is, the older positions do
-            log.warning("positions not loaded", topic=self.topic, error=type(error).__name__)
+            log.warning("consumers.positions_not_loaded", topic=self.topic, error=type(error).__name__)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for place in assigned:
@@ -135,7 +135,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         """FastStream's log of an error of the client itself: its kind is told, its text may name anything."""
         if exc_info is not None and level >= logging.ERROR:
             self.cause = type(exc_info).__name__
-            log.error("topic cannot be read", topic=self.topic, error=self.cause)
+            log.error("topic.unreadable", topic=self.topic, error=self.cause)
 
     def back_off(self, transient: TransientError) -> None:
         """Read these partitions again, later; the others go on, and polling keeps our place in the group."""

@@ -204,7 +204,7 @@ class Intake:
             return read
         if self._subscription.urgent is not None and self._subscription.urgent(read.event):
             log.warning(
-                "foreign ce_source", topic=record.topic, partition=record.partition, offset=record.offset
+                "message.foreign_source", topic=record.topic, partition=record.partition, offset=record.offset
             )
             return read
         version = read.event.at_version if isinstance(read.event, Record) else None

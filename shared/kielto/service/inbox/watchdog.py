@@ -76,7 +76,7 @@ class Watchdog:
                     next_look = time.monotonic() + _SECONDS
                     await self._look()
             except (*kafka.DOWN, *postgres.AWAY) as error:
-                log.info("consumers not watched", error=type(error).__name__)
+                log.info("consumers.not_watched", error=type(error).__name__)
 
     async def _look(self) -> None:
         if await topic_ids(self._client, self._readers) != self._ids:

@@ -76,12 +76,12 @@ async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
             await _check_keys(conn, here, keys)
             for party in await _parties(conn, _RETURNED, here):
                 await conn.execute(_MARK, party)
-                log.warning("a party is back in the group", party=party)
+                log.warning("group.party_returned", party=party)
             checks = [_check(keys, party) for party in here]
             await conn.execute(_HERE, here, checks)
             for party in await _parties(conn, _GONE, here):
                 await _leave(conn, party, keys)
-                log.warning("a party has left the group", party=party)
+                log.warning("group.party_left", party=party)
         return frozenset(await _parties(conn, _LEFT, here))
 
 
@@ -148,7 +148,7 @@ async def _finish(conn: Conn, families: Sequence[Family]) -> None:
         if family.name.removesuffix(".customers") in stale:
             await backfills.request(conn, family.name)
     await conn.execute(_WALKED)
-    log.info("records are computed for the changed group")
+    log.info("group.records_computed")
 
 
 _UNSENT = "DELETE FROM reports WHERE starts_with(topic, $1 || '.')"

@@ -122,7 +122,7 @@ async def put(
         return {}
     keys = [(change.family, change.key) for change in changes]
     if len(set(keys)) != len(keys):
-        raise ValueError("changes: name each record once")
+        raise ValueError("changes: each record must be named once")
     rows = await conn.fetch(
         _PUBLISH,
         [change.family for change in changes],
@@ -143,7 +143,7 @@ def _body(change: RecordChange) -> str:
     record = change.record
     body = record.model_dump_json(exclude={"version"}, exclude_defaults=True)
     if len(body.encode()) > MAX_BYTES - _ROOM:
-        raise MessageTooLargeError(f"{record.kind}: a message has at most {MAX_BYTES} bytes")
+        raise MessageTooLargeError(f"{record.kind}: the message is larger than {MAX_BYTES} bytes")
     return change.encrypt(change.family, change.key, body) if change.encrypt else body
 
 

@@ -75,6 +75,6 @@ class Refusals:
             _, seconds = self._until.get(topic, (0.0, BACKOFF[0] / 2))
             seconds = min(seconds * 2, BACKOFF[1])
             metrics.RELAY_REFUSED.labels(topic, kind).inc()
-            log.error("a topic refuses a record for good", topic=topic, error=kind, again_in=seconds)
+            log.error("relay.record_refused", topic=topic, error=kind, again_in=seconds)
             self._until[topic] = (time.monotonic() + seconds, seconds)
             await self._producers.renew(topic)

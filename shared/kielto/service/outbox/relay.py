@@ -112,7 +112,7 @@ class LaneRelay:
             if missing and not families:
                 raise LaneStoppedError(f"topics are missing: {', '.join(missing)}")
             if missing:
-                log.error("topics are missing: their records wait, the others go on", topics=missing)
+                log.error("relay.topics_missing", topics=missing)
             async with asyncio.timeout(MISSING_SECONDS if missing else None):
                 await while_connected(conn, self._work(conn, producers, ids, families), self._stopping)
         finally:

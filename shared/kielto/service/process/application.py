@@ -102,11 +102,11 @@ def _watching(pool: Pool, health: Health, seconds: float) -> APIRouter:
             async with asyncio.timeout(seconds):
                 await pool.fetchval("SELECT 1", timeout=seconds)
         except postgres.AWAY:
-            raise ProblemError(503, "database-unavailable", "The database does not answer.") from None
+            raise ProblemError(503, "database-unavailable", "The database does not answer") from None
         if not health.claimed:
-            raise ProblemError(503, "epoch-not-claimed", "The very first start is not complete.")
+            raise ProblemError(503, "epoch-not-claimed", "The first start is not complete")
         if health.stopping:
-            raise ProblemError(503, "stopping", "The service is stopping.")
+            raise ProblemError(503, "stopping", "The service is stopping")
         return JSONResponse({"status": "ok"})
 
     return router

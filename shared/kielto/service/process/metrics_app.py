@@ -16,7 +16,7 @@ def metrics_app(pool: Pool) -> ASGIApp:
 
     async def expose(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/metrics":
-            await respond(ProblemError(404, "not-found", "There is nothing here."), scope, receive, send)
+            await respond(ProblemError(404, "not-found", "Not found"), scope, receive, send)
             return
         await observe(pool)
         await Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)

@@ -165,7 +165,7 @@ class RunningService:
             try:
                 await _patiently(lambda: kafka.verify_topics(bootstrap, topics, security=security))
             except kafka.TopicsMissingError as missing:
-                log.warning("topics are missing: run the set-up", rule=str(missing))
+                log.warning("topics.missing", rule=str(missing))
                 await asyncio.sleep(_MISSING_SECONDS)
             except kafka.TopicMismatchError:
                 mismatches += 1

@@ -143,7 +143,7 @@ class Epochs:
 
     async def _begin(self, conn: Leader, before: int, why: str) -> None:
         await epoch.end(conn, why)
-        log.warning("a new epoch begins", epoch=before, rule=why)
+        log.warning("epoch.begun", epoch=before, rule=why)
         since = await self._since(conn)
         seen = await topic_scan.highest_epoch(self.bootstrap, self.families, since, security=self.security)
         number = 1 + max(before, seen)
@@ -164,7 +164,7 @@ class Epochs:
             row = await conn.fetchrow(_RAISE, *after, number, _CHUNK)
             after = (row["family"], row["key"]) if row and row["key"] is not None else None
         await conn.execute(_OPEN, number)
-        log.warning("the epoch is open", epoch=number)
+        log.warning("epoch.open", epoch=number)
 
     async def _inputs_taken(self) -> None:
         """Wait for the consumers, of whatever process, to be where these topics end now."""
@@ -189,7 +189,7 @@ class Epochs:
                     looked = clock()
                 if left and clock() - told > _TELL_SECONDS:
                     told = clock()
-                    log.warning("inputs are not taken in yet", topics=sorted({p.topic for p in left}))
+                    log.warning("epoch.waiting_for_inputs", topics=sorted({p.topic for p in left}))
                 await asyncio.sleep(_LOOK_SECONDS if left else 0)
         finally:
             await kafka.close(client)

@@ -42,9 +42,9 @@ def _bytes(length: int) -> AfterValidator:
         try:
             raw = bytes.fromhex(text)
         except ValueError:
-            raise ValueError("is no hex") from None
+            raise ValueError("must be hex digits") from None
         if len(raw) != length:
-            raise ValueError(f"has {length} bytes")
+            raise ValueError(f"must have {length} bytes")
         return text
 
     return AfterValidator(check)
@@ -152,7 +152,7 @@ class Keys:
         try:
             return self._siv.decrypt(base64.urlsafe_b64decode(sealed), None)
         except InvalidTag:
-            raise ValueError("sealed: not under this key") from None
+            raise ValueError("the digest was not sealed with this key") from None
 
     def knows(self, party: str) -> bool:
         """Whether the party has ids and hashes of its own here. One that has left may have none any more."""

@@ -78,7 +78,9 @@ async def test_a_replay_that_fails_says_what_kind_and_what_to_do(
 
 async def test_a_replay_of_what_is_not_there(service: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run(service, Service(families=()), "quarantine", "replay", "7") == 1
-    assert capsys.readouterr().out == "not done: 7: no such open message\n"
+    assert (
+        capsys.readouterr().out == "not done: message 7: is not open in quarantine: see `quarantine list`\n"
+    )
 
 
 async def test_a_backfill_by_command_waits_until_all_is_named_again(

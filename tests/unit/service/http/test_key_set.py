@@ -238,7 +238,7 @@ async def test_a_key_that_cannot_be_used_spoils_no_other(tmp_path: Path, which: 
     with structlog.testing.capture_logs() as logged:
         assert (await verifier.verify(token())).subject == "someone"
         await verifier._fetch()
-    told = [line for line in logged if line["event"] == "a key of the issuer's is passed over"]
+    told = [line for line in logged if line["event"] == "issuer.key_unusable"]
     assert len(told) == 1, "once, not at each fetch"
     assert told[0]["why"]
 

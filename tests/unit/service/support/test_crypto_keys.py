@@ -41,7 +41,7 @@ def test_a_sealed_digest_has_the_contracts_form_and_opens(keys: Keys) -> None:
     assert keys.open(sealed) == digest
     assert keys.seal(digest) == sealed, "equal digests are equal sealed"
     other = Keys(KeyFile.model_validate(file(digest_key="09" * 64)))
-    with pytest.raises(ValueError, match="not under this key"):
+    with pytest.raises(ValueError, match="not sealed with this key"):
         other.open(sealed)
 
 
