@@ -1,4 +1,4 @@
-"""The demo: bans on their way through real processes, verified by what the receivers hold."""
+"""The demo: bans through real processes, verified by what the receivers answer."""
 
 from deploy.local.demo.command import main
 

@@ -1,4 +1,4 @@
-"""The campaign system of the demo: takes audiences from Kafka, and asks before it hands over each message.
+"""The campaign system of the demo: reads audiences from Kafka, and asks the gate before it sends each message.
 
     python -m deploy.local.demo.campaigns SUBSCRIBER --port N --keys FILE --spool FOLDER --rate MESSAGES_PER_SECOND
 
@@ -28,7 +28,7 @@ from kielto.subscriber import Question, Subscriber
 
 @dataclass(slots=True)
 class Mailer:
-    """One queue; what was sent, to whom (the company's own ids), and when."""
+    """The queue, and what was sent to whom (by the company's ids) and when."""
 
     subscriber: Subscriber
     rate: float
@@ -61,7 +61,7 @@ class Mailer:
             await asyncio.sleep(max(0.0, begun + done / self.rate - time.monotonic()))
 
     def hand_over(self, message: Audience) -> None:
-        """Ask about the very address, then send: nothing comes between the two."""
+        """Ask the gate about the address, and send directly afterwards."""
         if (str(message.campaign), message.subject) in self.recalled:
             self.refused["recalled"] += 1
             return

@@ -100,7 +100,7 @@ async def first(
 async def bring(
     world: DemoWorld, step: DemoStep, register: DemoRegister, results: DemoResults, people: list[DemoPerson]
 ) -> None:
-    """Import people; a row whose phone cannot be read is taken without it. All must reach their companies."""
+    """Import people. A row whose phone number cannot be read is imported without it. All must reach their companies."""
     began = time.monotonic()
     told = await register.take_in(people)
     refused = [line for line in told if line["status"] == "refused"]
@@ -113,7 +113,7 @@ async def bring(
     why = next((problem["rule"] for line in told for problem in line.get("warnings", ())), "none")
     step.shown = (
         f"{len(people)} people imported and permitted at their companies in {time.monotonic() - began:.1f} s; "
-        f"{len(told) - len(refused)} rows taken without their phone ({why}), {len(refused)} refused"
+        f"{len(told) - len(refused)} rows imported without their phone number ({why}), {len(refused)} refused"
     )
 
 

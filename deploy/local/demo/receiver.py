@@ -1,4 +1,4 @@
-"""A receiver of the demo: one subscriber system as a process of its own, asked over HTTP on loopback.
+"""A receiver of the demo: one subscriber system in a process of its own, with HTTP endpoints on loopback.
 
     python -m deploy.local.demo.receiver SUBSCRIBER --port N --keys FILE --spool FOLDER [--store DSN]
 
@@ -68,7 +68,7 @@ def routes(app: FastAPI, receiver: Receiver) -> None:
 
     @app.post("/submit")
     async def submit(decision: dict[str, Any]) -> dict[str, Any]:
-        """A decision that this company's own desk took; with its `id`, a repeated call is one decision."""
+        """Submit a decision that a person gave to this company; with its `id`, a repeated call is the same decision."""
         own = UUID(decision.pop("id")) if "id" in decision else None
         ident = await receiver.subscriber.submit(**decision, ident=own)
         return {"id": str(ident), "at": time.time()}

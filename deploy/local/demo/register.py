@@ -18,7 +18,7 @@ class DemoRegister:
         self.used: set[str] = set()
 
     def pick(self, company: str, count: int, *, also: str | None = None) -> list[str]:
-        """People of a company of whom no step has told anything yet, the last of the register first."""
+        """People of a company whom no step has used yet, the last of the register first."""
         found = [
             n for n in reversed(self.of(company, also=also)) if n not in self.used and self.people[n].phone
         ]
@@ -26,8 +26,8 @@ class DemoRegister:
         return found[:count]
 
     async def take_in(self, people: list[DemoPerson]) -> list[dict[str, Any]]:
-        """Import company by company; returns the reports of rows that were refused, or taken without what could not be
-        read of them. In this data that is the phone.
+        """Import company by company; return the reports of rows that were refused, or imported without a field that
+        could not be read. In this data that is the phone number.
         """
         told = []
         for company in PRODUCT_GROUP:

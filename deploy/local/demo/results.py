@@ -1,4 +1,4 @@
-"""What the demo measured and whether each step was verified; a table for people, JSON for machines."""
+"""What the demo measured and whether each step passed, as a table and as JSON."""
 
 import json
 import statistics
@@ -14,7 +14,7 @@ from rich.table import Table
 
 @dataclass(slots=True)
 class DemoStep:
-    """One step: what it showed, verified by what the receivers hold. Latencies are from the accepted ban, in ms."""
+    """One step: what it showed, verified by what the receivers answer. Latencies are from the accepted ban, in ms."""
 
     name: str
     ok: bool = False
@@ -73,7 +73,7 @@ class DemoResults:
         file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
     def table(self, receivers: list[str], running: str = "") -> Group:
-        """One row a step; per receiver the median and the largest time; below, what the receivers hold."""
+        """One row for each step, with the median and the largest time of each receiver, and notes below."""
         table = Table(
             title="Say no once",
             title_justify="left",

@@ -1,4 +1,4 @@
-"""Everything that the demo runs: the stack, three services, and five receivers as processes of their own."""
+"""What the demo runs: the stack, three services, and five receivers, each in a process of its own."""
 
 import asyncio
 import contextlib
@@ -103,7 +103,7 @@ class DemoWorld:
         return Keys.load(self.services.keys_folder / "services.keys.json")
 
     async def call(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        """A call of one of our services, by its path from the prefix on. Raises for any answer that is no 2xx."""
+        """Call a service by its path with the prefix. Raises RuntimeError unless the answer is 2xx."""
         name = path.split("/")[1].partition("?")[0]
         url = self.services.url(name).removesuffix(f"/{name}") + path
         headers = {"Authorization": f"Bearer {self._token}", **more.pop("headers", {})}
@@ -113,7 +113,7 @@ class DemoWorld:
         return response.json() if response.content else {}
 
     async def import_rows(self, company: str, rows: Iterable[bytes]) -> list[dict[str, Any]]:
-        """Stream rows into the register; the report, row by row, with the summary as its last line."""
+        """Stream rows into the register; return the report of each row, and the summary as its last line."""
         url = self.services.url("customers") + "/imports"
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/x-ndjson"}
 
@@ -136,7 +136,7 @@ class DemoWorld:
         return response.json()
 
     async def watch(self, receiver: str, question: dict[str, Any], *wanted: str) -> dict[str, Any]:
-        """The moment at which a receiver's store began to answer so; `at` is None if it did not by the deadline."""
+        """Wait until a receiver answers with one of the wanted reasons; `at` is None if it does not by the deadline."""
         body = {"question": question, "wanted": list(wanted), "seconds": self.deadline}
         answer: dict[str, Any] = await self.ask(receiver, "/watch", body)
         return answer

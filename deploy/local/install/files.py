@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import contextlib
 import os
@@ -36,9 +36,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 def write_private(file: Path, text: str, *, once: bool = False) -> None:
-    """A file for this user alone (mode 0600), there whole or not at all.
+    """Write a file for this user alone (mode 0600), complete or not at all.
 
-    `once`: never over one that exists already, also if another process makes it meanwhile.
+    `once`: keep a file that exists already, also if another process makes it meanwhile.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}")

@@ -26,11 +26,11 @@ JARS = HOME / "jars"
 
 
 class DownloadFailedError(LocalError):
-    """A file cannot be had: no network, or no such file."""
+    """A file cannot be downloaded: there is no network, or no such file."""
 
 
 class ChecksumMismatchError(LocalError):
-    """A file is not the one that was locked: nothing of it is used."""
+    """A file differs from the lock file, so it is not used."""
 
 
 def locked(name: str) -> list[LockedDependency]:
@@ -39,7 +39,7 @@ def locked(name: str) -> list[LockedDependency]:
 
 
 def fetch(name: str, wanted: Callable[[LockedDependency], bool] = lambda _: True) -> list[Path]:
-    """The checked files of one lock file, in its order, downloaded if they are not there yet.
+    """The verified files of one lock file, in its order; missing files are downloaded.
 
     Raises ChecksumMismatchError, or DownloadFailedError.
     """

@@ -1,7 +1,7 @@
 """Child processes that never outlive this one.
 
 All children share one process group, led by a watcher (watcher.py) that ends the group as soon as this
-process is gone, be it by an error, by Ctrl-C or by SIGKILL. The terminal's Ctrl-C does not reach the group:
+process ends for any reason, SIGKILL included. The terminal's Ctrl-C does not reach the group:
 this process gets it and stops its children in order. Thread-safe; a child may be started from any thread.
 """
 
@@ -39,11 +39,11 @@ class ServerProcess(Protocol):
 
 
 spawn: Callable[..., ServerProcess] = subprocess.Popen
-"""The tests start what is ours in another way (tests/nursery.py)."""
+"""How to start a child; tests replace it (tests/nursery.py)."""
 
 
 class ProcessFailedError(LocalError):
-    """A child ended before it was ready, or was not ready in time; says so with the end of its log."""
+    """A child process ended early, failed, or was not ready in time. The message has the end of its log."""
 
 
 class Process:
@@ -69,7 +69,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the child that runs now or ran last."""
+        """The pid of the child that runs now or ran last."""
         if self._child is None:
             raise ProcessFailedError(f"{self.name} was not started")
         return self._child.pid
@@ -99,7 +99,7 @@ class Process:
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = 120.0) -> None:
-        """Return once `ready()`; raises ProcessFailedError when it ends before that, or after `seconds`."""
+        """Wait until `ready()` is true. Raises ProcessFailedError when it ends before that, or after `seconds`."""
         end = time.monotonic() + seconds
         while not ready():
             if not self.running:
@@ -114,7 +114,7 @@ class Process:
             time.sleep(0.02)
 
     def run(self, seconds: float = 120.0) -> None:
-        """Start it and wait for its end; raises ProcessFailedError unless that is a good one, within `seconds`."""
+        """Start it and wait for its end. Raises ProcessFailedError if it fails, or runs longer than `seconds`."""
         self.start()
         assert self._child is not None
         try:
@@ -130,13 +130,13 @@ class Process:
             )
 
     def terminate(self) -> None:
-        """Ask it to end, and do not wait. Does nothing when it does not run."""
+        """Ask it to end, without waiting. Does nothing when it does not run."""
         if self._child is not None and self.running:
             self._child.send_signal(self._stop_signal)
-            self._child.send_signal(signal.SIGCONT)  # one that was paused hears the other signal only now
+            self._child.send_signal(signal.SIGCONT)  # a paused process gets the other signal only now
 
     def stop(self, grace: float = 20.0) -> None:
-        """Ask it to end; SIGKILL after `grace` seconds. Does nothing when it does not run."""
+        """Ask it to end, and kill it after `grace` seconds. Does nothing when it does not run."""
         self.terminate()
         if self._child is not None:
             try:
@@ -145,7 +145,7 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Kill it, and wait until it has ended."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

@@ -21,7 +21,7 @@ from deploy.local.servers.postgres import Postgres, RunningPostgres
 
 
 class DirectoryInUseError(LocalError):
-    """Another stack runs in this folder."""
+    """Another stack uses this folder."""
 
 
 class Stack:
@@ -50,7 +50,9 @@ class Stack:
         self._lock: IO[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when both answer; on a failure nothing is left running. Raises DirectoryInUseError."""
+        """Start both and wait until they answer. Raises DirectoryInUseError or ProcessFailedError, with nothing left
+        running.
+        """
         self._hold()
         try:
             self.kafka.begin()

@@ -4,7 +4,7 @@
     asyncapi.json          the topics of the group, AsyncAPI 3.0
     released/<n>.json      all schemas as they once were published; new ones stay compatible with every one
 
-A release is added when readers outside may build upon what is new.
+Add a release when outside readers may use what is new.
 """
 
 import json

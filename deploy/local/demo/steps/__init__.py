@@ -1,4 +1,4 @@
-"""The steps of the demo. Each gives decisions, and is ok only by what the receivers' own stores say afterwards."""
+"""The steps of the demo. Each submits decisions, and passes only by what the receivers' stores answer afterwards."""
 
 from deploy.local.demo.steps.bans import bans
 from deploy.local.demo.steps.campaign import campaign

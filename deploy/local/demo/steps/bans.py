@@ -24,7 +24,7 @@ async def bans(
 
 
 async def ban(world: DemoWorld, step: DemoStep, register: DemoRegister, number: str) -> bool:
-    """Ban everything for one person, and note when each receiver's store said no. False if one never did."""
+    """Ban everything for one person, and note when each receiver denied. False if one of them never did."""
     person, customer = register.people[number], register.ids[number]
     receivers = receivers_of(world, person)
     watches = [asyncio.create_task(world.watch(r, own_phone(world, r, customer), *NO)) for r in receivers]

@@ -51,7 +51,7 @@ async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, cou
     step.shown = (
         f"{addressed} addressed, {len(sent)} sent, {len(stopped)} of {count} stopped in mid-campaign "
         f"({counts['recalled']} recalled), {step.sent_after_ban} sent after the ban; "
-        "they waited in the second half of the queue"
+        "all of them in the second half of the queue"
     )
     step.ok = step.ok and len(sent) + sum(queue["refused"].values()) == addressed
 

@@ -1,4 +1,4 @@
-"""What the steps share: giving a decision, asking the receivers, noting when each store said no."""
+"""What the steps share: submitting a decision, asking the receivers, and noting when each of them denied."""
 
 import asyncio
 import time
@@ -22,14 +22,14 @@ def receivers_of(world: DemoWorld, person: DemoPerson) -> list[str]:
 
 
 def own_phone(world: DemoWorld, receiver: str, customer: UUID) -> dict[str, Any]:
-    """May the receiver's company call or text the customer with its own products?"""
+    """The question whether the receiver's company may text the customer about its own products."""
     company = world.parties[receiver].id
     ident = world.ident(world.parties[receiver], customer)
     return {"purpose": OWN, "channel": "sms", "customer": ident, "product_group": PRODUCT_GROUP[company]}
 
 
 async def give(world: DemoWorld, step: DemoStep, decision: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """POST a decision; the receipt, and when it was in our hands."""
+    """POST a decision; return the receipt and the time when it came."""
     receipt = await world.call(
         "POST", "/consents/decisions", decision, headers={"Idempotency-Key": str(uuid4())}
     )
@@ -49,7 +49,7 @@ def note(step: DemoStep, accepted: float, receivers: Iterable[str], seen: Iterab
 
 
 async def until_allowed(world: DemoWorld, register: DemoRegister, numbers: Iterable[str]) -> None:
-    """The receivers have heard of these people, and their gates are open."""
+    """Wait until the receivers know these people and their gates are open."""
     watches = [
         world.watch(r, own_phone(world, r, register.ids[n]), ALLOWED)
         for n in numbers
@@ -57,11 +57,11 @@ async def until_allowed(world: DemoWorld, register: DemoRegister, numbers: Itera
     ]
     for answer in await asyncio.gather(*watches):
         if answer["at"] is None:
-            raise RuntimeError(f"a receiver does not permit what it should: {answer['reason']}")
+            raise RuntimeError(f"a receiver denies what it should permit: {answer['reason']}")
 
 
 async def launched(world: DemoWorld, ident: str) -> dict[str, Any]:
-    """The campaign once its audience, or its disclosures, are complete."""
+    """Wait until the campaign's audience, or its disclosures, are complete; return the campaign."""
     while True:
         found = await world.call("GET", f"/marketing/campaigns/{ident}")
         if found["state"] == "launched":

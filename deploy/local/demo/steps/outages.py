@@ -1,4 +1,4 @@
-"""A subscriber that is killed, and a broker that is away."""
+"""A killed subscriber, and a killed broker."""
 
 import asyncio
 import time
@@ -33,11 +33,11 @@ async def killed(world: DemoWorld, step: DemoStep, register: DemoRegister, count
     good = note(step, began, [name] * count, answers) and all(a["reason"] == DENIED for a in answers)
     step.ok = good
     caught_up = max(a["at"] or 0 for a in answers) - began
-    step.shown = f"{count} bans while it was dead; all held {caught_up:.1f} s after its start"
+    step.shown = f"{count} bans while it was killed; it had all {caught_up:.1f} s after its start"
 
 
 async def without_kafka(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
-    """Bans while Kafka is down: accepted all the same, delivered when it is back."""
+    """Bans while Kafka is down are accepted, and delivered when it is back."""
     numbers = register.pick("kauppa", count)
     await until_allowed(world, register, numbers)
     await asyncio.to_thread(world.stack.kafka.kill)
@@ -58,5 +58,5 @@ async def without_kafka(world: DemoWorld, step: DemoStep, register: DemoRegister
     answers = await asyncio.gather(*(world.watch(r, q, *NO) for r, q in pairs))
     step.ok = note(step, back, [r for r, _ in pairs], answers)
     step.shown = (
-        f"{count} bans accepted within {slowest * 1000:.0f} ms each while Kafka was down, all delivered after"
+        f"{count} bans accepted within {slowest * 1000:.0f} ms each while Kafka was down, and all delivered"
     )

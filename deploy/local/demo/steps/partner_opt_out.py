@@ -40,5 +40,5 @@ async def partner_opt_out(world: DemoWorld, step: DemoStep, register: DemoRegist
         kept += answer["allowed"]
     step.ok = allowed == count and kept == count and step.lost == 0
     step.shown = (
-        f"the partner had {allowed}, holds {count - step.lost} refusals; kauppa may still text {kept}"
+        f"the partner might text {allowed}, {count - step.lost} are denied now; kauppa may still text {kept}"
     )

@@ -24,4 +24,4 @@ async def taken_by_company(world: DemoWorld, step: DemoStep, register: DemoRegis
         at_once += own["reason"] == DENIED
         note(step, taken["at"], others, await asyncio.gather(*watches))
     step.ok = at_once == count and step.lost == 0
-    step.shown = f"{at_once} of {count} denied at the company at once; the others' stores followed"
+    step.shown = f"{at_once} of {count} denied at the company at once, and at the others soon after"
