@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from kielto.events.control import AboutParty
@@ -34,16 +33,16 @@ from services.consents.use_cases.breaches.detect import detect_for_ever
 from services.consents.use_cases.clearances.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import append_for_ever
-from services.consents.use_cases.decisions import marks, wait
-from services.consents.use_cases.permissions.group_change import step
+from services.consents.use_cases.decisions import release_or_void, wait
+from services.consents.use_cases.permissions.group_change import recompute_next
 from services.consents.use_cases.permissions.portions import work_off_for_ever
 from services.consents.use_cases.permissions.restore import ListedRestrictions, listed_in, restore
-from services.consents.use_cases.permissions.shared_addresses import count_for_ever
+from services.consents.use_cases.permissions.shared_addresses import measure_for_ever as measure_addresses
 from services.consents.use_cases.propagation.live_feed import Live
 from services.consents.use_cases.propagation.prune import prune_for_ever
 from services.consents.use_cases.propagation.reconcile import reconcile_for_ever
-from services.consents.use_cases.propagation.whereabouts import measure_for_ever
-from services.consents.use_cases.propagation.write_tombstones import bury_for_ever
+from services.consents.use_cases.propagation.whereabouts import measure_for_ever as measure_subscribers
+from services.consents.use_cases.propagation.write_tombstones import write_tombstones_for_ever
 
 Work = Callable[[], Awaitable[None]]
 
@@ -54,7 +53,7 @@ def build(platform: Platform) -> Service:
         platform.pool,
         group,
         platform.keys,
-        clock=lambda: datetime.now(UTC),
+        clock=platform.clock,
         left=platform.left,
         limits=platform.limits,
         settings=settings,
@@ -70,19 +69,22 @@ def build(platform: Platform) -> Service:
 
     async def group_changed() -> None:
         await parties.compute_anew(
-            platform.pool, families, lambda conn, after: step(conn, context, after), (SubjectsMovedError,)
+            platform.pool,
+            families,
+            lambda conn, after: recompute_next(conn, context, after),
+            (SubjectsMovedError,),
         )
 
     live = Live(context)
     at_relays: tuple[Work, ...] = (
-        partial(marks.count_for_ever, context),
-        partial(wait.count_for_ever, context),
-        partial(count_for_ever, context),
+        partial(release_or_void.measure_for_ever, context),
+        partial(wait.measure_for_ever, context),
+        partial(measure_addresses, context),
         partial(append_for_ever, context),
         partial(reconcile_for_ever, context),
         partial(detect_for_ever, context),
         partial(wait.work_off_for_ever, context, deciding_again(context)),
-        partial(bury_for_ever, context),
+        partial(write_tombstones_for_ever, context),
         partial(prune_for_ever, context),
         group_changed,
         partial(forget_for_ever, context),
@@ -113,7 +115,7 @@ def build(platform: Platform) -> Service:
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
         beats_withheld=consequences.families,
         background=[
-            partial(measure_for_ever, context),
+            partial(measure_subscribers, context),
             partial(work_off_for_ever, context),
             *(_of_relays(platform, work) for work in at_relays),
             live.run,

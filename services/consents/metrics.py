@@ -90,7 +90,7 @@ SEALED_DECISIONS = Counter(
 UNSEALED_DECISIONS = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
 
 
-def consequences_waiting(decisions: int, oldest_seconds: float) -> None:
+def set_consequences(decisions: int, oldest_seconds: float) -> None:
     CONSEQUENCES_PENDING.set(decisions)
     CONSEQUENCES_SECONDS.set(oldest_seconds)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.marks import Order, all_of, held
+from services.consents.use_cases.decisions.release_or_void import OfficerOrder, act_on_all, list_held
 
 _USAGE = (
     "usage: decisions held | decisions release --party PARTY [--since TIME] --reason TEXT"
@@ -22,18 +22,18 @@ async def command(context: Context, words: Sequence[str]) -> int:
     """The exit status: 0 done, 2 wrong usage. Run it again after an interruption: it continues where it stopped."""
     match words:
         case ["held"]:
-            for one in await held(context):
+            for one in await list_held(context):
                 times = f"{one.first_at:%Y-%m-%dT%H:%M:%SZ}\t{one.last_at:%Y-%m-%dT%H:%M:%SZ}"
                 print(f"{one.party}\t{one.held} held\t{times}")
             return 0
         case ["release" | "void" as verb, *options] if (order := _order(_MARKS[verb], options)) is not None:
-            print(f"{await all_of(context, order)} {order.mark}")
+            print(f"{await act_on_all(context, order)} {order.action}")
             return 0
     print(_USAGE)
     return 2
 
 
-def _order(mark: OfficerAction, options: Sequence[str]) -> Order | None:
+def _order(mark: OfficerAction, options: Sequence[str]) -> OfficerOrder | None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--party", required=True)
     parser.add_argument("--since", type=_time, default=_EVER)
@@ -44,7 +44,7 @@ def _order(mark: OfficerAction, options: Sequence[str]) -> Order | None:
     except SystemExit:
         return None
     why = given.reason.strip()
-    return Order(mark, given.party, given.since, "command", why) if why else None
+    return OfficerOrder(mark, given.party, given.since, "command", why) if why else None
 
 
 def _time(text: str) -> datetime:

@@ -28,7 +28,7 @@ class AcknowledgementsConsumer(Stateless):
                     ends = await self._ends.known(claimed)
                     await acknowledge(conn, self._context, self._party, ack, appended_at(meta), ends)
                 case StoreDigest() | StoreListing() as told:
-                    await reconcile.keep(conn, self._context, self._party, told, appended_at(meta))
+                    await reconcile.keep_answer(conn, self._context, self._party, told, appended_at(meta))
         except UnknownSubscriberError:
             raise PermanentError("subscriber: is a subscriber of the party") from None
         except reconcile.OutsideRangeError:

@@ -34,7 +34,7 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
 """Whose yes lifts whose no: an address is no person, and a contact person is not the organisation."""
 
 
-class Heard(NamedTuple):
+class ApplicableDecision(NamedTuple):
     """A decision that bears on the person, at the contact points with these ids; None is all of them.
 
     `via`: it is about others, whose own no binds this person or their organisation: their ids.
@@ -49,22 +49,24 @@ class Heard(NamedTuple):
 class Restriction(NamedTuple):
     """A *no* that bears on the person, with the yeses that cite it and may lift it where they cover."""
 
-    no: Heard
-    cited_by: tuple[Heard, ...]
+    no: ApplicableDecision
+    cited_by: tuple[ApplicableDecision, ...]
 
 
-class Hearing(NamedTuple):
+class ApplicableDecisions(NamedTuple):
     """All that bears on one person."""
 
     restrictions: tuple[Restriction, ...]
-    consents: tuple[Heard, ...]
+    consents: tuple[ApplicableDecision, ...]
 
 
-def hear(person: Person, decisions: Iterable[RecordedDecision], rules: Rules) -> Hearing:
+def select_applicable(
+    person: Person, decisions: Iterable[RecordedDecision], rules: Rules
+) -> ApplicableDecisions:
     """Those of `decisions` that bear on the person, as a set: repeats and order change nothing."""
-    nos: list[Heard] = []
-    yeses: list[Heard] = []
-    consents: list[Heard] = []
+    nos: list[ApplicableDecision] = []
+    yeses: list[ApplicableDecision] = []
+    consents: list[ApplicableDecision] = []
     for decision in sorted({d.id: d for d in decisions}.values(), key=lambda d: d.id.int):
         heard = _heard(person, decision, rules)
         if heard is None:
@@ -75,23 +77,23 @@ def hear(person: Person, decisions: Iterable[RecordedDecision], rules: Rules) ->
             yeses.append(heard)
             if decision.act is Act.CONSENT and not heard.via and _may_grant(heard.voice, rules):
                 consents.append(heard._replace(at=_granted_at(person, heard)))
-    return Hearing(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
+    return ApplicableDecisions(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
 
 
-def _heard(person: Person, decision: RecordedDecision, rules: Rules) -> Heard | None:
+def _heard(person: Person, decision: RecordedDecision, rules: Rules) -> ApplicableDecision | None:
     if _is_of_another_mailbox(decision, rules):
         return None
     voice = _voice(person, decision, rules)
     if voice is not Voice.OWN and (via := _via(person.bound_by, decision)):
-        return Heard(decision, Voice.OWN, _where_via(person, decision), via)
+        return ApplicableDecision(decision, Voice.OWN, None, via)
     if voice is not None:
-        return Heard(decision, voice, _where(person, decision, voice))
+        return ApplicableDecision(decision, voice, _where(person, decision))
     if (
         person.employer
         and _bound_by_employer(person, rules)
         and (via := _via(person.employer.bound_by, decision))
     ):
-        return Heard(decision, Voice.EMPLOYER, _where_via(person, decision), via)
+        return ApplicableDecision(decision, Voice.EMPLOYER, None, via)
     return None
 
 
@@ -108,12 +110,7 @@ def _via(others: Iterable[Person], decision: RecordedDecision) -> frozenset[UUID
     return frozenset(p.root.id for p in others if any(_is_about(c, decision) for c in p.customers))
 
 
-def _where_via(person: Person, decision: RecordedDecision) -> frozenset[UUID] | None:
-    """A no of somebody else's holds at all points; their yes at those that it names."""
-    return None if decision.is_no else _where(person, decision, Voice.OWN)
-
-
-def _cited_by(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
+def _cited_by(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[ApplicableDecision, ...]:
     """Of yeses by others only those of whoever said no."""
     return tuple(
         y
@@ -169,22 +166,11 @@ def _is_about_employer(person: Person, decision: RecordedDecision) -> bool:
     return employer is not None and any(_is_about(c, decision) for c in employer.customers)
 
 
-def _where(person: Person, decision: RecordedDecision, voice: Voice) -> frozenset[UUID] | None:
-    """At which of the person's points it counts.
-
-    A *no* of the person's own that names an id which the person does not have (merged away, entered anew)
-    holds at all points: the address may be any of them.
-    """
-    points = person.root.points
+def _where(person: Person, decision: RecordedDecision) -> frozenset[UUID] | None:
+    """At which of the person's points it counts; None: at all of them."""
     if isinstance(decision.subject, PointSubject):
-        return frozenset(p.id for p in points if p.ref == decision.subject.ref)
-    if not decision.points:
-        return None
-    ids = {p.id for p in points}
-    lost = any(isinstance(name, UUID) and name not in ids for name in decision.points)
-    if lost and decision.is_no and voice is Voice.OWN:
-        return None
-    return frozenset(p.id for p in points if decision.names(p))
+        return frozenset(p.id for p in person.root.points if p.ref == decision.subject.ref)
+    return None
 
 
 def _may_grant(voice: Voice, rules: Rules) -> bool:
@@ -192,7 +178,7 @@ def _may_grant(voice: Voice, rules: Rules) -> bool:
     return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
 
 
-def _granted_at(person: Person, heard: Heard) -> frozenset[UUID] | None:
+def _granted_at(person: Person, heard: ApplicableDecision) -> frozenset[UUID] | None:
     """A consent of those merged away counts only at points that it was about and the survivor has, though the number
     that it was given by is the survivor's by now.
 

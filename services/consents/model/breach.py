@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
-from services.consents.model.applicable import Hearing, Voice, hear
+from services.consents.model.applicable import ApplicableDecisions, Voice, select_applicable
 from services.consents.model.coverage import consented, denies, limit
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import Person, PointFacts
@@ -122,7 +122,7 @@ def banning(
     ids = {p.id for p in person.root.points}
     more = tuple(p for p in sent.points if p.id not in ids)
     known = replace(person, root=replace(person.root, points=person.root.points + more))
-    hearing = hear(known, decisions, rules)
+    hearing = select_applicable(known, decisions, rules)
     found: set[UUID] = set()
     for cell in sent.cells():
         denying = _denying(hearing, cell)
@@ -132,7 +132,7 @@ def banning(
     return frozenset(found)
 
 
-def _denying(hearing: Hearing, cell: Cell) -> frozenset[UUID]:
+def _denying(hearing: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
     """Those that leave nothing at the cell. A contact person's own consent may stand beside the organisation's ban."""
     against = [r for r in hearing.restrictions if denies(r.no, cell)]
     if consented(hearing.consents, cell).given_by:

@@ -5,7 +5,7 @@ Unknown customers, numbers, points and restrictions not yet seen are no errors: 
 
 from kielto.errors import KieltoError
 from kielto.events.words import PARTNERS_PURPOSES, Act, Reach
-from services.consents.model.decisions import Actor, NumberSubject, PointSubject, RecordedDecision
+from services.consents.model.decisions import Actor, NumberSubject, RecordedDecision
 from services.consents.model.facts import GroupFacts
 
 
@@ -49,8 +49,6 @@ def _check_reach(decision: RecordedDecision, group: GroupFacts) -> None:
 
 def _check_subject(decision: RecordedDecision, group: GroupFacts) -> None:
     subject = decision.subject
-    if isinstance(subject, PointSubject) and decision.points:
-        raise DecisionError("points", "is empty when the subject is itself a point")
     named = (*group.companies, *(group.left if decision.is_no else ()))
     if isinstance(subject, NumberSubject) and subject.company not in named:
         raise DecisionError("subject.company", "is a company of the group")

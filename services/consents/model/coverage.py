@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Act, Mode, Purpose, Reach
-from services.consents.model.applicable import Heard, Restriction
+from services.consents.model.applicable import ApplicableDecision, Restriction
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import NO_GROUPS, Cell, Groups
 
@@ -52,7 +52,7 @@ def purposes_of(cell: Cell) -> tuple[Purpose, ...]:
     return _PURPOSES_OF[cell.mode]
 
 
-def denies(no: Heard, cell: Cell) -> bool:
+def denies(no: ApplicableDecision, cell: Cell) -> bool:
     """Whether this *no* speaks of the cell, lifted or not. An empty set in a *no* means everything."""
     decision = no.decision
     return (
@@ -69,7 +69,7 @@ def spared(no: RecordedDecision, cell: Cell) -> Groups:
     return no.spared.get(cell, NO_GROUPS) if no.spared is not None else NO_GROUPS
 
 
-def covers(yes: Heard, cell: Cell, purpose: Purpose) -> bool:
+def covers(yes: ApplicableDecision, cell: Cell, purpose: Purpose) -> bool:
     """Whether this *yes* speaks of the cell and purpose. A consent speaks only of the partner it names."""
     decision = yes.decision
     return (
@@ -96,7 +96,9 @@ def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
     return Limit(groups, tuple(denying), tuple(lifted_by))
 
 
-def _lifted(no: Heard, cited_by: tuple[Heard, ...], cell: Cell) -> tuple[Groups, Sequence[UUID]]:
+def _lifted(
+    no: ApplicableDecision, cited_by: tuple[ApplicableDecision, ...], cell: Cell
+) -> tuple[Groups, Sequence[UUID]]:
     """For which groups it is lifted at the cell: for every purpose of the cell that it denies."""
     groups: Groups = None
     by: list[UUID] = []
@@ -119,7 +121,7 @@ class Consent(NamedTuple):
 NO_CONSENT = Consent(NO_GROUPS, NO_GROUPS, ())
 
 
-def consented(consents: tuple[Heard, ...], cell: Cell) -> Consent:
+def consented(consents: tuple[ApplicableDecision, ...], cell: Cell) -> Consent:
     """Each purpose of the cell has to be consented to; several consents may do so together."""
     if not consents:
         return NO_CONSENT

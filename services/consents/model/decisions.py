@@ -8,7 +8,6 @@ from uuid import UUID
 
 from kielto.events.party import Party
 from kielto.events.words import Act, Channel, Purpose, Reach
-from services.consents.model.facts import PointFacts
 from services.consents.model.ruling import Cell, Groups
 
 
@@ -74,16 +73,12 @@ class PointSubject:
 
 Subject = CustomerSubject | NumberSubject | PointSubject
 
-PointName = UUID | bytes
-"""How a decision names a contact point: by its `ref` where it has one (that is the address itself,
-and outlives merges and re-imports), by its id for a postal address."""
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
     """One decision. An empty set of purposes or channels means *all* in a no and *none* in a yes.
 
-    `points` and `product_groups` narrow it; empty means all. Only a consent names product groups.
+    `product_groups` narrow a consent; empty means all.
     `lifts`: the restrictions that a consent or a lifting cites. The three times are carried, never compared.
     """
 
@@ -102,7 +97,6 @@ class RecordedDecision:
     effective_from: datetime
     lifts: frozenset[UUID] = frozenset()
     product_groups: frozenset[str] = frozenset()
-    points: frozenset[PointName] = frozenset()
     spared: Mapping[Cell, Groups] | None = field(default=None, compare=False)
     """Of a *no* of which only the record that listed it is left: what that record allowed all the same."""
     suppressed: KnownBy | None = field(default=None, compare=False)
@@ -135,8 +129,3 @@ class RecordedDecision:
                 return partner is not None and self.company in (None, company)
             case Reach.PARTNER:
                 return partner is not None and self.partner == partner and self.company in (None, company)
-
-    def names(self, point: PointFacts) -> bool:
-        """True when it names this point, or names none at all."""
-        names = (point.id,) if point.ref is None else (point.id, point.ref)
-        return not self.points or any(n in self.points for n in names)

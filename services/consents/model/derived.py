@@ -5,31 +5,20 @@ from typing import TypeVar
 from uuid import UUID
 
 from kielto.events.words import PARTNERS_PURPOSES, Act, Channel, Mode, Purpose, Reach
-from services.consents.model.applicable import Heard, Hearing, hear
+from services.consents.model.applicable import ApplicableDecision, ApplicableDecisions
 from services.consents.model.coverage import both
 from services.consents.model.decisions import RecordedDecision
-from services.consents.model.facts import Person
-from services.consents.model.rules import Rules
-from services.consents.model.ruling import NO_GROUPS, Cell, CellPermission, Groups, RulingReason
+from services.consents.model.ruling import NO_GROUPS, CellPermission, Groups, RulingReason
 
 Key = TypeVar("Key")
 
 
-def restrictions_in_force(
-    person: Person, decisions: Iterable[RecordedDecision], rules: Rules
-) -> frozenset[UUID]:
-    """What binds the person, as anybody sees them, and is not wholly lifted: what a lifting has to cite."""
-    said = tuple(decisions)
-    found = (in_force(hear(view, said, rules)) for view in person.views())
-    return frozenset(no.decision.id for nos in found for no in nos)
-
-
-def in_force(hearing: Hearing) -> Iterator[Heard]:
+def in_force(hearing: ApplicableDecisions) -> Iterator[ApplicableDecision]:
     """One is wholly lifted when each of its purposes on each channel is lifted by a yes that reaches as far."""
     return (no for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by))
 
 
-def _wholly_lifted(no: Heard, cited_by: tuple[Heard, ...]) -> bool:
+def _wholly_lifted(no: ApplicableDecision, cited_by: tuple[ApplicableDecision, ...]) -> bool:
     wide = [y.decision for y in cited_by if _as_wide(y, no)]
     return bool(wide) and all(
         any(channel in y.channels and _lifts_purpose(y, no.decision, purpose) for y in wide)
@@ -38,7 +27,7 @@ def _wholly_lifted(no: Heard, cited_by: tuple[Heard, ...]) -> bool:
     )
 
 
-def _as_wide(yes: Heard, no: Heard) -> bool:
+def _as_wide(yes: ApplicableDecision, no: ApplicableDecision) -> bool:
     """Whether the yes reaches each company, partner, product group and point that the no does."""
     if yes.at is not None and not (no.at and no.at <= yes.at):
         return False
@@ -92,11 +81,6 @@ def _stricter(one: CellPermission, other: CellPermission) -> CellPermission:
         return one._replace(ruling=one.ruling._replace(product_groups=groups))
     none_left = one.ruling._replace(allowed=False, product_groups=NO_GROUPS, reason=RulingReason.NO_CONSENT)
     return one._replace(ruling=none_left)
-
-
-def allowances(verdicts: Iterable[CellPermission]) -> dict[Cell, Groups]:
-    """What is allowed, and nothing else: absent means denied."""
-    return {cell: ruling.product_groups for cell, ruling in verdicts if ruling.allowed}
 
 
 def takes_away(old: Mapping[Key, Groups], new: Mapping[Key, Groups]) -> bool:

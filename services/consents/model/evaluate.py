@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
-from services.consents.model.applicable import Hearing, Restriction, Voice, hear
+from services.consents.model.applicable import ApplicableDecisions, Restriction, Voice, select_applicable
 from services.consents.model.coverage import UNLIMITED, Limit, both, consented, denies, either, limit
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import GroupFacts, Person, PointFacts, SaleFacts
@@ -22,10 +22,10 @@ class CompanyView(NamedTuple):
     """A person as a company sees them, and all that bears on them."""
 
     person: Person
-    hearing: Hearing
+    hearing: ApplicableDecisions
 
 
-def hear_each(
+def company_views(
     person: Person, decisions: Iterable[RecordedDecision], companies: Iterable[str], rules: Rules
 ) -> dict[str, CompanyView]:
     """By company. Companies that see the same person share one answer."""
@@ -38,7 +38,7 @@ def hear_each(
         if whose not in views:
             view = person.seen_by(company)
             same = next((s for s in views.values() if s.person == view), None)
-            views[whose] = same or CompanyView(view, hear(view, said, rules))
+            views[whose] = same or CompanyView(view, select_applicable(view, said, rules))
         found[company] = views[whose]
     return found
 
@@ -50,7 +50,7 @@ def evaluate(
 
     `decisions` may hold more than bear on the person. All keys of the person (`Person.keys`) get this answer.
     """
-    return verdicts(hear_each(person, decisions, group.companies, rules), group, rules)
+    return verdicts(company_views(person, decisions, group.companies, rules), group, rules)
 
 
 def verdicts(
@@ -92,7 +92,7 @@ class _PersonEvaluation:
 
     __slots__ = ("_blocks", "_hearing", "_root", "_rules")
 
-    def __init__(self, person: Person, hearing: Hearing, rules: Rules) -> None:
+    def __init__(self, person: Person, hearing: ApplicableDecisions, rules: Rules) -> None:
         self._root = person.root
         self._blocks = rules.blocks(person)
         self._hearing = hearing

@@ -1,13 +1,12 @@
 """The `Context` that every use case, handler and router of consents is given, and ids derived from it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kielto.events.party import Party
 from kielto.group import Group
 from kielto.service.database.pool import Pool
+from kielto.service.support.clock import Clock
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from services.consents.model.facts import GroupFacts
@@ -19,12 +18,12 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`clock` returns the time with a zone. `left`: parties that were of the group and are no more."""
+    """`left`: parties that were of the group and are no more."""
 
     pool: Pool
     group: Group
     keys: Keys
-    clock: Callable[[], datetime]
+    clock: Clock
     rules: Rules = field(default_factory=Rules.shipped)
     left: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)

@@ -9,11 +9,12 @@ import pytest
 import services.consents
 from kielto.group import Company, Controller, Group, Partner, SubscriberSystem
 from kielto.service.database.pool import Pool, open_pool
+from kielto.service.support.clock import utc_now
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.model.rules import Rules
 from services.consents.use_cases.context import Context
 from tests.conftest import Migrated
-from tests.integration.consents.world import ConsentsWorld, utc_now
+from tests.integration.consents.world import ConsentsWorld
 
 MIGRATIONS = Path(services.consents.__file__).parent / "migrations"
 GROUP = Group(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,10 +29,11 @@ from kielto.events.records import Permissions
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.database.pool import open_pool
+from kielto.service.support.clock import utc_now
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
 from tests.databases import drop_database
-from tests.integration.consents.world import ConsentsWorld, Someone, utc_now
+from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.neighbours import BEAT_SECONDS, Neighbours
 
 KAUPPA = permissions_of("company.kauppa")
@@ -228,12 +230,16 @@ async def test_decisions_of_a_company(play: ServicePlay) -> None:
     by_id, by_number, by_phone, later = people
     await play.introduce(by_id, by_number, by_phone)
     keys = play.world
-    await play.said(DecisionSubject(id=keys.key("company.kauppa", by_id)))
-    await play.said(DecisionSubject(number=digest_of(PointKind.NUMBER, by_number.number("kauppa")).hex()))
+    number = digest_of(PointKind.NUMBER, by_number.number("kauppa")).hex()
     phone = digest_of(PointKind.PHONE, by_phone.phone).hex()
-    await play.said(DecisionSubject(point=phone, point_kind=PointKind.PHONE), route="sms_stop")
-    last = await play.said(DecisionSubject(id=keys.key("company.kauppa", later)), route="never heard of")
-    await until(lambda: play.taken(last))
+    bans = [
+        await play.said(DecisionSubject(id=keys.key("company.kauppa", by_id))),
+        await play.said(DecisionSubject(number=number)),
+        await play.said(DecisionSubject(point=phone, point_kind=PointKind.PHONE), route="sms_stop"),
+        await play.said(DecisionSubject(id=keys.key("company.kauppa", later)), route="never heard of"),
+    ]
+    for ban in bans:
+        await until(partial(play.taken, ban))
     before = len(await play.quarantined())
     for who in (by_id, by_number):
         assert await play.world.allowed(who) == await play.world.allowed(who, "company.sahko") == set()

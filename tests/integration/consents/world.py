@@ -52,10 +52,6 @@ class Someone:
         return f"{company}:{self.id.hex[:12]}"
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class ConsentsWorld:
     def __init__(self, context: Context) -> None:
         self.pool, self.context, self.keys = context.pool, context, context.keys

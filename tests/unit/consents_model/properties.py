@@ -3,12 +3,12 @@
 from uuid import UUID
 
 from kielto.events.words import Recipient
-from services.consents.model.derived import restrictions_in_force, takes_away
+from services.consents.model.derived import takes_away
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import CustomerFacts
 from services.consents.model.ruling import Cell, Groups, RulingReason
 from tests.unit.consents_model import reference
-from tests.unit.consents_model.world import GROUP, RULES, ModelWorld, plain, plain_cell
+from tests.unit.consents_model.world import GROUP, RULES, ModelWorld, plain, plain_cell, restrictions_in_force
 
 Allowed = dict[UUID, dict[Cell, Groups]]
 
@@ -104,9 +104,7 @@ def merge_keeps_bans(before: ModelWorld, after: ModelWorld, one: UUID, other: UU
     cited = {ident for d in before.decisions for ident in d.lifts}
     banned = [bans_at(before, before.customer(ident)) for ident in (one, other)]
     plainly = plain(before)
-    unlimited = [
-        d for d in plainly["decisions"] if d["id"] not in {str(i) for i in cited} and not d["points"]
-    ]
+    unlimited = [d for d in plainly["decisions"] if d["id"] not in {str(i) for i in cited}]
     own = [
         d for d in unlimited if "self" in {reference.speaker(plainly, str(i), d, None) for i in (one, other)}
     ]

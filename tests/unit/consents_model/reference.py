@@ -192,14 +192,7 @@ def speaks_of_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bo
         return True
     if "point" in decision["subject"]:
         return bool(point["ref"] == decision["subject"]["point"])
-    if not decision["points"] or point["id"] in decision["points"]:
-        return True
-    if point["ref"] is not None and point["ref"] in decision["points"]:
-        return True
-    if decision["act"] in YES or voice != "self":
-        return False
-    mine = [p["id"] for p in survivor(world, ident, cell[0])["points"]]
-    return any(name.startswith("id:") and name not in mine for name in decision["points"])
+    return True
 
 
 def restrictions_on(world: Plain, ident: str, cell: Cell) -> list[Plain]:
@@ -269,9 +262,7 @@ def has_consent(world: Plain, ident: str, cell: Cell, product_group: str, by_nam
 
 
 def consent_is_about_point(world: Plain, ident: str, decision: Plain, cell: Cell) -> bool:
-    """A consent about ones merged away counts at the points that it names, or that each of these had."""
-    if decision["points"]:
-        return True
+    """A consent about ones merged away counts at the points that each of these had."""
     point, me, subject = the_point(world, ident, cell), survivor(world, ident), decision["subject"]
     for facts in same_person(world, ident, cell[0]):
         numbers = [(c["company"], c["ref"]) for c in facts["customerships"]]

@@ -9,7 +9,6 @@ from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, R
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
-    PointName,
     RecordedDecision,
     Route,
     Subject,
@@ -82,7 +81,6 @@ def say(
     by: Actor = Actor.PERSON,
     route: Route = Route.SELF_SERVICE,
     product_groups: Collection[str] = (),
-    at: Collection[PointName] = (),
     reach: Reach | None = None,
     company: str | None = None,
     partner: str | None = None,
@@ -107,7 +105,6 @@ def say(
         NOW,
         frozenset(d.id for d in lifts),
         frozenset(product_groups),
-        frozenset(at),
     )
 
 
@@ -120,7 +117,6 @@ def consent(
     lifts: Collection[RecordedDecision] = (),
     by: Actor = Actor.PERSON,
     product_groups: Collection[str] = (),
-    at: Collection[PointName] = (),
 ) -> RecordedDecision:
     """To the company's own marketing, or to the partner's."""
     return say(
@@ -129,7 +125,6 @@ def consent(
         lifts,
         by,
         product_groups=product_groups,
-        at=at,
         reach=Reach.PARTNER if partner else Reach.COMPANY,
         company=None if partner else company,
         partner=partner,

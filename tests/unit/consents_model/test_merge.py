@@ -58,12 +58,6 @@ class TestMerge:
             no = say(Act.BAN, spoke)
             assert not any(r.allowed for r in rulings(merged(anna, again), no).values())
 
-    def test_a_no_that_names_a_lost_postal_address_holds_at_all(self) -> None:
-        anna, again = customer(), customer()
-        no = say(Act.BAN, again, at=[again.points[2].id], channels=[Channel.POST])
-        assert not asked(merged(anna, again), no, channel=Channel.POST).allowed
-        assert asked(merged(anna, again), no, channel=Channel.PHONE).allowed
-
     def test_what_one_banned_and_lifted_stays_lifted(self) -> None:
         anna, again = customer(), customer()
         no = say(Act.BAN, again)
@@ -79,7 +73,6 @@ class TestMerge:
         assert asked(merged(anna, same), consent(same)).allowed, "the same address"
         assert not asked(merged(anna, old), consent(old)).allowed
         assert not asked(merged(anna, replace(same, points=())), consent(same)).allowed, "not known any more"
-        assert asked(merged(anna, replace(same, points=())), consent(same, at=[b"email of anna"])).allowed
         assert asked(merged(anna, old), consent(anna)).allowed
 
     def test_consent_by_a_number_that_moved_counts_only_at_addresses_that_it_was_about(self) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from services.consents.model import applicable, coverage, evaluate
-from services.consents.model.applicable import LIFTED_BY, Heard, Hearing, Voice
+from services.consents.model.applicable import LIFTED_BY, ApplicableDecision, ApplicableDecisions, Voice
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.facts import CustomerFacts, Person, PointFacts
 from services.consents.model.rules import Rules
@@ -88,7 +87,7 @@ def a_yes_lifts_what_it_does_not_cite(patch: pytest.MonkeyPatch) -> None:
 
 @planted(uncited)
 def the_newest_by_the_clock_wins(patch: pytest.MonkeyPatch) -> None:
-    def newer(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
+    def newer(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[ApplicableDecision, ...]:
         return tuple(y for y in yeses if y.decision.said_at > no.decision.said_at)
 
     patch.setattr(applicable, "_cited_by", newer)
@@ -96,7 +95,7 @@ def the_newest_by_the_clock_wins(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def a_narrow_yes_lifts_all_of_a_broad_no(patch: pytest.MonkeyPatch) -> None:
-    def all_of_it(no: Heard, cited_by: tuple[Heard, ...], cell: Cell) -> Any:
+    def all_of_it(no: ApplicableDecision, cited_by: tuple[ApplicableDecision, ...], cell: Cell) -> Any:
         return (None, ()) if cited_by else (frozenset(), ())
 
     patch.setattr(coverage, "_lifted", all_of_it)
@@ -137,35 +136,25 @@ def a_merge_forgets_that_the_absorbed_has_died(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(Rules, "blocks", lambda rules, person: blocks(rules, replace(person, members=())))
 
 
-@planted(reference)
-def a_ban_on_an_address_entered_anew_is_lost(patch: pytest.MonkeyPatch) -> None:
-    def only_known(person: Person, decision: RecordedDecision, voice: Voice) -> frozenset[UUID] | None:
-        named = frozenset(p.id for p in person.root.points if decision.names(p))
-        return named if decision.points else where(person, decision, voice)
-
-    where = applicable._where
-    patch.setattr(applicable, "_where", only_known)
-
-
 @planted(ordering)
 def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
-    hear = applicable.hear
+    hear = applicable.select_applicable
 
-    def latest(person: Person, decisions: Any, rules: Rules) -> Hearing:
+    def latest(person: Person, decisions: Any, rules: Rules) -> ApplicableDecisions:
         return hear(person, tuple(decisions)[-2:], rules)
 
-    patch.setattr(evaluate, "hear", latest)
+    patch.setattr(evaluate, "select_applicable", latest)
 
 
 @planted(monotone)
 def a_new_no_replaces_the_old_one(patch: pytest.MonkeyPatch) -> None:
-    hear = applicable.hear
+    hear = applicable.select_applicable
 
-    def replaced(person: Person, decisions: Any, rules: Rules) -> Hearing:
+    def replaced(person: Person, decisions: Any, rules: Rules) -> ApplicableDecisions:
         heard = hear(person, decisions, rules)
         return heard._replace(restrictions=heard.restrictions[-1:])
 
-    patch.setattr(evaluate, "hear", replaced)
+    patch.setattr(evaluate, "select_applicable", replaced)
 
 
 @planted(reference)
@@ -216,7 +205,7 @@ def a_no_does_not_travel_over_a_link(patch: pytest.MonkeyPatch) -> None:
 def anybodys_yes_lifts_what_came_over_a_link(patch: pytest.MonkeyPatch) -> None:
     cited_by = applicable._cited_by
 
-    def whoever(no: Heard, yeses: list[Heard]) -> tuple[Heard, ...]:
+    def whoever(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[ApplicableDecision, ...]:
         return cited_by(no, [y._replace(via=y.via & no.via) for y in yeses])
 
     patch.setattr(applicable, "_cited_by", whoever)

@@ -102,8 +102,7 @@ def test_what_is_generated_could_be_taken(world: ModelWorld) -> None:
 
 
 def apart(world: ModelWorld) -> ModelWorld:
-    """The same world before the two were merged into anybody. Without links: a no by one reaches farther through a link
-    than at home, where it may name points."""
+    """The same world before the two were merged into anybody. Without links."""
     for ident in (ANNA, BERTTA):
         world = world.changed(replace(world.customer(ident), alias_of=None, status=Status.LIVE))
     return replace(world, customers=tuple(replace(c, bound_by=()) for c in world.customers))

@@ -7,12 +7,12 @@ import pytest
 
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient, Status
 from services.consents.model.decisions import Actor, NumberSubject, PointSubject, RecordedDecision, Route
-from services.consents.model.derived import restrictions_in_force
 from services.consents.model.facts import CustomerFacts, CustomershipFacts, Person, PointFacts
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.model.ruling import RulingReason
 from tests.unit.consents_model.said import RULES, asked, consent, customer, points, rulings, sale, say
+from tests.unit.consents_model.world import restrictions_in_force
 
 CALLS = (Channel.PHONE,)
 
@@ -191,30 +191,6 @@ class TestAddress:
         said = consent(PointSubject(b"email of anna"))
         assert not asked(anna, said).allowed
         assert asked(anna, said, rules=Rules.shipped({Judgement.POINT_MAY_CONSENT: True})).allowed
-
-    def test_a_ban_may_name_points(self) -> None:
-        anna = customer()
-        for name in (anna.points[1].id, b"phone of anna"):
-            no = say(Act.BAN, anna, at=[name])
-            assert not asked(anna, no, channel=Channel.PHONE).allowed
-            assert asked(anna, no, channel=Channel.POST).allowed
-
-    def test_a_ban_on_an_address_holds_when_it_is_entered_anew(self) -> None:
-        anna = customer()
-        _, phone, post = anna.points
-        again = replace(anna, points=(replace(phone, id=UUID(int=77)), replace(post, id=UUID(int=78))))
-        by_address, by_id = say(Act.BAN, anna, at=[b"phone of anna"]), say(Act.BAN, anna, at=[post.id])
-        assert not asked(again, by_address, channel=Channel.PHONE).allowed
-        assert asked(again, by_address, channel=Channel.POST).allowed
-        assert not asked(again, by_id, channel=Channel.POST).allowed, "it may be the same address"
-
-    def test_a_yes_counts_only_at_points_that_it_names(self) -> None:
-        anna = replace(customer(), points=(*points(), *points(at="work")))
-        said = consent(anna, [Channel.EMAIL], at=[b"email of work", UUID(int=79)])
-        names = {p.id: p.ref for p in anna.points}
-        assert [
-            names[c.point] for c, r in rulings(anna, said).items() if r.allowed and c.channel == "email"
-        ] == [b"email of work"]
 
 
 class TestNumber:

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from kielto.events.words import Act, Channel, Mode, Reach
 from services.consents.model.decisions import RecordedDecision
-from services.consents.model.derived import allowances, partner_view, takes_away
+from services.consents.model.derived import partner_view, takes_away
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import CustomerFacts, Person
 from services.consents.model.ruling import CellPermission
 from tests.unit.consents_model.said import GROUP, RULES, consent, customer, say
+from tests.unit.consents_model.world import allowances
 
 BOTH = frozenset({("kauppa", "matkat"), ("sahko", "matkat")})
 

@@ -10,17 +10,17 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
+from services.consents.model.applicable import select_applicable
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
     NumberSubject,
-    PointName,
     PointSubject,
     RecordedDecision,
     Route,
     Subject,
 )
-from services.consents.model.derived import allowances
+from services.consents.model.derived import in_force
 from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import (
     CustomerFacts,
@@ -33,7 +33,7 @@ from services.consents.model.facts import (
     persons,
 )
 from services.consents.model.rules import Rules
-from services.consents.model.ruling import Cell, Groups
+from services.consents.model.ruling import Cell, CellPermission, Groups
 from tests.unit.consents_model.reference import Plain
 
 RULES = Rules.shipped()
@@ -59,6 +59,20 @@ LIVE_CHANNELS = (Channel.EMAIL, Channel.SMS, Channel.PHONE, Channel.POST)
 def point_id(owner: UUID, address: int, entry: int = 0) -> UUID:
     """An address entered anew gets a new id."""
     return UUID(int=owner.int * 100 + address * 10 + entry + 10_000)
+
+
+def allowances(verdicts: Iterable[CellPermission]) -> dict[Cell, Groups]:
+    """What is allowed, and nothing else: absent means denied."""
+    return {cell: ruling.product_groups for cell, ruling in verdicts if ruling.allowed}
+
+
+def restrictions_in_force(
+    person: Person, decisions: Iterable[RecordedDecision], rules: Rules
+) -> frozenset[UUID]:
+    """What binds the person, as anybody sees them, and is not wholly lifted: what a lifting has to cite."""
+    said = tuple(decisions)
+    found = (in_force(select_applicable(view, said, rules)) for view in person.views())
+    return frozenset(no.decision.id for nos in found for no in nos)
 
 
 @dataclass(frozen=True)
@@ -249,16 +263,6 @@ def make_subject(rng: Random) -> Subject:
             return CustomerSubject(rng.choice((ANNA, ANNA, BERTTA, CONTACT, FIRM, FIRM, *PEOPLE)))
 
 
-def make_point_names(rng: Random, subject: Subject) -> frozenset[PointName]:
-    """By address or by id; mostly the subject's own, not always one that it (still) has."""
-    if isinstance(subject, PointSubject) or rng.random() < 0.7:
-        return frozenset()
-    owner = subject.id if isinstance(subject, CustomerSubject) else rng.choice(PEOPLE)
-    refs: list[PointName] = [ref for _, ref in ADDRESSES if ref]
-    ids: list[PointName] = [point_id(owner, n, entry) for n in range(len(ADDRESSES)) for entry in (0, 1)]
-    return frozenset(some(rng, refs + ids, least=1, most=4))
-
-
 OWN = frozenset({Purpose.OWN_MARKETING})
 PARTNER = frozenset({Purpose.PARTNER_MARKETING})
 DISCLOSURE = frozenset({Purpose.DISCLOSURE})
@@ -303,7 +307,6 @@ def make_decision(rng: Random, ident: UUID, acts: Sequence[Act] = ACTS) -> Recor
         effective_from=said,
         lifts=frozenset() if act.restricts else frozenset(some(rng, others, least=1, most=len(others))),
         product_groups=frozenset(some(rng, PRODUCT_GROUPS, least=1)) if named else frozenset(),
-        points=make_point_names(rng, subject),
     )
 
 
@@ -398,7 +401,6 @@ def _decision(d: RecordedDecision) -> Plain:
         "by": str(d.by),
         "lifts": _ids(d.lifts),
         "product_groups": sorted(d.product_groups),
-        "points": [_text(n) for n in d.points],
     }
 
 

@@ -11,7 +11,12 @@ from kielto.service.http.auth import Caller, require
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.marks import AT_ONCE, Order, held, next_of
+from services.consents.use_cases.decisions.release_or_void import (
+    AT_ONCE,
+    OfficerOrder,
+    act_on_some,
+    list_held,
+)
 
 Officer = Annotated[Caller, Depends(require("dpo", group=True))]
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
@@ -57,7 +62,7 @@ def router(context: Context) -> APIRouter:
     @routes.get("/held", response_model=AllHeldBody)
     async def get(caller: Officer) -> AllHeldBody:  # noqa: ARG001 - who may ask
         """Of which parties decisions are held: *no*s about others' people above the party's rate."""
-        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await held(context)])
+        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await list_held(context)])
 
     @routes.post("/held/release", response_model=MarkedBody)
     async def release(order: OrderBody, caller: Officer) -> MarkedBody:
@@ -73,10 +78,10 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-async def _marked(context: Context, order: Order) -> MarkedBody:
-    step = await next_of(context, order)
+async def _marked(context: Context, order: OfficerOrder) -> MarkedBody:
+    step = await act_on_some(context, order)
     return MarkedBody(marked=step.marked, more=step.more)
 
 
-def _order(mark: OfficerAction, given: OrderBody, caller: Caller) -> Order:
-    return Order(mark, given.party, given.since or _EVER, caller.subject, given.reason)
+def _order(mark: OfficerAction, given: OrderBody, caller: Caller) -> OfficerOrder:
+    return OfficerOrder(mark, given.party, given.since or _EVER, caller.subject, given.reason)

@@ -43,7 +43,7 @@ def statement(row: DecisionRow, salt: bytes) -> dict[str, Any]:
     }
 
 
-def commit(row: DecisionRow, salt: bytes) -> bytes:
+def commitment_of(row: DecisionRow, salt: bytes) -> bytes:
     """The 32 bytes that go into the log."""
     return commitment(salt, statement(row, salt))
 

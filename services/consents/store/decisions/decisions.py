@@ -23,7 +23,7 @@ from services.consents.model.decisions import (
     Subject,
 )
 from services.consents.model.ref import Ref
-from services.consents.store.decision_log.commitment import commit
+from services.consents.store.decision_log.commitment import commitment_of
 from services.consents.store.decisions.restored import spared
 from services.consents.store.permissions.closure import PERSON, has_address
 
@@ -45,7 +45,7 @@ class StoredDecision:
     """A party's *no* that reaches beyond the party, about none of its own people."""
 
 
-class BearsOn(NamedTuple):
+class ShownBy(NamedTuple):
     """From this version on the record shows the decision. `held`: it stood as it is before."""
 
     decision: UUID
@@ -117,7 +117,7 @@ WHERE d.ref = $1 AND d.party = $2 AND d.act = $3
 ORDER BY d.received_at DESC, d.id LIMIT 1"""
 
 
-async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[BearsOn]) -> None:
+async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[ShownBy]) -> None:
     """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
 
     Raises UniqueViolationError for a known id.
@@ -125,7 +125,7 @@ async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[BearsOn]) -
     row, salt = _row(stored), secrets.token_bytes(32)
     key, text = stored.evidence or (None, None)
     said = orjson.dumps(row, default=_as_text).decode()
-    await conn.execute(_ADD, said, key, text, salt, commit(row, salt), _rows(bears_on, None))
+    await conn.execute(_ADD, said, key, text, salt, commitment_of(row, salt), _rows(bears_on, None))
 
 
 async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
@@ -160,7 +160,7 @@ async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) ->
     return None if row is None else replace(decision_of(dict(row), UUID(int=0)), subject=said.subject)
 
 
-async def bear(conn: Conn, bears_on: Sequence[BearsOn], since: datetime | None) -> None:
+async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime | None) -> None:
     """Decisions that came to bear on records only now (None: since their receipt); one that is noted keeps its first
     version.
     """
@@ -205,7 +205,7 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
     }
 
 
-def _rows(bears_on: Sequence[BearsOn], since: datetime | None) -> str:
+def _rows(bears_on: Sequence[ShownBy], since: datetime | None) -> str:
     """Rows of `decision_records` as JSON, by column."""
     rows = [
         {

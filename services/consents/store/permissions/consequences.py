@@ -117,7 +117,7 @@ async def add(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
     await conn.execute(_ADD, begun.decision, begun.ref, begun.customer, speaks)
 
 
-async def again(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
+async def owe_again(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
     """The decision counts otherwise from now on: everybody whom it concerns is owed new records, whatever portions
     there were. Another statement deletes what these did: it sees the one for which the first waited."""
     await conn.execute(_AGAIN, begun.decision, begun.ref, begun.customer, speaks, begun.since)
@@ -135,7 +135,7 @@ async def families(conn: Conn) -> frozenset[str]:
     return frozenset(row["family"] for row in await conn.fetch(_FAMILIES))
 
 
-async def next_begun(conn: Conn) -> OwedDecision | None:
+async def next_owed(conn: Conn) -> OwedDecision | None:
     """The oldest that no other process works on; kept from others until the transaction ends."""
     row = await conn.fetchrow(_NEXT)
     return OwedDecision(*row) if row else None
@@ -146,7 +146,7 @@ async def portion(conn: Conn, begun: OwedDecision, limit: int) -> list[UUID]:
     return [row["id"] for row in await conn.fetch(_PORTION, begun.decision, begun.ref, begun.customer, limit)]
 
 
-async def did(conn: Conn, decision: UUID, customers: Collection[UUID]) -> None:
+async def mark_done(conn: Conn, decision: UUID, customers: Collection[UUID]) -> None:
     """A portion was for these."""
     await conn.execute(_DID, decision, customers)
 
@@ -156,7 +156,7 @@ async def end(conn: Conn, decision: UUID) -> None:
     await conn.execute(_END, decision)
 
 
-async def waiting(conn: Conn) -> PortionBacklog:
+async def backlog(conn: Conn) -> PortionBacklog:
     row = await conn.fetchrow(_WAITING)
     assert row is not None  # the statement selects one row
     return PortionBacklog(*row)

@@ -143,7 +143,7 @@ async def waiting(conn: Conn) -> StoreAnswer | None:
     return None
 
 
-async def judged(conn: Conn, answer: StoreAnswer, found: tuple[int, int, int]) -> None:
+async def record_findings(conn: Conn, answer: StoreAnswer, found: tuple[int, int, int]) -> None:
     """`found`: how many buckets (or, of a listing, records) were compared, were left out, and differ."""
     await conn.execute(_JUDGED, answer.id, *found)
 

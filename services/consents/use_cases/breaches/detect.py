@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from kielto.group import SubscriberSystem
 from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.support.crypto_keys import Keys
+from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.model.breach import (
     BreachEvidence,
@@ -45,18 +47,19 @@ _FORGET_EVERY = 1000
 
 
 async def detect_for_ever(context: Context) -> None:
-    rounds = 0
-    while True:
-        try:
+    """Compare reported deliveries with decisions, count open breaches, and delete old reports."""
+    rounds = count()
+
+    async def work() -> None:
+        while True:
             while await detect(context):
                 pass
             metrics.BREACHES_OPEN.set(await deliveries.open_breaches(context.pool))
-            if rounds % _FORGET_EVERY == 0:
+            if next(rounds) % _FORGET_EVERY == 0:
                 await deliveries.forget(context.pool, KEPT)
-            rounds += 1
-        except AWAY:
-            pass  # what is kept waits
-        await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    await supervise("breach detection", work, AWAY, Backoff(LOOK_SECONDS, 30.0))
 
 
 async def add_reports(conn: Conn, reports: Sequence[Delivery]) -> None:

@@ -16,7 +16,7 @@ from kielto.merkle import Node, Tree
 from kielto.seals import Head, Keys, SealRefusedError
 from kielto.service.database.pool import Conn
 from services.consents.store.decision_log import pages
-from services.consents.store.decision_log.commitment import commit
+from services.consents.store.decision_log.commitment import commitment_of
 from services.consents.store.decision_log.pages import Signed
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erasure
@@ -113,7 +113,7 @@ class _Check:
             self.found(f"{name}: its row is gone")
         elif row["salt"] is None:
             self.found(f"{name}: its salt is gone, and no erasure is recorded")
-        elif row["leaf"] is not None and commit(row, row["salt"]) != row["leaf"]:
+        elif row["leaf"] is not None and commitment_of(row, row["salt"]) != row["leaf"]:
             self.found(f"{name}: is not what was committed when it was received")
 
     def _erased(self, row: Any, name: str) -> None:

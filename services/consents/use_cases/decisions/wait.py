@@ -19,6 +19,7 @@ from kielto.service.database import epoch
 from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.support.limits import FIXED
+from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.store.decisions import waiting as store
 from services.consents.store.decisions.waiting import WaitingYes
@@ -65,17 +66,19 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
 
 
 async def work_off_for_ever(context: Context, again: Again) -> None:
-    while True:
-        try:
+    """Decide waiting yeses whose people became known, and refuse those that waited too long."""
+
+    async def work() -> None:
+        while True:
             while await work_off(context, again):
                 pass
             await expire(context)
-        except (*AWAY, epoch.EpochNotOpenError):
-            pass
-        await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    await supervise("waiting yeses", work, (*AWAY, epoch.EpochNotOpenError), Backoff(_LOOK_SECONDS, 5.0))
 
 
-async def count_for_ever(context: Context) -> None:
+async def measure_for_ever(context: Context) -> None:
     """Keeps the metrics."""
     while True:
         async with context.pool.acquire() as conn:

@@ -81,4 +81,4 @@ async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
     bears_on = [
         row for w in written for said in w.permissions.decisions for row in bearing([w], said, context.facts)
     ]
-    await decisions.bear(conn, bears_on, now)
+    await decisions.add_records(conn, bears_on, now)

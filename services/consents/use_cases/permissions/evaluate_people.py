@@ -5,10 +5,16 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from kielto.events.party import Party
-from services.consents.model.applicable import Heard, Hearing, Voice, concerns, hear
+from services.consents.model.applicable import (
+    ApplicableDecision,
+    ApplicableDecisions,
+    Voice,
+    concerns,
+    select_applicable,
+)
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import in_force
-from services.consents.model.evaluate import CompanyView, hear_each, verdicts
+from services.consents.model.evaluate import CompanyView, company_views, verdicts
 from services.consents.model.facts import CustomerFacts, Person, persons
 from services.consents.model.ruling import CellPermission
 from services.consents.store.permissions.state import LoadedState
@@ -100,7 +106,7 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
     said = _said(state, person)
     decisions = tuple(said.values())
     unreadable = not state.unreadable.isdisjoint(_counting(person))
-    by_company = hear_each(person, decisions, companies, rules)
+    by_company = company_views(person, decisions, companies, rules)
     # A record that nobody can read may say anything, so nothing is allowed until it is read.
     found = () if unreadable else verdicts(by_company, context.facts, rules)
     disclosed = frozenset(pair for c in person.keys for pair in state.disclosed.get(c, ()))
@@ -108,7 +114,7 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
         return PersonPermissions(person, (), found, frozenset(), disclosed, unreadable)
     views = {id(seen.person): seen for seen in by_company.values()}
     if id(person) not in views:
-        views[id(person)] = CompanyView(person, hear(person, decisions, rules))
+        views[id(person)] = CompanyView(person, select_applicable(person, decisions, rules))
     summed = {key: _summed(context, seen, decisions) for key, seen in views.items()}
     direct = frozenset(i for one in summed.values() for i in one.direct)
     held = [no for seen in views.values() for no in in_force(seen.hearing)]
@@ -150,7 +156,7 @@ def _summed(context: Context, seen: CompanyView, decisions: tuple[RecordedDecisi
     )
 
 
-def _heard(hearing: Hearing) -> Iterator[Heard]:
+def _heard(hearing: ApplicableDecisions) -> Iterator[ApplicableDecision]:
     for no, cited_by in hearing.restrictions:
         yield no
         yield from cited_by

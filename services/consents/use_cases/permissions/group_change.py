@@ -13,7 +13,7 @@ from services.consents.use_cases.permissions.apply_facts import compute_anew
 AT_ONCE = 100
 
 
-async def step(conn: Conn, context: Context, after: UUID) -> UUID | None:
+async def recompute_next(conn: Conn, context: Context, after: UUID) -> UUID | None:
     """Compute the next customers by ascending id; the last one's id, or None when there are no more.
 
     Raises SubjectsMovedError, EpochNotOpenError.

@@ -8,10 +8,9 @@ which another does again.
 
 import asyncio
 
-import structlog
-
 from kielto.service.database import epoch
 from kielto.service.database.pool import AWAY, Conn, transaction
+from kielto.service.support.supervise import Backoff, supervise
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
 from services.consents.model.decisions import RecordedDecision
@@ -23,34 +22,30 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 from services.consents.use_cases.permissions.publish_records import bearing, republish
 
-log = structlog.get_logger(__name__)
-
 PORTION = 200
 """Customers in a transaction: whoever decides about one of them waits for some tenths of a second at most."""
 _IDLE_SECONDS = 0.25
 
 
 async def work_off_for_ever(context: Context) -> None:
-    while True:
-        try:
+    """Compute portions while there are any; the gates of the families concerned are shut meanwhile."""
+
+    async def work() -> None:
+        while True:
             more = await work_off(context)
             async with context.pool.acquire() as conn:
-                metrics.consequences_waiting(*await consequences.waiting(conn))
-        except (
-            *AWAY,
-            epoch.EpochNotOpenError,
-        ) as error:  # gates are shut meanwhile: goes on as soon as it can
-            log.info("portions wait", error=type(error).__name__)
-            more = False
-        if not more:
-            await asyncio.sleep(_IDLE_SECONDS)
+                metrics.set_consequences(*await consequences.backlog(conn))
+            if not more:
+                await asyncio.sleep(_IDLE_SECONDS)
+
+    await supervise("portions", work, (*AWAY, epoch.EpochNotOpenError), Backoff(_IDLE_SECONDS, 5.0))
 
 
 async def work_off(context: Context) -> bool:
     """One portion of the decision that waits longest; False when nothing is left that nobody else is at."""
     try:
         async with transaction(context.pool) as conn:
-            begun = await consequences.next_begun(conn)
+            begun = await consequences.next_owed(conn)
             if begun is None:
                 return False
             await _portion(conn, context, begun)
@@ -72,8 +67,8 @@ async def _portion(conn: Conn, context: Context, begun: OwedDecision) -> None:
     people = [one async for one in in_turns(evaluate_people(context, found))]
     written = await republish(conn, context, found, people, context.clock(), because=decision)
     if decision is not None:
-        await decisions.bear(conn, bearing(written, decision, context.facts), begun.since)
-    await consequences.did(conn, begun.decision, customers)
+        await decisions.add_records(conn, bearing(written, decision, context.facts), begun.since)
+    await consequences.mark_done(conn, begun.decision, customers)
 
 
 def _of(found: LoadedState, begun: OwedDecision) -> RecordedDecision | None:

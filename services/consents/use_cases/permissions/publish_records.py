@@ -19,7 +19,7 @@ from kielto.service.support.yielding import in_turns
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import takes_away
 from services.consents.model.facts import GroupFacts
-from services.consents.store.decisions.decisions import BearsOn
+from services.consents.store.decisions.decisions import ShownBy
 from services.consents.store.permissions.state import LoadedState, Published
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.build_records import PersonRecords, flat
@@ -80,10 +80,10 @@ def _stood(state: LoadedState, change: RecordChange, version: Version) -> bool:
     return before is not None and before.version == version
 
 
-def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[BearsOn]:
+def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[ShownBy]:
     """The records that the decision bears on, changed or not."""
     return [
-        BearsOn(
+        ShownBy(
             decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.permissions.direct
         )
         for w in written

@@ -16,7 +16,7 @@ async def shared_addresses(context: Context) -> list[SharedAddress]:
         return await store.listed(conn, MANY)
 
 
-async def count_for_ever(context: Context) -> None:
+async def measure_for_ever(context: Context) -> None:
     """Keeps the metric."""
     while True:
         metrics.SHARED_ADDRESSES.set(len(await shared_addresses(context)))

@@ -24,6 +24,7 @@ from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import RecordChange
+from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.model.reconcile import (
     KEY,
@@ -71,7 +72,7 @@ INVENTED = 100
 """Ids that nobody was ever given: so many of a subscriber are published as erased in an hour."""
 
 
-async def keep(
+async def keep_answer(
     conn: Conn,
     context: Context,
     party: str,
@@ -94,14 +95,16 @@ async def keep(
 
 
 async def reconcile_for_ever(context: Context) -> None:
-    while True:
-        try:
+    """Compare answers, repair what differs, and ask each subscriber when it is due."""
+
+    async def work() -> None:
+        while True:
             while await compare_next(context):
                 pass
             await ask_due(context, context.settings.reconcile_seconds)
-        except AWAY:
-            pass  # until it is back nothing can be repaired either
-        await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    await supervise("reconciliation", work, AWAY, Backoff(LOOK_SECONDS, 30.0))
 
 
 async def ask_due(context: Context, seconds: float) -> None:
@@ -129,7 +132,7 @@ async def compare_next(context: Context) -> bool:
             found = (0, 0, 0)  # it has left the group meanwhile
         else:
             found = await _compare(conn, context, subscriber, answer)
-        await store.judged(conn, answer, found)
+        await store.record_findings(conn, answer, found)
         return True
 
 

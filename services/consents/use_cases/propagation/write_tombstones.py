@@ -7,13 +7,13 @@ from kielto.group import Group
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import tombstones
 from kielto.service.outbox.tombstones import ErasedRecord
-from services.consents.store.propagation import burials
+from services.consents.store.propagation import applied_erasures
 from services.consents.use_cases.context import Context
 
 
-async def bury_for_ever(context: Context) -> None:
+async def write_tombstones_for_ever(context: Context) -> None:
     async def applied(conn: Conn, erased: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
-        return await burials.applied(conn, erased, context.group.subscribers)
+        return await applied_erasures.applied_erasures(conn, erased, context.group.subscribers)
 
     await tombstones.write_for_ever(context.pool, deadlines(context.group), applied)
 

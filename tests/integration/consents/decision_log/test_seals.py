@@ -20,7 +20,7 @@ from kielto.service.support.crypto_keys import Keys
 from services.consents.commands.seals import command as seals_command
 from services.consents.model.ref import NamedSubject
 from services.consents.store.decision_log import seals as store
-from services.consents.store.decision_log.commitment import commit
+from services.consents.store.decision_log.commitment import commitment_of
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import BrokenLogError, append, erase
 from services.consents.use_cases.decision_log.verify import LogReport, verify
@@ -45,7 +45,7 @@ async def commit_anew(root: "asyncpg.Connection[asyncpg.Record]") -> None:
     """As whoever rewrites the whole log does."""
     for row in await root.fetch("SELECT d.*, s.salt FROM decisions d JOIN salts s ON s.decision = d.id"):
         statement = "INSERT INTO unsealed (decision, commitment) VALUES ($1, $2)"
-        await root.execute(statement, row["id"], commit(row, row["salt"]))
+        await root.execute(statement, row["id"], commitment_of(row, row["salt"]))
 
 
 async def decided(world: ConsentsWorld, count: int) -> list[UUID]:

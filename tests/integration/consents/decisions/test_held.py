@@ -25,9 +25,9 @@ from services.consents.model.ref import NamedSubject
 from services.consents.store.permissions import consequences
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
-from services.consents.use_cases.decisions import marks
-from services.consents.use_cases.decisions.marks import Order
+from services.consents.use_cases.decisions import release_or_void
 from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.release_or_void import OfficerOrder
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate
 from tests.integration.consents.decisions.test_results import CompanyDesk
@@ -71,16 +71,16 @@ async def banned(world: ConsentsWorld, people: list[Someone], party: str = SAHKO
     return [not await callable_by(world, who, party) for who in people]
 
 
-def order(mark: OfficerAction, party: str = PARTNER, since: datetime = EVER) -> Order:
-    return Order(mark, party, since, "officer", "ticket 4711")
+def order(mark: OfficerAction, party: str = PARTNER, since: datetime = EVER) -> OfficerOrder:
+    return OfficerOrder(mark, party, since, "officer", "ticket 4711")
 
 
 async def release(world: ConsentsWorld, party: str = PARTNER) -> int:
-    return await marks.all_of(world.context, order(OfficerAction.RELEASED, party))
+    return await release_or_void.act_on_all(world.context, order(OfficerAction.RELEASED, party))
 
 
 async def void(world: ConsentsWorld, party: str = PARTNER, since: datetime = EVER) -> int:
-    return await marks.all_of(world.context, order(OfficerAction.VOIDED, party, since))
+    return await release_or_void.act_on_all(world.context, order(OfficerAction.VOIDED, party, since))
 
 
 @pytest.mark.parametrize("party", [PARTNER, KAUPPA])
@@ -211,7 +211,7 @@ async def test_a_release_binds_everywhere_on_the_express_lane(world: ConsentsWor
     said = [await ban(world, who) for who in people]
     assert await banned(world, people) == [False] * 3
     await world.lanes()
-    step = await marks.step(world.context, order(OfficerAction.RELEASED))
+    step = await release_or_void.act_on_next(world.context, order(OfficerAction.RELEASED))
     assert step is not None
     assert step.marked == 3
     assert SAHKO in await owed(pool)  # no beat vouches for what is released and not written yet
@@ -279,20 +279,20 @@ async def test_whoever_was_erased_under_a_voided_no_is_free_again(world: Consent
 async def test_what_is_killed_between_steps_and_portions_goes_on(
     world: ConsentsWorld, pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "AT_ONCE", 2)
+    monkeypatch.setattr(release_or_void, "AT_ONCE", 2)
     people = await strangers(world, BOUND)
     for who in people:
         await ban(world, who)
-    did = consequences.did
+    did = consequences.mark_done
 
     async def killed(*_: Any) -> None:
         raise asyncpg.ConnectionDoesNotExistError
 
-    monkeypatch.setattr(consequences, "did", killed)
+    monkeypatch.setattr(consequences, "mark_done", killed)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await void(world)
     assert all(await banned(world, people))
-    monkeypatch.setattr(consequences, "did", did)
+    monkeypatch.setattr(consequences, "mark_done", did)
     assert await void(world) == BOUND - 2  # the first two are marked already
     assert not any(await banned(world, people))
     assert await pool.fetchval("SELECT count(*) FROM consequences") == 0

@@ -14,7 +14,7 @@ from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Pool
 from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.marks import Order, all_of
+from services.consents.use_cases.decisions.release_or_void import OfficerOrder, act_on_all
 from services.consents.use_cases.permissions.explain import explain
 from services.consents.use_cases.permissions.restore import listed_in, restore
 from services.consents.use_cases.propagation.whereabouts import Stage
@@ -98,10 +98,10 @@ async def test_what_was_held_comes_back_as_narrow_and_what_was_voided_never(
     narrowed = flat(await world.body(who))
     assert narrowed < partners
     if voided:
-        order = Order(
+        order = OfficerOrder(
             OfficerAction.VOIDED, "partner.matkat", datetime(2000, 1, 1, tzinfo=UTC), "officer", "x"
         )
-        assert await all_of(world.context, order) == 2
+        assert await act_on_all(world.context, order) == 2
     kept = await listed(world, who)
     await restored(world, who)
     await restore(context, kept, 2)

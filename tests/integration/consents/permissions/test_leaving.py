@@ -18,7 +18,7 @@ from services.consents.consumers.subscriptions import subscriptions
 from services.consents.model.check import DecisionError
 from services.consents.model.ref import NamedSubject
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.permissions.group_change import step
+from services.consents.use_cases.permissions.group_change import recompute_next
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
@@ -55,7 +55,7 @@ async def restart(world: ConsentsWorld, group: Group, keys: Keys) -> ConsentsWor
 async def computed(world: ConsentsWorld) -> None:
     context = world.context
     await parties.compute_anew(
-        world.pool, (), lambda conn, after: step(conn, context, after), (SubjectsMovedError,)
+        world.pool, (), lambda conn, after: recompute_next(conn, context, after), (SubjectsMovedError,)
     )
 
 

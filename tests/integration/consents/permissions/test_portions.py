@@ -131,19 +131,19 @@ async def test_portions_that_are_killed_or_done_twice_leave_nothing_out(
 ) -> None:
     people = await holders(world)
     outcome = await world.decide(world.by_phone(SHARED))
-    bear = decisions.bear
+    bear = decisions.add_records
 
     async def killed(*_: Any) -> None:
         raise asyncpg.ConnectionDoesNotExistError
 
     assert await portions.work_off(context)
     before = await banned(world, people)
-    monkeypatch.setattr(decisions, "bear", killed)
+    monkeypatch.setattr(decisions, "add_records", killed)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await portions.work_off(context)
     assert await banned(world, people) == before
     assert "company.kauppa" in await owed(pool)
-    monkeypatch.setattr(decisions, "bear", bear)
+    monkeypatch.setattr(decisions, "add_records", bear)
     await asyncio.gather(*(work_off(context) for _ in range(3)))
     assert await work_off(context) == 0
     assert await banned(world, people) == PEOPLE
@@ -167,7 +167,7 @@ async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
     """Gates are shut until it is through, so it does not wait longer after each failure."""
     people = await holders(world)
     await world.decide(world.by_phone(SHARED))
-    begin, failed = consequences.next_begun, 0
+    begin, failed = consequences.next_owed, 0
 
     async def next_begun(conn: Conn) -> OwedDecision | None:
         nonlocal failed
@@ -176,7 +176,7 @@ async def test_what_passes_by_itself_holds_it_up_no_longer_than_it_lasts(
             raise fault
         return await begin(conn)
 
-    monkeypatch.setattr(consequences, "next_begun", next_begun)
+    monkeypatch.setattr(consequences, "next_owed", next_begun)
     monkeypatch.setattr(portions, "_IDLE_SECONDS", 0.01)
     working = asyncio.create_task(portions.work_off_for_ever(context))
     async with asyncio.timeout(20):

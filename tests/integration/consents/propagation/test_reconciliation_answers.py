@@ -40,7 +40,7 @@ async def test_one_that_cannot_be_judged_keeps_no_other_waiting(pool: Pool, cont
         for name, offset in (("kauppa-crm", 2**63), ("sahko-crm", 0)):
             subscriber = by_name[name]
             answer = _answer(name, await reconcile.ask(conn, subscriber), offset, instance)
-            await reconcile.keep(conn, context, subscriber.party, answer, datetime.now(UTC))
+            await reconcile.keep_answer(conn, context, subscriber.party, answer, datetime.now(UTC))
     assert [await reconcile.compare_next(context) for _ in range(3)] == [True, True, False]
 
 
@@ -95,7 +95,7 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
                         digests="0" * 16 * BUCKETS,
                     )
                     async with transaction(pool) as conn:
-                        await reconcile.keep(conn, context, "company.kauppa", said, datetime.now(UTC))
+                        await reconcile.keep_answer(conn, context, "company.kauppa", said, datetime.now(UTC))
                     await reconcile.compare_next(context)
             await asyncio.sleep(0.05)
 
@@ -238,7 +238,7 @@ async def test_the_command_waits_for_nobody_who_is_gone(
             positions=positions, digests=digests,
         )  # fmt: skip
         async with transaction(pool) as conn:
-            await reconcile.keep(conn, context, family, said, datetime.now(UTC))
+            await reconcile.keep_answer(conn, context, family, said, datetime.now(UTC))
         assert await reconcile.compare_next(context)
         assert await waiting == 0
     finally:

@@ -25,7 +25,7 @@ async def asked(context: Context, name: str = "kauppa-crm", buckets: tuple[int, 
 async def say(context: Context, said: Any, **at: Any) -> None:
     party = next(s.party for s in context.group.subscribers if s.id == said.subscriber)
     async with transaction(context.pool) as conn:
-        await reconcile.keep(conn, context, party, said, datetime.now(UTC) + timedelta(**at))
+        await reconcile.keep_answer(conn, context, party, said, datetime.now(UTC) + timedelta(**at))
 
 
 async def kept(pool: Pool) -> list[str]:

@@ -16,9 +16,9 @@ from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn, transaction
 from services.consents import metrics
 from services.consents.model.decisions import OfficerAction
-from services.consents.store.decisions import marks
+from services.consents.store.decisions import officer_actions
 from services.consents.store.decisions.decisions import decision_of
-from services.consents.store.decisions.marks import START, ReceiptCursor
+from services.consents.store.decisions.officer_actions import START, ReceiptCursor
 from services.consents.store.permissions import consequences, locks
 from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
@@ -31,10 +31,10 @@ _EVERY_SECONDS = 30.0
 _NOBODY = UUID(int=0)
 
 
-class Order(NamedTuple):
+class OfficerOrder(NamedTuple):
     """`since`: of the decisions that were received then or later. `by`, `why`: who orders it, and the reason."""
 
-    mark: OfficerAction
+    action: OfficerAction
     party: str
     since: datetime
     by: str
@@ -49,68 +49,70 @@ class ActionStep(NamedTuple):
     last: ReceiptCursor
 
 
-async def step(context: Context, order: Order, after: ReceiptCursor = START) -> ActionStep | None:
+async def act_on_next(
+    context: Context, order: OfficerOrder, after: ReceiptCursor = START
+) -> ActionStep | None:
     """Mark the next decisions from behind `after` on; None when there are no more."""
     async with transaction(context.pool) as conn:
-        rows = await marks.unmarked(conn, order.party, order.since, order.mark, after, AT_ONCE)
+        rows = await officer_actions.unmarked(conn, order.party, order.since, order.action, after, AT_ONCE)
         if not rows:
             return None
         ids = [row["id"] for row in rows]
-        refs = {row["ref"] for row in rows}.union(await marks.refs_of_erased(conn, ids))
+        refs = {row["ref"] for row in rows}.union(await officer_actions.refs_of_erased(conn, ids))
         # Whoever is about to be known by one of these is known before it is marked, or sees the mark.
         await locks.for_facts(conn, [], refs=sorted(refs))
-        marked = await marks.put(conn, ids, order.mark, order.by, order.why)
+        marked = await officer_actions.put(conn, ids, order.action, order.by, order.why)
         for row in rows:
             if marked.get(row["id"]):
-                await _owe(conn, context, order.mark, row)
+                await _owe(conn, context, order.action, row)
         await access_entry.counted(conn, marked=len(marked))
         return ActionStep(
             len(marked), len(rows) == AT_ONCE, ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
         )
 
 
-async def _owe(conn: Conn, context: Context, mark: OfficerAction, row: Mapping[str, Any]) -> None:
+async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping[str, Any]) -> None:
     """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
     released = decision_of({**row, "holding": False}, _NOBODY)
     begun = OwedDecision(
-        released.id, row["ref"], None, context.clock() if mark is OfficerAction.RELEASED else None
+        released.id, row["ref"], None, context.clock() if action is OfficerAction.RELEASED else None
     )
-    families = (CONSENTS.name, *context.group.parties) if mark is OfficerAction.RELEASED else ()
+    families = (CONSENTS.name, *context.group.parties) if action is OfficerAction.RELEASED else ()
     speaks = [family for family in families if speaks_of(released, family, context.facts)]
-    await consequences.again(conn, begun, speaks)
+    await consequences.owe_again(conn, begun, speaks)
 
 
-async def all_of(context: Context, order: Order) -> int:
+async def act_on_all(context: Context, order: OfficerOrder) -> int:
     """Mark all of them and compute whom they concern; how many. Between two steps beats are let through."""
     done, after = 0, START
-    while (found := await step(context, order, after)) is not None:
+    while (found := await act_on_next(context, order, after)) is not None:
         done, after = done + found.marked, found.last
         while await work_off(context):
             pass
-        if order.mark is OfficerAction.RELEASED:
+        if order.action is OfficerAction.RELEASED:
             await asyncio.sleep(context.group.beat_seconds)
     return done
 
 
-async def next_of(context: Context, order: Order) -> ActionStep:
+async def act_on_some(context: Context, order: OfficerOrder) -> ActionStep:
     """One step; none while as many earlier ones are still being computed."""
     async with context.pool.acquire() as conn:
-        if (await consequences.waiting(conn)).decisions >= AT_ONCE:
+        if (await consequences.backlog(conn)).decisions >= AT_ONCE:
             return ActionStep(0, True, START)
-    return await step(context, order) or ActionStep(0, False, START)
+    return await act_on_next(context, order) or ActionStep(0, False, START)
 
 
-async def held(context: Context) -> list[marks.HeldDecisions]:
+async def list_held(context: Context) -> list[officer_actions.HeldDecisions]:
     async with context.pool.acquire() as conn:
-        return await marks.held(conn)
+        return await officer_actions.held(conn)
 
 
-async def count_for_ever(context: Context) -> None:
+async def measure_for_ever(context: Context) -> None:
     """Keeps the metrics."""
     while True:
         async with context.pool.acquire() as conn:
-            counted = await marks.foreign(conn, context.group.parties)
-            waiting = {one.party: one.held for one in await marks.held(conn)}
+            counted = await officer_actions.foreign(conn, context.group.parties)
+            waiting = {one.party: one.held for one in await officer_actions.held(conn)}
         for party, count in counted.items():
             metrics.FOREIGN_BANS.labels(party).set(count)
             metrics.HELD_BANS.labels(party).set(waiting.get(party, 0))

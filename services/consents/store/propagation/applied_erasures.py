@@ -22,7 +22,7 @@ WHERE EXISTS (SELECT FROM subscriber s WHERE s.party = e.family) AND NOT EXISTS 
     WHERE s.party = e.family AND coalesce(a.upto, 0) <= e.place)"""
 
 
-async def applied(
+async def applied_erasures(
     conn: Conn, erased: Sequence[ErasedRecord], subscribers: Collection[SubscriberSystem]
 ) -> set[tuple[str, str]]:
     """(family, key) of those; instances that are gone are waited for until the deadline."""
