@@ -11,12 +11,14 @@ class CustomersSettings(BaseSettings):
         env_prefix="KIELTO_CUSTOMERS_", extra="ignore", hide_input_in_errors=True
     )
 
-    age_of_majority: int = Field(default=18, ge=0, le=21, description="Below it nobody is marketed to.")
+    age_of_majority: int = Field(
+        default=18, ge=0, le=21, description="Age in years below which nobody may be marketed to."
+    )
     time_zone: ZoneInfo = Field(
-        default=ZoneInfo("Europe/Helsinki"), description="Where a day begins and ends."
+        default=ZoneInfo("Europe/Helsinki"), description="Time zone in which a day begins and ends."
     )
     link_duplicates: bool = Field(
         default=True,
-        description="A person's no binds every record of the group that may be the same person's (equal identity code, "
-        "or equal e-mail address or phone and no contradiction).",
+        description="Apply a person's no to every customer who may be the same person: equal identity code, or equal "
+        "e-mail address or phone without a contradiction.",
     )

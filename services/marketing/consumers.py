@@ -1,4 +1,4 @@
-"""Kafka in: customers' and consents' records become what we keep, and recalls; parties' reports are kept."""
+"""Kafka handlers: store customers' and consents' records and recall people; store the parties' reports."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
-"""What marketing keeps of customers' and consents' records. Absent means denied; only newer ones count.
+"""Marketing's copy of customers' and consents' records. What is absent is denied; only newer records count.
 
-Each function returns the people whose kept record changed: `recall` looks at them in the same transaction.
+Each function returns the people whose copy changed; `recall` checks them in the same transaction.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ UNREADABLE = "unreadable"
 
 
 async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
-    """Take in customers' records. Raises nothing for records older than those held: they are passed over."""
+    """Store customers' records; older ones than those stored are ignored."""
     newest: dict[UUID, Customer] = {}
     for record in records:
         held = newest.get(record.subject)
@@ -29,7 +29,7 @@ async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
 
 
 async def permissions(conn: Conn, records: Iterable[CustomerPermissions]) -> list[UUID]:
-    """Take in consents' records."""
+    """Store consents' records; older ones are ignored."""
     newest: dict[UUID, CustomerPermissions] = {}
     for record in records:
         held = newest.get(record.subject)

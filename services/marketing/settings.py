@@ -12,5 +12,5 @@ class MarketingSettings(BaseSettings):
     catch_up_seconds: float = Field(
         default=60,
         ge=0,
-        description="How long a launch waits for the records of people who were registered just before it.",
+        description="How many seconds a launch waits for the records of people who were registered just before it.",
     )

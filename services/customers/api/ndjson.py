@@ -1,4 +1,4 @@
-"""Rows out of a stream of bytes, in bounded memory."""
+"""Split a stream of bytes into rows, in bounded memory."""
 
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator

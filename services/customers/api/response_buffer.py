@@ -1,4 +1,4 @@
-"""Bytes between a writer that must not wait for its reader and a reader that may be slow."""
+"""A buffer between the import, which must not wait for its client, and the client, which may read slowly."""
 
 import asyncio
 import tempfile
@@ -16,14 +16,14 @@ LONGEST_UNREAD = FIXED.import_unread_seconds
 
 
 class ResponseNotReadError(Exception):
-    """The client sends, and reads nothing of the answer."""
+    """The client sends its request and does not read the response."""
 
 
 class ResponseBuffer:
-    """A client may send its whole request before it reads any of the answer: answering into its full pipe
-    would then stop both for ever. What it has not read yet is kept here, in memory and then in an
-    unnamed file, of at most twice `MOST_UNREAD` bytes. From there on the writer waits, so that no more is
-    read of the request, and not for ever: whoever sends all before reading would never go on.
+    """A client may send its whole request before it reads any of the response; writing into its full connection would
+    then block both forever. What it has not read yet is kept here, in memory and then in an unnamed file of at most
+    twice `MOST_UNREAD` bytes. Then the writer waits, and no more of the request is read, for at most `LONGEST_UNREAD`
+    seconds.
     """
 
     def __init__(self) -> None:

@@ -21,13 +21,13 @@ AGAIN: tuple[type[Exception], ...] = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-"""Another transaction got in the way: begin again."""
+"""Errors after which a transaction is begun again: another one was quicker."""
 
 
 @dataclass(frozen=True, slots=True)
 class CustomersContext:
-    """`clock` gives the time with a zone; `zone` is where the register is kept: its days begin and end
-    there. `link_duplicates`: a no binds every record that may be the same person's.
+    """`zone`: the time zone whose days begin and end the register's. `link_duplicates`: a no binds every customer who
+    may be the same person.
     """
 
     pool: Pool
@@ -45,5 +45,5 @@ class CustomersContext:
 
 
 async def in_transaction(context: CustomersContext, work: Callable[[Conn], Awaitable[Result]]) -> Result:
-    """As `pool.in_transaction`; again also when somebody else took a number first."""
+    """Like `pool.in_transaction`; also begins again when another transaction took a number or identifier first."""
     return await pool.in_transaction(context.pool, work, retry_on=AGAIN)

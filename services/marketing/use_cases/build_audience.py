@@ -1,8 +1,8 @@
-"""The walk of a launch: over a company's people by ascending id, a chunk a transaction; a killed one goes on.
+"""Build a launch's audience: walk over a company's people by ascending id, one chunk per transaction.
 
-A chunk first holds its people's rows and then reads what they permit: a ban is either seen here, or sees the
-recipient and recalls it (docs/decisions/0016-audiences-and-recalls.md). The walk never turns back: who was
-recalled is not addressed again, whatever is lifted later.
+A chunk first locks its people's rows and then reads what they permit. So a ban is either seen here, or it sees the
+recipient and recalls it (docs/decisions/0016-audiences-and-recalls.md). The walk never turns back: a recalled person
+is not addressed again, whatever is lifted later. A killed launch continues where it stopped.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from services.marketing.store import campaigns, people, recipients
 from services.marketing.store.recipients import AddressedPoint, Permitted
 
 CHUNK = 250
-"""People looked at in one transaction. A ban for one of them waits until it ends: some 50 ms."""
+"""People per transaction. A ban of one of them waits until it ends: about 50 ms."""
 
 
 async def address_next(pool: Pool, keys: Keys, now: datetime, chunk: int = CHUNK) -> bool:
-    """Carry the oldest launch on by one chunk. False when no launch waits that nobody else is at."""
+    """Do the next chunk of the oldest launch. False when there is none that no other process works on."""
     async with transaction(pool) as conn:
         campaign = await campaigns.next_launching(conn)
         if campaign is None:

@@ -1,4 +1,4 @@
-"""A campaign ends: a launch under way stops, and nobody is recalled any more, since nothing more is sent."""
+"""Close a campaign: a running launch stops, and nobody is recalled any more, since nothing more is sent."""
 
 from dataclasses import replace
 from datetime import datetime

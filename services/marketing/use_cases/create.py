@@ -1,4 +1,4 @@
-"""A campaign is drafted. It addresses nobody until it is launched."""
+"""Create a campaign. It addresses nobody until it is launched."""
 
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Pool, transaction

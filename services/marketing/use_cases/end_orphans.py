@@ -1,5 +1,5 @@
-"""Campaigns of a company or partner that has left the group, or that no longer work together: everybody who stands in
-one is recalled, and it is closed.
+"""End campaigns of a company or partner that left the group, or that no longer work together: recall everybody and
+close them.
 """
 
 from datetime import datetime

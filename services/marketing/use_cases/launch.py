@@ -1,4 +1,4 @@
-"""A launch is asked for. The walk over the people (`address`) is done behind, chunk by chunk."""
+"""Request a launch. `launch_worker` builds the audience afterwards, chunk by chunk."""
 
 from dataclasses import replace
 from datetime import datetime

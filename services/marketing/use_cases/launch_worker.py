@@ -1,4 +1,4 @@
-"""The task that carries launches on as long as the process runs, also those that a killed one left behind."""
+"""The task that does launches as long as the process runs, including those that a killed process left."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What a campaign has come to: its state, counts, and list of people."""
+"""Read a campaign: its state, counts and list of people."""
 
 from uuid import UUID
 

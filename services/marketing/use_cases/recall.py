@@ -1,4 +1,4 @@
-"""Someone no longer permits what a campaign says: they are taken out of it, and the sender is told."""
+"""Recall people who no longer permit a campaign: remove them from it and tell the sender."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,10 +16,10 @@ from services.marketing.store.recipients import Recalled
 
 
 async def recall(conn: Conn, customers: Sequence[UUID], published: datetime, now: datetime) -> None:
-    """Look at people whose kept records have just changed, in the transaction that changed them.
+    """Check people whose stored records have just changed, in the transaction that changed them.
 
-    That transaction holds the people's rows, so no launch can be addressing them meanwhile: it has, and
-    they are recalled here, or it will, and sees what changed. `published` is the broker's time of the change.
+    It holds the people's rows, so no launch can be addressing them meanwhile: either a launch has addressed them and
+    they are recalled here, or it will and sees the change. `published`: the broker's time of the change.
     """
     if not customers:
         return

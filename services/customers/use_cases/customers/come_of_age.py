@@ -1,4 +1,4 @@
-"""Minors come of age with time alone: looked at once a day, and at start."""
+"""Minors come of age as time passes: checked once a day, and at start."""
 
 import asyncio
 from datetime import datetime, time, timedelta
@@ -14,7 +14,7 @@ _BATCH = 500
 
 
 async def come_of_age(context: CustomersContext) -> int:
-    """Look at every minor once; how many are minors no more."""
+    """Check every minor once; returns how many came of age."""
     changed, after = 0, UUID(int=0)
     while True:
 
@@ -34,7 +34,7 @@ async def come_of_age(context: CustomersContext) -> int:
 
 
 async def every_day(context: CustomersContext) -> None:
-    """For ever: now, and a little after each midnight where the register is kept."""
+    """Run now and shortly after each midnight in the register's time zone, until cancelled."""
     while True:
         await come_of_age(context)
         now = context.moment().at

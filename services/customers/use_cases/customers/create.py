@@ -1,4 +1,4 @@
-"""Create one customer. Where the same source stated the identifier before, that customer gets the new customership
+"""Create one customer. If the same source stated the identifier before, that customer gets the new customership
 instead.
 """
 
@@ -21,7 +21,7 @@ from services.customers.use_cases.customers.register import (
 
 
 class CustomerExistsError(KieltoError):
-    """A customer number in the entry is taken."""
+    """A customer number in the draft is taken."""
 
 
 async def create(

@@ -1,4 +1,4 @@
-"""Publish every customer's records anew after companies came back to the group: theirs may be old, or blank."""
+"""Publish every customer's records again after a company returned to the group: its records may be old or blank."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ AT_ONCE = 200
 
 
 async def step(conn: Conn, context: CustomersContext, after: UUID) -> UUID | None:
-    """The next customers by ascending id; the last of them, None when there are no more. Raises EpochNotOpenError."""
+    """Do the next customers by ascending id; returns the last id, None at the end. Raises EpochNotOpenError."""
     ids = await reading.after(conn, after, AT_ONCE)
     found = await reading.load(conn, context.keys, ids, lock=True)
     told = [change for one in found.values() for change in changes(context, one.customer, express=False)]

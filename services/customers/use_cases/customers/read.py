@@ -12,11 +12,13 @@ from services.customers.use_cases.context import CustomersContext
 
 
 class NoSuchCustomerError(KieltoError):
-    """There is no such customer, or none that the caller may see: the two are not told apart."""
+    """There is no such customer, or none that the caller may see; the two look the same."""
 
 
 def visible(stored: StoredCustomer | None, scope: str | None) -> StoredCustomer:
-    """A caller of a company sees only who is or was its customer. Raises NoSuchCustomerError."""
+    """The customer, if the caller may see it: a company sees only its present and former customers. Raises
+    NoSuchCustomerError.
+    """
     if stored is None or not entitlement.is_of(stored.customer, scope):
         raise NoSuchCustomerError
     return stored
@@ -32,7 +34,7 @@ async def read(context: CustomersContext, ident: UUID, scope: str | None) -> Sto
 
 
 async def alias(conn: Conn, ident: UUID, scope: str | None) -> CustomerAlias | None:
-    """What is left of a merged customer, where the caller may see it; None of all others."""
+    """The alias of a merged customer if the caller may see it, else None."""
     found = await reading.alias(conn, ident)
     return found if found and (scope is None or scope in found.companies) else None
 

@@ -1,4 +1,4 @@
-"""The records of one customer as they shall be from now on: for our own services, and for each company."""
+"""The records to publish of one customer: for our own services, and for each company."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,7 +14,9 @@ from services.customers.use_cases.context import CustomersContext
 
 
 def changes(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> list[RecordChange]:
-    """Of a customer who lives on, for each company in which they are or were one."""
+    """Of a customer who was not merged or erased: for our services and every company where they are or were a
+    customer.
+    """
 
     def own(company: str) -> CompanyCustomer:
         return publishing.entitled(customer, company, context.keys)
@@ -24,7 +26,7 @@ def changes(context: CustomersContext, customer: RegisteredCustomer, *, express:
 
 
 def for_ourselves(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> RecordChange:
-    """Where nothing changed that a company sees: whom they are bound by."""
+    """For our own services only: when just the links changed."""
     record = publishing.record(_bound(context, customer), context.keys)
     return RecordChange(CUSTOMERS.name, str(record.subject), record, express)
 
@@ -48,8 +50,9 @@ def changes_to(
     *,
     express: bool,
 ) -> list[RecordChange]:
-    """`own`: the record of a company, by its id. A company that has left the group may have no keys any more: of it
-    nothing personal is kept then (`kielto.service.outbox.parties`)."""
+    """`own`: the record for a company, by its id. A company that left the group may have no keys any more: nothing
+    personal is kept of it then (`kielto.service.outbox.parties`).
+    """
     ours = RecordChange(CUSTOMERS.name, str(record.subject), record, express)
     members = (company for company in companies if context.keys.knows(Party.company(company)))
     return [ours, *(change_of(context, company, own(company), express=express) for company in members)]

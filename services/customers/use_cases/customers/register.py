@@ -1,9 +1,8 @@
-"""Creating and changing customers, many at once: the one way into the register, for a request and for an
-import.
+"""Create and change customers, many at once: the one way into the register, for requests and imports.
 
-A draft is a customer already known when its number, its `same_as`, or an identifier that the same source states is,
-else a new one. Drafts that concern the same customer are applied one after the other, in the order given. What another
-source states finds nobody, and no statement to the database depends on it.
+A draft is about a known customer if its number, its `same_as`, or an identifier stated by the same source is known,
+else about a new one. Drafts about the same customer are applied one after the other, in the given order. What another
+source states finds nobody, and no database statement depends on it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +63,7 @@ class RegistrationOutcome:
     revision: int | None = None
     problems: tuple[BrokenRule, ...] = ()
     warnings: tuple[BrokenRule, ...] = ()
-    """What was taken in only as it was given: contact points that cannot be read."""
+    """Contact points that could not be read and were kept as given."""
 
 
 @dataclass(slots=True)
@@ -97,15 +96,17 @@ _Item = tuple[int, Registration, _NamedCustomer]
 
 
 async def lock_for(conn: Conn, context: CustomersContext, drafts: Iterable[Draft]) -> None:
-    """Before any customer is locked: so that of two who come with one contact point, one sees the other."""
+    """Lock the draft's identifiers, before any customer is locked: of two drafts with one contact point, one sees the
+    other.
+    """
     await linking.lock_keys(conn, {b for draft in drafts for b in blinds_of(context.keys, draft)})
 
 
 async def register(
     conn: Conn, context: CustomersContext, entries: Sequence[Registration]
 ) -> list[RegistrationOutcome]:
-    """Apply, store and publish, in the caller's transaction; an outcome for each entry, in order. Raises
-    writing.ConcurrentChangeError (begin again) and epoch.EpochNotOpenError.
+    """Apply, store and publish in the caller's transaction; returns an outcome per registration, in order. Raises
+    writing.ConcurrentChangeError (begin again) and EpochNotOpenError.
     """
     moment = context.moment()
     await lock_for(conn, context, [e.draft for e in entries])

@@ -1,5 +1,5 @@
-"""After a restore: who was merged or erased since the backup is so again. The topics are the ledger: `alias` and
-`erased` stay there.
+"""After a restore: repeat the merges and erasures since the backup. The topics keep `alias` and `erased` records of
+them.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from services.customers.use_cases.erasures.replay_erasures import erase_again
 from services.customers.use_cases.links.replay_merges import merge_again
 
 Kept = Status | UUID
-"""Of a customer's newest record: that they are erased, or whom they were merged into."""
+"""What a customer's newest record says: erased, or merged into this customer."""
 
 
 def keep(read: Any) -> Kept | None:
@@ -25,7 +25,9 @@ def keep(read: Any) -> Kept | None:
 
 
 async def take_back(context: CustomersContext, kept: Mapping[str, Kept], _epoch: int) -> None:
-    """By customer id. May be repeated. Merges come first: who was erased may have been merged before."""
+    """Repeat what was kept, by customer id. Idempotent. Merges come first: an erased customer may have been merged
+    before.
+    """
     found = {UUID(key): what for key, what in kept.items()}
     await merge_again(context, {key: into for key, into in found.items() if isinstance(into, UUID)})
     await erase_again(context, [key for key, what in found.items() if what is Status.ERASED])

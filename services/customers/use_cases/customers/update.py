@@ -1,4 +1,4 @@
-"""Change one customer, upon the revision that the caller has seen; end its customership in a company."""
+"""Change one customer if the caller has seen its present revision; end its customership in a company."""
 
 from collections.abc import Collection, Sequence
 from datetime import date

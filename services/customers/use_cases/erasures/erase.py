@@ -1,7 +1,7 @@
-"""Erase one customer: everything that is kept of them goes, with the key that it was sealed under; `erased` is
-published everywhere, and stays. Who was merged is erased whole, by whichever of their ids they are named.
+"""Erase one customer: delete everything, with the key it was encrypted under, and publish `erased` everywhere. A
+merged customer is erased whole, by whichever of their ids is named.
 
-What they had said to whom stays with consents, under digests: an erased person's ban binds whoever comes back.
+Their decisions stay with consents, under digests: an erased person's ban binds whoever comes back.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ async def erase(context: CustomersContext, ident: UUID) -> None:
 
 
 async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
-    """The same in the caller's transaction. Raises writing.ConcurrentChangeError too."""
+    """The same in the caller's transaction. Also raises writing.ConcurrentChangeError."""
     blinds = await erasing.blinds(conn, ident)
     await linking.lock_keys(conn, blinds)
     erased = await erasing.erase(conn, ident)

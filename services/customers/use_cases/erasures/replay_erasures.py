@@ -1,4 +1,4 @@
-"""After a restore: who was erased since the backup is erased again."""
+"""After a restore: repeat the erasures since the backup."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 async def erase_again(context: CustomersContext, customers: Iterable[UUID]) -> None:
-    """One that is not there was erased before the backup, or came after it. May be repeated."""
+    """Erase these customers again. One that is missing was erased before the backup, or came after it. Idempotent."""
     left = sorted(customers)
     while left:
         waiting = [ident for ident in left if not await _erased(context, ident)]

@@ -1,7 +1,6 @@
-"""Take in a company's rows as they stream in: many to a transaction, each with its own outcome.
+"""Import a company's rows as they stream in: many to a transaction, each with its own outcome.
 
-Sent again, whole or from any row, it changes nothing twice: a row is a statement of what is, known by its
-number.
+Sent again, whole or from any row, an import changes nothing twice: a row states what is, and is known by its number.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from services.customers.use_cases.context import CustomersContext, in_transactio
 from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 
 MAX_LINE = FIXED.row_bytes
-"""Bytes of one row."""
+"""Most bytes of one row."""
 _TOO_MANY = "names an identifier after too many refused rows that did: correct those, retry in an hour"
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1024 * 1024
@@ -48,7 +47,7 @@ class Import:
 
 
 class _DryRunError(Exception):
-    """Rolls back what was done."""
+    """Rolls back a dry run."""
 
     def __init__(self, outcomes: list[RegistrationOutcome]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Who may be one: for the group to look at, and to mark as different people. Joining them is `merge`."""
+"""Pairs that may be one customer: listed for the group, and marked as different people. `merge` joins them."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -34,8 +34,8 @@ async def contradictions(
 
 
 async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: str, by: str) -> None:
-    """From now on no link between the two binds. Again, it changes nothing. Raises NoSuchCustomerError,
-    CustomerRefusedError, EpochNotOpenError.
+    """Record that these are different people, so that no link between them binds. Idempotent. Raises
+    NoSuchCustomerError, CustomerRefusedError, EpochNotOpenError.
     """
     if one == other:
         raise CustomerRefusedError([BrokenRule("other", "must be another customer")])

@@ -1,5 +1,5 @@
-"""Who may be the same person: found in the transaction that changes somebody, so that no record is ever published
-without whom it is bound by.
+"""Find who may be the same person in the transaction that changes a customer, so that every published record names
+whom it is bound by.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from services.customers.use_cases.context import CustomersContext
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Who is near the customers of a pass, as found before their rows were locked."""
+    """The customers near those of a pass, as found before their rows were locked."""
 
     near: Near
     linked: Mapping[Pair, bool]
@@ -31,7 +31,7 @@ class Around:
 
 
 def blinds_of(keys: Keys, draft: Draft) -> set[bytes]:
-    """Of whatever in a draft may link."""
+    """The blind indexes of everything in a draft that may link."""
     found = {keys.blind_index(*p.key) for p in draft.points if p.kind is not PointKind.POST}
     if draft.identity_code:
         found.add(writing.identity_index(keys, draft.identity_code))
@@ -43,7 +43,7 @@ def blinds_of(keys: Keys, draft: Draft) -> set[bytes]:
 async def look_around(
     conn: Conn, context: CustomersContext, drafts: Iterable[Draft], targets: set[UUID]
 ) -> Around:
-    """The statements are the same ones whether anybody is near or not."""
+    """Find who shares something with these. The statements are the same whether anybody is found or not."""
     blinds = {b for draft in drafts for b in blinds_of(context.keys, draft)}
     near = await linking.near(conn, blinds, targets)
     linked = await linking.linked(conn, targets)

@@ -1,7 +1,7 @@
-"""Two customers turn out to be one person, or one organisation: what the duplicate had goes to the survivor, and the
-duplicate stays as an alias of it.
+"""Merge two customers who are one person or one organisation: the survivor gets what the duplicate had, and the
+duplicate stays as an alias.
 
-It restricts: from now on whatever either of them banned binds both. No merge is taken back.
+A merge restricts: whatever either of them banned binds both from now on. It cannot be undone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,8 +61,8 @@ async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:
 
 
 async def _look_again(conn: Conn, context: CustomersContext, survivor: UUID) -> None:
-    """With the duplicate's contact points under the survivor's name somebody may be the same person who was not before,
-    or no more.
+    """Link the survivor again: with the duplicate's contact points it may be the same person as other customers than
+    before.
     """
     around = await look_around(conn, context, (), {survivor})
     stored = await reading.load(conn, context.keys, {survivor} | around.ids, lock=True)

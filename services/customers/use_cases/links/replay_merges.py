@@ -1,4 +1,4 @@
-"""After a restore: who was merged since the backup is merged again."""
+"""After a restore: repeat the merges since the backup."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -16,10 +16,10 @@ log = structlog.get_logger(__name__)
 
 
 async def merge_again(context: CustomersContext, into: Mapping[UUID, UUID]) -> None:
-    """Survivors by alias. Whoever is not there came after the backup. May be repeated.
+    """Merge again, given survivors by alias. A missing customer came after the backup. Idempotent.
 
-    Where it is refused now, consents still holds the two for one: it takes no merge back. Only what the register
-    publishes of them is apart until an operator merges them.
+    If a merge is refused now, consents still treats the two as one, since it takes no merge back. Only what the
+    register publishes of them differs until an operator merges them.
     """
     for duplicate, survivor in sorted(into.items()):
 

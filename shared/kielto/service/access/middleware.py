@@ -67,8 +67,8 @@ class AccessLog:
 
 
 class _Answer:
-    """Lets an answer out once its entry is written; 503 instead when it cannot be, 429 when the party has no turn left
-    to write it: a refusal then goes out without.
+    """Sends the answer once its entry is written. If that fails: 503; or 429 when the party has no turn left, in which
+    case a refusal goes out without an entry.
     """
 
     def __init__(self, pool: Pool, entry: AccessEntry, scope: Scope, receive: Receive, send: Send) -> None:

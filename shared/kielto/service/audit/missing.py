@@ -1,9 +1,8 @@
-"""The auditor's other half: from what the database holds as published to what was read back.
+"""Find records that the database holds as published and that were not read back.
 
-Walks all records, key by key, over and over. A record without marks was acknowledged at its version, so that
-version stands in the log, or a later one does; and what `publications` says of a topic stands there, or a later
-version of its key: compaction removes nothing else. What was published after a partition was last read is not
-missing, so a suspect is looked at again when everything up to the ends that are asked for now has been read.
+Scans all records, key by key, over and over. A record without marks was acknowledged at its version, so the topic
+holds that version or a later one; what `publications` says about a topic must be there too. What was published after a
+partition was last read is not missing, so a suspect is checked again once everything up to the present ends was read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +69,7 @@ ORDER BY family, key, lane"""
 
 
 class MissingScan:
-    """`step` looks at the next records; `whole` is how often all were looked at."""
+    """`step` checks the next records; `whole` counts the complete scans."""
 
     def __init__(self, families: Sequence[Family], ids: Mapping[str, UUID]) -> None:
         self._families = {family.name: family for family in families}
@@ -136,7 +135,7 @@ class MissingScan:
         ]
 
     def _lane(self, family: str, lane: str | None) -> Lane:
-        """By express where nobody knows on which lane it went: it may be a ban."""
+        """The lane to publish it on; express if unknown, because it may be a ban."""
         if lane is not None:
             return Lane(lane)
         return Lane.EXPRESS if self._families[family].express else Lane.BULK

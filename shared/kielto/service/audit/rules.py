@@ -1,7 +1,7 @@
-"""What the auditor makes of what it reads back of our own topics. Pure: no Kafka, no database.
+"""What the auditor concludes from the records of our own topics. Pure: no Kafka, no database.
 
-A record is held against the highest version of its key that was read before on that topic, and against the row
-in `records`: that is committed before anything of it is published, so the log can never be ahead of it.
+A record is compared with the highest version of its key read before on that topic, and with the row in `records`: the
+row is committed before anything of it is published, so the topic can never be ahead of it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,17 @@ from kielto.kafka import partition_of
 
 class FindingKind(StrEnum):
     REGRESSION = "regression"
-    """Lower than what stands before it: a zombie's. Compaction would keep it and swallow the right one."""
+    """Lower than an earlier record of its key: written by an old leader. Compaction would keep it and delete the right
+    one.
+    """
     AHEAD = "ahead"
-    """Higher than the database holds: it was restored or forked, or somebody else writes. Not repaired here."""
+    """Higher than the database has: the database was restored or forked, or somebody else writes. Not repaired here."""
     LATE_EPOCH = "late-epoch"
-    """Of an earlier epoch than what stands before it."""
+    """Of an earlier epoch than what is before it."""
     VANISHED = "vanished"
-    """Acknowledged, and not there."""
+    """Acknowledged, and not in the topic."""
     FOREIGN = "foreign"
-    """No writer of ours makes such a record."""
+    """No writer of ours produces such a record."""
 
 
 class LogPlace(NamedTuple):
@@ -79,7 +81,7 @@ TopicKey = tuple[UUID, str]
 
 @dataclass
 class KnownVersions:
-    """What was known before a batch; `examine` brings it forward."""
+    """What is known before a batch; `examine` updates it."""
 
     epoch: int
     """The database's own."""

@@ -1,7 +1,7 @@
-"""The auditor's tables: positions and what was noted below them in one transaction, findings, and repairs.
+"""The auditor's tables: positions and what was read below them, committed together; findings and repairs.
 
-A repair is a mark: the relay publishes the record's current state behind whatever is wrong. It is made with the
-finding, in one transaction, and only once: a finding is told apart by its place and kind.
+A repair is a mark: the relay publishes the record's current state behind whatever is wrong. It is inserted with the
+finding, in one transaction, and only once: a finding is identified by its place and kind.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from kielto.service.support import metrics
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 MANY = 1000
-"""More lost keys of one partition are repaired by a backfill instead of each by itself."""
+"""More lost keys of one partition than this are repaired by a backfill instead of one by one."""
 
 
 class Audited(NamedTuple):

@@ -1,9 +1,9 @@
-"""Records with unreadable keys: everything that they may have hidden is published again, then they are voided.
+"""Records with unreadable keys: publish again everything that they may have hidden, then void them.
 
-Contract, "Poison". A subscriber shuts the partition at such a record, since nobody can say whom it denies; it
-opens again when it reads the void. The records go on the lane of the topic where the unreadable one stands, so
-that whoever reads the void on the restrictions topic has read them before. Each step is committed before the
-next, and can be done again: a kill leads to records published twice, or the void, never to a void too early.
+Contract, "Poison". A subscriber closes its gate for the partition at such a record, since nobody can say whom it
+denies, and opens it when it reads the void. The records go on the lane of the topic with the unreadable record, so
+that whoever reads the void has read them before. Each step is committed before the next and can be repeated: a crash
+leads to records or a void published twice, never to a void too early.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from kielto.service.database.pool import Conn, Pool
 from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 
 _CHUNK = 500
-"""Records at a time on their lane: a ban waits for no more than these."""
+"""Records at a time on their lane: a ban waits for at most this many."""
 _LOOKED_AT = _CHUNK * PARTITIONS
 
 _QUEUE = """

@@ -1,7 +1,8 @@
-"""The entry of the audit trail that the request or command at hand is to leave.
+"""The access-log entry of the running request or command.
 
-It is written in the first transaction that commits (`postgres.transaction`), so that no change is without its entry and
-no entry without its change; where nothing was changed, before the answer is given (`access_log`).
+It is written in the first transaction that commits (`pool.transaction`), so that there is no change without its entry
+and no entry without its change. If nothing was changed, it is written before the answer is sent
+(`access/middleware.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)"""
 
 @dataclass(slots=True)
 class AccessEntry:
-    """`who`: actor, company and roles; None while nobody is identified. `named`: subjects that the caller named."""
+    """`who`: actor, company and roles; None while nobody is identified. `named`: the ids that the caller named."""
 
     action: Callable[[], str]
     who: Callable[[], tuple[str, str | None, list[str]] | None]
@@ -38,7 +39,7 @@ class AccessEntry:
         rule: str | None = None,
         detail: Mapping[str, int] | None = None,
     ) -> bool:
-        """Whether there was anybody to write of. `conn`: a connection or pool."""
+        """Insert the entry; False if nobody is identified. `conn`: a connection or pool."""
         if (who := self.who()) is None:
             return False
         await conn.execute(
@@ -56,7 +57,7 @@ class AccessEntry:
 
 
 def begin(entry: AccessEntry) -> None:
-    """Whatever this task and those that it starts commit from now on belongs to the entry."""
+    """Whatever this task and its children commit from now on belongs to the entry."""
     _current.set(entry)
 
 
@@ -65,12 +66,12 @@ def current() -> AccessEntry | None:
 
 
 def about(*subjects: UUID | None) -> None:
-    """The request or command at hand concerns these customers, decisions or campaigns, too."""
+    """The running request or command also concerns these customers, decisions or campaigns."""
     if (entry := _current.get()) is not None:
         entry.about.update(ident for ident in subjects if ident is not None)
 
 
 async def counted(conn: Any, **counts: int) -> None:
-    """A further entry of the request or command at hand, with what it came to."""
+    """Insert another entry of the running request or command, with its counts."""
     if (entry := _current.get()) is not None:
         await entry.write(conn, detail=counts)

@@ -1,8 +1,8 @@
-"""Forward-only migrations: the plumbing's own, then the service's, each file NNNN_name.sql once, in one
+"""Forward-only migrations: those of `kielto.service`, then the service's; each file NNNN_name.sql once, in one
 transaction.
 
-Several processes may start at once: an advisory lock lets one migrate while the others wait. A file that was
-applied never changes; its SHA-256 is compared at every start.
+Several processes may start at once: an advisory lock lets one migrate while the others wait. An applied file never
+changes; its SHA-256 is compared at every start.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationError(KieltoError):
-    """A file is misnamed or was changed after it had been applied; names the file."""
+    """A file is misnamed, or was changed after it was applied; names the file."""
 
 
 @dataclass(frozen=True, slots=True)

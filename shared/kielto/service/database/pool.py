@@ -1,8 +1,7 @@
-"""Connections to PostgreSQL: a pool for requests and messages, single connections for leaders; transactions.
+"""PostgreSQL: a pool for requests and messages, single connections for leaders, transactions.
 
-Keepalives are set on the server's side, since a lost node must not hold a leader's lock for hours; on ours
-every command has a time-out. Advisory locks and LISTEN need a real session: no transaction-mode pooler in
-between.
+The server's keepalives are short, so that a lost node does not hold a leader's lock for hours; every command has a
+timeout. Advisory locks and LISTEN need a real session: do not put a transaction-mode pooler in between.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
@@ -38,7 +37,7 @@ AWAY = (
     TimeoutError,
     OSError,
 )
-"""The database is away, too slow or too busy: nothing is wrong with the request, try again."""
+"""The database is away, too slow or too busy: the request is fine, try again."""
 
 _SESSION = {
     "tcp_keepalives_idle": "5",
@@ -65,7 +64,7 @@ what it chooses while a table is small is wrong when the table has grown.
 
 
 whose_request: ContextVar[Hashable] = ContextVar("whose_request", default=None)
-"""The party whose request is at hand, set at the edge of HTTP; None: nobody's, work of our own."""
+"""The party whose request is running, set by the HTTP middleware; None: work of our own."""
 
 
 async def open_pool(
@@ -113,7 +112,7 @@ class _Pool(asyncpg.Pool):
 
 
 class _Acquired(PoolAcquireContext):
-    """As asyncpg's own, within the share of whoever asks."""
+    """asyncpg's context, within the party's share."""
 
     pool: _Pool
     __slots__ = ("whose",)

@@ -57,10 +57,9 @@ class Caller:
 
 
 class Verifier:
-    """Verifies tokens against the issuer's key set, cached. It is fetched again for an unknown key id, and when it is
-    five minutes old: a key that the issuer has withdrawn lets nobody in for longer, unless the issuer is away. One
-    fetch at a time, at most each 30 s; only a caller whose key is unknown waits for it, or a ban would wait for an
-    issuer that hangs.
+    """Verifies tokens against the issuer's cached key set. The set is fetched again for an unknown key id and every
+    five minutes, so that a withdrawn key stops working, unless the issuer is away. One fetch at a time, at most every
+    30 s; only a caller with an unknown key waits for it.
     """
 
     def __init__(self, jwks: str, issuer: str, audience: str, companies: Collection[str]) -> None:
@@ -186,7 +185,7 @@ class Verifier:
 
 
 class RoleCheck:
-    """A FastAPI dependency: the caller, of whom a role is asked."""
+    """A FastAPI dependency: the caller, if it has one of the roles."""
 
     def __init__(self, roles: tuple[str, ...], *, group: bool) -> None:
         self.roles, self.group = roles, group

@@ -1,6 +1,4 @@
-"""Every error as a problem: the field and the rule, never the value; unknown ones by their kind in the
-log.
-"""
+"""Every error as a problem: the field and the rule, never the value; unknown errors are logged by kind."""
 
 from collections.abc import Callable
 from typing import Any

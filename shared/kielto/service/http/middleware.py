@@ -1,8 +1,8 @@
-"""Around every request: its trace, who is calling, the limits of its body, its metrics, and 503 for writes before the
-epoch is claimed.
+"""Around every request: its trace, the caller, the limits of its body, its metrics, and 503 for writes before the
+first epoch.
 
-FastAPI reads and parses a body before it asks its dependencies; so whoever sends one is asked for a token here.
-Plain ASGI: Starlette's own middleware classes cost more than many of our endpoints.
+FastAPI parses a body before it calls its dependencies, so the token of a request with a body is checked here. Plain
+ASGI: Starlette's own middleware classes cost more than many of our endpoints.
 """
 
 import time

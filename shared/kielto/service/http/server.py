@@ -1,6 +1,4 @@
-"""The process's HTTP server, from its first moment on: before there is a database it says that it lives, and why it is
-not ready.
-"""
+"""The process's HTTP server. Before there is a database it answers that it lives, and why it is not ready."""
 
 import asyncio
 import contextlib
@@ -25,7 +23,7 @@ AWAY = ProblemError(503, "database-unavailable", "The database does not answer",
 
 
 class CannotListenError(KieltoError):
-    """The address is taken, or not ours."""
+    """The address is in use, or does not belong to this host."""
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What one party may ask of this process: one company's callers must not keep out another's."""
+"""Limits per party, so that one company's callers cannot keep out another's."""
 
 import asyncio
 import math

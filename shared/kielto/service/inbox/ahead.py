@@ -1,9 +1,9 @@
 """Urgent messages that an open transaction holds back.
 
-Topics are read committed: an open transaction hides what it wrote and all that stands behind it in its partition, for
-up to the producer's time-out (15 minutes by Kafka's default). A *no* in one, or behind one, need not wait: it is taken
-in from the uncommitted end of the log, and once more, without effect, when its turn comes. So a *no* of a transaction
-that is aborted may count; a *yes* never does.
+Topics are read committed: an open transaction hides what it wrote and everything behind it in its partition, for up to
+the producer's timeout (15 minutes by Kafka's default). A *no* in or behind one is taken from the uncommitted end of
+the log at once, and again, without effect, when it is committed. So a *no* of an aborted transaction may count; a
+*yes* never does.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _RECORDS = 200
 
 
 class Ahead:
-    """`intakes`, by topic: of subscriptions with urgent messages. Their topic ids are known."""
+    """`intakes`, by topic: those of subscriptions with urgent messages. Their topic ids are known."""
 
     def __init__(self, bootstrap: str, intakes: Mapping[str, Intake], *, security: kafka.Security) -> None:
         self._bootstrap, self._intakes, self._security = bootstrap, intakes, security
@@ -33,7 +33,7 @@ class Ahead:
         self._seen: dict[TopicPartition, int] = {}
 
     async def run(self) -> None:
-        """For ever; returns at once without such topics. Raises what Kafka raises: begin again."""
+        """Run until cancelled; returns at once without such topics. Raises what Kafka raises."""
         if not self._places:
             return
         stable = kafka.consumer(self._bootstrap, security=self._security)

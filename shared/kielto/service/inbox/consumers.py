@@ -1,7 +1,8 @@
-"""The consumers: one FastStream subscriber for each topic, one middleware around all of them.
+"""The consumers: one FastStream subscriber per topic, with one middleware around all of them.
 
-Positions live in the database, committed with the effects (`transactional.py`); the group `kielto.<service>.<topic>`
-only shares out partitions. Nothing is ever committed to Kafka, so nothing can be committed too early.
+Positions are stored in the database, committed with the effects (`transactional.py`); the group
+`kielto.<service>.<topic>` only assigns partitions. Nothing is committed to Kafka, so nothing can be committed too
+early.
 """
 
 import asyncio
@@ -37,12 +38,14 @@ _RETRIED = (*kafka.DOWN, *postgres.AWAY, kafka.KafkaError, RestartConsumersError
 
 
 class UnsafeSubscriberError(KieltoError):
-    """A subscriber that could lose messages; names the topic and the rule. The service must not start."""
+    """A subscriber is configured so that it could lose messages; the service must not start. Names the topic and the
+    rule.
+    """
 
 
 class Consumers:
-    """`run()` runs until it is cancelled. Kafka may be away at the start. Raises UnsafeSubscriberError when
-    made.
+    """Reads all topics of a service. Raises UnsafeSubscriberError when it is made; Kafka may be away when `run()`
+    starts.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class Consumers:
 
 
 async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
-    """Raises what ended the first of them; the others are cancelled."""
+    """Wait for the first of them to end, and raise its error; the others are cancelled."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -136,9 +139,7 @@ def _broker(
     readers: Mapping[str, TopicReader],
     subscriptions: Sequence[Subscription],
 ) -> KafkaBroker:
-    """FastStream logs nothing itself: it would log the messages' place with every one, and errors with
-    content.
-    """
+    """FastStream's own logging is off: it would log every message's place, and errors with content."""
     broker = KafkaBroker(
         bootstrap,
         client_id=f"kielto-{service}",
@@ -176,7 +177,7 @@ def _broker(
 
 
 def _wire(security: kafka.Security) -> BaseSecurity:
-    """The same in FastStream's words."""
+    """The security settings as FastStream takes them."""
     if not security.sasl:
         return BaseSecurity(ssl_context=security.context, use_ssl=security.tls)
     return _SASL[security.mechanism](
@@ -214,11 +215,10 @@ async def _decode(message: StreamMessage[Any]) -> Any:
 
 
 class Retrying(BaseMiddleware):
-    """What was not taken in is read again, for ever, with its partition paused.
+    """Read what failed again, without a limit, with its partition paused.
 
-    FastStream itself would drop any error and go on with the next message, whether it was raised by the
-    handler or before it, in parsing: so this looks at the end of the whole processing, not around the handler
-    only.
+    FastStream itself would drop any error, of the handler or of parsing, and go on with the next message. So this
+    looks at the end of the whole processing, not only around the handler.
     """
 
     def __init__(self, msg: Any, /, *, context: Any, readers: Mapping[str, TopicReader]) -> None:
@@ -240,8 +240,8 @@ class Retrying(BaseMiddleware):
 
 
 def check(broker: KafkaBroker) -> None:
-    """Refuse what FastStream's defaults would do: lose the message at hand, or begin at the end of the
-    topic.
+    """Raise UnsafeSubscriberError where FastStream's defaults would lose the current message or start at the end of
+    the topic.
     """
     subscribers: list[Any] = list(broker.subscribers)
     for subscriber in subscribers:

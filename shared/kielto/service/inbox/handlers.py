@@ -1,6 +1,4 @@
-"""What a service gives for each topic that it reads, and how the effects and the position are committed
-together.
-"""
+"""What a service provides for each topic that it reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from kielto.service.database.pool import Conn
 
 
 class PermanentError(KieltoError):
-    """Raised by a handler: this message can never be taken in. `reason` names the rule and nothing of the
-    content. `holds`: it may take a permission away, so beats do not say that the topic was taken in past it
-    until it is replayed or discarded; False for what certainly takes none.
+    """Raised by a handler: this message can never be processed. `reason` names the rule and nothing of the content.
+    `holds`: the message may take a permission away, so heartbeats do not say that the topic was read past it until it
+    is replayed or discarded; False for a message that certainly takes none.
     """
 
     def __init__(self, reason: str, *, holds: bool = True) -> None:
@@ -27,7 +25,7 @@ class PermanentError(KieltoError):
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Where a message stands. `timestamp_ms` is the broker's append time on topics of ours."""
+    """The place of a message. `timestamp_ms` is the broker's append time on our own topics."""
 
     topic: str
     topic_id: UUID
@@ -54,7 +52,7 @@ class Handler(Protocol):
 
 
 class BatchHandler(Handler, Protocol):
-    """For bulk topics: the messages of one partition, in order. `handle` and `deny` are for what must go
+    """For bulk topics: takes the messages of one partition in order. `handle` and `deny` take what must be processed
     alone.
     """
 
@@ -62,10 +60,10 @@ class BatchHandler(Handler, Protocol):
 
 
 class Holding(Protocol):
-    """For topics without state: what a message that cannot be taken in, and may take a permission away, holds up."""
+    """For topics without state: what depends on a message in quarantine that may take a permission away."""
 
     async def customer(self, conn: Conn, key: str | None) -> UUID | None:
-        """Whom a message of this key may be about; None: nobody can say."""
+        """The customer that a message with this key may be about; None: unknown."""
 
     async def compute_anew(self, conn: Conn, customer: UUID) -> None:
         """A message about this customer was put into quarantine, or has left it, in the same transaction."""
@@ -76,9 +74,7 @@ class Holding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic that a service reads. One consumer each, group `kielto.<service>.<topic>`, positions in the
-    database.
-    """
+    """A topic that a service reads: one consumer, group `kielto.<service>.<topic>`, positions in the database."""
 
     topic: str
     handler: Handler
@@ -86,6 +82,6 @@ class Subscription:
     """With True `handler` is a BatchHandler; for bulk topics (polling idles up to 50 ms)."""
     holding: Holding | None = None
     urgent: Callable[[Event], bool] | None = None
-    """Which messages are taken in at once, though a transaction is open before them or around them (`ahead.py`). Their
+    """Which messages are processed at once although a transaction is open before or around them (`ahead.py`). The
     handler must do nothing when they come again.
     """

@@ -1,8 +1,7 @@
-"""How fresh a service's own inputs are: a service withholds its beats when they are stale (contract,
-Freshness).
+"""How fresh a service's inputs are: it withholds its heartbeats while they are stale (contract, Freshness).
 
-The relay's process watches the others' heartbeats itself, all partitions, and holds them against the
-positions in the database: which process took the messages in does not matter.
+The relay's process watches the heartbeats of the input topics, all partitions, and compares them with the positions in
+the database, so it does not matter which process reads the messages.
 """
 
 import asyncio
@@ -33,9 +32,7 @@ ANY($1::text[])"""
 
 
 class InputFreshness:
-    """Watches the restrictions topics that a service reads; nothing is fresh before `run()` has seen two
-    beats.
-    """
+    """Watches the restrictions topics that a service reads. Nothing is fresh before `run()` has seen two heartbeats."""
 
     def __init__(self, bootstrap: str, pool: Pool, *, security: kafka.Security = kafka.CLEAR) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
@@ -49,7 +46,7 @@ class InputFreshness:
         """Partitions with a message that nobody can say whom it denies (contract, Poison)."""
 
     def fresh(self, topics: Iterable[str], seconds: float) -> bool:
-        """Every partition of these restrictions topics is applied as of at most `seconds` ago, by our own
+        """Whether every partition of these restrictions topics is applied as of at most `seconds` ago, by our own
         clock.
         """
         now = clock()
@@ -76,7 +73,7 @@ class InputFreshness:
             await kafka.close(consumer)
 
     async def _begin(self, consumer: Any) -> None:
-        """From the end: what stands before is read by the consumers, and every view begins anew."""
+        """Start at the end: the consumers read what is before it, and every view starts anew."""
         self._ids = await kafka.topic_ids(consumer, list(self._carries))
         places = [TopicPartition(topic, p) for topic in self._ids for p in range(PARTITIONS)]
         consumer.assign(places)

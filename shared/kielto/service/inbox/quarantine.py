@@ -1,6 +1,6 @@
-"""Messages that can never be taken in: kept sealed, listed without content, and after a repair replayed or discarded.
+"""Messages that cannot be processed: kept encrypted, listed without content, and later replayed or discarded.
 
-What is kept of a message is deleted as soon as its row is closed, and after a time in any case; the row stays.
+The content is deleted when the row is closed, and after a time in any case; the row stays.
 """
 
 import base64
@@ -27,7 +27,7 @@ DAYS = 90
 
 
 class NotQuarantinedError(KieltoError):
-    """There is no such open message here, or nobody reads its topic."""
+    """There is no such open message, or this service does not read its topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def put(
     why: QuarantineReason,
     holding: Holding | None = None,
 ) -> None:
-    """Keep the message; once, however often it comes. Whom it may be about is denied while it is open."""
+    """Store the message, once, however often it comes. The customer it may be about is denied while it is open."""
     customer = None
     if why.holds and holding is not None:
         customer = await holding.customer(conn, _ascii(record.key))
@@ -95,7 +95,7 @@ WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND keyless AND state =
 
 
 async def voided(conn: Conn, topic_id: UUID, partition: int, offset: int) -> None:
-    """Its writer has published again whatever that record, whose key nobody can read, may have hidden."""
+    """Note that the writer published again whatever this record, whose key is unreadable, may have hidden."""
     await conn.execute(_VOIDED, topic_id, partition, offset)
 
 
@@ -103,7 +103,7 @@ _FORGET = "UPDATE quarantine SET content = NULL WHERE content IS NOT NULL AND at
 
 
 async def forget(pool: Pool, days: float = DAYS) -> None:
-    """Delete the contents of messages that were kept for longer: those can only be discarded."""
+    """Delete the content of messages older than `days`; those can then only be discarded."""
     await pool.execute(_FORGET, timedelta(days=days))
 
 
@@ -119,9 +119,9 @@ UPDATE quarantine SET state = $2, closed_by = $3, note = $4, content = NULL, clo
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Of one service. `party`, where it is given, limits each call to the topics of that party.
+    """The quarantine of one service. `party`, if given, limits a call to the topics of that party.
 
-    `begin_again`: with what its handlers say that somebody else was quicker: the same is then tried once more.
+    `begin_again`: the errors by which its handlers say that another transaction was quicker; the call is then repeated.
     """
 
     pool: Pool
@@ -133,7 +133,7 @@ class Quarantine:
     async def listed(
         self, state: str = "open", *, party: str | None = None, after: int = 0, limit: int = 1000
     ) -> list[QuarantinedMessage]:
-        """The oldest first, from behind the id `after`."""
+        """The open messages behind the id `after`, the oldest first."""
         rows = await self.pool.fetch(_LIST, state, _prefix(party), after, limit)
         return [QuarantinedMessage(**row) for row in rows]
 
@@ -149,10 +149,10 @@ class Quarantine:
         await self._committed(work)
 
     async def replay(self, ident: int, *, by: str, note: str | None = None, party: str | None = None) -> None:
-        """Hand the message to its handler again; closed only when that succeeds. The position is not touched.
+        """Give the message to its handler again, and close it if that succeeds. The position is not moved.
 
         Raises NotQuarantinedError when there is no such open row or nobody reads its topic, PermanentError when it
-        still cannot be taken in.
+        still cannot be processed.
         """
 
         async def work(conn: Conn) -> None:
@@ -178,7 +178,7 @@ class Quarantine:
         await self._committed(work)
 
     async def _committed(self, work: Callable[[Conn], Awaitable[None]]) -> None:
-        """In a transaction; again from its beginning where somebody else changed what it works on."""
+        """Run `work` in a transaction; again when another transaction changed what it works on."""
         for _ in range(_ATTEMPTS):
             try:
                 async with transaction(self.pool) as conn:

@@ -1,4 +1,4 @@
-"""One topic's reading: where to go on after a rebalance, and what to do when taking in fails for a while."""
+"""Reading one topic: where to continue after a rebalance, and what to do when processing fails."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ _NOTHING, _RESTING = float("-inf"), float("inf")
 
 
 class TransientError(Exception):
-    """Some partitions' messages were not taken in; each is to be read again from the offset given."""
+    """Some partitions' messages were not processed; each is to be read again from the given offset."""
 
     def __init__(self, failures: Sequence[tuple[TopicPartition, int, BaseException]]) -> None:
         super().__init__(len(failures))
@@ -75,13 +75,13 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def retrying(self) -> bool:
-        """Something failed just now, and is tried again. A consumer that hangs tries nothing."""
+        """Whether something failed a moment ago and is being retried. A consumer that hangs retries nothing."""
         return time.monotonic() - self._failed_at < _RETRYING_SECONDS
 
     @property
     def busy(self) -> bool:
-        """A portion is in hand, or rests, which ends by itself. One that is in hand for too long hangs in its
-        handler.
+        """Whether a portion is being processed or rests. One that takes too long hangs in its handler and does not
+        count.
         """
         return time.monotonic() - self._in_hand < _HANGING_SECONDS
 
@@ -92,7 +92,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions = await transactional.positions(self._pool, {self.topic: topic_id})
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        """Load anew what others may have moved meanwhile. A position that is too low only costs time."""
+        """Reload positions that other processes may have moved. A position that is too low only costs time."""
         try:
             self._positions = await transactional.positions(self._pool, {self.topic: self._intake.topic_id})
         except Exception as error:  # noqa: BLE001 - whatever it is, the older positions do
@@ -103,7 +103,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             self.subscriber.consumer.seek(place, self._positions.get((place.topic, place.partition), 0))
 
     async def take(self, records: Sequence[Any]) -> None:
-        """Take in what was polled, each partition by itself. Raises TransientError for those that failed."""
+        """Process what was polled, each partition by itself. Raises TransientError for those that failed."""
         self.cause = None
         failures: list[tuple[TopicPartition, int, BaseException]] = []
         for place, batch in by_partition(records):

@@ -1,8 +1,9 @@
-"""Watching the consumers: a topic or a database that was made anew, a consumer that hangs, how far behind each is.
+"""Watch the consumers: restart them when a topic or the database was created again or a consumer hangs, and measure
+the lag.
 
-Offsets without a record are stepped over here: no consumer is handed anything for them. Sources: a consumer whose
-group permission was lost stays dead after its return although its task is alive and a ping succeeds, and a topic that
-was deleted and created again has its offsets begin at 0 under the same name.
+Offsets without a record are skipped here, since no consumer gets anything for them. Known causes: a consumer whose
+group permission was lost stays dead after its return although its task is alive and a ping succeeds; a topic that was
+deleted and created again starts at offset 0 under the same name.
 """
 
 import asyncio
@@ -31,7 +32,9 @@ _STUCK_SECONDS = 20.0
 
 
 class RestartConsumersError(Exception):
-    """The consumers must stop and begin again; says why. `cause`: the kind of error behind it, if one is known."""
+    """The consumers must stop and start again; the message says why. `cause`: the kind of the error behind it, if
+    known.
+    """
 
     def __init__(self, rule: str, cause: str = "Restart") -> None:
         super().__init__(rule)
@@ -104,7 +107,9 @@ class Watchdog:
     async def _step_over(
         self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
-        """Where the position stood already at the look before, with something behind it: perhaps no record is."""
+        """Skip where the position has not moved since the last look although something is behind it: perhaps no record
+        is.
+        """
         still = {p: position for p, position in at.items() if self._stands.get(p, (-1, 0.0))[0] == position}
         empty = await kafka.stepped_over(self._client, still, {p: ends[p] for p in still})
         for place, end in empty.items():
@@ -126,9 +131,7 @@ class Watchdog:
         return max((now - self._stands[place][1] for place in places if place in self._stands), default=0.0)
 
     def _stuck(self, topic: str, position: int, behind: int) -> bool:
-        """Nobody has moved the position for long, all of which time there was something to read: what comes after a
-        quiet time is given its time.
-        """
+        """Whether the position has not moved for long while there was something to read all the time."""
         now = time.monotonic()
         before, since = self._moved.get(topic, (-1, now))
         if before != position or not behind:

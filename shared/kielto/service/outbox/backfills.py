@@ -1,8 +1,8 @@
-"""Backfills: every record of a family once more on its bulk topic, then `!snapshot` in every partition.
+"""Backfills: publish every record of a family once more on its bulk topic, then `!snapshot` in every partition.
 
-Steps, each begun anew after a crash: note both topics' end offsets; give every record a mark of this
-generation, key by key; when none of these marks is left, write `!snapshot` with the noted offsets. What a
-follower last saw below both offsets was not named again, and is swept.
+The steps, each repeated after a crash: note both topics' end offsets; mark every record with this generation, key by
+key; when no such mark is left, write `!snapshot` with the noted offsets. A follower then deletes what it last saw
+below both offsets, because it was not published again.
 """
 
 import json
@@ -27,7 +27,7 @@ RETURNING generation"""
 
 
 async def request(conn: Conn, family: str) -> int:
-    """Ask for a backfill; returns its generation. From now on gates stay shut until it is complete. Raises
+    """Request a backfill; returns its generation. Gates stay shut from now until it is complete. Raises
     EpochNotOpenError.
     """
     generation = await conn.fetchval(_REQUEST, family)
@@ -54,7 +54,7 @@ ORDER BY s.family"""
 
 
 async def progress(pool: Pool, generations: Mapping[str, int]) -> list[Progress]:
-    """How far these backfills are; one that a newer one has replaced is finished by that."""
+    """The progress of these backfills; one that a newer backfill has replaced counts as finished."""
     rows = await pool.fetch(_PROGRESS, list(generations), list(generations.values()))
     return [Progress(row["family"], row["generation"], _words(row), row["finished"]) for row in rows]
 
@@ -74,7 +74,7 @@ ON CONFLICT DO NOTHING"""
 
 
 async def request_first(conn: "Conn | Pool", families: Sequence[Family]) -> None:
-    """Generation 1 of every family that has none yet. Does nothing before an epoch was claimed."""
+    """Request generation 1 of every family that has none yet. Does nothing before the first epoch was claimed."""
     await conn.execute(_FIRST, [family.name for family in families])
 
 
@@ -110,7 +110,7 @@ _FINISHED = "UPDATE snapshots SET finished_at = now() WHERE family = $1 AND gene
 
 
 class Snapshots:
-    """What the bulk lane does for backfills."""
+    """The bulk lane's part of backfills."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Snapshots:
         self._bootstrap, self._families, self._security = bootstrap, families, security
 
     async def advance(self, conn: Leader, producer: Any, refusals: Refusals) -> bool:
-        """One step of one backfill; False when there is nothing to do but wait. Raises LaneStoppedError."""
+        """Do one step of one backfill; False when there is nothing to do but wait. Raises LaneStoppedError."""
         row = await conn.fetchrow(_NEXT, list(refusals.going(self._families, Lane.BULK)))
         if row is None:
             return False

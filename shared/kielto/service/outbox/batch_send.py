@@ -1,7 +1,7 @@
-"""Sending many messages and waiting for all the broker's answers: one batch for each partition, no task each.
+"""Send many messages and wait for all the broker's answers: one batch per partition, no task per message.
 
-What was acknowledged of a partition is always a prefix of what was given: after a failure nothing behind it
-counts as sent, so that order holds when it is sent again.
+What a partition has acknowledged is always a prefix of what was given. After a failure nothing behind it counts as
+sent, so the order stays when it is sent again.
 """
 
 import asyncio
@@ -27,19 +27,21 @@ class OutboxMessage(NamedTuple):
 
 class Delivered(NamedTuple):
     offsets: list[int | None]
-    """By message: its offset, or None when it was not acknowledged: it may stand in the log or not."""
+    """By message: its offset, or None if it was not acknowledged, so that it may or may not be in the topic."""
     error: BaseException | None
-    """Why there is a None, when it is not that the topic refuses."""
+    """Why an offset is None, unless the topic rejected the record."""
     refused: Mapping[str, BaseException] = MappingProxyType({})
-    """By topic: why it will not take a record, however often it is sent (`kafka.REFUSED`). The others went on."""
+    """By topic that rejects a record permanently (`kafka.REFUSED`): the reason. The other topics went on."""
 
 
 class NoAnswerError(Exception):
-    """The client neither delivered nor failed in ANSWER_SECONDS."""
+    """The Kafka client neither delivered nor failed within ANSWER_SECONDS."""
 
 
 class LaneStoppedError(KieltoError):
-    """The lane stops at the first message that was not acknowledged, and begins again from its marks."""
+    """A lane stops: a message was not acknowledged, or its leadership ended. The next leader begins again from the
+    marks.
+    """
 
 
 class _Batch:
@@ -52,7 +54,7 @@ class _Batch:
 
 
 async def deliver(producer: Any, messages: Sequence[OutboxMessage]) -> Delivered:
-    """Send in the given order for each partition. Never raises but when it is cancelled."""
+    """Send the messages, each partition in the given order. Raises nothing but CancelledError."""
     partitions = _batches(producer, messages)
     refused: dict[str, BaseException] = {}
     error = await _submit(producer, partitions, refused)
@@ -64,7 +66,7 @@ async def deliver(producer: Any, messages: Sequence[OutboxMessage]) -> Delivered
 async def _answers(
     partitions: dict[tuple[str, int], list[_Batch]], refused: dict[str, BaseException]
 ) -> None:
-    """Wait for all, or for the first that fails where its topic does not refuse."""
+    """Wait for all answers, or for the first failure of a topic that does not reject records."""
     left = {
         b.answer: topic for (topic, _), batches in partitions.items() for b in batches if b.answer is not None
     }
@@ -100,7 +102,7 @@ def _append(batch: _Batch, message: OutboxMessage) -> bool:
 async def _submit(
     producer: Any, partitions: dict[tuple[str, int], list[_Batch]], refused: dict[str, BaseException]
 ) -> BaseException | None:
-    """All first batches, then all second ones: a second batch waits until the first has left."""
+    """Send every partition's first batch, then every second one: a second batch waits until the first has left."""
     depth = max((len(batches) for batches in partitions.values()), default=0)
     for level in range(depth):
         for (topic, partition), batches in partitions.items():
@@ -117,7 +119,7 @@ async def _submit(
 
 
 def _seen(answer: "asyncio.Future[Any]") -> None:
-    """An answer that nobody waits for any more must not be reported as an error that was never looked at."""
+    """Mark the answer's exception as retrieved, so that asyncio does not report it."""
     if not answer.cancelled():
         answer.exception()
 

@@ -1,5 +1,5 @@
-"""The bulk lane: everything that may wait, messages that are no state, and backfills. Slow when express is
-late.
+"""The bulk lane publishes everything that may wait, messages that are not state, and backfills. It slows down while
+the express lane is late.
 """
 
 import asyncio
@@ -34,9 +34,7 @@ _SLOWEST = 1000
 
 
 class Pace:
-    """At most so many records a second; half of it whenever the express lane is late, more again step by
-    step.
-    """
+    """A limit of records per second: halved whenever the express lane is late, then raised step by step."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self.rate = limit, float(limit)
@@ -47,7 +45,7 @@ class Pace:
         self.rate = max(slowest, self.rate / 2) if late else min(self._limit, self.rate * 1.2)
 
     async def spend(self, records: int) -> None:
-        """Wait until these records fit the rate."""
+        """Wait until this many records fit the rate."""
         now = time.monotonic()
         self._free_at = max(self._free_at, now - 0.1) + records / self.rate
         await asyncio.sleep(max(0.0, self._free_at - now))

@@ -1,4 +1,4 @@
-"""The express lane: whatever takes a permission away, published at once; and the heartbeats."""
+"""The express lane publishes whatever takes a permission away, at once, and the heartbeats."""
 
 import asyncio
 import time
@@ -21,9 +21,7 @@ _UNDELETED = 100
 
 
 class ExpressLane:
-    """One leadership of the lane. NOTIFY wakes it; every LOOK_SECONDS it looks for marks that committed
-    late.
-    """
+    """One leadership of the lane. NOTIFY wakes it; every LOOK_SECONDS it looks for marks that committed late."""
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class ExpressLane:
         await self._delete()
 
     async def _new(self) -> None:
-        """Marks behind the last one seen: the way of nearly every ban."""
+        """Publish the marks behind the last one seen; nearly every ban takes this way."""
         found, self._after, count = await pending.fetch(
             self._conn, Lane.EXPRESS, self._going(), self._after, LIMIT
         )
@@ -72,7 +70,7 @@ class ExpressLane:
             await self._delete()
 
     async def _look(self) -> None:
-        """All marks there are, also those that committed late; then, if it is time, the beat that vouches for
+        """Publish all marks, including those that committed late; then, if it is due, the heartbeat that vouches for
         them.
         """
         await must_be_checked(self._conn)
@@ -94,7 +92,9 @@ class ExpressLane:
         self._next_look = time.monotonic() + LOOK_SECONDS
 
     async def _publish(self, found: Sequence[Marked]) -> Container[str]:
-        """The topics that refused a record for good: of what is marked there, some is not published."""
+        """Publish the marked records; returns the topics that rejected one, where some marked records are therefore
+        not published.
+        """
         if not found:
             return ()
         delivered = await deliver(
@@ -113,7 +113,9 @@ class ExpressLane:
         return delivered.refused
 
     def _going(self) -> dict[str, Family]:
-        """Those whose topic refuses nothing just now: the others' marks wait, and no beat vouches for them."""
+        """The families whose topic accepts records now. The marks of the others wait, and no heartbeat vouches for
+        them.
+        """
         return self._refusals.going(self._families, Lane.EXPRESS)
 
     async def _send(self, messages: Sequence[OutboxMessage]) -> None:
@@ -123,7 +125,7 @@ class ExpressLane:
         await self._refusals.note((message.topic for message in messages), delivered.refused)
 
     async def _delete(self) -> None:
-        """Only what the broker has acknowledged, and exactly the marks that were read."""
+        """Delete exactly the marks that were read and whose records the broker has acknowledged."""
         done, self._done = self._done, []
         if done:
             await pending.published(self._conn, Lane.EXPRESS, done, self._ids)

@@ -21,8 +21,8 @@ from kielto.service.outbox.leader import Leader
 from kielto.service.support.clock import Clock, utc_now
 
 Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
-"""Names of families of which something is committed that no mark shows yet. Read before the marks of a look: what is
-not in it is marked, or was committed later and is not vouched for.
+"""Names of families with committed changes that have no mark yet. Read before the marks of a look: whatever is missing
+here is marked, or was committed later and is not vouched for.
 """
 
 
@@ -32,21 +32,23 @@ async def nothing_withheld(_: Leader) -> Container[str]:
 
 @dataclass(frozen=True, slots=True)
 class BeatPlan:
-    """When and where a service beats. `taken`: by family name, topics whose positions its beats carry."""
+    """When and where a service sends heartbeats. `taken`: by family name, the input topics whose positions its
+    heartbeats carry.
+    """
 
     seconds: float
     taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     gate: Callable[[], bool] = lambda: True
     about: Mapping[str, control.AboutParty] = field(default_factory=dict)
-    """By family name: what its beats say of the party."""
+    """By family name: what its heartbeats say about the party."""
     withheld: Withheld = nothing_withheld
     clock: Clock = utc_now
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a beat says of the database, read before the marks: their effects are published before the
-    beat.
+    """What a heartbeat says about the database. It is read before the marks, whose records are published before the
+    heartbeat.
     """
 
     taken: Mapping[str, control.Taken]
@@ -72,7 +74,7 @@ SELECT
 
 
 class Beats:
-    """The beats of one leader's term."""
+    """The heartbeats of one leader's term."""
 
     def __init__(self, plan: BeatPlan, families: Sequence[Family], epoch: int, term: int) -> None:
         self._plan = plan
@@ -81,11 +83,11 @@ class Beats:
         self._next = time.monotonic()
 
     def wait(self) -> float:
-        """Seconds until the next beat is due; a withheld one is asked for again soon."""
+        """Seconds until the next heartbeat is due; a withheld one is due again soon."""
         return max(0.0, self._next - time.monotonic()) if self._families else 3600.0
 
     def due(self) -> bool:
-        """Whether to look now for the next beat."""
+        """Whether to look for the next heartbeat now."""
         if self.wait() > 0:
             return False
         if self._plan.gate():
@@ -129,7 +131,7 @@ class Beats:
 
 
 def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) -> list[OutboxMessage]:
-    """The same beat for each partition of the family's topic of the lane."""
+    """The same heartbeat for each partition of the family's topic of the lane."""
     encoded = envelope.encode(beat, key=control.BEAT, source=family.writer)
     return [OutboxMessage(family.topic(lane), partition, *encoded) for partition in range(PARTITIONS)]
 

@@ -1,8 +1,8 @@
-"""Who is of the group and who has left it, as the database remembers it; and what follows when that changes.
+"""Which parties are in the group and which have left, as the database remembers it, and the consequences of a change.
 
-At start each process notes the parties of its group file. One that is missing has left: nothing is published for it,
-but its records, and every name that decisions and facts gave it, stay. When it comes back, what changed meanwhile is
-published before the first beat, and every record is computed anew (docs/decisions/0030-parties-that-left.md).
+At start each process compares its group file with the database. A party that is missing has left: nothing is published
+for it, but its records stay. When it returns, what changed meanwhile is published before the first heartbeat, and all
+its records are recomputed (docs/decisions/0030-parties-that-left.md).
 """
 
 import hashlib
@@ -27,11 +27,13 @@ log = structlog.get_logger(__name__)
 _NOBODY = UUID(int=0)
 
 Step = Callable[[Conn, UUID], Awaitable[UUID | None]]
-"""Computes the next records behind this customer, in the caller's transaction; the last one's id, None at the end."""
+"""Compute the next records behind this customer in the caller's transaction; returns the last customer's id, None at
+the end.
+"""
 
 
 class OtherKeysError(KieltoError):
-    """The keys file has another id key of a party than the one that this database was filled with."""
+    """The keys file has another id key for a party than the one this database was filled with."""
 
 
 _SEEN = """
@@ -86,7 +88,7 @@ async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
 
 
 async def left(pool: Pool, group: Group) -> frozenset[str]:
-    """The same without noting anything: for commands."""
+    """The same without changing the database: for commands."""
     async with pool.acquire() as conn:
         return frozenset(await _parties(conn, _LEFT, list(group.parties)))
 
@@ -94,7 +96,7 @@ async def left(pool: Pool, group: Group) -> frozenset[str]:
 async def compute_anew(
     pool: Pool, families: Sequence[Family], step: Step, again: tuple[type[Exception], ...]
 ) -> None:
-    """Until every record is computed for the group as it is now; goes on where a killed process stopped.
+    """Recompute every record for the present group; continues where a killed process stopped.
 
     `again`: errors after which a step is repeated.
     """
@@ -166,7 +168,7 @@ WHERE family = $1 || '.customers' AND status <> 'erased'"""
 
 
 async def _leave(conn: Conn, party: str, keys: Keys) -> None:
-    """What waits for it is not sent; what was not published is remembered as changed since it left."""
+    """Delete what waits to be sent to it; records that were not published are remembered as changed since it left."""
     for statement in (_UNMARK, _UNSENT, _NO_FINDINGS, _NO_VOIDS):
         await conn.execute(statement, party)
     if not keys.knows(party):
@@ -190,7 +192,7 @@ def _check(keys: Keys, party: str) -> str | None:
 
 
 def _facts(group: Group) -> str:
-    """Of what records follow from."""
+    """A hash of the group's facts that records depend on."""
     facts = {"companies": sorted(group.company_ids), "partners": {p.id: sorted(p.of) for p in group.partners}}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -1,6 +1,4 @@
-"""What the relay reads of the outbox, the messages it makes of it, and what it deletes after the broker's
-answer.
-"""
+"""What the relay reads from the outbox, the Kafka messages made of it, and what it deletes once they are acked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,14 +60,12 @@ async def fetch(
 
 
 def as_kept(_family: str, _key: str, kept: str) -> str:
-    """Of records that are kept in clear."""
+    """The body unchanged: for records that are not encrypted at rest."""
     return kept
 
 
 def message(marked: Marked, lane: Lane, decrypt_record: DecryptRecord) -> OutboxMessage:
-    """The Kafka message: what `envelope.encode` would make of the record at its version, without building
-    it.
-    """
+    """The Kafka message: the bytes that `envelope.encode` would make of the record at its version."""
     family, version = marked.family, f"{marked.epoch}.{marked.n}"
     if _of_party(family):
         marked.sent = tracing.fresh()
@@ -91,7 +87,7 @@ def message(marked: Marked, lane: Lane, decrypt_record: DecryptRecord) -> Outbox
 
 
 def _of_party(family: Family) -> bool:
-    """A company's or partner's family; our own have no dot in their names."""
+    """Whether it is a company's or partner's family; the names of our own families have no dot."""
     return "." in family.name
 
 

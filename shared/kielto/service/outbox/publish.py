@@ -1,9 +1,7 @@
-"""The state outbox: records, marks that say which of them are to be published, plain rows for what is no
-state.
+"""The state outbox: records, marks that say which records to publish, and plain rows for messages that are not state.
 
-Everything here runs in the caller's transaction. The relay (`relay.py`) publishes each marked record's
-*current* state, so a key never has two versions waiting, and a newer ban cannot be overtaken by an older
-permit.
+Everything here runs in the caller's transaction. The relay (`relay.py`) publishes each marked record's *current*
+state, so a key never has two versions waiting, and an older permit cannot overtake a newer ban.
 """
 
 import json
@@ -23,9 +21,7 @@ from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
 
 EXPRESS, REPORTS = "kielto_express", "kielto_reports"
-"""Channels of NOTIFY. Bulk marks have none: it takes a lock at commit, and a yes may wait for the next
-look.
-"""
+"""Channels of NOTIFY. Bulk marks have none: NOTIFY takes a lock at commit, and a permit can wait for the next look."""
 
 _ROOM = 64  # bytes that `"version":"<epoch>.<n>",` may take
 
@@ -169,8 +165,8 @@ SELECT pg_notify('kielto_express', '') FROM marked WHERE lane = 'express' LIMIT 
 async def renew(
     conn: Conn, family: str, above: Sequence[tuple[str, int]], *, bulk: Collection[str] = ()
 ) -> None:
-    """Give each of these records a version above the number `n`, unchanged otherwise, and mark it on the
-    express lane, those of `bulk` on bulk: whoever holds anything else under that key takes it for news.
+    """Give each of these records a version above its number `n`, otherwise unchanged, and mark it on the express lane
+    (`bulk`: on the bulk lane), so that it replaces whatever a reader has under that key.
     """
     keys, numbers = [key for key, _ in above], [n for _, n in above]
     await conn.execute(_RENEW, family, keys, numbers, list(bulk))
@@ -182,7 +178,7 @@ FROM unnest($1::text[], $2::text[]) AS c (family, key) JOIN records r USING (fam
 
 
 async def _present(conn: Conn, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Version]:
-    """The versions of unchanged records; their rows are locked by now, so this is not overtaken."""
+    """The versions of unchanged records. Their rows are locked by now, so nobody can change them in between."""
     rows = await conn.fetch(_PRESENT, [family for family, _ in keys], [key for _, key in keys])
     return {(row["family"], row["key"]): Version(row["epoch"], row["n"]) for row in rows}
 

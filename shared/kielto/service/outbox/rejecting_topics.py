@@ -1,9 +1,9 @@
-"""Topics that refuse a record for good: each waits by itself, and the lane goes on with the others.
+"""Topics that reject a record permanently: each waits on its own while the lane goes on with the others.
 
-Too large for the topic, or no longer ours to write: no later attempt with the same producer helps, unlike when
-the broker is away. What was refused stays marked, and its topic is tried again with backoff. An idempotent
-producer cannot go on in a partition that refused a batch (the sequence has a gap), so such a topic gets a
-producer of its own.
+The record is too large for the topic, or the topic is no longer ours to write: unlike when the broker is away, no later
+attempt with the same producer helps. The record stays marked, and its topic is tried again with backoff. An idempotent
+producer cannot continue in a partition that rejected a batch (the sequence has a gap), so the topic gets a new
+producer.
 """
 
 import time
@@ -22,7 +22,7 @@ BACKOFF = (1.0, 60.0)
 
 
 class Producers:
-    """In place of one producer where a lane delivers; `renew` gives a topic one of its own."""
+    """Used like one producer by a lane; `renew` gives a topic a producer of its own."""
 
     def __init__(self, shared: Any, bootstrap: str, security: kafka.Security) -> None:
         self._shared, self._bootstrap, self._security = shared, bootstrap, security
@@ -42,20 +42,20 @@ class Producers:
         await self._own[topic].start()
 
     async def abort(self) -> None:
-        """Those of single topics; the shared one is its maker's."""
+        """Stop the topics' own producers; the shared one belongs to the caller."""
         for producer in self._own.values():
             await kafka.abort(producer)
 
 
 class Refusals:
-    """Which topics wait, and until when; by the monotonic clock, for one leadership of a lane."""
+    """Which topics wait, and until when (monotonic clock), for one leadership of a lane."""
 
     def __init__(self, producers: Producers) -> None:
         self._producers = producers
         self._until: dict[str, tuple[float, float]] = {}
 
     def waits(self, topic: str) -> bool:
-        """Nothing is sent to it now."""
+        """Whether nothing is to be sent to the topic now."""
         return time.monotonic() < self._until.get(topic, (0.0, 0.0))[0]
 
     def waiting(self) -> list[str]:
@@ -66,7 +66,7 @@ class Refusals:
         return {name: family for name, family in families.items() if not self.waits(family.topic(lane))}
 
     async def note(self, sent: Iterable[str], refusing: Mapping[str, BaseException]) -> None:
-        """What came of a delivery: to which topics, and which of them refused. Raises one of DOWN."""
+        """Note the result of a delivery: the topics sent to, and those that rejected a record. Raises one of DOWN."""
         for topic in set(sent) - set(refusing):
             if not self.waits(topic):
                 self._until.pop(topic, None)

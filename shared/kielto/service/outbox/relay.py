@@ -1,9 +1,8 @@
-"""Relays: one leader for each lane of a service, by a session lock; whatever fails, it begins again from the
-marks.
+"""Relays: one leader per lane of a service, by a session lock; after any failure it begins again from the marks.
 
-The lock, the marks and their deletion share one connection: who has lost it deletes nothing. A leader that
-fails, or is not answered, gives up everything, its producer, its connection and its term, and begins anew:
-what was sent and not deleted is sent again, with the same version or a higher one.
+The lock, the marks and their deletion use one connection, so a process that lost the lock deletes nothing. A leader
+that fails gives up its producer, its connection and its term and starts anew: what was sent and not deleted is sent
+again, with the same version or a higher one.
 """
 
 import asyncio
@@ -34,7 +33,7 @@ _LOCKS = {Lane.EXPRESS: Lock.EXPRESS_LANE, Lane.BULK: Lock.BULK_LANE}
 _STANDBY_SECONDS = 0.5
 _BACKOFF = Backoff(0.1, 2.0)
 MISSING_SECONDS = 30.0
-"""A leadership that found topics missing ends after this time, and the next one looks again."""
+"""A leadership that found topics missing ends after this many seconds, and the next one looks again."""
 
 # What a crash of the server loses from here on is sent again: no need to wait for its disk. And plans by key:
 # marks are a queue, so what the statistics say of it is never true for long.
@@ -58,7 +57,7 @@ class RelaySettings:
 
 
 class LaneRelay:
-    """One lane. `run()` ends some time after `stop()`; it may also be cancelled."""
+    """One lane's relay. `run()` returns some time after `stop()`; it may also be cancelled."""
 
     def __init__(self, lane: Lane, settings: RelaySettings) -> None:
         self._lane, self._settings = lane, settings

@@ -1,8 +1,9 @@
-"""Tombstones: when everybody has an erasure, or has had its time, the record goes from its bulk topic altogether.
+"""Tombstones: delete an erased record from its bulk topic when every subscriber has the erasure, or its deadline has
+passed.
 
-Contract, "Merge and erasure". `erased` stays on the restrictions topic, and in `records` with its version. A
-tombstone waits in `reports`, so the bulk relay alone writes the topic; followers take it as no news, so one that
-comes early or twice does no harm.
+Contract, "Merge and erasure". The restrictions topic and `records` keep `erased` with its version. A tombstone waits in
+`reports`, so that only the bulk relay writes the topic. Followers ignore tombstones, so an early or repeated one does
+no harm.
 """
 
 import asyncio
@@ -33,11 +34,11 @@ class ErasedRecord(NamedTuple):
 
 
 Acknowledged: TypeAlias = Callable[[Conn, Sequence[ErasedRecord]], Awaitable[set[tuple[str, str]]]]
-"""Those (family, key) that every live subscriber of the family's party has applied."""
+"""Returns those (family, key) that every live subscriber of the family's party has applied."""
 
 
 async def nobody(_: Conn, __: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
-    """Where nobody acknowledges, only the deadline counts."""
+    """For topics without acknowledgements: only the deadline counts."""
     return set()
 
 
@@ -79,7 +80,7 @@ RETURNING key"""
 async def write(
     pool: Pool, deadlines: Mapping[Family, float], now: datetime, acknowledged: Acknowledged = nobody
 ) -> int:
-    """Queue the tombstones that are due by now; how many."""
+    """Queue the tombstones that are due by `now`; returns how many."""
     count = 0
     for family, seconds in deadlines.items():
         after, last = "", timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""The commands of a service's process: its quarantine, its backfills, and what the service brings itself."""
+"""The commands of every service: quarantine, backfills, the epoch; and those that the service brings."""
 
 import asyncio
 import getpass
@@ -40,8 +40,8 @@ _LOOK_SECONDS = 1.0
 
 
 async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
-    """The exit status: 0 done, 1 could not be done, 2 wrong usage. Of errors only the kind is printed: a text
-    of the database's may quote what it was given.
+    """Run a command; returns the exit status: 0 done, 1 failed, 2 wrong usage. Of errors only the kind is printed,
+    since a database error's text may quote values.
     """
     entry = _entry(arguments, service)
     access_entry.begin(entry)
@@ -52,7 +52,7 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
 
 
 def _entry(arguments: Sequence[str], service: Service) -> AccessEntry:
-    """Of the command's words only its names are kept, and ids."""
+    """The access-log entry of the command: its name and the ids among its words, nothing else."""
     names = {*_NAMES, *service.commands}
     action = " ".join(["command", *(word for word in arguments[:2] if word in names)])
     subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]

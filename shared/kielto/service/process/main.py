@@ -1,10 +1,11 @@
-"""Composition: builds what every service shares, runs API, consumers and relays, and stops gracefully.
+"""The entry point of a service's process: build what every service shares, run API, consumers and relays, stop
+gracefully.
 
     main("consents", Path(__file__).parent / "migrations", build)         # services/<name>/__main__.py
 
-Commands: without arguments run (KIELTO_ROLES chooses: api, consumers, relay); `migrate` the database and end;
-`quarantine list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`;
-`audit`, `void TOPIC PARTITION OFFSET`.
+Without arguments the service runs (KIELTO_ROLES chooses: api, consumers, relay). Commands: `migrate`; `quarantine
+list`, `quarantine replay ID`, `quarantine discard ID`; `snapshot FAMILY|--all [--wait]`; `epoch`, `epoch begin`;
+`audit`, `void TOPIC PARTITION OFFSET`; and those of the service.
 """
 
 import asyncio
@@ -115,8 +116,8 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
 async def _database(
     dsn: str, name: str, directory: Path, stop: asyncio.Event, fronts: Iterable[HttpServer], limits: Limits
 ) -> "list[postgres.Pool]":
-    """Migrated; three pools: for anything, for statements by key, and for /readyz. Waits for the database as long as it
-    is away; none when told to stop meanwhile.
+    """Migrate, and open three pools: for anything, for statements by key, and for /readyz. Waits while the database is
+    away; returns none when told to stop.
     """
 
     async def prepare() -> list[postgres.Pool]:

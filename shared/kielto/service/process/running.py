@@ -1,7 +1,7 @@
-"""A service's process at work: what starts when, and the graceful stop.
+"""A running service: what starts when, and the graceful stop.
 
-The API serves at once; writes are refused until an epoch was claimed once. Consumers and relays begin when
-Kafka is there and its topics are as the group says; a difference ends the process.
+The API answers at once; writes are refused until an epoch was claimed once. Consumers and relays start when Kafka is
+there and its topics are as the group file says; a difference ends the process.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class RunningService:
         self._front, self._watched = front, watched
 
     async def run(self) -> int:
-        """Until told to stop: 0. Raises what must not be gone on with, as TopicMismatchError."""
+        """Run until told to stop, and return 0. Raises what must end the process, as TopicMismatchError."""
         stopped = asyncio.create_task(self._stop.wait())
         self._front.give(self._app())  # whatever the roles: an operator asks each process how it is
         self._watched.give(metrics_app(self._platform.pool))
@@ -155,7 +155,7 @@ class RunningService:
         await asyncio.gather(*(self._for_ever(part) for part in work), self._stop.wait())
 
     async def _verify(self) -> None:
-        """Raises TopicMismatchError; waits as long as Kafka is away, or the set-up was not run."""
+        """Raises TopicMismatchError; waits while Kafka is away or topics are missing."""
         used = {s.topic for s in self._service.subscriptions}
         topics = [t for t in self._topics.values() if t.writer == self._name or t.name in used]
         settings = self._platform.settings
@@ -176,7 +176,9 @@ class RunningService:
                 return
 
     async def _tell_open_topics(self) -> None:
-        """Whoever may write what is not theirs, as we may then, can say a company's *no*, or take one back."""
+        """Warn if this service may write topics of others: then others may write theirs, and a company's *no* can be
+        forged.
+        """
         settings = self._platform.settings
         client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
         try:
@@ -222,7 +224,7 @@ class RunningService:
         await supervise(name, run, (Exception,), Backoff(most=30.0), stop=self._stop)
 
     async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
-        """No new request or message is begun; what is in hand is finished, within the grace."""
+        """Start no new request or message; finish what is running, within the grace period."""
         self._health.stopping = True
         self._stop.set()
         for task in others:
@@ -255,7 +257,7 @@ class RunningService:
 
 
 def routers_of(name: str, platform: Platform, service: Service) -> Sequence[APIRouter]:
-    """Those of every service, first: `/customers/{ident}` would take their paths; and the service's own."""
+    """The routers of every service first, as `/customers/{ident}` would match their paths; then the service's own."""
     return [quarantine_api.router(name, quarantine_of(platform, service)), *service.routers]
 
 

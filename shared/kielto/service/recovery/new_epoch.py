@@ -1,13 +1,13 @@
-"""When a new epoch begins, and what is done before anything of it is published. Contract, "Restore".
+"""When a new epoch begins, and what happens before anything of it is published. Contract, "Restore".
 
-One begins by command, on another timeline of the server, or where our own topics are ahead of the database. The leader
-of the express lane does it, each step again after a crash:
+One begins by command, when the server is on another timeline, or when our own topics are ahead of the database. The
+leader of the express lane does it; each step can be repeated after a crash:
 
- 1. above every epoch in our own topics and in the database, acknowledged in every partition, then committed, with a
-    new snapshot generation of every family: gates stay shut until it is complete;
- 2. the consumers take in the others' topics to where they end now;
- 3. what our own topics say and the database lacks is taken in (`TakeIn`): restrictions, erasures;
- 4. every row is raised into the new epoch, and it is open: relays, beats, clearances.
+ 1. announce an epoch above all epochs in our topics and the database in every partition, then commit it, with a new
+    snapshot generation of every family: gates stay shut until that is complete;
+ 2. wait until the consumers have read the inputs to their present ends;
+ 3. take from our own topics what the database lacks (`TakeIn`): restrictions, erasures;
+ 4. raise every row into the new epoch and open it: relays, heartbeats and clearances go on.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ _GAPS_SECONDS = 1.0  # then it may be that no record is left, only offsets that 
 
 @dataclass(frozen=True, slots=True)
 class TakeIn:
-    """What a service takes back out of its own topics. `keep`: what is kept of a record (of `envelope.read`), None of
-    one that holds nothing to be taken in; `take`: by key, what was kept of the highest version, and the epoch. Both are
-    called again after a crash.
+    """What a service restores from its own topics. `keep`: what is needed of a record (of `envelope.read`), None if
+    nothing; `take`: given what was kept of the highest version of each key, and the epoch. Both are repeated after a
+    crash.
     """
 
     family: Family
@@ -91,7 +91,7 @@ _OPEN = "UPDATE epoch SET open = true WHERE epoch = $1"
 
 @dataclass(frozen=True, slots=True)
 class Epochs:
-    """`inputs`: the others' topics that the service takes in."""
+    """`inputs`: the topics of other services that this one reads."""
 
     bootstrap: str
     pool: Pool
@@ -102,8 +102,9 @@ class Epochs:
     clock: Clock = utc_now
 
     async def ensure(self, conn: Leader) -> None:
-        """Returns when there is an open epoch, which this server's data are held against our own topics in. Raises
-        one of DOWN, AWAY, or LaneStoppedError: try again. For the leader of the express lane, so for one at a time.
+        """Return when an epoch is open that was compared with our own topics since the server started. Only the leader
+        of the express lane calls it, so one process at a time. Raises one of DOWN, AWAY, or LaneStoppedError: try
+        again.
         """
         row = await conn.fetchrow(_STATE)
         if row is None:
@@ -119,7 +120,9 @@ class Epochs:
             await self._open(conn)
 
     async def _ahead(self, conn: Leader, row: Any) -> str | None:
-        """Why our own topics are ahead of the database, if they are. Only what the auditor has not read is."""
+        """Why our own topics are ahead of the database; None if they are not. Only what the auditor has not read is
+        scanned.
+        """
         if await conn.fetchval(_OPEN_AHEAD):
             return "the auditor found records ahead of the database"
         highest = Version(row["epoch"], row["term"])
@@ -167,7 +170,7 @@ class Epochs:
         log.warning("epoch.open", epoch=number)
 
     async def _inputs_taken(self) -> None:
-        """Wait for the consumers, of whatever process, to be where these topics end now."""
+        """Wait until the consumers, of whatever process, have read these topics to their present ends."""
         if not self.inputs:
             return
         client = kafka.consumer(self.bootstrap, security=self.security)
@@ -195,7 +198,7 @@ class Epochs:
             await kafka.close(client)
 
     async def _take_in(self, conn: Leader, number: int) -> None:
-        """From the highest version of each key: a restriction that it lists no more was lifted."""
+        """Restore from the highest version of each key: a restriction that it no longer lists was lifted."""
         if self.take_in is None:
             return
         newest: dict[str, tuple[Version, Any]] = {}

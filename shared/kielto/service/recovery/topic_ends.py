@@ -1,4 +1,4 @@
-"""Where our own topics end, by the broker: what nobody can have read beyond."""
+"""Where our own topics end, by the broker: nobody can have read beyond."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Place = tuple[UUID, int]
 
 
 class TopicEnds:
-    """Remembers the highest end offsets that the broker gave, and asks it for those of whoever claims more."""
+    """Remembers the highest end offsets that the broker gave, and asks again when somebody claims more."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings

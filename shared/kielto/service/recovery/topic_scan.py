@@ -1,4 +1,4 @@
-"""Reading back our own topics to their ends as they are now: which epochs stand there, and what is ahead of us."""
+"""Read our own topics to their present ends: which epochs they hold, and what is ahead of the database."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -19,7 +19,7 @@ NOWHERE: Since = MappingProxyType({})
 
 
 class ScannedRecord(NamedTuple):
-    """What stands in a topic. `key`: of a state record; None of everything else."""
+    """A record of a topic. `key`: of a state record; None for all others."""
 
     family: Family
     record: Any

@@ -1,4 +1,4 @@
-"""What has no I/O of its own or no better place: settings, keys, logs, telemetry, limits.
+"""What every package needs: settings, keys, logs, tracing, metrics, limits, the clock, supervision.
 
 The bottom layer.
 Imports nothing of `kielto.service`; every package may import it.

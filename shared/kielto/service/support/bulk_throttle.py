@@ -1,8 +1,8 @@
-"""Bulk work gives way to people: while bans come, imports and what follows from them take a share of the time only.
+"""Limit bulk work while decisions arrive: imports and their consequences then use only a share of the time.
 
-A process has one event loop, a machine few cores, and a bulk import fills them all. Without anybody waiting it may;
-but a ban must not queue behind it. That somebody is waiting is heard where every ban passes by, whoever took it: on
-our own restrictions topic, read from its end, remembered by nobody.
+A process has one event loop, and a bulk import can fill it, so a ban would wait behind the import. Arriving decisions
+are noticed on our own restrictions topic, which every decision passes whichever process took it; it is read from its
+end.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from kielto.kafka import TopicPartition
 from kielto.service.support.supervise import Backoff, supervise
 
 SECONDS = 10.0
-"""After a ban so long: who has just been heard is seldom the last."""
+"""How long the limit stays after a decision: more usually follow."""
 PORTION = 50
-"""Rows or records in one transaction meanwhile: some 50 ms of work."""
+"""Rows or records in one transaction meanwhile: about 50 ms of work."""
 _LOOK_SECONDS = 1.0
 
 
 class BulkThrottle:
-    """`share`: of its time that bulk work takes while people are waiting, above 0; 1 is all of it."""
+    """`share`: the part of its time, above 0 and at most 1, that bulk work may use while decisions arrive."""
 
     def __init__(self, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._share, self._clock = share, clock
         self._until = float("-inf")
 
     def noticed(self) -> None:
-        """Somebody said no."""
+        """A decision arrived."""
         self._until = self._clock() + SECONDS
 
     @property
@@ -40,13 +40,11 @@ class BulkThrottle:
         return self._share < 1.0 and self._clock() < self._until
 
     def portion(self, many: int) -> int:
-        """How much to take on at once where it would be `many`."""
+        """How many of `many` items to process in one transaction."""
         return min(many, PORTION) if self.due else many
 
     async def rest(self, worked: float) -> None:
-        """After so many seconds of bulk work. A busy machine makes the work longer, and so the rest; it ends when
-        nobody is waiting any more.
-        """
+        """Wait after `worked` seconds of bulk work, in proportion to the share; ends early when no decisions arrive."""
         left = worked * (1.0 / self._share - 1.0)
         while self.due and left > 0:
             await asyncio.sleep(min(left, _LOOK_SECONDS))
@@ -73,7 +71,7 @@ class BulkThrottle:
         await supervise("bulk throttle", read, (*kafka.DOWN, kafka.KafkaError), Backoff(1.0, 10.0))
 
     async def _hear(self, client: Any, places: list[TopicPartition]) -> None:
-        """Now and then: a fetch that stands open would wake us at each ban, just when others are busy with it."""
+        """Poll once a second: an open fetch would wake this process at every decision."""
         while True:
             client.resume(*places)
             fetched = await client.getmany(timeout_ms=500)
@@ -84,7 +82,7 @@ class BulkThrottle:
 
 
 def _says_somebody(record: Any) -> bool:
-    """Beats come there too, and what facts take away: an ended customership, an address that is gone."""
+    """Whether the record follows from a decision: heartbeats and changed facts are on the topic too."""
     if record.key.startswith(b"!") or record.value is None:
         return False
     try:
@@ -94,4 +92,4 @@ def _says_somebody(record: Any) -> bool:
 
 
 NOBODY = BulkThrottle()
-"""Gives way to nobody."""
+"""Never limits anything."""

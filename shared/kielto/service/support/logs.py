@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line on standard error. No message content, no addresses, no tokens.
 
-The libraries' own logs come as their level, name and event only from WARNING on; a text of theirs may quote
-what it was given, so known ones are kept and errors of PostgreSQL are named by their kind where we log them.
+Logs of libraries appear from WARNING on. Exceptions are logged by kind and place, without their text, which may quote
+values.
 """
 
 import logging
@@ -18,7 +18,7 @@ _SECONDS_APART = 5.0
 
 
 def configure(level: str, service: str) -> None:
-    """For the whole process, once."""
+    """Set up logging for the whole process; call it once."""
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -59,7 +59,7 @@ def _with(service: str) -> Processor:
 
 
 def _kinds_only(_logger: Any, _name: str, event: EventDict) -> EventDict:
-    """Of an exception: its kind and where it was raised. Its text may quote values."""
+    """Replace an exception by its kind and place: its text may quote values."""
     info = event.pop("exc_info", None)
     error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else None
     if error is not None:
@@ -76,8 +76,8 @@ def where(error: BaseException) -> str:
 
 
 class _Seldom(logging.Filter):
-    """A client whose broker is away writes a hundred lines a second: each line of a library once in a
-    while.
+    """Let each log line of a library through once in five seconds: a Kafka client without its broker writes hundreds a
+    second.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,4 @@
-"""Settings of a service: environment variables with the prefix KIELTO_, read once, at the composition
-root.
-"""
+"""Settings of every service: environment variables with the prefix KIELTO_, read once when the process starts."""
 
 from enum import StrEnum
 from functools import cached_property
@@ -14,7 +12,7 @@ from kielto.kafka import Security, SecurityError
 
 
 class Role(StrEnum):
-    """What this process runs; by default everything."""
+    """What a process runs (KIELTO_ROLES); by default everything."""
 
     API = "api"
     CONSUMERS = "consumers"
@@ -22,23 +20,31 @@ class Role(StrEnum):
 
 
 class KafkaSettings(BaseSettings):
-    """Where Kafka is and how it is reached; in clear by default, which is for loopback only."""
+    """How to connect to Kafka. The default, without TLS, is for loopback only."""
 
     model_config = SettingsConfigDict(env_prefix="KIELTO_", extra="ignore", hide_input_in_errors=True)
 
-    kafka_bootstrap: str
-    kafka_security_protocol: str = "PLAINTEXT"
-    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    kafka_bootstrap: str = Field(description="Brokers, as host:port, separated by commas.")
+    kafka_security_protocol: str = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
+    kafka_sasl_mechanism: str = Field(
+        default="SCRAM-SHA-512", description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN."
+    )
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    kafka_sasl_password_file: Path | None = Field(default=None, description="Instead of the password.")
-    kafka_ca_file: Path | None = None
-    kafka_cert_file: Path | None = None
-    kafka_key_file: Path | None = None
+    kafka_sasl_password_file: Path | None = Field(
+        default=None, description="File with the password, instead of kafka_sasl_password."
+    )
+    kafka_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) of the brokers.")
+    kafka_cert_file: Path | None = Field(default=None, description="Client certificate (PEM).")
+    kafka_key_file: Path | None = Field(
+        default=None, description="Private key (PEM) of the client certificate."
+    )
 
     @cached_property
     def security(self) -> Security:
-        """Raises SecurityError naming the rule that is broken, or the file that cannot be used."""
+        """Raises SecurityError, which names the broken rule or the unusable file."""
         return Security(
             protocol=self.kafka_security_protocol,
             mechanism=self.kafka_sasl_mechanism,
@@ -62,35 +68,46 @@ class KafkaSettings(BaseSettings):
 
 
 class ServiceSettings(KafkaSettings):
-    """Raises pydantic's ValidationError naming the missing or wrong variable; values are never repeated."""
+    """Raises pydantic's ValidationError, which names the missing or wrong variable and never repeats a value."""
 
-    postgres_dsn: str = Field(repr=False, description="With TLS: `…?sslmode=verify-full&sslrootcert=…`.")
-    group_file: Path
-    keys_file: Path
+    postgres_dsn: str = Field(
+        repr=False, description="PostgreSQL; with TLS: `…?sslmode=verify-full&sslrootcert=…`."
+    )
+    group_file: Path = Field(description="The group file (group.yaml).")
+    keys_file: Path = Field(description="The service's keys file (JSON).")
     http_host: str = "127.0.0.1"
     http_port: int = Field(ge=0, le=65535)
     metrics_host: str = Field(
-        default="127.0.0.1", description="Where /metrics is served: never where companies' callers reach."
+        default="127.0.0.1",
+        description="Address of /metrics. Do not expose it to the companies: it shows what each does.",
     )
     metrics_port: int = Field(default=9464, ge=0, le=65535)
-    jwks: str = Field(description="Path or http(s) URL of the issuer's key set.")
-    issuer: str
-    audience: str = "kielto"
-    beat_seconds: float | None = Field(default=None, gt=0, description="Instead of the group file's.")
-    log_level: str = "info"
+    jwks: str = Field(description="Path or http(s) URL of the token issuer's key set.")
+    issuer: str = Field(description="`iss` of accepted tokens.")
+    audience: str = Field(default="kielto", description="`aud` of accepted tokens.")
+    beat_seconds: float | None = Field(
+        default=None, gt=0, description="Seconds between two heartbeats, instead of the group file's."
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
     audit_days: int = Field(
-        default=730, ge=365, description="How long entries of the audit trail are kept, in days."
+        default=730, ge=365, description="How many days to keep entries of the access log."
     )
-    bulk_rate: int = Field(default=20_000, gt=0, description="Records per second on the bulk lane, at most.")
+    bulk_rate: int = Field(default=20_000, gt=0, description="Most records per second on the bulk lane.")
     bulk_share: float = Field(
-        default=0.15, gt=0, le=1, description="Of its time that bulk work takes while people say no; 1: all."
+        default=0.15,
+        gt=0,
+        le=1,
+        description="Share of its time that bulk work may use while decisions arrive; 1: no limit.",
     )
 
     quarantine_days: float = Field(
-        default=90, gt=0, description="How long to keep the content of a message that cannot be taken in."
+        default=90, gt=0, description="How many days to keep the content of a message in quarantine."
     )
-    auditor: bool = Field(default=True, description="`off` only where faults must not be repaired: in tests.")
+    auditor: bool = Field(
+        default=True,
+        description="Whether to run the auditor; off only in tests, where it would repair what they look for.",
+    )
 
     @field_validator("roles", mode="before")
     @classmethod

@@ -1,4 +1,6 @@
-"""Who comes much must not keep out who comes seldom: turns and rates by key, of a party or of a subject."""
+"""Fair shares by key (a party or a subject): limits on concurrent work and on rates, so that one key cannot starve
+others.
+"""
 
 import asyncio
 import time
@@ -12,15 +14,15 @@ _ROUNDING = 1e-6
 
 
 class CrowdedError(KieltoError):
-    """Too many wait for the same already."""
+    """Too many requests wait for this key already."""
 
 
 class BusyError(KieltoError, TimeoutError):
-    """The turn did not come in time."""
+    """The wait for a turn took too long."""
 
 
 class Shares:
-    """At most `most` turns of a key at a time; up to `waiting` more wait in order, each at most `seconds`.
+    """At most `most` concurrent turns per key; up to `waiting` more wait in order, each at most `seconds`.
 
     Keys are kept only as long as somebody has or awaits a turn.
     """
@@ -69,11 +71,11 @@ class _Turns:
     def __init__(self, most: int) -> None:
         self.free = asyncio.Semaphore(most)
         self.users = 0
-        """Who has a turn, and who waits for one."""
+        """How many have a turn or wait for one."""
 
 
 class Rate:
-    """So much of each key a second, averaged over a burst (a token bucket). Keys are the group's parties: few."""
+    """A rate limit per key: a token bucket with a burst. Keys are the group's parties, so they are few."""
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = per_second, burst, clock
@@ -81,7 +83,9 @@ class Rate:
         """When the key's bucket will be full again."""
 
     def missing(self, key: Hashable, amount: float) -> float:
-        """Seconds until there is so much (more than a burst: until the bucket is full); 0: it is taken now."""
+        """Take `amount` and return 0; if there is not enough, take nothing and return the seconds until there is. An
+        amount above the burst needs a full bucket.
+        """
         seconds = self._after(key, amount)
         if seconds > _ROUNDING:
             return seconds
@@ -89,7 +93,7 @@ class Rate:
         return 0.0
 
     def reserve(self, key: Hashable, amount: float) -> float:
-        """Taken in any case; in so many seconds it is there."""
+        """Take `amount` in any case; returns the seconds to wait before using it."""
         seconds = self._after(key, amount)
         self._take(key, amount)
         return max(0.0, seconds)

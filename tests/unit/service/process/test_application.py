@@ -342,7 +342,6 @@ async def test_an_unknown_query_parameter_is_refused(
 ) -> None:
     answer = await client.get(f"/test/things/1?{query}")
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:kielto:problem:invalid-request")
-    assert answer.json()["errors"] == [
-        {"field": field, "rule": "is not a parameter of this operation; its parameters are: of"}
-    ]
+    rule = "is not a parameter of this operation; its parameters are: of"
+    assert answer.json()["errors"] == [{"field": field, "rule": rule}]
     assert (await client.get("/test/things/1?of=x")).json()["name"] == "x"
