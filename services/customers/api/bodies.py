@@ -20,7 +20,7 @@ from services.customers.use_cases.customers.register import RegistrationOutcome
 Give = Callable[[UUID], str]
 """An id as the caller knows it."""
 
-_ID = Field(description="Of a company's caller the company's own id (64 hex digits), else a UUID.")
+_ID = Field(description="For callers of a company its own id of the customer (64 hex digits), else a UUID.")
 
 
 class End(BaseModel):
@@ -28,9 +28,11 @@ class End(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"number": "1001", "ended": "2026-03-31"}]}
     )
 
-    ended: Day | None = Field(default=None, description="Today when left out; not in the future.")
+    ended: Day | None = Field(
+        default=None, description="The last day; default: today. Must not be in the future."
+    )
     number: Number | None = Field(
-        default=None, description="Only this number; all in the company when left out."
+        default=None, description="End only this customership; default: all in the company."
     )
 
     def canonical(self, company: str) -> str | None:
@@ -44,7 +46,7 @@ class End(BaseModel):
 class Into(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    into: UUID = Field(description="The survivor; of an alias the one that it was merged into.")
+    into: UUID = Field(description="The survivor. For an alias: the customer it was merged into.")
 
 
 class Apart(BaseModel):
@@ -54,7 +56,7 @@ class Apart(BaseModel):
     )
 
     reason: str = Field(
-        min_length=1, max_length=500, description="Why these are different people; it is kept."
+        min_length=1, max_length=500, description="Why these are different people. It is stored."
     )
 
 
@@ -82,7 +84,7 @@ class SaleBody(BaseModel):
 
 
 class PointBody(BaseModel):
-    """`value` of e-mail and phone, `address` of post; an address under a safety ban is not shown."""
+    """`value` for e-mail and phone, `address` for post. An address under a safety ban is not shown."""
 
     id: str
     kind: PointKind
@@ -117,7 +119,7 @@ class TakenBackBody(BaseModel):
 
 
 class StatementBody(BaseModel):
-    """What one source states; for callers of the whole group."""
+    """What one source states; only for callers for the whole group."""
 
     source: str
     recipient: Recipient | None
@@ -141,7 +143,8 @@ class CustomerBody(BaseModel):
 
     id: str = _ID
     alias_of: str | None = Field(
-        default=None, description="Whom this customer was merged into; nothing else is kept of it."
+        default=None,
+        description="The customer that this one was merged into; then all other fields are empty.",
     )
     recipient: Recipient | None = None
     name: str | None = None
@@ -153,7 +156,7 @@ class CustomerBody(BaseModel):
     deceased: bool = False
     safety_ban: bool = False
     organisation: str | None = None
-    person: str | None = Field(default=None, description="Who a contact person is as a natural person.")
+    person: str | None = Field(default=None, description="The natural person that this contact person is.")
     duties: list[DutyBody] = []
     points: list[PointBody] = []
     customerships: list[CustomershipBody] = []
@@ -161,7 +164,7 @@ class CustomerBody(BaseModel):
         default={}, description="By field: who stated its value, and when."
     )
     statements: list[StatementBody] = Field(
-        default=[], description="By source, for callers of the whole group; else none."
+        default=[], description="By source; only for callers for the whole group."
     )
 
     @classmethod
@@ -200,7 +203,7 @@ class CandidateBody(BaseModel):
 
     one: UUID
     other: UUID
-    reason: str = Field(description="`identifier` or `contact_point`: what they have in common.")
+    reason: str = Field(description="What they have in common: `identifier` or `contact_point`.")
     bound: bool
 
     @classmethod
@@ -210,7 +213,7 @@ class CandidateBody(BaseModel):
 
 class CandidatesBody(BaseModel):
     items: list[CandidateBody]
-    next: str | None = Field(description="`after` of the next page; null: there is none.")
+    next: str | None = Field(description="`after` for the next page; null on the last page.")
 
 
 class ContradictionBody(BaseModel):
@@ -229,7 +232,7 @@ class ContradictionBody(BaseModel):
 
 class ContradictionsBody(BaseModel):
     items: list[ContradictionBody]
-    next: UUID | None = Field(description="`after` of the next page; null: there is none.")
+    next: UUID | None = Field(description="`after` for the next page; null on the last page.")
 
 
 def _customership(of: Customership) -> CustomershipBody:

@@ -1,4 +1,4 @@
-"""Who may be one: for the group's register role alone."""
+"""Pairs that may be one customer; for the group's role `register` only."""
 
 from typing import Annotated
 from uuid import UUID
@@ -29,8 +29,8 @@ def router(context: CustomersContext) -> APIRouter:
     async def candidates(
         caller: Writer, after: Annotated[str | None, Query(pattern=_AFTER)] = None
     ) -> CandidatesBody:
-        """Pairs of customers with an identifier or a contact point in common, that nobody decided on. Join two by
-        merging one into the other, or mark them as different people.
+        """List pairs of customers with an identifier or a contact point in common that nobody has decided on. Merge
+        one into the other, or mark them as different people.
         """
         caller.must_act_for(None)
         one, other = map(UUID, after.split(".")) if after else (FIRST, FIRST)
@@ -42,7 +42,7 @@ def router(context: CustomersContext) -> APIRouter:
     async def contradictions(
         caller: Writer, after: Annotated[UUID | None, Query()] = None
     ) -> ContradictionsBody:
-        """Refused rows that name a customer by an identifier and say otherwise of them."""
+        """List refused rows that name a customer by an identifier and contradict what is stated about it."""
         caller.must_act_for(None)
         found = await queue.contradictions(context, after or FIRST)
         more = found[-1].id if len(found) == PAGE else None
@@ -50,7 +50,7 @@ def router(context: CustomersContext) -> APIRouter:
 
     @routes.post("/{one}/{other}/apart", status_code=204)
     async def apart(one: UUID, other: UUID, given: Annotated[Apart, Body()], caller: Writer) -> Response:
-        """These two are different people: no no of one binds the other any more. Repeated, it changes nothing."""
+        """Mark two customers as different people: a no of one does not bind the other any more. Idempotent."""
         caller.must_act_for(None)
         with answered():
             await queue.mark_apart(context, one, other, given.reason, caller.subject)

@@ -37,8 +37,9 @@ def router(context: CustomersContext) -> APIRouter:
     async def post(
         given: Annotated[GivenCustomer, Body(openapi_examples=examples.CREATE)], caller: Writer, key: Key
     ) -> Response:
-        """Create a customer. 200 instead of 201: the same company (or the group, when it speaks) stated the identity
-        code or business id before, and that customer took the customership. What others stated is not looked at.
+        """Create a customer. The answer is 200 instead of 201 if the same company (or the group, when it calls) stated
+        the identity code or business id before: then that customer gets the new customership. What others stated is
+        not considered.
         """
         if caller.company and not given.customerships:
             raise invalid([problems.BrokenRule("customerships", "must include one in the caller's company")])
@@ -57,7 +58,7 @@ def router(context: CustomersContext) -> APIRouter:
     async def find(
         company: Annotated[Ident, Query()], number: Annotated[Number, Query()], caller: Reader
     ) -> Found:
-        """The customer whom a company knows under this number."""
+        """Find the customer that a company knows under this number."""
         caller.must_act_for(company)
         try:
             canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
@@ -69,7 +70,7 @@ def router(context: CustomersContext) -> APIRouter:
 
     @routes.get("/{ident}", response_model=CustomerBody)
     async def get(ident: Ref, caller: Reader) -> Response:
-        """One customer; `ETag` is its revision. One that was merged names the survivor in `alias_of`."""
+        """Read one customer; `ETag` is its revision. A merged customer names its survivor in `alias_of`."""
         with answered():
             names = CallerIds.of(context.keys, caller)
             stored = await reading.read(context, names.take(ident), caller.company)
@@ -82,10 +83,10 @@ def router(context: CustomersContext) -> APIRouter:
         caller: Writer,
         if_match: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """Change what is named; null clears (RFC 7396). `points` and `duties` are whole lists: for the
-        group the final one, for a company what it states itself. `customerships` are added or changed by
-        number. A company changes what it states itself; the group takes back what a company states of a death, a
-        minority, a safety ban or an end with a `reason`. Needs `If-Match`.
+        """Change the named fields; null clears a field (RFC 7396). `points` and `duties` replace the whole list: the
+        final one for the group, the company's own for a company. `customerships` are added or changed by number. A
+        company changes what it states itself; with a `reason` the group takes back a death, minority, safety ban or
+        end that a company states. `If-Match` is required.
         """
         seen = revisions(if_match)
         with answered():
@@ -99,7 +100,7 @@ def router(context: CustomersContext) -> APIRouter:
     async def end(
         ident: Ref, company: Ident, caller: Writer, ending: Annotated[End | None, Body()] = None
     ) -> Response:
-        """End the customership: marketing by this company stops. Repeated, it changes nothing."""
+        """End a customership: this company's marketing stops. Idempotent."""
         caller.must_act_for(company)
         ending = ending or End()
         with answered():
@@ -114,9 +115,9 @@ def router(context: CustomersContext) -> APIRouter:
     async def merge(
         ident: Ref, given: Annotated[Into, Body(openapi_examples=examples.MERGE)], caller: Writer
     ) -> Response:
-        """This customer and another one turn out to be one person, or one organisation: what this one had goes to the
-        other, the survivor, which is answered; this one stays as an alias. Whatever either had banned binds both.
-        For the whole group only. Repeated, it changes nothing; it is never taken back.
+        """Merge this customer into another one: both are one person or one organisation. The survivor gets everything
+        that this customer had and is returned; this customer stays as its alias. Whatever either had banned binds
+        both. Only for callers for the whole group. Idempotent; it cannot be undone.
         """
         caller.must_act_for(None)
         with answered():

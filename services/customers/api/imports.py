@@ -58,8 +58,10 @@ _BODY = {
         "content": {_NDJSON: {"schema": row_schema(), "example": examples.ROW}},
     }
 }
-_COUNTRY = "Of phone numbers and addresses whose row names none (ISO 3166 alpha-2); else the company's."
-_DRY_RUN = "Report what would be done, and change nothing. Batches of rows are tried one by one."
+_COUNTRY = (
+    "Country (ISO 3166 alpha-2) of phone numbers and addresses whose row names none; default: the company's."
+)
+_DRY_RUN = "Report what an import would do, and change nothing. Batches of rows are tried one by one."
 _PROGRESS_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -79,15 +81,14 @@ def router(context: CustomersContext) -> APIRouter:
         country: Annotated[Country | None, Query(description=_COUNTRY)] = None,
         dry_run: Annotated[bool, Query(description=_DRY_RUN)] = False,
     ) -> Response:
-        """Take in a company's customers; the answer is a line for each row, in order, as soon as it is
-        committed: `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}],
-        warnings: [{field, rule}]}`, and at the end `{"summary": {...}}`. Without a summary the rows after the
-        last one reported may be missing: send all again, what stands already is `unchanged`. A refused row
-        stops no other.
+        """Import a company's customers. The answer has a line per row, in order, as soon as the row is committed:
+        `{row, status: created|changed|unchanged|refused, id, errors: [{field, rule}], warnings: [{field, rule}]}`, and
+        at the end `{"summary": {...}}`. If there is no summary, rows after the last reported one may be missing: send
+        everything again; rows that were imported are `unchanged`. A refused row does not stop the others.
 
-        A row of which a phone number, an e-mail address or a postal address cannot be read is taken in without it:
+        A row with a phone number, an e-mail address or a postal address that cannot be read is imported without it:
         `warnings` name the field and the rule, and the value is kept as it was given. So is a phone number without a
-        country code that is no number in use in the country which was assumed for it.
+        country code that is not a number in use in the country assumed for it.
         """
         caller.must_act_for(company)
         if company not in context.terms.group.company_ids:

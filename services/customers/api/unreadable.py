@@ -1,4 +1,6 @@
-"""Contact points that imports gave and nobody can read."""
+"""List contact points of imports that could not be read, as they were given; a company sees its own. They are not used
+for anything; a new import of the customer replaces them.
+"""
 
 import orjson
 from fastapi import APIRouter

@@ -64,17 +64,15 @@ class CampaignBody(BaseModel):
     mode: Mode | None
     state: CampaignState
     created_at: datetime
-    launched_at: datetime | None = Field(description="When the launch was asked for.")
+    launched_at: datetime | None = Field(description="When the launch was requested.")
     closed_at: datetime | None
     waiting_for: Wait | None = Field(
         description="What a launch waits for before it looks at anybody: `reading` what others published, "
         "`permissions` of new people, `settling` while records still come in. At most a minute; then it begins with "
         "what is there."
     )
-    candidates: int = Field(description="The company's people when the launch was asked for.")
-    seen: int = Field(
-        description="How many of them have been looked at; the launch is complete when `launched`."
-    )
+    candidates: int = Field(description="How many people the company had when the launch was requested.")
+    seen: int = Field(description="How many of them the launch has checked.")
 
     @classmethod
     def of(cls, campaign: Campaign) -> "CampaignBody":
@@ -84,10 +82,10 @@ class CampaignBody(BaseModel):
 class CampaignCounts(CampaignBody):
     """The campaign with its counts, in people."""
 
-    addressed: int = Field(description="Whom the sender was told to address.")
-    recalled: int = Field(description="Those of them who were taken out again.")
-    delivered: int = Field(description="Deliveries reported.")
-    responded: int = Field(description="Responses reported.")
+    addressed: int = Field(description="How many people the sender was told to address.")
+    recalled: int = Field(description="How many of them were recalled.")
+    delivered: int = Field(description="How many deliveries were reported.")
+    responded: int = Field(description="How many responses were reported.")
 
     @classmethod
     def with_counts(cls, campaign: Campaign, counts: PeopleCounts) -> "CampaignCounts":
@@ -101,7 +99,7 @@ class RecipientBody(BaseModel):
 
 class RecipientPage(BaseModel):
     items: list[RecipientBody]
-    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+    next: str | None = Field(description="`after` for the next page; null on the last page.")
 
     @classmethod
     def of(cls, entries: list[ListedPerson], limit: int, name: Callable[[UUID], str]) -> "RecipientPage":

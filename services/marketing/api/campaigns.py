@@ -34,18 +34,20 @@ def router(context: MarketingContext) -> APIRouter:
 
     @routes.post("", status_code=201, response_model=CampaignBody)
     async def post(body: NewCampaign, caller: Campaigner, key: Key) -> Response:
-        """Draft a campaign. It addresses nobody until it is launched."""
+        """Create a campaign. It addresses nobody until it is launched."""
         return await _create(context, body, caller, key)
 
     @routes.post("/{ident}/launch", status_code=202)
     async def post_launch(ident: UUID, caller: Campaigner) -> CampaignBody:
-        """Address everyone who permits it: done when `state` is `launched`. Repeated, it changes nothing."""
+        """Launch: address everyone who permits it. The launch is complete when `state` is `launched`. Idempotent."""
         await visible_to(context, caller, ident)
         return await _launch(context, ident)
 
     @routes.post("/{ident}/disclosures", status_code=202)
     async def post_disclosures(ident: UUID, caller: Campaigner) -> CampaignBody:
-        """Launch a campaign that the partner sends: whoever permits it is disclosed, each one on record."""
+        """Launch a campaign that the partner sends: everyone who permits it is disclosed to the partner, and each
+        disclosure is recorded.
+        """
         if not (await visible_to(context, caller, ident)).aim.discloses:
             raise ProblemError(
                 409, "nothing-to-disclose", "Only a campaign with mode partner_sends discloses anybody"
@@ -54,13 +56,13 @@ def router(context: MarketingContext) -> APIRouter:
 
     @routes.post("/{ident}/close")
     async def post_close(ident: UUID, caller: Campaigner) -> CampaignBody:
-        """End the campaign for good: nothing more is sent, so nobody is recalled any more."""
+        """Close the campaign for good: nothing more is sent, so nobody is recalled any more."""
         await visible_to(context, caller, ident)
         return CampaignBody.of(await close(context.pool, ident, context.clock()))
 
     @routes.get("/{ident}")
     async def get(ident: UUID, caller: Campaigner) -> CampaignCounts:
-        """The campaign, how far its launch is, and its counts."""
+        """Read the campaign, the progress of its launch, and its counts."""
         campaign = await visible_to(context, caller, ident)
         return CampaignCounts.with_counts(campaign, await queries.counts(context.pool, ident))
 
@@ -68,10 +70,10 @@ def router(context: MarketingContext) -> APIRouter:
     async def get_recipients(
         ident: UUID,
         caller: Campaigner,
-        after: Annotated[UUID | Hash | None, Query(description="The `next` of the page before.")] = None,
+        after: Annotated[UUID | Hash | None, Query(description="`next` of the previous page.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> RecipientPage:
-        """Whom the campaign was told to address, also those who were recalled."""
+        """List the people that the campaign was told to address, including those who were recalled."""
         await visible_to(context, caller, ident)
         party = caller.party
         behind = None if after is None else _customer(context.keys, party, after)
@@ -116,7 +118,7 @@ def _refused(found: list[CampaignFault]) -> ProblemError:
 
 
 def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
-    """Raises ProblemError 422 for what is no id of the caller's."""
+    """The customer named by a page's `next`. Raises ProblemError 422 if it is not an id of the caller's."""
     found = given if isinstance(given, UUID) else None
     if party is not None:
         found = keys.from_pairwise(party, given) if isinstance(given, str) else None

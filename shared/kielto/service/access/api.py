@@ -24,24 +24,28 @@ class AccessEntryBody(BaseModel):
     company: str | None = Field(description="The company that the token was for; null: the group.")
     roles: list[str]
     action: str = Field(examples=["GET /customers/{ident}", "command erase"])
-    subjects: list[str] = Field(description="Customers, decisions or campaigns; a company's own ids of them.")
+    subjects: list[str] = Field(
+        description="Customers, decisions or campaigns; for a company by its own ids."
+    )
     why: str | None = Field(description="The request's `X-Reason`.")
-    outcome: str = Field(description="`ok`, `refused`, `failed`, or `repeated`: an answer given again.")
-    rule: str | None = Field(description="Of a refusal: its type, and the fields that it named.")
+    outcome: str = Field(
+        description="`ok`, `refused`, `failed`, or `repeated`: a stored answer was sent again."
+    )
+    rule: str | None = Field(description="For a refusal: its type and the fields that it named.")
     detail: dict[str, int] | None
-    trace: str | None = Field(description="The request's trace id; to the group only.")
+    trace: str | None = Field(description="The request's trace id; only for callers for the whole group.")
 
 
 class AccessLogPage(BaseModel):
     items: list[AccessEntryBody]
-    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+    next: str | None = Field(description="`cursor` for the next page; null on the last page.")
 
 
 Officer = Annotated[Caller, Depends(require("dpo"))]
 
 
 def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
-    """`GET /<name>/audit`. In marketing companies know campaigns by the group's ids; elsewhere by their own."""
+    """`GET /<name>/audit`. In marketing companies know campaigns by the group's ids, elsewhere subjects by their own."""
     routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}", tags=["audit trail"])
     pairwise = name != "marketing"
 
@@ -54,11 +58,13 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
         action: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
         since: Annotated[Moment | None, Query(alias="from")] = None,
         until: Annotated[Moment | None, Query(alias="to")] = None,
-        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=200, description="`next` of the previous page.")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> AccessLogPage:
-        """Who read, changed or was refused what; the newest first. A company's officer sees the entries of that
-        company's own tokens. Asking leaves an entry itself.
+        """List who read, changed or was refused what, the newest first. A company's data protection officer sees the
+        entries of that company's own tokens. This request leaves an entry too.
         """
         if company is not None:
             caller.must_act_for(company)

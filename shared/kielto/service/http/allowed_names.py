@@ -1,4 +1,4 @@
-"""What the service's own description says of a path: its methods, and the names that its query may have."""
+"""What the service's own description says about a path: its methods and the names of its query parameters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,21 +11,21 @@ from kielto.validation import field
 
 
 class Described:
-    """`describe` gives the OpenAPI document; it is read once, when it is first asked for."""
+    """`describe` returns the OpenAPI document; it is called once, when it is first needed."""
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
         self._paths: list[tuple[Any, dict[str, frozenset[str]]]] | None = None
 
     def methods(self, path: str) -> list[str]:
-        """Of all operations whose path this is; HEAD wherever GET is (RFC 9110, section 9.1)."""
+        """The methods of all operations with this path; HEAD wherever GET is (RFC 9110, section 9.1)."""
         found = {
             method for pattern, operations in self._read() if pattern.match(path) for method in operations
         }
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     def query(self, path: str, method: str) -> frozenset[str] | None:
-        """None: nothing is said of it."""
+        """The names of the operation's query parameters; None if there is no such operation."""
         found = (operations.get(method) for pattern, operations in self._read() if pattern.match(path))
         return next((names for names in found if names is not None), None)
 
@@ -43,8 +43,8 @@ def _names(operation: dict[str, Any]) -> frozenset[str]:
 
 
 async def known_query(request: Request) -> None:
-    """A FastAPI dependency. Raises ProblemError 422 for a query parameter that the operation does not have: passed
-    over, a misspelt filter would answer for everything.
+    """A FastAPI dependency. Raises ProblemError 422 for a query parameter that the operation does not have: ignored, a
+    misspelt filter would return everything.
     """
     if not request.url.query:
         return

@@ -26,19 +26,19 @@ _MALFORMED = ProblemError(400, "malformed-request", "Malformed HTTP request")
 
 
 class Connections:
-    """`protocol` is what uvicorn makes of each connection."""
+    """`protocol` is uvicorn's factory for each connection."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open: Counter[str] = Counter()
         self._idle: dict[Connection, None] = {}
-        """Without a request at work, the one that has been so longest first."""
+        """Connections without a running request, the longest idle first."""
 
     def protocol(self, *given: Any, **named: Any) -> "Connection":
         return Connection(self, *given, **named)
 
     def admit(self, new: "Connection") -> bool:
-        """False: there is no room, and nobody idle to make it."""
+        """False if there is no room and no idle connection to close."""
         limits, address = self.limits, new.address
         if self._open[address] >= limits.connections_per_address and not self._end_idle(address):
             return False
@@ -67,7 +67,9 @@ class Connections:
 
 
 class Connection(HttpToolsProtocol):
-    """Closed with 431 or 408 when a request's head is too long or too late, quietly when nothing came of it."""
+    """A connection that is closed with 431 or 408 when a request's head is too long or too late, and silently when
+    nothing was sent.
+    """
 
     def __init__(self, all_of_them: Connections, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -76,9 +78,9 @@ class Connection(HttpToolsProtocol):
         self._counted = self._refused = self._at_work = False
         self._in_head = False
         self._whole = True
-        """The request at hand has come with all its body."""
+        """Whether the current request has arrived with its whole body."""
         self._unread = 0
-        """Bytes since the parser last had something whole of them: of a head, of a trailer, of a chunk's extension."""
+        """Bytes since the parser last completed a part: a head, a trailer, or a chunk's extension."""
         self._refusal = _MALFORMED
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -104,7 +106,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def leave(self) -> None:
-        """Nothing came in time: close; with an answer if somebody began a request."""
+        """Nothing arrived in time: close, with an answer if a request had begun."""
         if self._counted:
             self._counted = False
             self._all.left(self)
@@ -169,7 +171,7 @@ class Connection(HttpToolsProtocol):
             self._all.idle(self)
 
     def _patience(self) -> float:
-        """For what comes next: the rest of a head, another request, or the rest of a body that nobody reads."""
+        """Wait for what comes next: the rest of a head, another request, or the rest of a body that nobody reads."""
         if self._in_head:
             return self._limits.header_seconds
         return self._limits.idle_seconds if self._whole else self._limits.linger_seconds
@@ -214,7 +216,7 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(seconds, self.transport.abort)
 
     def _wait(self, seconds: float | None) -> None:
-        """Until `seconds` from now something must have come; None: nothing is waited for."""
+        """Something must arrive within `seconds`; None: do not wait."""
         self._timer = self._again(self._timer, seconds, self.leave)
 
     def _stall(self, seconds: float | None) -> None:

@@ -1,7 +1,7 @@
-"""The published description: what FastAPI leaves out or says otherwise than it is.
+"""Complete FastAPI's OpenAPI description.
 
-Who may call an operation, by which headers, and by which types of problems it may refuse: read from its dependencies
-where they say it, else from the service's table of operations.
+Adds who may call an operation, its headers, and the types of problems it may return: read from its dependencies where
+possible, else from the service's table of operations.
 """
 
 import json
@@ -25,7 +25,7 @@ _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`id` is the name of the call in generated clients; `problems`, as "404 unknown-customer": of its own, beside
+    """`id`: the operation's name in generated clients. `problems`: those of its own, as "404 unknown-customer", beside
     those that follow from its method, its token and its headers.
     """
 
@@ -68,7 +68,7 @@ _BEARER = {
 
 @dataclass(slots=True)
 class _Facts:
-    """Of one operation, as its dependencies have them."""
+    """What the dependencies of one operation say about it."""
 
     needs_token: bool = False
     roles: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class _Facts:
 
 
 def finished(document: Document, routers: Iterable[APIRouter], operations: Operations) -> Document:
-    """The same document, changed in place."""
+    """Complete the document in place, and return it."""
     facts = {f"{method} {path}": _facts(route) for method, path, route in _routes(routers)}
     document.setdefault("components", {})["securitySchemes"] = {"bearer": _BEARER}
     for path, by_method in document["paths"].items():
@@ -122,7 +122,7 @@ def _finish(described: Document, method: str, facts: _Facts, known: Operation | 
 
 
 def _tell(responses: Document, told: Iterable[str]) -> None:
-    """A stream of events is described in words of OpenAPI 3.1: `itemSchema` is one of 3.2."""
+    """Add the problems. Event streams are described without `itemSchema`, which OpenAPI 3.1 does not have."""
     for status in sorted({one[:3] for one in told}):
         types = sorted(PREFIX + one[4:] for one in told if one.startswith(status))
         names = ", ".join(f"`{one.removeprefix(PREFIX)}`" for one in types)
@@ -162,7 +162,7 @@ def _calls(dependant: Any) -> Iterator[Callable[..., Any]]:
 
 
 def _plainly_named(document: Document) -> Document:
-    """Two models of one name are named for their modules: `RulingReason`, never by the path of our files."""
+    """Name models that share a name after their modules, as `RulingReason`, instead of by the path of our files."""
     text, plain_names = json.dumps(document), []
     for long in document["components"].get("schemas", {}):
         if "__" in long:

@@ -1,4 +1,4 @@
-"""Messages in quarantine over HTTP: which there are, and what becomes of them. A company sees those of its topics."""
+"""Messages in quarantine over HTTP: list, replay and discard them. A company sees those of its topics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,26 +22,27 @@ Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
 State = Literal["open", "replayed", "discarded"]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 Ident = Number | Hash
-"""A message as the caller knows it: the group by its number, a company by its own id (64 hex digits): numbers would
-count the messages of everybody else."""
+"""The id of a message: a number for the group, the company's own id (64 hex digits) for a company, since numbers would
+count everybody's messages.
+"""
 
 
 class MessageBody(BaseModel):
-    id: int | str = Field(description="Its number; to a company its own id (64 hex digits).")
+    id: int | str = Field(description="A number; for a company its own id (64 hex digits).")
     topic: str
     partition: int
     offset: int
-    reason: str = Field(description="The field and the rule; nothing of the content.")
+    reason: str = Field(description="The field and the rule, without the content.")
     state: State
     at: datetime
     holds: bool = Field(
-        description="It may take a permission away: whom it may be about is denied while it is open."
+        description="Whether it may take a permission away; if so, whoever it may be about is denied while it is open."
     )
 
 
 class MessagesBody(BaseModel):
     messages: list[MessageBody] = Field(description="The oldest first.")
-    next: int | str | None = Field(description="`after` of the next page; null: this was the last.")
+    next: int | str | None = Field(description="`after` for the next page; null on the last page.")
 
 
 class ClosingBody(BaseModel):
@@ -51,7 +52,7 @@ class ClosingBody(BaseModel):
     )
     reason: Annotated[
         str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="Why; nothing about the person.")
+    ] = Field(description="Why, without personal data.")
 
 
 def router(name: str, quarantine: Quarantine) -> APIRouter:
@@ -64,7 +65,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
         after: Annotated[Ident, Query()] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> MessagesBody:
-        """All, or for a company's token those of the company's own topics."""
+        """List all messages; for a company's token those of its topics."""
         party = caller.party
         behind = 0 if after == 0 else _number(quarantine, party, after)
         found = await quarantine.listed(state, party=party, after=behind, limit=limit)
@@ -73,7 +74,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
 
     @routes.post("/{ident}/replay", status_code=204)
     async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
-        """Hand the message to the service again, after what was wrong with the service was mended."""
+        """Give the message to the service again, after the cause was fixed."""
         party = caller.party
         async with _answered():
             number = _number(quarantine, party, ident)
@@ -81,7 +82,7 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
 
     @routes.post("/{ident}/discard", status_code=204)
     async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
-        """Give the message up: its content is deleted, and it denies nobody any longer."""
+        """Discard the message: its content is deleted, and it denies nobody any longer."""
         party = caller.party
         async with _answered():
             number = _number(quarantine, party, ident)

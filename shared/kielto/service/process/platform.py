@@ -1,4 +1,4 @@
-"""What every service is built from, and what it is made of."""
+"""What every service is built from (`Platform`), and what it consists of (`Service`)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,48 +32,50 @@ class Platform:
     keys: Keys
     pool: Pool
     by_key: Pool
-    """The same database, for small transactions that find everything by key (`postgres.BY_KEY`)."""
+    """A pool for small transactions that find everything by key (`pool.BY_KEY`)."""
     ready: Pool
-    """One connection for /readyz alone."""
+    """A pool of one connection, for /readyz only."""
     verifier: Verifier
     inputs: InputFreshness
     courtesy: BulkThrottle
     limits: Limits = field(default_factory=Limits)
     clock: Clock = utc_now
     left: frozenset[str] = frozenset()
-    """Parties that were of the group and are no more (`company.<id>`, `partner.<id>`)."""
+    """Parties that left the group (`company.<id>`, `partner.<id>`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service is made of; returned by its `build(platform)`."""
+    """What a service consists of; returned by its `build(platform)`."""
 
     families: tuple[Family, ...]
-    """The state that it writes."""
+    """The families of records that it writes."""
     routers: Sequence[APIRouter] = ()
     operations: Operations = field(default_factory=dict)
-    """What the description says of its routes beside what FastAPI knows."""
+    """Names and problems of its routes, for the OpenAPI description."""
     streamed: Sequence[str] = ()
-    """Paths whose bodies are streams, without a limit as a whole."""
+    """Paths with streamed bodies, which have no total limit."""
     body_bytes: Mapping[str, int] = field(default_factory=dict)
-    """By path: of those that take more than others."""
+    """By path: the largest body in bytes, where it differs from the general limit."""
     subscriptions: Sequence[Subscription] = ()
     begin_again: tuple[type[Exception], ...] = ()
-    """What its handlers raise when somebody else was quicker: roll back and begin again."""
+    """Errors by which its handlers say that another transaction was quicker: roll back and begin again."""
     taken: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By family name: the topics whose positions its beats carry (`company.a`: (decisions("company.a"),))."""
+    """By family name: the topics whose positions its heartbeats carry (`company.a`: (decisions("company.a"),))."""
     beat_gate: Callable[[], bool] = lambda: True
-    """Beats are withheld while it says False."""
+    """Heartbeats are withheld while it returns False."""
     about: Mapping[str, AboutParty] = field(default_factory=dict)
-    """By family name: what its beats say of the party."""
+    """By family name: what its heartbeats say about the party."""
     beats_withheld: Withheld = nothing_withheld
-    """Families for which no beat may be written just now, asked for at each look (`heartbeats.py`)."""
+    """Families for which no heartbeat may be written now; called at each look (`heartbeats.py`)."""
     take_in: TakeIn | None = None
-    """What a restored database takes back out of the service's own topics."""
+    """What to restore from the service's own topics after a database was restored."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
-    """By their first word, beside those of every service: given the other words, returns the exit status."""
+    """Commands by their first word, beside those of every service: called with the other words, returns the exit
+    status.
+    """
 
 
 def quarantine_of(platform: Platform, service: Service) -> Quarantine:
