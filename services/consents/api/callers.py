@@ -62,16 +62,16 @@ def answered() -> Iterator[None]:
         raise ProblemError(
             409,
             "subject-not-known-yet",
-            "A consent needs a customer whom we know.",
-            "A customer who was just created is known within seconds: ask again. Else check the id.",
+            "A consent or a lifting must be about a known customer",
+            "A customer who was just created becomes known within seconds: retry. Otherwise check the id.",
             errors=[FieldError(error.field, error.rule)],
             headers={"Retry-After": "1"},
         ) from None
     except DecisionError as error:
         raise invalid(error.field, error.rule) from None
     except ForbiddenError as error:
-        raise ProblemError(403, "foreign-company", "The token does not reach this far.", error.rule) from None
+        raise ProblemError(403, "foreign-company", "The token is for another company", error.rule) from None
     except UnknownCustomerError:
-        raise ProblemError(404, "unknown-customer", "There is no such customer.") from None
+        raise ProblemError(404, "unknown-customer", "There is no such customer") from None
     except UnknownDecisionError:
-        raise ProblemError(404, "unknown-decision", "There is no such decision.") from None
+        raise ProblemError(404, "unknown-decision", "There is no such decision") from None

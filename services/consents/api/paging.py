@@ -29,6 +29,6 @@ def after(context: Context, tag: bytes, text: str | None) -> After:
         if opened[24:] != tag:
             raise ValueError
     except ValueError:
-        raise invalid("after", "is the next of a page before") from None
+        raise invalid("after", "must be the next of an earlier page") from None
     micros = int.from_bytes(opened[:8], signed=True)
     return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])

@@ -30,6 +30,6 @@ class AcknowledgementsConsumer(Stateless):
                 case StoreDigest() | StoreListing() as told:
                     await reconcile.keep_answer(conn, self._context, self._party, told, appended_at(meta))
         except UnknownSubscriberError:
-            raise PermanentError("subscriber: is a subscriber of the party") from None
+            raise PermanentError("subscriber: must be a subscriber of the party") from None
         except reconcile.OutsideRangeError:
-            raise PermanentError("rows: lie in the bucket, above after and not above upto") from None
+            raise PermanentError("rows: must lie in the bucket, above after and not above upto") from None

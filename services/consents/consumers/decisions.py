@@ -102,10 +102,10 @@ class DecisionsConsumer(Stateless):
         if decision.widened:
             metrics.DECISIONS_WIDENED.labels(self._party).inc()
             log.warning(
-                "a no was widened", party=self._party, decision=str(decision.id), broken=decision.widened
+                "decision.widened", party=self._party, decision=str(decision.id), broken=decision.widened
             )
         if decision.id != decision_id(self._party, said.id):
-            log.warning("another no under an id that was used", party=self._party, decision=str(decision.id))
+            log.warning("decision.id_reused", party=self._party, decision=str(decision.id))
 
     def _command(self, said: Decision, received_at: datetime) -> Command:
         reach, own = said.reach, said.act.restricts is False

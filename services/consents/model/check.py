@@ -24,7 +24,7 @@ def check(decision: RecordedDecision, group: GroupFacts) -> None:
     _check_subject(decision, group)
     for name in ("said_at", "received_at", "effective_from"):
         if getattr(decision, name).utcoffset() is None:
-            raise DecisionError(name, "has a time zone")
+            raise DecisionError(name, "must have a time zone")
     if decision.is_no:
         _check_no(decision)
     else:
@@ -33,48 +33,50 @@ def check(decision: RecordedDecision, group: GroupFacts) -> None:
 
 def _check_reach(decision: RecordedDecision, group: GroupFacts) -> None:
     if decision.company is not None and decision.company not in group.companies:
-        raise DecisionError("company", "is a company of the group")
+        raise DecisionError("company", "must be a company of the group")
     if decision.partner is not None and decision.partner not in group.partners:
-        raise DecisionError("partner", "is a partner of the group")
+        raise DecisionError("partner", "must be a partner of the group")
     if decision.reach is Reach.COMPANY and decision.company is None:
-        raise DecisionError("company", "is named when the reach is company")
+        raise DecisionError("company", "must be given when the reach is company")
     if decision.reach is Reach.GROUP and decision.company is not None:
-        raise DecisionError("company", "is not named when the reach is group")
+        raise DecisionError("company", "must not be given when the reach is group")
     if (decision.reach is Reach.PARTNER) != (decision.partner is not None):
-        raise DecisionError("partner", "is named when the reach is partner, and only then")
+        raise DecisionError("partner", "must be given when the reach is partner, and only then")
     of_partners = decision.reach in (Reach.PARTNER, Reach.PARTNERS)
     if of_partners and decision.purposes and not decision.purposes & PARTNERS_PURPOSES:
-        raise DecisionError("purposes", "has partner_marketing or disclosure when the reach is a partner")
+        raise DecisionError(
+            "purposes", "must include partner_marketing or disclosure when the reach is a partner"
+        )
 
 
 def _check_subject(decision: RecordedDecision, group: GroupFacts) -> None:
     subject = decision.subject
     named = (*group.companies, *(group.left if decision.is_no else ()))
     if isinstance(subject, NumberSubject) and subject.company not in named:
-        raise DecisionError("subject.company", "is a company of the group")
+        raise DecisionError("subject.company", "must be a company of the group")
 
 
 def _check_no(decision: RecordedDecision) -> None:
     if decision.lifts:
-        raise DecisionError("lifts", "only a consent or a lifting lifts anything")
+        raise DecisionError("lifts", "must be empty unless the act is consent or lifting")
     if decision.product_groups:
-        raise DecisionError("product_groups", "only a consent names product groups")
+        raise DecisionError("product_groups", "must be empty unless the act is consent")
 
 
 def _check_yes(decision: RecordedDecision, group: GroupFacts) -> None:
     if decision.by is not Actor.PERSON:
-        raise DecisionError("by", "only the person says yes")
+        raise DecisionError("by", "must be person when the act is consent or lifting")
     if decision.id in decision.lifts:
-        raise DecisionError("lifts", "a decision does not lift itself")
+        raise DecisionError("lifts", "must not contain the decision's own id")
     if not decision.purposes:
-        raise DecisionError("purposes", "a yes names its purposes")
+        raise DecisionError("purposes", "must be given for a consent or a lifting")
     if not decision.channels:
-        raise DecisionError("channels", "a yes names its channels")
+        raise DecisionError("channels", "must be given for a consent or a lifting")
     if decision.act is Act.LIFTING:
         if not decision.lifts:
-            raise DecisionError("lifts", "a lifting cites the restrictions that it lifts")
+            raise DecisionError("lifts", "must contain the restrictions that the lifting lifts")
         if decision.product_groups:
-            raise DecisionError("product_groups", "only a consent names product groups")
+            raise DecisionError("product_groups", "must be empty unless the act is consent")
         return
     _check_consent(decision, group)
 
@@ -82,7 +84,7 @@ def _check_yes(decision: RecordedDecision, group: GroupFacts) -> None:
 def _check_consent(decision: RecordedDecision, group: GroupFacts) -> None:
     """Consent names the controller or partner: one for unnamed partners is none (GDPR 4(11), 7)."""
     if decision.purposes & PARTNERS_PURPOSES and decision.reach is not Reach.PARTNER:
-        raise DecisionError("partner", "a consent to partners' marketing or disclosure names the partner")
+        raise DecisionError("partner", "must be given for a consent to partners' marketing or disclosure")
     partner, company = decision.partner, decision.company
     if partner is not None and company is not None and not group.works_for(partner, company):
-        raise DecisionError("partner", "is a partner of the company that is named")
+        raise DecisionError("partner", "must be a partner of the given company")

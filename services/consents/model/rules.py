@@ -85,7 +85,7 @@ class Rules:
         try:
             return cls(RulesFile.model_validate(tomllib.loads(text)), switches)
         except tomllib.TOMLDecodeError as error:
-            raise RulesError(f"no TOML: {error}") from None
+            raise RulesError(f"not TOML: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             raise RulesError(f"{'.'.join(str(x) for x in first['loc'])}: {first['msg']}") from None
@@ -141,7 +141,7 @@ class Rules:
             if len(found) != 1:
                 case = " ".join(x for x in (who, relation, purpose, mode, channel) if x)
                 ids = ", ".join(r.id for r in found) or "no row"
-                raise RulesError(f"row: {case}: exactly one row answers, not {ids}")
+                raise RulesError(f"row: {case}: exactly one row must answer; found {ids}")
             table[who, relation, purpose, mode, channel] = self._answer(found[0])
         return table
 

@@ -104,9 +104,9 @@ class TableRow(_Entry):
     @model_validator(mode="after")
     def _whole(self) -> "TableRow":
         if bool(self.modes) != (self.purpose == "partner_marketing"):
-            raise ValueError("modes go with purpose partner_marketing, and only with it")
+            raise ValueError("modes: must be given for purpose partner_marketing, and only then")
         if (self.only_if is None) != (self.otherwise is None):
-            raise ValueError("only_if and otherwise go together")
+            raise ValueError("only_if, otherwise: both or neither must be given")
         return self
 
     def answers(

@@ -43,28 +43,28 @@ def expand(
     """
     said, came = rules.acts[act], rules.routes[route]
     if not act.restricts and not came.may_say_yes:
-        raise DecisionError("route", f"a yes does not come by {route}")
+        raise DecisionError("route", "must be a route by which a consent or a lifting may come")
     if reach is None and partner is not None:
         reach = Reach.PARTNER
     if reach is None and company is not None:
-        raise DecisionError("reach", "is given when a company is named")
+        raise DecisionError("reach", "must be given when a company is")
     if reach is None:
         if said.reach == "none":
-            raise DecisionError("reach", f"a {act} says whom it reaches")
+            raise DecisionError("reach", "must be given for this act")
         reach = came.reach if said.reach == "by_route" else said.reach
     if act is Act.CONSENT and not purposes:
-        raise DecisionError("purposes", "a consent names its purposes")
+        raise DecisionError("purposes", "must be given for a consent")
     if act is Act.CONSENT and not channels:
-        raise DecisionError("channels", "a consent names its channels")
+        raise DecisionError("channels", "must be given for a consent")
     about = said.purposes & PARTNERS_PURPOSES if reach in (Reach.PARTNER, Reach.PARTNERS) else said.purposes
     return Scope(reach, company, partner, frozenset(purposes) or about, frozenset(channels) or came.channels)
 
 
-NOT_A_PARTNER = "partner: is a partner of the group"
+NOT_A_PARTNER = "partner: must be a partner of the group"
 PARTNER_WITHOUT = "partner: must be given when the reach is partner, and only then"
-COMPANY_WITHOUT = "company: is named when the reach is company"
-NOT_OF_THE_ADDRESS = "channels: has one on which the address is reached"
-TOO_MANY = "subject: has no more decisions by the party than its limit"
+COMPANY_WITHOUT = "company: must be given when the reach is company"
+NOT_OF_THE_ADDRESS = "channels: must include one on which the address is reached"
+TOO_MANY = "subject: must have no more decisions by the party than the limit"
 NOT_OF_PARTNERS = "purposes: must include partner_marketing or disclosure when the reach is a partner"
 
 

@@ -22,7 +22,7 @@ Officer = Annotated[Caller, Depends(require("dpo", group=True))]
 State = Literal["open", "explained", "closed"]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
-_ABSENT = ProblemError(404, "unknown-breach", "There is no such breach.")
+_ABSENT = ProblemError(404, "unknown-breach", "There is no such breach")
 
 
 class WhereBody(BaseModel):

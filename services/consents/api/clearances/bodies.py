@@ -50,9 +50,9 @@ class GivenRecipient(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> "GivenRecipient":
         if self.customer is not None and self.number is not None:
-            raise ValueError("customer, number: one of them at most")
+            raise ValueError("customer, number: at most one may be given")
         if self.customer is None and self.number is None and self.address is None:
-            raise ValueError("customer, number or address: one at least")
+            raise ValueError("customer, number, address: at least one must be given")
         return self
 
 
@@ -87,7 +87,7 @@ class GivenClearance(BaseModel):
     def _partners(self) -> "GivenClearance":
         named = (self.partner is not None, self.mode is not None)
         if named != (self.purpose is Purpose.PARTNER_MARKETING,) * 2:
-            raise ValueError("partner, mode: both for partners' marketing, else none")
+            raise ValueError("partner, mode: must both be given for partner_marketing, and only then")
         return self
 
 

@@ -76,7 +76,7 @@ def router(context: Context) -> APIRouter:
         """
         company = given.company or caller.company
         if company is None or company not in context.group.company_ids:
-            raise invalid("company", "is a company of the group")
+            raise invalid("company", "must be a company of the group")
         caller.must_act_for(company)
         try:
             refs, _, address = named(given.recipient, given.channel, context, company)
@@ -94,7 +94,7 @@ def router(context: Context) -> APIRouter:
 def _own(caller: Caller) -> str:
     if caller.company is None:
         raise ProblemError(
-            403, "company-needed", "A clearance is for the company of the token; this one has none."
+            403, "company-needed", "The token must be a company's: a clearance is for that company"
         )
     return caller.company
 
@@ -135,16 +135,17 @@ def _answered() -> Iterator[None]:
         yield
     except OverdueSubscriberError:
         raise ProblemError(
-            409, "subscriber-overdue", "A subscriber of the company has not applied decisions in time."
+            409, "subscriber-overdue", "A subscriber of the company has not applied decisions by its deadline"
         ) from None
     except UnreadableDecisionError:
         raise ProblemError(
             409,
             "unreadable-decision",
-            "A message on the decisions topic of the company, or of the partner, cannot be read and may be a ban of"
-            " anybody. Nothing is cleared until it is replayed or discarded (GET /consents/quarantine).",
+            "A message that may be a ban cannot be read",
+            "It is on the decisions topic of the company or of the partner. Nothing is cleared until it is replayed or "
+            "discarded (GET /consents/quarantine).",
         ) from None
     except NotPrimaryError:
         raise ProblemError(
-            503, "not-primary", "This database follows another one.", headers={"Retry-After": "1"}
+            503, "not-primary", "This database is a standby; retry later", headers={"Retry-After": "1"}
         ) from None

@@ -74,9 +74,9 @@ def named(
     kind = KIND_OF.get(channel)
     if kind not in (PointKind.EMAIL, PointKind.PHONE):
         if not refs:
-            raise RecipientError("address", "needs customer or number beside it on this channel")
+            raise RecipientError("address", "must come with customer or number on this channel")
         if len(one.address) != 64 or not set(one.address) <= set("0123456789abcdef"):
-            raise RecipientError("address", "is the point itself on this channel, 64 hexadecimal digits")
+            raise RecipientError("address", "must be the point itself on this channel: 64 hexadecimal digits")
         return refs, None, one.address
     digest = _digest("address", kind, one.address, context.group.company(company).country)
     point = Ref.point(context.keys.seal(digest))

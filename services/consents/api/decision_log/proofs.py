@@ -91,16 +91,25 @@ def _problems(seal_seconds: float) -> Iterator[None]:
         yield
     except NotSealedError:
         again = {"Retry-After": str(max(1, round(seal_seconds)))}
-        raise ProblemError(409, "not-sealed", "It is not sealed yet.", headers=again) from None
+        raise ProblemError(
+            409, "not-sealed", "The decision is not in a signed batch yet; retry later", headers=again
+        ) from None
     except ProofErasedError:
-        raise ProblemError(410, "erased", "What would prove the decision was erased.") from None
+        raise ProblemError(410, "erased", "The data that would prove the decision was erased") from None
     except LogAlteredError:
-        detail = "See the runbook, `seals verify`."
-        raise ProblemError(409, "seal-broken", "It is not what was sealed.", detail) from None
+        detail = "An operator has to run `seals verify` (see the runbook)."
+        raise ProblemError(
+            409, "seal-broken", "The decision or the log differs from what was signed", detail
+        ) from None
     except NoSuchHeadError:
-        raise ProblemError(404, "no-such-head", "The log is shorter.", "It may have been restored.") from None
+        raise ProblemError(
+            404,
+            "no-such-head",
+            "The log has fewer decisions than `since`",
+            "It may have been restored from a backup.",
+        ) from None
     except KeysError:
-        raise ProblemError(503, "no-seal-key", "The keys file has no seal_key.") from None
+        raise ProblemError(503, "no-seal-key", "The keys file has no seal_key") from None
 
 
 def _prefers_html(accept: str) -> bool:

@@ -82,7 +82,7 @@ class GivenDecision(_StrictBody):
         """Raises ProblemError 422 for what is no contact point."""
         received_at = context.clock()
         if self.act.restricts and self.lifts:
-            raise invalid("lifts", "only a consent or a lifting lifts anything")
+            raise invalid("lifts", "must be empty unless the act is consent or lifting")
         return Command(
             id=uuid4(),
             subject=self._subject(context, caller),
@@ -114,9 +114,9 @@ class GivenDecision(_StrictBody):
             case ByCustomer(customer=str() as ident) if whose := caller.party:
                 return NamedSubject.of_id(whose, ident)
             case ByCustomer():
-                rule = "is your own id of the customer, 64 hexadecimal digits"
+                rule = "must be your own id of the customer: 64 hexadecimal digits"
                 raise invalid(
-                    "subject.customer", rule if caller.company else "is our id of the customer, a UUID"
+                    "subject.customer", rule if caller.company else "must be our id of the customer: a UUID"
                 )
             case ByNumber(company=company, number=number):
                 digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")

@@ -26,7 +26,7 @@ EXAMPLE: JsonDict = {
             "offset": 1041,
             "status": "widened",
             "decision": "5e" * 32,
-            "reasons": [{"field": "partner", "rule": "is a partner of the group"}],
+            "reasons": [{"field": "partner", "rule": "must be a partner of the group"}],
             "at": "2026-01-15T09:30:00Z",
         }
     ],
@@ -52,7 +52,7 @@ def router(context: Context) -> APIRouter:
         again later with the same cursor."""
         whose = caller.party
         if whose is None:
-            raise ProblemError(403, "company-needed", "Results are a company's: its token reads them.")
+            raise ProblemError(403, "company-needed", "Only a company's token may read results")
         after = cursors.take(context.keys, whose, cursor) if cursor else 0
         found = await list_results(context, whose, after, limit)
         end = cursors.give(context.keys, whose, found[-1].n) if found else cursor

@@ -106,7 +106,7 @@ def router(context: Context) -> APIRouter:
         if company is not None:
             caller.must_act_for(company)
             if company not in context.group.company_ids:
-                raise invalid("company", "is a company of the group")
+                raise invalid("company", "must be a company of the group")
         customer = customer_asked(context, caller, ident)
         with answered():
             found = await explain(context, customer, company or caller.company, channel)

@@ -49,7 +49,7 @@ def router(live: Live, context: Context) -> APIRouter:
                 yield watcher, caller.party
         except TooManyStreamsError as full:
             status = 429 if full.own else 503
-            title = "Too many streams are open. Close one, or try again later."
+            title = "Too many open streams; close one or retry later"
             raise ProblemError(status, "too-many-watchers", title, headers={"Retry-After": "30"}) from None
 
     @routes.get("/live", response_class=EventSourceResponse)

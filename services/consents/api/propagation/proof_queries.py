@@ -142,7 +142,7 @@ def router(context: Context) -> APIRouter:
             caller.must_act_for(company)
         asked = Party.company(company) if company else caller.party
         if asked not in (None, *context.group.parties):
-            raise invalid("company", "is a company of the group")
+            raise invalid("company", "must be a company of the group")
         rows = await travel(context, asked, _weeks(context.clock(), first, last))
         return PropagationBody(
             weeks=[
@@ -193,7 +193,7 @@ def _weeks(now: datetime, first: str | None, last: str | None) -> list[Week]:
     begin = _week("first", first) if first else end
     weeks = (end.begin - begin.begin) // timedelta(days=7) + 1
     if not 1 <= weeks <= _WEEKS:
-        raise invalid("last", f"is not before first, and at most {_WEEKS} weeks with it")
+        raise invalid("last", f"must not be before first, and at most {_WEEKS} weeks after it")
     return [Week.of(begin.begin + timedelta(days=7 * n)) for n in range(weeks)]
 
 
@@ -203,9 +203,9 @@ def _week(field: str, text: str) -> Week:
         if not 2000 <= week.begin.year <= 2200:
             raise ValueError
     except ValueError:
-        raise invalid(field, "is a week of its year, of 2000 to 2200") from None
+        raise invalid(field, "must be a week of its year, between 2000 and 2200") from None
     return week
 
 
 def _unknown() -> ProblemError:
-    return ProblemError(404, "unknown-subscriber", "There is no such subscriber.")
+    return ProblemError(404, "unknown-subscriber", "There is no such subscriber")

@@ -119,9 +119,7 @@ async def take_in(
         life_seconds,
     )
     if any(row["since"] is None for row in rows):
-        log.warning(
-            "positions went back: a store was restored", subscriber=ack.subscriber, instance=str(ack.instance)
-        )
+        log.warning("store.restored", subscriber=ack.subscriber, instance=str(ack.instance))
     return [row["since"] for row in rows if row["since"] is not None]
 
 

@@ -81,7 +81,7 @@ async def detect(context: Context) -> int:
             raise
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others waiting
             what = type(error).__name__
-            log.error("delivery not compared", delivery=str(delivery.id), error=what)  # noqa: TRY400
+            log.error("delivery.not_compared", delivery=str(delivery.id), error=what)  # noqa: TRY400
             metrics.DELIVERIES_JUDGED.labels("failed").inc()
             await deliveries.retry_later(context.pool, delivery, _RETRY_SECONDS)
     return len(found)

@@ -40,7 +40,7 @@ async def append_for_ever(context: Context) -> None:
         try:
             key = context.keys.seal_key
         except KeysError as error:
-            log.warning("decisions are not sealed", error=str(error))
+            log.warning("decision_log.no_key", error=str(error))
             await asyncio.sleep(_LOG_AGAIN_SECONDS)
             continue
         while await append(context, key) == _BATCH:

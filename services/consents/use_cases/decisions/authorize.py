@@ -32,11 +32,11 @@ def authorize(command: Command, scope: Scope) -> None:
         return
     party = Party(command.party)
     if command.subject.company not in (None, party.id):
-        raise ForbiddenError("subject: is a customer of the company that acts")
+        raise ForbiddenError("subject: must be a customer of the company that acts")
     if command.is_no and (command.by_topic or command.by in (Actor.PERSON, Actor.AGENT)):
         return
     if not party.is_company or scope.reach is Reach.GROUP or scope.company != party.id:
-        raise ForbiddenError("reach: stays within the company that acts, but for a no by the person")
+        raise ForbiddenError("reach: must stay within the company that acts, except for a no by the person")
 
 
 def check_yes(context: Context, command: Command, scope: Scope, found: LoadedState) -> None:
@@ -46,13 +46,13 @@ def check_yes(context: Context, command: Command, scope: Scope, found: LoadedSta
     """
     if not _knows(command, found):
         whose = "known to us" if command.party is None else "a customer of the company that acts"
-        raise NotKnownYetError("subject", f"is {whose}, for a yes")
+        raise NotKnownYetError("subject", f"must be {whose}, for a yes")
     if command.said_at > command.received_at + AHEAD:
-        raise DecisionError("said_at", "is not in the future, for a yes")
+        raise DecisionError("said_at", "must not be in the future, for a yes")
     companies = (c for c in context.group.companies if scope.company in (None, c.id))
     groups = {group for c in companies for group in c.product_groups}
     if not groups.issuperset(command.product_groups):
-        raise DecisionError("product_groups", "are product groups of the company")
+        raise DecisionError("product_groups", "must be product groups of the company")
 
 
 def cited(context: Context, command: Command, found: LoadedState) -> frozenset[UUID]:
@@ -68,7 +68,7 @@ def cited(context: Context, command: Command, found: LoadedState) -> frozenset[U
     for lift in command.lifts:
         ident = references.get(lift) if isinstance(lift, str) else lift
         if ident is None or (ident not in known and not command.by_topic):
-            raise DecisionError("lifts", "cites restrictions that bear on the subject")
+            raise DecisionError("lifts", "must be restrictions that bind the subject")
         idents.add(ident)
     return frozenset(idents)
 

@@ -130,7 +130,7 @@ def _free_id(command: Command, found: LoadedState) -> UUID | None:
     if found.repeated.get(command.id) in (None, command.content) or second in found.repeated:
         return None
     if not command.is_no:
-        raise DecisionError("id", "is not that of a decision which says something else")
+        raise DecisionError("id", "must not be the id of a decision that says something else")
     return second
 
 

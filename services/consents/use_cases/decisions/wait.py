@@ -52,7 +52,9 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
     context, party, _, meta = about
     assert command.content is not None
     if await store.is_full(conn, party, command.id, context.limits.waiting_yeses):
-        await results.refused(conn, about, "subject: is a customer of the company, for a yes; too many wait")
+        await results.refused(
+            conn, about, "subject: must be a customer of the company, for a yes; too many others wait already"
+        )
         return
     sealed = context.keys.message_cipher.encrypt(said.model_dump_json().encode(), _place(party, command.id))
     one = WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
@@ -62,7 +64,7 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
     elif held == command.content:
         await results.taken(conn, about, None, command.id)
     else:
-        await results.refused(conn, about, "id: is not that of a decision which says something else")
+        await results.refused(conn, about, "id: must not be the id of a decision that says something else")
 
 
 async def work_off_for_ever(context: Context, again: Again) -> None:
@@ -107,10 +109,10 @@ async def _again(conn: Conn, context: Context, one: WaitingYes, again: Again) ->
         async with conn.transaction():
             decided = await again(conn, one.party, _opened(context, one), meta)
     except (_UnreadableYesError, asyncpg.DataError) as error:
-        log.error("a yes that waits cannot be taken", party=one.party, error=type(error).__name__)  # noqa: TRY400
+        log.error("waiting_yes.unreadable", party=one.party, error=type(error).__name__)  # noqa: TRY400
         await _remove(conn, one)
         about = MessageOrigin(context, one.party, one.ident, meta)
-        await results.refused(conn, about, "message: can be read no more: send it again under another id")
+        await results.refused(conn, about, "message: can no longer be read; send it again under another id")
         return
     if not decided:
         await store.not_yet(conn, one.decision)
@@ -141,7 +143,7 @@ async def expire(context: Context) -> None:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
             about = MessageOrigin(context, one.party, one.ident, meta)
-            await results.refused(conn, about, "subject: was a customer within 7 days, for a yes")
+            await results.refused(conn, about, "subject: must become a customer within 7 days, for a yes")
 
 
 def _place(party: str, decision: UUID) -> str:

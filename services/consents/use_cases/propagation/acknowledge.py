@@ -54,7 +54,7 @@ async def acknowledge(
         await acks.note_beyond_end(conn, ack.subscriber, ack.instance, beyond, appended_at)
         metrics.CLAIMS_BEYOND_END.labels(ack.subscriber).inc(beyond)
         log.warning(
-            "positions beyond the end are claimed",
+            "acknowledgement.beyond_end",
             subscriber=ack.subscriber,
             instance=str(ack.instance),
             positions=beyond,

@@ -149,7 +149,7 @@ async def _compare(
             listing = StoreListing.model_validate_json(answer.message)
             return await _listing(conn, context, subscriber, answer, listing)
     except asyncpg.DataError:
-        log.warning("an answer that cannot be judged", subscriber=answer.subscriber, ask=str(answer.ask))
+        log.warning("reconciliation.answer_invalid", subscriber=answer.subscriber, ask=str(answer.ask))
         return 0, 0, 0
 
 

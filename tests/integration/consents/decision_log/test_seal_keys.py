@@ -43,5 +43,5 @@ async def test_who_checks_with_the_registers_own_keys_is_told_so(
     kept.write_text(json.dumps({"keys": [seals.public_key(KEY)]}))
     assert await command(["verify", "--jwks", str(kept)]) == 1
     shown = capsys.readouterr().out
-    assert "WRONG batch 1 (leaves 0 to 5): its head: is signed by a key" in shown
+    assert "WRONG batch 1 (leaves 0 to 5): its head: signed with a key" in shown
     assert "that the register itself holds" not in shown

@@ -192,7 +192,7 @@ async def test_a_no_that_cannot_be_understood_is_kept_as_widened(world: Consents
     row = await world.pool.fetchrow("SELECT * FROM decisions WHERE id = $1", outcome.decision.id)
     assert row is not None
     assert (row["reach"], row["partner"], row["widened"]) == (
-        "partners", None, ["partner: is a partner of the group"],
+        "partners", None, ["partner: must be a partner of the group"],
     )  # fmt: skip
     assert await world.restrictions(who) == {outcome.decision.id}
     again = await explain(world.context, who.id, "kauppa")

@@ -66,7 +66,7 @@ async def test_a_listing_with_rows_outside_its_range_is_refused(
         if taken:
             await handler.handle(conn, read, meta)
         else:
-            with pytest.raises(PermanentError, match="rows: lie in the bucket"):
+            with pytest.raises(PermanentError, match="rows: must lie in the bucket"):
                 await handler.handle(conn, read, meta)
 
 
