@@ -12,11 +12,11 @@ from kielto.events.topics import acks, permissions_of
 from kielto.kafka import Security
 from kielto.subscriber.gate.gate import FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
-from kielto.subscriber.log_throttle import Telling
-from kielto.subscriber.not_ready import Troubles
 from kielto.subscriber.replica.state import Delta
 from kielto.subscriber.stores.base import Store, StoreError, StoreLostError, StoreMark
 from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Troubles
 from kielto.subscriber.sync.acks import Acknowledger, AckSender
 from kielto.subscriber.sync.changes import OnChange
 from kielto.subscriber.sync.reading import Following

@@ -16,19 +16,19 @@ from kielto.events.results import DecisionResult
 from kielto.events.topics import PARTITIONS, decisions
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.kafka import CLEAR, Security
-from kielto.subscriber import settings
-from kielto.subscriber.clock import clock, utc_now
 from kielto.subscriber.gate.gate import CODES, FollowedParty
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Answer, Question, Reason
-from kielto.subscriber.log_throttle import Telling
-from kielto.subscriber.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
 from kielto.subscriber.session_loop import BackgroundTasks, Follows, SessionLoop
 from kielto.subscriber.stores.base import Store
 from kielto.subscriber.submit.decision import decide
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support import settings
+from kielto.subscriber.support.clock import clock, utc_now
+from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
 from kielto.subscriber.sync.changes import OnChange
 
 if TYPE_CHECKING:

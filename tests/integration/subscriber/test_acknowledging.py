@@ -9,10 +9,10 @@ from kielto.events.messages import Acknowledgement, progress_seconds
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
 from kielto.subscriber import MemoryStore
-from kielto.subscriber.clock import utc_now
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw
 from kielto.subscriber.stores.base import StoreMark
+from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement
 from kielto.subscriber.sync.session import Committed, Session
 from tests.integration.subscriber.conftest import Follow, until

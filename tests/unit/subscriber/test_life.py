@@ -12,10 +12,10 @@ import pytest
 from kielto import kafka
 from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
-from kielto.subscriber.clock import utc_now
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.session import Session
 from kielto.subscriber.sync.store_digests import Digests

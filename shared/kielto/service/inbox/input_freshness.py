@@ -19,8 +19,8 @@ from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.support.supervise import Backoff, supervise
-from kielto.subscriber.clock import clock
 from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
+from kielto.subscriber.support.clock import clock
 
 _LOOK_SECONDS = 0.2
 _LOOKS_PER_CHECK = 25

@@ -12,13 +12,13 @@ from kielto.events.digests import InvalidContactPointError, check_of, digest_of,
 from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
-from kielto.subscriber.clock import clock
 from kielto.subscriber.columnar.bulk_check import AnswerCodes, BulkQuestion, answer
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, permits, shape_refusal
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import Terms, hash64, ident
 from kielto.subscriber.replica.follower import Follower
+from kielto.subscriber.support.clock import clock
 
 _WORDS = {
     name: dict.fromkeys(words) for name, words in (("purpose", Purpose), ("channel", Channel), ("mode", Mode))

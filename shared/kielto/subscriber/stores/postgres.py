@@ -16,11 +16,11 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from kielto.events.topics import Lane
-from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import StoredRow, StoreError, StoreLostError, StoreMark
+from kielto.subscriber.support.log_throttle import Telling
 
 log = logging.getLogger(__name__)
 LAYOUT = 1

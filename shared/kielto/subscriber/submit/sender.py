@@ -13,9 +13,9 @@ from kielto.events.messages import Decision
 from kielto.events.words import Reach
 from kielto.subscriber.gate.gate import FollowedParty
 from kielto.subscriber.gate.local_denials import DecisionPlace, Denial, Denials
-from kielto.subscriber.log_throttle import Telling
-from kielto.subscriber.not_ready import Troubles
 from kielto.subscriber.submit.spool import Spool, Spooled
+from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Troubles
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from kielto.events.topics import Lane
 from kielto.subscriber.columnar.table import Image
-from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores.base import StoredRow
+from kielto.subscriber.support.log_throttle import Telling
 
 log = logging.getLogger(__name__)
 BATCH = 1000

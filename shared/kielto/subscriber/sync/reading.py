@@ -15,11 +15,11 @@ from uuid import UUID
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
-from kielto.subscriber.clock import clock
 from kielto.subscriber.columnar.batch_decode import SeenRecords
-from kielto.subscriber.log_throttle import Telling
-from kielto.subscriber.not_ready import MISSING, Troubles
 from kielto.subscriber.records.decode import CONTROL
+from kielto.subscriber.support.clock import clock
+from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import MISSING, Troubles
 from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from kielto.events.envelope import encode
 from kielto.events.messages import Position, StoreDigest, StoreListing
 from kielto.events.topics import Lane
 from kielto.subscriber.columnar.table import Image
-from kielto.subscriber.log_throttle import Telling
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import Store
+from kielto.subscriber.support.log_throttle import Telling
 from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.session import Session
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from kielto.subscriber.clock import clock
+from kielto.subscriber.support.clock import clock
 
 SECONDS = 10.0
 
