@@ -9,12 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.words import PointKind, Recipient
 from services.customers.model import addresses, entitlement
-from services.customers.model.customer import Customership, Facts
+from services.customers.model.customer import CustomerAlias, Customership, Facts, StoredCustomer
 from services.customers.model.entitlement import SeenPoint
 from services.customers.model.given import Address, Day, Number
 from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
-from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.use_cases.customers.register import RegistrationOutcome
 
 Give = Callable[[UUID], str]

@@ -14,9 +14,9 @@ from services.customers.api.bodies import CustomerBody, End, Found, Into, Receip
 from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
 from services.customers.api.identity import CallerIds
 from services.customers.model import problems
+from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers import read as reading
 from services.customers.use_cases.customers import update as changing

@@ -122,7 +122,7 @@ class _Streamed(Response):
         self._pool = pool
         self._given, self._reports, self._give, self._turn = given, reports, give, turn
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         async with self._turn:
             await self._answer(send)
 
@@ -159,14 +159,14 @@ class _Streamed(Response):
             log.info("import.client_left", company=company, row=row, why=type(error).__name__)
             if isinstance(error, ResponseNotReadError):
                 await spool.write_last(orjson.dumps(_stopped(row)) + b"\n")
-        except Exception as error:  # noqa: BLE001 - the head of the answer is gone: only a line can tell it
+        except Exception as error:  # noqa: BLE001 - the status was sent: only a line can report it
             # The type alone: a database's message may repeat the row.
-            log.error("import.stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400
+            log.error("import.stopped", company=company, row=row, error=type(error).__name__)  # noqa: TRY400 - no text
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             try:
                 await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
-            except Exception as error:  # noqa: BLE001 - its first entry stands; the client waits for the end
+            except Exception as error:  # noqa: BLE001 - the client waits for the end
                 log.warning("import.not_in_access_log", company=company, error=type(error).__name__)
             finally:
                 await spool.end()

@@ -7,10 +7,12 @@ it (`entitlement`).
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.digests import normalise
 from kielto.events.words import PointKind, Recipient
+from kielto.service.support.crypto_keys import DataKey
 
 GROUP = "group"
 """The source that speaks for the whole group: what it states holds for every company, before the company's own."""
@@ -180,3 +182,27 @@ class RegisteredCustomer:
 
     def active_in(self, company: str) -> bool:
         return any(c.active for c in self.customerships if c.company == company)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCustomer:
+    """A customer with what only the store needs. `revisions`: the entity tag by source."""
+
+    customer: RegisteredCustomer
+    revisions: dict[str, int]
+    key: DataKey
+
+    def revision(self, scope: str | None) -> int:
+        return self.revisions.get(scope or GROUP, 0)
+
+
+class CustomerAlias(NamedTuple):
+    """What is left of a customer who was merged into another one."""
+
+    id: UUID
+    survivor: UUID
+    companies: tuple[str, ...]
+    revisions: dict[str, int]
+
+    def revision(self, scope: str | None) -> int:
+        return self.revisions.get(scope or GROUP, 0)

@@ -3,7 +3,7 @@
 import orjson
 
 from kielto.service.database.pool import Conn
-from services.customers.model.stored import StoredCustomer
+from services.customers.model.customer import StoredCustomer
 from services.customers.store import unreadable
 from services.customers.store.encryption import context
 

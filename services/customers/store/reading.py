@@ -13,14 +13,15 @@ from kielto.events.words import PointKind, Recipient
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model.customer import (
+    CustomerAlias,
     Customership,
     Facts,
     Point,
     PointStatement,
     RegisteredCustomer,
     StatedSale,
+    StoredCustomer,
 )
-from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store.encryption import BUSINESS, IDENTITY, context, decrypt_profile
 
 

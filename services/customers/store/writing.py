@@ -10,8 +10,7 @@ import orjson
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
-from services.customers.model.customer import Facts, Point, RegisteredCustomer
-from services.customers.model.stored import StoredCustomer
+from services.customers.model.customer import Facts, Point, RegisteredCustomer, StoredCustomer
 from services.customers.store.encryption import BUSINESS, IDENTITY, context, encrypt_profile
 
 

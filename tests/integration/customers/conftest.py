@@ -15,11 +15,11 @@ import services.customers
 from kielto.group import Company, Controller, Group
 from kielto.service.database.pool import Pool, open_pool
 from kielto.service.support.crypto_keys import KeyFile, Keys
+from services.customers.model.customer import StoredCustomer
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.entitlement import SeenCustomer, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.reading import read_customer, read_patch
-from services.customers.model.stored import StoredCustomer
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 from tests.conftest import Migrated

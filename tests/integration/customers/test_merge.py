@@ -13,8 +13,8 @@ from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
 from services.customers.commands.merge import MergeCommand
+from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
-from services.customers.model.stored import CustomerAlias, StoredCustomer
 from services.customers.store import reading
 from services.customers.store.encryption import context as place
 from services.customers.use_cases.context import CustomersContext

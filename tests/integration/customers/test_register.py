@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidTag
 from kielto.events import digests
 from kielto.events.words import PointKind
 from kielto.service.database.epoch import EpochNotOpenError
+from services.customers.model.customer import StoredCustomer
 from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import CustomerRefusedError
-from services.customers.model.stored import StoredCustomer
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age

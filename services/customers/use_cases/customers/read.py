@@ -6,7 +6,7 @@ from kielto.errors import KieltoError
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
-from services.customers.model.stored import CustomerAlias, StoredCustomer
+from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext
 

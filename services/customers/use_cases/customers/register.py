@@ -15,10 +15,9 @@ from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model import contradicting, publishing
 from services.customers.model.changing import Moment, apply
-from services.customers.model.customer import GROUP, RegisteredCustomer
+from services.customers.model.customer import GROUP, RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, Speaker
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
-from services.customers.model.stored import StoredCustomer
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext

@@ -7,10 +7,9 @@ from uuid import UUID
 from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
-from services.customers.model.customer import RegisteredCustomer
+from services.customers.model.customer import RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
-from services.customers.model.stored import StoredCustomer
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError, alias, visible

@@ -14,9 +14,8 @@ from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model import merging, publishing
-from services.customers.model.customer import Facts, RegisteredCustomer
+from services.customers.model.customer import Facts, RegisteredCustomer, StoredCustomer
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
-from services.customers.model.stored import StoredCustomer
 from services.customers.store import erasing, linking, locking, reading, writing
 from services.customers.store import merging as moving
 from services.customers.store.locking import LockedCustomer

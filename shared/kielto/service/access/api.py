@@ -45,7 +45,7 @@ Officer = Annotated[Caller, Depends(require("dpo"))]
 
 
 def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
-    """`GET /<name>/audit`. In marketing companies know campaigns by the group's ids, elsewhere subjects by their own."""
+    """`GET /<name>/audit`. Companies know campaigns by the group's ids, other subjects by their own."""
     routes = APIRouter(route_class=StrictRoute, prefix=f"/{name}", tags=["audit trail"])
     pairwise = name != "marketing"
 

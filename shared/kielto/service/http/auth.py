@@ -103,7 +103,7 @@ class Verifier:
         try:
             header = jws.extract_compact(token.encode()).headers()
             key_id, algorithm = header.get("kid"), header.get("alg")
-        except Exception as error:  # noqa: BLE001 - the token is wrong, whatever it makes of the parser
+        except Exception as error:  # noqa: BLE001 - any error of the parser means a wrong token
             raise _refused(error) from None
         if key_id is not None and not isinstance(key_id, str):
             raise _unauthorised("kid: must be text or absent")

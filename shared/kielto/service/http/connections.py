@@ -176,7 +176,7 @@ class Connection(HttpToolsProtocol):
             return self._limits.header_seconds
         return self._limits.idle_seconds if self._whole else self._limits.linger_seconds
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours is a problem, as all others
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         self._refuse(self._refusal, self._limits.linger_seconds)
 
     # -- who does not read

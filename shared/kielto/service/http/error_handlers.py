@@ -96,11 +96,11 @@ def _allow(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(described.methods(request.url.path)) or "GET, HEAD"}
 
 
-async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     return response(too_many(), request.url.path)
 
 
-async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     """Others of the same party, or about the same person, take long."""
     problem = ProblemError(
         503,
@@ -131,7 +131,7 @@ def _unavailable() -> ProblemError:
 
 
 def _always(status: int, slug: str, title: str) -> Callable[[Request, Exception], Any]:
-    async def handler(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    async def handler(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
         return response(ProblemError(status, slug, title), request.url.path)
 
     return handler

@@ -30,7 +30,7 @@ def _listening(host: str, port: int) -> socket.socket:
     """`::` is every address, IPv4 too; a node without IPv6 gives its IPv4 addresses. Raises OSError."""
     every = host == "::"
     if every and not socket.has_dualstack_ipv6():
-        return socket.create_server(("0.0.0.0", port), backlog=2048)  # noqa: S104 - what was asked for
+        return socket.create_server(("0.0.0.0", port), backlog=2048)  # noqa: S104 - as configured
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=every)
 

@@ -63,7 +63,7 @@ class Ahead:
                 for record in records:
                     await self._intakes[place.topic].take_ahead(record)
                     self._seen[place] = record.offset + 1
-            except Exception as error:  # noqa: BLE001 - the others' wait for nobody; it is looked at again
+            except Exception as error:  # noqa: BLE001 - it is tried again at the next look
                 log.warning(
                     "urgent_message.not_taken", topic=place.topic, error=type(error).__name__, at=where(error)
                 )

@@ -172,7 +172,7 @@ def _broker(
             **(options if s.batch else {}),
         )
         reader.subscriber(_handler(reader))
-        reader.subscriber._log = reader.failed_to_read  # noqa: SLF001 - else nobody hears why nothing is read
+        reader.subscriber._log = reader.failed_to_read  # noqa: SLF001 - its log is the only sign of a read error
     return broker
 
 
@@ -227,9 +227,9 @@ class Retrying(BaseMiddleware):
 
     async def after_processed(
         self,
-        exc_type: type[BaseException] | None = None,  # noqa: ARG002
+        exc_type: type[BaseException] | None = None,  # noqa: ARG002 - FastStream's signature
         exc_val: BaseException | None = None,
-        exc_tb: Any = None,  # noqa: ARG002
+        exc_tb: Any = None,  # noqa: ARG002 - FastStream's signature
     ) -> bool:
         if not isinstance(exc_val, Exception):
             return False
@@ -254,7 +254,7 @@ def check(broker: KafkaBroker) -> None:
             raise UnsafeSubscriberError(f"{name}: group_id is missing")
         if subscriber._connection_args.get("auto_offset_reset") != "earliest":  # noqa: SLF001 - no public way
             raise UnsafeSubscriberError(f"{name}: auto_offset_reset must be earliest")
-        if not isinstance(subscriber._listener, TopicReader):  # noqa: SLF001
+        if not isinstance(subscriber._listener, TopicReader):  # noqa: SLF001 - as above
             raise UnsafeSubscriberError(
                 f"{name}: the listener must be a TopicReader, which seeks the stored positions"
             )

@@ -91,11 +91,11 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         self._in_hand = _NOTHING
         self._positions = await transactional.positions(self._pool, {self.topic: topic_id})
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's signature
         """Reload positions that other processes may have moved. A position that is too low only costs time."""
         try:
             self._positions = await transactional.positions(self._pool, {self.topic: self._intake.topic_id})
-        except Exception as error:  # noqa: BLE001 - whatever it is, the older positions do
+        except Exception as error:  # noqa: BLE001 - the older positions still do
             log.warning("consumers.positions_not_loaded", topic=self.topic, error=type(error).__name__)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -114,7 +114,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                     self._in_hand = time.monotonic()
                     await self._intake.take(batch[0])
                 self._attempts.pop(place, None)
-            except Exception as error:  # noqa: BLE001 - nothing may be passed over, so all is tried again
+            except Exception as error:  # noqa: BLE001 - no message may be skipped
                 failures.append((place, batch[0].offset, error))
             finally:
                 self._in_hand = _NOTHING

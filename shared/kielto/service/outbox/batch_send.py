@@ -113,7 +113,7 @@ async def _submit(
                     batch.answer.add_done_callback(_seen)
                 except kafka.REFUSED as error:
                     refused[topic] = error
-                except Exception as error:  # noqa: BLE001 - whatever it is, the lane stops here
+                except Exception as error:  # noqa: BLE001 - returned: the lane stops
                     return error
     return None
 

@@ -81,7 +81,7 @@ def _uuid(text: str) -> UUID | None:
 async def _told(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
     try:
         return await _run(arguments, pool, quarantine, service)
-    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a screen
+    except Exception as error:  # noqa: BLE001 - its text may quote values
         print(f"not done: {_why(error)}")
         return 1
 
