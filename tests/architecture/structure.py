@@ -80,7 +80,7 @@ class SourceTree:
             for name, tree in self.product()
             if re.match(r"services/\w+/api/", name)
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module and ".store" in f"{node.module}."
+            if isinstance(node, ast.ImportFrom) and node.module and ".store." in f"{node.module}."
         ]
 
     def way(self) -> list[str]:

@@ -41,7 +41,10 @@ class Launches:
             if stale is self.fresh():  # no longer so
                 stale = not stale
                 WAITING.set(stale)
-                log.info("launches.waiting" if stale else "launches.resumed")
+                if stale:
+                    log.info("launches.waiting")
+                else:
+                    log.info("launches.resumed")
             if not await self._went_on(stale):
                 await within(IDLE_SECONDS, self.context.wake.wait())
 

@@ -147,7 +147,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                 seconds = _BACKOFF[0]  # a new epoch waits for what is read here
             metrics.INBOX_RETRIES.labels(self.topic).inc()
             log.warning(
-                "not taken in, will be tried again",
+                "message.not_taken",
                 topic=place.topic,
                 partition=place.partition,
                 offset=offset,

@@ -1,0 +1,52 @@
+"""The figures of `./kielto structure` stay within their bounds, and the way of a ban is what its document says."""
+
+import ast
+import re
+
+import pytest
+
+from deploy.local.paths import ROOT
+from tests.architecture.structure import WAY, SourceTree, sql_lines
+
+MOST_MODULES = 15
+MOST_FILES, MOST_LINES = 25, 4_500
+
+
+@pytest.fixture(scope="module")
+def tree() -> SourceTree:
+    return SourceTree(ROOT)
+
+
+def test_no_folder_has_too_many_modules(tree: SourceTree) -> None:
+    large = {folder: count for folder, count in tree.modules().items() if count > MOST_MODULES}
+    assert not large, f"split them by subject: {large}"
+
+
+def test_sql_stands_in_store_alone(tree: SourceTree) -> None:
+    assert not tree.sql_outside_store()
+
+
+def test_a_statement_is_recognised() -> None:
+    assert sql_lines(ast.parse('ALL = """\nSELECT id\nFROM decisions\n"""')) == [1]
+    assert not sql_lines(ast.parse('WHAT = "Select a campaign, then update it"'))
+
+
+def test_the_way_of_a_ban_is_short(tree: SourceTree) -> None:
+    way = tree.way()
+    assert len(way) == len(set(way))
+    missing = [name for name in way if not (ROOT / name).is_file()]
+    assert not missing
+    said = re.search(r"(\d+) files, ([\d,]+) lines", (ROOT / WAY).read_text("utf-8"))
+    assert said, f"{WAY} says how many files and lines there are"
+    assert int(said[1]) == len(way)
+    assert abs(int(said[2].replace(",", "")) - tree.lines(way)) < 50, "write the figure anew"
+    assert len(way) <= MOST_FILES
+    assert tree.lines(way) <= MOST_LINES
+
+
+def test_the_way_of_a_ban_names_what_is_there(tree: SourceTree) -> None:
+    """Each line of the list names functions or classes that its file defines."""
+    for name, defined in tree.way_names().items():
+        source = (ROOT / name).read_text("utf-8")
+        for one in defined:
+            assert re.search(rf"^\s*(async def|def|class) {one}\b", source, re.MULTILINE), f"{name}: {one}"
