@@ -13,10 +13,11 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
-from services.customers.model import contradicting, publishing
+from services.customers.model import publishing
 from services.customers.model.changing import Moment, apply
 from services.customers.model.customer import GROUP, RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, Speaker
+from services.customers.model.linking import ContradictionError, check_contradiction
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
@@ -173,7 +174,7 @@ async def _pass(
             old = before.customer if before else RegisteredCustomer(next(ids))
             meant = replace(meanings[i](), identity=named.identity)
             new = apply(old, entry.draft, entry.speaker, moment, new_id=lambda: next(ids), meant=meant)
-        except contradicting.ContradictionError as error:
+        except ContradictionError as error:
             number = entry.draft.customerships[0].number if entry.draft.customerships else None
             contradicted.append((error.customer, entry.speaker.name, number, error.fields))
             outcomes[i] = RegistrationOutcome("refused", problems=error.problems)
@@ -241,5 +242,5 @@ def _target(
     if not entry.target and not named.numbered:
         customer = stored[found].customer
         by_code = named.identity in named.identified
-        contradicting.check(customer, entry.draft, entry.speaker, named.identity, by_code=by_code)
+        check_contradiction(customer, entry.draft, entry.speaker, named.identity, by_code=by_code)
     return stored[found]
