@@ -1,4 +1,4 @@
-"""What can be measured of the way of a ban. Subscribers' ids are the group's own names, no personal data."""
+"""Metrics of consents. Labels are ids of the group file (parties, subscribers), never personal data."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -7,12 +7,12 @@ DECISIONS_TAKEN = Counter(
 )
 DECISIONS_WIDENED = Counter(
     "kielto_decisions_widened_total",
-    "Of those, a *no* from the party's topic that was taken for the widest that it may mean.",
+    "Decisions of the party's topic that broke a rule and were read in their broadest sense.",
     ["party"],
 )
 APPLIED_SECONDS = Histogram(
     "kielto_decision_applied_seconds",
-    "From a decision's receipt to the broker's time of the first acknowledgement that covers it.",
+    "Seconds from a decision's receipt to the broker's time of the first acknowledgement that covers it.",
     ["subscriber"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
 )
@@ -35,27 +35,27 @@ CLAIMS_BEYOND_END = Counter(
 
 DELIVERIES_JUDGED = Counter(
     "kielto_deliveries_judged_total",
-    "Reported deliveries held against permissions, by what was found.",
+    "Reported deliveries compared with the decisions in force, by finding.",
     ["found"],
 )
 BREACHES_OPEN = Gauge(
     "kielto_breaches_open",
-    "Deliveries sent after a ban and its bound that nobody has explained or closed.",
+    "Breaches that no officer has explained or closed.",
 )
 RECONCILIATION_DIFFERENCES = Gauge(
     "kielto_reconciliation_differences",
-    "Records that a store of the subscriber holds otherwise than we published them, and that stand.",
+    "Records that a store of the subscriber holds differently from what was published, not resolved yet.",
     ["subscriber"],
 )
 RECONCILIATION_DROPPED = Counter(
     "kielto_reconciliation_dropped_total",
-    "Answers of the party's subscribers that were dropped: it had given as many in an hour as it may.",
+    "Answers of the party's subscribers that were dropped because it had reached its limit for an hour.",
     ["party"],
 )
 
 CONSEQUENCES_PENDING = Gauge(
     "kielto_consequences_pending",
-    "Decisions about many customers whose records do not all show them yet: beats are withheld meanwhile.",
+    "Decisions about many customers whose records do not all show them yet; beats are withheld meanwhile.",
 )
 CONSEQUENCES_SECONDS = Gauge(
     "kielto_consequences_oldest_seconds", "How long the oldest of those decisions has been committed."
@@ -63,19 +63,19 @@ CONSEQUENCES_SECONDS = Gauge(
 
 FOREIGN_BANS = Gauge(
     "kielto_foreign_bans",
-    "A party's decisions of the last hour that say no to others too, about people who are none of its own; counted "
+    "A party's bans of the last hour that reach beyond it and are about people who are none of its own; counted "
     "by processes that relay.",
     ["party"],
 )
 HELD_BANS = Gauge(
     "kielto_held_bans",
-    "Of such decisions those above the bound, which deny at the party alone until an officer releases them.",
+    "Such bans above the limit, which deny at the party alone until an officer releases them.",
     ["party"],
 )
 
 WAITING_YESES = Gauge(
     "kielto_waiting_yeses",
-    "Yeses of a party's topic that wait for their customers to become known; counted by processes that relay.",
+    "Consents and liftings of a party's topic that wait for their customers to become known.",
     ["party"],
 )
 
@@ -96,5 +96,5 @@ def set_consequences(decisions: int, oldest_seconds: float) -> None:
 
 
 def taken(act: str, *, pending: bool) -> None:
-    """Count a decision once it is committed, or as good as."""
+    """Count a decision; call it after the commit, or at the end of the transaction of a message."""
     DECISIONS_TAKEN.labels(act, "pending" if pending else "in_force").inc()

@@ -1,1 +1,1 @@
-"""HTTP in: translate, one call, answer."""
+"""HTTP routes: translate the request, call one use case, translate the answer."""

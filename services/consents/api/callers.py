@@ -1,5 +1,8 @@
-"""Who may do what: `desk` records decisions; `desk`, `dpo`, `operator` read; `dpo`, `operator` see
-who is late. A company's token sees its own."""
+"""Who may do what, and how callers name customers and decisions.
+
+`desk` records decisions; `desk`, `dpo` and `operator` read; `dpo` and `operator` see who is late. A company's token
+sees its own.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +31,13 @@ Ident = UUID | Hash
 
 
 def named(context: Context, caller: Caller, ident: UUID) -> str:
-    """A customer, a stored address or a decision, as whoever asks knows it."""
+    """A customer, a stored address or a decision under the id that the caller knows it by."""
     whose = caller.party
     return context.keys.pairwise(whose, ident) if whose else str(ident)
 
 
 def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
-    """Of what is no id of the caller's, another company's, or ours told by a company: nobody's id."""
+    """The customer's id. An id that is not the caller's to use becomes nobody's id, so that it reads as unknown."""
     whose = caller.party
     if whose is None:
         return given if isinstance(given, UUID) else uuid4()
@@ -42,7 +45,7 @@ def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
 
 
 def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
-    """The same; a company may also name one by the id that it gave it itself (`submit()`)."""
+    """The decision's id. A company may also name one by the id that it gave it itself (`submit()`)."""
     whose = caller.party
     if whose is not None and isinstance(given, UUID):
         return decision_id(whose, given)
@@ -55,7 +58,7 @@ def invalid(field: str, rule: str) -> ProblemError:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """The use cases' refusals as problem details."""
+    """Translate errors of the use cases to problem details."""
     try:
         yield
     except NotKnownYetError as error:

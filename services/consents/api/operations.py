@@ -1,4 +1,4 @@
-"""consents' calls by the names that clients know them by, and the problems that are their own."""
+"""The operation ids of the routes, by which clients know them, and the problems that each may answer."""
 
 from kielto.service.http.openapi import Operation
 

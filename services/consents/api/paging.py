@@ -1,4 +1,4 @@
-"""Where a page of a listing ends: sealed, since it names what need not be the caller's."""
+"""Cursors of listings, encrypted, since they hold ids that the caller need not know."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -10,12 +10,12 @@ from services.consents.api.callers import invalid
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.overdue import FIRST, After
 
-Behind = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
+Behind = Annotated[str | None, Query(max_length=100, description="`next` of the previous page.")]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def place(context: Context, tag: bytes, last: After) -> str:
-    """`tag`: 8 bytes, of the listing."""
+    """The cursor behind `last`. `tag`: 8 bytes, of the listing."""
     at, ident = last
     micros = (at - _EPOCH) // timedelta(microseconds=1)
     return context.keys.seal(micros.to_bytes(8, signed=True) + ident.bytes + tag)

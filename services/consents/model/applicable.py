@@ -1,4 +1,6 @@
-"""Which decisions bear on a person: in whose voice each speaks, and at which of the person's points."""
+"""Select the decisions that apply to a person: who speaks in each, and at which of the person's contact points it
+counts.
+"""
 
 from collections.abc import Iterable
 from enum import Enum, auto
@@ -19,7 +21,7 @@ from services.consents.model.rules_file import Judgement
 
 
 class Voice(Enum):
-    """Who speaks, as this person sees it: themselves, an address of theirs, the organisation they act for."""
+    """Who speaks, seen from this person: the person, an address of theirs, or the organisation they act for."""
 
     OWN = auto()
     POINT = auto()
@@ -35,9 +37,9 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
 
 
 class ApplicableDecision(NamedTuple):
-    """A decision that bears on the person, at the contact points with these ids; None is all of them.
+    """A decision that applies to the person, at the contact points with the ids `at`; None: at all of them.
 
-    `via`: it is about others, whose own no binds this person or their organisation: their ids.
+    `via`: ids of other people whom the decision is about and whose own no binds this person or their organisation.
     """
 
     decision: RecordedDecision
@@ -47,14 +49,14 @@ class ApplicableDecision(NamedTuple):
 
 
 class Restriction(NamedTuple):
-    """A *no* that bears on the person, with the yeses that cite it and may lift it where they cover."""
+    """A *no* that applies to the person, with the yeses that cite it and may lift it where they cover."""
 
     no: ApplicableDecision
     cited_by: tuple[ApplicableDecision, ...]
 
 
 class ApplicableDecisions(NamedTuple):
-    """All that bears on one person."""
+    """All decisions that apply to one person."""
 
     restrictions: tuple[Restriction, ...]
     consents: tuple[ApplicableDecision, ...]
@@ -63,7 +65,7 @@ class ApplicableDecisions(NamedTuple):
 def select_applicable(
     person: Person, decisions: Iterable[RecordedDecision], rules: Rules
 ) -> ApplicableDecisions:
-    """Those of `decisions` that bear on the person, as a set: repeats and order change nothing."""
+    """The decisions that apply to the person. Their order and repeats change nothing."""
     nos: list[ApplicableDecision] = []
     yeses: list[ApplicableDecision] = []
     consents: list[ApplicableDecision] = []
@@ -120,7 +122,9 @@ def _cited_by(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[
 
 
 def concerns(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
-    """In whose voice it is directly about this person, whether it counts or not: not by way of anybody else."""
+    """Who speaks in a decision that is directly about this person, whether it counts or not; None: it is not about
+    them.
+    """
     if _is_of_another_mailbox(decision, rules):
         return None
     if any(_is_about(customer, decision, ended=True) for customer in person.customers):
@@ -179,10 +183,10 @@ def _may_grant(voice: Voice, rules: Rules) -> bool:
 
 
 def _granted_at(person: Person, heard: ApplicableDecision) -> frozenset[UUID] | None:
-    """A consent of those merged away counts only at points that it was about and the survivor has, though the number
-    that it was given by is the survivor's by now.
+    """Where a consent of people who were merged into this person counts: at the points that it was about and the
+    survivor has, even if the survivor has the number by which it was given.
 
-    Else a merge would be a yes at addresses that nobody ever asked about.
+    Otherwise a merge would be a yes at addresses that nobody ever asked about.
     """
     spoke = [m for m in person.members if _is_about(m, heard.decision, ended=True)]
     if heard.at is not None or not spoke:

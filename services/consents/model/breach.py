@@ -1,6 +1,6 @@
-"""Whether something was sent after a ban. Pure: decisions count by when they were accepted, not by what they say.
+"""Whether something was sent after a ban. Decisions count from when they were accepted, not from the time they state.
 
-Only restrictions are asked, no other reason why something may not be sent: facts may have changed since.
+Only restrictions are compared, no other reason why something may not be sent: facts may have changed since.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,8 +20,8 @@ from services.consents.model.ruling import NO_GROUPS, Cell
 
 
 class Delivery(NamedTuple):
-    """`sent_at`: the sender's claim, but no later than the report was there. `subject`: a party's id of a customer
-    (an i: ref) whom we do not know yet. `point`: the party's hash of the one that was used.
+    """A delivery that a company reported. `sent_at`: the sender's claim, but no later than the report. `subject`: an i:
+    ref of a customer whom we do not know yet. `point`: the party's hash of the contact point that was used.
     """
 
     id: UUID
@@ -51,7 +51,9 @@ class BreachEvidence(NamedTuple):
 
 
 class Breach(NamedTuple):
-    """A case: a delivery that was sent after a ban. `subscribers`: whether each had the decisions by then."""
+    """A delivery that was sent after a ban. `subscribers`: for each decision and subscriber, whether it was applied by
+    then.
+    """
 
     id: UUID
     customer: UUID
@@ -87,7 +89,9 @@ NO_POINT = UUID(int=0)
 
 
 class SentMessage(NamedTuple):
-    """What was sent for whom. `points`: where to, or where to it may have been."""
+    """What was sent, for the company or a partner. `points`: the contact points that it went to, or may have
+    gone to.
+    """
 
     company: str
     partner: str | None
@@ -104,8 +108,8 @@ class SentMessage(NamedTuple):
 
 
 def points(person: Person, company: str, channel: Channel, named: Collection[UUID]) -> tuple[PointFacts, ...]:
-    """The one that was named, be it of somebody who was merged into them; else each of the company's that the channel
-    could reach.
+    """The contact point with one of the ids `named`, of anybody who was merged into the person; else each of the
+    company's points that the channel could reach.
     """
     kind = KIND_OF.get(channel)
     of_all = [p for c in person.customers for p in c.points]
@@ -117,7 +121,7 @@ def points(person: Person, company: str, channel: Channel, named: Collection[UUI
 def banning(
     person: Person, decisions: Sequence[RecordedDecision], rules: Rules, sent: SentMessage
 ) -> frozenset[UUID]:
-    """Those of the decisions that denied it at each of the points; none when one of them was not banned."""
+    """The decisions that denied the message at every one of its points; none when one point was not banned."""
     person = person.seen_by(sent.company)
     ids = {p.id for p in person.root.points}
     more = tuple(p for p in sent.points if p.id not in ids)
@@ -144,7 +148,9 @@ def _denying(hearing: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
 def classify(
     banned: Callable[[datetime], frozenset[UUID]], sent: datetime, reported: datetime, bound: timedelta
 ) -> tuple[BreachFinding, frozenset[UUID]]:
-    """What was found, and the decisions that it is about: those in force at the sending and a bound before it."""
+    """Compare the message with the bans at its sending and one bound earlier; the finding and the decisions it rests
+    on.
+    """
     now = banned(sent)
     if broken := now & banned(sent - bound):
         return BreachFinding.AFTER_BAN, broken

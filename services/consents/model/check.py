@@ -1,6 +1,6 @@
-"""Whether a decision can be taken at all. What is refused is malformed; a *no* is never refused as unknown.
+"""Whether a decision can be taken at all. Only a malformed one is refused; a *no* is never refused as unknown.
 
-Unknown customers, numbers, points and restrictions not yet seen are no errors: they wait.
+Unknown customers, numbers, points and restrictions that are not known yet are no errors: the decision waits for them.
 """
 
 from kielto.errors import KieltoError
@@ -10,7 +10,7 @@ from services.consents.model.facts import GroupFacts
 
 
 class DecisionError(KieltoError, ValueError):
-    """A decision that cannot be taken: `field` names what is wrong, `rule` says what holds."""
+    """A decision cannot be taken: `field` names what is wrong, `rule` says what it must be."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
@@ -19,7 +19,7 @@ class DecisionError(KieltoError, ValueError):
 
 
 def check(decision: RecordedDecision, group: GroupFacts) -> None:
-    """Raises DecisionError naming the first field that breaks a rule."""
+    """Raise DecisionError for the first field that breaks a rule."""
     _check_reach(decision, group)
     _check_subject(decision, group)
     for name in ("said_at", "received_at", "effective_from"):

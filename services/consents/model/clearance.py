@@ -1,4 +1,4 @@
-"""What a company asks before it sends a campaign, and what it may be answered."""
+"""What a company asks before it sends a campaign, and the reasons it may be given."""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Which cells a decision speaks of, and which product groups restrictions and liftings leave there."""
+"""Which cells a decision is about, and which product groups restrictions and liftings leave there."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from services.consents.model.ruling import NO_GROUPS, Cell, Groups
 
 
 class Limit(NamedTuple):
-    """What restrictions leave at a cell: the groups, those that still deny, and the yeses that lifted."""
+    """What restrictions leave at a cell: the product groups, the decisions that still deny, the yeses that lifted."""
 
     groups: Groups
     denying: tuple[RecordedDecision, ...]
@@ -53,7 +53,7 @@ def purposes_of(cell: Cell) -> tuple[Purpose, ...]:
 
 
 def denies(no: ApplicableDecision, cell: Cell) -> bool:
-    """Whether this *no* speaks of the cell, lifted or not. An empty set in a *no* means everything."""
+    """Whether this *no* is about the cell, lifted or not. An empty set in a *no* means everything."""
     decision = no.decision
     return (
         (not decision.channels or cell.channel in decision.channels)
@@ -70,7 +70,7 @@ def spared(no: RecordedDecision, cell: Cell) -> Groups:
 
 
 def covers(yes: ApplicableDecision, cell: Cell, purpose: Purpose) -> bool:
-    """Whether this *yes* speaks of the cell and purpose. A consent speaks only of the partner it names."""
+    """Whether this *yes* is about the cell and purpose. A consent is only about the partner that it names."""
     decision = yes.decision
     return (
         cell.channel in decision.channels
@@ -82,7 +82,7 @@ def covers(yes: ApplicableDecision, cell: Cell, purpose: Purpose) -> bool:
 
 
 def limit(restrictions: Iterable[Restriction], cell: Cell) -> Limit:
-    """What these restrictions leave at the cell. A yes lifts only what it cites, and only where it covers."""
+    """What these restrictions leave at the cell. A yes lifts only what it cites, and only where it covers the cell."""
     groups: Groups = None
     denying: list[RecordedDecision] = []
     lifted_by: list[UUID] = []
@@ -122,7 +122,7 @@ NO_CONSENT = Consent(NO_GROUPS, NO_GROUPS, ())
 
 
 def consented(consents: tuple[ApplicableDecision, ...], cell: Cell) -> Consent:
-    """Each purpose of the cell has to be consented to; several consents may do so together."""
+    """The consent at a cell. Each of its purposes must be consented to; several consents may do so together."""
     if not consents:
         return NO_CONSENT
     groups: Groups = None

@@ -1,4 +1,4 @@
-"""What someone said about marketing: append-only, and never ordered by the times that it carries."""
+"""Decisions about marketing: append-only, and never ordered by the times that they carry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Actor(StrEnum):
 
 
 class Route(StrEnum):
-    """How it came in. What a bare *no* covers depends on it: the table `route` of rules.toml."""
+    """How a decision came in. The table `route` of rules.toml says what a bare *no* covers for each."""
 
     SELF_SERVICE = "self_service"
     PHONE = "phone"
@@ -76,10 +76,10 @@ Subject = CustomerSubject | NumberSubject | PointSubject
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision. An empty set of purposes or channels means *all* in a no and *none* in a yes.
+    """One decision as it counts. An empty set of purposes or channels means *all* in a no and *none* in a yes.
 
-    `product_groups` narrow a consent; empty means all.
-    `lifts`: the restrictions that a consent or a lifting cites. The three times are carried, never compared.
+    `product_groups` narrow a consent; empty means all. `lifts`: the restrictions that a consent or a lifting cites. The
+    three times are carried and never compared.
     """
 
     id: UUID
@@ -113,11 +113,11 @@ class RecordedDecision:
 
     @property
     def is_yes(self) -> bool:
-        """Only the person says yes: what staff, an agent or an import bring as a yes has no effect."""
+        """Only the person says yes: a yes brought by staff, an agent or an import has no effect."""
         return not self.act.restricts and self.by is Actor.PERSON
 
     def reaches(self, company: str, partner: str | None) -> bool:
-        """Whether it speaks of the company's own marketing (`partner` None), or of that partner's."""
+        """Whether it is about the company's own marketing (`partner` None), or about that partner's."""
         if self.held_at not in (None, Party.company(company), Party.partner(partner or "")):
             return False
         match self.reach:

@@ -1,4 +1,6 @@
-"""What follows: restrictions in force, what a partner may do, and whether a change must hurry."""
+"""What follows from permissions: restrictions in force, a partner's view, and whether a change must be
+published first.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -14,7 +16,9 @@ Key = TypeVar("Key")
 
 
 def in_force(hearing: ApplicableDecisions) -> Iterator[ApplicableDecision]:
-    """One is wholly lifted when each of its purposes on each channel is lifted by a yes that reaches as far."""
+    """The restrictions that are not wholly lifted. One is when yeses that reach as far lift each of its purposes on
+    each channel.
+    """
     return (no for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by))
 
 
@@ -55,10 +59,10 @@ def _lifts_purpose(yes: RecordedDecision, no: RecordedDecision, purpose: Purpose
 def partner_view(
     verdicts: Iterable[CellPermission], partner: str, disclosed_to: frozenset[tuple[str, str]]
 ) -> tuple[CellPermission, ...]:
-    """What the partner may do with a person disclosed to it, one verdict a contact point and channel.
+    """What the partner may do with a person who was disclosed to it: one permission for each contact point and channel.
 
-    `disclosed_to`: (company, partner) of each disclosure of the person; none, no verdicts. Where several
-    companies disclosed, each has to allow: the partner's record does not tell from whom it has the data.
+    `disclosed_to`: (company, partner) of each disclosure; none, no permissions. Where several companies disclosed, each
+    has to allow: the partner's record does not tell from which company it has the data.
     """
     found: dict[tuple[UUID, Channel], CellPermission] = {}
     for verdict in verdicts:
@@ -84,5 +88,5 @@ def _stricter(one: CellPermission, other: CellPermission) -> CellPermission:
 
 
 def takes_away(old: Mapping[Key, Groups], new: Mapping[Key, Groups]) -> bool:
-    """Whether anything allowed before is allowed no more: such a change travels on the express lane."""
+    """Whether anything that was allowed no longer is. Such a change is published on the express lane."""
     return any(key not in new or both(groups, new[key]) != groups for key, groups in old.items())

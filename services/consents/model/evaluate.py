@@ -1,8 +1,8 @@
-"""The permission at every cell: what the law's row says, what consents and sales add, what restrictions take.
+"""The permission at every cell: what the law's row says, what consents and sales add, what restrictions take away.
 
     fact that denies  >  row that says never  >  restrictions in force  >  the row, consents and sales
 
-Pure and total: each company, point, channel and kind of marketing gets one verdict, with what decided it.
+Pure and total: each company, contact point, channel and kind of marketing gets one ruling, with what decided it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from services.consents.model.ruling import NO_GROUPS, Cell, CellPermission, Grou
 
 
 class CompanyView(NamedTuple):
-    """A person as a company sees them, and all that bears on them."""
+    """A person as one company sees them, with all decisions that apply."""
 
     person: Person
     hearing: ApplicableDecisions
@@ -28,7 +28,7 @@ class CompanyView(NamedTuple):
 def company_views(
     person: Person, decisions: Iterable[RecordedDecision], companies: Iterable[str], rules: Rules
 ) -> dict[str, CompanyView]:
-    """By company. Companies that see the same person share one answer."""
+    """The view of each company. Companies that see the same person share one object."""
     said = tuple(decisions)
     stating = person.companies_that_state
     views: dict[str | None, CompanyView] = {}
@@ -46,9 +46,9 @@ def company_views(
 def evaluate(
     person: Person, decisions: Iterable[RecordedDecision], group: GroupFacts, rules: Rules
 ) -> tuple[CellPermission, ...]:
-    """One verdict a cell, for the person's every company, contact point, channel and kind of marketing.
+    """One permission for each company, contact point, channel and kind of marketing.
 
-    `decisions` may hold more than bear on the person. All keys of the person (`Person.keys`) get this answer.
+    `decisions` may hold more than those that apply. The answer holds under all keys of the person (`Person.keys`).
     """
     return verdicts(company_views(person, decisions, group.companies, rules), group, rules)
 
@@ -56,7 +56,7 @@ def evaluate(
 def verdicts(
     by_company: Mapping[str, CompanyView], group: GroupFacts, rules: Rules
 ) -> tuple[CellPermission, ...]:
-    """One a cell, of each company at the contact points that it has."""
+    """One permission for each cell, of each company at the contact points that it has."""
     judges: dict[int, _PersonEvaluation] = {}
     found = []
     for company, seen in by_company.items():
@@ -88,7 +88,7 @@ _NOTHING = Basis(NO_GROUPS, RulingReason.NO_CONSENT)
 
 
 class _PersonEvaluation:
-    """Judges the cells of one person."""
+    """Evaluates the cells of one person."""
 
     __slots__ = ("_blocks", "_hearing", "_root", "_rules")
 

@@ -1,4 +1,4 @@
-"""What the model knows of a customer and of the group: the newest facts, as others give them."""
+"""What the model knows of a customer and of the group: the newest facts that other services published."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,10 @@ class SaleFacts:
 
 @dataclass(frozen=True, slots=True)
 class PointFacts:
-    """A contact point. `ref` is the sealed digest of the address, opaque here; a postal address has none.
+    """A contact point. `ref` is the encrypted digest of the address, opaque here; a postal address has none.
 
     `holders`: the companies that state it, and no other has it; none: the group states it, for every company.
-    `role_address_in`: the companies that state that it is of a task; `role_address`: the group does.
+    `role_address_in`: the companies that state that it belongs to a task; `role_address`: the group does.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class PointFacts:
 
 @dataclass(frozen=True, slots=True)
 class CustomershipFacts:
-    """A customer's relation to one company. `ref` is the sealed digest of the customer number.
+    """A customer's relation to one company. `ref` is the encrypted digest of the customer number.
 
     It ends (`active` false), and in a merge it may move to the survivor; it never vanishes, since a *no* given by the
     number binds whoever had it.
@@ -60,9 +60,9 @@ class CustomershipFacts:
 
 @dataclass(frozen=True, slots=True)
 class StatedFacts:
-    """What one company states of a customer otherwise than the group does: it counts for that company alone.
+    """What one company states of a customer differently from the group; it counts for that company alone.
 
-    None is what the group states; `duties` are exactly these, since more of them allow more.
+    None: as the group states; `duties` are exactly these, since more of them would allow more.
     """
 
     company: str

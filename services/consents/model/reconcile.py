@@ -1,4 +1,4 @@
-"""What differs between a store and what we have published. Pure; a key is known by its first 24 digits."""
+"""What differs between a store and the published records. Pure. A key is identified by its first 24 digits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -57,7 +57,9 @@ class Difference(NamedTuple):
 
 
 def compare_digests(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[int]) -> Compared:
-    """By bucket. One that holds a record which is `moving` is not judged: the store may have either version."""
+    """Compare the buckets. One that holds a record on its way (`moving`) is left out: the store may have either
+    version.
+    """
     agree: list[int] = []
     differ: list[int] = []
     for bucket, digest in enumerate(theirs):
@@ -69,7 +71,7 @@ def compare_digests(ours: Mapping[int, int], theirs: Sequence[int], moving: Coll
 def compare_rows(
     ours: Sequence[HeldRecord], theirs: Sequence[HeldRecord], moving: Collection[str]
 ) -> list[Difference]:
-    """Of a range of keys. `moving`: first digits of keys that are not judged."""
+    """Compare a range of keys. `moving`: first digits of keys that are left out."""
     mine, held = {h.key[:SHORT]: h for h in ours}, {h.key[:SHORT]: h for h in theirs}
     found = []
     for short in sorted((mine.keys() | held.keys()) - set(moving)):
@@ -97,7 +99,7 @@ def _difference(ours: HeldRecord | None, theirs: HeldRecord | None) -> Differenc
 
 
 def above(difference: Difference, epoch: int) -> int | None:
-    """The number that our next version has to exceed; None: no version of this epoch is news to that store."""
+    """The number that our next version must exceed; None: the store would accept no version of this epoch."""
     theirs = _version(difference.theirs or "")
     if theirs is None:
         return 0

@@ -23,7 +23,7 @@ KINDS_OF_MARKETING: tuple[tuple[Purpose, Mode | None], ...] = (
 
 
 class RulesError(KieltoError, ValueError):
-    """The rule file cannot be used; the message names the entry and the rule that it breaks."""
+    """The rule file cannot be used; the message names the entry and what it must be."""
 
 
 class RowAnswer(NamedTuple):
@@ -38,7 +38,7 @@ Table = dict[tuple[Who, Relation, Purpose, Mode | None, Channel], RowAnswer]
 
 
 class Line(NamedTuple):
-    """The table on one kind of marketing on one channel. `private`: a contact person's second lane."""
+    """The table's answer for one kind of marketing on one channel. `private`: a contact person's second lane."""
 
     channel: Channel
     purpose: Purpose

@@ -1,4 +1,4 @@
-"""Cases of what was sent after a ban: a data protection officer looks at them and says why."""
+"""Breaches: a data protection officer looks at each and says why it happened."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -29,11 +29,13 @@ class WhereBody(BaseModel):
     decision: str
     subscriber: str
     applied_at: datetime | None
-    applied: bool = Field(description="Whether every live store of it had the decision when it was sent.")
+    applied: bool = Field(
+        description="Whether every live store of the subscriber had the decision when the message was sent."
+    )
 
 
 class BreachBody(BaseModel):
-    id: UUID = Field(description="The delivery's.")
+    id: UUID = Field(description="The delivery's id.")
     company: str
     partner: str | None
     campaign: UUID | None
@@ -44,8 +46,8 @@ class BreachBody(BaseModel):
     )
     purpose: str | None
     claimed_at: datetime = Field(description="When it was sent, by the sender's clock.")
-    reported_at: datetime = Field(description="When the broker had the report: it was sent by then.")
-    bound_seconds: float = Field(description="So long after a ban the sender may go on.")
+    reported_at: datetime = Field(description="When the broker appended the report: it was sent by then.")
+    bound_seconds: float = Field(description="How many seconds after a ban the sender may still send.")
     decisions: list[str]
     subscribers: list[WhereBody]
     clearance: UUID | None
@@ -57,7 +59,7 @@ class BreachBody(BaseModel):
 
 class BreachesBody(BaseModel):
     breaches: list[BreachBody] = Field(description="The oldest first.")
-    next: str | None = Field(description="`after` of the next page; null: this was the last.")
+    next: str | None = Field(description="`after` of the next page; null on the last page.")
 
 
 class SettleBody(BaseModel):
@@ -68,7 +70,7 @@ class SettleBody(BaseModel):
     state: Literal["explained", "closed"]
     note: Annotated[
         str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="Why; nothing about the person.")
+    ] = Field(description="The reason, without personal data.")
 
 
 def router(context: Context) -> APIRouter:
@@ -99,7 +101,7 @@ def router(context: Context) -> APIRouter:
         after: Behind = None,
         limit: Limit = 1000,
     ) -> BreachesBody:
-        """All of the group, or the company's own for a company's token."""
+        """All breaches of the group, or the company's own for a company's token."""
         begin = paging.after(context, _TAG, after)
         found = await list_breaches(context, caller.company, state, begin, limit)
         last = (found[-1].opened_at, found[-1].id) if len(found) == limit else None
@@ -114,7 +116,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post("/{ident}/close", response_model=BreachBody)
     async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
-        """Explained: it was no breach after all. Closed: it was, and is dealt with."""
+        """`explained`: it was no breach after all. `closed`: it was one, and is dealt with."""
         if not await close_breach(context, caller.company, ident, body.state, body.note, caller.subject):
             raise _ABSENT
         return await one(ident, caller)

@@ -21,7 +21,7 @@ from services.consents.model.clearance import ClearanceReason
 
 
 def _plain(text: str) -> str:
-    """A marketing campaign's id has one spelling, so that its deliveries find what cleared them."""
+    """One spelling for the id of a marketing campaign, so that its deliveries find what cleared them."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -151,5 +151,5 @@ class ShownBody(BaseModel):
 
 
 class FoundBody(BaseModel):
-    allowed: bool = Field(description="A clearance that was valid at the time allowed it.")
+    allowed: bool = Field(description="Whether a clearance that was valid at the time allowed it.")
     clearances: list[ShownBody]

@@ -17,7 +17,7 @@ _INLINE = 100
 
 
 async def wanted_recipients(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
-    """Raises Problem 422 that names the first recipients about whom nothing can be asked."""
+    """Raises ProblemError 422 that names the first recipients about whom nothing can be asked."""
     if len(given.recipients) <= _INLINE:
         return _wanted(given, context, company)
     return await beside(_wanted, given, context, company)

@@ -1,4 +1,4 @@
-"""A proof document as a page to print. What comes from the document is escaped; nothing is loaded from elsewhere."""
+"""A proof document as an HTML page to print. Values of the document are escaped; nothing is loaded from elsewhere."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _SAID = {
 
 
 def page(proof: Mapping[str, Any]) -> str:
-    """HTML."""
+    """The HTML text."""
     document = proof["document"]
     said, subject = document["decision"], document["subject"]
     about = subject["customer"] or f"known to us as a sealed {subject['kind']} only"

@@ -33,7 +33,7 @@ class KeySetBody(BaseModel):
 
 
 _MOST_LEAVES = 2**53 - 1
-Format = Annotated[Literal["json", "html"] | None, Query(description="Else as the Accept header asks.")]
+Format = Annotated[Literal["json", "html"] | None, Query(description="Default: as the Accept header asks.")]
 _BOTH: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The document, signed."}
 }
@@ -64,7 +64,8 @@ def router(context: Context) -> APIRouter:
     async def proof_head(
         caller: Reader,  # noqa: ARG001 - whoever may read
         since: Annotated[
-            int | None, Query(ge=1, le=_MOST_LEAVES, description="Decisions in an earlier head.")
+            int | None,
+            Query(ge=1, le=_MOST_LEAVES, description="The number of decisions in an earlier head."),
         ] = None,
     ) -> Response:
         """The newest signed head of the log of all decisions, and proof that its log begins with the earlier one of

@@ -1,4 +1,4 @@
-"""What a desk sends, and a decision as it is shown."""
+"""Bodies of the decision routes: what a desk sends, and a decision as it is shown."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -57,7 +57,7 @@ GivenSubject = Annotated[
 
 
 class GivenDecision(_StrictBody):
-    """What is left out means what the act and the route say it means; a bare ban is everything, everywhere."""
+    """What is left out has the meaning that the act and the route give it; a bare ban is everything, everywhere."""
 
     subject: GivenSubject
     act: Act
@@ -66,7 +66,7 @@ class GivenDecision(_StrictBody):
     partner: Ident | None = None
     purposes: list[Purpose] = Field(default=[], max_length=20)
     channels: list[Channel] = Field(default=[], max_length=20)
-    product_groups: list[Ident] = Field(default=[], max_length=100, description="Of a consent alone.")
+    product_groups: list[Ident] = Field(default=[], max_length=100, description="Only for a consent.")
     lifts: list[UUID | Hash] = Field(
         default=[],
         max_length=100,
@@ -75,7 +75,7 @@ class GivenDecision(_StrictBody):
     )
     by: Actor = Actor.PERSON
     route: Route = Route.SELF_SERVICE
-    said_at: Moment | None = Field(default=None, description="When it was said; else now.")
+    said_at: Moment | None = Field(default=None, description="When it was said; default: now.")
     evidence: str | None = Field(default=None, max_length=2000)
 
     def command(self, context: Context, caller: Caller) -> Command:
@@ -136,7 +136,7 @@ def _digest(field: str, kind: PointKind, value: str, country: str = "FI") -> byt
 
 
 def _country(context: Context, company: str | None) -> str:
-    """The company's; of a company that nobody knows, which is refused later, and of the group, the first one's."""
+    """The company's country; the first company's when the company is unknown (it is refused later) or not given."""
     companies = context.group.companies
     return next((c.country for c in companies if c.id == company), companies[0].country)
 
@@ -177,7 +177,7 @@ EXAMPLES = {
 
 
 class ShownDecision(BaseModel):
-    """As it was given. Numbers and addresses are kept as sealed digests only and cannot be shown."""
+    """A decision as it was given. Numbers and addresses are stored as encrypted digests only and cannot be shown."""
 
     id: str = Field(description="Our id; to a company its own reference.")
     subject_kind: str
@@ -190,12 +190,11 @@ class ShownDecision(BaseModel):
     purposes: list[Purpose]
     channels: list[Channel]
     product_groups: list[str]
-    lifts: list[str] = Field(description="By id, or the company's reference.")
+    lifts: list[str] = Field(description="Ids, or the company's references.")
     by: Actor
     route: Route
     widened: list[str] = Field(
-        description="A no from a company's topic that could not be understood as it was given is taken for the widest "
-        "that it may mean: the rules that it broke."
+        description="The rules that a no from a company's topic broke; it was read in its broadest sense."
     )
     said_at: datetime
     received_at: datetime

@@ -1,4 +1,4 @@
-"""Record decisions and read them; where each one is."""
+"""Record decisions, read them, and ask where each one has been applied."""
 
 from datetime import datetime
 from typing import Annotated

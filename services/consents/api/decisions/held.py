@@ -1,4 +1,4 @@
-"""A party's *no*s about people who are none of its own, for the group's data protection officer."""
+"""A party's *no*s about people who are none of its own: list held ones, release or void them."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -30,7 +30,7 @@ class HeldBody(BaseModel):
 
 
 class AllHeldBody(BaseModel):
-    parties: list[HeldBody] = Field(description="Those of whom anything is held.")
+    parties: list[HeldBody] = Field(description="Parties that have held decisions.")
 
 
 class OrderBody(BaseModel):
@@ -42,18 +42,18 @@ class OrderBody(BaseModel):
     )
     party: Annotated[str, StringConstraints(pattern=r"^(company|partner)\.[a-z0-9_-]{1,60}$")]
     since: Moment | None = Field(
-        default=None, description="Decisions received at this time or later; else all."
+        default=None, description="Only decisions received at this time or later; default: all."
     )
     reason: Annotated[
         str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="Why; nothing about a person.")
+    ] = Field(description="The reason, without personal data.")
 
 
 class MarkedBody(BaseModel):
     marked: int = Field(
-        description=f"How many decisions: at most {AT_ONCE}, none while earlier ones are computed."
+        description=f"How many decisions, at most {AT_ONCE}; 0 while earlier ones are being computed."
     )
-    more: bool = Field(description="There may be more of them: ask again a second later.")
+    more: bool = Field(description="There may be more of them: repeat the request after a second.")
 
 
 def router(context: Context) -> APIRouter:
@@ -61,7 +61,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/held", response_model=AllHeldBody)
     async def get(caller: Officer) -> AllHeldBody:  # noqa: ARG001 - who may ask
-        """Of which parties decisions are held: *no*s about others' people above the party's rate."""
+        """The parties that have held decisions: *no*s about others' people above the party's rate."""
         return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await list_held(context)])
 
     @routes.post("/held/release", response_model=MarkedBody)

@@ -1,4 +1,4 @@
-"""What became of what a company sent on its decisions topic, for one that does not read its results topic."""
+"""Results of the messages on a company's decisions topic, for a company that does not read its results topic."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from services.consents.use_cases.decisions.results import list_results
 
 Company = Annotated[Caller, Depends(require("desk", "campaigns", "dpo"))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Results in a page.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")]
 
 EXAMPLE: JsonDict = {
     "results": [
@@ -37,10 +37,8 @@ EXAMPLE: JsonDict = {
 class ResultsBody(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    results: list[DecisionResult] = Field(description="As on the results topic; the newest last.")
-    next: str | None = Field(
-        description="Ask again with it as `cursor` for what comes behind these; null: there was none yet."
-    )
+    results: list[DecisionResult] = Field(description="As on the results topic, oldest first.")
+    next: str | None = Field(description="Send it as `cursor` for later results; null: there are none yet.")
 
 
 def router(context: Context) -> APIRouter:

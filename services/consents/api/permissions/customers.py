@@ -37,7 +37,7 @@ class VerdictBody(PermissionBody):
     reason: RulingReason
     rule: str
     section: str
-    decisions: list[str] = Field(description="Deciding ones: ids, or the company's references.")
+    decisions: list[str] = Field(description="The decisions that decided: ids, or the company's references.")
 
 
 class DecisionBody(BaseModel):
@@ -46,13 +46,11 @@ class DecisionBody(BaseModel):
     reach: Reach
     said_at: datetime
     received_at: datetime
-    restored: bool = Field(description="Only the record that listed it is left of it, after a restore.")
-    widened: list[str] = Field(
-        description="Rules that it broke; it was taken for the widest that it may mean."
-    )
+    restored: bool = Field(description="Only the record that listed it is left, after a restore.")
+    widened: list[str] = Field(description="Rules that it broke; it was read in its broadest sense.")
     by_link: bool | None = Field(
         default=None,
-        description="It is another customer's, who may be the same person; told to the group's role alone.",
+        description="It is about another customer who may be the same person; shown to the group alone.",
     )
     suppressed: bool | None = Field(
         default=None,
@@ -72,7 +70,7 @@ class PermissionsBody(BaseModel):
 class ExplanationBody(BaseModel):
     customer: str = Field(description="Our id; to a company its own.")
     unreadable: bool = Field(
-        description="A newer record of the customer cannot be read: everything is denied."
+        description="A newer record of the customer cannot be read, so everything is denied."
     )
     verdicts: list[VerdictBody]
     decisions: list[DecisionBody]
@@ -84,7 +82,9 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/{ident}/permissions", response_model=PermissionsBody)
     async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
-        """What is allowed now; for a company's token, to that company, of whom it names by its own id."""
+        """What is allowed now. A company's token names the customer by its own id and sees what is allowed to that
+        company.
+        """
         customer = customer_asked(context, caller, ident)
         with answered():
             found = await explain(context, customer, caller.company)
@@ -123,7 +123,7 @@ def router(context: Context) -> APIRouter:
 
 
 class _Shown:
-    """To whom it is shown decides how decisions and addresses are named: a company knows them by its own ids."""
+    """Names decisions and addresses as the caller knows them: a company by its own ids."""
 
     def __init__(self, context: Context, caller: Caller, found: Explanation) -> None:
         self._keys, self._party = context.keys, caller.party

@@ -12,7 +12,7 @@ from services.consents.use_cases.permissions.shared_addresses import shared_addr
 
 
 class SharedAddressBody(BaseModel):
-    fingerprint: str = Field(description="The same at each look; says nothing of the address.")
+    fingerprint: str = Field(description="The same in every answer; says nothing about the address.")
     customers: int
     some: list[UUID] = Field(description="Up to five of the customers who have it.")
 

@@ -1,4 +1,4 @@
-"""Who is late with what, for a data protection officer or an operator; a company's token sees its own."""
+"""Which subscribers are late with which decisions; a company's token sees its own."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -25,7 +25,7 @@ _TAG = b"overdue."
 class InstanceBody(BaseModel):
     instance: UUID
     store: UUID = Field(
-        description="Identity of its store's contents: another one after it was emptied or restored."
+        description="Identity of the store's contents; a new one after it was emptied or restored."
     )
     seen_at: datetime = Field(description="When the broker appended its last acknowledgement.")
     live: bool = Field(description="Only live instances count.")
@@ -36,7 +36,7 @@ class PartitionBody(BaseModel):
     partition: int
     applied: int = Field(description="The next offset to apply of its slowest live store.")
     published: int = Field(description="The offset behind the last record of ours.")
-    behind: int = Field(description="Records published past `applied`; 10000: at least so many.")
+    behind: int = Field(description="Records published past `applied`; 10000 means at least so many.")
     behind_since: datetime | None = Field(
         description="When the first of them went out, by the primary's clock."
     )
@@ -63,7 +63,7 @@ class LateAt(BaseModel):
     since: datetime = Field(
         description="When the deadline began to run: the receipt, or a fact that came later."
     )
-    overdue_seconds: float = Field(description="How long ago the deadline ended, by our clock.")
+    overdue_seconds: float = Field(description="How long ago the deadline passed, by our clock.")
 
 
 class LateBody(BaseModel):
@@ -88,9 +88,11 @@ class TravelBody(BaseModel):
 
     week: str = Field(examples=["2026-W47"])
     party: str
-    subscriber: str | None = Field(description="null: all subscribers of the party together.")
+    subscriber: str | None = Field(description="Null: all subscribers of the party together.")
     decisions: int = Field(description="Decisions times subscribers that were measured.")
-    one_in: int = Field(description="1: all decisions of the week; k: every k-th, by a hash of its id.")
+    one_in: int = Field(
+        description="1: all decisions of the week were measured; k: every k-th, by a hash of its id."
+    )
     p50: float
     p95: float
     p99: float

@@ -1,4 +1,4 @@
-"""How the subscribers stand: what each has applied, and how late it is."""
+"""The status of subscribers: what each has applied, and how late it is."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class SubscriberBody(BaseModel):
     name: str
     deadline_seconds: float
     seen_at: datetime | None = Field(description="When the broker appended its last acknowledgement.")
-    stores: int = Field(description="Live stores; the slowest of them counts. 0: it was never seen.")
+    stores: int = Field(description="Live stores; the slowest one counts. 0: it was never seen.")
     late_seconds: float = Field(
         description="Age of the oldest record that it lacks; 0: none, -1: never seen."
     )

@@ -97,6 +97,7 @@ async def record_finding(conn: Conn, delivery: Delivery, round_: int, found: str
 
 
 async def retry_later(conn: "Conn | Pool", delivery: Delivery, seconds: float) -> None:
+    """Compare the delivery again after so many seconds."""
     await conn.execute(_RETRY_LATER, delivery.id, seconds)
 
 

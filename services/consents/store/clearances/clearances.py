@@ -1,7 +1,8 @@
-"""Clearances: the locks, what is read under them, and the compact record of what was answered.
+"""Clearances: their locks, what is read under them, and the compact record of what was answered.
 
-Shared locks: clearances do not keep each other waiting, a decision waits for them and they for it, since a decision's
-lock (store/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind sorted.
+The locks are shared: clearances do not wait for each other; a decision waits for them and they for it, since a
+decision's lock (store/permissions/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind
+sorted.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ _CODES = {reason: code for code, reason in _REASONS.items()}
 
 
 class Holder(NamedTuple):
-    """The record of a customer of the company, as it is now. `owed`: a decision is committed that it does not show."""
+    """The current record of a customer of the company. `owed`: a committed decision is not in it yet."""
 
     key: str
     version: Version
@@ -46,15 +47,16 @@ class Holder(NamedTuple):
 
 
 class ClearanceHolders(NamedTuple):
-    """By ref that was asked about. `elsewhere`: refs that name customers of other companies only."""
+    """By ref: the records of whom it names. `elsewhere`: refs that name customers of other companies only."""
 
     holders: dict[str, list[Holder]]
     elsewhere: set[str]
 
 
 class Result(NamedTuple):
-    """`holder`: whose record decided; None: nobody's. `others`: who has the same address and allows, too. `address`:
-    its ref, if one was asked about."""
+    """The answer about one recipient. `holder`: whose record decided; None: nobody's. `others`: who has the same
+    address and allows, too. `address`: its ref, if one was asked about.
+    """
 
     ref: str
     reason: ClearanceReason
@@ -64,7 +66,7 @@ class Result(NamedTuple):
 
 
 class ClearancePart(NamedTuple):
-    """So many recipients of a clearance as are read and recorded at once. All of its parts run out together."""
+    """Recipients of a clearance that are read and recorded together. All parts of a clearance expire together."""
 
     id: UUID
     number: int
@@ -159,7 +161,7 @@ async def has_unreadable(conn: Conn, topics: Sequence[str]) -> bool:
 
 
 async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
-    """Keep decisions about those of the company's customers whom these refs name out; the refs that are locked."""
+    """Lock out decisions about the company's customers whom these refs name; returns the refs that are locked."""
     return {row["ref"] for row in await conn.fetch(_LOCK, refs, Ref.of_party(Party.company(company), ""))}
 
 
@@ -170,7 +172,7 @@ async def now(conn: Conn) -> datetime:
 
 
 async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
-    """Keep decisions about addresses that nobody known has out, and others' clearances of them."""
+    """Lock out decisions about addresses that nobody known has, and other clearances of them."""
     await conn.execute(_LOCK_POINTS, refs)
 
 
@@ -213,8 +215,9 @@ async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results:
 async def at(
     conn: Conn, company: str, campaign: str, when: datetime, refs: Sequence[str], address: str | None = None
 ) -> list[ClearedRecipient]:
-    """What was answered about any of these refs, or about the customers of the company whom they name, and was valid
-    then. With the ref of an address, nothing that was asked about another one."""
+    """The recorded answers that were valid then and are about any of these refs, or about the company's customers whom
+    they name. With the ref of an address, none about another address.
+    """
     prefix = Ref.of_party(Party.company(company), "")
     keys = {bytes.fromhex(row["key"])[:8] for row in await conn.fetch(_KEYS, refs, prefix, company)}
     asked = {_hash(ref) for ref in refs}
@@ -224,7 +227,7 @@ async def at(
 
 
 async def record(conn: Conn, family: str, entry: ClearedRecipient) -> tuple[str, list[UUID]]:
-    """The key of an entry's record, and the decisions that its version showed."""
+    """The key of the record that decided, and the decisions that its version showed."""
     assert entry.key is not None
     row = await conn.fetchrow(_RECORD, family, entry.key, *entry.version)
     return (row["key"], row["decisions"]) if row else (entry.key, [])

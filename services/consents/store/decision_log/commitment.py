@@ -1,8 +1,9 @@
-"""What is sealed of a decision: all that was said, and who brought it. Of whom it speaks and what it lifts stands there
-under the salt, so that a proof shows nobody another's ids; of the evidence nothing, so that free text stays erasable.
+"""The commitment to a decision in the signed log: all that was said, and who brought it. The subject and what it lifts
+are in it under the salt, so that a proof shows nobody another's ids; the evidence is not in it, so that free text stays
+erasable.
 
-Computed from a row of `decisions`, when it is stored and whenever it is checked. A sealed form never changes: another
-one would be `v` 2.
+Computed from a row of `decisions` when it is stored and whenever it is checked. A form that was signed never changes:
+another one would be `v` 2.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ class DecisionRow(Protocol):
 
 
 def statement(row: DecisionRow, salt: bytes) -> dict[str, Any]:
-    """Plain JSON."""
+    """What is committed to, as plain JSON."""
     return {
         "v": 1,
         "id": str(row["id"]),
@@ -49,5 +50,5 @@ def commitment_of(row: DecisionRow, salt: bytes) -> bytes:
 
 
 def instant(at: datetime) -> str:
-    """Always in UTC and with microseconds, so that one moment has one form."""
+    """The time in UTC with microseconds, so that one moment has one form."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

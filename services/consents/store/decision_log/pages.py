@@ -1,4 +1,4 @@
-"""The whole log, page by page, for whoever checks it; in one snapshot, so in one transaction of the caller's."""
+"""The whole log, page by page, for verification. Run it in one transaction of one snapshot."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,9 @@ class Signed(NamedTuple):
 
 
 async def leaves(conn: Conn) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-    """`index`, `of` (whose it is) and `leaf` (its commitment), with that decision's row, its salt, its erasure."""
+    """`index`, `of` (the decision's id) and `leaf` (its commitment), with the decision's row, its salt and
+    its erasure.
+    """
     after = -1
     while rows := await conn.fetch(_LEAVES, after, _PAGE):
         yield [dict(row) for row in rows]
@@ -48,12 +50,12 @@ async def count_nodes(conn: Conn) -> int:
 
 
 async def waiting(conn: Conn) -> list[Mapping[str, Any]]:
-    """As `leaves`, of what waits to be sealed; and whether it is `sealed` already."""
+    """As `leaves`, of decisions that are not signed yet; `sealed`: whether the decision is in the log already."""
     return [dict(row) for row in await conn.fetch(_WAITING, timeout=_SECONDS)]
 
 
 async def outside(conn: Conn) -> list[UUID]:
-    """Decisions that are neither sealed nor waiting."""
+    """Decisions that are neither in the log nor waiting."""
     return [row["id"] for row in await conn.fetch(_OUTSIDE, timeout=_SECONDS)]
 
 

@@ -1,4 +1,4 @@
-"""The log of decisions as it is stored: what waits to be sealed, leaves, nodes of the tree, signed heads, keys."""
+"""The signed log of decisions in the database: decisions that wait, leaves, nodes of the tree, signed heads, keys."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class UnsealedDecision(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """A decision's row, its salt unless it was erased, and its leaf unless it is not sealed yet."""
+    """A decision's row, its salt unless it was erased, and its leaf unless it is not in the log yet."""
 
     row: Mapping[str, Any]
     salt: bytes | None
@@ -28,7 +28,7 @@ class Sealed(NamedTuple):
 
 
 async def alone(conn: Conn) -> bool:
-    """Whether this transaction is the only one that seals; until it ends."""
+    """Whether this transaction is the only one that appends; until it ends."""
     return await try_for(conn, Lock.DECISION_LOG, in_transaction=True)
 
 
@@ -53,7 +53,9 @@ async def append(
     completed: Sequence[tuple[Node, bytes]],
     seal: tuple[int, int, str],
 ) -> None:
-    """A batch: its leaves from `first` on, nodes, head (batch, size, signed text); it waits no longer."""
+    """Store a batch: its leaves from `first` on, nodes, and head (batch, size, signed text); its decisions wait no
+    longer.
+    """
     await conn.execute(
         _APPEND,
         [first + n for n in range(len(entries))],
@@ -89,7 +91,7 @@ async def hashes(conn: Conn, parts: Sequence[MerklePart]) -> list[bytes]:
 
 
 async def edge(conn: Conn, size: int) -> list[bytes]:
-    """For `merkle.Tree`. Raises LookupError."""
+    """The hashes that `merkle.Tree` goes on from. Raises LookupError."""
     whole = merkle.nodes(MerklePart(0, size))
     return await hashes(conn, [MerklePart(n.place << n.height, (n.place + 1) << n.height) for n in whole])
 
@@ -112,9 +114,7 @@ async def keys(conn: Conn) -> list[dict[str, Any]]:
 
 
 async def erase(conn: Conn, decision: UUID, why: str, at: datetime, signed: str) -> bool:
-    """Forget the salt of a sealed decision, so that its leaf says nothing any more. Whoever erases the row erases
-    it, too. Whether there was one.
-    """
+    """Delete the salt of a decision in the log, so that its leaf says nothing any more. False when there is none."""
     return await conn.fetchval(_ERASE, decision, at, why, signed) is not None
 
 

@@ -1,4 +1,4 @@
-"""Decisions as they are stored and as the model sees them; evidence; which records a decision bears on."""
+"""Decisions as they are stored and as the model sees them, their evidence, and the records that show them."""
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ from services.consents.store.permissions.closure import PERSON, has_address
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
-    """A decision with what only the register keeps of it. `ref` names its subject (see store/locks.py)."""
+    """A decision with what only the database keeps of it. `ref` names its subject."""
 
     decision: RecordedDecision
     ref: str
@@ -46,7 +46,7 @@ class StoredDecision:
 
 
 class ShownBy(NamedTuple):
-    """From this version on the record shows the decision. `held`: it stood as it is before."""
+    """A record that shows the decision from this version on. `held`: the record was the same before the decision."""
 
     decision: UUID
     family: str
@@ -118,7 +118,7 @@ ORDER BY d.received_at DESC, d.id LIMIT 1"""
 
 
 async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[ShownBy]) -> None:
-    """Store a decision, its evidence, the records that it bears on, and what is to be sealed of it.
+    """Store a decision, its evidence, the records that show it, and its commitment for the signed log.
 
     Raises UniqueViolationError for a known id.
     """
@@ -129,8 +129,7 @@ async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[ShownBy]) -
 
 
 async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
-    """How many *no*s of the party about others' people were received in the hour until then; counts no more than
-    `most`."""
+    """The number of the party's *no*s about others' people in the hour before `until`; stops counting at `most`."""
     found: int = await conn.fetchval(_FOREIGN, party, until, most)
     return found
 
@@ -138,7 +137,7 @@ async def foreign(conn: Conn, party: str, until: datetime, most: int) -> int:
 async def count_about(
     conn: Conn, ref: str, party: str, acts: Collection[Act], since: datetime, most: int
 ) -> int:
-    """The party's decisions about the subject received since then; counts no more than `most`."""
+    """The number of the party's decisions about the subject since then; stops counting at `most`."""
     found: int = await conn.fetchval(_COUNT_ABOUT, ref, party, list(acts), since, most)
     return found
 
@@ -161,7 +160,7 @@ async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) ->
 
 
 async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime | None) -> None:
-    """Decisions that came to bear on records only now (None: since their receipt); one that is noted keeps its first
+    """Note records that show decisions only from now on (`since` None: from their receipt); a known one keeps its
     version.
     """
     if bears_on:
@@ -169,8 +168,9 @@ async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime |
 
 
 async def get(conn: Conn, ident: UUID, party: str | None) -> dict[str, Any] | None:
-    """The row of `decisions`, with the evidence's `key` and `text`, and `bound`: it bears on somebody known, or on a
-    customer of the party. `mark`: what the group's officer did with it last (`store/marks.py`)."""
+    """The row of `decisions`, with the evidence's `key` and `text`; `bound`: it binds somebody known, or a customer of
+    the party; `mark`: the last action of an officer.
+    """
     row = await conn.fetchrow(_GET, ident, party)
     return None if row is None else dict(row)
 
@@ -236,11 +236,10 @@ def _as_text(value: object) -> str:
 def decision_of(
     row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
 ) -> RecordedDecision:
-    """The model's view of a row of `decisions_in_force`, as it names `customer`: by whatever id a party gave it, it is
-    about that customer.
+    """The model's view of a row of `decisions_in_force`, for `customer`: by whatever id a party gave it, it is about
+    that customer.
 
-    `allowed`: of one that was restored (`store/restored.py`). `known_by`: `KnownBy`, of one that was said by
-    somebody erased (`store/suppressions.py`).
+    `allowed`: of one that was restored. `known_by`: a `KnownBy`, of one that somebody said who was erased.
     """
     return RecordedDecision(
         id=_uuid(row["id"]),

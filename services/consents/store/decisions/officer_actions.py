@@ -1,4 +1,4 @@
-"""What officers of the group did with a party's *no*s about others' people: released those held, or voided them."""
+"""What officers of the group did with a party's *no*s about others' people: held ones released, or any voided."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from services.consents.model.decisions import OfficerAction
 
 
 class ReceiptCursor(NamedTuple):
-    """In the order of their receipt: everything behind it is still to be done."""
+    """A place in the order of receipt: everything behind it is still to be done."""
 
     received_at: datetime
     decision: UUID
@@ -20,7 +20,7 @@ START = ReceiptCursor(datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
 
 
 class HeldDecisions(NamedTuple):
-    """Of one party. `first_at`, `last_at`: when the first and the last of them were received."""
+    """The held decisions of one party. `first_at`, `last_at`: when the first and the last were received."""
 
     party: str
     held: int
@@ -61,29 +61,31 @@ WHERE party = ANY ($1::text[]) AND foreign_subject AND received_at > now() - int
 async def unmarked(
     conn: Conn, party: str, since: datetime, mark: OfficerAction, after: ReceiptCursor, limit: int
 ) -> list[Mapping[str, Any]]:
-    """Rows of decisions of the party that can be marked so, received at `since` or later, from behind `after` on."""
+    """Rows of the party's decisions that the action can be applied to, received at `since` or later, from behind
+    `after`.
+    """
     return [dict(row) for row in await conn.fetch(_UNMARKED, party, since, *after, mark, limit)]
 
 
 async def refs_of_erased(conn: Conn, decisions: Sequence[UUID]) -> list[str]:
-    """By which whoever said one of these is known again (`store/suppressions.py`)."""
+    """The refs by which erased people who said one of these are known again."""
     return [row["ref"] for row in await conn.fetch(_REFS, decisions)]
 
 
 async def put(
     conn: Conn, decisions: Sequence[UUID], mark: OfficerAction, by: str, why: str
 ) -> dict[UUID, bool]:
-    """Those that are marked now and were not; and whether each concerns anybody known."""
+    """Record the action. By decision that had it not: whether it concerns anybody known."""
     rows = await conn.fetch(_MARK, decisions, mark, by, why)
     return {row["id"]: row["concerns"] for row in rows}
 
 
 async def held(conn: Conn) -> list[HeldDecisions]:
-    """Of each party that has any."""
+    """One row for each party that has any."""
     return [HeldDecisions(*row) for row in await conn.fetch(_HELD)]
 
 
 async def foreign(conn: Conn, parties: Sequence[str]) -> dict[str, int]:
-    """By party, how many *no*s about others' people it brought in the last hour."""
+    """By party, the number of *no*s about others' people that it brought in the last hour."""
     found = dict.fromkeys(parties, 0)
     return found | {row["party"]: row["count"] for row in await conn.fetch(_FOREIGN, parties)}

@@ -35,7 +35,7 @@ _RAISE = "UPDATE decision_records SET epoch = $1 WHERE epoch < $1"
 
 
 async def lacking(conn: Conn, listed: Sequence[Listed]) -> list[tuple[Listed, bool]]:
-    """Those that are not known of the customer, and whether the decision is not known at all."""
+    """Those that are not known of the customer, each with whether the decision is unknown altogether."""
     rows = await conn.fetch(_LACKING, [r.decision for r in listed], [r.customer for r in listed])
     return [(listed[row["at"] - 1], row["unknown"]) for row in rows]
 

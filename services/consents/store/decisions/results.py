@@ -1,4 +1,4 @@
-"""What parties were told on their results topics, kept for those who ask over HTTP."""
+"""The results that parties were sent on their results topics, kept for those that ask over HTTP."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ async def keep(conn: Conn, party: str, result: DecisionResult) -> None:
 
 
 async def listed(conn: Conn, party: str, after: int, limit: int) -> list[KeptResult]:
-    """The party's, oldest first, from behind the number `after`. Give it a transaction."""
+    """The party's results, oldest first, from behind the number `after`. Needs a transaction."""
     await conn.execute(_ALONE, party)
     await conn.execute(_NUMBER, party, limit)
     rows = await conn.fetch(_LIST, party, after, limit)

@@ -1,4 +1,6 @@
-"""A yes that waits for whom it is about, sealed. Rows change under the lock of their ref; the expiry needs none."""
+"""Yeses that wait for their subject to become known, encrypted. Rows change under the lock of their ref; expiry needs
+none.
+"""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -18,7 +20,7 @@ class WaitingYes(NamedTuple):
 
 
 async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | None:
-    """What waits under that id already said; None: nothing did, and now this does."""
+    """None when it is stored; otherwise the content of the one that waits under this id already."""
     if await conn.fetchval(_ADD, *one, ref, content):
         return None
     held: bytes = await conn.fetchval("SELECT content FROM waiting WHERE decision = $1", one.decision)
@@ -26,7 +28,7 @@ async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | 
 
 
 async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
-    """Whether `most` of the party wait already, and none under this id. Those that come at the same time are unseen."""
+    """Whether `most` of the party wait already, and none under this id. Concurrent ones are not counted."""
     return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
 
 
@@ -37,17 +39,17 @@ async def counted(conn: Conn, parties: Collection[str]) -> dict[str, int]:
 
 
 async def due(conn: Conn, refs: Collection[str]) -> None:
-    """More was learnt of somebody of these refs."""
+    """Mark the yeses of these refs: more was learnt about their subjects."""
     await conn.execute("UPDATE waiting SET due = true WHERE ref = ANY ($1::text[])", list(refs))
 
 
 async def erase(conn: Conn, customers: Collection[UUID]) -> None:
-    """What was said of customers who are being erased; before their refs are changed."""
+    """Delete what was said about customers who are being erased; call it before their refs change."""
     await conn.execute(_ERASE, list(customers))
 
 
 async def next_due(conn: Conn, parties: Collection[str]) -> WaitingYes | None:
-    """The oldest, not locked: its ref is locked first."""
+    """The oldest that is due, not locked: its ref is locked first."""
     row = await conn.fetchrow(_NEXT, list(parties))
     return WaitingYes(*row) if row else None
 
@@ -57,12 +59,12 @@ async def not_yet(conn: Conn, decision: UUID) -> None:
 
 
 async def remove(conn: Conn, decision: UUID) -> bool:
-    """False: somebody else did, in another transaction."""
+    """False when another transaction has removed it."""
     return await conn.fetchval(_REMOVE, decision) is not None
 
 
 async def expired(conn: Conn, days: float, limit: int) -> list[WaitingYes]:
-    """Removes them."""
+    """Remove and return yeses that have waited longer than `days`."""
     return [WaitingYes(*row) for row in await conn.fetch(_EXPIRED, days, limit)]
 
 

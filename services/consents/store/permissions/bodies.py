@@ -1,4 +1,4 @@
-"""customers' record as it is kept (JSON, checked when it was taken in) and as the model sees it."""
+"""A customer's record as it is stored (JSON, checked when it was taken in), turned into what the model knows."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +11,8 @@ from services.consents.model.facts import CustomerFacts, CustomershipFacts, Poin
 
 
 def customer_of(ident: UUID, body: Mapping[str, Any] | None, alias_of: UUID | None = None) -> CustomerFacts:
-    """Without a body, of a customer of whom nothing readable ever came: no contact points, so nothing is allowed.
+    """The customer as the model sees it. Without a readable record (`body` None): no contact points, so nothing is
+    allowed.
 
     `alias_of` may be known before the customer's own record says it.
     """

@@ -1,8 +1,8 @@
-"""Who is concerned when something is said or learnt about a customer: SQL that several statements share.
+"""SQL that several statements share: who is concerned when something is said or learnt about a customer.
 
-The planner takes a recursive CTE to be large. So whatever is looked up for the rows of one is asked for as
-`= ANY (array(SELECT …))` or by LATERAL with OFFSET 0: by index, never by reading a whole table. Where plans are made by
-key (`postgres.BY_KEY`) a join of two CTEs compares each row with each; NOT IN, or IN within a CASE, is hashed.
+The planner takes a recursive CTE to be large. So whatever is looked up for the rows of one is asked for as `= ANY
+(array(SELECT …))` or by LATERAL with OFFSET 0: by index, never by reading a whole table. Where plans are made by key
+(`pool.BY_KEY`) a join of two CTEs compares each row with each; NOT IN, or IN within a CASE, is hashed.
 """
 
 

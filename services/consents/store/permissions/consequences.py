@@ -1,7 +1,7 @@
-"""Decisions about more customers than one transaction computes: who is still owed their new records.
+"""Decisions about more customers than one transaction computes: who is still owed new records.
 
-A customer is owed them until a portion was for them (`consequences_done`, committed with what it computed). So one that
-was cut off, or done twice, leaves nothing out.
+A customer is owed them until a portion included them (`consequences_done`, committed with what it computed). So a
+portion that was cut off or done twice leaves nobody out.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -113,19 +113,20 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(begun_at)),
 
 
 async def add(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
-    """`speaks`: the families that the decision takes something away in; none: a *yes*, which keeps nothing waiting."""
+    """`speaks`: the families in which the decision takes something away; none for a *yes*, which holds up no beats."""
     await conn.execute(_ADD, begun.decision, begun.ref, begun.customer, speaks)
 
 
 async def owe_again(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> None:
-    """The decision counts otherwise from now on: everybody whom it concerns is owed new records, whatever portions
-    there were. Another statement deletes what these did: it sees the one for which the first waited."""
+    """The decision's effect changed: everybody whom it concerns is owed new records again, whatever portions there
+    were. Another statement deletes what these did: it sees the one for which the first waited.
+    """
     await conn.execute(_AGAIN, begun.decision, begun.ref, begun.customer, speaks, begun.since)
     await conn.execute(_UNDONE, begun.decision)
 
 
 async def records(conn: Conn, begun: OwedDecision) -> Mapping[str, int]:
-    """How many records there are of those whom the decision names, by party."""
+    """By party, the number of records of those whom the decision names."""
     rows = await conn.fetch(_RECORDS, begun.ref, begun.customer)
     return {row["family"]: row["records"] for row in rows}
 
@@ -136,23 +137,23 @@ async def families(conn: Conn) -> frozenset[str]:
 
 
 async def next_owed(conn: Conn) -> OwedDecision | None:
-    """The oldest that no other process works on; kept from others until the transaction ends."""
+    """The oldest that no other process works on; locked until the transaction ends."""
     row = await conn.fetchrow(_NEXT)
     return OwedDecision(*row) if row else None
 
 
 async def portion(conn: Conn, begun: OwedDecision, limit: int) -> list[UUID]:
-    """Customers who are owed their new records; none: all of it is done."""
+    """Customers who are owed new records; none when all is done."""
     return [row["id"] for row in await conn.fetch(_PORTION, begun.decision, begun.ref, begun.customer, limit)]
 
 
 async def mark_done(conn: Conn, decision: UUID, customers: Collection[UUID]) -> None:
-    """A portion was for these."""
+    """These customers' records are computed."""
     await conn.execute(_DID, decision, customers)
 
 
 async def end(conn: Conn, decision: UUID) -> None:
-    """Nobody is owed anything."""
+    """Nobody is owed anything because of the decision."""
     await conn.execute(_END, decision)
 
 

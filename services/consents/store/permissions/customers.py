@@ -1,4 +1,4 @@
-"""customers' newest records and what names each customer; disclosures."""
+"""The newest records of customers, the refs that name each customer, and disclosures."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from services.consents.model.ref import Ref
 
 @dataclass(frozen=True, slots=True)
 class CustomerProjection:
-    """`refs`: all but the c: ref that the record gives. `aliases`: who it says were merged into this customer.
+    """What is stored of a customer's record. `refs`: all but the c: ref. `aliases`: who was merged into this customer.
     `organisations`: those that the customer acts for, as anybody states; `bound_by`: those whose own no binds them.
     """
 
@@ -111,7 +111,7 @@ INSERT INTO customer_refs (ref, customer) SELECT * FROM unnest($1::text[], $2::u
 
 
 async def kept_after(conn: Conn, after: UUID, limit: int) -> list[CustomerRecord]:
-    """What customers last said of the next customers by ascending id; their versions are not kept."""
+    """The stored records of the next customers by ascending id; their versions are not kept."""
     rows = await conn.fetch(_KEPT_AFTER, after, limit)
     return [CustomerRecord.model_validate({**orjson.loads(row["body"]), "version": "0.0"}) for row in rows]
 
@@ -135,12 +135,12 @@ async def disclosed(conn: Conn, customers: Sequence[UUID]) -> list[Disclosed]:
 
 
 async def name(conn: Conn, refs: Sequence[tuple[str, UUID]]) -> None:
-    """From now on a decision may call each customer by its ref."""
+    """Let decisions name each customer by its ref from now on."""
     await conn.execute(_NAME, [ref for ref, _ in refs], [customer for _, customer in refs])
 
 
 async def put(conn: Conn, rows: Sequence[CustomerProjection]) -> list[UUID]:
-    """Keep the records that are newer than what is held; the ids of those. No customer twice."""
+    """Store the records that are newer than the stored ones; returns their ids. No customer may be given twice."""
     named = [(ref, row.id) for row in rows for ref in row.refs]
     related = [(row.id, "acts_for", other) for row in rows for other in row.organisations]
     related += [(row.id, "bound_by", other) for row in rows for other in row.bound_by]
@@ -165,7 +165,7 @@ async def put(conn: Conn, rows: Sequence[CustomerProjection]) -> list[UUID]:
 
 
 async def deny(conn: Conn, customer: UUID, version: Version) -> bool:
-    """Note that the record of this version cannot be read. False when that version, or a newer one, is held."""
+    """Note that the record of this version cannot be read. False when that version, or a newer one, is stored."""
     return await conn.fetchval(_DENY, customer, version.epoch, version.n) is not None
 
 

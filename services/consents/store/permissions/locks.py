@@ -18,7 +18,7 @@ from services.consents.store.permissions.closure import HIT, HIT_ALONE
 
 
 class SubjectsMovedError(KieltoError):
-    """Somebody else changed who is concerned between finding and locking: roll back and begin again."""
+    """The people concerned changed between finding and locking them: roll back and begin again."""
 
 
 class Locked(NamedTuple):
@@ -73,8 +73,8 @@ WITH RECURSIVE seed (id) AS (
 
 
 async def for_decision(conn: Conn, ref: str, customer: UUID | None, most: int) -> Locked:
-    """Lock a decision's subject and everyone whom it names now, but for those where they are more than `most`: these
-    are found and not locked. `customer` is the one of a `c:` ref.
+    """Lock a decision's subject and everyone whom it names now. When they are more than `most`, they are found and not
+    locked. `customer` is the one of a `c:` ref.
     """
     return _locked(await conn.fetchrow(_DECISION, ref, customer, most))
 

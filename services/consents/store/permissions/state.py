@@ -1,4 +1,4 @@
-"""Everything that permissions are computed from, for any number of customers, in one round trip."""
+"""Load everything that permissions are computed from, for any number of customers, in one round trip."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -27,8 +27,9 @@ class Published(NamedTuple):
 
 @dataclass(slots=True)
 class LoadedState:
-    """`hit`: customers whose permissions are to be computed, known or not; `named`: those of them who were asked for,
-    under every id. The rest is about them and those whose decisions count for them."""
+    """`hit`: customers whose permissions are to be computed, known or not; `named`: those who were asked for, under
+    every id. The rest is about them and those whose decisions count for them.
+    """
 
     hit: tuple[UUID, ...]
     named: frozenset[UUID] = frozenset()
@@ -108,8 +109,8 @@ async def load(
     decisions: Collection[UUID] = (),
     alone: bool = False,
 ) -> LoadedState:
-    """What is known of these customers, of those whom `ref` names, and of everyone concerned with them; `alone`: not of
-    the contact persons of an organisation.
+    """All that is known of these customers, of those whom `ref` names, and of everyone concerned with them; `alone`:
+    without the contact persons of an organisation.
 
     Raises EpochNotOpenError before the epoch exists.
     """

@@ -95,10 +95,11 @@ async def take_in(
     appended_at: datetime,
     life_seconds: float,
 ) -> list[datetime]:
-    """Keep what it says at the time when the broker appended it; a silence of more than `life_seconds` has then ended.
+    """Store the acknowledgement at the time when the broker appended it. A silence of more than `life_seconds` ends
+    with it.
 
-    Returns since when there was each decision, younger than the store, of which this acknowledgement is the first of
-    the store to cover the first record published. A store that was restored takes its proof back, and is logged.
+    Returns, for each decision younger than the store whose first published record this acknowledgement is the store's
+    first to cover, since when there was the decision. A store that was restored takes its proof back, which is logged.
     """
     ack, except_for = acknowledgement, acknowledgement.exceptions
     rows = await conn.fetch(
@@ -124,7 +125,7 @@ async def take_in(
 
 
 async def published(conn: Conn, positions: Sequence[Position]) -> dict[tuple[UUID, int], int]:
-    """By topic id and partition: the offset behind the last thing that was published there, 0 for none."""
+    """By topic id and partition: the offset behind the last record that was published there; 0 for none."""
     if not positions:
         return {}
     rows = await conn.fetch(_PUBLISHED, [p.topic_id for p in positions], [p.partition for p in positions])
@@ -134,10 +135,10 @@ async def published(conn: Conn, positions: Sequence[Position]) -> dict[tuple[UUI
 async def note_beyond_end(
     conn: Conn, subscriber: str, instance: UUID, positions: int, appended_at: datetime
 ) -> None:
-    """The instance has claimed so many positions that the broker had not given out."""
+    """Count positions that the instance claimed and the broker had not given out."""
     await conn.execute(_NOTE_BEYOND_END, subscriber, instance, positions, appended_at)
 
 
 async def end(conn: Conn, subscriber: str, instance: UUID) -> bool:
-    """The instance is gone for good; False when there was none. If it speaks again after all, it is back."""
+    """Delete an instance that is gone for good; False when there was none. If it acknowledges again, it is back."""
     return await conn.fetchval(_END, subscriber, instance) is not None

@@ -25,7 +25,9 @@ WHERE EXISTS (SELECT FROM subscriber s WHERE s.party = e.family) AND NOT EXISTS 
 async def applied_erasures(
     conn: Conn, erased: Sequence[ErasedRecord], subscribers: Collection[SubscriberSystem]
 ) -> set[tuple[str, str]]:
-    """(family, key) of those; instances that are gone are waited for until the deadline."""
+    """(family, key) of the erasures that are applied everywhere; instances that are gone are waited for until the
+    deadline.
+    """
     known = [e for e in erased if e.offset is not None]
     rows = await conn.fetch(
         _APPLIED,

@@ -70,7 +70,7 @@ class OpenDifference(NamedTuple):
 async def note(
     conn: Conn, answer: StoreAnswer, found: Sequence[Difference], repairable: Sequence[bool]
 ) -> None:
-    """Open a difference for each, or bring it up to date."""
+    """Open a difference for each, or update the open one."""
     await conn.execute(
         _NOTE,
         answer.subscriber,
@@ -84,7 +84,9 @@ async def note(
 
 
 async def agreed(conn: Conn, answer: StoreAnswer, about: Range, but: Sequence[str]) -> None:
-    """The store agrees with us on this range of keys, but for those that begin like these."""
+    """Close differences in this range of keys, except for keys that begin like those of `but`: the store agrees with
+    us.
+    """
     await conn.execute(_AGREED, answer.subscriber, answer.instance, *about, list(but))
 
 
@@ -93,7 +95,7 @@ async def agreed_buckets(conn: Conn, answer: StoreAnswer, buckets: Sequence[int]
 
 
 async def gone(conn: Conn) -> None:
-    """Differences of instances that have not spoken for a day: nobody asks them any more."""
+    """Close differences of instances that have not acknowledged for a day."""
     await conn.execute(_GONE)
 
 
@@ -107,12 +109,12 @@ async def listed(conn: "Conn | Pool", subscribers: Sequence[str], limit: int) ->
 
 
 async def standing_at(conn: "Conn | Pool", instances: Sequence[tuple[str, UUID]]) -> int:
-    """How many differences are open at these instances, by subscriber."""
+    """The number of open differences at these instances."""
     return int(await conn.fetchval(_STANDING_AT, *columns(instances)))
 
 
 async def erased_lately(conn: Conn, subscriber: str) -> int:
-    """Keys that nobody here knows and that were published as erased for the subscriber's sake in the last hour."""
+    """The number of unknown keys that were published as erased because of the subscriber in the last hour."""
     return int(await conn.fetchval(_ERASED_LATELY, subscriber))
 
 

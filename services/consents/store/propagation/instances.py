@@ -62,5 +62,5 @@ def parameters(subscribers: Sequence[SubscriberSystem]) -> tuple[list[str], list
 
 
 def life_seconds(subscriber: SubscriberSystem) -> float:
-    """An instance that is silent for longer than this, while others of the subscriber speak, is gone."""
+    """How long an instance may be silent, while others of the subscriber acknowledge, before it counts as gone."""
     return subscriber.stale_seconds + progress_seconds(subscriber.stale_seconds)

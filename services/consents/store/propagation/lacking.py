@@ -140,8 +140,9 @@ class Partition(NamedTuple):
 
 
 async def state(conn: Conn, subscriber: SubscriberSystem, now: datetime) -> SubscriberState:
-    """How it stands. Costs what it lacks, not what there is: of a million decisions a millisecond when it lacks none,
-    else some 20 microseconds for each record that it lacks, at most `COUNTED` in a partition."""
+    """How the subscriber stands. Costs as much as it lacks, not as much as there is: a millisecond when it lacks
+    nothing, even of a million decisions, else some 20 microseconds for each record, at most `COUNTED` in a partition.
+    """
     row = await conn.fetchrow(_STATE, *parameters([subscriber]), PARTITIONS, COUNTED, _due(subscriber, now))
     assert row is not None  # the statement selects one row
     return SubscriberState(*row)
@@ -150,9 +151,10 @@ async def state(conn: Conn, subscriber: SubscriberSystem, now: datetime) -> Subs
 async def overdue(
     conn: Conn, subscriber: SubscriberSystem, now: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[OverdueDecision]:
-    """What it lacks past its deadline, the oldest receipts first, after the given receipt and decision.
+    """Decisions that it has not applied by its deadline, the oldest receipts first, after the given receipt and
+    decision.
 
-    Each page costs what `state` does, and has the same bound.
+    Each page costs as much as `state`.
     """
     due = _due(subscriber, now)
     rows = await conn.fetch(_OVERDUE, *parameters([subscriber]), PARTITIONS, COUNTED, due, *after, limit)

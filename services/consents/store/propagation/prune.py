@@ -1,8 +1,8 @@
-"""What proof no longer needs. Each statement is a transaction of its own: repeated or cut off, it does no harm.
+"""Delete what proof no longer needs. Each statement is a transaction of its own: it may be repeated or cut off.
 
-Kept of publications: of each decision on a record the first position on each topic that shows it, and each record's
+Kept of publications: for each decision on a record the first position on each topic that shows it, and each record's
 newest. Kept of acknowledgements: those that were the first to cover a publication, and each store's last. So every
-applied time stays what it was; what goes is beats' progress and what was published again.
+applied time stays; what goes is progress reported by beats and records that were published again.
 """
 
 from collections.abc import Sequence
@@ -84,19 +84,20 @@ async def keys(conn: Conn, after: tuple[str, str], limit: int) -> list[tuple[str
 
 
 async def publications(conn: Conn, found: Sequence[tuple[str, str]], age: timedelta) -> int:
-    """How many publications of these records went, older than `age` by the primary's clock."""
+    """Delete publications of these records older than `age` by the primary's clock; how many."""
     done = await conn.execute(_PUBLICATIONS, [family for family, _ in found], [key for _, key in found], age)
     return _count(done)
 
 
 async def acks(conn: Conn, before: datetime) -> int:
-    """How many acknowledgements went, of those that the broker appended before then."""
+    """Delete acknowledgements that the broker appended before then; how many."""
     return sum([_count(await conn.execute(_ACKS, *store, before)) for store in await conn.fetch(_STORES)])
 
 
 async def stores(conn: Conn, silence: timedelta, dead_before: datetime) -> None:
-    """Instances that were silent for so long, an hour of it while another spoke; then the stores that no instance has
-    any more and that were last heard of before."""
+    """Delete instances that were silent for so long, an hour of it while another acknowledged; then stores that no
+    instance has any more and that were last heard of before.
+    """
     await conn.execute(_INSTANCES, silence)
     await conn.execute(_DEAD, dead_before)
 

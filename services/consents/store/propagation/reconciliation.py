@@ -108,7 +108,9 @@ async def ask(conn: Conn, ident: UUID, subscriber: str, buckets: Sequence[int]) 
 
 
 async def due(conn: Conn, subscribers: Sequence[str], seconds: float, follow_up_seconds: float) -> list[str]:
-    """Who was not asked for so long, each at its own time; or not for a while though differences are open."""
+    """Subscribers that were not asked for so long, each at a time of its own, or not for a while though differences are
+    open.
+    """
     return [row["subscriber"] for row in await conn.fetch(_DUE, subscribers, seconds, follow_up_seconds)]
 
 
@@ -121,8 +123,8 @@ async def keep(
     party: Sequence[str],
     most: int,
 ) -> bool:
-    """An answer to a question that was asked, by an instance that lived then: it was heard of before, and had not been
-    silent for `life`. Any other is passed over, and so is a second one.
+    """Store an answer to a question that was asked, by an instance that was alive then. Others are ignored, and so is a
+    second answer.
 
     False: the subscribers `party` have given `most` answers within an hour, and it was dropped.
     """
@@ -136,7 +138,9 @@ async def keep(
 
 
 async def waiting(conn: Conn) -> StoreAnswer | None:
-    """One that was not judged, locked: the oldest of the subscriber whose last was judged the longest ago."""
+    """The oldest answer that is not compared yet, locked; of the subscriber whose last comparison is the
+    longest ago.
+    """
     for row in await conn.fetch(_WHOSE_TURN):
         if (found := await conn.fetchrow(_WAITING, row["subscriber"])) is not None:
             return StoreAnswer(*found)
@@ -144,7 +148,7 @@ async def waiting(conn: Conn) -> StoreAnswer | None:
 
 
 async def record_findings(conn: Conn, answer: StoreAnswer, found: tuple[int, int, int]) -> None:
-    """`found`: how many buckets (or, of a listing, records) were compared, were left out, and differ."""
+    """`found`: how many buckets (of a listing: records) were compared, left out, and differ."""
     await conn.execute(_JUDGED, answer.id, *found)
 
 
@@ -156,8 +160,8 @@ async def last(conn: "Conn | Pool", subscribers: Sequence[str]) -> list[LastAnsw
 async def unanswered(
     conn: "Conn | Pool", asks: Sequence[UUID], instances: Sequence[tuple[str, UUID]]
 ) -> list[tuple[str, UUID]]:
-    """Of these instances, by subscriber, those that have not answered the question to their subscriber among these, or
-    whose answers were not judged.
+    """The instances that have not answered their subscriber's question among `asks`, or whose answers are not compared
+    yet.
     """
     return [tuple(row) for row in await conn.fetch(_UNANSWERED, asks, *columns(instances))]
 

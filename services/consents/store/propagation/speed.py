@@ -1,7 +1,7 @@
-"""How fast decisions travel: from receipt to applied, of whole weeks, by join.
+"""How fast decisions travel, from receipt to applied, over whole weeks.
 
-A subscriber has applied a decision when the slowest of its stores has that were there when it was received and came
-to have it; a store that is younger took it by a backfill, one that died first never counts.
+A subscriber has applied a decision when the slowest of its stores has that existed when it was received. A younger
+store took it by a backfill; one that ended before applying it never counts.
 """
 
 from collections.abc import Sequence
@@ -68,8 +68,9 @@ class Propagation(NamedTuple):
 async def propagation(
     conn: Conn, subscribers: Sequence[SubscriberSystem], begin: datetime, end: datetime
 ) -> list[Propagation]:
-    """Of decisions received between; those that waited for somebody to be known, and what was held before, are not
-    in it, nor what has not arrived."""
+    """Of decisions received between `begin` and `end`. Left out: decisions that waited for somebody to be known,
+    records that were the same before, and what has not arrived.
+    """
     there_are = int(await conn.fetchval(_COUNT, begin, end) or 0)
     one_in = max(1, -(-there_are // SAMPLE))
     parties = [s.party for s in subscribers]

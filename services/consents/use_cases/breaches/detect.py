@@ -1,4 +1,6 @@
-"""Deliveries held against what was permitted when they were sent; a breach for each that should not have been sent."""
+"""Compare reported deliveries with what was banned when they were sent; open a breach for each that should not have
+been.
+"""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -158,8 +160,8 @@ def _names(keys: Keys, party: str, point: PointFacts) -> Iterator[str]:
 async def _clearance(
     conn: Conn, context: Context, delivery: Delivery, used: PointFacts | None
 ) -> tuple[bool, UUID | None]:
-    """Whether one that was valid when it was sent allowed it; and the last of those that spoke of the person, and of
-    the address if that is known.
+    """Whether a clearance that was valid at the sending allowed it; and the id of the last one that was about the
+    person, and about the address if that is known.
     """
     party = Party.company(delivery.company)
     if delivery.campaign is None or delivery.customer is None or party not in context.group.parties:

@@ -32,8 +32,9 @@ class FoundClearance(NamedTuple):
 async def search(
     context: Context, company: str, campaign: str, at: datetime, refs: Sequence[str], address: str | None
 ) -> list[FoundClearance]:
-    """Every clearance of the campaign that was valid at the time and answered about any of these refs; with the ref of
-    an address, about none but that."""
+    """Clearances of the campaign that were valid at the time and answered about any of these refs; with the ref of an
+    address, only about that address.
+    """
     family = Party.company(company)
     found = []
     async with context.pool.acquire() as conn:

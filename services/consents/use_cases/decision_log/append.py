@@ -34,7 +34,7 @@ class BrokenLogError(KieltoError):
 
 
 async def append_for_ever(context: Context) -> None:
-    """Raises BrokenLogError, among others: then begin again."""
+    """Append batches for ever. Raises BrokenLogError, among others."""
     while True:
         metrics.UNSEALED_DECISIONS.set(await _count(context))  # before anything can go wrong
         try:
@@ -50,9 +50,10 @@ async def append_for_ever(context: Context) -> None:
 
 
 async def erase(context: Context, key: OKPKey, decision: UUID, why: str) -> bool:
-    """Forget the salt of a sealed decision: the decision holds as before, nothing can be proven of it any more.
+    """Delete the salt of a decision in the log: the decision still holds, but can no longer be proven. False when there
+    is no salt.
 
-    Signed, since whoever can delete a row could write that it was erased. Whether there was a salt.
+    The erasure is signed, since whoever can delete a row could also claim that it was erased.
     """
     at = context.clock()
     signed = seals.sign(erasure(decision, at, why), key, seals.ERASURE)

@@ -1,4 +1,6 @@
-"""The signed proof document of one decision: what was said, when each system had it, and that it is sealed."""
+"""The signed proof document of one decision: what was said, when each system had it, and that it is in the
+signed log.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -25,19 +27,19 @@ _NOBODY = UUID(int=0)
 
 
 class NotSealedError(KieltoError):
-    """Not yet: ask again soon."""
+    """The decision is in no signed batch yet; retry after a few seconds."""
 
 
 class ProofErasedError(KieltoError):
-    """Its salt was erased: nothing can be proven of it any more."""
+    """The decision's salt was erased, so it can no longer be proven."""
 
 
 class LogAlteredError(KieltoError):
-    """It is not what was sealed, or the log is not what was signed."""
+    """The decision or the log differs from what was signed."""
 
 
 class NoSuchHeadError(KieltoError):
-    """The log has never been so long, or was before it was restored."""
+    """The log never had so many decisions, or had them before it was restored."""
 
 
 async def prove(context: Context, decision: UUID, party: str | None) -> dict[str, Any]:
@@ -122,7 +124,7 @@ async def _head(conn: Conn) -> tuple[str, Head]:
 
 
 async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
-    """Checked before it is handed out: what does not hold is not signed."""
+    """The proof that the decision is in the log, checked first: what does not hold is not signed."""
     if sealed.salt is None:
         raise ProofErasedError
     if sealed.leaf is None or sealed.commitment is None:
@@ -139,7 +141,7 @@ async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
 
 
 def _shown_customer(ref: str, party: str | None) -> str | None:
-    """As it is sealed, and nobody else's id: to a company of its own ids alone."""
+    """The customer's id as it is committed to; to a company only its own id."""
     named = Ref(ref)
     if party is None:
         return str(named.customer_id) if named.customer_id else None

@@ -1,8 +1,8 @@
-"""Check the log of decisions against itself, its signatures, and what somebody kept elsewhere.
+"""Verify the log of decisions against itself, its signatures, and a head that somebody kept elsewhere.
 
-Everything is computed anew: each commitment from the decision's row and salt, the tree from the leaves, each head from
-the tree. What is found names the decision, the leaf or the batch. A head holds the whole tree below it, so every head
-that holds is consistent with all before it.
+Everything is computed again: each commitment from the decision's row and salt, the tree from the leaves, each head from
+the tree. Findings name the decision, the leaf or the batch. A head covers the whole tree below it, so every head that
+holds is consistent with all before it.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,9 @@ _GAP = 1_000_000
 
 @dataclass(slots=True)
 class LogReport:
-    """`findings`: what is wrong. `late`: sealed long after they were received; by an outage, or put in afterwards."""
+    """`findings`: what is wrong. `late`: decisions signed long after they were received, after an outage or inserted
+    later.
+    """
 
     leaves: int = 0
     heads: int = 0
@@ -41,7 +43,7 @@ class LogReport:
 async def verify(
     context: Context, keys: Keys, anchor: Head | None, progress: Callable[[int, int], None]
 ) -> LogReport:
-    """`progress`: leaves done, of how many."""
+    """Verify the whole log. `progress` is called with the number of leaves done and of all."""
     async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         run = _Check(conn, keys, anchor)
         total = await pages.count(conn)

@@ -81,7 +81,7 @@ async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutc
     """Decide in the caller's transaction; None when the decision was taken already.
 
     Another *no* under an id that was used is a decision of its own, under an id that follows from both; a *yes* there
-    is refused. Raises DecisionError, ForbiddenError, NotClaimed; SubjectsMovedError: roll back and begin again.
+    is refused. Raises DecisionError, ForbiddenError, EpochNotOpenError; SubjectsMovedError: roll back and begin again.
     """
     scope, broken = scope_of(context, command)
     authorize(command, scope)

@@ -1,8 +1,8 @@
-"""A party that speaks of one subject very often: everybody who computes that subject would read all of it each time.
+"""Limit how many decisions of one party about one subject are kept: everybody who computes that subject reads all of
+them.
 
 Beyond the limit a *yes* is refused. A *no* never is: if the party has said as much before, and nobody lifted that, it
-is that decision once more; any other is taken as wide as its reach. So what is kept of one party about one subject is
-bounded.
+repeats that decision; any other is read as widely as its reach.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ _EVER, _DAY = datetime(1900, 1, 1, tzinfo=UTC), timedelta(days=1)
 async def once_more(
     conn: Conn, about: tuple[str, str | None], decision: RecordedDecision, found: LoadedState, *, many: bool
 ) -> tuple[RecordedDecision, RecordedDecision | None]:
-    """The decision as it is taken, and the one that says as much already. `about`: the subject's ref, and the party;
-    what the group's own desks take has no limit. `many`: `found` is not all that was said.
+    """The decision as it is taken, and the earlier one that says as much (None: none). `about`: the subject's ref, and
+    the party; decisions of the group's own desks have no limit. `many`: `found` is not all that was said.
 
     Raises DecisionError for a yes.
     """

@@ -1,4 +1,4 @@
-"""What the desk gets for a decision: proof that it is taken, what was understood, and what it did."""
+"""The receipt of a decision: that it is taken, what was understood, and what it did."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -67,8 +67,9 @@ class DecisionReceipt(BaseModel):
     )
 
     def once_committed(self, now: datetime) -> "DecisionReceipt":
-        """With the bound. A clearance that allows was read before this was committed, and so asked for before: it runs
-        out `clear_seconds` after it was asked for. Only a time after the commit is late enough to count from."""
+        """The receipt with `clear_by`. A clearance that allows was asked for before this commit and expires
+        `clear_seconds` after it was asked for, so only a time after the commit is late enough to count from.
+        """
         if self.clear_seconds is None:
             return self
         return self.model_copy(update={"clear_by": now + timedelta(seconds=self.clear_seconds)})
@@ -106,7 +107,7 @@ def receipt(context: Context, outcome: DecisionOutcome, company: str | None) -> 
 
 
 def _effective(outcome: DecisionOutcome, company: str | None) -> bool:
-    """Of a yes: something is allowed that rests on it, as far as the caller is told."""
+    """Whether a yes allows anything, as far as the caller is told."""
     return any(
         ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
         for one in outcome.people
@@ -115,7 +116,7 @@ def _effective(outcome: DecisionOutcome, company: str | None) -> bool:
 
 
 def _remaining(context: Context, outcome: DecisionOutcome, party: Party | None) -> set[UUID]:
-    """Of a shared address only those which bind a customer of the party's own."""
+    """The restrictions that remain; of a shared address only those that bind a customer of the party's own."""
     if party is None:
         return {r for one in outcome.people if outcome.decision.id in one.direct for r in one.restrictions}
     return {

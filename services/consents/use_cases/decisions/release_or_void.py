@@ -1,8 +1,8 @@
-"""Release what is held of a party's *no*s about others' people, or void them (docs/decisions/0035-held-and-voided.md).
+"""Release held *no*s of a party about others' people, or void any of them (docs/decisions/0035-held-and-voided.md).
 
-Each step marks the next of them in one transaction; whom they concern is owed new records from then on and computed in
-portions, by any process (`portions.py`). So what is killed between two steps goes on where it was, when it is begun
-again: what is marked already is passed over.
+Each step marks the next of them in one transaction; the people concerned are owed new records from then on, which any
+process computes in portions (`portions.py`). A run that was killed continues where it stopped when it is started again:
+what is marked already is skipped.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _NOBODY = UUID(int=0)
 
 
 class OfficerOrder(NamedTuple):
-    """`since`: of the decisions that were received then or later. `by`, `why`: who orders it, and the reason."""
+    """`since`: only decisions received then or later. `by`, `why`: the officer, and the reason."""
 
     action: OfficerAction
     party: str
@@ -52,7 +52,7 @@ class ActionStep(NamedTuple):
 async def act_on_next(
     context: Context, order: OfficerOrder, after: ReceiptCursor = START
 ) -> ActionStep | None:
-    """Mark the next decisions from behind `after` on; None when there are no more."""
+    """Mark the next decisions behind `after`; None when there are no more."""
     async with transaction(context.pool) as conn:
         rows = await officer_actions.unmarked(conn, order.party, order.since, order.action, after, AT_ONCE)
         if not rows:
@@ -83,7 +83,9 @@ async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping
 
 
 async def act_on_all(context: Context, order: OfficerOrder) -> int:
-    """Mark all of them and compute whom they concern; how many. Between two steps beats are let through."""
+    """Mark all of them and compute the records concerned; how many decisions. Beats are let through between
+    two steps.
+    """
     done, after = 0, START
     while (found := await act_on_next(context, order, after)) is not None:
         done, after = done + found.marked, found.last
@@ -95,7 +97,7 @@ async def act_on_all(context: Context, order: OfficerOrder) -> int:
 
 
 async def act_on_some(context: Context, order: OfficerOrder) -> ActionStep:
-    """One step; none while as many earlier ones are still being computed."""
+    """Mark some; none while as many earlier ones are still being computed."""
     async with context.pool.acquire() as conn:
         if (await consequences.backlog(conn)).decisions >= AT_ONCE:
             return ActionStep(0, True, START)
@@ -108,7 +110,7 @@ async def list_held(context: Context) -> list[officer_actions.HeldDecisions]:
 
 
 async def measure_for_ever(context: Context) -> None:
-    """Keeps the metrics."""
+    """Update the metrics."""
     while True:
         async with context.pool.acquire() as conn:
             counted = await officer_actions.foreign(conn, context.group.parties)

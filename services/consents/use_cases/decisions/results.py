@@ -1,6 +1,6 @@
-"""What became of a message of a party's decisions topic: told on its results topic, in the message's own transaction.
+"""The result of each message on a party's decisions topic, written to its results topic in the message's transaction.
 
-It says nothing of whether anybody knows the subject, so a stranger and another company's customer look alike.
+A result does not say whether anybody knows the subject: a stranger and another company's customer look alike.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,9 @@ async def list_results(context: Context, party: str, after: int, limit: int) -> 
 
 
 class MessageOrigin(NamedTuple):
-    """About which message: the party's own id of the decision (None: it cannot be read), and where it stands."""
+    """The message that a result is about: the party's own id of the decision (None: it cannot be read), and its
+    position.
+    """
 
     context: Context
     party: str

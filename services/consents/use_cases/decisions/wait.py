@@ -1,8 +1,9 @@
-"""A yes of a party's topic about nobody whom the party knows yet: kept sealed until they come, or for days.
+"""A yes on a party's topic about somebody whom the party does not know yet: kept encrypted until they are known, or for
+days.
 
-Whoever takes in what names its subject marks it as due in the same transaction; any process then decides it anew, with
-the time at which the broker had it. It is removed in the transaction that takes it: a kill loses and doubles nothing.
-What is said no to meanwhile stays: a yes lifts what it cites.
+Whoever takes in a fact that names its subject marks it as due in the same transaction; any process then decides it,
+with the time at which the broker had it. It is removed in the transaction that takes it: a kill loses and doubles
+nothing. A restriction that is said meanwhile stays, since a yes lifts only what it cites.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ class _UnreadableYesError(Exception):
 
 
 async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Command) -> None:
-    """And tell that it waits, or what a repeated one is; or that as many of the party wait as may."""
+    """Keep the yes, and send its result: waiting, repeated, or refused when as many of the party wait as may."""
     context, party, _, meta = about
     assert command.content is not None
     if await store.is_full(conn, party, command.id, context.limits.waiting_yeses):
@@ -81,7 +82,7 @@ async def work_off_for_ever(context: Context, again: Again) -> None:
 
 
 async def measure_for_ever(context: Context) -> None:
-    """Keeps the metrics."""
+    """Update the metrics."""
     while True:
         async with context.pool.acquire() as conn:
             counted = await store.counted(conn, context.group.parties)
@@ -91,7 +92,7 @@ async def measure_for_ever(context: Context) -> None:
 
 
 async def work_off(context: Context, again: Again) -> bool:
-    """One; False when nothing is due."""
+    """Decide one waiting yes; False when none is due."""
     try:
         async with transaction(context.pool) as conn:
             one = await store.next_due(conn, context.group.parties)
@@ -138,7 +139,9 @@ async def _remove(conn: Conn, one: WaitingYes) -> None:
 
 
 async def expire(context: Context) -> None:
-    """Whether or not anybody was known meanwhile, and erased again: all are told the same."""
+    """Refuse yeses that waited too long. The result is the same whether or not anybody was known, and erased,
+    meanwhile.
+    """
     async with transaction(context.pool) as conn:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)

@@ -1,4 +1,4 @@
-"""A decision in words that an agent can read back: what it does, and nothing that it does not."""
+"""A decision in words that an agent can read back to the person."""
 
 from kielto.events.words import CHANNELS_OF, Act, Channel, PointKind, Purpose, Reach
 from services.consents.model.decisions import RecordedDecision

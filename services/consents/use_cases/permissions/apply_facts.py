@@ -1,6 +1,6 @@
-"""Take in what was learnt about customers: their records from customers, and disclosures from marketing.
+"""Apply facts: records of customers, and disclosures from marketing.
 
-A fact works as a decision does: whoever is concerned is computed anew in the transaction that stores it. Decisions that
+A fact works as a decision does: everybody concerned is computed again in the transaction that stores it. Decisions that
 waited for a customer bind from the first record on.
 """
 
@@ -25,7 +25,8 @@ from services.consents.use_cases.permissions.publish_records import bearing, rep
 async def take_in_customers(
     conn: Conn, context: Context, rows: Sequence[CustomerProjection], told_at: datetime | None = None
 ) -> None:
-    """Keep the newer ones and compute everyone concerned anew. Raises SubjectsMovedError: roll back and begin again.
+    """Store the newer records and compute everyone concerned again. Raises SubjectsMovedError: roll back and begin
+    again.
 
     `told_at`: when the first of them was published, by the broker's clock; None: now.
     """
@@ -44,7 +45,7 @@ async def take_in_customers(
 
 
 async def deny_customer(conn: Conn, context: Context, customer: UUID, version: Version) -> None:
-    """The record of this version cannot be read: nothing is allowed until the same or a higher one is."""
+    """The record of this version cannot be read: allow nothing until the same or a higher version is readable."""
     locked = await locks.for_facts(conn, [customer])
     if await customers.deny(conn, customer, version):
         await compute_anew(conn, context, locked)
@@ -57,7 +58,7 @@ async def customer_of_key(conn: Conn, context: Context, party: str, key: str | N
 
 
 async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
-    """Something besides their record changed what they may be told. Raises SubjectsMovedError."""
+    """Something other than the customer's record changed their permissions. Raises SubjectsMovedError."""
     await compute_anew(conn, context, await locks.for_facts(conn, [customer]))
 
 
@@ -72,7 +73,7 @@ async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequenc
 
 
 async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
-    """The records of everyone concerned, and what each decision bears on. Raises SubjectsMovedError."""
+    """Compute the records of everyone concerned, and which decisions each record shows. Raises SubjectsMovedError."""
     found = await state.load(conn, locked.seed)
     locks.must_cover(locked, found.hit)
     people = [one async for one in in_turns(evaluate_people(context, found))]

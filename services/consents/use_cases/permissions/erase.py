@@ -1,4 +1,6 @@
-"""Before a customer's record becomes a bare `erased`: what they said no to is kept for whoever is known to be them."""
+"""Before a customer's record becomes a bare `erased`: keep their restrictions for whoever is known to be the same
+person.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

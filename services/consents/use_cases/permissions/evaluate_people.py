@@ -23,10 +23,10 @@ from services.consents.use_cases.context import Context
 
 @dataclass(frozen=True, slots=True)
 class InCompany:
-    """What bears on a person as one company sees them: nothing that others alone state is in it.
+    """The decisions that apply to a person as one company sees them, without what others alone state.
 
-    `direct`: by voice, what is about them and not only about somebody else whose no binds them. `nos`: all that bind
-    them, lifted or not; `restrictions`: those in force.
+    `direct`: by voice, those that are about the person and not only about somebody else whose no binds them. `nos`: all
+    that bind them, lifted or not; `restrictions`: those in force.
     """
 
     direct: Mapping[UUID, Voice] = field(default_factory=dict)
@@ -47,6 +47,8 @@ restored database lacks the newest ones if it lacks any.
 
 @dataclass(frozen=True, slots=True)
 class PersonPermissions:
+    """What one person may be told, with the decisions that it follows from."""
+
     person: Person
     decisions: tuple[RecordedDecision, ...]
     """All that were said by or about the person, those they act for and those whose no binds them."""
@@ -95,7 +97,7 @@ def names(judged: PersonPermissions, party: Party, decision: UUID) -> bool:
 
 
 def evaluate_people(context: Context, state: LoadedState) -> Iterator[PersonPermissions]:
-    """Everyone of whom we have facts and whose permissions may have changed, each person once."""
+    """The permissions of everyone whose facts are known and whose permissions may have changed, each person once."""
     by_customer = persons(state.customers.values())
     for person in {p.root.id: p for c in state.hit if (p := by_customer.get(c)) is not None}.values():
         yield _permissions_of(context, state, person)

@@ -1,4 +1,4 @@
-"""Current permissions of a customer, and why each is as it is. Read in one statement, computed as decisions are."""
+"""Current permissions of a customer, and why each is as it is; computed as decisions are."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from services.consents.use_cases.permissions.publish_records import speaks_of
 
 
 class Explanation(NamedTuple):
-    """`verdicts`: of the companies that were asked for. `decisions`: those that any of them rests on, by id."""
+    """`verdicts`: of the companies that were asked for. `decisions`: by id, those that any of them rests on."""
 
     permissions: PersonPermissions
     verdicts: tuple[CellPermission, ...]
@@ -28,7 +28,7 @@ class Explanation(NamedTuple):
 async def explain(
     context: Context, customer: UUID, company: str | None, channel: Channel | None = None
 ) -> Explanation:
-    """Raises UnknownCustomerError. `company` None: all of them."""
+    """The permissions of the customer at the company; None: at all of them. Raises UnknownCustomerError."""
     async with context.pool.acquire() as conn:
         # Not whom their own no binds: fifty records with fifty addresses each would be read to show one.
         found = await state.load(conn, [customer], alone=True)

@@ -1,4 +1,4 @@
-"""Compute every record anew after companies or partners joined, left or came back, or work with others than before."""
+"""Compute every record again after companies or partners joined, left, came back, or changed whom they work with."""
 
 from uuid import UUID
 

@@ -1,9 +1,8 @@
-"""What a decision about many customers means for each of them, computed in portions once it is committed.
+"""Compute the records of a decision about many customers in portions, after its commit.
 
-The decision stands in the database, so whoever computes one of those customers meanwhile, for a fact or for another
-decision, sees it. Until the last record of a family is published no beat vouches for that family (`families_waiting`),
-and a clearance of whoever is still owed a record denies. Any process does the work; one that is killed loses a portion,
-which another does again.
+The decision is in the database, so whoever computes one of those customers meanwhile sees it. Until the last record of
+a family is published no beat vouches for that family, and a clearance of whoever is still owed a record denies. Any
+process does the work; one that is killed loses a portion, which another does again.
 """
 
 import asyncio
@@ -42,7 +41,7 @@ async def work_off_for_ever(context: Context) -> None:
 
 
 async def work_off(context: Context) -> bool:
-    """One portion of the decision that waits longest; False when nothing is left that nobody else is at."""
+    """Compute one portion of the decision that waits longest; False when there is none that nobody else works on."""
     try:
         async with transaction(context.pool) as conn:
             begun = await consequences.next_owed(conn)

@@ -46,8 +46,8 @@ async def republish(
     *,
     because: RecordedDecision | None = None,
 ) -> list[Written]:
-    """The records of these persons, in every family that has or shall have one. One round trip, however many of them
-    stay as they are: a company does not learn by the time whether its decision had others' records looked at.
+    """Write the records of these people in every family that has or must have one. One round trip, however many stay
+    the same: a company does not learn from the time whether its decision had others' records computed.
     """
     ours = {CONSENTS.name, *context.group.parties}
     changes: list[RecordChange] = []
@@ -81,7 +81,7 @@ def _stood(state: LoadedState, change: RecordChange, version: Version) -> bool:
 
 
 def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[ShownBy]:
-    """The records that the decision bears on, changed or not."""
+    """The records that show the decision, changed or not."""
     return [
         ShownBy(
             decision.id, w.family, w.key, w.version, w.held, by_link=decision.id not in w.permissions.direct
@@ -100,8 +100,8 @@ def _bears_on(written: Written, decision: RecordedDecision) -> bool:
 
 
 def _restricted(permissions: PersonPermissions, family: str, group: GroupFacts) -> bool:
-    """Whether anything is in force that takes something from the party, as it sees the person: the lane of its record
-    tells nothing of what others were told.
+    """Whether a restriction in force takes something from the party, as it sees the person: the lane of its record must
+    not reveal what others were told.
     """
     party = Party(family)
     in_force = (permissions.at(party.id) if party.is_company else permissions).restrictions
@@ -111,9 +111,10 @@ def _restricted(permissions: PersonPermissions, family: str, group: GroupFacts) 
 def _hurries(
     record: Record, restrictions: tuple[UUID, ...], before: Published | None, *, restricted: bool
 ) -> bool:
-    """The express lane is for what takes away: a permission, the record itself, or freedom from a restriction.
+    """Whether the record goes by the express lane: it takes away a permission, the record itself, or freedom from a
+    restriction.
 
-    So does an address that somebody `restricted` now has: others have it, too, and all of them have to allow.
+    It also does when somebody `restricted` has a new address: others have it, too, and all of them have to allow.
     """
     if record.status is Status.ERASED:
         return True

@@ -1,4 +1,4 @@
-"""After a restore: restrictions that our own topics list and the database lacks are taken in again.
+"""After a restore, take in restrictions that our own topics list and the database lacks.
 
 What was said is lost; what followed is not. Each becomes a *no* of its own that denies the customer whatever the newest
 record that listed it did not allow, until a yes that cites it covers it.
@@ -35,7 +35,7 @@ _ATTEMPTS = 1000
 
 
 class ListedRestrictions(NamedTuple):
-    """Of a customer's record that lists restrictions. `allowed`: its `companies` as JSON."""
+    """The restrictions that a customer's record lists. `allowed`: its `companies` as JSON."""
 
     restrictions: tuple[UUID, ...]
     allowed: str
@@ -44,7 +44,9 @@ class ListedRestrictions(NamedTuple):
 
 
 def listed_in(read: Any) -> ListedRestrictions | None:
-    """One that cannot be read may list anything: it is taken for a *no* to everything."""
+    """The restrictions of a record. One that cannot be read may list anything, so it is taken for a *no* to
+    everything.
+    """
     match read:
         case Read(event=CustomerPermissions() as record) if record.restrictions:
             companies = [c.model_dump(mode="json", exclude_defaults=True) for c in record.companies]
@@ -57,8 +59,8 @@ def listed_in(read: Any) -> ListedRestrictions | None:
 
 
 async def restore(context: Context, listed: Mapping[str, ListedRestrictions], epoch: int) -> None:
-    """Take in what the records list, by customer id, in chunks of a transaction each. What is known is passed over, so
-    it may be repeated.
+    """Take in what the records list, by customer id, in chunks of one transaction each. What is known is skipped, so it
+    may be repeated.
     """
     left = iter(sorted(listed.items()))
     while chunk := {UUID(key): found for key, found in islice(left, _CHUNK)}:

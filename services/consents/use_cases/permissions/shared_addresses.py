@@ -17,7 +17,7 @@ async def shared_addresses(context: Context) -> list[SharedAddress]:
 
 
 async def measure_for_ever(context: Context) -> None:
-    """Keeps the metric."""
+    """Update the metric."""
     while True:
         metrics.SHARED_ADDRESSES.set(len(await shared_addresses(context)))
         await asyncio.sleep(_EVERY_SECONDS)

@@ -1,4 +1,4 @@
-"""Take in what a subscriber has applied. Its own clock is a claim; the broker's time is what counts."""
+"""Store what a subscriber has applied. Its own clock is a claim; the broker's time counts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +22,9 @@ Ends = Mapping[tuple[UUID, int], int]
 
 
 def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
-    """Positions in the party's own pair of topics, the last of each place; those in others prove nothing here."""
+    """Positions in the party's own two topics, the last of each partition; positions in other topics prove nothing
+    here.
+    """
     family = permissions_of(party)
     pair = {family.topic(lane) for lane in Lane}
     return list({(p.topic_id, p.partition): p for p in ack.positions if p.topic in pair}.values())
@@ -31,9 +33,9 @@ def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
 async def acknowledge(
     conn: Conn, context: Context, party: str, ack: Acknowledgement, appended_at: datetime, ends: Ends
 ) -> None:
-    """In the caller's transaction. Nobody has applied what the broker has not given out: a position beyond the end of
-    its topic counts up to the end, and is listed. `ends`: of the current topics; of former ones what was published
-    there tells.
+    """Store an acknowledgement in the caller's transaction. A position beyond the end of its topic counts up to the
+    end, and is counted as such. `ends`: of the current topics; the end of a former one is what was published there
+    last.
 
     Raises UnknownSubscriberError.
     """
@@ -62,9 +64,7 @@ async def acknowledge(
 
 
 def bounded(positions: Sequence[Position], ends: Ends) -> list[Position]:
-    """Those in places of ours: in any other nothing was ever published, and rows of made-up topics would fill the
-    database.
-    """
+    """Positions in topics of ours, each at most the end: rows of invented topics would fill the database."""
     return [
         p.model_copy(update={"offset": min(p.offset, end)})
         for p in positions

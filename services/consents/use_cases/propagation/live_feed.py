@@ -1,7 +1,7 @@
-"""Decisions on their way, told as they go: accepted, applied at a subscriber, complete.
+"""A live feed of decisions: accepted, applied at a subscriber, complete.
 
-One look at the database serves everybody who watches. It knows of a decision by its commit's notification and asks
-then where it is, until it is everywhere; who does not read is let go. Nothing is kept when nobody watches.
+One poll of the database serves all streams. A commit's notification names a new decision, which is followed until it is
+applied everywhere; a stream whose reader is too slow is ended. Nothing is kept while no stream is open.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class FeedEvent(NamedTuple):
 
 
 class TooManyStreamsError(KieltoError):
-    """As many streams are open as may be; `own`: of the party that asks for another."""
+    """Too many open streams; `own`: of the party that asks for another."""
 
     def __init__(self, *, own: bool) -> None:
         super().__init__()
@@ -58,7 +58,9 @@ class TooManyStreamsError(KieltoError):
 
 
 class Watcher:
-    """`party` None sees everything; a company, of the decisions that it brought, its own subscribers."""
+    """One open stream. `party` None sees everything; a company sees its own subscribers, of decisions that it
+    brought.
+    """
 
     def __init__(self, party: str | None) -> None:
         self.party = party
@@ -67,7 +69,7 @@ class Watcher:
         self._begun = asyncio.Event()
 
     async def begun(self, seconds: float) -> None:
-        """From then on nothing is missed; or it is over. Raises TimeoutError."""
+        """Wait until the feed runs, so that nothing is missed, or has ended. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             await self._begun.wait()
 
@@ -75,7 +77,7 @@ class Watcher:
         self._begun.set()
 
     async def next(self, seconds: float) -> FeedEvent | None:
-        """None: it is over. Raises TimeoutError."""
+        """The next event; None when the stream has ended. Raises TimeoutError."""
         if self._ended and self._queue.empty():
             return None
         async with asyncio.timeout(seconds):
@@ -134,7 +136,8 @@ class Live:
 
     @contextmanager
     def watch(self, party: str | None, last_seen: str | None) -> Iterator[Watcher]:
-        """`last_seen`: the id of the last event that a watcher had before; what came since is told again, or a gap.
+        """Open a stream. `last_seen`: the id of the last event that the reader had; later events are sent again, or a
+        gap.
 
         Raises TooManyStreamsError.
         """
@@ -155,7 +158,7 @@ class Live:
             self._watchers.discard(watcher)
 
     def ident(self, told: FeedEvent, party: str | None) -> str:
-        """Opaque to a party: numbers would count the events that it does not see."""
+        """The event's id, opaque to a party: a number would count the events that it does not see."""
         ident = UUID(bytes=self._life + told.number.to_bytes(8))
         return self._keys.pairwise(party, ident) if party else str(ident)
 
@@ -182,7 +185,7 @@ class Live:
     # -- looking
 
     async def run(self) -> None:
-        """For ever; ends all watchers with itself."""
+        """Run the feed for ever; ends all streams when it ends."""
         try:
             while True:
                 await self._watched.wait()

@@ -1,4 +1,4 @@
-"""Who is late with what: one subscriber, all of them, and how fast decisions travel."""
+"""Which subscribers are late with which decisions, and how fast decisions travel."""
 
 import heapq
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Standing(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A decision, and who should have applied it by now."""
+    """A decision, and the subscribers that should have applied it by now."""
 
     decision: UUID
     party: str | None
@@ -37,7 +37,7 @@ class Late(NamedTuple):
 
 
 async def standing(context: Context, ident: str, party: str | None) -> Standing:
-    """Raises UnknownSubscriberError."""
+    """The status of one subscriber in detail. Raises UnknownSubscriberError."""
     subscriber = _of(context, party, ident)[0]
     async with context.pool.acquire() as conn:
         now = context.clock()
@@ -51,7 +51,7 @@ async def standing(context: Context, ident: str, party: str | None) -> Standing:
 async def late(
     context: Context, party: str | None, ident: str | None, after: After, limit: int
 ) -> list[Late]:
-    """The oldest first, at most `limit` decisions. Raises UnknownSubscriberError."""
+    """Overdue decisions, the oldest first, at most `limit`. Raises UnknownSubscriberError."""
     now = context.clock()
     found: list[list[tuple[SubscriberSystem, OverdueDecision]]] = []
     for subscriber in _of(context, party, ident):
@@ -96,7 +96,7 @@ class Week(NamedTuple):
 async def travel(
     context: Context, party: str | None, weeks: Sequence[Week]
 ) -> list[tuple[Week, Propagation]]:
-    """Of each week, and in it of each party and each of its subscribers."""
+    """Times of each week, and in it of each party and each of its subscribers."""
     asked, rows = _of(context, party, None), []
     for week in weeks:
         async with context.pool.acquire() as conn:

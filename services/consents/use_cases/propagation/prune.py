@@ -1,4 +1,4 @@
-"""Keeps what proof needs, and no more, for ever."""
+"""Delete what proof no longer needs, and old results."""
 
 import asyncio
 from datetime import timedelta
@@ -16,7 +16,7 @@ _RECORDS = 1000
 
 
 async def prune_for_ever(context: Context) -> None:
-    """For the first time soon: a process may be begun anew each day, or more often."""
+    """Prune every six hours; the first time soon after the start, since a process may be restarted each day."""
     await asyncio.sleep(_SOON_SECONDS)
     while True:
         await prune_once(context)
@@ -25,7 +25,7 @@ async def prune_for_ever(context: Context) -> None:
 
 
 async def prune_once(context: Context) -> tuple[int, int]:
-    """How many publications and acknowledgements went. Two processes at once only share the work."""
+    """The number of publications and acknowledgements that were deleted. Two processes at once only share the work."""
     after, publications = ("", ""), 0
     async with context.pool.acquire() as conn:
         while found := await prune.keys(conn, after, _RECORDS):

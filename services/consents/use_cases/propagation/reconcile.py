@@ -1,7 +1,7 @@
-"""Ask subscribers what their stores hold, compare it with what we have published, name what differs, and repair it.
+"""Ask subscribers what their stores hold, compare it with what was published, record what differs, and repair it.
 
-Asked for digests, then, of buckets that differ, for all their rows: what differs in both answers is a difference.
-Each answer is judged in one transaction, with the repair that follows from it; a kill means that it is judged again.
+First digests are asked for, then all rows of the buckets that differ: what differs in both answers is a difference.
+Each answer is compared in one transaction together with its repair; after a kill it is compared again.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ DAYS = 90
 
 
 class OutsideRangeError(KieltoError):
-    """A listing has rows that do not lie in the range of keys that it speaks of."""
+    """A listing has rows outside the range of keys that it states."""
 
 
 async def ask(conn: Conn, subscriber: SubscriberSystem, buckets: Sequence[int] = ()) -> UUID:
@@ -79,7 +79,7 @@ async def keep_answer(
     message: StoreDigest | StoreListing,
     appended_at: datetime,
 ) -> None:
-    """An answer, to be judged soon. Raises UnknownSubscriberError, OutsideRangeError."""
+    """Store an answer, to be compared soon. Raises UnknownSubscriberError, OutsideRangeError."""
     own = {s.id: s for s in context.group.subscribers_of(party)}
     if message.subscriber not in own:
         raise UnknownSubscriberError
@@ -122,7 +122,7 @@ async def ask_due(context: Context, seconds: float) -> None:
 
 
 async def compare_next(context: Context) -> bool:
-    """Whether there was an answer that nobody had judged."""
+    """Compare the next answer; False when there is none."""
     async with transaction(context.pool) as conn:
         answer = await store.waiting(conn)
         if answer is None:
@@ -139,7 +139,9 @@ async def compare_next(context: Context) -> bool:
 async def _compare(
     conn: Conn, context: Context, subscriber: SubscriberSystem, answer: store.StoreAnswer
 ) -> tuple[int, int, int]:
-    """One that no database can hold, as a position of more than 64 bits, says nothing, and keeps no other waiting."""
+    """An answer that no database can hold, such as a position of more than 64 bits, counts as empty and blocks no
+    other.
+    """
     try:
         async with conn.transaction():
             if answer.kind == "digest":
@@ -193,8 +195,8 @@ async def _listing(
 
 
 async def _known(conn: Conn, party: str, found: Sequence[Difference]) -> set[str]:
-    """First digits of keys that seem extra, but have a record: it came after we read ours, or the listing did not speak
-    of it. Whatever a listing says, it erases nobody whom we know; who is about to be known waits for our commit.
+    """First digits of keys that seem extra but have a record: it came after ours were read, or the listing left it out.
+    Whatever a listing says, it erases nobody whom we know; who is about to become known waits for our commit.
     """
     extra = [d.key for d in found if d.ours is None and len(d.key) == KEY]
     if not extra:
@@ -213,10 +215,10 @@ def _incomplete(subscriber: SubscriberSystem, said: StoreDigest | StoreListing) 
 async def repair(
     conn: Conn, context: Context, family: str, answer: store.StoreAnswer, found: Sequence[Difference]
 ) -> None:
-    """Name them, and give each record a version that is news to the store: on bulk where it forbids
-    nothing, else on the express lane. What nobody here knows is published as erased, so that it denies; of ids
-    that we never gave the party at most `INVENTED` an hour, on bulk, or whoever makes them up would fill the topic for
-    ever: the rest is named alone.
+    """Record the differences, and publish each record with a version that is news to the store: on bulk where it
+    forbids nothing, otherwise on the express lane. A key that nobody has is published as erased, so that it denies. Of
+    keys that the party was never given, at most `INVENTED` an hour are published, on bulk; more are only recorded,
+    since invented keys would fill the topic.
     """
     now, invented = await epoch.current(conn), await differences.erased_lately(conn, answer.subscriber)
     numbers: list[int | None] = []

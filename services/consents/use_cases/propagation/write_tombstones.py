@@ -1,4 +1,6 @@
-"""Erased people's records leave the bulk topics once every subscriber has the erasure, or has had its time."""
+"""Delete erased people's records from the bulk topics once every subscriber has the erasure, or its deadline has
+passed.
+"""
 
 from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ async def write_tombstones_for_ever(context: Context) -> None:
 
 
 def deadlines(group: Group) -> dict[Family, float]:
-    """Seconds, by family: the longest that a subscriber of the party has; of our own records the longest of all."""
+    """Seconds by family: the longest deadline of a subscriber of the party; of our own records the longest of all."""
     own = {
         permissions_of(party): max((s.deadline_seconds for s in group.subscribers_of(party)), default=0.0)
         for party in group.parties
