@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 PATTERN = r"^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,18})$"
 _TEXT = re.compile(PATTERN)
-RECORD_HEAD = b'{"version":"'
+_HEAD = '{"version":"'
+RECORD_HEAD = _HEAD.encode()
 """How a record's value begins: its version follows."""
 LARGEST = (2**31 - 1, 2**63 - 1)
 
@@ -32,7 +33,7 @@ class Version(NamedTuple):
 
 def record_bytes(version: object, body: str) -> bytes:
     """A record's value on Kafka: its stored body, a JSON object without a version, with the version as first field."""
-    return b'%b%b",%b' % (RECORD_HEAD, str(version).encode(), body[1:].encode())
+    return f'{_HEAD}{version}",{body[1:]}'.encode()
 
 
 @lru_cache(maxsize=4096)  # a message says its version twice, and most records have one of few

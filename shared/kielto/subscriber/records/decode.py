@@ -51,7 +51,7 @@ _HEAD = re.compile(
 )
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HASH = re.compile(rb'"([0-9a-f]{64})"')
-_TYPE = Permissions.type_name().encode()
+_TYPE, _SPECVERSION = Permissions.type_name().encode(), SPECVERSION.encode()
 
 
 class _Template(NamedTuple):
@@ -122,7 +122,7 @@ class Decoder:
         if (
             plain
             and texts.get(CE_TYPE) == _TYPE
-            and texts.get(CE_SPECVERSION) == SPECVERSION.encode()
+            and texts.get(CE_SPECVERSION) == _SPECVERSION
             and texts.get(CE_SOURCE)
             and texts.get(CE_ID)
         ):
