@@ -299,9 +299,9 @@ async def test_refused(
     await merge(context, one, other)
     await people.lanes()
     for duplicate, into, rule in (
-        (other, other, "into: is another customer"),
-        (one, one, "into: is another customer"),
-        (other, one, "into: is another customer"),
+        (other, other, "into: must be another customer"),
+        (one, one, "into: must be another customer"),
+        (other, one, "into: must be another customer"),
         (other, uuid4(), "into: must be a customer in the register"),
         (one, third, "customer: is an alias of another"),
     ):
@@ -318,7 +318,7 @@ async def test_refused(
     assert await command([str(third), str(fourth)]) == 0
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "not merged: there is no such duplicate",
-        "not merged: into: is another customer",
+        "not merged: into: must be another customer",
         f"merged into {fourth}",
     ]
 

@@ -164,7 +164,7 @@ async def test_content_is_deleted_after_its_time_and_the_message_still_holds(ser
     assert await content(service) is None
     (one,) = await asked.listed()
     assert one.holds
-    with pytest.raises(PermanentError, match="no longer kept"):
+    with pytest.raises(PermanentError, match="was deleted after its time"):
         await asked.replay(one.id, by="a test")
     assert not takes.taken
     await asked.discard(one.id, by="a test")
