@@ -364,7 +364,7 @@ CREATE TABLE differences (
 CREATE UNIQUE INDEX differences_open ON differences (subscriber, instance, left(key, 24)) WHERE closed_at IS NULL;
 
 ------------------------------------------------------------------------------------------------------------------------
--- The signed log of decisions: one Merkle tree over salted commitments (docs/decisions/0019-seals.md)
+-- The signed log of decisions: one Merkle tree over salted commitments (docs/decisions/0019-signed-log.md)
 
 -- Without its salt a commitment says nothing about anybody. The row of an erased salt is missing.
 CREATE TABLE salts (
