@@ -35,15 +35,15 @@ def _changed(old: str, new: str, times: int = 1) -> str:
 LEGAL = TEXT[TEXT.index('[[row]]\nid = "legal"') :].split("\n# ---")[0]
 
 BROKEN = {
-    "no TOML": ("[[row", "no TOML"),
+    "no TOML": ("[[row", "not TOML"),
     "a case without a row": (TEXT.replace(LEGAL, ""), "legal customer .* no row"),
     "a case with two rows": (TEXT + LEGAL.replace('"legal"', '"twice"', 1), "legal, twice"),
     "a misspelt rule": (_changed('rule = "soft_opt_in"', 'rule = "soft"'), r"row\.0\.rule"),
     "a misspelt field": (_changed("otherwise =", "else ="), "row"),
-    "half a judgement": (_changed('otherwise = "none"\n', ""), "only_if and otherwise"),
+    "half a judgement": (_changed('otherwise = "none"\n', ""), "only_if, otherwise"),
     "modes of own marketing": (
         _changed('purpose = "own_marketing"', 'purpose = "own_marketing"\nmodes = ["we_send"]'),
-        "modes go with",
+        "modes: must be given",
     ),
     "a switch missing": (_changed('name = "point_may_consent"', 'name = "group_is_same_seller"'), "switch: "),
     "a route missing": (_changed('route = "letter"', 'route = "shop"'), "route: letter is missing"),
