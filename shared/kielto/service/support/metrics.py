@@ -3,22 +3,26 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 RELAY_LEADS = Gauge("kielto_relay_leads", "1 while this process leads the lane.", ["lane"])
-RELAY_FAILURES = Counter("kielto_relay_failures_total", "Times the lane began again.", ["lane"])
+RELAY_FAILURES = Counter(
+    "kielto_relay_failures_total", "How often the lane started again after a failure.", ["lane"]
+)
 QUARANTINED = Counter("kielto_quarantined_total", "Messages put into quarantine.", ["topic"])
 INBOX_RETRIES = Counter(
-    "kielto_inbox_retries_total", "Times a partition was set back to try again.", ["topic"]
+    "kielto_inbox_retries_total", "How often a partition was set back to retry.", ["topic"]
 )
-INBOX_LAG = Gauge("kielto_inbox_lag", "Messages of the topic that are not taken in yet.", ["topic"])
+INBOX_LAG = Gauge("kielto_inbox_lag", "Messages of the topic that are not processed yet.", ["topic"])
 INBOX_STANDING = Gauge(
     "kielto_inbox_standing_seconds",
-    "Since when a partition of the topic has something to read and reads nothing.",
+    "Seconds for which a partition of the topic has had messages and processed none.",
     ["topic"],
 )
 CONSUMER_RESTARTS = Counter(
-    "kielto_consumer_restarts_total", "Times the consumers began again, by the kind of error.", ["cause"]
+    "kielto_consumer_restarts_total",
+    "How often the consumers started again, by the kind of error.",
+    ["cause"],
 )
 OPEN_TOPICS = Gauge(
-    "kielto_topics_open", "Topics of others that this service may write: the borders are open."
+    "kielto_topics_open", "Topics of other writers that this service may write: access control is missing."
 )
 REQUEST_SECONDS = Histogram(
     "kielto_http_request_seconds",
@@ -29,19 +33,22 @@ REQUEST_SECONDS = Histogram(
 OLDEST_MARK = Gauge("kielto_oldest_mark_seconds", "Age of the oldest unpublished mark.", ["lane"])
 OLDEST_REPORT = Gauge("kielto_oldest_report_seconds", "Age of the oldest unpublished report.")
 AUDIT_FINDINGS = Counter(
-    "kielto_audit_findings_total", "What the auditor found wrong in our topics.", ["kind"]
+    "kielto_audit_findings_total", "Findings of the auditor in the service's own topics.", ["kind"]
 )
 AUDIT_LEADS = Gauge("kielto_audit_leads", "1 while this process audits the service's own topics.")
-AUDIT_OPEN = Gauge("kielto_audit_open", "Findings that are not repaired yet.")
-AUDIT_LAG = Gauge("kielto_audit_lag", "Records of our own topics that are not audited yet.")
+AUDIT_OPEN = Gauge("kielto_audit_open", "Findings that are not repaired.")
+AUDIT_LAG = Gauge("kielto_audit_lag", "Records of the service's own topics that are not audited.")
 AUDIT_LAG_SECONDS = Gauge(
-    "kielto_audit_lag_seconds", "Since when some record of our own topics is not audited."
+    "kielto_audit_lag_seconds",
+    "Seconds for which some record of the service's own topics has not been audited.",
 )
 EPOCH = Gauge("kielto_epoch", "The epoch that was begun last.")
-EPOCH_OPEN = Gauge("kielto_epoch_open", "1 while decisions are taken, relayed and cleared in it.")
+EPOCH_OPEN = Gauge(
+    "kielto_epoch_open", "1 while the epoch is open: writes are accepted, relayed and cleared."
+)
 QUARANTINE_OPEN = Gauge("kielto_quarantine_open", "Messages in quarantine.")
 RELAY_REFUSED = Counter(
     "kielto_relay_refused_total",
-    "Times a topic refused a record for good, by the kind of the refusal; the topic's records wait meanwhile.",
+    "How often a topic rejected a record permanently, by the kind of error; the topic's records wait meanwhile.",
     ["topic", "kind"],
 )
