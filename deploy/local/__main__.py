@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "bench": ("tests.bench", "measure speed and memory against the goals: bench NAME"),
     "token": ("deploy.local.token", "print a bearer token for the services that `up` runs"),
+    "generate": ("tests.contracts.generate", "write docs/contract and docs/limits.md anew from the code"),
     "structure": (
         "tests.architecture.structure",
         "print figures of the source tree: sizes, names, a ban's main path",

@@ -1,6 +1,5 @@
 """The composition root of consents."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +10,6 @@ from kielto.service.outbox import parties
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.recovery.topic_ends import TopicEnds
-from kielto.service.support.settings import Role
 from services.consents.api.breaches import breaches
 from services.consents.api.clearances import clearances
 from services.consents.api.decision_log import proofs
@@ -36,15 +34,13 @@ from services.consents.use_cases.decision_log.append import append_for_ever
 from services.consents.use_cases.decisions import release_or_void, wait
 from services.consents.use_cases.permissions.group_change import recompute_next
 from services.consents.use_cases.permissions.portions import work_off_for_ever
-from services.consents.use_cases.permissions.restore import ListedRestrictions, listed_in, restore
+from services.consents.use_cases.permissions.restore import listed_in, restore
 from services.consents.use_cases.permissions.shared_addresses import measure_for_ever as measure_addresses
 from services.consents.use_cases.propagation.live_feed import Live
 from services.consents.use_cases.propagation.prune import prune_for_ever
 from services.consents.use_cases.propagation.reconcile import reconcile_for_ever
 from services.consents.use_cases.propagation.whereabouts import measure_for_ever as measure_subscribers
 from services.consents.use_cases.propagation.write_tombstones import write_tombstones_for_ever
-
-Work = Callable[[], Awaitable[None]]
 
 
 def build(platform: Platform) -> Service:
@@ -64,9 +60,6 @@ def build(platform: Platform) -> Service:
     inputs = [CUSTOMERS.express] if CUSTOMERS.express else []
     families = (CONSENTS, *(permissions_of(party) for party in group.parties))
 
-    async def take_in(listed: Mapping[str, ListedRestrictions], epoch: int) -> None:
-        await restore(context, listed, epoch)
-
     async def group_changed() -> None:
         await parties.compute_anew(
             platform.pool,
@@ -76,19 +69,6 @@ def build(platform: Platform) -> Service:
         )
 
     live = Live(context)
-    at_relays: tuple[Work, ...] = (
-        partial(release_or_void.measure_for_ever, context),
-        partial(wait.measure_for_ever, context),
-        partial(measure_addresses, context),
-        partial(append_for_ever, context),
-        partial(reconcile_for_ever, context),
-        partial(detect_for_ever, context),
-        partial(wait.work_off_for_ever, context, deciding_again(context)),
-        partial(write_tombstones_for_ever, context),
-        partial(prune_for_ever, context),
-        group_changed,
-        partial(forget_for_ever, context),
-    )
     return Service(
         families=families,
         operations=OPERATIONS,
@@ -111,14 +91,26 @@ def build(platform: Platform) -> Service:
         begin_again=(SubjectsMovedError,),
         about={party: _about(platform, Party(party)) for party in group.parties},
         taken={party: (decisions(party),) for party in group.parties},
-        take_in=TakeIn(CONSENTS, listed_in, take_in),
+        take_in=TakeIn(CONSENTS, listed_in, partial(restore, context)),
         beat_gate=lambda: platform.inputs.fresh(inputs, stale),
         beats_withheld=consequences.families,
         background=[
             partial(measure_subscribers, context),
             partial(work_off_for_ever, context),
-            *(_of_relays(platform, work) for work in at_relays),
             live.run,
+        ],
+        at_relays=[
+            partial(release_or_void.measure_for_ever, context),
+            partial(wait.measure_for_ever, context),
+            partial(measure_addresses, context),
+            partial(append_for_ever, context),
+            partial(reconcile_for_ever, context),
+            partial(detect_for_ever, context),
+            partial(wait.work_off_for_ever, context, deciding_again(context)),
+            partial(write_tombstones_for_ever, context),
+            partial(prune_for_ever, context),
+            group_changed,
+            partial(forget_for_ever, context),
         ],
         commands={
             "seals": partial(seals_command.command, context),
@@ -136,13 +128,3 @@ def _about(platform: Platform, party: Party) -> AboutParty:
         subscribers=tuple(s.id for s in group.subscribers_of(party)),
         partners=group.partners_of(party.id) if party.is_company else (party.id,),
     )
-
-
-def _of_relays(platform: Platform, work: Work) -> Work:
-    """Work for the processes that relay: it is enough that one does it."""
-
-    async def run() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await work()
-
-    return run

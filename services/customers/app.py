@@ -1,13 +1,12 @@
 """The composition root of customers."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from kielto.events.party import Party
 from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service.outbox import parties, tombstones
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
-from kielto.service.support.settings import Role
 from services.customers.api import candidates, customers, imports, unreadable
 from services.customers.api.operations import OPERATIONS
 from services.customers.commands.candidates import CandidatesCommand
@@ -18,7 +17,7 @@ from services.customers.settings import CustomersSettings
 from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import every_day
 from services.customers.use_cases.customers.group_change import step
-from services.customers.use_cases.customers.restore import Kept, keep, take_back
+from services.customers.use_cases.customers.restore import keep, take_back
 from services.customers.use_cases.links.guesses import Guesses
 
 
@@ -35,26 +34,18 @@ def build(platform: Platform) -> Service:
         guesses=Guesses(platform.limits.refused_identifiers_per_hour),
     )
 
-    async def coming_of_age() -> None:
-        await every_day(context)
-
     families = (CUSTOMERS, *(customers_of(Party.company(c)) for c in platform.group.company_ids))
     patience = max((s.deadline_seconds for s in platform.group.subscribers), default=0.0)
 
-    async def bury() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await tombstones.write_for_ever(
-                platform.pool, dict.fromkeys(families, patience), clock=platform.clock
-            )
+    async def write_tombstones() -> None:
+        await tombstones.write_for_ever(
+            platform.pool, dict.fromkeys(families, patience), clock=platform.clock
+        )
 
     async def group_changed() -> None:
-        if Role.RELAY in platform.settings.roles:
-            await parties.compute_anew(
-                platform.pool, families, lambda conn, after: step(conn, context, after), AGAIN
-            )
-
-    async def again(kept: Mapping[str, Kept], epoch: int) -> None:
-        await take_back(context, kept, epoch)
+        await parties.compute_anew(
+            platform.pool, families, lambda conn, after: step(conn, context, after), AGAIN
+        )
 
     return Service(
         families=families,
@@ -66,8 +57,9 @@ def build(platform: Platform) -> Service:
             unreadable.router(context),
         ],
         streamed=[imports.PATH],
-        background=[coming_of_age, bury, group_changed],
-        take_in=TakeIn(CUSTOMERS, keep, again),
+        background=[partial(every_day, context)],
+        at_relays=[write_tombstones, group_changed],
+        take_in=TakeIn(CUSTOMERS, keep, partial(take_back, context)),
         commands={
             "erase": EraseCommand(context),
             "merge": MergeCommand(context),

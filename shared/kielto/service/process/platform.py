@@ -72,6 +72,8 @@ class Service:
     """What to restore from the service's own topics after a database was restored."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
+    at_relays: Sequence[Callable[[], Awaitable[None]]] = ()
+    """The same for processes that relay alone: it is enough that one process does them."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
     """Commands by their first word, beside those of every service: called with the other words, returns the exit
     status.

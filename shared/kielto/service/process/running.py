@@ -116,7 +116,13 @@ class RunningService:
         graceful = [self._front.serving, asyncio.create_task(self._with_kafka())]
         others = [
             asyncio.create_task(self._for_ever(work))
-            for work in (*self._service.background, self._watch_inputs, self._hear, self._housekeeping)
+            for work in (
+                *self._service.background,
+                *(self._service.at_relays if Role.RELAY in self._roles else ()),
+                self._watch_inputs,
+                self._hear,
+                self._housekeeping,
+            )
         ]
         done, _ = await asyncio.wait({stopped, *graceful}, return_when=asyncio.FIRST_COMPLETED)
         await self._end(graceful, others)

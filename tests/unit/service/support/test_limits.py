@@ -9,7 +9,7 @@ from kielto.service.support.limits import Limits, document
 
 def test_the_document_is_what_the_module_says() -> None:
     written = (ROOT / "docs/limits.md").read_text("utf-8")
-    assert written == document(), "run python -m kielto.service.support.limits > docs/limits.md"
+    assert written == document(), "run ./kielto generate"
 
 
 def test_each_is_set_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
