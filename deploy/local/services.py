@@ -8,10 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.local import keys, token
+from deploy.local import keys, ports, token
 from deploy.local.paths import ROOT
 from deploy.local.progress import LocalError
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from kielto import group

@@ -3,10 +3,9 @@
 import argparse
 import time
 
-from deploy.local import run
+from deploy.local import ports, run
 from deploy.local.paths import HOME
 from deploy.local.progress import say
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process, ProcessFailedError
 from deploy.local.servers.stack import Stack
 from deploy.local.services import MODULES, Services

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.local.install.prepare import prepare
+from deploy.local.servers.prepare import prepare
 from deploy.local.servers.stack import Stack
 from kielto import kafka
 from tests.bench import customers

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from deploy.local.install.prepare import prepare
+from deploy.local.servers.prepare import prepare
 from deploy.local.servers.stack import Stack
 from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS, Lane

@@ -20,9 +20,8 @@ import httpx
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.local import keys, token
+from deploy.local import keys, ports, token
 from deploy.local.paths import ROOT
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services

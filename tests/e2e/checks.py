@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from deploy.local.servers import ports
+from deploy.local import ports
 from kielto import kafka
 from kielto.events.topics import PARTITIONS
 from services.consents.use_cases.context import decision_id

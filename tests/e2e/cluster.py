@@ -15,8 +15,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local import token
-from deploy.local.servers import ports
+from deploy.local import ports, token
 from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services, answers

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from deploy.local import ports
 from deploy.local.install import files, postgres_files
-from deploy.local.servers import ports
 from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.stack import Stack
 from tests.e2e.cluster import Cluster

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from deploy.local.servers import ports
+from deploy.local import ports
 from tests.e2e.cluster import Cluster
 from tests.e2e.scanner import LeakFinding, search
 from tests.e2e.workload import COMPANIES, PARTNER, WorkloadStep

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from deploy.local.servers import ports
+from deploy.local import ports
 from tests.e2e.driver import Driver
 from tests.e2e.workload import COMPANIES, WorkloadStep, at, steps
 from tests.faults.history import History

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from enum import StrEnum
 
-from deploy.local.servers import ports
+from deploy.local import ports
 
 _PRODUCE = 0
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import time_machine
 import yaml
 
-from deploy.local import token
+from deploy.local import ports, token
 from deploy.local.paths import ROOT
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services

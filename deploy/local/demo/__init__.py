@@ -1,4 +1,8 @@
-"""The demo: bans through real processes, verified by what the receivers answer."""
+"""The demo: bans through real processes, verified by what the receivers answer.
+
+Passes only by the answers of the receivers' own gates.
+May import `kielto.subscriber`, servers and install; only `./kielto` may import it.
+"""
 
 from deploy.local.demo.command import main
 

@@ -21,7 +21,7 @@ from uuid import UUID
 import uvicorn
 from fastapi import FastAPI
 
-from deploy.local.servers.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK
 from kielto.group import load
 from kielto.subscriber import Answer, MemoryStore, PostgresStore, Question, Subscriber
 

@@ -1,5 +1,5 @@
 """Downloads and unpacks what the local stack needs: the environment, Kafka, PostgreSQL, data sets.
 
-Versions and hashes stand in `locks/`.
-Imports `deploy.local.paths`; servers and the tests import it.
+Versions and hashes are in `locks/`.
+May import `paths`, `ports` and `progress` of `deploy.local`; servers, commands and tests may import it.
 """

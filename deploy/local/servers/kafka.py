@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from deploy.local import ports
 from deploy.local.install import files, jars, kafka_files
 from deploy.local.paths import HOME
 from deploy.local.progress import say
 from deploy.local.running import RunningStack
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process, ProcessFailedError
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local import databases
+from deploy.local import databases, ports
 from deploy.local.install import account, files, postgres_files
 from deploy.local.running import RunningStack
-from deploy.local.servers import ports
 from deploy.local.servers.processes import Process, ProcessFailedError
 
 SETTINGS = {

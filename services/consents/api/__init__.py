@@ -1,1 +1,5 @@
-"""HTTP routes: translate the request, call one use case, translate the answer."""
+"""HTTP routes, one package for each subject; who calls, pages of lists, and the texts of the OpenAPI description.
+
+Routers: a request in, one use case, an answer out.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
+"""

@@ -1,5 +1,5 @@
 """Commands for operators: `python -m services.consents COMMAND`.
 
-Each reads its arguments, calls use cases, prints, and returns an exit code.
-Imports `use_cases` and `model`; `app` imports it.
+Each reads its arguments, calls use cases, prints, and returns an exit status.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

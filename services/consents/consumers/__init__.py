@@ -1,5 +1,5 @@
-"""Kafka handlers of consents: what the messages of each topic mean here.
+"""Kafka handlers: what the messages of each topic mean to consents.
 
 A handler translates a message and calls one use case, in the transaction of the message.
-Imports `use_cases`, `projections` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `projections`, `model` and `kielto`, never `store`; only `app` may import it.
 """

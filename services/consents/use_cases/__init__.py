@@ -1,1 +1,5 @@
-"""What the service does, one use case a file. Each owns its transaction, or works in the one of a message."""
+"""What the service does, one package for each subject; the context that every use case takes.
+
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
+"""

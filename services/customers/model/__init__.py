@@ -1,1 +1,5 @@
-"""The rules of the register: pure, no I/O, no clock but the day given."""
+"""The rules of the register: what a customer is, how statements of several sources combine, what is published.
+
+Pure: no input or output, and no clock but the time that is given.
+May import `kielto` and no other package of the service; each of those may import it.
+"""

@@ -1,3 +1,5 @@
-"""All SQL of the register, and the sealing of what it keeps. Always for many customers at once: one is a
-short list.
+"""All SQL of the register, and the encryption of what it stores.
+
+Each function works in its caller's transaction, on many customers at once; for one, pass a list of one.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

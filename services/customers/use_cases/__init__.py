@@ -1,1 +1,5 @@
-"""What can be done with the register, one file a use case; each owns its transaction."""
+"""What can be done with the register, one package for each subject; the context that every use case takes.
+
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
+"""

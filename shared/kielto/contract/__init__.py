@@ -1,5 +1,5 @@
-"""The contract as documents: JSON Schemas, AsyncAPI, releases, examples.
+"""The contract as documents: JSON Schemas, AsyncAPI, access rights, releases, examples.
 
-`python -m kielto.contract` writes them to `docs/contract/`.
-Imports `kielto.events`; nothing at run time imports this package.
+`python -m kielto.contract` writes them to `docs/contract/`; no service needs this package to run.
+May import `kielto.events`, `kielto.group` and `kielto.acls`; only tests and deployment tools may import it.
 """

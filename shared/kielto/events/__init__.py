@@ -1,4 +1,5 @@
 """The contract: what travels on Kafka between the services and to every subscriber outside.
 
-Pure data and functions; imports nothing else of ours. Anyone may build on it, in any direction.
+Pure data and functions: no input or output.
+May import `kielto.errors`, `kielto.strict_json` and `kielto.validation` alone; every package may import it.
 """

@@ -1,5 +1,5 @@
 """What the three services share beside the contract: one package for each concern.
 
-Packages are in layers (pyproject.toml, import contracts): process, then http and recovery, inbox, audit, outbox,
-then database, then support. Services import this package; `kielto.subscriber` and `kielto.events` never do.
+Layers from the top: process; recovery; audit, inbox, access; http, outbox; database; support (pyproject.toml).
+May import every package of `kielto`; services and deployment tools may import it, `kielto.subscriber` never.
 """

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from deploy.local import ports
 from deploy.local.install import files, jars, kafka_files
-from deploy.local.servers import ports
 from deploy.local.servers.kafka import Kafka
 
 USER, PASSWORD = "kielto", "not-in-clear"

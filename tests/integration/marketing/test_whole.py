@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from deploy.local import token
+from deploy.local.ports import LOOPBACK
 from deploy.local.servers.kafka import Kafka
-from deploy.local.servers.ports import LOOPBACK
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
 from kielto.events.messages import Audience, MarketingEvent

@@ -1,4 +1,8 @@
-"""The steps of the demo. Each submits decisions, and passes only by what the receivers' stores answer afterwards."""
+"""The steps of the demo.
+
+Each submits decisions and passes only by what the receivers' stores answer afterwards.
+May import the modules of `demo`; only `demo.command` may import it.
+"""
 
 from deploy.local.demo.steps.bans import bans
 from deploy.local.demo.steps.campaign import campaign

@@ -1,5 +1,5 @@
-"""Breaches, deliveries that were sent after a ban applied.
+"""Routes about breaches: list them, and close one.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

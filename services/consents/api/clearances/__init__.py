@@ -1,5 +1,5 @@
-"""Clearances, the answer to a list of questions at a moment, recorded before it is given.
+"""Routes about clearances: ask for one before a campaign is sent, and look one up later.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

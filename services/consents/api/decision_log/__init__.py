@@ -1,5 +1,5 @@
-"""The tamper-evident log of decisions: append, verify, prove (Merkle tree as in RFC 9162).
+"""Routes about the signed log of decisions: proof documents, public keys, tree heads.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

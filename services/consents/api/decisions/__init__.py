@@ -1,5 +1,5 @@
-"""Decisions, what a person said: taken, read, waiting for a customer, held for review, receipts and results.
+"""Routes about decisions: record one, read it, see its whereabouts, results and held decisions.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Permissions, what may be said to whom: facts applied, people evaluated, records built and published.
+"""Routes about permissions: what a customer may be told and why, and addresses that many customers share.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

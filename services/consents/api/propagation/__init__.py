@@ -1,5 +1,5 @@
-"""Where a decision has arrived: acknowledgements, whereabouts, overdue subscribers, reconciliation.
+"""Routes about where decisions have arrived: subscribers, overdue decisions, reconciliation, the live stream.
 
 Routers: a request in, one use case, an answer out.
-Imports `use_cases` and `model`, never `store`; `app` imports it.
+May import `use_cases`, `model` and `kielto`, never `store`; only `app` may import it.
 """

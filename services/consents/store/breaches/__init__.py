@@ -1,5 +1,5 @@
-"""Breaches, deliveries that were sent after a ban applied.
+"""Reported deliveries and breaches in the database.
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

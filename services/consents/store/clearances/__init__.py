@@ -1,5 +1,5 @@
-"""Clearances, the answer to a list of questions at a moment, recorded before it is given.
+"""Recorded clearances in the database, and what is read under their locks.
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

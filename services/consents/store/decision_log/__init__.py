@@ -1,5 +1,5 @@
-"""The tamper-evident log of decisions: append, verify, prove (Merkle tree as in RFC 9162).
+"""The signed log in the database: commitments, leaves, tree nodes and signed heads (RFC 9162).
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Decisions, what a person said: taken, read, waiting for a customer, held for review, receipts and results.
+"""Decisions in the database: as recorded, waiting, held, suppressed, restored; and their results.
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Permissions, what may be said to whom: facts applied, people evaluated, records built and published.
+"""What permissions are computed from, in the database: customers' facts, locks, owed records.
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Where a decision has arrived: acknowledgements, whereabouts, overdue subscribers, reconciliation.
+"""What subscribers have applied, in the database: acknowledgements, instances, differences.
 
-All its SQL, as named constants above the functions that run them.
-Imports `model`; only `use_cases` and `projections` import it.
+All SQL about them, in named constants; each function works in its caller's transaction.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Breaches, deliveries that were sent after a ban applied.
+"""Detect deliveries that were sent after a ban applied; list and close these breaches.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

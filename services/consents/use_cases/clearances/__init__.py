@@ -1,5 +1,5 @@
-"""Clearances, the answer to a list of questions at a moment, recorded before it is given.
+"""Answer which of a campaign's recipients it may reach now, and record the answer first.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""The tamper-evident log of decisions: append, verify, prove (Merkle tree as in RFC 9162).
+"""Append decisions to the signed log, prove one, verify the whole (Merkle tree as in RFC 9162).
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

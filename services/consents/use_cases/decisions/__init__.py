@@ -1,5 +1,5 @@
-"""Decisions, what a person said: taken, read, waiting for a customer, held for review, receipts and results.
+"""Take a decision, read it back, keep it waiting, release or void it, and write its receipt and result.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Permissions, what may be said to whom: facts applied, people evaluated, records built and published.
+"""Apply facts, evaluate people, build and publish records, explain a permission.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

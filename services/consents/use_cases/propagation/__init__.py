@@ -1,5 +1,5 @@
-"""Where a decision has arrived: acknowledgements, whereabouts, overdue subscribers, reconciliation.
+"""Apply acknowledgements, show a decision's whereabouts, find overdue subscribers, reconcile stores.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api`, `consumers`, `commands` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

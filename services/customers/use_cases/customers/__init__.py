@@ -1,5 +1,5 @@
-"""The register's customers: create, read, update, register by a company's number, restore.
+"""Create, read, update, register and restore customers.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

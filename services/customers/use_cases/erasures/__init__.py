@@ -1,5 +1,5 @@
-"""Erasure of a customer (GDPR article 17), and again after a backup is restored.
+"""Erase a customer (GDPR article 17), and again after a backup is restored.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

@@ -1,5 +1,5 @@
-"""Imports of a company's customers, and the queue of rows that could not be read.
+"""Import a company's customers, and list the values that could not be read.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

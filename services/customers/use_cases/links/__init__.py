@@ -1,5 +1,5 @@
-"""Records that may be one person: links, candidates, merges, and merges again after a restore.
+"""Link, list and merge customers who may be the same person; merge again after a restore.
 
-One use case a module; it owns the transaction.
-Imports `store` and `model`; `api` and `app` import it.
+A function that takes the context owns its transaction; one that takes a connection works in its caller's.
+May import `store`, `model` and `kielto`; `api`, `commands`, `consumers` and `app` may import it.
 """

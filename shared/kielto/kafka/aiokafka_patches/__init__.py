@@ -1,5 +1,5 @@
-"""Mends of aiokafka's own faults, each with the version it was seen in.
+"""Corrections of faults in aiokafka, each with the version it was seen in.
 
-Each module names the fault and goes once aiokafka mends it.
-Imports aiokafka only; `kielto.kafka` imports it.
+Each module names the fault; delete it when aiokafka is fixed.
+May import aiokafka, `kielto.events` and `kielto.kafka`; only `kielto.kafka` may import it.
 """

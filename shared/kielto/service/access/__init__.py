@@ -1,5 +1,5 @@
 """The access log: who read or changed which customer's data, and who was refused.
 
-Middleware around the application, and the route that shows the entries.
-Imports http, database and support; process imports it. Entries are made in `database/access_entry.py`.
+`middleware` writes it around each request, `api` shows it; `database/access_entry.py` makes the entries.
+May import http, outbox, database and support; process and recovery may import it.
 """

@@ -1,5 +1,5 @@
 """PostgreSQL: pools, transactions and their access-log entry, the epoch, advisory locks, migrations.
 
 Knows no table of a service.
-Imports support; every other package of `kielto.service` may import it.
+May import support; every package of `kielto.service` but support, and every service, may import it.
 """

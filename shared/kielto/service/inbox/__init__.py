@@ -1,5 +1,5 @@
 """What a service reads from Kafka: consumers, exactly-once intake, quarantine, freshness of the input.
 
 A handler runs in the transaction that stores the offset.
-Imports http, database and support; recovery, process and the services' `consumers` import it.
+May import http, outbox, database and support; process, recovery and every service may import it.
 """

@@ -1,5 +1,5 @@
 """What every package needs: settings, keys, logs, tracing, metrics, limits, the clock, supervision.
 
-The bottom layer.
-Imports nothing of `kielto.service`; every package may import it.
+Knows neither HTTP nor the database.
+The bottom layer: may import no other package of `kielto.service`; each of those and every service may import it.
 """

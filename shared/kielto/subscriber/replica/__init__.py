@@ -1,5 +1,5 @@
 """The local copy of the group's permissions, and how fresh it is.
 
 `follower` says what each Kafka record changes; it does no input or output.
-Imports columnar and records; gate, stores and sync import it.
+May import columnar, records and support; the packages above it and `kielto.service` may import it.
 """

@@ -1,5 +1,5 @@
 """One session with Kafka: reading, applying to store and replica, acknowledging, comparing digests.
 
 A record is acknowledged only after the store holds it and `on_change` returned.
-Imports every other package here but gate; the subscriber imports it.
+May import every package of the library; only `clearance`, `session_loop`, `subscriber` and `metrics` may import it.
 """

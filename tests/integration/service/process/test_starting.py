@@ -9,10 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from deploy.local import token
+from deploy.local import ports, token
 from deploy.local.keys import make
 from deploy.local.paths import ROOT
-from deploy.local.servers import ports
 from kielto import group
 from kielto.service.database.advisory_locks import Lock, wait_for
 from tests.integration.service.support import environment, eventually
