@@ -113,10 +113,10 @@ def build(platform: Platform) -> Service:
             partial(forget_for_ever, context),
         ],
         commands={
-            "seals": partial(seals_command.command, context),
-            "subscribers": partial(subscribers_command.command, context),
+            **dict.fromkeys(seals_command.NAMES, partial(seals_command.command, context)),
+            **dict.fromkeys(subscribers_command.NAMES, partial(subscribers_command.command, context)),
+            **dict.fromkeys(decisions_command.NAMES, partial(decisions_command.command, context)),
             "reconcile": partial(reconcile_command.command, context),
-            "decisions": partial(decisions_command.command, context),
         },
     )
 

@@ -63,6 +63,6 @@ def build(platform: Platform) -> Service:
         commands={
             "erase": EraseCommand(context),
             "merge": MergeCommand(context),
-            "candidates": CandidatesCommand(context),
+            "candidates list": CandidatesCommand(context),
         },
     )

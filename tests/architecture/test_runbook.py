@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from types import ModuleType
 
 import pytest
 
@@ -9,6 +10,7 @@ from deploy.local.__main__ import COMMANDS
 from deploy.local.paths import ROOT
 from kielto.service.audit import commands as audit_report
 from kielto.service.process import commands
+from services.consents.commands import decisions, seals, subscribers
 from tests.contracts.openapi import SERVICES, build
 
 TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())
@@ -19,8 +21,8 @@ def words(service: str) -> set[str]:
     """The first words of the commands that the service has."""
     platform, built = build(service)
     plumbing = {part.split()[0] for part in commands.USAGE.removeprefix("usage: ").split(" | ")}
-    own = set(built.commands) | set(audit_report.commands(platform.settings, platform.pool, built.families))
-    return plumbing | own
+    audit = audit_report.commands(platform.settings, platform.pool, built.families)
+    return plumbing | {name.split()[0] for name in built.commands} | set(audit)
 
 
 def test_the_runbook_names_commands() -> None:
@@ -31,6 +33,14 @@ def test_the_runbook_names_commands() -> None:
 def test_a_services_command_exists(services: str, command: str, _: str) -> None:
     for service in SERVICES if services in ("<name>", "SERVICE") else services.split("|"):
         assert command in words(service), f"{service} has no command {command}"
+
+
+@pytest.mark.parametrize("module", [decisions, seals, subscribers])
+def test_every_verb_of_a_usage_is_registered(module: ModuleType) -> None:
+    """The access log records a command by the name that is registered."""
+    usage = module._USAGE.removeprefix("usage: ").split(" | ")
+    assert {" ".join(one.split()[:2]) for one in usage} == set(module.NAMES)
+    assert set(module.NAMES) <= set(build("consents")[1].commands)
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\./kielto ([a-z]+)", TEXT))))

@@ -10,6 +10,7 @@ from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.release_or_void import OfficerOrder, act_on_all, list_held
 
+NAMES = ("decisions held", "decisions release", "decisions void")
 _USAGE = (
     "usage: decisions held | decisions release --party PARTY [--since TIME] --reason TEXT"
     " | decisions void --party PARTY [--since TIME] --reason TEXT"

@@ -16,6 +16,7 @@ from services.consents.use_cases.decision_log.append import erase
 from services.consents.use_cases.decision_log.prove import last_head, public_keys
 from services.consents.use_cases.decision_log.verify import LogReport, verify
 
+NAMES = ("seals verify", "seals head", "seals erase")
 _USAGE = "usage: seals verify [--jwks FILE] [--anchor FILE] | seals head | seals erase DECISION REASON"
 _SHOWN = 200
 

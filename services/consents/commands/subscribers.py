@@ -6,6 +6,7 @@ from uuid import UUID
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.instances import end_instance, list_instances
 
+NAMES = ("subscribers list", "subscribers end")
 _USAGE = "usage: subscribers list | subscribers end SUBSCRIBER INSTANCE"
 
 

@@ -23,19 +23,14 @@ USAGE = (
     "usage: migrate | quarantine list | quarantine replay ID [--why TEXT] | quarantine discard ID [--why TEXT]"
     " | snapshot FAMILY|--all [--wait] | epoch | epoch begin [--why TEXT]"
 )
-_NAMES = {
-    "quarantine",
-    "list",
-    "replay",
-    "discard",
+_OWN = (
+    "quarantine list",
+    "quarantine replay",
+    "quarantine discard",
     "snapshot",
+    "epoch begin",
     "epoch",
-    "begin",
-    "audit",
-    "void",
-    "held",
-    "release",
-}
+)
 _LOOK_SECONDS = 1.0
 
 
@@ -51,10 +46,15 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
     return code
 
 
+def _name(arguments: Sequence[str], service: Service) -> str | None:
+    """The command that the arguments begin with, as it is registered (`seals verify`, `erase`); None: no command."""
+    named = (" ".join(arguments[:count]) for count in (2, 1))
+    return next((name for name in named if name in _OWN or name in service.commands), None)
+
+
 def _entry(arguments: Sequence[str], service: Service) -> AccessEntry:
     """The access-log entry of the command: its name and the ids among its words, nothing else."""
-    names = {*_NAMES, *service.commands}
-    action = " ".join(["command", *(word for word in arguments[:2] if word in names)])
+    action = f"command {_name(arguments, service) or ''}".rstrip()
     subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
     return AccessEntry(
         lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects
@@ -103,7 +103,12 @@ def _why(error: Exception) -> str:
 
 
 async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
+    name = _name(arguments, service)
+    if name is not None and name in service.commands:
+        return await service.commands[name](arguments[1:])
     match arguments:
+        case _ if name is None:
+            pass  # the access log would not name it
         case ["quarantine", "list"]:
             return await _list(quarantine)
         case ["quarantine", "replay", ident, *why] if ident.isdigit() and _is_option("--why", why):
@@ -120,8 +125,6 @@ async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, ser
             return await _show_epoch(pool)
         case ["epoch", "begin", *why] if _is_option("--why", why):
             return await _begin_epoch(pool, why[1] if why else "by command")
-        case [name, *rest] if name in service.commands:
-            return await service.commands[name](rest)
     print(" | ".join([USAGE, *service.commands]))
     return 2
 

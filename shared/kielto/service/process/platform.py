@@ -75,8 +75,8 @@ class Service:
     at_relays: Sequence[Callable[[], Awaitable[None]]] = ()
     """The same for processes that relay alone: it is enough that one process does them."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
-    """Commands by their first word, beside those of every service: called with the other words, returns the exit
-    status.
+    """Commands beside those of every service, by their name: one word, or a word and a verb (`seals verify`). Each is
+    called with the words after the first and returns the exit status. The access log records the name.
     """
 
 

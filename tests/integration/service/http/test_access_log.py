@@ -312,11 +312,14 @@ async def test_a_command_leaves_an_entry_of_the_operator(
         return 1
 
     monkeypatch.setenv("KIELTO_OPERATOR", "liisa")
-    made = Service(families=(), commands={"erase": erase, "merge": fails})
+    verbs = dict.fromkeys(("seals verify", "seals erase"), fails)
+    made = Service(families=(), commands={"erase": erase, "merge": fails, **verbs})
     for words in (
         ["erase", str(who)],
         ["merge", "Maija", "0401234567"],
         ["epoch"],
+        ["seals", "verify", "--jwks", "keys.json"],
+        ["seals", "erase", str(who), "as", "Maija", "asked"],
         ["nonsense"],
     ):
         await commands.run(words, service.pool, cast(Quarantine, None), made)
@@ -325,6 +328,11 @@ async def test_a_command_leaves_an_entry_of_the_operator(
         ("operator:liisa", "command erase", [who], "ok"),
         ("operator:liisa", "command merge", [], "refused"),
     ]
-    assert [e[1] for e in found[2:]] == ["command epoch", "command"]
+    assert [e[1] for e in found[2:]] == [
+        "command epoch",
+        "command seals verify",
+        "command seals erase",
+        "command",
+    ]
     assert not [text for text in PERSONAL if text in str(found)]
     capsys.readouterr()
