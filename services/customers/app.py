@@ -29,7 +29,7 @@ def build(platform: Platform) -> Service:
         terms=Terms(platform.group, settings.age_of_majority),
         clock=platform.clock,
         zone=settings.time_zone,
-        courtesy=platform.courtesy,
+        throttle=platform.throttle,
         link_duplicates=settings.link_duplicates,
         guesses=Guesses(platform.limits.refused_identifiers_per_hour),
     )

@@ -38,7 +38,7 @@ def build(name: str, pool: "Pool | None" = None) -> tuple[Platform, Service]:
         ready=cast(Pool, nothing),
         verifier=cast(Verifier, nothing),
         inputs=cast(InputFreshness, nothing),
-        courtesy=BulkThrottle(),
+        throttle=BulkThrottle(),
     )
     return platform, importlib.import_module(f"services.{name}.app").build(platform)
 

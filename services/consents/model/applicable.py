@@ -70,19 +70,19 @@ def select_applicable(
     yeses: list[ApplicableDecision] = []
     consents: list[ApplicableDecision] = []
     for decision in sorted({d.id: d for d in decisions}.values(), key=lambda d: d.id.int):
-        heard = _heard(person, decision, rules)
-        if heard is None:
+        found = _applicable(person, decision, rules)
+        if found is None:
             continue
         if decision.is_no:
-            nos.append(heard)
+            nos.append(found)
         elif decision.is_yes:
-            yeses.append(heard)
-            if decision.act is Act.CONSENT and not heard.via and _may_grant(heard.voice, rules):
-                consents.append(heard._replace(at=_granted_at(person, heard)))
+            yeses.append(found)
+            if decision.act is Act.CONSENT and not found.via and _may_grant(found.voice, rules):
+                consents.append(found._replace(at=_granted_at(person, found)))
     return ApplicableDecisions(tuple(Restriction(no, _cited_by(no, yeses)) for no in nos), tuple(consents))
 
 
-def _heard(person: Person, decision: RecordedDecision, rules: Rules) -> ApplicableDecision | None:
+def _applicable(person: Person, decision: RecordedDecision, rules: Rules) -> ApplicableDecision | None:
     if _is_of_another_mailbox(decision, rules):
         return None
     voice = _voice(person, decision, rules)
@@ -182,15 +182,15 @@ def _may_grant(voice: Voice, rules: Rules) -> bool:
     return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
 
 
-def _granted_at(person: Person, heard: ApplicableDecision) -> frozenset[UUID] | None:
+def _granted_at(person: Person, found: ApplicableDecision) -> frozenset[UUID] | None:
     """Where a consent of people who were merged into this person counts: at the points that it was about and the
     survivor has, even if the survivor has the number by which it was given.
 
     Otherwise a merge would be a yes at addresses that nobody ever asked about.
     """
-    spoke = [m for m in person.members if _is_about(m, heard.decision, ended=True)]
-    if heard.at is not None or not spoke:
-        return heard.at
+    spoke = [m for m in person.members if _is_about(m, found.decision, ended=True)]
+    if found.at is not None or not spoke:
+        return found.at
     return frozenset(
         p.id for p in person.root.points if all(any(_same(p, q) for q in m.points) for m in spoke)
     )

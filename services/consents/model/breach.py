@@ -126,20 +126,20 @@ def banning(
     ids = {p.id for p in person.root.points}
     more = tuple(p for p in sent.points if p.id not in ids)
     known = replace(person, root=replace(person.root, points=person.root.points + more))
-    hearing = select_applicable(known, decisions, rules)
+    applicable = select_applicable(known, decisions, rules)
     found: set[UUID] = set()
     for cell in sent.cells():
-        denying = _denying(hearing, cell)
+        denying = _denying(applicable, cell)
         if not denying:
             return frozenset()
         found |= denying
     return frozenset(found)
 
 
-def _denying(hearing: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
+def _denying(applicable: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
     """Those that leave nothing at the cell. A contact person's own consent may stand beside the organisation's ban."""
-    against = [r for r in hearing.restrictions if denies(r.no, cell)]
-    if consented(hearing.consents, cell).given_by:
+    against = [r for r in applicable.restrictions if denies(r.no, cell)]
+    if consented(applicable.consents, cell).given_by:
         against = [r for r in against if r.no.voice is not Voice.EMPLOYER]
     left = limit(against, cell)
     return frozenset(d.id for d in left.denying) if left.groups == NO_GROUPS else frozenset()

@@ -15,11 +15,11 @@ from services.consents.model.ruling import NO_GROUPS, CellPermission, Groups, Ru
 Key = TypeVar("Key")
 
 
-def in_force(hearing: ApplicableDecisions) -> Iterator[ApplicableDecision]:
+def in_force(applicable: ApplicableDecisions) -> Iterator[ApplicableDecision]:
     """The restrictions that are not wholly lifted. One is when yeses that reach as far lift each of its purposes on
     each channel.
     """
-    return (no for no, cited_by in hearing.restrictions if not _wholly_lifted(no, cited_by))
+    return (no for no, cited_by in applicable.restrictions if not _wholly_lifted(no, cited_by))
 
 
 def _wholly_lifted(no: ApplicableDecision, cited_by: tuple[ApplicableDecision, ...]) -> bool:
@@ -57,7 +57,7 @@ def _lifts_purpose(yes: RecordedDecision, no: RecordedDecision, purpose: Purpose
 
 
 def partner_view(
-    verdicts: Iterable[CellPermission], partner: str, disclosed_to: frozenset[tuple[str, str]]
+    cells: Iterable[CellPermission], partner: str, disclosed_to: frozenset[tuple[str, str]]
 ) -> tuple[CellPermission, ...]:
     """What the partner may do with a person who was disclosed to it: one permission for each contact point and channel.
 
@@ -65,13 +65,13 @@ def partner_view(
     has to allow: the partner's record does not tell from which company it has the data.
     """
     found: dict[tuple[UUID, Channel], CellPermission] = {}
-    for verdict in verdicts:
-        cell = verdict.cell
+    for permission in cells:
+        cell = permission.cell
         its = cell.mode is Mode.PARTNER_SENDS and cell.partner == partner
         if not its or (cell.company, partner) not in disclosed_to:
             continue
         place = (cell.point, cell.channel)
-        found[place] = _stricter(found[place], verdict) if place in found else verdict
+        found[place] = _stricter(found[place], permission) if place in found else permission
     return tuple(found.values())
 
 

@@ -22,7 +22,7 @@ class CompanyView(NamedTuple):
     """A person as one company sees them, with all decisions that apply."""
 
     person: Person
-    hearing: ApplicableDecisions
+    applicable: ApplicableDecisions
 
 
 def company_views(
@@ -50,19 +50,19 @@ def evaluate(
 
     `decisions` may hold more than those that apply. The answer holds under all keys of the person (`Person.keys`).
     """
-    return verdicts(company_views(person, decisions, group.companies, rules), group, rules)
+    return evaluate_cells(company_views(person, decisions, group.companies, rules), group, rules)
 
 
-def verdicts(
+def evaluate_cells(
     by_company: Mapping[str, CompanyView], group: GroupFacts, rules: Rules
 ) -> tuple[CellPermission, ...]:
     """One permission for each cell, of each company at the contact points that it has."""
-    judges: dict[int, _PersonEvaluation] = {}
+    evaluations: dict[int, _PersonEvaluation] = {}
     found = []
     for company, seen in by_company.items():
         person = seen.person
-        judge = judges.get(id(seen)) or judges.setdefault(
-            id(seen), _PersonEvaluation(person, seen.hearing, rules)
+        evaluation = evaluations.get(id(seen)) or evaluations.setdefault(
+            id(seen), _PersonEvaluation(person, seen.applicable, rules)
         )
         relation = Relation.CUSTOMER if person.is_customer_of(company) else Relation.PROSPECT
         partners = group.partners_of(company)
@@ -70,7 +70,7 @@ def verdicts(
             for line in rules.lines(person.root, relation, point):
                 for partner in partners if line.mode else (None,):
                     cell = Cell(company, point.id, line.channel, line.purpose, partner, line.mode)
-                    found.append(CellPermission(cell, judge.ruling(cell, point, line)))
+                    found.append(CellPermission(cell, evaluation.ruling(cell, point, line)))
     return tuple(found)
 
 
@@ -90,12 +90,12 @@ _NOTHING = Basis(NO_GROUPS, RulingReason.NO_CONSENT)
 class _PersonEvaluation:
     """Evaluates the cells of one person."""
 
-    __slots__ = ("_blocks", "_hearing", "_root", "_rules")
+    __slots__ = ("_applicable", "_blocks", "_root", "_rules")
 
-    def __init__(self, person: Person, hearing: ApplicableDecisions, rules: Rules) -> None:
+    def __init__(self, person: Person, applicable: ApplicableDecisions, rules: Rules) -> None:
         self._root = person.root
         self._blocks = rules.blocks(person)
-        self._hearing = hearing
+        self._applicable = applicable
         self._rules = rules
 
     def ruling(self, cell: Cell, point: PointFacts, line: Line) -> Ruling:
@@ -103,12 +103,12 @@ class _PersonEvaluation:
             return self._blocks[cell.channel]
         if line.never:
             return line.answer.alone
-        against = [r for r in self._hearing.restrictions if denies(r.no, cell)]
+        against = [r for r in self._applicable.restrictions if denies(r.no, cell)]
         if line.private is None:
-            return self._lane(line.answer, against, cell, point)
+            return self._part(line.answer, against, cell, point)
         return self._contact(line, line.private, against, cell, point)
 
-    def _lane(self, answer: RowAnswer, against: list[Restriction], cell: Cell, point: PointFacts) -> Ruling:
+    def _part(self, answer: RowAnswer, against: list[Restriction], cell: Cell, point: PointFacts) -> Ruling:
         if answer.rule is Rule.NONE or (answer.rule is Rule.OPT_OUT and not against):
             return answer.alone
         left = limit(against, cell) if against else UNLIMITED
@@ -123,7 +123,7 @@ class _PersonEvaluation:
     def _ground(self, rule: Rule, cell: Cell, point: PointFacts) -> Basis:
         if rule is Rule.OPT_OUT:
             return _NOT_BANNED
-        consent = consented(self._hearing.consents, cell)
+        consent = consented(self._applicable.consents, cell)
         sales = self._sales(cell, point) if rule is Rule.SOFT_OPT_IN else ()
         reason = RulingReason.SALE if sales and not consent.given_by else RulingReason.CONSENT
         groups = either((consent.groups, frozenset(s.product_group for s in sales)))
@@ -146,32 +146,32 @@ class _PersonEvaluation:
     def _contact(
         self, line: Line, private: RowAnswer, against: list[Restriction], cell: Cell, point: PointFacts
     ) -> Ruling:
-        """A contact person has two lanes: product groups within the duties, and all others.
+        """Evaluate two parts of a contact person's product groups: those within the duties, and all others.
 
         The organisation's *no* binds the first, and the second where that rests on no consent of the person.
         """
         consent_needed = private.rule is not Rule.OPT_OUT
         own = [r for r in against if r.no.voice is not Voice.EMPLOYER] if consent_needed else against
-        outside = self._lane(private, own, cell, point)
+        outside = self._part(private, own, cell, point)
         if not self._root.duties:
             return outside
-        within = self._lane(line.answer, against, cell, point)
+        within = self._part(line.answer, against, cell, point)
         inner = both(within.product_groups, self._root.duties) or NO_GROUPS
         outer = outside.product_groups
         if outer is None and inner != self._root.duties:
             # "All but the duties" cannot be published: what is allowed is listed. Only what is named is left.
-            outer = consented(self._hearing.consents, cell).named
+            outer = consented(self._applicable.consents, cell).named
         if outer is not None:
             outer -= self._root.duties
         return _joined(within._replace(product_groups=inner), outside._replace(product_groups=outer))
 
 
 def _joined(within: Ruling, outside: Ruling) -> Ruling:
-    """One ruling of a contact person's two lanes, whose product groups do not overlap."""
+    """One ruling of a contact person's two parts, whose product groups do not overlap."""
     groups = either((within.product_groups, outside.product_groups))
     allowed = groups is None or bool(groups)
-    lanes = [r for r in (within, outside) if r.product_groups is None or r.product_groups]
-    used = lanes or [r for r in (within, outside) if r.reason is RulingReason.RESTRICTED] or [within]
+    parts = [r for r in (within, outside) if r.product_groups is None or r.product_groups]
+    used = parts or [r for r in (within, outside) if r.reason is RulingReason.RESTRICTED] or [within]
     decisions = _sorted(i for r in used for i in r.decisions)
     sales = tuple(dict.fromkeys(s for r in used for s in r.sales))
     return used[0]._replace(allowed=allowed, product_groups=groups, decisions=decisions, sales=sales)

@@ -35,7 +35,7 @@ class CustomersContext:
     terms: Terms
     clock: Callable[[], datetime]
     zone: ZoneInfo
-    courtesy: BulkThrottle = NOBODY
+    throttle: BulkThrottle = NOBODY
     link_duplicates: bool = True
     guesses: Guesses = field(default_factory=Guesses)
 

@@ -33,7 +33,7 @@ def keys() -> Keys:
     )
 
 
-def verdict(
+def permission(
     point: PointFacts,
     *,
     allowed: bool = True,
@@ -50,10 +50,10 @@ def verdict(
     )
 
 
-def judged(
-    customer: CustomerFacts, *verdicts: CellPermission, disclosed: frozenset[tuple[str, str]] = frozenset()
+def permissions(
+    customer: CustomerFacts, *cells: CellPermission, disclosed: frozenset[tuple[str, str]] = frozenset()
 ) -> PersonPermissions:
-    return PersonPermissions(Person(customer), (), verdicts, frozenset(), disclosed)
+    return PersonPermissions(Person(customer), (), cells, frozenset(), disclosed)
 
 
 def record(keys: Keys, of: PersonPermissions, family: str = PARTY) -> Permissions:
@@ -75,7 +75,12 @@ def test_every_point_is_listed_under_the_partys_own_hash_with_what_is_allowed(ke
     customer = CustomerFacts(uuid4(), points=(one, other, post), customerships=(number, foreign))
     found = record(
         keys,
-        judged(customer, verdict(one), verdict(other, allowed=False), verdict(post, groups=frozenset("z"))),
+        permissions(
+            customer,
+            permission(one),
+            permission(other, allowed=False),
+            permission(post, groups=frozenset("z")),
+        ),
     )
     mail, other_mail, home = (
         keys.point(PARTY, b"d" * 32),
@@ -87,7 +92,7 @@ def test_every_point_is_listed_under_the_partys_own_hash_with_what_is_allowed(ke
         (other_mail, "email"),
         (home, "post"),
         (home, "door"),
-        (home, "email"),  # what the verdict above, made by hand, is about
+        (home, "email"),  # what the permission above, made by hand, is about
     }
     assert found.numbers == (keys.point(PARTY, b"n" * 32),)
     assert {at.point: at.allow[0].product_groups for at in found.points if at.allow} == {
@@ -100,10 +105,10 @@ def test_only_points_that_the_company_or_the_group_states_are_listed(keys: Keys)
     """A reader tells who is denied from who is unknown, and hears nothing of what others alone have."""
     own, foreign, common = email(keys), email(keys, b"e" * 32), email(keys, b"f" * 32)
     own, foreign = replace(own, holders=frozenset("ac")), replace(foreign, holders=frozenset("b"))
-    found = record(keys, judged(CustomerFacts(uuid4(), points=(own, foreign, common))))
+    found = record(keys, permissions(CustomerFacts(uuid4(), points=(own, foreign, common))))
     assert [at.allow for at in found.points] == [(), ()]
     assert {at.point for at in found.points} == {keys.point(PARTY, b"d" * 32), keys.point(PARTY, b"f" * 32)}
-    theirs = record(keys, judged(CustomerFacts(uuid4(), points=(own, foreign))), "company.b")
+    theirs = record(keys, permissions(CustomerFacts(uuid4(), points=(own, foreign))), "company.b")
     assert {at.point for at in theirs.points} == {keys.point("company.b", b"e" * 32)}
 
 
@@ -114,12 +119,12 @@ def test_a_partner_is_told_of_points_that_who_disclosed_has_and_where_each_of_th
     address = keys.point("partner.p", b"d" * 32)
     disclosed = frozenset({("a", "p"), ("b", "p")})
     for others_word, expected in ((True, 1), (False, 0)):
-        verdicts = (
-            verdict(one, partner="p"),
-            verdict(twin, company="b", partner="p", allowed=others_word),
-            verdict(foreign, company="c", partner="p"),
+        cells = (
+            permission(one, partner="p"),
+            permission(twin, company="b", partner="p", allowed=others_word),
+            permission(foreign, company="c", partner="p"),
         )
-        found = record(keys, judged(customer, *verdicts, disclosed=disclosed), "partner.p")
+        found = record(keys, permissions(customer, *cells, disclosed=disclosed), "partner.p")
         assert [(at.point, len(at.allow)) for at in found.points] == [(address, expected)]
 
 
@@ -139,11 +144,11 @@ def test_two_contact_points_of_one_address_must_both_allow(
 ) -> None:
     one, twin, alone = email(keys), email(keys), email(keys, b"e" * 32)
     customer = CustomerFacts(uuid4(), points=(one, twin, alone))
-    verdicts = [
-        verdict(point, allowed=allowed, groups=groups)
+    cells = [
+        permission(point, allowed=allowed, groups=groups)
         for point, (allowed, groups) in ((one, first), (twin, second), (alone, (True, None)))
     ]
-    found = record(keys, judged(customer, *verdicts))
+    found = record(keys, permissions(customer, *cells))
     by_point = {at.point: at for at in found.points}
     shared = by_point.pop(keys.point(PARTY, b"d" * 32))
     assert [a.product_groups for a in shared.allow] == expected
@@ -152,16 +157,16 @@ def test_two_contact_points_of_one_address_must_both_allow(
 
 def test_what_was_not_sealed_by_us_cannot_be_asked_for(keys: Keys) -> None:
     point = PointFacts(uuid4(), PointKind.EMAIL, b"A" * 64)
-    assert record(keys, judged(CustomerFacts(uuid4(), points=(point,)), verdict(point))).points == ()
+    assert record(keys, permissions(CustomerFacts(uuid4(), points=(point,)), permission(point))).points == ()
 
 
 def test_a_partner_sees_what_was_disclosed_to_it_alone(keys: Keys) -> None:
     point = email(keys)
     customer = CustomerFacts(uuid4(), points=(point,))
-    theirs = verdict(point, partner="p")
-    assert record(keys, judged(customer, theirs), "partner.p").points == ()
+    theirs = permission(point, partner="p")
+    assert record(keys, permissions(customer, theirs), "partner.p").points == ()
     found = record(
-        keys, judged(customer, theirs, verdict(point), disclosed=frozenset({("a", "p")})), "partner.p"
+        keys, permissions(customer, theirs, permission(point), disclosed=frozenset({("a", "p")})), "partner.p"
     )
     assert [a.partner for at in found.points for a in at.allow] == ["p"]
     assert found.numbers == ()
@@ -169,8 +174,10 @@ def test_a_partner_sees_what_was_disclosed_to_it_alone(keys: Keys) -> None:
 
 def test_our_own_record_names_contact_points_by_id_and_companies_with_something_allowed(keys: Keys) -> None:
     point = email(keys)
-    of = judged(
-        CustomerFacts(uuid4(), points=(point,)), verdict(point), verdict(point, company="b", allowed=False)
+    of = permissions(
+        CustomerFacts(uuid4(), points=(point,)),
+        permission(point),
+        permission(point, company="b", allowed=False),
     )
     found = PersonRecords(of, keys, NOW, None).of(of.person.root, "consents", str(of.person.root.id))
     assert isinstance(found, CustomerPermissions)

@@ -127,7 +127,7 @@ def a_merge_forgets_what_the_absorbed_banned(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def a_merge_carries_consent_to_other_addresses(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(applicable, "_granted_at", lambda person, heard: heard.at)
+    patch.setattr(applicable, "_granted_at", lambda person, found: found.at)
 
 
 @planted(reference)
@@ -192,8 +192,10 @@ def a_companys_address_is_everybodys(patch: pytest.MonkeyPatch) -> None:
 
 @planted(reference)
 def a_consent_travels_over_a_link(patch: pytest.MonkeyPatch) -> None:
-    heard = applicable._heard
-    patch.setattr(applicable, "_heard", lambda *given: (h := heard(*given)) and h._replace(via=frozenset()))
+    found = applicable._applicable
+    patch.setattr(
+        applicable, "_applicable", lambda *given: (h := found(*given)) and h._replace(via=frozenset())
+    )
 
 
 @planted(reference)

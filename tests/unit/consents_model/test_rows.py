@@ -149,8 +149,8 @@ class TestSoftOptIn:
     def test_another_company_of_the_group_is_not_the_same_seller_unless_so_judged(self) -> None:
         buyer = customer(companies=("kauppa", "sahko"), its_points=points(sales=(sale("kauppa"),)))
         assert not asked(buyer, company="sahko").allowed
-        judged = Rules.shipped({Judgement.GROUP_IS_SAME_SELLER: True})
-        assert asked(buyer, company="sahko", rules=judged).product_groups == frozenset({"food"})
+        same_seller = Rules.shipped({Judgement.GROUP_IS_SAME_SELLER: True})
+        assert asked(buyer, company="sahko", rules=same_seller).product_groups == frozenset({"food"})
 
     def test_adds_to_consent(self) -> None:
         buyer = customer(its_points=points(sales=(sale(product_group="food"),)))

@@ -61,9 +61,9 @@ def point_id(owner: UUID, address: int, entry: int = 0) -> UUID:
     return UUID(int=owner.int * 100 + address * 10 + entry + 10_000)
 
 
-def allowances(verdicts: Iterable[CellPermission]) -> dict[Cell, Groups]:
+def allowances(cells: Iterable[CellPermission]) -> dict[Cell, Groups]:
     """What is allowed, and nothing else: absent means denied."""
-    return {cell: ruling.product_groups for cell, ruling in verdicts if ruling.allowed}
+    return {cell: ruling.product_groups for cell, ruling in cells if ruling.allowed}
 
 
 def restrictions_in_force(

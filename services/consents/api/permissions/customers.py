@@ -91,7 +91,7 @@ def router(context: Context) -> APIRouter:
         shown = _Shown(context, caller, found)
         return PermissionsBody(
             customer=named(context, caller, customer),
-            permissions=[PermissionBody(**shown.cell(v)) for v in found.verdicts if v.ruling.allowed],
+            permissions=[PermissionBody(**shown.cell(p)) for p in found.cells if p.ruling.allowed],
             restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
         )
 
@@ -114,7 +114,7 @@ def router(context: Context) -> APIRouter:
         return ExplanationBody(
             customer=named(context, caller, customer),
             unreadable=found.unreadable,
-            verdicts=[shown.verdict(v) for v in found.verdicts],
+            verdicts=[shown.verdict(p) for p in found.cells],
             decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
             restrictions=[shown.name(r) for r in sorted(found.restrictions)],
         )
@@ -146,10 +146,10 @@ class _Shown:
             suppressed=None if self._party else decision.suppressed is not None,
         )
 
-    def verdict(self, verdict: CellPermission) -> VerdictBody:
-        ruling = verdict.ruling
+    def verdict(self, permission: CellPermission) -> VerdictBody:
+        ruling = permission.ruling
         return VerdictBody(
-            **self.cell(verdict),
+            **self.cell(permission),
             allowed=ruling.allowed,
             reason=ruling.reason,
             rule=ruling.rule,
@@ -157,8 +157,8 @@ class _Shown:
             decisions=[self.name(d) for d in ruling.decisions],
         )
 
-    def cell(self, verdict: CellPermission) -> dict[str, object]:
-        cell, ruling = verdict
+    def cell(self, permission: CellPermission) -> dict[str, object]:
+        cell, ruling = permission
         return cell._asdict() | {
             "point": self.name(cell.point),
             "kind": self._kinds[cell.point],

@@ -111,7 +111,7 @@ def _effective(outcome: DecisionOutcome, company: str | None) -> bool:
     return any(
         ruling.allowed and outcome.decision.id in ruling.decisions and company in (None, cell.company)
         for one in outcome.people
-        for cell, ruling in one.verdicts
+        for cell, ruling in one.cells
     )
 
 

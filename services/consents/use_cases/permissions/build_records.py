@@ -48,7 +48,7 @@ class PersonRecords:
         self._permissions, self._keys, self._at = permissions, keys, at
         self._root = permissions.person.root
         self._decision = decision.id if decision else None
-        self._by_company = _allowed(permissions.verdicts, self._root)
+        self._by_company = _allowed(permissions.cells, self._root)
         ids = {p.id: str(p.id) for p in self._root.points}
         self._internal = tuple(
             CompanyPermissions(company=company, points=_listed(allowed, ids))
@@ -116,8 +116,8 @@ class PersonRecords:
         disclosed = self._permissions.disclosed
         having = {p.id: p for c, to in disclosed if to == partner for p in self._root.points_of(c)}
         held = tuple(p for p in self._root.points if p.id in having)
-        verdicts = partner_view(self._permissions.verdicts, partner, disclosed)
-        return held, _alike({place: kinds for _, place, kinds in _kinds(verdicts)}, held)
+        cells = partner_view(self._permissions.cells, partner, disclosed)
+        return held, _alike({place: kinds for _, place, kinds in _kinds(cells)}, held)
 
     def _address(self, party: str, point: PointFacts) -> str | None:
         if point.kind is PointKind.POST:
@@ -151,10 +151,10 @@ def _erased(customer: CustomerFacts, family: str, key: str) -> Record:
     return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
-def _allowed(verdicts: Iterable[CellPermission], root: CustomerFacts) -> dict[str, Allowed]:
+def _allowed(cells: Iterable[CellPermission], root: CustomerFacts) -> dict[str, Allowed]:
     """By company; only companies with anything allowed."""
     by_company: dict[str, Allowed] = {}
-    for company, place, kinds in _kinds(verdicts):
+    for company, place, kinds in _kinds(cells):
         by_company.setdefault(company, {})[place] = kinds
     refs = [p.ref for p in root.points if p.ref is not None]
     if len(set(refs)) == len(refs):
@@ -163,10 +163,10 @@ def _allowed(verdicts: Iterable[CellPermission], root: CustomerFacts) -> dict[st
     return {company: common for company, common in alike if common}
 
 
-def _kinds(verdicts: Iterable[CellPermission]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
+def _kinds(cells: Iterable[CellPermission]) -> Iterator[tuple[str, Place, tuple[Allowance, ...]]]:
     """What each company is allowed at each place, all of it together."""
     found: dict[tuple[str, Place], list[Allowance]] = {}
-    for cell, ruling in verdicts:
+    for cell, ruling in cells:
         if ruling.allowed:
             kind = (cell.purpose, cell.partner, cell.mode, ruling.product_groups)
             found.setdefault((cell.company, (cell.point, cell.channel)), []).append(kind)

@@ -14,7 +14,7 @@ from services.consents.model.applicable import (
 )
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.derived import in_force
-from services.consents.model.evaluate import CompanyView, company_views, verdicts
+from services.consents.model.evaluate import CompanyView, company_views, evaluate_cells
 from services.consents.model.facts import CustomerFacts, Person, persons
 from services.consents.model.ruling import CellPermission
 from services.consents.store.permissions.state import LoadedState
@@ -52,7 +52,7 @@ class PersonPermissions:
     person: Person
     decisions: tuple[RecordedDecision, ...]
     """All that were said by or about the person, those they act for and those whose no binds them."""
-    verdicts: tuple[CellPermission, ...]
+    cells: tuple[CellPermission, ...]
     restrictions: frozenset[UUID]
     """In force, as anybody sees the person."""
     disclosed: frozenset[tuple[str, str]]
@@ -89,11 +89,11 @@ class PersonPermissions:
         return self.in_company.get(company, _NOTHING)
 
 
-def names(judged: PersonPermissions, party: Party, decision: UUID) -> bool:
+def names(permissions: PersonPermissions, party: Party, decision: UUID) -> bool:
     """Whether the decision is about the person as the party has them: about themselves, or about an address that the
     company has, or that those companies have which disclosed them to the partner."""
-    disclosing = [company for company, partner in judged.disclosed if partner == party.id]
-    return any(judged.at(c).names(decision) for c in ([party.id] if party.is_company else disclosing))
+    disclosing = [company for company, partner in permissions.disclosed if partner == party.id]
+    return any(permissions.at(c).names(decision) for c in ([party.id] if party.is_company else disclosing))
 
 
 def evaluate_people(context: Context, state: LoadedState) -> Iterator[PersonPermissions]:
@@ -110,7 +110,7 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
     unreadable = not state.unreadable.isdisjoint(_counting(person))
     by_company = company_views(person, decisions, companies, rules)
     # A record that nobody can read may say anything, so nothing is allowed until it is read.
-    found = () if unreadable else verdicts(by_company, context.facts, rules)
+    found = () if unreadable else evaluate_cells(by_company, context.facts, rules)
     disclosed = frozenset(pair for c in person.keys for pair in state.disclosed.get(c, ()))
     if not decisions:
         return PersonPermissions(person, (), found, frozenset(), disclosed, unreadable)
@@ -119,8 +119,8 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
         views[id(person)] = CompanyView(person, select_applicable(person, decisions, rules))
     summed = {key: _summed(context, seen, decisions) for key, seen in views.items()}
     direct = frozenset(i for one in summed.values() for i in one.direct)
-    held = [no for seen in views.values() for no in in_force(seen.hearing)]
-    via = frozenset(h.decision.id for seen in views.values() for h in _heard(seen.hearing) if h.via)
+    held = [no for seen in views.values() for no in in_force(seen.applicable)]
+    via = frozenset(h.decision.id for seen in views.values() for h in _all_of(seen.applicable) if h.via)
     return PersonPermissions(
         person,
         decisions,
@@ -153,12 +153,12 @@ def _summed(context: Context, seen: CompanyView, decisions: tuple[RecordedDecisi
     about = ((d.id, concerns(seen.person, d, context.rules)) for d in decisions)
     return InCompany(
         {ident: voice for ident, voice in about if voice is not None},
-        frozenset(r.no.decision.id for r in seen.hearing.restrictions),
-        frozenset(no.decision.id for no in in_force(seen.hearing)),
+        frozenset(r.no.decision.id for r in seen.applicable.restrictions),
+        frozenset(no.decision.id for no in in_force(seen.applicable)),
     )
 
 
-def _heard(hearing: ApplicableDecisions) -> Iterator[ApplicableDecision]:
-    for no, cited_by in hearing.restrictions:
+def _all_of(applicable: ApplicableDecisions) -> Iterator[ApplicableDecision]:
+    for no, cited_by in applicable.restrictions:
         yield no
         yield from cited_by

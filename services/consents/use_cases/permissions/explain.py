@@ -16,10 +16,14 @@ from services.consents.use_cases.permissions.publish_records import speaks_of
 
 
 class Explanation(NamedTuple):
-    """`verdicts`: of the companies that were asked for. `decisions`: by id, those that any of them rests on."""
+    """Why a customer's permissions are as they are.
+
+    `cells`: the permissions at the companies that were asked for.
+    `decisions`: by id, those that decided any of them, and the restrictions.
+    """
 
     permissions: PersonPermissions
-    verdicts: tuple[CellPermission, ...]
+    cells: tuple[CellPermission, ...]
     decisions: dict[UUID, RecordedDecision]
     restrictions: frozenset[UUID]
     unreadable: bool
@@ -35,20 +39,20 @@ async def explain(
     if customer not in found.customers or (company and Party.company(company) not in found.keys[customer]):
         raise UnknownCustomerError
     (permissions,) = evaluate_people(context, found)
-    verdicts = tuple(_asked_for(permissions, company, channel))
+    cells = tuple(_asked_for(permissions, company, channel))
     said = {d.id: d for d in permissions.decisions}
-    about = {i for v in verdicts for i in v.ruling.decisions}
+    about = {i for v in cells for i in v.ruling.decisions}
     restrictions = permissions.restrictions
     if company is not None:
         held = permissions.at(company).restrictions
         restrictions = frozenset(r for r in held if speaks_of(said[r], Party.company(company), context.facts))
     deciding = {i: said[i] for i in about | restrictions if i in said}
-    return Explanation(permissions, verdicts, deciding, restrictions, permissions.unreadable)
+    return Explanation(permissions, cells, deciding, restrictions, permissions.unreadable)
 
 
 def _asked_for(
     permissions: PersonPermissions, company: str | None, channel: Channel | None
 ) -> Iterator[CellPermission]:
-    for verdict in permissions.verdicts:
-        if company in (None, verdict.cell.company) and channel in (None, verdict.cell.channel):
-            yield verdict
+    for permission in permissions.cells:
+        if company in (None, permission.cell.company) and channel in (None, permission.cell.channel):
+            yield permission

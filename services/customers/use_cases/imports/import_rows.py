@@ -67,7 +67,7 @@ async def import_rows(
         report = await _take_in(context, given, batch)
         took = time.monotonic() - began
         yield report
-        await context.courtesy.rest(took)
+        await context.throttle.rest(took)
 
 
 async def _batches(
@@ -81,7 +81,7 @@ async def _batches(
         if time.monotonic() - breath > _BREATHER:
             await asyncio.sleep(0)
             breath = time.monotonic()
-        if len(batch) >= context.courtesy.portion(_BATCH_ROWS) or size >= _BATCH_BYTES:
+        if len(batch) >= context.throttle.portion(_BATCH_ROWS) or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:

@@ -33,9 +33,10 @@ _CHUNK = """
 SELECT family, key FROM records WHERE family = ANY($1::text[]) AND (family, key) > ($2, $3)
 ORDER BY family, key LIMIT $4"""
 
-# By single look-ups: as an anti join it was planned over the whole of `audit`, for each chunk anew.
-# Not during a backfill: an epoch raises every row before it is marked. Not what is buried: nothing of it is left. Not
-# what stands in the log at a version above the database's: republishing would only put something lower behind it.
+# Each key is looked up alone: PostgreSQL planned an anti join over the whole of `audit` for each chunk.
+# Left out: families during a backfill, since an epoch raises every row before it is marked; keys with a tombstone, of
+# which nothing is left; and keys whose version in the log is above the database's, because publishing again would only
+# put a lower version behind it.
 _MISSING = """
 WITH topic (family, topic_id, lane) AS MATERIALIZED (
     SELECT * FROM unnest($3::text[], $4::uuid[], $5::text[])

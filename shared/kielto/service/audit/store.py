@@ -205,18 +205,18 @@ WITH gone AS (
     DELETE FROM audit WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3 AND "offset" < $4
     RETURNING key, "offset", epoch, n
 )
-SELECT g.*, EXISTS (SELECT FROM tombstones t WHERE t.family = $5 AND t.key = g.key) AS buried
+SELECT g.*, EXISTS (SELECT FROM tombstones t WHERE t.family = $5 AND t.key = g.key) AS has_tombstone
 FROM gone g ORDER BY "offset" """
 
 
 async def lost(
     conn: Conn, family: Family, at: tuple[UUID, int], low: int, high: int
 ) -> list[tuple[str, int, Version]]:
-    """Keys whose highest version stood in this range of offsets, which is not there any more; forgotten
-    here. Tombstones have taken the place of those that are buried.
+    """Delete the positions of the records whose highest version was in this range of offsets, which Kafka no longer
+    has; return key, offset and version of those that have no tombstone.
     """
     rows = await conn.fetch(_LOST, *at, low, high, family.name)
-    return [(r["key"], r["offset"], Version(r["epoch"], r["n"])) for r in rows if not r["buried"]]
+    return [(r["key"], r["offset"], Version(r["epoch"], r["n"])) for r in rows if not r["has_tombstone"]]
 
 
 _BACKFILLED = """

@@ -58,12 +58,12 @@ class Consumers:
         cipher: MessageCipher,
         *,
         security: kafka.Security = kafka.CLEAR,
-        courtesy: BulkThrottle = NOBODY,
+        throttle: BulkThrottle = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
         intakes = {s.topic: Intake(pool, topics[s.topic], s, cipher) for s in subscriptions}
         self._readers = {
-            s.topic: TopicReader(pool, intakes[s.topic], courtesy, batch=s.batch) for s in subscriptions
+            s.topic: TopicReader(pool, intakes[s.topic], throttle, batch=s.batch) for s in subscriptions
         }
         self._ahead = Ahead(
             bootstrap, {s.topic: intakes[s.topic] for s in subscriptions if s.urgent}, security=security

@@ -59,9 +59,9 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     through.
     """
 
-    def __init__(self, pool: Pool, taking: Intake, courtesy: BulkThrottle, *, batch: bool) -> None:
+    def __init__(self, pool: Pool, taking: Intake, throttle: BulkThrottle, *, batch: bool) -> None:
         self._pool, self._intake, self._batch = pool, taking, batch
-        self._courtesy = courtesy
+        self._throttle = throttle
         self.topic = taking.topic
         self.subscriber: Any = None
         """FastStream's, set when it is made; its `consumer` is aiokafka's, made anew at each start."""
@@ -124,12 +124,12 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     async def _take_batch(self, batch: Sequence[Any]) -> None:
         at = 0
         while at < len(batch):
-            portion = batch[at : at + self._courtesy.portion(len(batch))]
+            portion = batch[at : at + self._throttle.portion(len(batch))]
             self._in_hand = began = time.monotonic()
             await self._intake.take_batch(portion)
             at += len(portion)
             self._in_hand = _RESTING
-            await self._courtesy.rest(time.monotonic() - began)
+            await self._throttle.rest(time.monotonic() - began)
 
     def failed_to_read(self, level: int, _: str, *, exc_info: BaseException | None = None, **__: Any) -> None:
         """FastStream's log of an error of the client itself: its kind is told, its text may name anything."""

@@ -69,11 +69,11 @@ WHERE r.family = $1 AND r.status = 'erased' AND r.key > $3
 ORDER BY r.key LIMIT $4"""
 
 _WRITE = """
-WITH buried AS (
+WITH written AS (
     INSERT INTO tombstones (family, key) SELECT $1, key FROM unnest($3::text[]) AS key
     ON CONFLICT DO NOTHING RETURNING key
 )
-INSERT INTO reports (topic, key, value, headers) SELECT $2, key, NULL, '[]' FROM buried
+INSERT INTO reports (topic, key, value, headers) SELECT $2, key, NULL, '[]' FROM written
 RETURNING key"""
 
 

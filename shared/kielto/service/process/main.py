@@ -96,7 +96,7 @@ async def _main(name: str, directory: Path, build: Build, arguments: list[str]) 
             ready=ready,
             verifier=Verifier(settings.jwks, settings.issuer, settings.audience, group.company_ids),
             inputs=InputFreshness(settings.kafka_bootstrap, pool, security=settings.security),
-            courtesy=BulkThrottle(settings.bulk_share),
+            throttle=BulkThrottle(settings.bulk_share),
             limits=limits,
             left=left,
         )

@@ -37,7 +37,7 @@ class Platform:
     """A pool of one connection, for /readyz only."""
     verifier: Verifier
     inputs: InputFreshness
-    courtesy: BulkThrottle
+    throttle: BulkThrottle
     limits: Limits = field(default_factory=Limits)
     clock: Clock = utc_now
     left: frozenset[str] = frozenset()

@@ -67,7 +67,7 @@ class RunningService:
             service.subscriptions,
             platform.keys.message_cipher,
             security=settings.security,
-            courtesy=platform.courtesy,
+            throttle=platform.throttle,
         )
         plan = BeatPlan(
             platform.group.beat_seconds,
@@ -210,7 +210,7 @@ class RunningService:
 
     async def _hear(self) -> None:
         settings = self._platform.settings
-        await self._platform.courtesy.listen(settings.kafka_bootstrap, security=settings.security)
+        await self._platform.throttle.listen(settings.kafka_bootstrap, security=settings.security)
 
     async def _housekeeping(self) -> None:
         while True:

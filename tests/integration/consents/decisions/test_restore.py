@@ -79,7 +79,7 @@ async def test_a_ban_that_the_database_lacks_denies_again(
     (said,) = found.decisions.values()
     assert said.id == ban.decision.id
     assert said.spared is not None
-    assert any(v.ruling.decisions == (said.id,) for v in found.verdicts if v.cell.channel is Channel.PHONE)
+    assert any(v.ruling.decisions == (said.id,) for v in found.cells if v.cell.channel is Channel.PHONE)
     assert await world.stale() == []
 
 

@@ -218,7 +218,7 @@ async def test_a_company_sees_its_customers_denial_by_its_own_reference_and_can_
     ban = (await world.decide(world.by_id(one))).decision.id
     found = await explain(context, other.id, "sahko")
     assert found.restrictions == {ban}
-    assert {i for v in found.verdicts for i in v.ruling.decisions} == {ban}
+    assert {i for v in found.cells for i in v.ruling.decisions} == {ban}
     own = {"reach": Reach.COMPANY, "company": "sahko", "party": "company.sahko"}
     yes = own | {"purposes": (Purpose.OWN_MARKETING,), "channels": (Channel.PHONE,)}
     await world.decide(

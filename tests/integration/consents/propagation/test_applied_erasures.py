@@ -15,7 +15,7 @@ from tests.integration.consents.propagation.test_whereabouts import PARTY, Publi
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
 
-async def bury(world: ConsentsWorld, later: float = 0) -> list[tuple[str, str]]:
+async def write_tombstones_of(world: ConsentsWorld, later: float = 0) -> list[tuple[str, str]]:
     """Topic and key of each tombstone that is queued now, or so many seconds later."""
 
     async def applied(conn: Conn, waiting: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
@@ -34,16 +34,16 @@ async def test_when_every_store_of_every_subscriber_has_it(world: ConsentsWorld)
     await log.publish(who, Lane.BULK)
     who.n += 1
     await world.take_in([erased(who)])
-    assert await bury(world) == [], "its marks wait"
+    assert await write_tombstones_of(world) == [], "its marks wait"
     offset = await log.publish(who)
     await log.acknowledge(crm, offset + 1)
-    assert await bury(world) == [], "nobody has heard of the other subscriber"
+    assert await write_tombstones_of(world) == [], "nobody has heard of the other subscriber"
     await log.acknowledge(mail, offset + 1, subscriber="kauppa-mail")
     await log.acknowledge(mail2, offset, subscriber="kauppa-mail")
-    assert await bury(world) == [], "read up to it, not past it"
+    assert await write_tombstones_of(world) == [], "read up to it, not past it"
     await log.acknowledge(mail2, offset + 1, subscriber="kauppa-mail")
-    assert await bury(world) == [(permissions_of(PARTY).bulk, world.key(PARTY, who))]
-    assert await bury(world) == []
+    assert await write_tombstones_of(world) == [(permissions_of(PARTY).bulk, world.key(PARTY, who))]
+    assert await write_tombstones_of(world) == []
 
 
 async def test_the_deadline_and_our_own_record(world: ConsentsWorld) -> None:
@@ -53,8 +53,8 @@ async def test_the_deadline_and_our_own_record(world: ConsentsWorld) -> None:
     await world.take_in([erased(who)])
     await log.publish(who)
     await world.pool.execute("DELETE FROM marks")
-    assert await bury(world, later=50) == []
-    assert await bury(world, later=70) == [
+    assert await write_tombstones_of(world, later=50) == []
+    assert await write_tombstones_of(world, later=70) == [
         (permissions_of(PARTY).bulk, world.key(PARTY, who)),
         ("consents.state.v1", str(who.id)),
     ]

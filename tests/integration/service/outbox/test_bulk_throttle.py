@@ -9,11 +9,11 @@ from tests.tokens import SetClock
 
 async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
     clock = SetClock()
-    courtesy = BulkThrottle(0.25, clock)
+    throttle = BulkThrottle(0.25, clock)
     service.relay()
-    hearing = asyncio.create_task(courtesy.listen(service.bootstrap, service.family.express))
+    hearing = asyncio.create_task(throttle.listen(service.bootstrap, service.family.express))
     try:
-        await eventually(lambda: _said(service, courtesy), "nobody was heard")
+        await eventually(lambda: _said(service, throttle), "nobody was heard")
         await service.no_marks()
         # It listens, then, and whatever was said has come: from here on there are beats, and what facts took away.
         await asyncio.sleep(4)
@@ -21,12 +21,12 @@ async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
         await service.publish(key())
         await service.no_marks()
         await asyncio.sleep(4)
-        assert not courtesy.due
+        assert not throttle.due
     finally:
         hearing.cancel()
 
 
-async def _said(service: Bench, courtesy: BulkThrottle) -> bool:
+async def _said(service: Bench, throttle: BulkThrottle) -> bool:
     """Again and again: the first may come before the listening has begun."""
     await service.publish(key(), decision=key())
-    return courtesy.due
+    return throttle.due

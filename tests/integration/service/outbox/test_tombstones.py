@@ -27,7 +27,7 @@ async def erased(service: Bench) -> str:
     return k
 
 
-async def buried(service: Bench) -> list[str]:
+async def tombstoned(service: Bench) -> list[str]:
     return [e.key for e in await service.log(Lane.BULK) if isinstance(e.event, Tombstone)]
 
 
@@ -49,18 +49,18 @@ async def test_after_all_have_acknowledged_or_the_deadline(service: Bench) -> No
         express = {(e.key, e.partition, e.offset) for e in await service.log()}
         assert {(e.key, e.partition, e.offset) for e in asked} <= express
         assert await tombstones.write(service.pool, deadlines, now, acknowledged) == 0
-        await eventually(lambda: _buried(service, [has]), "no tombstone")
+        await eventually(lambda: _have_tombstones(service, [has]), "no tombstone")
         late = now + timedelta(seconds=3700)
         assert await tombstones.write(service.pool, deadlines, late) == 1
-        await eventually(lambda: _buried(service, [has, has_not]), "no tombstone after the deadline")
+        await eventually(lambda: _have_tombstones(service, [has, has_not]), "no tombstone after the deadline")
         await caught_up(service)
         await asyncio.sleep(3)  # the auditor's walk goes round
     assert await findings(service) == []
     assert [e.event.status for e in await service.log() if e.key == has] == [Status.ERASED]
 
 
-async def _buried(service: Bench, keys: list[str]) -> bool:
-    return sorted(await buried(service)) == sorted(keys)
+async def _have_tombstones(service: Bench, keys: list[str]) -> bool:
+    return sorted(await tombstoned(service)) == sorted(keys)
 
 
 async def test_not_before_it_was_published(service: Bench) -> None:

@@ -30,11 +30,11 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, batch: bool = True) -> None:
         self.end, self.position, self.now = 500, 0, time.monotonic()
-        self.courtesy = BulkThrottle(0.15)
+        self.throttle = BulkThrottle(0.15)
         self.work: Callable[[], Awaitable[None]] = self.hang
         self.asked: Callable[[], Awaitable[None]] | None = None
         taking = SimpleNamespace(topic=TOPIC, take=self._take, take_batch=self._take)
-        self.reader = TopicReader(cast(Pool, None), cast(Intake, taking), self.courtesy, batch=batch)
+        self.reader = TopicReader(cast(Pool, None), cast(Intake, taking), self.throttle, batch=batch)
         self.reader.subscriber = SimpleNamespace(consumer=None)
         self.watch = Watchdog(cast(Pool, None), self, {TOPIC: self.reader}, {TOPIC: ID}, cast(Any, None))
         monkeypatch.setattr(watchdog, "topic_ids", self._ids)
@@ -140,8 +140,8 @@ async def test_each_portion_has_its_time(scene: Scene, monkeypatch: pytest.Monke
         await asyncio.sleep(0)
 
     scene.work = work
-    monkeypatch.setattr(scene.courtesy, "rest", rest)
-    scene.courtesy.noticed()
+    monkeypatch.setattr(scene.throttle, "rest", rest)
+    scene.throttle.noticed()
     await scene.look()
     taking = await scene.polled(2 * PORTION)
     await scene.look(after=50)

@@ -16,33 +16,33 @@ from tests.tokens import SetClock
 
 
 async def test_alone_it_takes_all_of_the_time_and_large_portions() -> None:
-    courtesy = BulkThrottle(0.25, SetClock())
+    throttle = BulkThrottle(0.25, SetClock())
     began = time.monotonic()
-    await courtesy.rest(10.0)
+    await throttle.rest(10.0)
     assert time.monotonic() - began < 1.0
-    assert courtesy.portion(500) == 500
+    assert throttle.portion(500) == 500
 
 
 async def test_while_somebody_waits_it_takes_its_share_and_small_portions() -> None:
-    courtesy = BulkThrottle(0.25, SetClock())
-    courtesy.noticed()
+    throttle = BulkThrottle(0.25, SetClock())
+    throttle.noticed()
     began = time.monotonic()
-    await courtesy.rest(0.1)
+    await throttle.rest(0.1)
     assert time.monotonic() - began >= 0.29  # three times as long as it worked
-    assert courtesy.portion(500) == PORTION
-    assert courtesy.portion(7) == 7
+    assert throttle.portion(500) == PORTION
+    assert throttle.portion(7) == 7
 
 
 async def test_some_time_after_the_last_no_it_goes_on_as_before() -> None:
     clock = SetClock()
-    courtesy = BulkThrottle(0.25, clock)
-    courtesy.noticed()
+    throttle = BulkThrottle(0.25, clock)
+    throttle.noticed()
     clock.now += SECONDS - 1
-    courtesy.noticed()
+    throttle.noticed()
     clock.now += SECONDS - 1
-    assert courtesy.due
+    assert throttle.due
     clock.now += 1
-    assert not courtesy.due
+    assert not throttle.due
 
 
 async def test_a_rest_ends_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,9 +53,9 @@ async def test_a_rest_ends_when_nobody_waits_any_more(monkeypatch: pytest.Monkey
         clock.now += seconds
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    courtesy = BulkThrottle(0.25, clock)
-    courtesy.noticed()
-    await courtesy.rest(20.0)  # a portion on a very busy machine: thrice as long would be a minute
+    throttle = BulkThrottle(0.25, clock)
+    throttle.noticed()
+    await throttle.rest(20.0)  # a portion on a very busy machine: thrice as long would be a minute
     assert sum(slept) == SECONDS
 
 
@@ -89,15 +89,15 @@ class BatchTaking:
 async def test_what_is_polled_is_taken_in_by_portions_while_somebody_waits(
     said: bool, portions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courtesy, taking, rests = BulkThrottle(0.25, SetClock()), BatchTaking(), list[float]()
+    throttle, taking, rests = BulkThrottle(0.25, SetClock()), BatchTaking(), list[float]()
 
     async def rest(worked: float) -> None:
         rests.append(worked)
 
-    monkeypatch.setattr(courtesy, "rest", rest)
+    monkeypatch.setattr(throttle, "rest", rest)
     if said:
-        courtesy.noticed()
-    reader = TopicReader(cast(Pool, None), cast(Intake, taking), courtesy, batch=True)
+        throttle.noticed()
+    reader = TopicReader(cast(Pool, None), cast(Intake, taking), throttle, batch=True)
     await reader.take([Polled(n) for n in range(2 * PORTION + 7)])
     assert taking.portions == portions
     assert len(rests) == len(portions)  # after each of them
