@@ -7,6 +7,7 @@ there and its topics are as the group file says; a difference ends the process.
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -226,8 +227,10 @@ class RunningService:
             await work()
             await self._stop.wait()
 
-        name = getattr(work, "__qualname__", "")
-        await supervise(name, run, (Exception,), Backoff(most=30.0), stop=self._stop)
+        named = work.func if isinstance(work, partial) else work
+        await supervise(
+            getattr(named, "__qualname__", ""), run, (Exception,), Backoff(most=30.0), stop=self._stop
+        )
 
     async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
         """Start no new request or message; finish what is running, within the grace period."""
