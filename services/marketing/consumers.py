@@ -1,13 +1,13 @@
 """Kafka handlers: store customers' and consents' records and recall people; store the parties' reports."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from kielto.events.envelope import Read
 from kielto.events.messages import Report
-from kielto.events.records import Customer, CustomerPermissions
-from kielto.events.topics import CONSENTS, CUSTOMERS, Family, Lane, reports
+from kielto.events.topics import CONSENTS, CUSTOMERS, Lane, reports
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, Subscription
@@ -16,56 +16,41 @@ from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.recall import recall
 from services.marketing.use_cases.report import take_report
 
+Project = Callable[[Conn, list[Any]], Awaitable[list[UUID]]]
+"""Stores records, and returns the people whose copy changed."""
+Deny = Callable[[Conn, UUID, Version], Awaitable[list[UUID]]]
+"""Stores that a person's record at a version cannot be read, and returns the person if the copy changed."""
+
 
 def subscriptions(context: MarketingContext) -> list[Subscription]:
     """Everything that marketing reads: both lanes of customers and consents, and each party's reports."""
+    customers = RecordsHandler(context, projections.customers, projections.deny_customer)
+    permissions = RecordsHandler(context, projections.permissions, projections.deny_permissions)
     return [
-        *_pair(CUSTOMERS, CustomersHandler(context)),
-        *_pair(CONSENTS, PermissionsHandler(context)),
+        Subscription(CUSTOMERS.topic(Lane.EXPRESS), customers),
+        Subscription(CUSTOMERS.topic(Lane.BULK), customers, batch=True),
+        Subscription(CONSENTS.topic(Lane.EXPRESS), permissions),
+        Subscription(CONSENTS.topic(Lane.BULK), permissions, batch=True),
         *(Subscription(reports(party), ReportsHandler(context, party)) for party in context.group.parties),
     ]
 
 
-def _pair(family: Family, handler: "CustomersHandler | PermissionsHandler") -> list[Subscription]:
-    return [
-        Subscription(family.topic(Lane.EXPRESS), handler),
-        Subscription(family.topic(Lane.BULK), handler, batch=True),
-    ]
+class RecordsHandler:
+    """Stores the records of one family, and recalls whom they no longer permit."""
 
-
-class CustomersHandler:
-    def __init__(self, context: MarketingContext) -> None:
-        self._context = context
+    def __init__(self, context: MarketingContext, project: Project, deny: Deny) -> None:
+        self._context, self._project, self._deny = context, project, deny
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         await self.handle_batch(conn, [(read, meta)])
 
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
-        records = [read.event for read, _ in items if isinstance(read.event, Customer)]
-        changed = await projections.customers(conn, records)
+        changed = await self._project(conn, [read.event for read, _ in items])
         await recall(conn, changed, _published(items[0][1]), self._context.clock())
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         del reason  # it is kept in quarantine
-        changed = await projections.deny_customer(conn, UUID(key), version)
-        await recall(conn, changed, _published(meta), self._context.clock())
-
-
-class PermissionsHandler:
-    def __init__(self, context: MarketingContext) -> None:
-        self._context = context
-
-    async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
-        await self.handle_batch(conn, [(read, meta)])
-
-    async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
-        records = [read.event for read, _ in items if isinstance(read.event, CustomerPermissions)]
-        changed = await projections.permissions(conn, records)
-        await recall(conn, changed, _published(items[0][1]), self._context.clock())
-
-    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
-        del reason
-        changed = await projections.deny_permissions(conn, UUID(key), version)
+        changed = await self._deny(conn, UUID(key), version)
         await recall(conn, changed, _published(meta), self._context.clock())
 
 

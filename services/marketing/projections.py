@@ -4,6 +4,7 @@ Each function returns the people whose copy changed; `recall` checks them in the
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from uuid import UUID
 
 import orjson
@@ -19,22 +20,14 @@ UNREADABLE = "unreadable"
 
 async def customers(conn: Conn, records: Iterable[Customer]) -> list[UUID]:
     """Store customers' records; older ones than those stored are ignored."""
-    newest: dict[UUID, Customer] = {}
-    for record in records:
-        held = newest.get(record.subject)
-        if held is None or held.at_version < record.at_version:
-            newest[record.subject] = record
+    newest = {r.subject: r for r in sorted(records, key=attrgetter("at_version"))}
     rows = [KeptCustomer(r.subject, r.at_version, r.status, _points(r), _holders(r)) for r in newest.values()]
     return await people.put_customers(conn, rows)
 
 
 async def permissions(conn: Conn, records: Iterable[CustomerPermissions]) -> list[UUID]:
     """Store consents' records; older ones are ignored."""
-    newest: dict[UUID, CustomerPermissions] = {}
-    for record in records:
-        held = newest.get(record.subject)
-        if held is None or held.at_version < record.at_version:
-            newest[record.subject] = record
+    newest = {r.subject: r for r in sorted(records, key=attrgetter("at_version"))}
     rows = [KeptPermissions(r.subject, r.at_version, r.status, _companies(r)) for r in newest.values()]
     return await people.put_permissions(conn, rows)
 

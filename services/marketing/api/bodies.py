@@ -1,6 +1,7 @@
 """Bodies of requests and answers."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -109,21 +110,4 @@ class RecipientPage(BaseModel):
 
 
 def _fields(campaign: Campaign) -> dict[str, object]:
-    aim = campaign.aim
-    return {
-        "id": campaign.id,
-        "name": campaign.name,
-        "company": aim.company,
-        "purpose": aim.purpose,
-        "channel": aim.channel,
-        "product_group": aim.product_group,
-        "partner": aim.partner,
-        "mode": aim.mode,
-        "state": campaign.state,
-        "created_at": campaign.created_at,
-        "launched_at": campaign.launched_at,
-        "closed_at": campaign.closed_at,
-        "waiting_for": campaign.waiting_for,
-        "candidates": campaign.candidates,
-        "seen": campaign.seen,
-    }
+    return asdict(campaign) | asdict(campaign.aim)

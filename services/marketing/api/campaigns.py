@@ -1,4 +1,6 @@
-"""Campaigns: create, read, launch and close them; list their recipients."""
+"""Campaigns: create, read, launch and close them; list their recipients. For role `campaigns`; a caller with a company
+sees only its own.
+"""
 
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -6,12 +8,11 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Query, Response
 
 from kielto.events.base import Hash
-from kielto.service.http.auth import Caller
+from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import Keys
-from services.marketing.api.access import Campaigner, visible_to
 from services.marketing.api.bodies import CampaignBody, CampaignCounts, NewCampaign, RecipientPage
 from services.marketing.model.campaign import (
     Campaign,
@@ -20,12 +21,10 @@ from services.marketing.model.campaign import (
     StateConflictError,
     faults,
 )
-from services.marketing.use_cases import queries
-from services.marketing.use_cases.close import close
+from services.marketing.use_cases.campaigns import close, counts, create, launch, page, read
 from services.marketing.use_cases.context import MarketingContext
-from services.marketing.use_cases.create import create
-from services.marketing.use_cases.launch import launch
 
+Campaigner = Annotated[Caller, Depends(require("campaigns"))]
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
@@ -40,7 +39,7 @@ def router(context: MarketingContext) -> APIRouter:
     @routes.post("/{ident}/launch", status_code=202)
     async def post_launch(ident: UUID, caller: Campaigner) -> CampaignBody:
         """Launch: address everyone who permits it. The launch is complete when `state` is `launched`. Idempotent."""
-        await visible_to(context, caller, ident)
+        await _visible_to(context, caller, ident)
         return await _launch(context, ident)
 
     @routes.post("/{ident}/disclosures", status_code=202)
@@ -48,7 +47,7 @@ def router(context: MarketingContext) -> APIRouter:
         """Launch a campaign that the partner sends: everyone who permits it is disclosed to the partner, and each
         disclosure is recorded.
         """
-        if not (await visible_to(context, caller, ident)).aim.discloses:
+        if not (await _visible_to(context, caller, ident)).aim.discloses:
             raise ProblemError(
                 409, "nothing-to-disclose", "Only a campaign with mode partner_sends discloses anybody"
             )
@@ -57,14 +56,14 @@ def router(context: MarketingContext) -> APIRouter:
     @routes.post("/{ident}/close")
     async def post_close(ident: UUID, caller: Campaigner) -> CampaignBody:
         """Close the campaign for good: nothing more is sent, so nobody is recalled any more."""
-        await visible_to(context, caller, ident)
+        await _visible_to(context, caller, ident)
         return CampaignBody.of(await close(context.pool, ident, context.clock()))
 
     @routes.get("/{ident}")
     async def get(ident: UUID, caller: Campaigner) -> CampaignCounts:
         """Read the campaign, the progress of its launch, and its counts."""
-        campaign = await visible_to(context, caller, ident)
-        return CampaignCounts.with_counts(campaign, await queries.counts(context.pool, ident))
+        campaign = await _visible_to(context, caller, ident)
+        return CampaignCounts.with_counts(campaign, await counts(context.pool, ident))
 
     @routes.get("/{ident}/recipients")
     async def get_recipients(
@@ -74,15 +73,23 @@ def router(context: MarketingContext) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> RecipientPage:
         """List the people that the campaign was told to address, including those who were recalled."""
-        await visible_to(context, caller, ident)
+        await _visible_to(context, caller, ident)
         party = caller.party
         behind = None if after is None else _customer(context.keys, party, after)
-        entries = await queries.page(context.pool, ident, behind, limit)
+        entries = await page(context.pool, ident, behind, limit)
         return RecipientPage.of(
             entries, limit, lambda known: context.keys.pairwise(party, known) if party else str(known)
         )
 
     return routes
+
+
+async def _visible_to(context: MarketingContext, caller: Caller, ident: UUID) -> Campaign:
+    """The campaign. Raises ProblemError 404 if there is none, or if it is another company's."""
+    campaign = await read(context.pool, ident)
+    if campaign is None or caller.company not in (None, campaign.aim.company):
+        raise ProblemError(404, "unknown-campaign", "There is no such campaign")
+    return campaign
 
 
 async def _create(

@@ -1,10 +1,11 @@
-"""Whom a campaign was told to address, and who was taken out again."""
+"""Whom a campaign was told to address, who was taken out again, and what the parties reported of them."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from kielto.events.messages import Report
 from kielto.service.database.pool import Conn
 from services.marketing.model.campaign import Aim, ListedPerson, PeopleCounts
 from services.marketing.store.campaigns import aim_of
@@ -172,3 +173,17 @@ async def meant(conn: Conn, campaign: UUID, subject: str) -> UUID | None:
     """Who the party means by `subject`; None for whom the campaign was never given."""
     customer: UUID | None = await conn.fetchval(_MEANT, campaign, subject)
     return customer
+
+
+# A report read twice is one report: its id is unique within its party.
+_INSERT_REPORT = """
+INSERT INTO deliveries (party, id, campaign, customer, what, channel, address, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT DO NOTHING
+RETURNING id"""
+
+
+async def insert_report(conn: Conn, party: str, report: Report, customer: UUID) -> bool:
+    """Store a reported delivery or response. False when it was stored before."""
+    about = (report.campaign, customer, report.what, report.channel, report.point, report.at)
+    return await conn.fetchval(_INSERT_REPORT, party, report.id, *about) is not None

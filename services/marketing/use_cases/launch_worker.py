@@ -15,7 +15,7 @@ from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
 from services.marketing.use_cases.catch_up import CatchUp, Ends
 from services.marketing.use_cases.context import MarketingContext
-from services.marketing.use_cases.end_orphans import end_next
+from services.marketing.use_cases.recall import end_next
 
 IDLE_SECONDS = 0.5
 log = structlog.get_logger(__name__)
@@ -55,10 +55,8 @@ class Launches:
             if stale or await self._catches_up():
                 return False
             return await address_next(self.context.pool, self.context.keys, self.context.clock())
-        except (
-            *AWAY,
-            *kafka.DOWN,
-        ) as error:  # also a deadlock with a batch of records: the chunk is done again
+        except (*AWAY, *kafka.DOWN) as error:
+            # Also a deadlock with a batch of records: the chunk is done again.
             log.warning("launches.away", error=type(error).__name__)
             return False
 

@@ -14,7 +14,7 @@ from kielto.service.outbox import publish
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.messages import reported, unaddressed
-from services.marketing.store import campaigns, deliveries, recipients
+from services.marketing.store import campaigns, recipients
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -41,10 +41,9 @@ async def take_report(
         await _tell(conn, report.subject, unaddressed(report, party, campaign.aim, reported_at))
         return
     try:
-        new = await deliveries.insert(conn, party, report, customer)
-    except (
-        asyncpg.DataError
-    ):  # a moment out of the calendar; an outsider's message must not be tried for ever
+        new = await recipients.insert_report(conn, party, report, customer)
+    except asyncpg.DataError:
+        # A moment out of the calendar. An outsider's message must not be tried for ever.
         raise PermanentError("report: has a value that cannot be stored") from None
     if new:
         await _tell(conn, str(customer), reported(report, party, campaign.aim, customer, reported_at))

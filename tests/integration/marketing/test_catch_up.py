@@ -12,9 +12,9 @@ from kielto.service.support.crypto_keys import Keys
 from services.marketing.model.campaign import Campaign, CampaignState
 from services.marketing.store import campaigns, people
 from services.marketing.use_cases import catch_up
+from services.marketing.use_cases.campaigns import launch
 from services.marketing.use_cases.catch_up import Ends, Wait
 from services.marketing.use_cases.context import MarketingContext
-from services.marketing.use_cases.launch import launch
 from services.marketing.use_cases.launch_worker import Launches
 from tests.integration.marketing.world import (
     NOW,

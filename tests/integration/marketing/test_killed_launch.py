@@ -10,7 +10,7 @@ from deploy.local.paths import ROOT
 from kielto.events.topics import MARKETING_EVENTS, audiences
 from kielto.service.database.pool import Pool
 from kielto.service.support.crypto_keys import Keys
-from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.campaigns import launch
 from tests.integration.marketing import walker
 from tests.integration.marketing.world import (
     NOW,

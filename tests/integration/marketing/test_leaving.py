@@ -15,8 +15,8 @@ from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.marketing.model.campaign import Aim, CampaignState, faults
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
-from services.marketing.use_cases.end_orphans import end_next
-from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.campaigns import launch
+from services.marketing.use_cases.recall import end_next
 from tests.integration.marketing.world import (
     NOW,
     OUR_EMAIL,

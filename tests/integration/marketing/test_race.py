@@ -20,7 +20,7 @@ from services.marketing.model.campaign import Aim, Campaign
 from services.marketing.store import campaigns, people, recipients
 from services.marketing.store.recipients import Permitted
 from services.marketing.use_cases.build_audience import address_next
-from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.campaigns import launch
 from tests.integration.marketing.world import (
     NOW,
     OUR_EMAIL,

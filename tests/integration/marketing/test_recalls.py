@@ -11,8 +11,7 @@ from kielto.service.support.crypto_keys import Keys
 from services.marketing import projections
 from services.marketing.store import recipients
 from services.marketing.use_cases.build_audience import address_next
-from services.marketing.use_cases.close import close
-from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.campaigns import close, launch
 from services.marketing.use_cases.recall import recall
 from tests.integration.marketing.world import (
     NOW,

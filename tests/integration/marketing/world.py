@@ -23,7 +23,7 @@ from services.marketing import projections
 from services.marketing.model.campaign import Aim, Campaign, CampaignState
 from services.marketing.store import campaigns
 from services.marketing.use_cases.build_audience import address_next
-from services.marketing.use_cases.launch import launch
+from services.marketing.use_cases.campaigns import launch
 from services.marketing.use_cases.recall import recall
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
