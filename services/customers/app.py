@@ -7,16 +7,14 @@ from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service.outbox import parties, tombstones
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
-from services.customers.api import candidates, customers, imports, unreadable
+from services.customers.api import candidates, customers, imports
 from services.customers.api.operations import OPERATIONS
-from services.customers.commands.candidates import CandidatesCommand
-from services.customers.commands.erase import EraseCommand
-from services.customers.commands.merge import MergeCommand
+from services.customers.commands import erase_customer, list_candidates, merge_customers
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
 from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import every_day
-from services.customers.use_cases.customers.group_change import step
+from services.customers.use_cases.customers.record_changes import publish_next
 from services.customers.use_cases.customers.restore import keep, take_back
 from services.customers.use_cases.links.guesses import Guesses
 
@@ -44,25 +42,20 @@ def build(platform: Platform) -> Service:
 
     async def group_changed() -> None:
         await parties.compute_anew(
-            platform.pool, families, lambda conn, after: step(conn, context, after), AGAIN
+            platform.pool, families, lambda conn, after: publish_next(conn, context, after), AGAIN
         )
 
     return Service(
         families=families,
         operations=OPERATIONS,
-        routers=[
-            imports.router(context),
-            candidates.router(context),
-            customers.router(context),
-            unreadable.router(context),
-        ],
+        routers=[imports.router(context), candidates.router(context), customers.router(context)],
         streamed=[imports.PATH],
         background=[partial(every_day, context)],
         at_relays=[write_tombstones, group_changed],
         take_in=TakeIn(CUSTOMERS, keep, partial(take_back, context)),
         commands={
-            "erase": EraseCommand(context),
-            "merge": MergeCommand(context),
-            "candidates list": CandidatesCommand(context),
+            "erase": partial(erase_customer, context),
+            "merge": partial(merge_customers, context),
+            "candidates list": partial(list_candidates, context),
         },
     )

@@ -10,7 +10,3 @@ REFUSED_IDENTIFIERS = Counter(
     "Refused rows and requests that name a customer by an identity code or business id.",
     ["company"],
 )
-
-
-def count_refused(company: str) -> None:
-    REFUSED_IDENTIFIERS.labels(company).inc()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.local.demo.steps.campaign import spread
+from deploy.local.demo.campaign_steps import spread
 
 
 @pytest.mark.parametrize(("waiting", "count"), [(100, 5), (100, 50), (9, 3), (3, 5), (0, 5), (1, 1)])

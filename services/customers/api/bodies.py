@@ -1,18 +1,19 @@
 """Bodies: a customer as the caller may see it (`entitlement`), and what else is given and answered."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.words import PointKind, Recipient
 from services.customers.model import addresses, entitlement
-from services.customers.model.customer import CustomerAlias, Customership, Facts, StoredCustomer
-from services.customers.model.entitlement import SeenPoint
+from services.customers.model.customer import CustomerAlias, Facts, StoredCustomer
+from services.customers.model.entitlement import SeenCustomer, SeenPoint
 from services.customers.model.given import Address, Day, Number
-from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.use_cases.customers.register import RegistrationOutcome
 
@@ -20,6 +21,23 @@ Give = Callable[[UUID], str]
 """An id as the caller knows it."""
 
 _ID = Field(description="For callers of a company its own id of the customer (64 hex digits), else a UUID.")
+
+
+def _as_known(ident: UUID | None, info: ValidationInfo) -> str | None:
+    """The context of the validation is the caller's Give."""
+    give: Give | None = info.context
+    assert give is not None
+    return None if ident is None else give(ident)
+
+
+CustomerId = Annotated[str, BeforeValidator(_as_known)]
+MaybeCustomerId = Annotated[str | None, BeforeValidator(_as_known)]
+
+
+class _RegisterBody(BaseModel):
+    """Made from the model's own shapes."""
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class End(BaseModel):
@@ -75,17 +93,17 @@ class Receipt(BaseModel):
         return cls(id=give(outcome.id), status=outcome.status, revision=outcome.revision)
 
 
-class SaleBody(BaseModel):
+class SaleBody(_RegisterBody):
     seller: str
     date: date
     product_group: str
     ban_offered: bool
 
 
-class PointBody(BaseModel):
+class PointBody(_RegisterBody):
     """`value` for e-mail and phone, `address` for post. An address under a safety ban is not shown."""
 
-    id: str
+    id: CustomerId
     kind: PointKind
     value: str | None
     address: Address | None
@@ -93,31 +111,31 @@ class PointBody(BaseModel):
     sales: list[SaleBody]
 
 
-class DutyBody(BaseModel):
+class DutyBody(_RegisterBody):
     product_group: str
     evidence: str
 
 
-class CustomershipBody(BaseModel):
+class CustomershipBody(_RegisterBody):
     company: str
     number: str
     since: date | None
     ended: date | None
 
 
-class SourceBody(BaseModel):
+class SourceBody(_RegisterBody):
     source: str
     at: str
 
 
-class TakenBackBody(BaseModel):
+class TakenBackBody(_RegisterBody):
     field: str
     stated_by: list[str]
     reason: str
     at: str
 
 
-class StatementBody(BaseModel):
+class StatementBody(_RegisterBody):
     """What one source states; only for callers for the whole group."""
 
     source: str
@@ -129,19 +147,19 @@ class StatementBody(BaseModel):
     birth_date: date | None
     deceased: bool
     safety_ban: bool
-    organisation: str | None
-    person: str | None
+    organisation: MaybeCustomerId
+    person: MaybeCustomerId
     duties: list[DutyBody]
     taken_back: list[TakenBackBody]
 
 
-class CustomerBody(BaseModel):
+class CustomerBody(_RegisterBody):
     """An identity code is never shown, only whether it is known (Data Protection Act section 29). A company sees what
     it states itself and what the group does; of a former customer its own numbers alone.
     """
 
-    id: str = _ID
-    alias_of: str | None = Field(
+    id: CustomerId = _ID
+    alias_of: MaybeCustomerId = Field(
         default=None,
         description="The customer that this one was merged into; then all other fields are empty.",
     )
@@ -154,8 +172,10 @@ class CustomerBody(BaseModel):
     minor: bool = False
     deceased: bool = False
     safety_ban: bool = False
-    organisation: str | None = None
-    person: str | None = Field(default=None, description="The natural person that this contact person is.")
+    organisation: MaybeCustomerId = None
+    person: MaybeCustomerId = Field(
+        default=None, description="The natural person that this contact person is."
+    )
     duties: list[DutyBody] = []
     points: list[PointBody] = []
     customerships: list[CustomershipBody] = []
@@ -170,34 +190,21 @@ class CustomerBody(BaseModel):
     def of(cls, stored: StoredCustomer | CustomerAlias, scope: str | None, give: Give) -> "CustomerBody":
         """`scope`: the caller's company; None: the whole group."""
         if isinstance(stored, CustomerAlias):
-            return cls(id=give(stored.id), alias_of=give(stored.survivor))
+            return cls.model_validate({"id": stored.id, "alias_of": stored.survivor}, context=give)
         seen = entitlement.seen_by(stored.customer, scope)
-        return cls(
-            id=give(seen.id),
-            recipient=seen.recipient,
-            name=seen.name,
-            language=seen.language,
-            identity_code_known=seen.identity_code_known,
-            business_id=seen.business_id,
-            birth_date=seen.birth_date,
-            minor=seen.minor,
-            deceased=seen.deceased,
-            safety_ban=seen.safety_ban,
-            organisation=give(seen.organisation) if seen.organisation else None,
-            person=give(seen.person) if seen.person else None,
-            duties=[DutyBody(product_group=d.product_group, evidence=d.evidence) for d in seen.duties],
-            points=[_point(p, give) for p in seen.points],
-            customerships=[_customership(c) for c in seen.customerships],
-            sources={field: SourceBody(source=source, at=at) for field, source, at in seen.sources},
-            statements=[_statement(source, facts, give) for source, facts in seen.statements],
-        )
+        parts = {
+            "points": [_point(point) for point in seen.points],
+            "sources": {field: SourceBody(source=source, at=at) for field, source, at in seen.sources},
+            "statements": [_statement(source, facts) for source, facts in seen.statements],
+        }
+        return cls.model_validate(_values(seen) | parts, context=give)
 
 
 class Found(BaseModel):
     items: list[CustomerBody] = Field(description="One customer, or none.")
 
 
-class CandidateBody(BaseModel):
+class CandidateBody(_RegisterBody):
     """Two customers who may be one. `bound`: a no of either binds the other meanwhile."""
 
     one: UUID
@@ -205,17 +212,13 @@ class CandidateBody(BaseModel):
     reason: str = Field(description="What they have in common: `identifier` or `contact_point`.")
     bound: bool
 
-    @classmethod
-    def of(cls, candidate: Candidate) -> "CandidateBody":
-        return cls(one=candidate.one, other=candidate.other, reason=candidate.reason, bound=candidate.binds)
 
-
-class CandidatesBody(BaseModel):
+class CandidatesBody(_RegisterBody):
     items: list[CandidateBody]
     next: str | None = Field(description="`after` for the next page; null on the last page.")
 
 
-class ContradictionBody(BaseModel):
+class ContradictionBody(_RegisterBody):
     """A refused row: it names `customer` by an identifier, and says otherwise of them in `fields`."""
 
     id: UUID
@@ -224,48 +227,32 @@ class ContradictionBody(BaseModel):
     number: str | None = Field(description="The customer number in the row.")
     fields: list[str]
 
-    @classmethod
-    def of(cls, found: Contradiction) -> "ContradictionBody":
-        return cls.model_validate(found._asdict())
 
-
-class ContradictionsBody(BaseModel):
+class ContradictionsBody(_RegisterBody):
     items: list[ContradictionBody]
     next: UUID | None = Field(description="`after` for the next page; null on the last page.")
 
 
-def _customership(of: Customership) -> CustomershipBody:
-    return CustomershipBody(company=of.company, number=of.number, since=of.since, ended=of.ended)
+class UnreadableBody(BaseModel):
+    kind: PointKind
+    source: str = Field(description="The company that gave it.")
+    rule: str = Field(description="The rule that it breaks.")
+    value: object = Field(description="As it was given: text, or a postal address.")
 
 
-def _point(point: SeenPoint, give: Give) -> PointBody:
+class UnreadableList(BaseModel):
+    items: list[UnreadableBody]
+
+
+def _values(of: SeenCustomer | SeenPoint | Facts) -> dict[str, Any]:
+    return {field.name: getattr(of, field.name) for field in fields(of)}
+
+
+def _point(point: SeenPoint) -> dict[str, Any]:
     post = point.kind is PointKind.POST
-    return PointBody(
-        id=give(point.id),
-        kind=point.kind,
-        value=None if post else point.value,
-        address=addresses.from_text(point.value) if post and point.value else None,
-        role_address=point.role_address,
-        sales=[SaleBody.model_validate(s, from_attributes=True) for s in point.sales],
-    )
+    address = addresses.from_text(point.value) if post and point.value else None
+    return _values(point) | {"value": None if post else point.value, "address": address}
 
 
-def _statement(source: str, facts: Facts, give: Give) -> StatementBody:
-    return StatementBody(
-        source=source,
-        recipient=facts.recipient,
-        name=facts.name,
-        language=facts.language,
-        identity_code_known=facts.identity is not None,
-        business_id=facts.business_id,
-        birth_date=facts.birth_date,
-        deceased=facts.deceased,
-        safety_ban=facts.safety_ban,
-        organisation=give(facts.organisation) if facts.organisation else None,
-        person=give(facts.person) if facts.person else None,
-        duties=[DutyBody(product_group=d.product_group, evidence=d.evidence) for d in facts.duties],
-        taken_back=[
-            TakenBackBody(field=t.field, stated_by=list(t.stated_by), reason=t.reason, at=t.at)
-            for t in facts.taken_back
-        ],
-    )
+def _statement(source: str, facts: Facts) -> dict[str, Any]:
+    return _values(facts) | {"source": source, "identity_code_known": facts.identity is not None}

@@ -1,18 +1,20 @@
-"""Who may do what: `register` writes; `desk` and `operator` read. A caller with a company sees only its
-customers.
+"""Who may do what: `register` writes; `desk` and `operator` read. A caller with a company sees only its customers, and
+names them by its own pairwise ids, which lead nowhere else; the group by theirs.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
+from uuid import UUID, uuid4
 
 from fastapi import Depends
 
+from kielto.events.party import Party
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import FieldError, ProblemError
+from kielto.service.support.crypto_keys import Keys
 from services.customers.model import problems
-from services.customers.model.draft import Speaker
 from services.customers.use_cases.customers.create import CustomerExistsError
 from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.update import StaleRevisionError
@@ -23,8 +25,25 @@ Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
-def speaker(caller: Caller) -> Speaker:
-    return Speaker(caller.company)
+class CallerIds:
+    """Ids as one caller gives and gets them."""
+
+    def __init__(self, keys: Keys, caller: Caller) -> None:
+        self._keys, self.company = keys, caller.company
+
+    def give(self, ident: UUID) -> str:
+        return str(ident) if self.company is None else self._keys.pairwise(Party.company(self.company), ident)
+
+    def take(self, text: str) -> UUID:
+        """Of a company an id that is not its own is that of nobody, whatever it is otherwise. Raises
+        NoSuchCustomerError.
+        """
+        if self.company is not None:
+            return self._keys.from_pairwise(Party.company(self.company), text) or uuid4()
+        try:
+            return UUID(text)
+        except ValueError:
+            raise NoSuchCustomerError from None
 
 
 def invalid(found: Iterable[problems.BrokenRule]) -> ProblemError:

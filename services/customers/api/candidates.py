@@ -6,13 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Response
 
 from kielto.service.http.strict_route import StrictRoute
-from services.customers.api.bodies import (
-    Apart,
-    CandidateBody,
-    CandidatesBody,
-    ContradictionBody,
-    ContradictionsBody,
-)
+from services.customers.api.bodies import Apart, CandidatesBody, ContradictionsBody
 from services.customers.api.callers import Writer, answered
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.links import candidates as queue
@@ -36,7 +30,7 @@ def router(context: CustomersContext) -> APIRouter:
         one, other = map(UUID, after.split(".")) if after else (FIRST, FIRST)
         found = await queue.candidates(context, (one, other))
         more = f"{found[-1].one}.{found[-1].other}" if len(found) == PAGE else None
-        return CandidatesBody(items=[CandidateBody.of(c) for c in found], next=more)
+        return CandidatesBody.model_validate({"items": found, "next": more})
 
     @routes.get("/contradictions", response_model=ContradictionsBody)
     async def contradictions(
@@ -46,7 +40,7 @@ def router(context: CustomersContext) -> APIRouter:
         caller.must_act_for(None)
         found = await queue.contradictions(context, after or FIRST)
         more = found[-1].id if len(found) == PAGE else None
-        return ContradictionsBody(items=[ContradictionBody.of(c) for c in found], next=more)
+        return ContradictionsBody.model_validate({"items": found, "next": more})
 
     @routes.post("/{one}/{other}/apart", status_code=204)
     async def apart(one: UUID, other: UUID, given: Annotated[Apart, Body()], caller: Writer) -> Response:

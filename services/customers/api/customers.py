@@ -1,7 +1,8 @@
-"""Create, read, find, change and merge customers; end a customership."""
+"""Create, read, find, change and merge customers; end a customership; list what of an import could not be read."""
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from kielto.events.base import Ident
@@ -10,11 +11,19 @@ from kielto.events.words import PointKind
 from kielto.service.http.if_match import revisions
 from kielto.service.http.strict_route import StrictRoute
 from services.customers.api import examples
-from services.customers.api.bodies import CustomerBody, End, Found, Into, Receipt
-from services.customers.api.callers import Key, Reader, Writer, answered, invalid, speaker
-from services.customers.api.identity import CallerIds
+from services.customers.api.bodies import (
+    CustomerBody,
+    End,
+    Found,
+    Into,
+    Receipt,
+    UnreadableBody,
+    UnreadableList,
+)
+from services.customers.api.callers import CallerIds, Key, Reader, Writer, answered, invalid
 from services.customers.model import problems
 from services.customers.model.customer import CustomerAlias, StoredCustomer
+from services.customers.model.draft import Speaker
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer, read_patch
 from services.customers.use_cases.context import CustomersContext
@@ -44,9 +53,9 @@ def router(context: CustomersContext) -> APIRouter:
         if caller.company and not given.customerships:
             raise invalid([problems.BrokenRule("customerships", "must include one in the caller's company")])
         with answered():
-            who = speaker(caller)
+            who = Speaker(caller.company)
             draft = read_customer(given, who, context.terms, context.moment().today)
-            names = CallerIds.of(context.keys, caller)
+            names = CallerIds(context.keys, caller)
             entry = Registration(draft, who, scope=caller.company)
             outcome = await create(context, entry, key, lambda outcome: _receipt(outcome, names))
         status, body = _receipt(outcome, names)
@@ -65,14 +74,14 @@ def router(context: CustomersContext) -> APIRouter:
         except InvalidContactPointError:
             raise invalid([problems.BrokenRule("number", "must be a customer number")]) from None
         stored = await reading.find(context, canonical)
-        give = CallerIds.of(context.keys, caller).give
+        give = CallerIds(context.keys, caller).give
         return Found(items=[CustomerBody.of(stored, caller.company, give)] if stored else [])
 
     @routes.get("/{ident}", response_model=CustomerBody)
     async def get(ident: Ref, caller: Reader) -> Response:
         """Read one customer; `ETag` is its revision. A merged customer names its survivor in `alias_of`."""
         with answered():
-            names = CallerIds.of(context.keys, caller)
+            names = CallerIds(context.keys, caller)
             stored = await reading.read(context, names.take(ident), caller.company)
         return _answer(stored, names)
 
@@ -90,8 +99,8 @@ def router(context: CustomersContext) -> APIRouter:
         """
         seen = revisions(if_match)
         with answered():
-            who = speaker(caller)
-            names = CallerIds.of(context.keys, caller)
+            who = Speaker(caller.company)
+            names = CallerIds(context.keys, caller)
             draft = read_patch(given, who, context.terms, context.moment().today)
             stored = await changing.change(context, names.take(ident), draft, who, seen)
         return _answer(stored, names)
@@ -104,10 +113,10 @@ def router(context: CustomersContext) -> APIRouter:
         caller.must_act_for(company)
         ending = ending or End()
         with answered():
-            names = CallerIds.of(context.keys, caller)
+            names = CallerIds(context.keys, caller)
             number = ending.canonical(company)
             stored = await changing.end(
-                context, names.take(ident), company, number, ending.ended, speaker(caller)
+                context, names.take(ident), company, number, ending.ended, Speaker(caller.company)
             )
         return _answer(stored, names)
 
@@ -121,9 +130,21 @@ def router(context: CustomersContext) -> APIRouter:
         """
         caller.must_act_for(None)
         with answered():
-            names = CallerIds.of(context.keys, caller)
+            names = CallerIds(context.keys, caller)
             stored = await merging.merge(context, names.take(ident), given.into)
         return _answer(stored, names)
+
+    @routes.get("/{ident}/unreadable", response_model=UnreadableList)
+    async def get_unreadable(ident: Ref, caller: Reader) -> UnreadableList:
+        """Contact points of imports that could not be read, as they were given; a company sees its own. They are
+        used for nothing; a new import of the customer replaces them.
+        """
+        with answered():
+            customer = CallerIds(context.keys, caller).take(ident)
+            kept = await reading.read_unreadable(context, customer, caller.company)
+        return UnreadableList(
+            items=[UnreadableBody(**k._asdict() | {"value": orjson.loads(k.value)}) for k in kept]
+        )
 
     return routes
 

@@ -21,15 +21,14 @@ from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
 from services.customers.api import examples
 from services.customers.api.bodies import Give
-from services.customers.api.callers import Writer, invalid
-from services.customers.api.identity import CallerIds
+from services.customers.api.callers import CallerIds, Writer, invalid
 from services.customers.api.ndjson import lines
 from services.customers.api.response_buffer import ResponseBuffer, ResponseNotReadError
 from services.customers.model import problems
 from services.customers.model.given import Country, GivenRow
 from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.import_rows import MAX_LINE, Import, Report, import_rows
 from services.customers.use_cases.customers.register import RegistrationOutcome
-from services.customers.use_cases.imports.import_rows import MAX_LINE, Import, Report, import_rows
 
 PATH = "/customers/imports"
 _NDJSON = "application/x-ndjson"
@@ -96,7 +95,7 @@ def router(context: CustomersContext) -> APIRouter:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
             raise ProblemError(415, "unsupported-media-type", f"Unsupported media type: send {_NDJSON}")
         await epoch.current(context.pool)
-        give = CallerIds.of(context.keys, caller).give
+        give = CallerIds(context.keys, caller).give
         given = Import(company, caller.company, country, dry_run)
         reports = import_rows(context, given, lines(request.stream(), MAX_LINE))
         return _Streamed(context.pool, given, reports, give, throttle.importing(caller))

@@ -28,9 +28,8 @@ from services.customers.model.problems import BrokenRule, CustomerRefusedError
 _PLAIN = ("recipient", "name", "language", "business_id", "birth_date", "deceased", "safety_ban", "duties")
 _PERSONS = (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER)
 _TAKES: dict[str, tuple[Recipient, ...]] = {
-    "identity_code": (
-        Recipient.NATURAL,
-    ),  # only where identification matters: Data Protection Act section 29
+    # Only where identification matters: Data Protection Act section 29.
+    "identity_code": (Recipient.NATURAL,),
     "business_id": (Recipient.LEGAL, Recipient.NATURAL),  # a sole trader is a natural person
     "birth_date": _PERSONS,
     "deceased": _PERSONS,

@@ -15,7 +15,6 @@ from services.customers.model.customer import (
     GROUP,
     Customership,
     Facts,
-    Point,
     RegisteredCustomer,
     StatedDuty,
     StatedSale,
@@ -153,20 +152,17 @@ def _sources(told: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, str, str]
 
 
 def _points(customer: RegisteredCustomer, scope: str | None, *, hidden: bool) -> Iterable[SeenPoint]:
-    for point in sorted(
-        customer.points, key=lambda p: (p.kind, p.value)
-    ):  # the order tells nothing, as ids would
+    # The order tells nothing, as ids would.
+    for point in sorted(customer.points, key=lambda p: (p.kind, p.value)):
         post = point.kind is PointKind.POST
         if scope is EVERYBODY:
             role = any(c.role_address for c in point.statements.values())
             sales = point.sales
-        elif not point.held_in(scope) or (post and customer.safety_ban and _released_only(point, scope)):
+        elif not point.held_in(scope):
             continue
+        elif post and customer.safety_ban and scope not in point.statements:
+            continue  # the group released it, and somebody states a safety ban
         else:
             role = point.of_a_task(scope)
             sales = tuple(s for s in point.sales if s.seller == scope)
         yield SeenPoint(point.id, point.kind, None if post and hidden else point.value, role, sales)
-
-
-def _released_only(point: Point, company: str) -> bool:
-    return company not in point.statements

@@ -110,14 +110,8 @@ OwnRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 CustomerRef = UUID | OwnRef | NumberRef
 """A customer: by its id (callers of the whole group), by the company's own id, or by a customer number."""
 
-_ORGANISATION = "Whose contact person this is."
-_PERSON = "Who this contact person is as a natural person: that person's own no binds this role too."
 
-
-class Given(_GivenModel):
-    """The fields of a customer."""
-
-    recipient: Recipient = Recipient.NATURAL
+class _GivenFacts(_GivenModel):
     name: Annotated[str, _text(400)] | None = None
     language: Language | None = Field(default=None, description="BCP 47.", examples=["fi"])
     identity_code: Annotated[str, _text(11)] | None = Field(
@@ -125,10 +119,19 @@ class Given(_GivenModel):
     )
     business_id: Annotated[str, _text(10)] | None = Field(default=None, examples=["2077474-0"])
     birth_date: Day | None = None
+    organisation: CustomerRef | None = Field(default=None, description="Whose contact person this is.")
+    person: CustomerRef | None = Field(
+        default=None,
+        description="Who this contact person is as a natural person: that person's own no binds this role too.",
+    )
+
+
+class Given(_GivenFacts):
+    """The fields of a customer."""
+
+    recipient: Recipient = Recipient.NATURAL
     deceased: StrictBool = False
     safety_ban: StrictBool = Field(default=False, description="Turvakielto: hides the postal address.")
-    organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
-    person: CustomerRef | None = Field(default=None, description=_PERSON)
     duties: Annotated[tuple[Duty, ...], few(50)] = Field(default=(), max_length=50)
     points: Annotated[tuple[GivenPoint, ...], few(50)] = Field(default=(), max_length=50)
 
@@ -139,23 +142,14 @@ class GivenCustomer(Given):
     customerships: Annotated[tuple[GivenCustomership, ...], few(20)] = Field(default=(), max_length=20)
 
 
-class CustomerPatch(_GivenModel):
+class CustomerPatch(_GivenFacts):
     """What to change of a customer: absent is unchanged, null is cleared (RFC 7396)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_no_default)
 
     recipient: Recipient | None = None
-    name: Annotated[str, _text(400)] | None = None
-    language: Language | None = Field(default=None, description="BCP 47.", examples=["fi"])
-    identity_code: Annotated[str, _text(11)] | None = Field(
-        default=None, description="Henkilötunnus. Only where identification matters; never shown again."
-    )
-    business_id: Annotated[str, _text(10)] | None = Field(default=None, examples=["2077474-0"])
-    birth_date: Day | None = None
     deceased: StrictBool | None = None
     safety_ban: StrictBool | None = Field(default=None, description="Turvakielto: hides the postal address.")
-    organisation: CustomerRef | None = Field(default=None, description=_ORGANISATION)
-    person: CustomerRef | None = Field(default=None, description=_PERSON)
     duties: Annotated[tuple[Duty, ...] | None, few(50)] = Field(default=None, max_length=50)
     points: Annotated[tuple[GivenPoint, ...] | None, few(50)] = Field(default=None, max_length=50)
     customerships: Annotated[tuple[GivenCustomership, ...] | None, few(20)] = Field(

@@ -38,10 +38,12 @@ class Link(NamedTuple):
 
 
 class Candidate(NamedTuple):
+    """Two who may be one. `bound`: a no of either binds the other meanwhile."""
+
     one: UUID
     other: UUID
     reason: str
-    binds: bool
+    bound: bool
 
 
 class Contradiction(NamedTuple):

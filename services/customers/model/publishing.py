@@ -54,7 +54,7 @@ def record(customer: RegisteredCustomer, keys: OurKeys) -> CustomerRecord:
         safety_ban=customer.safety_ban,
         organisation=common.organisation,
         duties=common.duties,
-        points=tuple(_point(p, keys.seal) for p in sorted(customer.points, key=_by_id)),
+        points=tuple(_point(p, keys.seal) for p in sorted(customer.points, key=lambda p: p.id)),
         customerships=tuple(
             CustomershipOf(
                 company=c.company, digest=keys.seal(digest(PointKind.NUMBER, c.canonical)), active=c.active
@@ -227,7 +227,3 @@ def _grounds(customer: RegisteredCustomer, company: str | None) -> set[object]:
 
 def _active(customer: RegisteredCustomer) -> set[str]:
     return {c.canonical for c in customer.customerships if c.active}
-
-
-def _by_id(point: Point) -> UUID:
-    return point.id

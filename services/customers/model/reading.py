@@ -182,10 +182,7 @@ class _Reading:
     def _reason(self) -> str | None:
         reason = getattr(self.given, "reason", None)
         if reason and self.speaker.company is not None:
-            self._problem(
-                "reason",
-                "is only for callers for the whole group",
-            )
+            self._problem("reason", "is only for callers for the whole group")
         return reason
 
     def _duties(self) -> Iterable[StatedDuty]:

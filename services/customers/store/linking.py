@@ -172,8 +172,7 @@ ORDER BY one, other LIMIT $3"""
 
 
 async def candidates(conn: Conn, after: Pair, limit: int) -> list[Candidate]:
-    rows = await conn.fetch(_CANDIDATES, *after, limit)
-    return [Candidate(r["one"], r["other"], r["reason"], r["binds"]) for r in rows]
+    return [Candidate(*row) for row in await conn.fetch(_CANDIDATES, *after, limit)]
 
 
 _CONTRADICTIONS = """

@@ -25,11 +25,11 @@ from services.customers.model.customer import (
 from services.customers.store.encryption import BUSINESS, IDENTITY, context, decrypt_profile
 
 
-class KnownOrganisation(NamedTuple):
-    """`stated_by`: the sources that call it one; `companies`: in which it is or was a customer."""
+class KnownCustomer(NamedTuple):
+    """`organisation_by`: the sources that call it an organisation; `companies`: in which it is or was a customer."""
 
     id: UUID
-    stated_by: frozenset[str]
+    organisation_by: frozenset[str]
     companies: frozenset[str]
 
 
@@ -56,35 +56,20 @@ async def by_identifier(conn: Conn, claimed: Sequence[tuple[bytes, str]]) -> dic
     return {(r["blind"], r["source"]): r["customer"] for r in rows}
 
 
-_ORGANISATIONS = """
-SELECT named.id AS named, o.id,
-    array(SELECT source FROM statements WHERE customer = o.id AND recipient = 'legal') AS stated_by,
-    array(SELECT DISTINCT company FROM customerships WHERE customer = o.id) AS companies
-FROM customers named JOIN customers o ON o.id = coalesce(named.alias_of, named.id)
-WHERE named.id = ANY ($1::uuid[])
-    AND EXISTS (SELECT FROM statements WHERE customer = o.id AND recipient = 'legal')"""
-
-
-async def organisations(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, KnownOrganisation]:
-    """Those of `ids` that are organisations, or aliases of one."""
-    rows = await conn.fetch(_ORGANISATIONS, list(set(ids)))
-    return {
-        r["named"]: KnownOrganisation(r["id"], frozenset(r["stated_by"]), frozenset(r["companies"]))
-        for r in rows
-    }
-
-
-_COMPANIES = """
+_KNOWN = """
 SELECT named.id AS named, c.id,
+    array(SELECT source FROM statements WHERE customer = c.id AND recipient = 'legal') AS organisation_by,
     array(SELECT DISTINCT company FROM customerships WHERE customer = c.id) AS companies
 FROM customers named JOIN customers c ON c.id = coalesce(named.alias_of, named.id)
 WHERE named.id = ANY ($1::uuid[])"""
 
 
-async def companies_of(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, frozenset[str]]]:
-    """Of each, or of the survivor where it is an alias: its id, and the companies in which it is or was a customer."""
-    rows = await conn.fetch(_COMPANIES, list(set(ids)))
-    return {r["named"]: (r["id"], frozenset(r["companies"])) for r in rows}
+async def known(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, KnownCustomer]:
+    """Each of these that is in the register; of an alias the survivor."""
+    return {
+        r["named"]: KnownCustomer(r["id"], frozenset(r["organisation_by"]), frozenset(r["companies"]))
+        for r in await conn.fetch(_KNOWN, list(set(ids)))
+    }
 
 
 _ALIAS = "SELECT alias_of, companies, revisions FROM customers WHERE id = $1 AND alias_of IS NOT NULL"

@@ -1,6 +1,6 @@
 """Contact points of imports that cannot be read: as they were given, sealed, by customer and company."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -10,10 +10,8 @@ from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model.draft import UnreadablePoint
 from services.customers.store.encryption import context
 
-
-class StatedPoints(NamedTuple):
-    customer: UUID
-    values: tuple[UnreadablePoint, ...]
+Stated = Iterable[tuple[UUID, tuple[UnreadablePoint, ...]]]
+"""By customer the contact points that cannot be read."""
 
 
 class KeptPoint(NamedTuple):
@@ -33,7 +31,7 @@ INSERT INTO unreadable_values (source, id, customer, kind, rule, value)
 SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[]) AS n"""
 
 
-async def keep(conn: Conn, keys: Keys, source: str, stated: Sequence[StatedPoints]) -> None:
+async def keep(conn: Conn, keys: Keys, source: str, stated: Stated) -> None:
     """What `source` says of each customer, instead of what it said before; the last one of several counts."""
     newest = dict(stated)
     await conn.execute(_FORGET, list(newest), source)

@@ -14,7 +14,7 @@ import pytest
 from kielto.service.database import access_entry
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.shares import CrowdedError
-from services.customers.api import candidates, customers, imports, unreadable
+from services.customers.api import candidates, customers, imports
 from services.customers.use_cases.context import CustomersContext
 from tests.tokens import PlainTokens, as_
 
@@ -36,7 +36,7 @@ async def http(context: CustomersContext) -> AsyncIterator[httpx.AsyncClient]:
     """By default a writer for the whole group."""
     app = create_app(
         "customers",
-        [part.router(context) for part in (imports, candidates, customers, unreadable)],
+        [part.router(context) for part in (imports, candidates, customers)],
         pool=context.pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

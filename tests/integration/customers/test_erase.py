@@ -1,6 +1,7 @@
 """Erasing a customer: nothing personal is left in any table, and `erased` is published everywhere."""
 
 from dataclasses import replace
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,13 +12,13 @@ from kielto.events.words import Status
 from kielto.group import Group
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import Keys
-from services.customers.commands.erase import EraseCommand
+from services.customers.commands import erase_customer
 from services.customers.model.draft import Terms
 from services.customers.model.problems import HasContactPersonsError
 from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.erase import erase
 from services.customers.use_cases.customers.read import NoSuchCustomerError, read
 from services.customers.use_cases.customers.restore import keep, take_back
-from services.customers.use_cases.erasures.erase import erase
 from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, ident
 
@@ -117,7 +118,7 @@ async def test_refused(
         await erase(context, ident(firm))
     with pytest.raises(NoSuchCustomerError):
         await erase(context, UUID(int=1))
-    command = EraseCommand(context)
+    command = partial(erase_customer, context)
     assert [await command([str(uuid4())]), await command([str(firm.id)]), await command(["x"])] == [1, 1, 2]
     assert await people.lanes() == []
     (one,) = await people.put(people.entry(name="One"))

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.read import NoSuchCustomerError
+from services.customers.use_cases.customers import import_rows as importing
+from services.customers.use_cases.customers.erase import erase
+from services.customers.use_cases.customers.import_rows import Import, import_rows
+from services.customers.use_cases.customers.read import NoSuchCustomerError, read_unreadable
 from services.customers.use_cases.customers.register import RegistrationOutcome
-from services.customers.use_cases.erasures.erase import erase
-from services.customers.use_cases.imports import import_rows as importing
-from services.customers.use_cases.imports.import_rows import Import, import_rows
-from services.customers.use_cases.imports.read_unreadable import read_unreadable
 from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import CustomersRegister
 

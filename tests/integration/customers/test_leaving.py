@@ -14,10 +14,10 @@ from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
 from services.customers.use_cases.context import AGAIN, CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.group_change import step
+from services.customers.use_cases.customers.erase import erase
 from services.customers.use_cases.customers.read import find, read
+from services.customers.use_cases.customers.record_changes import publish_next
 from services.customers.use_cases.customers.update import end
-from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import ident
@@ -75,7 +75,9 @@ async def test_it_goes_on_and_is_right_when_the_company_is_back(
 
     grown = Group(revision=3, controller=GROUP.controller, companies=GROUP.companies)
     await parties.note(context.pool, grown, context.keys)
-    await parties.compute_anew(context.pool, (), lambda conn, after: step(conn, context, after), AGAIN)
+    await parties.compute_anew(
+        context.pool, (), lambda conn, after: publish_next(conn, context, after), AGAIN
+    )
     published = await people.published(FAMILY)
     record = published[context.keys.pairwise("company.sahko", ident(aino))]
     if what == "erase":

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from kielto.service.database.pool import transaction
-from services.customers.commands.candidates import CandidatesCommand
+from services.customers.commands import list_candidates
 from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.customers.erase import erase
 from services.customers.use_cases.customers.read import NoSuchCustomerError
 from services.customers.use_cases.customers.register import register
-from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links.candidates import candidates, contradictions, mark_apart
 from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import CustomersRegister
@@ -189,7 +189,7 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
     context: CustomersContext, people: CustomersRegister, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = await put(people, "kauppa", points=[PHONE]), await put(people, "sahko", points=[PHONE])
-    assert await CandidatesCommand(context)(["list"]) == 0
+    assert await list_candidates(context, ["list"]) == 0
     assert f"{min(first, second)} {max(first, second)} contact_point bound" in capsys.readouterr().out
     for _ in range(2):
         await mark_apart(context, first, second, "father and son", "someone")
@@ -202,7 +202,7 @@ async def test_different_people_are_not_bound_once_the_group_says_so(
         await mark_apart(context, first, uuid4(), "x", "someone")
     with pytest.raises(CustomerRefusedError):
         await mark_apart(context, first, first, "x", "someone")
-    assert await CandidatesCommand(context)([]) == 2
+    assert await list_candidates(context, []) == 2
 
 
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -336,7 +336,7 @@ async def test_a_row_that_contradicts_is_refused_and_looked_at(
     other = await put(people, "sahko", "25", name="Bertta B", business_id="1572860-0")
     assert other != anna
     assert await bound(people, other) == [], "two of one business id are looked at, not bound"
-    assert [(c.reason, c.binds) for c in await candidates(context)] == [("identifier", False)]
+    assert [(c.reason, c.bound) for c in await candidates(context)] == [("identifier", False)]
     (same,) = await people.put(
         people.entry("kauppa", **person("kauppa", "26", name="A, Anna", business_id="1572860-0"))
     )

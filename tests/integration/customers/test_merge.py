@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from itertools import permutations
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,17 +13,17 @@ from cryptography.exceptions import InvalidTag
 from kielto.events.envelope import Read
 from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.words import Status
-from services.customers.commands.merge import MergeCommand
+from services.customers.commands import merge_customers
 from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
 from services.customers.store import reading
 from services.customers.store.encryption import context as place
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.come_of_age import come_of_age
+from services.customers.use_cases.customers.erase import erase
 from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
 from services.customers.use_cases.customers.restore import Kept, keep, take_back
 from services.customers.use_cases.customers.update import change, end
-from services.customers.use_cases.erasures.erase import erase
 from services.customers.use_cases.links import merge as merging
 from services.customers.use_cases.links.merge import merge
 from tests.integration.customers.conftest import CustomersRegister
@@ -309,7 +310,7 @@ async def test_refused(
             await merge(context, duplicate, into)
     with pytest.raises(NoSuchCustomerError):
         await merge(context, uuid4(), other)
-    command = MergeCommand(context)
+    command = partial(merge_customers, context)
     for wrong in (["x", str(other)], [str(other)], []):
         assert await command(wrong) == 2
     assert await command([str(uuid4()), str(other)]) == 1

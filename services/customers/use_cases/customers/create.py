@@ -8,7 +8,6 @@ from kielto.errors import KieltoError
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from kielto.service.http.idempotency import IdempotencyKey
-from services.customers.metrics import count_refused
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
@@ -49,6 +48,5 @@ async def create(
     if outcome.status == "refused":  # after the commit: what contradicts is kept for the group to look at
         if entry.by_identifier:
             context.guesses.refused(entry.speaker.name)
-            count_refused(entry.speaker.name)
         raise CustomerRefusedError(outcome.problems)
     return outcome

@@ -1,13 +1,15 @@
-"""Read customers: one by its id, or by a company's customer number."""
+"""Read customers: one by its id, or by a company's customer number; and what of its imports could not be read."""
 
 from uuid import UUID
 
 from kielto.errors import KieltoError
+from kielto.events.words import PointKind
 from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
 from services.customers.model.customer import CustomerAlias, StoredCustomer
-from services.customers.store import reading
+from services.customers.store import reading, unreadable
+from services.customers.store.unreadable import KeptPoint
 from services.customers.use_cases.context import CustomersContext
 
 
@@ -47,3 +49,17 @@ async def find(context: CustomersContext, canonical: str) -> StoredCustomer | No
                 access_entry.about(ident)
                 return stored
     return None  # a number never stays with somebody who was merged or erased in between
+
+
+async def read_unreadable(context: CustomersContext, ident: UUID, scope: str | None) -> list[KeptPoint]:
+    """A company is shown what it gave itself, while the customership is in force; no postal addresses under a safety
+    ban that it knows of: what another company states of one is not to be seen by what is missing here. Raises
+    NoSuchCustomerError.
+    """
+    async with context.pool.acquire() as conn:
+        stored = visible((await reading.load(conn, context.keys, [ident])).get(ident), scope)
+        if scope is not None and not stored.customer.active_in(scope):
+            return []
+        kept = await unreadable.kept(conn, stored.key, ident, scope)
+    hidden = entitlement.address_hidden(stored.customer, scope)
+    return [k for k in kept if not (hidden and k.kind is PointKind.POST)]

@@ -1,16 +1,22 @@
-"""The records to publish of one customer: for our own services, and for each company."""
+"""The records to publish of one customer: for our own services, and for each company; and publishing all again."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from uuid import UUID
 
 from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.topics import CUSTOMERS, customers_of
-from kielto.service.outbox.publish import RecordChange
+from kielto.service.database.pool import Conn
+from kielto.service.outbox.publish import RecordChange, put
 from services.customers.model import publishing
 from services.customers.model.customer import RegisteredCustomer
+from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext
+
+AT_ONCE = 200
+"""Customers whose records are published again in one transaction."""
 
 
 def changes(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> list[RecordChange]:
@@ -55,10 +61,10 @@ def changes_to(
     """
     ours = RecordChange(CUSTOMERS.name, str(record.subject), record, express)
     members = (company for company in companies if context.keys.knows(Party.company(company)))
-    return [ours, *(change_of(context, company, own(company), express=express) for company in members)]
+    return [ours, *(_change_of(context, company, own(company), express=express) for company in members)]
 
 
-def change_of(
+def _change_of(
     context: CustomersContext, company: str, record: CompanyCustomer, *, express: bool
 ) -> RecordChange:
     family = customers_of(Party.company(company)).name
@@ -66,3 +72,15 @@ def change_of(
     return RecordChange(
         family, record.subject, record, express, encrypt=context.keys.encrypt_record, marked=here
     )
+
+
+async def publish_next(conn: Conn, context: CustomersContext, after: UUID) -> UUID | None:
+    """Publish the records of the next customers by ascending id again, after a company returned to the group: its
+    records may be old or blank. Returns the last id, None at the end. Raises EpochNotOpenError.
+    """
+    ids = await reading.after(conn, after, AT_ONCE)
+    found = await reading.load(conn, context.keys, ids, lock=True)
+    await put(
+        conn, [change for one in found.values() for change in changes(context, one.customer, express=False)]
+    )
+    return ids[-1] if ids else None

@@ -1,6 +1,7 @@
 """The organisation and the person that a draft refers to, by an id or by a company's customer number."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from kielto.events.party import Party
@@ -10,6 +11,7 @@ from services.customers.model.customer import GROUP
 from services.customers.model.draft import Draft, OwnId, Reference
 from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.store import reading
+from services.customers.store.reading import KnownCustomer
 from services.customers.use_cases.context import CustomersContext
 
 
@@ -18,38 +20,33 @@ def is_number(reference: Reference | None) -> bool:
     return isinstance(reference, str) and not isinstance(reference, OwnId)
 
 
+@dataclass(slots=True)
 class References:
-    """What the references of one entry mean. Called, it raises CustomerRefusedError where they mean nothing to the
-    caller.
+    """The customers that one draft names as its organisation and its person. `scope`: the only company whose customers
+    the caller may refer to; None: any.
     """
 
-    def __init__(self, draft: Draft, scope: str | None) -> None:
-        self.draft, self.scope = draft, scope
-        self.ids: dict[str, UUID] = {}
-        self.organisations: Mapping[UUID, reading.KnownOrganisation] = {}
-        self.customers: Mapping[UUID, tuple[UUID, frozenset[str]]] = {}
+    draft: Draft
+    scope: str | None
+    found: dict[str, KnownCustomer | None] = field(default_factory=dict)
 
-    def __call__(self) -> Meant:
-        draft, scope = self.draft, self.scope
-        organisation = person = None
-        if draft.organisation is not None:
-            found = self.organisations.get(self.ids.get("organisation", _NOBODY))
-            if found is None or (
-                scope and not (scope in found.companies and found.stated_by & {scope, GROUP})
-            ):
-                raise CustomerRefusedError(
-                    [BrokenRule("organisation", "must be an organisation in the register")]
-                )
-            organisation = found.id
-        if draft.person is not None:
-            known = self.customers.get(self.ids.get("person", _NOBODY))
-            if known is None or (scope and scope not in known[1]):
-                raise CustomerRefusedError([BrokenRule("person", "must be a customer in the register")])
-            person = known[0]
-        return Meant(organisation=organisation, person=person)
+    def meant(self) -> Meant:
+        """Raises CustomerRefusedError for a reference that means nothing to the caller."""
+        organisation, person = self.found.get("organisation"), self.found.get("person")
+        if self.draft.organisation is not None and not self._is_organisation(organisation):
+            raise CustomerRefusedError(
+                [BrokenRule("organisation", "must be an organisation in the register")]
+            )
+        if self.draft.person is not None and not self._is_known(person):
+            raise CustomerRefusedError([BrokenRule("person", "must be a customer in the register")])
+        return Meant(organisation=organisation and organisation.id, person=person and person.id)
 
+    def _is_known(self, customer: KnownCustomer | None) -> bool:
+        return customer is not None and (self.scope is None or self.scope in customer.companies)
 
-_NOBODY = UUID(int=0)
+    def _is_organisation(self, customer: KnownCustomer | None) -> bool:
+        said_by = customer.organisation_by if customer else frozenset[str]()
+        return self._is_known(customer) and bool(said_by & {self.scope, GROUP} if self.scope else said_by)
 
 
 async def find_references(
@@ -58,20 +55,18 @@ async def find_references(
     """The customers that the drafts name as organisation or person, by id or number."""
     found = {i: References(draft, scope) for i, (draft, scope) in named_by.items()}
     named = [
-        (meaning, field, reference)
-        for meaning in found.values()
-        for field in ("organisation", "person")
-        if (reference := getattr(meaning.draft, field)) is not None
+        (references, name, reference)
+        for references in found.values()
+        for name in ("organisation", "person")
+        if (reference := getattr(references.draft, name)) is not None
     ]
     if not named:
         return found
     by_number = await reading.by_number(conn, [str(r) for _, _, r in named if is_number(r)])
-    for meaning, field_name, reference in named:
-        meaning.ids[field_name] = _ident(context, meaning.scope, reference, by_number)
-    ids = {i for meaning in found.values() for i in meaning.ids.values()}
-    organisations, customers = await reading.organisations(conn, ids), await reading.companies_of(conn, ids)
-    for meaning in found.values():
-        meaning.organisations, meaning.customers = organisations, customers
+    ids = [_ident(context, references.scope, reference, by_number) for references, _, reference in named]
+    known = await reading.known(conn, ids)
+    for (references, name, _), ident in zip(named, ids, strict=True):
+        references.found[name] = known.get(ident)
     return found
 
 

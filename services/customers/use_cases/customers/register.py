@@ -155,7 +155,7 @@ async def _pass(
     conn: Conn, context: CustomersContext, moment: Moment, items: Sequence[_Item]
 ) -> dict[int, RegistrationOutcome]:
     """One pass over entries of which no two concern the same customer."""
-    meanings = await find_references(conn, context, {i: (e.draft, e.scope) for i, e, _ in items})
+    references = await find_references(conn, context, {i: (e.draft, e.scope) for i, e, _ in items})
     targets = {t for _, _, c in items for t in (c.target, *c.found) if t}
     around = await look_around(conn, context, [e.draft for _, e, _ in items], targets)
     stored = await reading.load(conn, context.keys, targets | around.ids, lock=True)
@@ -172,7 +172,7 @@ async def _pass(
         try:
             before = _target(entry, named, stored)
             old = before.customer if before else RegisteredCustomer(next(ids))
-            meant = replace(meanings[i](), identity=named.identity)
+            meant = replace(references[i].meant(), identity=named.identity)
             new = apply(old, entry.draft, entry.speaker, moment, new_id=lambda: next(ids), meant=meant)
         except ContradictionError as error:
             number = entry.draft.customerships[0].number if entry.draft.customerships else None

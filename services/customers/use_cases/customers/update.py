@@ -1,6 +1,6 @@
 """Change one customer if the caller has seen its present revision; end its customership in a company."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date
 from uuid import UUID
 
@@ -79,12 +79,11 @@ def _endings(
     own = [c for c in customer.customerships if c.company == company and number in (None, c.canonical)]
     if not own:
         raise NoSuchCustomerError
-    active: Sequence[DraftCustomership] = [
+    return tuple(
         DraftCustomership(c.company, c.number, c.canonical, None, ended, states_end=True)
         for c in own
         if c.active
-    ]
-    return tuple(active)
+    )
 
 
 async def _locked(

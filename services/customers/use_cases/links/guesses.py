@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 
 from kielto.errors import KieltoError
 from kielto.service.support.limits import REFUSED_IDENTIFIERS_PER_HOUR
+from services.customers.metrics import REFUSED_IDENTIFIERS
 
 _HOUR = 3600.0
 
@@ -40,6 +41,7 @@ class Guesses:
         return int(_HOUR - (now - refused[0])) + 1 if len(refused) >= self.most else 0
 
     def refused(self, source: str) -> None:
+        REFUSED_IDENTIFIERS.labels(source).inc()
         refused = self._refused[source]
         refused.append(time.monotonic())
         if len(refused) > self.most:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from kielto.service.database.pool import Conn
 from kielto.service.support.limits import FIXED
 from kielto.strict_json import DuplicateNameError, NotJsonError
-from services.customers.metrics import IMPORTED_ROWS, count_refused
+from services.customers.metrics import IMPORTED_ROWS
 from services.customers.model import rows
-from services.customers.model.draft import Speaker
+from services.customers.model.draft import Draft, Speaker
 from services.customers.model.problems import BrokenRule, CustomerRefusedError, problems_of
 from services.customers.store import unreadable
 from services.customers.use_cases.context import CustomersContext, in_transaction
@@ -104,36 +104,40 @@ async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
 
 
 def _read(context: CustomersContext, given: Import, line: bytes | None) -> Registration | RegistrationOutcome:
-    if line is None:
-        return RegistrationOutcome(
-            "refused", problems=(BrokenRule("row", f"must have at most {MAX_LINE} bytes"),)
-        )
-    today = context.moment().today
     try:
-        row = rows.shape(line)
-    except DuplicateNameError as twice:
-        return RegistrationOutcome(
-            "refused", problems=(BrokenRule(twice.field, "must be given only once in an object"),)
-        )
-    except NotJsonError as error:
-        return RegistrationOutcome("refused", problems=(BrokenRule("body", str(error)),))
-    except ValidationError as error:
-        return RegistrationOutcome("refused", problems=tuple(problems_of(error)))
-    by_identifier = bool(row.given.identity_code or row.given.business_id)
-    if by_identifier and context.guesses.wait(given.company):
-        return RegistrationOutcome("refused", problems=(BrokenRule("row", _TOO_MANY),))
-    try:
-        draft = rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
+        draft = _draft(context, given, _shape(line))
     except CustomerRefusedError as refused:
-        if by_identifier:
-            _count(context, given.company)
         return RegistrationOutcome("refused", problems=refused.problems)
     return Registration(draft, Speaker(given.company, importing=True), given.scope)
 
 
-def _count(context: CustomersContext, company: str) -> None:
-    context.guesses.refused(company)
-    count_refused(company)
+def _shape(line: bytes | None) -> rows.ImportRow:
+    """Raises CustomerRefusedError."""
+    if line is None:
+        raise CustomerRefusedError([BrokenRule("row", f"must have at most {MAX_LINE} bytes")])
+    try:
+        return rows.shape(line)
+    except DuplicateNameError as twice:
+        problems = [BrokenRule(twice.field, "must be given only once in an object")]
+    except NotJsonError as error:
+        problems = [BrokenRule("body", str(error))]
+    except ValidationError as error:
+        problems = problems_of(error)
+    raise CustomerRefusedError(problems)
+
+
+def _draft(context: CustomersContext, given: Import, row: rows.ImportRow) -> Draft:
+    """Raises CustomerRefusedError."""
+    by_identifier = bool(row.given.identity_code or row.given.business_id)
+    if by_identifier and context.guesses.wait(given.company):
+        raise CustomerRefusedError([BrokenRule("row", _TOO_MANY)])
+    today = context.moment().today
+    try:
+        return rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
+    except CustomerRefusedError:
+        if by_identifier:
+            context.guesses.refused(given.company)
+        raise
 
 
 async def _take_in(context: CustomersContext, given: Import, batch: _Batch) -> Report:
@@ -156,16 +160,16 @@ async def _take_in(context: CustomersContext, given: Import, batch: _Batch) -> R
         if not given.dry_run:
             IMPORTED_ROWS.labels(given.company, outcome.status).inc()
         if outcome.status == "refused" and isinstance(entry, Registration) and entry.by_identifier:
-            _count(context, given.company)
+            context.guesses.refused(given.company)
     return report
 
 
 def _unreadable(
     entries: Sequence[Registration], outcomes: Sequence[RegistrationOutcome]
-) -> list[unreadable.StatedPoints]:
+) -> unreadable.Stated:
     """What each taken row says of its contact points; a row without any leaves what was kept."""
     return [
-        unreadable.StatedPoints(o.id, e.draft.unreadable)
+        (o.id, e.draft.unreadable)
         for e, o in zip(entries, outcomes, strict=True)
         if o.id is not None and "points" in e.draft.stated
     ]

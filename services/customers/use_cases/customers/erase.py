@@ -45,10 +45,10 @@ async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
 
 def _changes(context: CustomersContext, ident: UUID, companies: Sequence[str]) -> list[RecordChange]:
     """For our own services, and for each company that has a record of them."""
+
+    def own(company: str) -> CompanyCustomer:
+        subject = context.keys.pairwise(Party.company(company), ident)
+        return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
+
     bare = CustomerRecord(version=UNVERSIONED, subject=ident, status=Status.ERASED)
-    return changes_to(context, bare, companies, lambda company: _own(context, ident, company), express=True)
-
-
-def _own(context: CustomersContext, ident: UUID, company: str) -> CompanyCustomer:
-    subject = context.keys.pairwise(Party.company(company), ident)
-    return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ERASED)
+    return changes_to(context, bare, companies, own, express=True)
