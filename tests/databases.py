@@ -4,13 +4,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from deploy.local.databases import check, run, with_database
-from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.postgres import Postgres, check_name, run, with_database
 
 
 def copy_database(server: Postgres, dsn: str, name: str) -> str:
     """Copy the database of `dsn`, to which nobody may be connected, with its owner; return the DSN of the copy."""
-    check(name)
+    check_name(name)
     parts = urlsplit(dsn)
 
     async def work(connection: asyncpg.Connection) -> None:
@@ -24,7 +23,7 @@ def copy_database(server: Postgres, dsn: str, name: str) -> str:
 
 def drop_database(server: Postgres, name: str) -> None:
     """Drop the database and its role, if they exist, and cut connections to it."""
-    check(name)
+    check_name(name)
 
     async def work(connection: asyncpg.Connection) -> None:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

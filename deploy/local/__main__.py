@@ -12,7 +12,7 @@ from deploy.local.progress import LocalError, say
 
 COMMANDS = {
     "demo": (
-        "deploy.local.demo",
+        "deploy.local.demo.command",
         "run bans through services and subscribers on public sample data, and check each step",
     ),
     "up": (

@@ -22,8 +22,10 @@ commands; `./kielto run SERVICE help` lists those of a service."""
 
 def leave(services: Services) -> Path:
     """Write the environments of the services for `./kielto run`, readable by this user alone; return the file."""
-    found = {name: services.environment(name) for name in MODULES}
-    kept = {name: {k: v for k, v in own.items() if k.startswith("KIELTO_")} for name, own in found.items()}
+    kept = {
+        name: {k: v for k, v in services.environment(name).items() if k.startswith("KIELTO_")}
+        for name in MODULES
+    }
     file = services.folder / FILE
     write_private(file, json.dumps({"up": os.getpid(), "services": kept}, indent=1))
     return file
@@ -42,12 +44,11 @@ def environment(file: Path, service: str) -> dict[str, str]:
 def main(arguments: list[str]) -> int:
     from deploy.local.up import FOLDER
 
-    if not arguments or arguments[0] not in MODULES:
-        wants_help = arguments[:1] in (["-h"], ["--help"])
-        print(USAGE, file=sys.stdout if wants_help else sys.stderr)
-        return 0 if wants_help else 2
-    service, *command = arguments
-    if not command:
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
+    service, *command = arguments or [""]
+    if service not in MODULES or not command:
         print(USAGE, file=sys.stderr)
         return 2
     own = {k: v for k, v in os.environ.items() if not k.startswith("KIELTO_") or k == "KIELTO_OPERATOR"}

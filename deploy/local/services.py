@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from deploy.local import keys, ports, token
@@ -95,8 +94,6 @@ class Services:
         """The whole environment of a service's process."""
         own = {
             "KIELTO_POSTGRES_DSN": self.dsns[name],
-            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
-            "KIELTO_GROUP_FILE": str(self.group_file),
             "KIELTO_KEYS_FILE": str(keys.service_file(self.keys_folder, name)),
             "KIELTO_HTTP_HOST": ports.LOOPBACK,
             "KIELTO_HTTP_PORT": str(self.ports[name]),
@@ -105,9 +102,7 @@ class Services:
             "KIELTO_ISSUER": token.ISSUER,
             "KIELTO_AUDIENCE": token.AUDIENCE,
         }
-        if self.beat_seconds is not None:
-            own["KIELTO_BEAT_SECONDS"] = str(self.beat_seconds)
-        return environment_of(own)
+        return environment_of(self._common() | own)
 
     def receiver(
         self, name: str, port: int, *, store: str | None = None, module: str = "deploy.local.demo.receiver"
@@ -122,13 +117,12 @@ class Services:
         command += ["--spool", str(self.folder / f"{name}.spool")]
         if store is not None:
             command += ["--store", store]
-        own = {
-            "KIELTO_GROUP_FILE": str(self.group_file),
-            "KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap,
-        }
-        if self.beat_seconds is not None:
-            own["KIELTO_BEAT_SECONDS"] = str(self.beat_seconds)
-        return command, environment_of(own)
+        return command, environment_of(self._common())
+
+    def _common(self) -> dict[str, str]:
+        beat = {} if self.beat_seconds is None else {"KIELTO_BEAT_SECONDS": str(self.beat_seconds)}
+        files = {"KIELTO_GROUP_FILE": str(self.group_file)}
+        return {"KIELTO_KAFKA_BOOTSTRAP": self.stack.kafka.bootstrap, **files, **beat}
 
     def _run_setup(self) -> None:
         environment = self.environment(next(iter(self._modules)))
@@ -139,9 +133,7 @@ class Services:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

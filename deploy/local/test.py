@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local.paths import ROOT
-from deploy.local.servers.prepare import prepare
+from deploy.local.servers.stack import prepare
 
 _ALL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 _MEMORY, _PLENTY = Path("/dev/shm"), 6 * 2**30  # noqa: S108 - pytest makes a folder of this user in it

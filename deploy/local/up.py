@@ -49,16 +49,10 @@ def show(services: Services) -> None:
     lines = [f"{name:<12} {services.url(name)}" for name in MODULES]
     lines.append(f"{'Kafka':<12} {services.stack.kafka.bootstrap}")
     lines.append(f"{'logs, keys':<12} {services.folder}")
-    print(
-        "\n".join(
-            [
-                *lines,
-                "",
-                "./kielto token prints a token, ./kielto run consents epoch runs a command. Ctrl-C stops everything.",
-            ]
-        ),
-        flush=True,
+    lines.append(
+        "\n./kielto token prints a token, ./kielto run consents epoch runs a command. Ctrl-C stops everything."
     )
+    print("\n".join(lines), flush=True)
 
 
 def stay(services: Services) -> int:

@@ -138,7 +138,7 @@ class Group(_Model):
 
     def company(self, ident: str) -> Company:
         """Raises KeyError."""
-        return next((c for c in self.companies if c.id == ident), None) or _missing(ident)
+        return {c.id: c for c in self.companies}[ident]
 
     def subscribers_of(self, party: str) -> tuple[SubscriberSystem, ...]:
         return tuple(s for s in self.subscribers if s.party == party)
@@ -148,10 +148,6 @@ class Group(_Model):
 
     def topics(self) -> tuple[Topic, ...]:
         return tuple(all_topics(self.parties))
-
-
-def _missing(ident: str) -> Company:
-    raise KeyError(ident)
 
 
 def load(path: Path, beat_seconds: float | None = None) -> Group:

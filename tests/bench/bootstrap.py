@@ -10,8 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.local.servers.prepare import prepare
-from deploy.local.servers.stack import Stack
+from deploy.local.servers.stack import Stack, prepare
 from kielto import kafka
 from tests.bench import customers
 from tests.integration.subscriber.relay import HandDrivenRelay

@@ -14,8 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from deploy.local.servers.prepare import prepare
-from deploy.local.servers.stack import Stack
+from deploy.local.servers.stack import Stack, prepare
 from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of

@@ -151,11 +151,11 @@ async def test_kafka_keeps_its_log_and_port(kafka: Kafka, how: str) -> None:
 
 async def test_a_paused_kafka_answers_again(kafka: Kafka) -> None:
     await write(kafka.bootstrap, b"before")
-    kafka.pause()
+    kafka.process.pause()
     sending = asyncio.create_task(write(kafka.bootstrap, b"after"))
     _, waiting = await asyncio.wait([sending], timeout=1)
     assert waiting
-    kafka.resume()
+    kafka.process.resume()
     await sending
     assert await read(kafka.bootstrap) == [b"before", b"after"]
 

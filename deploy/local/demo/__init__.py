@@ -3,7 +3,3 @@
 Passes only by the answers of the receivers' own gates.
 May import `kielto.subscriber`, servers and install; only `./kielto` may import it.
 """
-
-from deploy.local.demo.command import main
-
-__all__ = ["main"]

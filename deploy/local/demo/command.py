@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from deploy.local.demo import steps
+from deploy.local.demo import campaign_steps, steps
 from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson, chinook, foodmart
 from deploy.local.demo.register import DemoRegister
 from deploy.local.demo.results import DemoResults, DemoStep
@@ -56,8 +56,8 @@ async def run(folder: Path, first_ban: bool) -> DemoResults:
         if not first_ban:
             plan += [
                 ("the register", lambda s: bring(world, s, register, results, list(foodmart(foodmart_jar)))),
-                ("mid-campaign", lambda s: steps.campaign(world, s, register, 25)),
-                ("partner opt-out", lambda s: steps.partner_opt_out(world, s, register, 20)),
+                ("mid-campaign", lambda s: campaign_steps.campaign(world, s, register, 25)),
+                ("partner opt-out", lambda s: campaign_steps.partner_opt_out(world, s, register, 20)),
                 ("taken by a company", lambda s: steps.taken_by_company(world, s, register, 20)),
                 ("not yet known", lambda s: steps.unknown_person(world, s, late)),
                 ("subscriber killed", lambda s: steps.killed(world, s, register, 20)),

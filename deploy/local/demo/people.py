@@ -8,7 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 COUNTRIES = {
@@ -35,9 +35,6 @@ class DemoPerson:
     since: str
     birth_date: str | None
     companies: tuple[str, ...]
-
-    def without_phone(self) -> "DemoPerson":
-        return replace(self, phone=None)
 
 
 def companies_of(n: int) -> tuple[str, ...]:

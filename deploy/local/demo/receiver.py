@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,6 @@ class Receiver:
     """What the endpoints share."""
 
     subscriber: Subscriber
-    since: float = field(default_factory=time.time)
 
     def ask(self, question: dict[str, Any]) -> Answer:
         return self.subscriber.may(Question(**question))

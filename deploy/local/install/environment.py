@@ -50,11 +50,10 @@ def make(venv: Path) -> bool:
     if run([sys.executable, "-m", "venv", str(venv)]) is None:
         return True
     shutil.rmtree(venv, ignore_errors=True)
-    failed = run([sys.executable, "-m", "venv", "--without-pip", str(venv)])
-    if failed is None:
-        failed = run(
-            [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "pip"]
-        )
+    python = str(venv / "bin" / "python")
+    failed = run([sys.executable, "-m", "venv", "--without-pip", str(venv)]) or run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "pip"]
+    )
     if failed is None:
         return True
     say(f"cannot make a virtual environment; on Debian and Ubuntu run: apt install python3-venv\n{failed}")
@@ -65,10 +64,8 @@ def install(venv: Path, requirements: Path) -> bool:
     """pip with every hash required; one line of progress for each package."""
     total = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--progress-bar=off"]
-    command += [
-        "--no-compile"
-    ]  # `./kielto` keeps what is compiled in a folder of its own, where pip would not put it
-    command += ["--disable-pip-version-check", "--no-input", "-r", str(requirements)]
+    # `./kielto` keeps what is compiled in a folder of its own, where pip would not put it.
+    command += ["--no-compile", "--disable-pip-version-check", "--no-input", "-r", str(requirements)]
     tail: list[str] = []
     done = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:

@@ -32,7 +32,8 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True)
+    """Copy a folder; `target` may exist."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
 
 
 def write_private(file: Path, text: str, *, once: bool = False) -> None:

@@ -6,18 +6,17 @@ from deploy.local import ports
 from deploy.local.install import files, jars, kafka_files
 from deploy.local.paths import HOME
 from deploy.local.progress import say
-from deploy.local.running import RunningStack
-from deploy.local.servers.processes import Process, ProcessFailedError
+from deploy.local.servers.processes import Process
+from deploy.local.servers.server import LocalServer, RunningServer
 
 
-class Kafka:
+class Kafka(LocalServer):
     """One broker with its data in a folder, which is made from a formatted template if it does not exist.
 
-    `settings` are server properties, added to or in place of SETTINGS. Start and stop are repeatable; the
-    port and the data stay.
+    `settings` are server properties, added to or in place of SETTINGS.
     """
 
-    managed = True  # ours to start and stop
+    name = "Kafka"
 
     def __init__(
         self,
@@ -31,34 +30,21 @@ class Kafka:
         self.bootstrap = f"{ports.LOOPBACK}:{self.port}"
         self.doors: dict[int, int] = {}
         """Further ports, filled before the start: each with the port that its clients are told (a proxy's)."""
-        self.version = ""
         self._settings, self._jvm = {**kafka_files.SETTINGS, **(settings or {})}, jvm
-        self._process: Process | None = None
         self._starts = 0
 
-    @property
-    def process(self) -> Process:
-        if self._process is None:
-            raise ProcessFailedError("Kafka was not started")
-        return self._process
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
     def begin(self) -> None:
-        """Begin to start; `wait()` returns when it serves."""
         classpath = jars.fetch("kafka")
         self.version = classpath[0].stem.rpartition("-")[2]
         data = self.directory / "data"
-        files.make_once(data, lambda folder: _fill(folder, kafka_files.template(classpath)))
+        files.make_once(data, lambda folder: files.copy(kafka_files.template(classpath), folder))
         properties = self.directory / "server.properties"
         kafka_files.write_properties(
             properties, self._settings, data, self.port, self.controller_port, self.doors
         )
         jvm = [f"-XX:AOTCache={start_cache(classpath)}"] if self._jvm is None else self._jvm
         self._process = Process(
-            "Kafka",
+            self.name,
             [*kafka_files.java(classpath), *jvm, "kafka.Kafka", str(properties)],
             self.directory / "kafka.log",
             environment=kafka_files.environment(),
@@ -69,23 +55,6 @@ class Kafka:
     def wait(self) -> None:
         self.process.wait_until(lambda: self._seen_starts() > self._starts)
 
-    def start(self) -> None:
-        self.begin()
-        self.wait()
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        self.process.kill()
-
-    def pause(self) -> None:
-        self.process.pause()
-
-    def resume(self) -> None:
-        self.process.resume()
-
     def _seen_starts(self) -> int:
         """How often the log says that it serves: only once the controller has let the broker in."""
         try:
@@ -94,7 +63,7 @@ class Kafka:
             return 0
 
 
-class RunningKafka(RunningStack, Kafka):
+class RunningKafka(RunningServer, Kafka):
     """A broker that runs already, by its bootstrap servers."""
 
     setting = "KIELTO_KAFKA"
@@ -113,8 +82,3 @@ def start_cache(classpath: list[Path]) -> Path:
         trial.process.stop(grace=120)  # the cache is written when it ends
 
     return files.make_once(HOME / "kafka" / f"cache-{kafka_files.key(classpath)}", make) / "aot"
-
-
-def _fill(folder: Path, source: Path) -> None:
-    folder.rmdir()
-    files.copy(source, folder)

@@ -1,14 +1,22 @@
 """PostgreSQL 18 itself, on loopback, from the embedded binaries on Maven Central; or a running server."""
 
+import asyncio
+import hashlib
+import hmac
+import re
 import signal
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import psutil
 
-from deploy.local import databases, ports
+from deploy.local import ports
 from deploy.local.install import account, files, postgres_files
-from deploy.local.running import RunningStack
-from deploy.local.servers.processes import Process, ProcessFailedError
+from deploy.local.servers.processes import Process
+from deploy.local.servers.server import LocalServer, RunningServer
 
 SETTINGS = {
     "max_connections": "200",
@@ -26,31 +34,21 @@ SETTINGS = {
 }
 
 
-class Postgres:
+class Postgres(LocalServer):
     """One server with its data in a folder, which is made from a template if it does not exist.
 
-    `settings` are server parameters, added to or in place of SETTINGS. Start and stop are repeatable; the
-    port and the data stay.
+    `settings` are server parameters, added to or in place of SETTINGS.
     """
 
-    managed = True  # ours to start and stop
+    name = "PostgreSQL"
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
         self.directory = directory
         self.port = ports.free_port()
         self.account = account.choose()
-        self.version = ""
         self._settings = {**SETTINGS, **(settings or {})}
-        self._process: Process | None = None
-
-    @property
-    def process(self) -> Process:
-        if self._process is None:
-            raise ProcessFailedError("PostgreSQL was not started")
-        return self._process
 
     def begin(self) -> None:
-        """Begin to start; `wait()` returns when it answers."""
         programs = postgres_files.install()
         self.version = programs.name
         data = self.directory / "data"
@@ -58,7 +56,7 @@ class Postgres:
         settings = {**self._settings, "listen_addresses": ports.LOOPBACK, "port": str(self.port)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._process = Process(
-            "PostgreSQL",
+            self.name,
             [*self.account.prefix, str(programs / "bin" / "postgres"), "-D", str(data), *options],
             self.directory / "postgres.log",
             stop_signal=signal.SIGINT,  # its fast way: clients are cut off, nothing is lost
@@ -68,14 +66,6 @@ class Postgres:
 
     def wait(self) -> None:
         self.process.wait_until(self._ready)
-
-    def start(self) -> None:
-        self.begin()
-        self.wait()
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
 
     def kill(self) -> None:
         """SIGKILL, and wait for its own children, which hold the shared memory until they notice."""
@@ -89,11 +79,29 @@ class Postgres:
         return f"postgresql://{postgres_files.SUPERUSER}:{postgres_files.password()}@{server}/{database}"
 
     def create_database(self, name: str) -> str:
-        """A database and a role of its name that owns it, unless they are there; returns the role's DSN."""
-        return databases.create(self.dsn(), name)
+        """A database and a role of the same name that owns it and alone may connect; returns the role's DSN.
+
+        Does nothing to a database that is there. The role's password follows from the name and a secret of this
+        checkout, so asking twice gives the same DSN. Raises ValueError for a name that is no plain identifier.
+        """
+        check_name(name)
+        secret = postgres_files.password().encode()
+        password = hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()[:32]
+
+        async def work(connection: asyncpg.Connection) -> None:
+            role = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
+            verb = "ALTER" if role else "CREATE"
+            await connection.execute(f"{verb} ROLE {name} LOGIN PASSWORD '{password}'")
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+                await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+
+        run(self.dsn(), work)
+        parts = urlsplit(self.dsn())
+        server = parts.netloc.rpartition("@")[2]
+        return with_database(urlunsplit(parts._replace(netloc=f"{name}:{password}@{server}")), name)
 
     def _fill(self, folder: Path, programs: Path) -> None:
-        folder.rmdir()
         files.copy(postgres_files.template(programs, self.account), folder)
         folder.chmod(0o700)
         self.account.give(folder)
@@ -107,7 +115,7 @@ class Postgres:
         return len(lines) > 7 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
 
-class RunningPostgres(RunningStack, Postgres):
+class RunningPostgres(RunningServer, Postgres):
     """A server that runs already, by the DSN of a user that may create databases and roles."""
 
     setting = "KIELTO_POSTGRES"
@@ -116,4 +124,38 @@ class RunningPostgres(RunningStack, Postgres):
         self._dsn = dsn
 
     def dsn(self, database: str = "postgres") -> str:
-        return databases.with_database(self._dsn, database)
+        return with_database(self._dsn, database)
+
+
+def with_database(dsn: str, database: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for a name that is not a plain identifier."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
+        raise ValueError(f"database name {name!r}: only a-z, 0-9 and _, beginning with a letter, 63 at most")
+
+
+def run(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+    """Do `work` on a connection, in a thread of its own, so that it can be called inside a running event loop too."""
+    failures: list[BaseException] = []
+
+    async def connect() -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await work(connection)
+        finally:
+            await connection.close()
+
+    def thread() -> None:
+        try:
+            asyncio.run(connect())
+        except BaseException as failure:  # noqa: BLE001 - handed to the caller below
+            failures.append(failure)
+
+    runner = threading.Thread(target=thread)
+    runner.start()
+    runner.join()
+    if failures:
+        raise failures[0]

@@ -12,11 +12,11 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
+from deploy.local.install import account, jars, postgres_files
 from deploy.local.progress import LocalError
-from deploy.local.servers.kafka import Kafka, RunningKafka
+from deploy.local.servers.kafka import Kafka, RunningKafka, start_cache
 from deploy.local.servers.postgres import Postgres, RunningPostgres
 
 
@@ -93,7 +93,18 @@ class Stack:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def prepare() -> None:
+    """Download, unpack and train what a start will need, at a time of one's own choosing; the demo's data sets too.
+
+    A start does by itself what is missing; but tests should not have to wait for it within their time limits,
+    nor swallow what it says. Raises LocalError.
+    """
+    if not os.environ.get("KIELTO_KAFKA"):
+        start_cache(jars.fetch("kafka"))
+    if not os.environ.get("KIELTO_POSTGRES"):
+        postgres_files.template(postgres_files.install(), account.choose())
+    jars.fetch("data")

@@ -18,25 +18,21 @@ usage: python -m kielto.contract write FOLDER     write schemas and asyncapi.jso
 def main(arguments: list[str]) -> int:
     """Run one command; return its exit status: 1 when group.yaml cannot be used, 2 for wrong usage."""
     try:
-        return _run(arguments)
+        match arguments:
+            case ["write", folder]:
+                write(Path(folder), load(Path("group.yaml")))
+            case ["release", folder]:
+                release(Path(folder))
+            case ["acls"]:
+                sys.stdout.write(acls.lines(load(Path("group.yaml"))))
+            case ["acls", "strimzi"]:
+                sys.stdout.write(acls.strimzi(load(Path("group.yaml"))))
+            case _:
+                sys.stderr.write(USAGE)
+                return 2
     except KieltoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-
-
-def _run(arguments: list[str]) -> int:
-    match arguments:
-        case ["write", folder]:
-            write(Path(folder), load(Path("group.yaml")))
-        case ["release", folder]:
-            release(Path(folder))
-        case ["acls"]:
-            sys.stdout.write(acls.lines(load(Path("group.yaml"))))
-        case ["acls", "strimzi"]:
-            sys.stdout.write(acls.strimzi(load(Path("group.yaml"))))
-        case _:
-            sys.stderr.write(USAGE)
-            return 2
     return 0
 
 

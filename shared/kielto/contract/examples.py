@@ -1,6 +1,7 @@
 """One example of every message, for the published descriptions. All of it is invented."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from kielto.events.base import Event
@@ -50,6 +51,14 @@ _ALLOWED = AllowedPoint(
         Allow(purpose=Purpose.PARTNER_MARKETING, partner="matkat", mode=Mode.WE_SEND),
     ),
 )
+
+_STORE: dict[str, Any] = {
+    "subscriber": "kauppa-crm",
+    "instance": UUID("0190a0b0-6666-4000-8000-000000000006"),
+    "generation": UUID("0190a0b0-7777-4000-8000-000000000007"),
+    "positions": (Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),),
+}
+"""What the acknowledgements and the answers of one store have in common."""
 
 EXAMPLES: tuple[Event, ...] = (
     Permissions(
@@ -131,12 +140,7 @@ EXAMPLES: tuple[Event, ...] = (
         at=_AT,
     ),
     Acknowledgement(
-        subscriber="kauppa-crm",
-        instance=UUID("0190a0b0-6666-4000-8000-000000000006"),
-        generation=UUID("0190a0b0-7777-4000-8000-000000000007"),
-        positions=(
-            Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
-        ),
+        **_STORE,
         exceptions=(
             StoreException(
                 topic="company.kauppa.restrictions.v1",
@@ -151,25 +155,15 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     Reconcile(subscriber="kauppa-crm", ask=_DECISION, buckets=(645,)),
     StoreDigest(
-        subscriber="kauppa-crm",
-        instance=UUID("0190a0b0-6666-4000-8000-000000000006"),
-        generation=UUID("0190a0b0-7777-4000-8000-000000000007"),
+        **_STORE,
         ask=_DECISION,
         content=True,
-        positions=(
-            Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
-        ),
         digests="0" * 16384,
     ),
     StoreListing(
-        subscriber="kauppa-crm",
-        instance=UUID("0190a0b0-6666-4000-8000-000000000006"),
-        generation=UUID("0190a0b0-7777-4000-8000-000000000007"),
+        **_STORE,
         ask=_DECISION,
         content=True,
-        positions=(
-            Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
-        ),
         bucket=646,
         rows=(f"{_ID} 1.7 00112233445566ff",),
     ),

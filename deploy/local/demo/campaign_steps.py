@@ -1,12 +1,13 @@
-"""Bans in the middle of a campaign."""
+"""The steps of the demo with campaigns: bans in the middle of one, and refusals of a partner."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from deploy.local.demo.people import PRODUCT_GROUP
 from deploy.local.demo.register import DemoRegister
 from deploy.local.demo.results import DemoStep
-from deploy.local.demo.steps.common import NO, OWN, give, launched, note, own_phone
+from deploy.local.demo.steps import ALLOWED, DENIED, OWN, PARTNERS, ban, give, note, own_phone, watch_denial
 from deploy.local.demo.world import CAMPAIGNS, DemoWorld
 
 
@@ -23,7 +24,7 @@ async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, cou
     ident = drafted["id"]
     await world.call("POST", f"/marketing/campaigns/{ident}/launch")
     addressed = (await launched(world, ident))["addressed"]
-    queue = await _until(world, lambda q: len(q["waiting"]) >= addressed)
+    await _until(world, lambda q: len(q["waiting"]) >= addressed)
     await world.ask(CAMPAIGNS, "/pause/false")
     await _until(world, lambda q: q["sent"] >= addressed // 4)
     mine = {
@@ -37,9 +38,9 @@ async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, cou
     accepted: dict[str, float] = {}
     for subject in chosen:
         customer = register.ids[mine[subject]]
-        watch = asyncio.create_task(world.watch(CAMPAIGNS, own_phone(world, CAMPAIGNS, customer), *NO))
+        watch = watch_denial(world, CAMPAIGNS, customer)
         await asyncio.sleep(0.005)
-        _, accepted[subject] = await give(world, step, {"subject": {"customer": str(customer)}, "act": "ban"})
+        accepted[subject] = await ban(world, step, customer)
         note(step, accepted[subject], [CAMPAIGNS], [await watch])
     queue = await _until(world, lambda q: not q["waiting"])
     sent = [(s, at) for c, s, at in await world.ask(CAMPAIGNS, "/sent") if c == ident]
@@ -48,12 +49,48 @@ async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, cou
     stopped = [s for s in chosen if s not in got]
     counts = await launched(world, ident)
     step.ok = len(chosen) == count and len(stopped) == count and step.lost == 0 and step.sent_after_ban == 0
+    step.ok = step.ok and len(sent) + sum(queue["refused"].values()) == addressed
     step.shown = (
         f"{addressed} addressed, {len(sent)} sent, {len(stopped)} of {count} stopped in mid-campaign "
         f"({counts['recalled']} recalled), {step.sent_after_ban} sent after the ban; "
         "all of them in the second half of the queue"
     )
-    step.ok = step.ok and len(sent) + sum(queue["refused"].values()) == addressed
+
+
+async def partner_opt_out(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:
+    """kauppa discloses people to its partner; some refuse the partner: it stops, kauppa's own marketing goes on."""
+    drafted = await world.call("POST", "/marketing/campaigns", {
+        "company": "kauppa", "name": "Journeys", "purpose": PARTNERS, "channel": "post",
+        "partner": "matkat", "mode": "partner_sends",
+    })  # fmt: skip
+    await world.call("POST", f"/marketing/campaigns/{drafted['id']}/disclosures")
+    await launched(world, drafted["id"])
+    numbers = register.pick("kauppa", count)
+    questions = {
+        n: {
+            "purpose": PARTNERS, "channel": "post", "partner": "matkat", "mode": "partner_sends",
+            "customer": world.ident("partner.matkat", register.ids[n]),
+        }
+        for n in numbers
+    }  # fmt: skip
+    before = await asyncio.gather(*(world.watch("matkat-crm", q, ALLOWED) for q in questions.values()))
+    allowed = sum(1 for answer in before if answer["at"] is not None)
+    kept = 0
+    for number, question in questions.items():
+        watch = asyncio.create_task(world.watch("matkat-crm", question, DENIED))
+        await asyncio.sleep(0.005)
+        refusal = {
+            "subject": {"customer": str(register.ids[number])},
+            "act": "opt_out", "reach": "partner", "partner": "matkat",
+        }  # fmt: skip
+        _, accepted = await give(world, step, refusal)
+        note(step, accepted, ["matkat-crm"], [await watch])
+        answer = await world.ask("kauppa-crm", "/may", own_phone(world, "kauppa-crm", register.ids[number]))
+        kept += answer["allowed"]
+    step.ok = allowed == count and kept == count and step.lost == 0
+    step.shown = (
+        f"the partner might text {allowed}, {count - step.lost} are denied now; kauppa may still text {kept}"
+    )
 
 
 def spread(waiting: list[str], count: int) -> list[str]:
@@ -63,7 +100,18 @@ def spread(waiting: list[str], count: int) -> list[str]:
     return [half[(n + 1) * len(half) // count - 1] for n in range(count)]
 
 
-async def _until(world: DemoWorld, done: Any, seconds: float = 120.0) -> dict[str, Any]:
+async def launched(world: DemoWorld, ident: str) -> dict[str, Any]:
+    """Wait until the campaign's audience, or its disclosures, are complete; return the campaign."""
+    while True:
+        found = await world.call("GET", f"/marketing/campaigns/{ident}")
+        if found["state"] == "launched":
+            return found
+        await asyncio.sleep(0.05)
+
+
+async def _until(
+    world: DemoWorld, done: Callable[[dict[str, Any]], bool], seconds: float = 120.0
+) -> dict[str, Any]:
     """The campaign system's queue once `done(queue)`; raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
