@@ -227,10 +227,7 @@ class RunningService:
             await work()
             await self._stop.wait()
 
-        named = work.func if isinstance(work, partial) else work
-        await supervise(
-            getattr(named, "__qualname__", ""), run, (Exception,), Backoff(most=30.0), stop=self._stop
-        )
+        await supervise(_name(work), run, (Exception,), Backoff(most=30.0), stop=self._stop)
 
     async def _end(self, graceful: list["asyncio.Task[None]"], others: list["asyncio.Task[None]"]) -> None:
         """Start no new request or message; finish what is running, within the grace period."""
@@ -290,3 +287,9 @@ async def _patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
 
 async def _has_epoch(pool: postgres.Pool) -> bool:
     return await epoch.latest(pool) is not None
+
+
+def _name(work: Callable[[], Awaitable[None]]) -> str:
+    """Of a background job, for the log."""
+    function = work.func if isinstance(work, partial) else work
+    return str(getattr(function, "__qualname__", ""))

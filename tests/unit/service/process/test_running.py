@@ -2,7 +2,10 @@
 
 import gc
 
+import pytest
+
 from kielto.service.process import running
+from tests.contracts.openapi import SERVICES, build
 
 
 def test_what_stands_when_a_process_begins_is_looked_through_no_more() -> None:
@@ -11,3 +14,11 @@ def test_what_stands_when_a_process_begins_is_looked_through_no_more() -> None:
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_background_job_has_a_name_in_the_log(name: str) -> None:
+    _, service = build(name)
+    names = [running._name(work) for work in (*service.background, *service.at_relays)]
+    assert names
+    assert all(names)
