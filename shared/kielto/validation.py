@@ -14,7 +14,7 @@ MOST_TOLD = 20
 """How many problems of one request are reported at most."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
-_TIME = "must be a time with a zone (RFC 3339)"
+_TIME = "must be a time with a time zone (RFC 3339)"
 _DAY = "must be a date YYYY-MM-DD"
 _RULES = {
     "missing": "is required",

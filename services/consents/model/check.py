@@ -24,7 +24,7 @@ def check(decision: RecordedDecision, group: GroupFacts) -> None:
     _check_subject(decision, group)
     for name in ("said_at", "received_at", "effective_from"):
         if getattr(decision, name).utcoffset() is None:
-            raise DecisionError(name, "must have a time zone")
+            raise DecisionError(name, "must be a time with a time zone (RFC 3339)")
     if decision.is_no:
         _check_no(decision)
     else:

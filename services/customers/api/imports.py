@@ -155,7 +155,7 @@ class _Streamed(Response):
             await spool.write(orjson.dumps({"summary": summary}) + b"\n")
             log.info("import.finished", company=company, **summary)
         except (ClientDisconnect, ResponseNotReadError) as error:
-            log.info("import.client_left", company=company, row=row, why=type(error).__name__)
+            log.info("import.client_disconnected", company=company, row=row, why=type(error).__name__)
             if isinstance(error, ResponseNotReadError):
                 await spool.write_last(orjson.dumps(_stopped(row)) + b"\n")
         except Exception as error:  # noqa: BLE001 - the status was sent: only a line can report it

@@ -55,9 +55,8 @@ class Launches:
             if stale or await self._catches_up():
                 return False
             return await address_next(self.context.pool, self.context.keys, self.context.clock())
-        except (*AWAY, *kafka.DOWN) as error:
-            # Also a deadlock with a batch of records: the chunk is done again.
-            log.warning("launches.away", error=type(error).__name__)
+        except (*AWAY, *kafka.DOWN) as error:  # AWAY includes a deadlock with a batch of records: try again
+            log.warning("launches.unavailable", error=type(error).__name__)
             return False
 
     async def _catches_up(self) -> bool:

@@ -39,11 +39,11 @@ def _rfc_3339(value: object) -> object:
     """Neither seconds since 1970, which pydantic reads in any number or digits, nor a day without a time."""
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
-    raise ValueError("must be a time with a zone (RFC 3339)")
+    raise ValueError("must be a time with a time zone (RFC 3339)")
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339, json_schema_input_type=AwareDatetime)]
-"""A time with a zone; over HTTP and on topics as RFC 3339 writes it."""
+"""A time with a time zone; over HTTP and on topics as RFC 3339 writes it."""
 
 
 def few(most: int) -> BeforeValidator:

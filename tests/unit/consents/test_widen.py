@@ -133,8 +133,8 @@ def test_a_company_that_a_partner_does_not_tell_is_every_company() -> None:
     ("fields", "told"),
     [
         ({"channels": ["fax"]}, "channels.0: must be one of"),
-        ({"said_at": "20261130"}, "said_at: must be a time with a zone (RFC 3339)"),
-        ({"said_at": 20261130}, "said_at: must be a time with a zone (RFC 3339)"),
+        ({"said_at": "20261130"}, "said_at: must be a time with a time zone (RFC 3339)"),
+        ({"said_at": 20261130}, "said_at: must be a time with a time zone (RFC 3339)"),
         ({"route": "fax"}, "route: must be a route by which decisions come"),
         (
             {"subject": {"point": "a" * 64, "point_kind": "post"}},

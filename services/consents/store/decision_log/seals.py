@@ -86,7 +86,7 @@ async def hashes(conn: Conn, parts: Sequence[MerklePart]) -> list[bytes]:
             for node, (height, begin, end) in zip(wanted, kept, strict=True)
         }
     except KeyError:
-        raise LookupError("a part of the tree is missing") from None
+        raise LookupError("table tree_nodes lacks a node of the signed log: run `seals verify`") from None
     return [merkle.fold([of[node] for node in merkle.nodes(part)]) for part in parts]
 
 

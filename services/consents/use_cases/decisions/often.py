@@ -42,7 +42,9 @@ async def once_more(
     if count < (SAME if decision.is_no else MOST):
         return decision, None
     if not decision.is_no:
-        raise DecisionError("subject", f"must have at most {MOST} yeses by a party in a day")
+        raise DecisionError(
+            "subject", f"must have at most {MOST} yeses by a party in a day: try again tomorrow"
+        )
     known = await decisions.that_says(conn, ref, party, decision)
     if known is None and count >= MOST:
         decision = widen_wholly(decision)

@@ -112,7 +112,7 @@ async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("database.away", error=type(error).__name__, path=_route(request))
+    log.warning("database.unavailable", error=type(error).__name__, path=_route(request))
     return response(_unavailable(), request.url.path)
 
 

@@ -65,5 +65,8 @@ class Ahead:
                     self._seen[place] = record.offset + 1
             except Exception as error:  # noqa: BLE001 - it is tried again at the next look
                 log.warning(
-                    "urgent_message.not_taken", topic=place.topic, error=type(error).__name__, at=where(error)
+                    "urgent_message.handler_failed",
+                    topic=place.topic,
+                    error=type(error).__name__,
+                    at=where(error),
                 )

@@ -147,7 +147,7 @@ class TopicReader(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
                 seconds = _BACKOFF[0]  # a new epoch waits for what is read here
             metrics.INBOX_RETRIES.labels(self.topic).inc()
             log.warning(
-                "message.not_taken",
+                "message.handler_failed",
                 topic=place.topic,
                 partition=place.partition,
                 offset=offset,
