@@ -72,9 +72,9 @@ async def open_pool(
 ) -> Pool:
     """A pool whose commands end in time. Raises one of AWAY when the database cannot be reached.
 
-    A request waits for a connection within its party's share, in order, for a bounded time (Crowded, Busy); work of
-    our own waits as long as it takes. `by_key`: for what reads and writes by key alone (`BY_KEY`); nothing that scans
-    or aggregates.
+    A request waits for a connection within its party's share, in order, for a bounded time, and gets CrowdedError or
+    BusyError after that; the service's own work waits as long as it takes. `by_key`: plan statements for look-ups by
+    key (`BY_KEY`); use such a pool for no statement that scans or aggregates.
     """
     limits = limits or Limits()
     pool = _Pool(

@@ -71,7 +71,7 @@ async def publish(
 # A conflicting row is locked even where the WHERE says that nothing changes (PostgreSQL: INSERT, ON
 # CONFLICT). Its epoch may have been raised since this statement looked; it never goes down. One row always comes back,
 # without a key when nothing differs; none means that no epoch is open. A record's lane is asked for by IN, which is
-# hashed: where plans are made by key (`postgres.BY_KEY`) a join would compare each record with each.
+# hashed: where plans are made by key (`pool.BY_KEY`) a join would compare each record with each.
 _PUBLISH = """
 WITH current AS MATERIALIZED (
     SELECT epoch FROM current_epoch

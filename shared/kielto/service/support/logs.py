@@ -68,7 +68,7 @@ def _kinds_only(_logger: Any, _name: str, event: EventDict) -> EventDict:
 
 
 def where(error: BaseException) -> str:
-    """`file.py:12` of the innermost frame."""
+    """Return `<file>.py:<line>` of the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
