@@ -10,14 +10,13 @@ from kielto.service.outbox import parties
 from kielto.service.process.main import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.recovery.topic_ends import TopicEnds
-from services.consents.api.breaches import breaches
+from services.consents.api import breaches, permissions
 from services.consents.api.clearances import clearances
 from services.consents.api.decision_log import proofs
 from services.consents.api.decisions import decisions as decisions_api
 from services.consents.api.decisions import held, results
 from services.consents.api.operations import OPERATIONS
-from services.consents.api.permissions import customers, shared_addresses
-from services.consents.api.propagation import proof_live, proof_queries, reconciliation
+from services.consents.api.propagation import proof_live, proof_queries
 from services.consents.api.propagation import subscribers as subscribers_api
 from services.consents.commands import decisions as decisions_command
 from services.consents.commands import reconcile as reconcile_command
@@ -27,20 +26,19 @@ from services.consents.consumers.subscriptions import deciding_again, subscripti
 from services.consents.settings import ConsentsSettings
 from services.consents.store.permissions import consequences
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.breaches.detect import detect_for_ever
+from services.consents.use_cases.breaches import detect_for_ever
 from services.consents.use_cases.clearances.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import append_for_ever
 from services.consents.use_cases.decisions import release_or_void, wait
 from services.consents.use_cases.permissions.group_change import recompute_next
+from services.consents.use_cases.permissions.portions import measure_for_ever as measure_addresses
 from services.consents.use_cases.permissions.portions import work_off_for_ever
 from services.consents.use_cases.permissions.restore import listed_in, restore
-from services.consents.use_cases.permissions.shared_addresses import measure_for_ever as measure_addresses
 from services.consents.use_cases.propagation.live_feed import Live
-from services.consents.use_cases.propagation.prune import prune_for_ever
+from services.consents.use_cases.propagation.prune import prune_for_ever, write_tombstones_for_ever
 from services.consents.use_cases.propagation.reconcile import reconcile_for_ever
 from services.consents.use_cases.propagation.whereabouts import measure_for_ever as measure_subscribers
-from services.consents.use_cases.propagation.write_tombstones import write_tombstones_for_ever
 
 
 def build(platform: Platform) -> Service:
@@ -60,14 +58,13 @@ def build(platform: Platform) -> Service:
     inputs = [CUSTOMERS.express] if CUSTOMERS.express else []
     families = (CONSENTS, *(permissions_of(party) for party in group.parties))
 
-    async def group_changed() -> None:
-        await parties.compute_anew(
-            platform.pool,
-            families,
-            lambda conn, after: recompute_next(conn, context, after),
-            (SubjectsMovedError,),
-        )
-
+    group_changed = partial(
+        parties.compute_anew,
+        platform.pool,
+        families,
+        lambda conn, after: recompute_next(conn, context, after),
+        (SubjectsMovedError,),
+    )
     live = Live(context)
     return Service(
         families=families,
@@ -75,12 +72,10 @@ def build(platform: Platform) -> Service:
         routers=[
             decisions_api.router(replace(context, pool=platform.by_key)),
             clearances.router(context),
-            customers.router(context),
+            permissions.router(context),
             results.router(context),
             subscribers_api.router(context),
-            shared_addresses.router(context),
             held.router(context),
-            reconciliation.router(context),
             breaches.router(context),
             proof_queries.router(context),
             proof_live.router(live, context),

@@ -1,7 +1,6 @@
 """Kafka handlers: store customers' and consents' records and recall people; store the parties' reports."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from kielto.events.messages import Report
 from kielto.events.topics import CONSENTS, CUSTOMERS, Lane, reports
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, Subscription
+from kielto.service.inbox.handlers import Meta, Stateless, Subscription
 from services.marketing import projections
 from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.recall import recall
@@ -46,25 +45,18 @@ class RecordsHandler:
 
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         changed = await self._project(conn, [read.event for read, _ in items])
-        await recall(conn, changed, _published(items[0][1]), self._context.clock())
+        await recall(conn, changed, items[0][1].appended_at, self._context.clock())
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
         del reason  # it is kept in quarantine
         changed = await self._deny(conn, UUID(key), version)
-        await recall(conn, changed, _published(meta), self._context.clock())
+        await recall(conn, changed, meta.appended_at, self._context.clock())
 
 
-class ReportsHandler:
+class ReportsHandler(Stateless):
     def __init__(self, context: MarketingContext, party: str) -> None:
         self._context, self._party = context, party
 
     async def handle(self, conn: Conn, read: Read, meta: Meta) -> None:
         assert isinstance(read.event, Report)  # the topic carries nothing else
-        await take_report(conn, self._context.keys, self._party, read.event, _published(meta))
-
-    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:
-        """A report is no state: one that cannot be read denies nothing, and waits in quarantine."""
-
-
-def _published(meta: Meta) -> datetime:
-    return datetime.fromtimestamp(meta.timestamp_ms / 1000, UTC)
+        await take_report(conn, self._context.keys, self._party, read.event, meta.appended_at)

@@ -11,6 +11,7 @@ from tests.architecture.structure import SourceTree
 
 EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+TITLE_AT = {"ProblemError": 2, "unavailable": 1}
 OF_SERVICES = ("services/", "shared/kielto/service/")
 
 
@@ -38,9 +39,9 @@ def text(node: ast.expr) -> str:
 
 def test_problem_titles_are_in_sentence_case_without_a_full_stop(tree: SourceTree) -> None:
     titles = {
-        place: text(node.args[2])
+        place: text(node.args[TITLE_AT[node.func.id]])
         for place, node in calls(tree)
-        if isinstance(node.func, ast.Name) and node.func.id == "ProblemError" and len(node.args) > 2
+        if isinstance(node.func, ast.Name) and len(node.args) > TITLE_AT.get(node.func.id, 9)
     }
     assert len(titles) > 30
     assert not {place: title for place, title in titles.items() if title.endswith(".") or title[:1].islower()}

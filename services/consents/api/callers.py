@@ -16,9 +16,13 @@ from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import FieldError, ProblemError, invalid_request
 from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import Context, decision_id
+from services.consents.use_cases.context import (
+    Context,
+    UnknownCustomerError,
+    UnknownDecisionError,
+    decision_id,
+)
 from services.consents.use_cases.decisions.command import ForbiddenError, NotKnownYetError
-from services.consents.use_cases.errors import UnknownCustomerError, UnknownDecisionError
 
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]

@@ -3,11 +3,9 @@
 from kielto.events.envelope import Read
 from kielto.events.messages import Acknowledgement, StoreDigest, StoreListing
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, PermanentError
+from kielto.service.inbox.handlers import Meta, PermanentError, Stateless
 from kielto.service.recovery.topic_ends import TopicEnds
-from services.consents.consumers.stateless import Stateless, appended_at
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.context import Context, UnknownSubscriberError
 from services.consents.use_cases.propagation import reconcile
 from services.consents.use_cases.propagation.acknowledge import acknowledge, of_pair
 
@@ -26,9 +24,9 @@ class AcknowledgementsConsumer(Stateless):
                         (p.topic, p.topic_id, p.partition, p.offset) for p in of_pair(self._party, ack)
                     ]
                     ends = await self._ends.known(claimed)
-                    await acknowledge(conn, self._context, self._party, ack, appended_at(meta), ends)
+                    await acknowledge(conn, self._context, self._party, ack, meta.appended_at, ends)
                 case StoreDigest() | StoreListing() as told:
-                    await reconcile.keep_answer(conn, self._context, self._party, told, appended_at(meta))
+                    await reconcile.keep_answer(conn, self._context, self._party, told, meta.appended_at)
         except UnknownSubscriberError:
             raise PermanentError("subscriber: must be a subscriber of the party") from None
         except reconcile.OutsideRangeError:

@@ -12,10 +12,9 @@ from kielto.events.messages import Decision
 from kielto.events.party import Party
 from kielto.events.words import PointKind, Reach
 from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, PermanentError
+from kielto.service.inbox.handlers import Meta, PermanentError, Stateless
 from kielto.validation import FieldRule
 from services.consents import metrics
-from services.consents.consumers.stateless import Stateless, appended_at
 from services.consents.model.check import DecisionError
 from services.consents.model.decisions import Actor, Route
 from services.consents.model.ref import NamedSubject
@@ -23,7 +22,7 @@ from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.decisions import results, wait
 from services.consents.use_cases.decisions.command import Command, ForbiddenError, NotKnownYetError
 from services.consents.use_cases.decisions.decide import decide
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.receipt import DecisionOutcome
 from services.consents.use_cases.decisions.results import MessageOrigin
 from services.consents.use_cases.permissions.apply_facts import compute_customer_anew, customer_of_key
 
@@ -64,7 +63,7 @@ class DecisionsConsumer(Stateless):
             await self._take(conn, said, meta)
         except NotKnownYetError:
             told = MessageOrigin(self._context, self._party, said.id, meta)
-            await wait.keep(conn, told, said, self._command(said, appended_at(meta)))
+            await wait.keep(conn, told, said, self._command(said, meta.appended_at))
 
     async def take_again(self, conn: Conn, said: Decision, meta: Meta) -> bool:
         """One that waits; False: it has to wait on."""
@@ -78,16 +77,15 @@ class DecisionsConsumer(Stateless):
         """Raises NotKnownYetError."""
         told = MessageOrigin(self._context, self._party, said.id, meta)
         try:
-            outcome = await decide(conn, self._context, self._command(said, appended_at(meta)))
+            outcome = await decide(conn, self._context, self._command(said, meta.appended_at))
         except NotKnownYetError:
             raise
         except (DecisionError, ForbiddenError, PermanentError) as error:
             why = _why(error)
             if said.act.restricts:
                 raise PermanentError(why) from None
-            await results.refused(
-                conn, told, why
-            )  # a yes without effect is the party's business, not an operator's
+            # A yes without effect is the party's business, not an operator's.
+            await results.refused(conn, told, why)
             return
         if outcome is None or outcome.repeats:
             ident = decision_id(self._party, said.id) if outcome is None else outcome.decision.id

@@ -3,13 +3,11 @@
 from kielto.events.base import Event
 from kielto.events.messages import Decision
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions
-from kielto.service.database.pool import Conn
-from kielto.service.inbox.handlers import Meta, Subscription
+from kielto.service.inbox.handlers import Subscription
 from kielto.service.recovery.topic_ends import TopicEnds
 from services.consents.consumers.acknowledgements import AcknowledgementsConsumer
 from services.consents.consumers.decisions import DecisionsConsumer, UnreadableDecisions
-from services.consents.consumers.facts import CustomersConsumer
-from services.consents.consumers.marketing_events import MarketingEventsConsumer
+from services.consents.consumers.facts import CustomersConsumer, MarketingEventsConsumer
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import wait
 
@@ -31,11 +29,7 @@ def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
 
 def deciding_again(context: Context) -> wait.Again:
     """How a yes that waited is decided."""
-
-    async def again(conn: Conn, party: str, said: Decision, meta: Meta) -> bool:
-        return await DecisionsConsumer(context, party).take_again(conn, said, meta)
-
-    return again
+    return lambda conn, party, said, meta: DecisionsConsumer(context, party).take_again(conn, said, meta)
 
 
 def _decisions(context: Context, party: str) -> Subscription:

@@ -1,5 +1,5 @@
 """All SQL of the service, one package for each subject.
 
 Each function works in its caller's transaction and returns values, never database rows.
-May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases`, `projections` and `app` may import it.
+May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases` and `app` may import it.
 """

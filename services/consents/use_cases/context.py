@@ -1,8 +1,9 @@
-"""The `Context` that every use case, handler and router of consents is given, and ids derived from it."""
+"""The `Context` that every use case, handler and router of consents is given, ids derived from it, and errors."""
 
 from dataclasses import dataclass, field
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from kielto.errors import KieltoError
 from kielto.events.party import Party
 from kielto.group import Group
 from kielto.service.database.pool import Pool
@@ -40,3 +41,15 @@ class Context:
 def decision_id(party: str, ident: UUID) -> UUID:
     """Our id of a decision that a party sent under its own id: uuid5(namespace, "<party>/<the party's id>")."""
     return uuid5(_NAMESPACE, f"{party}/{ident}")
+
+
+class UnknownCustomerError(KieltoError):
+    """No customer has this id, or none that is a customer of the company that asks."""
+
+
+class UnknownDecisionError(KieltoError):
+    """No decision has this id, or another company brought it."""
+
+
+class UnknownSubscriberError(KieltoError):
+    """The group file has no subscriber of this id, or it is another party's."""

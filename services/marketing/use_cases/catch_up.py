@@ -61,15 +61,11 @@ async def look(pool: Pool, bootstrap: str, security: Security = CLEAR) -> tuple[
     """Where the topics end, how far they are taken in, and whether anybody's permissions are unknown. Raises one of
     kafka.DOWN or postgres.AWAY.
     """
-    consumer = kafka.consumer(bootstrap, security=security)
-    try:
-        await consumer.start()
+    async with kafka.started(kafka.consumer(bootstrap, security=security)) as consumer:
         ids = await kafka.topic_ids(consumer, list(_TOPICS))
         places = [TopicPartition(topic, p) for topic in _TOPICS for p in range(PARTITIONS)]
         begins = await consumer.beginning_offsets(places)
         found = await kafka.end_offsets(consumer, places)
-    finally:
-        await kafka.close(consumer)
     ends = {(p.topic, p.partition): end for p, end in found.items() if end > begins[p]}
     taken = await transactional.positions(pool, ids)
     async with pool.acquire() as conn:

@@ -26,9 +26,7 @@ from kielto.events.results import DecisionResult
 
 PARTITIONS = 6
 DAY_MS = 86_400_000
-MIN_COMPACTION_LAG_MS = (
-    2 * DAY_MS
-)  # above the auditor's alarm deadline: a wrong late record is found before it wins
+MIN_COMPACTION_LAG_MS = 2 * DAY_MS  # above the auditor's alarm: a wrong late record is found before it wins
 MAX_COMPACTION_LAG_MS = 7 * DAY_MS  # bounds erasure, together with heartbeats in every partition
 RETAINED_MS = 37 * DAY_MS  # the oldest backup that may be restored (30 days) plus 7
 

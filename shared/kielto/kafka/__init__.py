@@ -20,6 +20,7 @@ from kielto.kafka.clients import (
     consumer,
     end_offsets,
     producer,
+    started,
 )
 from kielto.kafka.gaps import stepped_over
 from kielto.kafka.metadata import topic_ids, writable
@@ -49,6 +50,7 @@ __all__ = [
     "end_offsets",
     "partition_of",
     "producer",
+    "started",
     "stepped_over",
     "topic_ids",
     "verify_topics",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -63,16 +63,14 @@ LOGIN = (SaslAuthenticationFailed, AuthenticationFailedError, AuthenticationMeth
 """The login failed, or this way to log in is not allowed."""
 
 
-def producer(
-    bootstrap: str, *, security: Security = CLEAR, linger_ms: int = 0, batch_bytes: int = 131_072
-) -> Any:
+def producer(bootstrap: str, *, security: Security = CLEAR, linger_ms: int = 0) -> Any:
     """An AIOKafkaProducer that neither repeats nor reorders: idempotent, with acks from all in-sync replicas."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
         acks="all",
         linger_ms=linger_ms,
-        max_batch_size=batch_bytes,
+        max_batch_size=131_072,
         max_request_size=4 * 1024 * 1024,
         request_timeout_ms=10_000,
         retry_backoff_ms=100,
@@ -117,6 +115,16 @@ async def close(client: Any) -> None:
     await asyncio.wait([stop_during_fetch])
     if not stop_during_fetch.cancelled():
         stop_during_fetch.result()
+
+
+@contextlib.asynccontextmanager
+async def started(client: Any, end: Callable[[Any], Awaitable[None]] = close) -> AsyncIterator[Any]:
+    """Start the client, and close it in any case; producers with `abort`. Raises one of DOWN."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        await end(client)
 
 
 async def end_offsets(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

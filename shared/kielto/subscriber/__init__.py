@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kielto.errors import KieltoError
 from kielto.events.words import Act, Channel, Mode, Purpose, Reach
 from kielto.subscriber.gate.questions import Answer, Question, Reason
-from kielto.subscriber.stores.base import Store, StoreError
-from kielto.subscriber.stores.memory import MemoryStore
+from kielto.subscriber.stores.base import MemoryStore, Store, StoreError
 from kielto.subscriber.submit.spool import SpoolInUseError
 from kielto.subscriber.subscriber import Subscriber
 from kielto.subscriber.support.not_ready import NotReadyError

@@ -15,8 +15,7 @@ from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.replica.state import Delta
 from kielto.subscriber.stores.base import Store, StoreError, StoreLostError, StoreMark
 from kielto.subscriber.submit.spool import Spool
-from kielto.subscriber.support.log_throttle import Telling
-from kielto.subscriber.support.not_ready import Troubles
+from kielto.subscriber.support.not_ready import Telling, Troubles
 from kielto.subscriber.sync.acks import Acknowledger, AckSender
 from kielto.subscriber.sync.changes import OnChange
 from kielto.subscriber.sync.reading import Following

@@ -27,8 +27,7 @@ from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
 from kielto.subscriber.support import settings
 from kielto.subscriber.support.clock import clock, utc_now
-from kielto.subscriber.support.log_throttle import Telling
-from kielto.subscriber.support.not_ready import FORBIDDEN, MISSING, NotReadyError, Troubles
+from kielto.subscriber.support.not_ready import FORBIDDEN, MISSING, NotReadyError, Telling, Troubles
 from kielto.subscriber.sync.changes import OnChange
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from kielto.events.words import Channel, PointKind, Purpose, Recipient
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.process.application import Health, create_app
-from services.consents.api.breaches import breaches
-from services.consents.consumers.marketing_events import MarketingEventsConsumer
-from services.consents.use_cases.breaches import detect
+from services.consents.api import breaches
+from services.consents.consumers.facts import MarketingEventsConsumer
+from services.consents.use_cases import breaches as detect
 from services.consents.use_cases.context import Context
 from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.tokens import PlainTokens

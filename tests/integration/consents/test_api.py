@@ -13,8 +13,8 @@ import pytest
 
 from kielto.service.database.pool import Pool
 from kielto.service.process.application import Health, create_app
+from services.consents.api import permissions
 from services.consents.api.decisions import decisions
-from services.consents.api.permissions import customers
 from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context, decision_id
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -26,7 +26,7 @@ async def http(pool: Pool, context: Context) -> AsyncIterator[httpx.AsyncClient]
     """By default a desk of the whole group."""
     app = create_app(
         "consents",
-        [part.router(context) for part in (decisions, customers, subscribers)],
+        [part.router(context) for part in (decisions, permissions, subscribers)],
         pool=pool,
         verifier=PlainTokens(),
         health=Health(claimed=True),

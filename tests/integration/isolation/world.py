@@ -43,7 +43,7 @@ from kielto.service.support.settings import ServiceSettings
 from services.consents import app as consents
 from services.consents.consumers.subscriptions import deciding_again
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.breaches import detect
+from services.consents.use_cases import breaches
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log import append
 from services.consents.use_cases.decisions import wait
@@ -243,7 +243,7 @@ class IsolationWorld:
         """What happens every few seconds."""
         while await reconcile.compare_next(self.context):
             pass
-        await detect.detect(self.context)
+        await breaches.detect(self.context)
         await append.append(self.context, self.keys.seal_key)
         await self.settle()
 

@@ -12,7 +12,7 @@ from kielto.subscriber.gate.questions import Question
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.ref import Ref
 from services.consents.settings import ConsentsSettings
-from services.consents.store.clearances.clearances import Result
+from services.consents.store.clearances import Result
 from services.consents.use_cases.clearances import clear as clearing
 from services.consents.use_cases.clearances.clear import Wanted, clear
 from services.consents.use_cases.context import Context

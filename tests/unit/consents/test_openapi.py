@@ -8,9 +8,9 @@ from openapi_spec_validator import validate
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Verifier
 from kielto.service.process.application import Health, create_app
+from services.consents.api import permissions
 from services.consents.api.decisions import decisions
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision
-from services.consents.api.permissions import customers
 from services.consents.api.propagation import subscribers
 from services.consents.use_cases.context import Context
 
@@ -18,7 +18,7 @@ from services.consents.use_cases.context import Context
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     pool, context = cast(Pool, None), cast(Context, None)
-    routers = [part.router(context) for part in (decisions, customers, subscribers)]
+    routers = [part.router(context) for part in (decisions, permissions, subscribers)]
     app = create_app("consents", routers, pool=pool, verifier=cast(Verifier, None), health=Health())
     return app.openapi()
 

@@ -13,10 +13,9 @@ from services.consents.api.callers import Desk, Ident, Key, Reader, answered, de
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision, ShownDecision
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.decide import receive
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
 from services.consents.use_cases.decisions.read import read_decision
-from services.consents.use_cases.decisions.receipt import DecisionReceipt, receipt
-from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
+from services.consents.use_cases.decisions.receipt import DecisionOutcome, DecisionReceipt, receipt
+from services.consents.use_cases.propagation.whereabouts import Stage, locate
 
 
 class LocationBody(BaseModel):
@@ -29,11 +28,6 @@ class LocationBody(BaseModel):
     applied: int
     applied_at: datetime | None
     deadline: datetime
-
-    @classmethod
-    def of(cls, location: Location) -> "LocationBody":
-        subscriber = location.subscriber
-        return cls(**location._asdict() | {"subscriber": subscriber.id, "party": subscriber.party})
 
 
 class WhereaboutsBody(BaseModel):
@@ -82,16 +76,13 @@ def router(context: Context) -> APIRouter:
         return ShownDecision.of(found, lambda known: named(context, caller, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
-    async def whereabouts(ident: Ident, caller: Reader) -> WhereaboutsBody:
+    async def whereabouts(ident: Ident, caller: Reader) -> dict[str, object]:
         """Which subscriber has applied it, since when, and who is late."""
         decision = decision_asked(context, caller, ident)
         with answered():
             found = await locate(context, decision, caller.party)
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
-        return WhereaboutsBody(
-            decision=named(context, caller, decision),
-            everywhere=everywhere,
-            subscribers=[LocationBody.of(x) for x in found],
-        )
+        shown = [x._asdict() | {"subscriber": x.subscriber.id, "party": x.subscriber.party} for x in found]
+        return {"decision": named(context, caller, decision), "everywhere": everywhere, "subscribers": shown}
 
     return routes

@@ -13,6 +13,7 @@ from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.release_or_void import (
     AT_ONCE,
+    ActionStep,
     OfficerOrder,
     act_on_some,
     list_held,
@@ -60,27 +61,22 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["decisions"])
 
     @routes.get("/held", response_model=AllHeldBody)
-    async def get(caller: Officer) -> AllHeldBody:  # noqa: ARG001 - who may ask
+    async def get(caller: Officer) -> dict[str, object]:  # noqa: ARG001 - who may ask
         """The parties that have held decisions: *no*s about others' people above the party's rate."""
-        return AllHeldBody(parties=[HeldBody(**one._asdict()) for one in await list_held(context)])
+        return {"parties": await list_held(context)}
 
     @routes.post("/held/release", response_model=MarkedBody)
-    async def release(order: OrderBody, caller: Officer) -> MarkedBody:
+    async def release(order: OrderBody, caller: Officer) -> ActionStep:
         """Let decisions that are held take effect as they were given."""
-        return await _marked(context, _order(OfficerAction.RELEASED, order, caller))
+        return await act_on_some(context, _order(OfficerAction.RELEASED, order, caller))
 
     @routes.post("/held/void", response_model=MarkedBody)
-    async def void(order: OrderBody, caller: Officer) -> MarkedBody:
+    async def void(order: OrderBody, caller: Officer) -> ActionStep:
         """Void what the party said no to about people who are none of its own, held or not. What the same people said
         otherwise holds; so do decisions about the party's own people."""
-        return await _marked(context, _order(OfficerAction.VOIDED, order, caller))
+        return await act_on_some(context, _order(OfficerAction.VOIDED, order, caller))
 
     return routes
-
-
-async def _marked(context: Context, order: OfficerOrder) -> MarkedBody:
-    step = await act_on_some(context, order)
-    return MarkedBody(marked=step.marked, more=step.more)
 
 
 def _order(mark: OfficerAction, given: OrderBody, caller: Caller) -> OfficerOrder:

@@ -14,8 +14,7 @@ from services.consents.api import paging
 from services.consents.api.callers import Prover, invalid
 from services.consents.api.paging import Behind
 from services.consents.api.propagation.subscribers import SubscriberBody
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.context import Context, UnknownSubscriberError
 from services.consents.use_cases.propagation.overdue import Late, Standing, Week, late, standing, travel
 
 _WEEKS = 12
@@ -48,13 +47,10 @@ class StandingBody(SubscriberBody):
 
     @classmethod
     def of_standing(cls, found: Standing) -> "StandingBody":
-        instances = [
-            InstanceBody(instance=i.instance, store=i.generation, seen_at=i.seen_at, live=i.live)
-            for i in found.instances
-        ]
-        partitions = [PartitionBody(**p._asdict()) for p in found.partitions]
+        instances = [i._asdict() | {"store": i.generation} for i in found.instances]
         known = SubscriberBody.of(found.status).model_dump()
-        return cls(**known, instances=instances, partitions=partitions)
+        parts = {"instances": instances, "partitions": [p._asdict() for p in found.partitions]}
+        return cls.model_validate(known | parts)
 
 
 class LateAt(BaseModel):

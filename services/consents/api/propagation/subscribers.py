@@ -1,13 +1,15 @@
-"""The status of subscribers: what each has applied, and how late it is."""
+"""The status of subscribers: what each has applied, how late it is, and what reconciliation found in its stores."""
 
 from datetime import datetime
+from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.api.callers import Reader
+from services.consents.api.callers import Prover, Reader
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.propagation.instances import ReconciliationStatus, reconciliation_status
 from services.consents.use_cases.propagation.whereabouts import SubscriberStatus, statuses
 
 
@@ -34,31 +36,56 @@ class SubscriberBody(BaseModel):
     @classmethod
     def of(cls, status: SubscriberStatus) -> "SubscriberBody":
         subscriber, state, late_seconds = status
-        return cls(
-            id=subscriber.id,
-            party=subscriber.party,
-            name=subscriber.name,
-            deadline_seconds=subscriber.deadline_seconds,
-            seen_at=state.seen_at,
-            stores=state.stores,
-            late_seconds=late_seconds,
-            exceptions=state.exceptions,
-            overdue=state.overdue,
-            claims_beyond_end=state.claims_beyond_end,
-        )
+        named = {name: getattr(subscriber, name) for name in ("id", "party", "name", "deadline_seconds")}
+        return cls(**named, **state._asdict(), late_seconds=late_seconds)
 
 
 class SubscribersBody(BaseModel):
     subscribers: list[SubscriberBody]
 
 
-def router(context: Context) -> APIRouter:
-    routes = APIRouter(route_class=StrictRoute, prefix="/consents/subscribers", tags=["subscribers"])
+class StoreBody(BaseModel):
+    subscriber: str
+    asked_at: datetime | None = Field(description="When the subscriber was last asked.")
+    instance: UUID | None = Field(
+        description="Null: no store of the subscriber has answered in the last week."
+    )
+    answered_at: datetime | None
+    compared: int | None = Field(description="Buckets that were compared, of 1024.")
+    left_out: int | None = Field(description="Buckets left out because a record in them was on its way.")
+    differing: int | None
 
-    @routes.get("", response_model=SubscribersBody)
+
+class DifferenceBody(BaseModel):
+    subscriber: str
+    instance: UUID
+    key: str = Field(description="The party's id of the customer, or its first 24 digits.")
+    kind: str = Field(description="missing, extra, older, newer, unreadable or content.")
+    theirs: str | None = Field(description="The store's version; null: it lacks the record.")
+    ours: str | None = Field(description="Our version; null: we have no such record.")
+    found_at: datetime
+    repaired_at: datetime | None = Field(
+        description="When it was published again; null: publishing cannot repair it."
+    )
+
+
+class ReconciliationBody(BaseModel):
+    stores: list[StoreBody]
+    differences: list[DifferenceBody] = Field(description="Open differences, the oldest first; at most 1000.")
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["subscribers"])
+
+    @routes.get("/subscribers", response_model=SubscribersBody)
     async def get(caller: Reader) -> SubscribersBody:
         """All of the group, or the company's own for a company's token."""
         found = await statuses(context, caller.party)
         return SubscribersBody(subscribers=[SubscriberBody.of(one) for one in found])
+
+    @routes.get("/reconciliation", response_model=ReconciliationBody)
+    async def reconciliation(caller: Prover) -> ReconciliationStatus:
+        """Of all subscribers, or of the company's own for a company's token."""
+        return await reconciliation_status(context, caller.party)
 
     return routes

@@ -9,7 +9,7 @@ from uuid import UUID
 from kielto import merkle
 from kielto.merkle import MerklePart, Node
 from kielto.service.database.advisory_locks import Lock, try_for
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 
 
 class UnsealedDecision(NamedTuple):
@@ -59,8 +59,7 @@ async def append(
     await conn.execute(
         _APPEND,
         [first + n for n in range(len(entries))],
-        [entry.decision for entry in entries],
-        [entry.commitment for entry in entries],
+        *columns(entries, "decision", "commitment"),
         [node.height for node, _ in completed],
         [node.place for node, _ in completed],
         [hash_ for _, hash_ in completed],

@@ -179,30 +179,23 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
     """The row of `decisions`, by column."""
     d = stored.decision
     return {
-        "id": d.id,
+        **{name: getattr(d, name) for name in _AS_SAID},
+        **{name: sorted(getattr(d, name)) for name in ("purposes", "channels", "product_groups", "lifts")},
         "ref": stored.ref,
         "subject_kind": stored.subject_kind,
         "subject_company": d.subject.company if isinstance(d.subject, NumberSubject) else None,
-        "act": d.act,
-        "reach": d.reach,
-        "company": d.company,
-        "partner": d.partner,
-        "purposes": sorted(d.purposes),
-        "channels": sorted(d.channels),
-        "product_groups": sorted(d.product_groups),
-        "lifts": sorted(d.lifts),
-        "by": d.by,
-        "route": d.route,
-        "said_at": d.said_at,
-        "received_at": d.received_at,
-        "effective_from": d.effective_from,
         "party": stored.party,
         "recorded_by": stored.recorded_by,
-        "widened": d.widened,
         "content": stored.content,
         "foreign_subject": stored.foreign,
         "held": d.held_at is not None,
     }
+
+
+_AS_SAID = (
+    *("id", "act", "reach", "company", "partner", "by", "route", "widened"),
+    *("said_at", "received_at", "effective_from"),
+)
 
 
 def _rows(bears_on: Sequence[ShownBy], since: datetime | None) -> str:

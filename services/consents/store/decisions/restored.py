@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.words import Channel, Mode, Purpose
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 from services.consents.model.ruling import Cell, Groups
 
 
@@ -36,7 +36,7 @@ _RAISE = "UPDATE decision_records SET epoch = $1 WHERE epoch < $1"
 
 async def lacking(conn: Conn, listed: Sequence[Listed]) -> list[tuple[Listed, bool]]:
     """Those that are not known of the customer, each with whether the decision is unknown altogether."""
-    rows = await conn.fetch(_LACKING, [r.decision for r in listed], [r.customer for r in listed])
+    rows = await conn.fetch(_LACKING, *columns(listed, "decision", "customer"))
     return [(listed[row["at"] - 1], row["unknown"]) for row in rows]
 
 

@@ -1,5 +1,6 @@
-"""The newest records of customers, the refs that name each customer, and disclosures."""
+"""The newest records of customers, the refs that name each customer, disclosures, and shared addresses."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import orjson
 from kielto.events.party import Party
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.versions import Version
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 from kielto.service.support.crypto_keys import Keys
 from services.consents.model.facts import Disclosure
 from services.consents.model.ref import Ref
@@ -146,11 +147,7 @@ async def put(conn: Conn, rows: Sequence[CustomerProjection]) -> list[UUID]:
     related += [(row.id, "bound_by", other) for row in rows for other in row.bound_by]
     kept = await conn.fetch(
         _PUT,
-        [row.id for row in rows],
-        [row.version.epoch for row in rows],
-        [row.version.n for row in rows],
-        [row.alias_of for row in rows],
-        [row.body for row in rows],
+        *columns(rows, "id", "version.epoch", "version.n", "alias_of", "body"),
         [ref for ref, _ in named],
         [customer for _, customer in named],
         [customer for customer, _, _ in related],
@@ -176,12 +173,32 @@ async def is_known(conn: Conn, customer: UUID) -> bool:
 
 async def disclose(conn: Conn, disclosures: Sequence[Disclosure]) -> bool:
     """Note disclosures. False when all were known."""
-    rows = await conn.fetch(
-        _DISCLOSE,
-        [d.customer for d in disclosures],
-        [d.partner for d in disclosures],
-        [d.company for d in disclosures],
-        [d.at for d in disclosures],
-        [d.ref for d in disclosures],
-    )
-    return bool(rows)
+    given = columns(disclosures, "customer", "partner", "company", "at", "ref")
+    return bool(await conn.fetch(_DISCLOSE, *given))
+
+
+LISTED = 1000
+
+
+class SharedAddress(NamedTuple):
+    """`fingerprint`: 16 hex digits, the same at each look. `some`: up to five of those who have it."""
+
+    fingerprint: str
+    customers: int
+    some: list[UUID]
+
+
+_SHARED = """
+SELECT ref, count(*) AS customers, (array_agg(customer ORDER BY customer))[1:5] AS some
+FROM customer_refs WHERE ref >= 'p:' AND ref < 'p;'
+GROUP BY ref HAVING count(*) > $1 ORDER BY 2 DESC, 1 LIMIT $2"""
+
+
+async def list_shared(conn: Conn, more_than: int) -> list[SharedAddress]:
+    """The most shared first, at most `LISTED`. Reads the index of all addresses: a second for a million of them."""
+    rows = await conn.fetch(_SHARED, more_than, LISTED)
+    return [SharedAddress(_fingerprint(row["ref"]), row["customers"], row["some"]) for row in rows]
+
+
+def _fingerprint(ref: str) -> str:
+    return hashlib.sha256(ref.encode()).hexdigest()[:16]

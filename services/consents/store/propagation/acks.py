@@ -1,4 +1,4 @@
-"""What subscribers acknowledge: positions of their stores, exceptions, and which instances there are."""
+"""What subscribers acknowledge: positions of their stores, exceptions, instances, and applied erasures."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,9 @@ from uuid import UUID
 import structlog
 
 from kielto.events.messages import Acknowledgement, Position
-from kielto.service.database.pool import Conn
+from kielto.group import SubscriberSystem
+from kielto.service.database.pool import Conn, columns
+from kielto.service.outbox.tombstones import ErasedRecord
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +92,7 @@ DELETE FROM instances WHERE subscriber = $1 AND instance = $2 RETURNING 1"""
 
 async def take_in(
     conn: Conn,
-    acknowledgement: Acknowledgement,
+    ack: Acknowledgement,
     positions: Sequence[Position],
     appended_at: datetime,
     life_seconds: float,
@@ -101,22 +103,14 @@ async def take_in(
     Returns, for each decision younger than the store whose first published record this acknowledgement is the store's
     first to cover, since when there was the decision. A store that was restored takes its proof back, which is logged.
     """
-    ack, except_for = acknowledgement, acknowledgement.exceptions
     rows = await conn.fetch(
         _TAKE_IN,
         ack.subscriber,
         ack.instance,
         ack.generation,
         appended_at,
-        [p.topic for p in positions],
-        [p.topic_id for p in positions],
-        [p.partition for p in positions],
-        [p.offset for p in positions],
-        [e.topic for e in except_for],
-        [e.partition for e in except_for],
-        [e.offset for e in except_for],
-        [e.key for e in except_for],
-        [e.reason for e in except_for],
+        *columns(positions, "topic", "topic_id", "partition", "offset"),
+        *columns(ack.exceptions, "topic", "partition", "offset", "key", "reason"),
         life_seconds,
     )
     if any(row["since"] is None for row in rows):
@@ -128,7 +122,7 @@ async def published(conn: Conn, positions: Sequence[Position]) -> dict[tuple[UUI
     """By topic id and partition: the offset behind the last record that was published there; 0 for none."""
     if not positions:
         return {}
-    rows = await conn.fetch(_PUBLISHED, [p.topic_id for p in positions], [p.partition for p in positions])
+    rows = await conn.fetch(_PUBLISHED, *columns(positions, "topic_id", "partition"))
     return {(row["topic_id"], row["partition"]): row["upto"] or 0 for row in rows}
 
 
@@ -142,3 +136,31 @@ async def note_beyond_end(
 async def end(conn: Conn, subscriber: str, instance: UUID) -> bool:
     """Delete an instance that is gone for good; False when there was none. If it acknowledges again, it is back."""
     return await conn.fetchval(_END, subscriber, instance) is not None
+
+
+# A subscriber that was never heard of has applied nothing; of the others each store of its instances counts.
+_APPLIED = """
+WITH erased AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::integer[], $5::bigint[])
+        AS e (family, key, topic_id, partition, place)
+), subscriber AS (
+    SELECT * FROM unnest($6::text[], $7::text[]) AS s (id, party)
+)
+SELECT e.family, e.key FROM erased e
+WHERE EXISTS (SELECT FROM subscriber s WHERE s.party = e.family) AND NOT EXISTS (
+    SELECT FROM subscriber s LEFT JOIN instances i ON i.subscriber = s.id
+    LEFT JOIN ack_positions a ON a.subscriber = s.id AND a.generation = i.generation
+        AND a.topic_id = e.topic_id AND a.partition = e.partition
+    WHERE s.party = e.family AND coalesce(a.upto, 0) <= e.place)"""
+
+
+async def applied_erasures(
+    conn: Conn, erased: Sequence[ErasedRecord], subscribers: Sequence[SubscriberSystem]
+) -> set[tuple[str, str]]:
+    """(family, key) of the erasures that are applied everywhere; instances that are gone are waited for until the
+    deadline.
+    """
+    known = [e for e in erased if e.offset is not None]
+    places = columns(known, "family", "key", "topic_id", "partition", "offset")
+    rows = await conn.fetch(_APPLIED, *places, *columns(subscribers, "id", "party"))
+    return {(row["family"], row["key"]) for row in rows}

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.service.database.pool import Conn, Pool
+from kielto.service.database.pool import Conn, Pool, columns
 from services.consents.model.reconcile import Difference, Range
-from services.consents.store.propagation.reconciliation import StoreAnswer, columns
+from services.consents.store.propagation.reconciliation import StoreAnswer, split
 
 _NOTE = """
 INSERT INTO differences AS d (subscriber, instance, key, kind, theirs, ours, repaired_at)
@@ -75,10 +75,7 @@ async def note(
         _NOTE,
         answer.subscriber,
         answer.instance,
-        [d.key for d in found],
-        [d.kind for d in found],
-        [d.theirs for d in found],
-        [d.ours for d in found],
+        *columns(found, "key", "kind", "theirs", "ours"),
         list(repairable),
     )
 
@@ -110,7 +107,7 @@ async def listed(conn: "Conn | Pool", subscribers: Sequence[str], limit: int) ->
 
 async def standing_at(conn: "Conn | Pool", instances: Sequence[tuple[str, UUID]]) -> int:
     """The number of open differences at these instances."""
-    return int(await conn.fetchval(_STANDING_AT, *columns(instances)))
+    return int(await conn.fetchval(_STANDING_AT, *split(instances)))
 
 
 async def erased_lately(conn: Conn, subscriber: str) -> int:

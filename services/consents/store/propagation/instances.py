@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.messages import progress_seconds
 from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 
 # The instances that count: all but those that are silent while another of the subscriber was heard for a whole life of
 # theirs. Only the broker's times are compared: no clock of ours can end an instance, nor an outage of the broker.
@@ -57,8 +57,8 @@ async def instances(conn: Conn, subscribers: Sequence[SubscriberSystem]) -> list
     return [Instance(*row) for row in await conn.fetch(_INSTANCES, *parameters(subscribers))]
 
 
-def parameters(subscribers: Sequence[SubscriberSystem]) -> tuple[list[str], list[str], list[float]]:
-    return [s.id for s in subscribers], [s.party for s in subscribers], [life_seconds(s) for s in subscribers]
+def parameters(subscribers: Sequence[SubscriberSystem]) -> list[list[Any]]:
+    return [*columns(subscribers, "id", "party"), [life_seconds(s) for s in subscribers]]
 
 
 def life_seconds(subscriber: SubscriberSystem) -> float:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID
 
 from kielto.events.messages import Position
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 from services.consents.model.reconcile import SHORT, HeldRecord, Range
 
 # A record is on its way while it has a mark, or was put into the log at or above the store's position. One statement:
@@ -61,7 +60,7 @@ class Ours(NamedTuple):
 
 async def ours(conn: Conn, family: str, content: bool, positions: Sequence[Position]) -> Ours:
     """Digests of our records by bucket, and which buckets hold one that is on its way beyond the positions."""
-    rows = await conn.fetch(_SUMS, family, content, *_columns(positions))
+    rows = await conn.fetch(_SUMS, family, content, *columns(positions, "topic_id", "partition", "offset"))
     return Ours(
         {row["bucket"]: int(row["total"]) for row in rows},
         {row["bucket"]: row["count"] for row in rows},
@@ -73,7 +72,9 @@ async def range_of_ours(
     conn: Conn, family: str, content: bool, positions: Sequence[Position], about: Range
 ) -> tuple[list[HeldRecord], set[str]]:
     """Our records in the range, and the first digits of those that are on their way."""
-    rows = await conn.fetch(_RANGE, family, content, *_columns(positions), *about)
+    rows = await conn.fetch(
+        _RANGE, family, content, *columns(positions, "topic_id", "partition", "offset"), *about
+    )
     held = [HeldRecord(row["key"], row["version"], row["hash"].hex()) for row in rows]
     return held, {row["key"][:SHORT] for row in rows if row["moving"]}
 
@@ -86,7 +87,3 @@ async def known(conn: Conn, family: str, keys: Sequence[str]) -> list[str]:
 async def permitting(conn: Conn, family: str, keys: Sequence[str]) -> set[str]:
     """Those whose record forbids nothing: it is live, has points, and allows something at each."""
     return {row["key"] for row in await conn.fetch(_PERMITTING, family, keys)}
-
-
-def _columns(positions: Sequence[Position]) -> tuple[list[UUID], list[int], list[int]]:
-    return [p.topic_id for p in positions], [p.partition for p in positions], [p.offset for p in positions]

@@ -163,7 +163,7 @@ async def unanswered(
     """The instances that have not answered their subscriber's question among `asks`, or whose answers are not compared
     yet.
     """
-    return [tuple(row) for row in await conn.fetch(_UNANSWERED, asks, *columns(instances))]
+    return [tuple(row) for row in await conn.fetch(_UNANSWERED, asks, *split(instances))]
 
 
 async def forget(conn: "Conn | Pool", days: int) -> None:
@@ -171,5 +171,5 @@ async def forget(conn: "Conn | Pool", days: int) -> None:
     await conn.execute(_FORGET, days)
 
 
-def columns(instances: Sequence[tuple[str, UUID]]) -> tuple[list[str], list[UUID]]:
+def split(instances: Sequence[tuple[str, UUID]]) -> tuple[list[str], list[UUID]]:
     return [subscriber for subscriber, _ in instances], [instance for _, instance in instances]

@@ -25,8 +25,8 @@ from kielto.subscriber.records.content import Shapes, hash64
 from kielto.subscriber.records.decode import Decoder
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.ref import Ref
-from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import ClearanceHolders, ClearancePart, Holder, Result
+from services.consents.store import clearances
+from services.consents.store.clearances import ClearanceHolders, ClearancePart, Holder, Result
 from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.clearances.strangers import reachable_strangers
 from services.consents.use_cases.context import Context

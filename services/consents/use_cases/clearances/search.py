@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kielto.events.party import Party
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
-from services.consents.store.clearances import clearances
+from services.consents.store import clearances
 from services.consents.use_cases.context import Context
 
 

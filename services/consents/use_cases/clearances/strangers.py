@@ -11,8 +11,8 @@ from services.consents.model.evaluate import evaluate
 from services.consents.model.facts import CustomerFacts, Person, PointFacts
 from services.consents.model.ref import Ref
 from services.consents.model.rules_file import Judgement
-from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import ClearanceHolders
+from services.consents.store import clearances
+from services.consents.store.clearances import ClearanceHolders
 from services.consents.use_cases.context import Context
 
 _NOBODY = UUID(int=0)

@@ -15,11 +15,10 @@ from services.consents.store.decision_log import seals as store
 from services.consents.store.decision_log.commitment import instant, statement
 from services.consents.store.decision_log.seals import Sealed
 from services.consents.store.decisions.decisions import decision_of
-from services.consents.store.propagation import places as log
-from services.consents.store.propagation.places import RecordPlace
-from services.consents.use_cases.context import Context
+from services.consents.store.propagation import whereabouts
+from services.consents.store.propagation.whereabouts import RecordPlace
+from services.consents.use_cases.context import Context, UnknownDecisionError
 from services.consents.use_cases.decisions.words import in_words
-from services.consents.use_cases.errors import UnknownDecisionError
 from services.consents.use_cases.propagation.whereabouts import Location, locate
 
 _PLACES = 100
@@ -52,7 +51,7 @@ async def prove(context: Context, decision: UUID, party: str | None) -> dict[str
     async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         sealed = await store.sealed(conn, decision)
         families = [family for family in context.group.parties if party in (None, family)]
-        places, in_all = await log.places(conn, decision, families, _PLACES, links=party is None)
+        places, in_all = await whereabouts.places(conn, decision, families, _PLACES, links=party is None)
         if sealed is None:
             raise UnknownDecisionError
         inclusion = await _inclusion(conn, sealed)

@@ -31,7 +31,7 @@ from services.consents.use_cases.decisions import often
 from services.consents.use_cases.decisions.authorize import authorize, check_yes, cited
 from services.consents.use_cases.decisions.build_decision import NOBODY, build, scope_of
 from services.consents.use_cases.decisions.command import Command
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.receipt import DecisionOutcome
 from services.consents.use_cases.permissions.evaluate_people import (
     PersonPermissions,
     evaluate_people,

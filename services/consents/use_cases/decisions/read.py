@@ -7,8 +7,7 @@ from uuid import UUID
 from services.consents.model.decisions import OfficerAction
 from services.consents.model.ref import Ref
 from services.consents.store.decisions import decisions
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownDecisionError
+from services.consents.use_cases.context import Context, UnknownDecisionError
 
 
 class DecisionAsGiven(NamedTuple):

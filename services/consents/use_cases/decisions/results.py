@@ -14,7 +14,7 @@ from kielto.service.outbox import publish
 from services.consents.store.decisions import results
 from services.consents.store.decisions.results import KeptResult
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.receipt import DecisionOutcome
 
 _FIELD, _RULE = 60, 200
 

@@ -9,8 +9,7 @@ from kielto.events.words import Channel
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import CellPermission
 from services.consents.store.permissions import state
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownCustomerError
+from services.consents.use_cases.context import Context, UnknownCustomerError
 from services.consents.use_cases.permissions.evaluate_people import PersonPermissions, evaluate_people
 from services.consents.use_cases.permissions.publish_records import speaks_of
 

@@ -16,8 +16,10 @@ from services.consents.model.decisions import RecordedDecision
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences, locks, state
 from services.consents.store.permissions.consequences import OwedDecision
+from services.consents.store.permissions.customers import SharedAddress, list_shared
 from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
+from services.consents.use_cases.decisions.decide import MANY
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 from services.consents.use_cases.permissions.publish_records import bearing, republish
 
@@ -74,3 +76,18 @@ def _of(found: LoadedState, begun: OwedDecision) -> RecordedDecision | None:
     """None: it counts for nobody of them any more."""
     said = (decision for decisions in found.decisions.values() for decision in decisions)
     return next((decision for decision in said if decision.id == begun.decision), None)
+
+
+_EVERY_SECONDS = 3600.0
+
+
+async def list_shared_addresses(context: Context) -> list[SharedAddress]:
+    async with context.pool.acquire() as conn:
+        return await list_shared(conn, MANY)
+
+
+async def measure_for_ever(context: Context) -> None:
+    """Update the metric."""
+    while True:
+        metrics.SHARED_ADDRESSES.set(len(await list_shared_addresses(context)))
+        await asyncio.sleep(_EVERY_SECONDS)

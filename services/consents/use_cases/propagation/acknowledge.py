@@ -12,8 +12,7 @@ from kielto.service.database.pool import Conn
 from services.consents import metrics
 from services.consents.store.propagation import acks
 from services.consents.store.propagation.instances import life_seconds
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.context import Context, UnknownSubscriberError
 
 log = structlog.get_logger(__name__)
 

@@ -1,10 +1,13 @@
-"""The instances of the group's subscribers: list them, and forget one that is gone for good."""
+"""The instances of the group's subscribers: list them, forget one that is gone, and what reconciliation found."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from kielto.service.database.pool import in_transaction
-from services.consents.store.propagation import acks, instances
+from services.consents.store.propagation import acks, differences, instances, reconciliation
+from services.consents.store.propagation.differences import OpenDifference
 from services.consents.store.propagation.instances import Instance
+from services.consents.store.propagation.reconciliation import LastAnswer
 from services.consents.use_cases.context import Context
 
 
@@ -17,3 +20,25 @@ async def list_instances(context: Context) -> list[Instance]:
 async def end_instance(context: Context, subscriber: str, instance: UUID) -> bool:
     """False when there is no such instance. One that acknowledges again after all is back."""
     return await in_transaction(context.pool, lambda conn: acks.end(conn, subscriber, instance))
+
+
+_LISTED = 1000
+
+
+class ReconciliationStatus(NamedTuple):
+    stores: list[LastAnswer]
+    differences: list[OpenDifference]
+    """The oldest first, at most 1000."""
+
+
+async def reconciliation_status(
+    context: Context, party: str | None, subscriber: str | None = None
+) -> ReconciliationStatus:
+    """Of the subscribers of one party, or one subscriber; None: of all."""
+    asked = [
+        s.id for s in context.group.subscribers if party in (None, s.party) and subscriber in (None, s.id)
+    ]
+    async with context.pool.acquire() as conn:
+        return ReconciliationStatus(
+            await reconciliation.last(conn, asked), await differences.listed(conn, asked, _LISTED)
+        )

@@ -239,10 +239,8 @@ class Live:
                 self._tell(_NOBODY, None, FeedState.GAP, None)
         if self._open:
             found: dict[UUID, list[Whereabouts]] = {}
-            for links in (
-                False,
-                True,
-            ):  # a company is not told of links, so those are looked at in our own alone
+            # A company is not told of links, so those are looked at in our own alone.
+            for links in (False, True):
                 asked = [ident for ident, known in self._open.items() if links == (known.party is None)]
                 for where in await store.whereabouts(conn, asked, self._subscribers, links=links):
                     found.setdefault(where.decision, []).append(where)
@@ -252,15 +250,11 @@ class Live:
     def _compare(self, decision: UUID, everywhere: list[Whereabouts]) -> None:
         known = self._open[decision]
         applied = {w.subscriber: w.applied_at for w in everywhere if w.applied == w.records}
-        for subscriber in sorted(known.applied - applied.keys()):
-            self._tell(
-                decision, known.party, FeedState.TAKEN_BACK, None, subscriber, self._sees(known, subscriber)
-            )
-        for subscriber in sorted(applied.keys() - known.applied):
-            at = applied[subscriber]
-            self._tell(
-                decision, known.party, FeedState.APPLIED, at, subscriber, self._sees(known, subscriber)
-            )
+        taken_back, news = known.applied - applied.keys(), applied.keys() - known.applied
+        for state, subscribers in ((FeedState.TAKEN_BACK, taken_back), (FeedState.APPLIED, news)):
+            for subscriber in sorted(subscribers):
+                sees = self._sees(known, subscriber)
+                self._tell(decision, known.party, state, applied.get(subscriber), subscriber, sees)
         known.applied = set(applied)
         own = [w for w in everywhere if self._party_of[w.subscriber] == known.party]
         if own and not known.complete_for_party and all(w.subscriber in applied for w in own):

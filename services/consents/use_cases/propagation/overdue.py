@@ -12,8 +12,7 @@ from services.consents.store.propagation import instances, lacking, speed
 from services.consents.store.propagation.instances import Instance
 from services.consents.store.propagation.lacking import OverdueDecision, Partition
 from services.consents.store.propagation.speed import Propagation
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.context import Context, UnknownSubscriberError
 from services.consents.use_cases.propagation.whereabouts import SubscriberStatus, status_of
 
 After = tuple[datetime, UUID]

@@ -1,10 +1,17 @@
-"""Delete what proof no longer needs, and old results."""
+"""Delete what proof no longer needs, old results, and from the bulk topics the records of erased people."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
+from kielto.events.topics import CONSENTS, Family, permissions_of
+from kielto.group import Group
+from kielto.service.database.pool import Conn
+from kielto.service.outbox import tombstones
+from kielto.service.outbox.tombstones import ErasedRecord
 from services.consents.store.decisions import results
 from services.consents.store.propagation import prune
+from services.consents.store.propagation.acks import applied_erasures
 from services.consents.use_cases.context import Context
 
 _SOON_SECONDS = 300.0
@@ -35,3 +42,19 @@ async def prune_once(context: Context) -> tuple[int, int]:
         acks = await prune.acks(conn, now - _SETTLED)
         await prune.stores(conn, _SILENCE, now - timedelta(days=context.settings.dead_store_days))
     return publications, acks
+
+
+async def write_tombstones_for_ever(context: Context) -> None:
+    async def applied(conn: Conn, erased: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
+        return await applied_erasures(conn, erased, context.group.subscribers)
+
+    await tombstones.write_for_ever(context.pool, deadlines(context.group), applied)
+
+
+def deadlines(group: Group) -> dict[Family, float]:
+    """Seconds by family: the longest deadline of a subscriber of the party; of our own records the longest of all."""
+    own = {
+        permissions_of(party): max((s.deadline_seconds for s in group.subscribers_of(party)), default=0.0)
+        for party in group.parties
+    }
+    return {CONSENTS: max(own.values()), **own}

@@ -41,8 +41,7 @@ from services.consents.store.permissions import locks
 from services.consents.store.propagation import differences, own_records
 from services.consents.store.propagation import reconciliation as store
 from services.consents.store.propagation.instances import life_seconds
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownSubscriberError
+from services.consents.use_cases.context import Context, UnknownSubscriberError
 
 log = structlog.get_logger(__name__)
 

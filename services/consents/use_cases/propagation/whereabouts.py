@@ -13,8 +13,7 @@ from services.consents.store.propagation import lacking
 from services.consents.store.propagation import whereabouts as store
 from services.consents.store.propagation.lacking import SubscriberState
 from services.consents.store.propagation.whereabouts import Whereabouts
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.errors import UnknownDecisionError
+from services.consents.use_cases.context import Context, UnknownDecisionError
 
 _MEASURE_SECONDS = 5.0
 

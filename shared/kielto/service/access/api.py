@@ -1,4 +1,4 @@
-"""`GET /<service>/audit`: the access log, for the data protection officers."""
+"""`GET /<service>/audit`: the access log, for the data protection officers; and the deletion of its old entries."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from kielto.events.base import Ident, Moment
-from kielto.service.access import store
 from kielto.service.access.middleware import ACTOR, as_uuid
 from kielto.service.database.pool import Pool
 from kielto.service.http import cursors
@@ -75,7 +74,7 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
             about = keys.from_pairwise(party, subject) if party else as_uuid(subject)
             if about is None:
                 return AccessLogPage(items=[], next=None)
-        rows = await store.find(
+        rows = await _find(
             pool,
             caller.company or company,
             about,
@@ -95,16 +94,36 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
 
 
 def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> AccessEntryBody:
-    return AccessEntryBody(
-        at=row["at"],
-        actor=row["actor"],
-        company=row["company"],
-        roles=row["roles"],
-        action=row["action"],
-        subjects=[shown(ident) for ident in row["subjects"]],
-        why=row["why"],
-        outcome=row["outcome"],
-        rule=row["rule"],
-        detail=orjson.loads(row["detail"]) if row["detail"] else None,
-        trace=row["trace"] if trace else None,
-    )
+    fields = dict(row) | {
+        "subjects": [shown(ident) for ident in row["subjects"]],
+        "detail": orjson.loads(row["detail"]) if row["detail"] else None,
+        "trace": row["trace"] if trace else None,
+    }
+    return AccessEntryBody(**fields)
+
+
+_FIND = """
+SELECT id, at, actor, company, roles, action, subjects, why, outcome, rule, detail, trace FROM audit_trail
+WHERE ($1::text IS NULL OR company = $1)
+    AND ($2::uuid IS NULL OR subjects @> ARRAY[$2::uuid])
+    AND ($3::text IS NULL OR actor = $3)
+    AND ($4::text IS NULL OR action = $4)
+    AND ($5::timestamptz IS NULL OR at >= $5)
+    AND ($6::timestamptz IS NULL OR at < $6)
+    AND ($7::bigint IS NULL OR id < $7)
+ORDER BY id DESC LIMIT $8"""
+
+
+async def _find(pool: Pool, *filters: object) -> list[asyncpg.Record]:
+    """The newest first. `filters`: company, subject, actor, action, from, to, the id to begin below, and how many; None
+    of the first seven: any.
+    """
+    return await pool.fetch(_FIND, *filters)
+
+
+_FORGET_OLD = "DELETE FROM audit_trail WHERE at < now() - make_interval(days => $1)"
+
+
+async def forget_old(pool: Pool, days: int) -> None:
+    """Delete entries that are older than `days`; the database refuses to delete one that is younger than a year."""
+    await pool.execute(_FORGET_OLD, days)

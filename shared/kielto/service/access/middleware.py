@@ -19,7 +19,7 @@ from kielto.service.database.access_entry import AccessEntry
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.http.auth import Caller
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request, unavailable
 from kielto.service.http.throttle import too_many
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
@@ -29,6 +29,9 @@ _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
 ACTOR = 200
 _UNWRITABLE = (*AWAY, asyncpg.ReadOnlySQLTransactionError)
 """The database is away, or follows another one."""
+_UNWRITTEN = unavailable(
+    "audit-unavailable", "The access log cannot be written, so the request is not answered: retry later"
+)
 
 
 class AccessLog:
@@ -59,9 +62,8 @@ class AccessLog:
             await self._app(scope, receive, answer.send)
         except Exception:
             if "route" in scope:
-                with suppress(
-                    *_UNWRITABLE, CrowdedError
-                ):  # what failed is told, not that its entry failed too
+                # What failed is told, not that its entry failed too.
+                with suppress(*_UNWRITABLE, CrowdedError):
                     await entry.write(self._pool, "failed", "500")
             raise
 
@@ -88,7 +90,7 @@ class _Answer:
                     return
             except _UNWRITABLE:
                 if message["status"] < 500:
-                    await self._instead(_unwritten())
+                    await self._instead(_UNWRITTEN)
                     return
         await self._send(message)
 
@@ -142,12 +144,3 @@ def as_uuid(value: Any) -> UUID | None:
 def _unusable_reason() -> ProblemError:
     rule = "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -"
     return invalid_request(FieldError("X-Reason", rule))
-
-
-def _unwritten() -> ProblemError:
-    return ProblemError(
-        503,
-        "audit-unavailable",
-        "The access log cannot be written, so the request is not answered: retry later",
-        headers={"Retry-After": "1"},
-    )

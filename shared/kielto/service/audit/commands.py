@@ -52,16 +52,15 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
     not repaired. 1 when there is anything.
     """
     conn = await postgres.connect(settings.postgres_dsn, name="audit", command_timeout=600)
-    consumer = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
     try:
         await conn.execute(_OWN_TABLES)
         await conn.execute(log_pass.BY_INDEX)
-        await consumer.start()
-        await _whole_pass(LogPass(conn, consumer, families, rate=_RATE), conn, consumer)
+        client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
+        async with kafka.started(client) as consumer:
+            await _whole_pass(LogPass(conn, consumer, families, rate=_RATE), conn, consumer)
         rows = await store.list_open(conn)
     finally:
         conn.terminate()
-        await kafka.close(consumer)
     for row in rows:
         place = f"{row['topic']}/{row['partition']}@{row['offset']}"
         print(f"{row['at']:%Y-%m-%dT%H:%M:%SZ}\t{row['kind']}\t{place}\t{row['reason']}")
@@ -111,10 +110,6 @@ async def void(
 
 
 async def _topic_id(settings: ServiceSettings, topic: str) -> UUID | None:
-    consumer = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
-    try:
-        async with asyncio.timeout(15):
-            await consumer.start()
-            return (await kafka.topic_ids(consumer, [topic])).get(topic)
-    finally:
-        await kafka.close(consumer)
+    client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
+    async with asyncio.timeout(15), kafka.started(client) as consumer:
+        return (await kafka.topic_ids(consumer, [topic])).get(topic)

@@ -4,9 +4,10 @@ The server's keepalives are short, so that a lost node does not hold a leader's 
 timeout. Advisory locks and LISTEN need a real session: do not put a transaction-mode pooler in between.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -190,6 +191,11 @@ async def in_transaction(
             if attempt == attempts:
                 raise
     raise AssertionError("unreachable")
+
+
+def columns(rows: Sequence[object], *names: str) -> list[list[Any]]:
+    """For `unnest`: for each attribute, such as `version.epoch`, its values in all rows."""
+    return [list(map(attrgetter(name), rows)) for name in names]
 
 
 def _settings(name: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from joserfc.jwk import Key
 
 from kielto.events.party import Party
 from kielto.service.http.key_set import ALGORITHMS, KeySet
-from kielto.service.http.problem import ProblemError
+from kielto.service.http.problem import ProblemError, unavailable
 from kielto.service.support.limits import FIXED
 
 log = structlog.get_logger(__name__)
@@ -261,12 +261,7 @@ def _refused(error: Exception) -> ProblemError:
 
 def _issuer_away() -> ProblemError:
     """Not 401, which callers take as final: a good token is refused because we lag."""
-    return ProblemError(
-        503,
-        "issuer-unavailable",
-        "The issuer's keys are not available; retry later",
-        headers={"Retry-After": "2"},
-    )
+    return unavailable("issuer-unavailable", "The issuer's keys are not available; retry later", seconds=2)
 
 
 def _unauthorised(detail: str) -> ProblemError:

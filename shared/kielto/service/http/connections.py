@@ -13,15 +13,14 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kielto.service.http.problem import ProblemError
+from kielto.service.http.problem import ProblemError, unavailable
 from kielto.service.support.limits import Limits
 
 _MOMENT = 0.5
 """Seconds; those who find no room are not counted, and so not kept."""
-_AGAIN = {"Retry-After": "1"}
 _TOO_LONG = ProblemError(431, "headers-too-large", "The request's headers are too large")
 _LATE = ProblemError(408, "request-timeout", "The request did not arrive in time")
-_FULL = ProblemError(503, "too-many-connections", "Too many open connections: retry later", headers=_AGAIN)
+_FULL = unavailable("too-many-connections", "Too many open connections: retry later")
 _MALFORMED = ProblemError(400, "malformed-request", "Malformed HTTP request")
 
 
@@ -162,9 +161,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if (
-            not self.transport.is_closing() and self.cycle.response_complete
-        ):  # the next one may be at work by now
+        # The next request may be at work by now.
+        if not self.transport.is_closing() and self.cycle.response_complete:
             self._at_work = False
             self._unset_keepalive_if_required()  # one timer for all that is waited for
             self._wait(self._patience())

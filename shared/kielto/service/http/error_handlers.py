@@ -14,12 +14,23 @@ from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.http.allowed_names import Described
 from kielto.service.http.idempotency import RepeatedRequestError, replay
 from kielto.service.http.middleware import response
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request
+from kielto.service.http.problem import FieldError, ProblemError, invalid_request, unavailable
 from kielto.service.http.throttle import too_many
 from kielto.service.support.shares import BusyError, CrowdedError
 from kielto.validation import field_rules
 
 log = structlog.get_logger(__name__)
+
+_AWAY = unavailable(
+    "database-unavailable", "The database does not answer: retry with the same Idempotency-Key"
+)
+_ALWAYS: dict[type[Exception], ProblemError] = {
+    MessageTooLargeError: ProblemError(413, "record-too-large", "The record to be published is too large"),
+    EpochNotOpenError: ProblemError(503, "epoch-not-claimed", "The epoch is not open; retry later"),
+    CrowdedError: too_many(),
+    # Others of the same party, or about the same person, take long.
+    BusyError: unavailable("busy", "The service is busy: retry with the same Idempotency-Key"),
+}
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -27,14 +38,8 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RepeatedRequestError, _repeated)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(
-        MessageTooLargeError, _always(413, "record-too-large", "The record to be published is too large")
-    )
-    app.add_exception_handler(
-        EpochNotOpenError, _always(503, "epoch-not-claimed", "The epoch is not open; retry later")
-    )
-    app.add_exception_handler(CrowdedError, _crowded)
-    app.add_exception_handler(BusyError, _busy)
+    for kind, problem in _ALWAYS.items():
+        app.add_exception_handler(kind, _always(problem))
     for kind in pool.AWAY:
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(Exception, _unknown)
@@ -60,7 +65,7 @@ async def _repeated(request: Request, error: Exception) -> Response:
         stored = await replay(request.app.state.pool, error.claim)
     except ProblemError as reused:
         return response(reused, request.url.path)
-    return stored or response(_unavailable(), request.url.path)
+    return stored or response(_AWAY, request.url.path)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -96,24 +101,9 @@ def _allow(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(described.methods(request.url.path)) or "GET, HEAD"}
 
 
-async def _crowded(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
-    return response(too_many(), request.url.path)
-
-
-async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
-    """Others of the same party, or about the same person, take long."""
-    problem = ProblemError(
-        503,
-        "busy",
-        "The service is busy: retry with the same Idempotency-Key",
-        headers={"Retry-After": "1"},
-    )
-    return response(problem, request.url.path)
-
-
 async def _away(request: Request, error: Exception) -> Response:
     log.warning("database.unavailable", error=type(error).__name__, path=_route(request))
-    return response(_unavailable(), request.url.path)
+    return response(_AWAY, request.url.path)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
@@ -121,18 +111,9 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return response(ProblemError(500, "internal", "Internal error; it was logged"), request.url.path)
 
 
-def _unavailable() -> ProblemError:
-    return ProblemError(
-        503,
-        "database-unavailable",
-        "The database does not answer: retry with the same Idempotency-Key",
-        headers={"Retry-After": "1"},
-    )
-
-
-def _always(status: int, slug: str, title: str) -> Callable[[Request, Exception], Any]:
+def _always(problem: ProblemError) -> Callable[[Request, Exception], Any]:
     async def handler(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
-        return response(ProblemError(status, slug, title), request.url.path)
+        return response(problem, request.url.path)
 
     return handler
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kielto.service.database.pool import whose_request
 from kielto.service.http.auth import identify
-from kielto.service.http.problem import ProblemError
+from kielto.service.http.problem import ProblemError, unavailable
 from kielto.service.support import metrics, tracing
 from kielto.service.support.limits import Limits
 from kielto.service.support.supervise import within
@@ -79,12 +79,7 @@ class RequestMiddleware:
         """Raises ProblemError."""
         safe = scope["method"] in _SAFE
         if not self._health.claimed and not safe:
-            raise ProblemError(
-                503,
-                "epoch-not-claimed",
-                "The first start is not complete; retry later",
-                headers={"Retry-After": "1"},
-            )
+            raise unavailable("epoch-not-claimed", "The first start is not complete; retry later")
         whose = ""
         if _below(scope["path"], self._prefix) and (not safe or "authorization" in headers):
             whose = (await identify(Request(scope))).company or "group"

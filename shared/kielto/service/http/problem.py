@@ -61,6 +61,11 @@ class ProblemError(KieltoError):
         return body
 
 
+def unavailable(slug: str, title: str, seconds: int = 1) -> ProblemError:
+    """503: the request is fine; retry it after so many seconds."""
+    return ProblemError(503, slug, title, headers={"Retry-After": str(seconds)})
+
+
 def invalid_request(*errors: FieldError) -> ProblemError:
     """422: which fields break which rules."""
     return ProblemError(422, "invalid-request", "Invalid request", errors=errors)

@@ -13,13 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kielto.errors import KieltoError
 from kielto.service.http.connections import Connections
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import ProblemError
+from kielto.service.http.problem import unavailable
 from kielto.service.support.limits import Limits
 
 GRACE_SECONDS = 10.0
-_AGAIN = {"Retry-After": "1"}
-MIGRATING = ProblemError(503, "starting", "The database is being migrated", headers=_AGAIN)
-AWAY = ProblemError(503, "database-unavailable", "The database does not answer", headers=_AGAIN)
+MIGRATING = unavailable("starting", "The database is being migrated")
+AWAY = unavailable("database-unavailable", "The database does not answer")
 
 
 class CannotListenError(KieltoError):

@@ -38,15 +38,10 @@ class Ahead:
             return
         stable = kafka.consumer(self._bootstrap, security=self._security)
         reader = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
-        try:
-            await stable.start()
-            await reader.start()
+        async with kafka.started(stable), kafka.started(reader):
             while True:
                 await self._look(stable, reader)
                 await asyncio.sleep(_LOOK_SECONDS)
-        finally:
-            await kafka.close(reader)
-            await kafka.close(stable)
 
     async def _look(self, stable: Any, reader: Any) -> None:
         begins = await kafka.end_offsets(stable, self._places)

@@ -93,19 +93,16 @@ class Consumers:
             await supervise("consumers", self._start_and_watch, _RETRIED, _BACKOFF, failed=_count_restart)
 
     async def _start_and_watch(self) -> None:
-        client = kafka.consumer(self._bootstrap, security=self._security)
         try:
-            await client.start()
-            ids = await topic_ids(client, self._readers)
-            life = await transactional.life(self._pool)
-            for topic, reader in self._readers.items():
-                await reader.prepare(ids[topic], life)
-            await self._broker.start()
-            await first_to_end(
-                Watchdog(self._pool, client, self._readers, ids, life).run(), self._take_urgent()
-            )
+            async with kafka.started(kafka.consumer(self._bootstrap, security=self._security)) as client:
+                ids = await topic_ids(client, self._readers)
+                life = await transactional.life(self._pool)
+                for topic, reader in self._readers.items():
+                    await reader.prepare(ids[topic], life)
+                await self._broker.start()
+                watchdog = Watchdog(self._pool, client, self._readers, ids, life)
+                await first_to_end(watchdog.run(), self._take_urgent())
         finally:
-            await kafka.close(client)
             await kafka.close(self._broker)
 
     async def _take_urgent(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -33,6 +34,11 @@ class Meta:
     offset: int
     timestamp_ms: int
 
+    @property
+    def appended_at(self) -> datetime:
+        """When the broker appended the message."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+
 
 class Handler(Protocol):
     """Called inside the transaction that also moves the position; never commits, never publishes to Kafka
@@ -49,6 +55,12 @@ class Handler(Protocol):
         """The record of `key` at `version` cannot be read: deny the key until the same or a higher one is
         read.
         """
+
+
+class Stateless:
+    """For handlers of topics without state: a message that cannot be read denies nobody, it is in quarantine only."""
+
+    async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None: ...
 
 
 class BatchHandler(Handler, Protocol):

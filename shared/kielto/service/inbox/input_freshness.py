@@ -64,13 +64,11 @@ class InputFreshness:
 
     async def _read(self) -> None:
         # A view is as old as the whole log says, open transactions included; what counts is what was taken in.
-        consumer = kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
-        try:
-            await consumer.start()
+        async with kafka.started(
+            kafka.consumer(self._bootstrap, security=self._security, **kafka.UNCOMMITTED)
+        ) as consumer:
             await self._begin(consumer)
             await self._watch(consumer)
-        finally:
-            await kafka.close(consumer)
 
     async def _begin(self, consumer: Any) -> None:
         """Start at the end: the consumers read what is before it, and every view starts anew."""

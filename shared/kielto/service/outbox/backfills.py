@@ -14,7 +14,7 @@ from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool
-from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
+from kielto.service.outbox.batch_send import OutboxMessage, deliver
 from kielto.service.outbox.leader import Leader
 from kielto.service.outbox.rejecting_topics import Refusals
 
@@ -137,9 +137,7 @@ class Snapshots:
         return True
 
     async def _end_offsets(self, family: Family) -> dict[str, list[int]]:
-        consumer = kafka.consumer(self._bootstrap, security=self._security)
-        try:
-            await consumer.start()
+        async with kafka.started(kafka.consumer(self._bootstrap, security=self._security)) as consumer:
             topics = {"restrictions": family.express or family.bulk, "bulk": family.bulk}
             places = [kafka.TopicPartition(t, p) for t in set(topics.values()) for p in range(PARTITIONS)]
             ends = await kafka.end_offsets(consumer, places)
@@ -147,8 +145,6 @@ class Snapshots:
                 name: [ends[kafka.TopicPartition(topic, p)] for p in range(PARTITIONS)]
                 for name, topic in topics.items()
             }
-        finally:
-            await kafka.close(consumer)
 
     async def _finish(
         self,
@@ -173,8 +169,6 @@ class Snapshots:
             encoded = envelope.encode(event, key=control.SNAPSHOT, source=family.writer)
             messages.append(OutboxMessage(family.bulk, partition, *encoded))
         delivered = await deliver(producer, messages)
-        if delivered.error:
-            raise LaneStoppedError from delivered.error
-        await refusals.note([family.bulk], delivered.refused)
+        await refusals.note([family.bulk], delivered)
         if not delivered.refused:
             await conn.execute(_FINISHED, family.name, generation)

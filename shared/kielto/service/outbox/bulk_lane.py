@@ -4,7 +4,7 @@ the express lane is late.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from kielto.kafka import partition_of
 from kielto.service.database import epoch
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.backfills import Snapshots
-from kielto.service.outbox.batch_send import Delivered, LaneStoppedError, OutboxMessage, deliver
+from kielto.service.outbox.batch_send import OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import BeatPlan, everywhere
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import DecryptRecord
@@ -116,8 +116,8 @@ class BulkLane:
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:
             await pending.published(self._conn, Lane.BULK, done, self._ids)
-        topics = (marked.family.topic(Lane.BULK) for marked in found)
-        return await self._whole(delivered, topics, len(done))
+        await self._refusals.note((marked.family.topic(Lane.BULK) for marked in found), delivered)
+        return len(done)
 
     async def _reports(self) -> int:
         """Plain rows in the order of their ids. Few wait at a time, so they are always read from the
@@ -138,7 +138,8 @@ class BulkLane:
         sent = [row["id"] for row, offset in zip(rows, delivered.offsets, strict=True) if offset is not None]
         if sent:
             await self._conn.execute(_DELETE_REPORTS, sent)
-        return await self._whole(delivered, (message.topic for message in messages), len(sent))
+        await self._refusals.note((message.topic for message in messages), delivered)
+        return len(sent)
 
     async def _beat(self) -> None:
         """To every bulk partition too, so that old versions and tombstones there are compacted away in time
@@ -155,11 +156,4 @@ class BulkLane:
         beat = control.Beat(epoch=number, term=term, n=0, generation=0, at=self._clock())
         going = self._refusals.going(self._families, Lane.BULK).values()
         messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
-        await self._whole(await deliver(self._producer, messages), (m.topic for m in messages), 0)
-
-    async def _whole(self, delivered: Delivered, topics: Iterable[str], sent: int) -> int:
-        """How many were sent. Raises LaneStoppedError when some were not, other than by a topic's refusal."""
-        if delivered.error:
-            raise LaneStoppedError from delivered.error
-        await self._refusals.note(topics, delivered.refused)
-        return sent
+        await self._refusals.note((m.topic for m in messages), await deliver(self._producer, messages))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kielto.events.topics import Family, Lane
 from kielto.service.outbox import pending, publish
-from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
+from kielto.service.outbox.batch_send import deliver
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader, must_be_checked
 from kielto.service.outbox.pending import DecryptRecord, Marked
@@ -87,7 +87,8 @@ class ExpressLane:
         if look is not None:
             # Of those looked at just now, whatever the time is: a topic whose wait is over meanwhile was not.
             clear = {name for name, family in going.items() if family.topic(Lane.EXPRESS) not in refused}
-            await self._send(self._beats.messages(look, clear))
+            messages = self._beats.messages(look, clear)
+            await self._refusals.note((m.topic for m in messages), await deliver(self._producer, messages))
             self._beats.acknowledged()
         self._next_look = time.monotonic() + LOOK_SECONDS
 
@@ -107,9 +108,7 @@ class ExpressLane:
         ]
         if delivered.error:
             await self._delete()
-            raise LaneStoppedError from delivered.error
-        topics = (marked.family.topic(Lane.EXPRESS) for marked in found)
-        await self._refusals.note(topics, delivered.refused)
+        await self._refusals.note((marked.family.topic(Lane.EXPRESS) for marked in found), delivered)
         return delivered.refused
 
     def _going(self) -> dict[str, Family]:
@@ -117,12 +116,6 @@ class ExpressLane:
         them.
         """
         return self._refusals.going(self._families, Lane.EXPRESS)
-
-    async def _send(self, messages: Sequence[OutboxMessage]) -> None:
-        delivered = await deliver(self._producer, messages)
-        if delivered.error:
-            raise LaneStoppedError from delivered.error
-        await self._refusals.note((message.topic for message in messages), delivered.refused)
 
     async def _delete(self) -> None:
         """Delete exactly the marks that were read and whose records the broker has acknowledged."""

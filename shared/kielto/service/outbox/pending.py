@@ -9,6 +9,7 @@ from kielto.events import envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import record_bytes
 from kielto.kafka import partition_of
+from kielto.service.database.pool import columns
 from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
 from kielto.service.support import tracing
@@ -112,22 +113,20 @@ async def published(
     """
     ids = [ident for marked, _ in done for ident in marked.ids]
     kept = [(marked, offset) for marked, offset in done if _of_party(marked.family)]
+    records = [marked for marked, _ in kept]
     if not kept:
         await conn.execute(_DELETE_MARKS, lane.value, ids)
         return
-    topics = [marked.family.topic(lane) for marked, _ in kept]
+    topics = [marked.family.topic(lane) for marked in records]
     await conn.execute(
         _PUBLISHED,
         lane.value,
         ids,
-        [marked.family.name for marked, _ in kept],
-        [marked.key for marked, _ in kept],
-        [marked.epoch for marked, _ in kept],
-        [marked.n for marked, _ in kept],
+        *columns(records, "family.name", "key", "epoch", "n"),
         topics,
         [topic_ids[topic] for topic in topics],
-        [marked.partition for marked, _ in kept],
+        *columns(records, "partition"),
         [offset for _, offset in kept],
-        [marked.traceparent for marked, _ in kept],
-        [tracing.trace_id(marked.sent) if marked.sent else None for marked, _ in kept],
+        *columns(records, "traceparent"),
+        [tracing.trace_id(marked.sent) if marked.sent else None for marked in records],
     )

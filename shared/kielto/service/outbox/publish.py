@@ -18,7 +18,7 @@ from kielto.events.records import Record
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.service.database import epoch
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, columns
 
 EXPRESS, REPORTS = "kielto_express", "kielto_reports"
 """Channels of NOTIFY. Bulk marks have none: NOTIFY takes a lock at commit, and a permit can wait for the next look."""
@@ -121,9 +121,7 @@ async def put(
         raise ValueError("changes: each record must be named once")
     rows = await conn.fetch(
         _PUBLISH,
-        [change.family for change in changes],
-        [change.key for change in changes],
-        [change.record.status.value for change in changes],
+        *columns(changes, "family", "key", "record.status.value"),
         [_body(change) for change in changes],
         ["{" + ",".join(sorted(map(str, change.restrictions))) + "}" for change in changes],
         [change.decision for change in changes],

@@ -14,6 +14,7 @@ import structlog
 
 from kielto import kafka
 from kielto.events.topics import Family, Lane
+from kielto.service.outbox.batch_send import Delivered, LaneStoppedError
 from kielto.service.support import metrics
 
 log = structlog.get_logger(__name__)
@@ -65,8 +66,13 @@ class Refusals:
         """The families whose topic of this lane does not wait."""
         return {name: family for name, family in families.items() if not self.waits(family.topic(lane))}
 
-    async def note(self, sent: Iterable[str], refusing: Mapping[str, BaseException]) -> None:
-        """Note the result of a delivery: the topics sent to, and those that rejected a record. Raises one of DOWN."""
+    async def note(self, sent: Iterable[str], delivered: Delivered) -> None:
+        """Note the result of a delivery to these topics. Raises one of DOWN, or LaneStoppedError when something was not
+        acknowledged, other than by a topic that rejects it.
+        """
+        if delivered.error:
+            raise LaneStoppedError from delivered.error
+        refusing = delivered.refused
         for topic in set(sent) - set(refusing):
             if not self.waits(topic):
                 self._until.pop(topic, None)

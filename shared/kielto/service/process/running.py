@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service.access import store as access_store
+from kielto.service.access import api
 from kielto.service.audit.auditor import Auditor
 from kielto.service.database import epoch
 from kielto.service.database import pool as postgres
@@ -27,8 +27,7 @@ from kielto.service.outbox import backfills
 from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.heartbeats import BeatPlan
 from kielto.service.outbox.relay import LaneRelay, RelaySettings
-from kielto.service.process.application import Health, create_app
-from kielto.service.process.metrics_app import metrics_app
+from kielto.service.process.application import Health, create_app, metrics_app
 from kielto.service.process.platform import Platform, Service, quarantine_of
 from kielto.service.recovery.claim import claim
 from kielto.service.recovery.new_epoch import Epochs
@@ -187,15 +186,13 @@ class RunningService:
         forged.
         """
         settings = self._platform.settings
-        client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
-        try:
-            await client.start()
+        async with kafka.started(
+            kafka.consumer(settings.kafka_bootstrap, security=settings.security)
+        ) as client:
             others = [
                 s.topic for s in self._service.subscriptions if self._topics[s.topic].writer != self._name
             ]
             found = sorted(await kafka.writable(client, others))
-        finally:
-            await kafka.close(client)
         metrics.OPEN_TOPICS.set(len(found))
         if found:
             log.warning(
@@ -217,7 +214,7 @@ class RunningService:
         while True:
             await idempotency.forget_old(self._platform.pool)
             await quarantine.forget(self._platform.pool, self._platform.settings.quarantine_days)
-            await access_store.forget_old(self._platform.pool, self._platform.settings.audit_days)
+            await api.forget_old(self._platform.pool, self._platform.settings.audit_days)
             await asyncio.sleep(3600)
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -60,12 +60,8 @@ async def announce(
     if not pairs:
         return
     beat = control.Beat(epoch=number, term=1, n=0, generation=1, at=clock())
-    producer = kafka.producer(bootstrap, security=security)
-    try:
-        await producer.start()
+    async with kafka.started(kafka.producer(bootstrap, security=security), kafka.abort) as producer:
         async with asyncio.timeout(_ANNOUNCE_SECONDS):
             delivered = await deliver(producer, [m for family in pairs for m in everywhere(family, beat)])
         if delivered.error:
             raise LaneStoppedError from delivered.error
-    finally:
-        await kafka.abort(producer)

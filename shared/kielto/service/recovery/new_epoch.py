@@ -23,7 +23,7 @@ from kielto.events.versions import Version
 from kielto.kafka import CLEAR, Security, TopicPartition
 from kielto.service.audit import store
 from kielto.service.database import epoch
-from kielto.service.database.pool import Pool
+from kielto.service.database.pool import Pool, columns
 from kielto.service.inbox import transactional
 from kielto.service.outbox import backfills
 from kielto.service.outbox.batch_send import LaneStoppedError
@@ -35,6 +35,7 @@ from kielto.service.support.clock import Clock, utc_now
 log = structlog.get_logger(__name__)
 
 _CHUNK = 5000
+_ROW = ("family.name", "key", "version.epoch", "version.n")
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 5.0
 _GAPS_SECONDS = 1.0  # then it may be that no record is left, only offsets that nobody is handed
@@ -132,7 +133,7 @@ class Epochs:
             if any(e.key is None and e.version > highest for e in batch):
                 return "our own topics hold heartbeats that this database never gave"
             records = [e for e in batch if e.key is not None]
-            if await conn.fetchval(_ANY_AHEAD, *_columns(records), row["epoch"]):
+            if await conn.fetchval(_ANY_AHEAD, *columns(records, *_ROW), row["epoch"]):
                 return "our own topics hold records that this database never wrote"
         return None
 
@@ -173,9 +174,7 @@ class Epochs:
         """Wait until the consumers, of whatever process, have read these topics to their present ends."""
         if not self.inputs:
             return
-        client = kafka.consumer(self.bootstrap, security=self.security)
-        try:
-            await client.start()
+        async with kafka.started(kafka.consumer(self.bootstrap, security=self.security)) as client:
             ids = await kafka.topic_ids(client, list(self.inputs))
             places = [TopicPartition(topic, p) for topic in self.inputs for p in range(PARTITIONS)]
             begins = await client.beginning_offsets(places)
@@ -194,8 +193,6 @@ class Epochs:
                     told = clock()
                     log.warning("epoch.waiting_for_inputs", topics=sorted({p.topic for p in left}))
                 await asyncio.sleep(_LOOK_SECONDS if left else 0)
-        finally:
-            await kafka.close(client)
 
     async def _take_in(self, conn: Leader, number: int) -> None:
         """Restore from the highest version of each key: a restriction that it no longer lists was lifted."""
@@ -224,14 +221,5 @@ ORDER BY e.at"""
 async def _candidates(conn: Leader, batch: Sequence[ScannedRecord], number: int) -> list[ScannedRecord]:
     """Records of earlier epochs above their row, or whose row was raised since the epoch began."""
     records = [e for e in batch if e.key is not None and e.version.epoch < number]
-    rows = await conn.fetch(_CANDIDATES, *_columns(records), number)
+    rows = await conn.fetch(_CANDIDATES, *columns(records, *_ROW), number)
     return [records[row["at"] - 1] for row in rows]
-
-
-def _columns(records: Sequence[ScannedRecord]) -> tuple[list[Any], ...]:
-    return (
-        [e.family.name for e in records],
-        [e.key for e in records],
-        [e.version.epoch for e in records],
-        [e.version.n for e in records],
-    )

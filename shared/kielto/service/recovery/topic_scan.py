@@ -35,9 +35,7 @@ async def entries(
     topics = {family.topic(lane): family for family in families for lane in Lane}
     if not topics:
         return
-    consumer = kafka.consumer(bootstrap, security=security)
-    try:
-        await consumer.start()
+    async with kafka.started(kafka.consumer(bootstrap, security=security)) as consumer:
         ids = await kafka.topic_ids(consumer, list(topics))
         places = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
         consumer.assign(places)
@@ -52,8 +50,6 @@ async def entries(
             polled = await consumer.getmany(timeout_ms=500, max_records=_BATCH)
             yield [_entry(topics[at.topic], record) for at, records in polled.items() for record in records]
             left = {place for place in left if await consumer.position(place) < ends[place]}
-    finally:
-        await kafka.close(consumer)
 
 
 async def highest_epoch(

@@ -57,16 +57,12 @@ class BulkThrottle:
         places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
         async def read() -> None:
-            client = kafka.consumer(bootstrap, security=security)
-            try:
-                await client.start()
+            async with kafka.started(kafka.consumer(bootstrap, security=security)) as client:
                 ends = await kafka.end_offsets(client, places)
                 client.assign(places)
                 for place in places:  # nothing may be awaited between assignment and seek
                     client.seek(place, ends[place])
                 await self._hear(client, places)
-            finally:
-                await kafka.close(client)
 
         await supervise("bulk throttle", read, (*kafka.DOWN, kafka.KafkaError), Backoff(1.0, 10.0))
 

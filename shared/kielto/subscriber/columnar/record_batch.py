@@ -16,9 +16,8 @@ from kielto.subscriber.records.content import Content
 from kielto.subscriber.records.decode import RecordLayout
 
 KEY = 64
-_DAYS = np.array(
-    [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8
-)  # a leap day is decoded singly
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8)
+"""Days of each month; a leap day is decoded singly."""
 
 
 class RecordBlock(NamedTuple):

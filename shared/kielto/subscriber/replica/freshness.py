@@ -32,18 +32,16 @@ class Freshness:
     def __init__(self) -> None:
         self._last: BeatNumber | None = None
         self._offset = -1
-        self._probes: deque[tuple[float, int]] = deque(
-            maxlen=PROBES_KEPT
-        )  # a forgotten probe only costs freshness
+        # A forgotten probe only costs freshness.
+        self._probes: deque[tuple[float, int]] = deque(maxlen=PROBES_KEPT)
         self.as_of: float | None = None
         """Everything that was committed before this time has been read. None: not known yet."""
 
     def probe(self, asked_at: float, end: int) -> None:
         """Note that a probe sent at `asked_at` gave `end`, the next offset to be written."""
         if self._probes:
-            end = max(
-                end, self._probes[-1][1]
-            )  # a log does not shrink: a smaller answer came from a lagging replica
+            # A log does not shrink: a smaller answer came from a lagging replica.
+            end = max(end, self._probes[-1][1])
             if self._probes[-1][1] == end:
                 asked_at = max(asked_at, self._probes.pop()[0])
         self._probes.append((asked_at, end))
@@ -61,9 +59,8 @@ class Freshness:
             asked_at, end = self._probes.popleft()
             self.as_of = asked_at if self.as_of is None else max(self.as_of, asked_at)
             if not self._probes or self._probes[0][1] > self._offset:
-                self._probes.appendleft(
-                    (asked_at, end)
-                )  # still the best one for the next pair, if no other comes
+                # It is still the best one for the next pair, if no other comes.
+                self._probes.appendleft((asked_at, end))
                 return
 
     def age(self, now: float) -> float:

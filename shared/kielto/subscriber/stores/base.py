@@ -1,8 +1,8 @@
-"""What a store does. One that lasts commits each batch together with its positions, or not at all."""
+"""What a store does, and the one in memory. One that lasts commits each batch with its positions, or not at all."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from kielto.errors import KieltoError
 from kielto.subscriber.replica.follower import Follower
@@ -57,5 +57,30 @@ class Store(Protocol):
         """Commit `delta` and the follower's state in one transaction, and wait as long as it takes. Raises
         StoreLostError.
         """
+
+    async def close(self) -> None: ...
+
+
+class MemoryStore:
+    durable = False
+    waits_for: str | None = None
+
+    def __init__(self) -> None:
+        self._mark = StoreMark(uuid4(), 0)
+
+    async def open(self, _party: str, /) -> tuple[StoreMark, FollowerState]:
+        self._mark = StoreMark(uuid4(), 0)
+        return self._mark, FollowerState()
+
+    async def rows(self) -> AsyncIterator[list[StoredRow]]:
+        return
+        yield
+
+    async def renew(self) -> StoreMark:
+        return self._mark
+
+    async def commit(self, _follower: Follower, _delta: Delta, /) -> StoreMark:
+        self._mark = StoreMark(self._mark.generation, self._mark.commits + 1)
+        return self._mark
 
     async def close(self) -> None: ...

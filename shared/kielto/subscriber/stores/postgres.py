@@ -20,7 +20,7 @@ from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import StoredRow, StoreError, StoreLostError, StoreMark
-from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Telling
 
 log = logging.getLogger(__name__)
 LAYOUT = 1

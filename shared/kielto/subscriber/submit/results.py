@@ -12,7 +12,7 @@ from kielto.errors import KieltoError
 from kielto.events.envelope import Read, read
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.events.topics import PARTITIONS, results
-from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Telling
 
 log = logging.getLogger(__name__)
 KEPT = 10_000

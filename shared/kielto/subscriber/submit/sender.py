@@ -14,8 +14,7 @@ from kielto.events.words import Reach
 from kielto.subscriber.gate.gate import FollowedParty
 from kielto.subscriber.gate.local_denials import DecisionPlace, Denial, Denials
 from kielto.subscriber.submit.spool import Spool, Spooled
-from kielto.subscriber.support.log_throttle import Telling
-from kielto.subscriber.support.not_ready import Troubles
+from kielto.subscriber.support.not_ready import Telling, Troubles
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0

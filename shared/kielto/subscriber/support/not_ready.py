@@ -1,9 +1,11 @@
-"""Why a subscriber is not ready, in words for the person who configures it."""
+"""Why a subscriber is not ready, in words for the person who configures it; and throttled warnings."""
 
+import logging
 from typing import Any
 
 from kielto import kafka
 from kielto.errors import KieltoError
+from kielto.subscriber.support.clock import clock
 
 BROKER = (
     "bootstrap: no broker answers. Check that the address is right and reachable from here, that Kafka runs, and that "
@@ -61,3 +63,17 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, kafka.DOWN):
         return BROKER
     return f"Kafka: {type(error).__name__}"
+
+
+_SECONDS_APART = 10.0
+
+
+class Telling:
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._at = -_SECONDS_APART
+
+    def warn(self, text: str, *values: object) -> None:
+        if clock() - self._at > _SECONDS_APART:
+            self._at = clock()
+            self._log.warning(text, *values)

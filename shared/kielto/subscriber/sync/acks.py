@@ -16,8 +16,7 @@ from kielto.events.envelope import encode
 from kielto.events.messages import Acknowledgement, Position, StoreException, progress_seconds
 from kielto.events.topics import Lane
 from kielto.subscriber.stores.base import StoreMark
-from kielto.subscriber.support.log_throttle import Telling
-from kielto.subscriber.support.not_ready import Troubles
+from kielto.subscriber.support.not_ready import Telling, Troubles
 from kielto.subscriber.sync.session import Committed
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores.base import StoredRow
-from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Telling
 
 log = logging.getLogger(__name__)
 BATCH = 1000

@@ -5,10 +5,9 @@ loop tries again for ever, and the gate becomes stale by itself.
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +17,7 @@ from kielto.kafka import TopicPartition
 from kielto.subscriber.columnar.batch_decode import SeenRecords
 from kielto.subscriber.records.decode import CONTROL
 from kielto.subscriber.support.clock import clock
-from kielto.subscriber.support.log_throttle import Telling
-from kielto.subscriber.support.not_ready import MISSING, Troubles
+from kielto.subscriber.support.not_ready import MISSING, Telling, Troubles
 from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)
@@ -68,7 +66,7 @@ class Following:
             began = clock()
             try:
                 consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES | isolation)
-                async with _started(consumer) as client:
+                async with kafka.started(consumer) as client:
                     await self.verify(client)
                     await work(client)
             except _FAULTS as error:
@@ -147,12 +145,3 @@ class Following:
             if follower.state.topics[Lane.EXPRESS] == topic:  # else these are ends of the one that is gone
                 follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
             await asyncio.sleep(min(1.0, follower.stale_seconds / 12))
-
-
-@contextlib.asynccontextmanager
-async def _started(client: Any) -> AsyncIterator[Any]:
-    try:
-        await client.start()
-        yield client
-    finally:
-        await kafka.close(client)

@@ -20,7 +20,7 @@ from kielto.events.topics import Lane
 from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import Store
-from kielto.subscriber.support.log_throttle import Telling
+from kielto.subscriber.support.not_ready import Telling
 from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.session import Session
 
@@ -108,9 +108,9 @@ class Digests:
                 log.warning("digests not sent: %s", type(error).__name__)
 
     async def _answer(self, question: Reconcile) -> None:
-        producer = kafka.producer(self._bootstrap, security=self._security)
-        try:
-            await producer.start()
+        async with kafka.started(
+            kafka.producer(self._bootstrap, security=self._security), kafka.abort
+        ) as producer:
             await self._verify(producer)
             async for message in self.answers(question):
                 key = f"{self._sender.subscriber}/{self._sender.instance}"
@@ -118,8 +118,6 @@ class Digests:
                 await producer.send_and_wait(
                     self._sender.topic, sent.value, key=sent.key, headers=sent.headers
                 )
-        finally:
-            await kafka.abort(producer)
 
     async def answers(self, question: Reconcile) -> AsyncIterator[Event]:
         if isinstance(self._store, Beside):

@@ -11,10 +11,9 @@ from kielto.service.database.pool import Pool, transaction
 from services.consents import metrics
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.ref import Ref
-from services.consents.store.breaches import deliveries
-from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Result
-from services.consents.use_cases.breaches import detect
+from services.consents.store import clearances, deliveries
+from services.consents.store.clearances import Result
+from services.consents.use_cases import breaches
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.restore import restore
 from tests.integration.consents.decisions.test_restore import listed
@@ -91,7 +90,7 @@ async def test_a_ban_that_reaches_us_after_the_report(
     assert await found(pool, ident) == "not_banned"
 
     await world.decide(world.by_phone(who.phone), received_at=ago(100))  # it lay in the company's topic
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) == "after_ban"
     assert await opened(pool) == {ident}
     assert await found(pool, before) == "not_banned"
@@ -108,7 +107,7 @@ async def test_a_late_ban_under_another_id_of_the_person(
     assert [await found(pool, ident) for ident in told] == ["not_banned"] * 2
 
     await world.decide(world.by_id(alias), received_at=ago(100))
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await opened(pool) == set(told)
 
 
@@ -118,7 +117,7 @@ async def test_a_late_ban_of_an_organisation(world: ConsentsWorld, pool: Pool, c
     assert await found(pool, ident) == "not_banned"
 
     await world.decide(world.by_id(organisation), received_at=ago(100))
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await opened(pool) == {ident}
 
 
@@ -134,7 +133,7 @@ async def test_a_ban_that_is_taken_in_again_after_a_restore(
     assert await found(pool, ident) == "not_banned"
 
     await restore(context, kept, 1)
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await opened(pool) == {ident}
 
 
@@ -171,7 +170,7 @@ async def test_somebody_whom_we_come_to_know_later(
 
     await world.know(late)
     await pool.execute("UPDATE deliveries SET look_at = clock_timestamp()")  # an hour later
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 
@@ -212,7 +211,7 @@ async def test_a_decision_that_comes_while_it_is_judged(
     await deliveries.requeue_affected(pool)
     async with transaction(pool) as conn:
         assert not await deliveries.record_finding(conn, delivery, round_, "not_banned")
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 
@@ -251,7 +250,7 @@ async def test_who_cannot_be_read_is_judged_when_they_can(
     who.n = 10
     await world.know(who)
     await pool.execute("UPDATE deliveries SET look_at = now()")  # an hour later
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) == "after_ban"
 
 

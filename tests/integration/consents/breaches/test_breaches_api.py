@@ -3,7 +3,7 @@
 import httpx
 
 from kielto.service.database.pool import Pool
-from services.consents.use_cases.breaches import detect
+from services.consents.use_cases import breaches
 from services.consents.use_cases.context import Context
 from tests.integration.consents.reported import ago, http, tell, who
 from tests.integration.consents.test_api import problem
@@ -42,7 +42,7 @@ async def test_an_officer_looks_at_a_case_and_closes_it(
 
     await tell(context, who, ago(50), ago(49), id=ident)
     await pool.execute("UPDATE deliveries SET found = NULL")
-    await detect.detect(context)
+    await breaches.detect(context)
     assert (await http.get(f"{path}/{ident}", headers=everything)).json()["state"] == "explained"
 
 

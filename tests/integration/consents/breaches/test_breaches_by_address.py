@@ -10,12 +10,12 @@ from kielto.events.messages import Unaddressed
 from kielto.events.records import CustomerPoint
 from kielto.events.words import Channel, PointKind, Purpose, Status
 from kielto.service.database.pool import Pool, transaction
-from services.consents.consumers.marketing_events import MarketingEventsConsumer
+from services.consents.consumers.facts import MarketingEventsConsumer
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.ref import Ref
-from services.consents.store.clearances import clearances
-from services.consents.store.clearances.clearances import Result
-from services.consents.use_cases.breaches import detect
+from services.consents.store import clearances
+from services.consents.store.clearances import Result
+from services.consents.use_cases import breaches
 from services.consents.use_cases.context import Context
 from tests.integration.consents.reported import (
     CAMPAIGN,
@@ -149,7 +149,7 @@ async def unaddressed(context: Context, who: Someone, point: str | None = None) 
     for _ in range(2):
         async with transaction(context.pool) as conn:
             await MarketingEventsConsumer(context).handle(conn, Read(subject, event), META)
-    await detect.detect(context)
+    await breaches.detect(context)
     return event.id
 
 
@@ -178,9 +178,9 @@ async def test_a_delivery_to_a_stranger_waits_until_we_know_them(
     late = Someone(("kauppa",))
     ident = await unaddressed(context, late)
     await world.decide(world.by_id(late), received_at=ago(100))
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) is None
 
     await world.know(late)
-    await detect.detect(context)
+    await breaches.detect(context)
     assert await found(pool, ident) == "after_ban"

@@ -22,7 +22,7 @@ from kielto.service.process.application import Health, create_app
 from kielto.service.support.limits import Limits
 from services.consents.api.clearances import clearances
 from services.consents.api.decisions import decisions
-from services.consents.store.clearances import clearances as store
+from services.consents.store import clearances as store
 from services.consents.use_cases.context import Context
 from tests.integration.consents.linear import Op, linearizable
 from tests.integration.consents.world import ConsentsWorld, Someone

@@ -24,7 +24,7 @@ from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.rules import Rules
 from services.consents.model.rules_file import Judgement
 from services.consents.settings import ConsentsSettings
-from services.consents.store.clearances import clearances as store
+from services.consents.store import clearances as store
 from services.consents.use_cases.clearances import clear
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding

@@ -26,7 +26,7 @@ from services.consents.store.permissions import consequences
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import release_or_void
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.receipt import DecisionOutcome
 from services.consents.use_cases.decisions.release_or_void import OfficerOrder
 from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.propagation.whereabouts import locate

@@ -13,7 +13,7 @@ from services.consents.model.check import DecisionError
 from services.consents.model.ref import NamedSubject
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions import often
-from services.consents.use_cases.decisions.outcome import DecisionOutcome
+from services.consents.use_cases.decisions.receipt import DecisionOutcome
 from services.consents.use_cases.permissions import evaluate_people
 from tests.integration.consents.world import ConsentsWorld, Someone
 

@@ -13,7 +13,7 @@ from kielto.group import Company, Group
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
-from services.consents.consumers.marketing_events import MarketingEventsConsumer
+from services.consents.consumers.facts import MarketingEventsConsumer
 from services.consents.consumers.subscriptions import subscriptions
 from services.consents.model.check import DecisionError
 from services.consents.model.ref import NamedSubject

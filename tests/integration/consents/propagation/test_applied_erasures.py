@@ -8,8 +8,8 @@ from kielto.events.topics import Lane, permissions_of
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import tombstones
 from kielto.service.outbox.tombstones import ErasedRecord
-from services.consents.store.propagation import applied_erasures
-from services.consents.use_cases.propagation.write_tombstones import deadlines
+from services.consents.store.propagation import acks
+from services.consents.use_cases.propagation.prune import deadlines
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.propagation.test_whereabouts import PARTY, PublicationLog
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
@@ -19,7 +19,7 @@ async def write_tombstones_of(world: ConsentsWorld, later: float = 0) -> list[tu
     """Topic and key of each tombstone that is queued now, or so many seconds later."""
 
     async def applied(conn: Conn, waiting: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
-        return await applied_erasures.applied_erasures(conn, waiting, GROUP.subscribers)
+        return await acks.applied_erasures(conn, waiting, GROUP.subscribers)
 
     at = datetime.now(UTC) + timedelta(seconds=later)
     await tombstones.write(world.pool, deadlines(GROUP), at, applied)

@@ -13,7 +13,7 @@ from kielto.service.database.pool import transaction
 from services.consents.commands.subscribers import command
 from services.consents.store.propagation import acks
 from services.consents.store.propagation.lacking import SubscriberState
-from services.consents.use_cases.errors import UnknownDecisionError, UnknownSubscriberError
+from services.consents.use_cases.context import UnknownDecisionError, UnknownSubscriberError
 from services.consents.use_cases.propagation.acknowledge import acknowledge
 from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, statuses
 from tests.integration.consents.world import ConsentsWorld, Someone

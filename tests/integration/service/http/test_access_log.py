@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, Response
 
-from kielto.service.access import store
+from kielto.service.access import api
 from kielto.service.database import access_entry
 from kielto.service.database import pool as postgres
 from kielto.service.http.auth import Caller, require
@@ -211,7 +211,7 @@ async def test_it_is_append_only(service: Bench, http: httpx.AsyncClient, statem
     await http.get(f"/people/{uuid4()}", headers=as_("desk"))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await service.pool.execute(statement)
-    await store.forget_old(service.pool, 730)
+    await api.forget_old(service.pool, 730)
     assert len(await trail(service)) == 1
 
 
@@ -222,7 +222,7 @@ async def test_after_its_time_an_entry_goes(service: Bench) -> None:
             " VALUES (now() - make_interval(days => $1), 'a', '{}', 'x', 'ok')",
             days,
         )
-    await store.forget_old(service.pool, 730)
+    await api.forget_old(service.pool, 730)
     assert len(await trail(service)) == 2
 
 

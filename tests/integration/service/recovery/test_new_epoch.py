@@ -17,7 +17,7 @@ from kielto.service.inbox import transactional
 from kielto.service.outbox import backfills
 from kielto.service.outbox.heartbeats import everywhere
 from kielto.service.outbox.relay import LaneRelay
-from kielto.service.process import commands, metrics_app
+from kielto.service.process import application, commands
 from kielto.service.process.platform import Service
 from kielto.service.recovery import claim, new_epoch, topic_scan
 from kielto.service.recovery.new_epoch import Epochs, TakeIn
@@ -199,7 +199,7 @@ async def test_shown_and_begun_by_command(service: Bench, capsys: pytest.Capture
     assert [line.split(";")[0] for line in said] == ["epoch 2\tended", "epoch 3\topen"]
     assert "epoch 3" in (text := await shown())
     assert "a dump was restored" in text
-    await metrics_app.observe(service.pool)
+    await application.observe(service.pool)
     assert metrics.EPOCH._value.get() == 3
     assert metrics.EPOCH_OPEN._value.get() == 1
     assert await commands.run(["epoch", "begin", "--now"], service.pool, quarantine, writing) == 2

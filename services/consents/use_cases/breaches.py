@@ -1,5 +1,5 @@
 """Compare reported deliveries with what was banned when they were sent; open a breach for each that should not have
-been.
+been; list breaches, and close them.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from kielto.events.party import Party
 from kielto.events.words import PointKind
 from kielto.group import SubscriberSystem
 from kielto.service.database.epoch import EpochNotOpenError
-from kielto.service.database.pool import AWAY, Conn, transaction
+from kielto.service.database.pool import AWAY, Conn, in_transaction, transaction
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.model.breach import (
+    Breach,
     BreachEvidence,
     BreachFinding,
     Delivery,
@@ -31,12 +32,12 @@ from services.consents.model.breach import (
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.facts import Person, PointFacts
 from services.consents.model.ref import Ref
-from services.consents.store.breaches import deliveries
-from services.consents.store.clearances import clearances
+from services.consents.store import clearances, deliveries
 from services.consents.store.permissions import state
 from services.consents.store.propagation.whereabouts import whereabouts
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
+from services.consents.use_cases.propagation.overdue import FIRST, After
 
 log = structlog.get_logger(__name__)
 
@@ -199,3 +200,25 @@ async def _where(
         }
         for (decision, subscriber), at in sorted(found.items())
     ]
+
+
+async def list_breaches(
+    context: Context, company: str | None, state: str | None, after: After, limit: int
+) -> list[Breach]:
+    """The oldest first, from behind `after`; of one company, or of all."""
+    return await deliveries.breaches(context.pool, company, state, after, limit)
+
+
+async def get_breach(context: Context, company: str | None, ident: UUID) -> Breach | None:
+    """None when there is none, or it is another company's."""
+    found = await deliveries.breaches(context.pool, company, None, FIRST, 1, ident)
+    return found[0] if found else None
+
+
+async def close_breach(
+    context: Context, company: str | None, ident: UUID, state: str, note: str, by: str
+) -> bool:
+    """Set the state to explained or closed. False when there is no such breach."""
+    return await in_transaction(
+        context.pool, lambda conn: deliveries.settle(conn, ident, company, state, note, by)
+    )

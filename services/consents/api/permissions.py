@@ -12,11 +12,12 @@ from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Ident as Asked
-from services.consents.api.callers import Reader, answered, customer_asked, invalid, named
+from services.consents.api.callers import Prover, Reader, answered, customer_asked, invalid, named
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import CellPermission, RulingReason
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.explain import Explanation, explain
+from services.consents.use_cases.permissions.portions import list_shared_addresses
 
 
 class PermissionBody(BaseModel):
@@ -77,10 +78,20 @@ class ExplanationBody(BaseModel):
     restrictions: list[str]
 
 
-def router(context: Context) -> APIRouter:
-    routes = APIRouter(route_class=StrictRoute, prefix="/consents/customers", tags=["permissions"])
+class SharedAddressBody(BaseModel):
+    fingerprint: str = Field(description="The same in every answer; says nothing about the address.")
+    customers: int
+    some: list[UUID] = Field(description="Up to five of the customers who have it.")
 
-    @routes.get("/{ident}/permissions", response_model=PermissionsBody)
+
+class SharedAddressesBody(BaseModel):
+    addresses: list[SharedAddressBody] = Field(description="The most shared first, at most 1000.")
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["permissions"])
+
+    @routes.get("/customers/{ident}/permissions", response_model=PermissionsBody)
     async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
         """What is allowed now. A company's token names the customer by its own id and sees what is allowed to that
         company.
@@ -95,7 +106,7 @@ def router(context: Context) -> APIRouter:
             restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
         )
 
-    @routes.get("/{ident}/explanation", response_model=ExplanationBody)
+    @routes.get("/customers/{ident}/explanation", response_model=ExplanationBody)
     async def explanation(
         ident: Asked,
         caller: Reader,
@@ -118,6 +129,13 @@ def router(context: Context) -> APIRouter:
             decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
             restrictions=[shown.name(r) for r in sorted(found.restrictions)],
         )
+
+    @routes.get("/shared-addresses", response_model=SharedAddressesBody, tags=["customers"])
+    async def get(caller: Prover) -> dict[str, object]:
+        """E-mail addresses and phone numbers that more than 100 customers have. A decision about one is taken at once
+        and takes effect in portions. Most are placeholders of a source system: have them corrected there."""
+        caller.must_act_for(None)
+        return {"addresses": await list_shared_addresses(context)}
 
     return routes
 
@@ -147,15 +165,8 @@ class _Shown:
         )
 
     def verdict(self, permission: CellPermission) -> VerdictBody:
-        ruling = permission.ruling
-        return VerdictBody(
-            **self.cell(permission),
-            allowed=ruling.allowed,
-            reason=ruling.reason,
-            rule=ruling.rule,
-            section=ruling.section,
-            decisions=[self.name(d) for d in ruling.decisions],
-        )
+        decisions = [self.name(d) for d in permission.ruling.decisions]
+        return VerdictBody(**permission.ruling._asdict() | self.cell(permission) | {"decisions": decisions})
 
     def cell(self, permission: CellPermission) -> dict[str, object]:
         cell, ruling = permission

@@ -14,7 +14,7 @@ from services.consents.api import paging
 from services.consents.api.callers import Prover, named
 from services.consents.api.paging import Behind
 from services.consents.model.breach import Breach
-from services.consents.use_cases.breaches.cases import close_breach, get_breach, list_breaches
+from services.consents.use_cases.breaches import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
 
 Officer = Annotated[Caller, Depends(require("dpo", group=True))]
