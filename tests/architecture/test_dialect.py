@@ -41,7 +41,7 @@ def test_problem_titles_are_in_sentence_case_without_a_full_stop(tree: SourceTre
     titles = {
         place: text(node.args[TITLE_AT[node.func.id]])
         for place, node in calls(tree)
-        if isinstance(node.func, ast.Name) and len(node.args) > TITLE_AT.get(node.func.id, 9)
+        if isinstance(node.func, ast.Name) and len(node.args) > TITLE_AT.get(node.func.id, 99)
     }
     assert len(titles) > 30
     assert not {place: title for place, title in titles.items() if title.endswith(".") or title[:1].islower()}

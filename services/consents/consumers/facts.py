@@ -11,13 +11,13 @@ from kielto.events.versions import Version
 from kielto.events.words import Channel
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, PermanentError, Stateless
+from services.consents import projections
 from services.consents.model.breach import Delivery
 from services.consents.model.facts import Disclosure
 from services.consents.model.ref import Ref
 from services.consents.use_cases.breaches import add_reports
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.build_decision import storable
-from services.consents.use_cases.permissions import apply_facts
 from services.consents.use_cases.permissions.apply_facts import (
     deny_customer,
     take_in_customers,
@@ -36,7 +36,7 @@ class CustomersConsumer:
 
     async def handle_batch(self, conn: Conn, items: Sequence[tuple[Read, Meta]]) -> None:
         records = (read.event for read, _ in items if isinstance(read.event, Customer))
-        rows = apply_facts.newest(records, self._context.keys)
+        rows = projections.newest(records, self._context.keys)
         await take_in_customers(conn, self._context, rows, min(meta.appended_at for _, meta in items))
 
     async def deny(self, conn: Conn, key: str, version: Version, reason: str, meta: Meta) -> None:  # noqa: ARG002

@@ -11,6 +11,7 @@ from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach, Recipient, Status
 from kielto.service.database.pool import Conn, transaction
+from services.consents import projections
 from services.consents.model.facts import Disclosure
 from services.consents.model.ref import NamedSubject, Ref
 from services.consents.store.clearances import ClearancePart
@@ -20,7 +21,6 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.command import Command
 from services.consents.use_cases.decisions.receipt import DecisionOutcome
-from services.consents.use_cases.permissions import apply_facts
 from services.consents.use_cases.permissions.apply_facts import (
     deny_customer,
     take_in_customers,
@@ -90,7 +90,7 @@ class ConsentsWorld:
         await self.take_in([self.record(who, **changes) for who in people])
 
     async def take_in(self, records: list[Customer]) -> None:
-        rows = apply_facts.newest(records, self.keys)
+        rows = projections.newest(records, self.keys)
 
         async def work(conn: Conn) -> None:
             await take_in_customers(conn, self.context, rows)

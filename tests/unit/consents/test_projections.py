@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 from kielto.events.records import Customer, CustomerPoint, CustomershipOf
 from kielto.events.words import PointKind
 from kielto.service.support.crypto_keys import KeyFile, Keys
+from services.consents.projections import newest
 from services.consents.store.permissions.bodies import customer_of
 from services.consents.use_cases.context import decision_id
-from services.consents.use_cases.permissions.apply_facts import newest
 
 KEYS = Keys(
     KeyFile(

@@ -11,10 +11,10 @@ import pytest
 from kielto.events.records import Customer
 from kielto.events.words import Act, Channel, Purpose, Reach
 from kielto.service.database.pool import Conn, Pool, transaction
+from services.consents import projections
 from services.consents.store.permissions import locks
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.command import Command
-from services.consents.use_cases.permissions import apply_facts
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
 
@@ -34,7 +34,7 @@ def decision(world: ConsentsWorld, command: Command) -> Work:
 
 
 def facts(world: ConsentsWorld, *records: Customer) -> Work:
-    rows = apply_facts.newest(records, world.keys)
+    rows = projections.newest(records, world.keys)
     return lambda conn: take_in_customers(conn, world.context, rows)
 
 

@@ -11,8 +11,8 @@ import pytest
 from kielto.service.database import epoch, pool
 from kielto.service.outbox import publish as outbox
 from kielto.service.outbox.publish import RecordChange
+from services.consents import projections
 from services.consents.store.permissions import customers, state
-from services.consents.use_cases.permissions import apply_facts
 from tests.integration.consents.world import ConsentsWorld, Someone
 
 MANY = 40
@@ -45,7 +45,7 @@ async def load(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
 
 
 async def put(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:
-    await customers.put(conn, apply_facts.newest([world.record(p) for p in people], world.keys))
+    await customers.put(conn, projections.newest([world.record(p) for p in people], world.keys))
 
 
 async def publish(conn: Any, world: ConsentsWorld, people: list[Someone]) -> None:

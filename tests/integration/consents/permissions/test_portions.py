@@ -12,13 +12,14 @@ from kielto.events.topics import CONSENTS
 from kielto.events.words import Act, Channel, Purpose, Reach, Recipient
 from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Conn, Pool, transaction
+from services.consents import projections
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences
 from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import decide as deciding
 from services.consents.use_cases.decisions.receipt import receipt
-from services.consents.use_cases.permissions import apply_facts, portions
+from services.consents.use_cases.permissions import portions
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from services.consents.use_cases.propagation.whereabouts import Stage, locate
 from tests.integration.consents.world import ConsentsWorld, Someone
@@ -276,7 +277,7 @@ async def test_somebody_who_joins_while_it_is_committed_is_not_left_out(
     async with pool.acquire() as conn:
         begun = conn.transaction()
         await begun.start()
-        rows = apply_facts.newest([record], context.keys)
+        rows = projections.newest([record], context.keys)
         await take_in_customers(conn, context, rows)
         await world.decide(world.by_number(firm))
         working = asyncio.create_task(work_off(context))

@@ -14,12 +14,12 @@ from kielto.events.messages import Position, StoreDigest, StoreListing
 from kielto.events.topics import PARTITIONS, Lane, permissions_of
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, PermanentError
+from services.consents import projections
 from services.consents.commands import reconcile as reconcile_command
 from services.consents.consumers.acknowledgements import AcknowledgementsConsumer
 from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.permissions import apply_facts
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from services.consents.use_cases.propagation import reconcile, reconcile_now
 from tests.integration.consents.test_service import until
@@ -142,7 +142,7 @@ async def test_no_listing_erases_who_becomes_known_meanwhile(
     key = world.key("company.kauppa", who)
     await _kept(context, int(key[:3], 16) >> 2, key)
     async with transaction(pool) as conn:
-        rows = apply_facts.newest([world.record(who)], world.keys)
+        rows = projections.newest([world.record(who)], world.keys)
         await take_in_customers(conn, context, rows)
         judging = asyncio.create_task(reconcile.compare_next(context))
         await until(lambda: _waits(pool))
