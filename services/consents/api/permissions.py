@@ -89,9 +89,9 @@ class SharedAddressesBody(BaseModel):
 
 
 def router(context: Context) -> APIRouter:
-    routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["permissions"])
+    routes = APIRouter(route_class=StrictRoute, prefix="/consents")
 
-    @routes.get("/customers/{ident}/permissions", response_model=PermissionsBody)
+    @routes.get("/customers/{ident}/permissions", response_model=PermissionsBody, tags=["permissions"])
     async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
         """What is allowed now. A company's token names the customer by its own id and sees what is allowed to that
         company.
@@ -106,7 +106,7 @@ def router(context: Context) -> APIRouter:
             restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
         )
 
-    @routes.get("/customers/{ident}/explanation", response_model=ExplanationBody)
+    @routes.get("/customers/{ident}/explanation", response_model=ExplanationBody, tags=["permissions"])
     async def explanation(
         ident: Asked,
         caller: Reader,
