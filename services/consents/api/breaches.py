@@ -12,7 +12,6 @@ from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, named
-from services.consents.api.paging import Behind
 from services.consents.model.breach import Breach
 from services.consents.use_cases.breaches import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
@@ -98,7 +97,7 @@ def router(context: Context) -> APIRouter:
     async def get(
         caller: Prover,
         state: Annotated[State | None, Query()] = None,
-        after: Behind = None,
+        after: paging.Behind = None,
         limit: Limit = 1000,
     ) -> BreachesBody:
         """All breaches of the group, or the company's own for a company's token."""

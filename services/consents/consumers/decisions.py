@@ -23,7 +23,6 @@ from services.consents.use_cases.decisions import results, wait
 from services.consents.use_cases.decisions.command import Command, ForbiddenError, NotKnownYetError
 from services.consents.use_cases.decisions.decide import decide
 from services.consents.use_cases.decisions.receipt import DecisionOutcome
-from services.consents.use_cases.decisions.results import MessageOrigin
 from services.consents.use_cases.permissions.apply_facts import compute_customer_anew, customer_of_key
 
 log = structlog.get_logger(__name__)
@@ -46,7 +45,7 @@ class UnreadableDecisions:
 
     async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
         ident = event.id if isinstance(event, Decision) else None
-        await results.refused(conn, MessageOrigin(self._context, self._party, ident, meta), reason)
+        await results.refused(conn, results.MessageOrigin(self._context, self._party, ident, meta), reason)
 
 
 class DecisionsConsumer(Stateless):
@@ -62,7 +61,7 @@ class DecisionsConsumer(Stateless):
         try:
             await self._take(conn, said, meta)
         except NotKnownYetError:
-            told = MessageOrigin(self._context, self._party, said.id, meta)
+            told = results.MessageOrigin(self._context, self._party, said.id, meta)
             await wait.keep(conn, told, said, self._command(said, meta.appended_at))
 
     async def take_again(self, conn: Conn, said: Decision, meta: Meta) -> bool:
@@ -75,7 +74,7 @@ class DecisionsConsumer(Stateless):
 
     async def _take(self, conn: Conn, said: Decision, meta: Meta) -> None:
         """Raises NotKnownYetError."""
-        told = MessageOrigin(self._context, self._party, said.id, meta)
+        told = results.MessageOrigin(self._context, self._party, said.id, meta)
         try:
             outcome = await decide(conn, self._context, self._command(said, meta.appended_at))
         except NotKnownYetError:

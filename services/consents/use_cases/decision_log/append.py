@@ -13,8 +13,6 @@ from joserfc.jwk import OKPKey
 
 from kielto import merkle, seals
 from kielto.errors import KieltoError
-from kielto.merkle import Tree
-from kielto.seals import Head, SealRefusedError
 from kielto.service.database import epoch
 from kielto.service.database.pool import Conn, transaction
 from kielto.service.support.crypto_keys import KeysError
@@ -84,7 +82,7 @@ async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
         completed = []
         for entry in taken:
             completed += tree.append(merkle.leaf_hash(entry.commitment))
-        head = Head(
+        head = seals.Head(
             batch=last.batch + 1,
             size=tree.size,
             root=tree.root().hex(),
@@ -99,15 +97,15 @@ async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
     return len(taken)
 
 
-async def _log(conn: Conn) -> tuple[Head, Tree]:
+async def _log(conn: Conn) -> tuple[seals.Head, merkle.Tree]:
     """The last head, and the tree as it stands, which must be what that head says."""
     token = await store.last_head(conn)
     if token is None:
-        return Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, ""), Tree()
+        return seals.Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, ""), merkle.Tree()
     try:
         head = seals.read_head(token, seals.key_set({"keys": await store.keys(conn)}))
-        tree = Tree(head.size, await store.edge(conn, head.size))
-    except (SealRefusedError, LookupError) as error:
+        tree = merkle.Tree(head.size, await store.edge(conn, head.size))
+    except (seals.SealRefusedError, LookupError) as error:
         raise BrokenLogError(str(error)) from None
     if tree.root().hex() != head.root:
         raise BrokenLogError(f"the tree of {head.size} leaves is not what was signed")

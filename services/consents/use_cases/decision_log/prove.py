@@ -7,16 +7,13 @@ from uuid import UUID
 
 from kielto import merkle, seals
 from kielto.errors import KieltoError
-from kielto.seals import Head
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import KeysError
 from services.consents.model.ref import Ref
 from services.consents.store.decision_log import seals as store
 from services.consents.store.decision_log.commitment import instant, statement
-from services.consents.store.decision_log.seals import Sealed
 from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.propagation import whereabouts
-from services.consents.store.propagation.whereabouts import RecordPlace
 from services.consents.use_cases.context import Context, UnknownDecisionError
 from services.consents.use_cases.decisions.words import in_words
 from services.consents.use_cases.propagation.whereabouts import Location, locate
@@ -113,7 +110,7 @@ async def public_keys(context: Context) -> list[dict[str, Any]]:
     return found if now in found else [*found, now]
 
 
-async def _head(conn: Conn) -> tuple[str, Head]:
+async def _head(conn: Conn) -> tuple[str, seals.Head]:
     if (token := await store.last_head(conn)) is None:
         raise NotSealedError
     try:
@@ -122,7 +119,7 @@ async def _head(conn: Conn) -> tuple[str, Head]:
         raise LogAlteredError from None
 
 
-async def _inclusion(conn: Conn, sealed: Sealed) -> dict[str, Any]:
+async def _inclusion(conn: Conn, sealed: store.Sealed) -> dict[str, Any]:
     """The proof that the decision is in the log, checked first: what does not hold is not signed."""
     if sealed.salt is None:
         raise ProofErasedError
@@ -162,7 +159,7 @@ def _system(location: Location) -> dict[str, Any]:
     }
 
 
-def _place(place: RecordPlace) -> dict[str, Any]:
+def _place(place: whereabouts.RecordPlace) -> dict[str, Any]:
     return {
         "topic": place.topic,
         "topic_id": str(place.topic_id),

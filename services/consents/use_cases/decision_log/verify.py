@@ -12,12 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from kielto import merkle, seals
-from kielto.merkle import Node, Tree
 from kielto.seals import Head, Keys, SealRefusedError
 from kielto.service.database.pool import Conn
 from services.consents.store.decision_log import pages
 from services.consents.store.decision_log.commitment import commitment_of
-from services.consents.store.decision_log.pages import Signed
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import erasure
 
@@ -67,11 +65,11 @@ async def verify(
 class _Check:
     def __init__(self, conn: Conn, keys: Keys, anchor: Head | None) -> None:
         self._conn, self._keys, self._anchor = conn, keys, anchor
-        self.report, self.tree = LogReport(), Tree()
-        self.signed: Signed | None = None
+        self.report, self.tree = LogReport(), merkle.Tree()
+        self.signed: pages.Signed | None = None
         self._last: Head | None = Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, "")
         self._batch, self._covered = 0, 0
-        self._completed: list[tuple[Node, bytes]] = []
+        self._completed: list[tuple[merkle.Node, bytes]] = []
         self._nodes = 0
         self._root_differs = self._stopped = False
         self._received: list[datetime] = []
@@ -132,7 +130,7 @@ class _Check:
     def head_is_due(self) -> bool:
         return self.signed is not None and self.tree.size >= self.signed.size
 
-    async def next_head(self, heads: AsyncIterator[Signed]) -> None:
+    async def next_head(self, heads: AsyncIterator[pages.Signed]) -> None:
         self.signed = await anext(heads, None)
         if self.signed is None:
             return

@@ -21,9 +21,7 @@ from services.consents import metrics
 from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import CustomerSubject, RecordedDecision
 from services.consents.store.decisions import decisions
-from services.consents.store.decisions.decisions import StoredDecision
 from services.consents.store.permissions import consequences, locks, state
-from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.store.permissions.locks import Locked, SubjectsMovedError
 from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
@@ -164,7 +162,7 @@ async def _repeat(
 ) -> DecisionOutcome:
     """Store nothing: an earlier decision says as much."""
     if len(locked.customers) > MANY:
-        owed = OwedDecision(known.id, command.subject.ref, command.subject.customer)
+        owed = consequences.OwedDecision(known.id, command.subject.ref, command.subject.customer)
         coming = _coming(context, await consequences.records(conn, owed), locked)
         return DecisionOutcome(known, command.subject, [], [], coming, repeats=True)
     people = [one async for one in in_turns(evaluate_people(context, found))]
@@ -186,7 +184,7 @@ async def _decide_in_portions(
     The outcome of a *yes* has the first `MANY` persons of those whom the party knows, to say what still binds them.
     """
     subject = command.subject
-    owed = OwedDecision(decision.id, subject.ref, subject.customer)
+    owed = consequences.OwedDecision(decision.id, subject.ref, subject.customer)
     counted = await consequences.records(conn, owed)
     foreign = _reaches_beyond(command.party, decision) and command.party not in counted
     if foreign and await _is_above_the_rate(conn, context, command):
@@ -245,14 +243,14 @@ async def _is_above_the_rate(conn: Conn, context: Context, command: Command) -> 
 
 def _stored(
     context: Context, command: Command, decision: RecordedDecision, found: LoadedState, *, foreign: bool
-) -> StoredDecision:
+) -> decisions.StoredDecision:
     """Without the evidence when everybody whom the decision names is erased."""
     named = [found.customers[c] for c in found.named if c in found.customers]
     evidence, erased = None, bool(named) and all(c.status is Status.ERASED for c in named)
     if command.evidence and not erased:
         key, wrapped = context.keys.new_data_key(decision.id)
         evidence = wrapped, key.encrypt(command.evidence, b"evidence")
-    return StoredDecision(
+    return decisions.StoredDecision(
         decision,
         ref=command.subject.ref,
         subject_kind=command.subject.kind,

@@ -20,7 +20,6 @@ from services.consents.store.decisions import officer_actions
 from services.consents.store.decisions.decisions import decision_of
 from services.consents.store.decisions.officer_actions import START, ReceiptCursor
 from services.consents.store.permissions import consequences, locks
-from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.portions import work_off
 from services.consents.use_cases.permissions.publish_records import speaks_of
@@ -74,7 +73,7 @@ async def act_on_next(
 async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping[str, Any]) -> None:
     """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
     released = decision_of({**row, "holding": False}, _NOBODY)
-    begun = OwedDecision(
+    begun = consequences.OwedDecision(
         released.id, row["ref"], None, context.clock() if action is OfficerAction.RELEASED else None
     )
     families = (CONSENTS.name, *context.group.parties) if action is OfficerAction.RELEASED else ()

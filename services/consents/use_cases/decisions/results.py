@@ -12,14 +12,13 @@ from kielto.service.database.pool import Conn, in_transaction
 from kielto.service.inbox.handlers import Meta
 from kielto.service.outbox import publish
 from services.consents.store.decisions import results
-from services.consents.store.decisions.results import KeptResult
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.receipt import DecisionOutcome
 
 _FIELD, _RULE = 60, 200
 
 
-async def list_results(context: Context, party: str, after: int, limit: int) -> list[KeptResult]:
+async def list_results(context: Context, party: str, after: int, limit: int) -> list[results.KeptResult]:
     """The results that the party was sent, oldest first, from behind the number `after`."""
     return await in_transaction(context.pool, lambda conn: results.listed(conn, party, after, limit))
 

@@ -23,12 +23,10 @@ from kielto.service.support.limits import FIXED
 from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.store.decisions import waiting as store
-from services.consents.store.decisions.waiting import WaitingYes
 from services.consents.store.permissions import locks
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions import results
 from services.consents.use_cases.decisions.command import Command
-from services.consents.use_cases.decisions.results import MessageOrigin
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +46,7 @@ class _UnreadableYesError(Exception):
     """What was kept cannot be read."""
 
 
-async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Command) -> None:
+async def keep(conn: Conn, about: results.MessageOrigin, said: Decision, command: Command) -> None:
     """Keep the yes, and send its result: waiting, repeated, or refused when as many of the party wait as may."""
     context, party, _, meta = about
     assert command.content is not None
@@ -58,7 +56,7 @@ async def keep(conn: Conn, about: MessageOrigin, said: Decision, command: Comman
         )
         return
     sealed = context.keys.message_cipher.encrypt(said.model_dump_json().encode(), _place(party, command.id))
-    one = WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
+    one = store.WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
     held = await store.add(conn, one, command.subject.ref, command.content)
     if held is None:
         await results.waiting(conn, about, command.id)
@@ -104,7 +102,7 @@ async def work_off(context: Context, again: Again) -> bool:
     return True
 
 
-async def _again(conn: Conn, context: Context, one: WaitingYes, again: Again) -> None:
+async def _again(conn: Conn, context: Context, one: store.WaitingYes, again: Again) -> None:
     meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
     try:
         async with conn.transaction():
@@ -112,7 +110,7 @@ async def _again(conn: Conn, context: Context, one: WaitingYes, again: Again) ->
     except (_UnreadableYesError, asyncpg.DataError) as error:
         log.error("waiting_yes.unreadable", party=one.party, error=type(error).__name__)  # noqa: TRY400
         await _remove(conn, one)
-        about = MessageOrigin(context, one.party, one.ident, meta)
+        about = results.MessageOrigin(context, one.party, one.ident, meta)
         await results.refused(conn, about, "message: can no longer be read; send it again under another id")
         return
     if not decided:
@@ -122,7 +120,7 @@ async def _again(conn: Conn, context: Context, one: WaitingYes, again: Again) ->
     await store.counts_from_now(conn, one.decision)
 
 
-def _opened(context: Context, one: WaitingYes) -> Decision:
+def _opened(context: Context, one: store.WaitingYes) -> Decision:
     """Decrypt the yes. Raises _UnreadableYesError when it was encrypted under another key, or written by a newer
     version: no later attempt can succeed, and those behind it must not wait for it.
     """
@@ -133,7 +131,7 @@ def _opened(context: Context, one: WaitingYes) -> Decision:
         raise _UnreadableYesError from None
 
 
-async def _remove(conn: Conn, one: WaitingYes) -> None:
+async def _remove(conn: Conn, one: store.WaitingYes) -> None:
     if not await store.remove(conn, one.decision):
         raise _TakenElsewhereError
 
@@ -145,7 +143,7 @@ async def expire(context: Context) -> None:
     async with transaction(context.pool) as conn:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)
-            about = MessageOrigin(context, one.party, one.ident, meta)
+            about = results.MessageOrigin(context, one.party, one.ident, meta)
             await results.refused(conn, about, "subject: must become a customer within 7 days, for a yes")
 
 

@@ -15,7 +15,6 @@ from services.consents.model.facts import Disclosure
 from services.consents.store.decisions import decisions, suppressions, waiting
 from services.consents.store.permissions import customers, locks, state
 from services.consents.store.permissions.customers import CustomerProjection
-from services.consents.store.permissions.locks import Locked
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 from services.consents.use_cases.permissions.publish_records import bearing, republish
@@ -71,7 +70,7 @@ async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequenc
         await compute_anew(conn, context, locked)
 
 
-async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
+async def compute_anew(conn: Conn, context: Context, locked: locks.Locked) -> None:
     """Compute the records of everyone concerned, and which decisions each record shows. Raises SubjectsMovedError."""
     found = await state.load(conn, locked.seed)
     locks.must_cover(locked, found.hit)
@@ -85,7 +84,7 @@ async def compute_anew(conn: Conn, context: Context, locked: Locked) -> None:
 
 
 async def erase(
-    conn: Conn, context: Context, rows: Sequence[CustomerProjection], locked: Locked, at: datetime
+    conn: Conn, context: Context, rows: Sequence[CustomerProjection], locked: locks.Locked, at: datetime
 ) -> None:
     """In the transaction that stores the records, under its locks. Raises SubjectsMovedError."""
     erased = [(row.id, row.version) for row in rows if row.erased]

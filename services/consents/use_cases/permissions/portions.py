@@ -15,9 +15,7 @@ from services.consents import metrics
 from services.consents.model.decisions import RecordedDecision
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences, locks, state
-from services.consents.store.permissions.consequences import OwedDecision
 from services.consents.store.permissions.customers import SharedAddress, list_shared
-from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.decide import MANY
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
@@ -55,7 +53,7 @@ async def work_off(context: Context) -> bool:
     return True
 
 
-async def _portion(conn: Conn, context: Context, begun: OwedDecision) -> None:
+async def _portion(conn: Conn, context: Context, begun: consequences.OwedDecision) -> None:
     """Raises SubjectsMovedError."""
     customers = await consequences.portion(conn, begun, PORTION)
     if not customers:
@@ -72,7 +70,7 @@ async def _portion(conn: Conn, context: Context, begun: OwedDecision) -> None:
     await consequences.mark_done(conn, begun.decision, customers)
 
 
-def _of(found: LoadedState, begun: OwedDecision) -> RecordedDecision | None:
+def _of(found: state.LoadedState, begun: consequences.OwedDecision) -> RecordedDecision | None:
     """None: it counts for nobody of them any more."""
     said = (decision for decisions in found.decisions.values() for decision in decisions)
     return next((decision for decision in said if decision.id == begun.decision), None)

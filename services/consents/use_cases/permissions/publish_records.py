@@ -13,7 +13,6 @@ from kielto.events.versions import Version
 from kielto.events.words import Status
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish
-from kielto.service.outbox.publish import RecordChange
 from kielto.service.support import tracing
 from kielto.service.support.yielding import in_turns
 from services.consents.model.decisions import RecordedDecision
@@ -50,7 +49,7 @@ async def republish(
     the same: a company does not learn from the time whether its decision had others' records computed.
     """
     ours = {CONSENTS.name, *context.group.parties}
-    changes: list[RecordChange] = []
+    changes: list[publish.RecordChange] = []
     written: list[tuple[PersonPermissions, UUID]] = []
     async for one in in_turns(people):
         records = PersonRecords(one, context.keys, at, because)
@@ -64,7 +63,7 @@ async def republish(
                 before = state.published.get((family, key))
                 hurry = _hurries(record, held, before, restricted=_restricted(one, family, context.facts))
                 reason = because.id if because else None
-                changes.append(RecordChange(family, key, record, hurry, held, reason, marked=here))
+                changes.append(publish.RecordChange(family, key, record, hurry, held, reason, marked=here))
                 written.append((one, customer.id))
     known = {place: published.version for place, published in state.published.items()}
     versions = await publish.publish(conn, changes, traceparent=tracing.current(), before=known)
@@ -75,7 +74,7 @@ async def republish(
     ]
 
 
-def _stood(state: LoadedState, change: RecordChange, version: Version) -> bool:
+def _stood(state: LoadedState, change: publish.RecordChange, version: Version) -> bool:
     before = state.published.get((change.family, change.key))
     return before is not None and before.version == version
 

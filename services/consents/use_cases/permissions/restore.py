@@ -21,10 +21,8 @@ from kielto.service.database.pool import Conn, in_transaction
 from services.consents.model.decisions import Actor, CustomerSubject, RecordedDecision, Route
 from services.consents.model.ref import Ref
 from services.consents.store.decisions import decisions, restored
-from services.consents.store.decisions.decisions import StoredDecision
 from services.consents.store.decisions.restored import Listed
 from services.consents.store.permissions import locks
-from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import compute_anew
 
@@ -67,7 +65,7 @@ async def restore(context: Context, listed: Mapping[str, ListedRestrictions], ep
         await in_transaction(
             context.pool,
             partial(_take, context=context, kept=chunk),
-            retry_on=(SubjectsMovedError,),
+            retry_on=(locks.SubjectsMovedError,),
             attempts=_ATTEMPTS,
         )
     await in_transaction(context.pool, lambda conn: restored.ask_proof_anew(conn, epoch))
@@ -88,7 +86,7 @@ async def _take(conn: Conn, context: Context, kept: Mapping[UUID, ListedRestrict
     await compute_anew(conn, context, locked)
 
 
-def _stored(ident: UUID, at: datetime) -> StoredDecision:
+def _stored(ident: UUID, at: datetime) -> decisions.StoredDecision:
     """Nobody knows any more what was said, by whom or on which way."""
     decision = RecordedDecision(
         id=ident,
@@ -105,6 +103,6 @@ def _stored(ident: UUID, at: datetime) -> StoredDecision:
         received_at=at,
         effective_from=at,
     )
-    return StoredDecision(
+    return decisions.StoredDecision(
         decision, ref=Ref.restored(ident), subject_kind="customer", party=None, recorded_by="restore"
     )

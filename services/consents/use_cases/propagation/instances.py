@@ -6,12 +6,10 @@ from uuid import UUID
 from kielto.service.database.pool import in_transaction
 from services.consents.store.propagation import acks, differences, instances, reconciliation
 from services.consents.store.propagation.differences import OpenDifference
-from services.consents.store.propagation.instances import Instance
-from services.consents.store.propagation.reconciliation import LastAnswer
 from services.consents.use_cases.context import Context
 
 
-async def list_instances(context: Context) -> list[Instance]:
+async def list_instances(context: Context) -> list[instances.Instance]:
     """Of each subscriber, the latest first."""
     async with context.pool.acquire() as conn:
         return await instances.instances(conn, context.group.subscribers)
@@ -26,7 +24,7 @@ _LISTED = 1000
 
 
 class ReconciliationStatus(NamedTuple):
-    stores: list[LastAnswer]
+    stores: list[reconciliation.LastAnswer]
     differences: list[OpenDifference]
     """The oldest first, at most 1000."""
 

@@ -18,7 +18,6 @@ from uuid import UUID
 from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
 from services.consents.store.propagation import whereabouts as store
-from services.consents.store.propagation.whereabouts import Whereabouts
 from services.consents.use_cases.context import Context
 
 OPEN = 2000
@@ -238,7 +237,7 @@ class Live:
                 self._lost = False
                 self._tell(_NOBODY, None, FeedState.GAP, None)
         if self._open:
-            found: dict[UUID, list[Whereabouts]] = {}
+            found: dict[UUID, list[store.Whereabouts]] = {}
             # A company is not told of links, so those are looked at in our own alone.
             for links in (False, True):
                 asked = [ident for ident, known in self._open.items() if links == (known.party is None)]
@@ -247,7 +246,7 @@ class Live:
             for decision, everywhere in found.items():
                 self._compare(decision, everywhere)
 
-    def _compare(self, decision: UUID, everywhere: list[Whereabouts]) -> None:
+    def _compare(self, decision: UUID, everywhere: list[store.Whereabouts]) -> None:
         known = self._open[decision]
         applied = {w.subscriber: w.applied_at for w in everywhere if w.applied == w.records}
         taken_back, news = known.applied - applied.keys(), applied.keys() - known.applied

@@ -10,8 +10,6 @@ from uuid import UUID
 from kielto.group import SubscriberSystem
 from services.consents.store.propagation import instances, lacking, speed
 from services.consents.store.propagation.instances import Instance
-from services.consents.store.propagation.lacking import OverdueDecision, Partition
-from services.consents.store.propagation.speed import Propagation
 from services.consents.use_cases.context import Context, UnknownSubscriberError
 from services.consents.use_cases.propagation.whereabouts import SubscriberStatus, status_of
 
@@ -23,7 +21,7 @@ FIRST: After = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 class Standing(NamedTuple):
     status: SubscriberStatus
     instances: list[Instance]
-    partitions: list[Partition]
+    partitions: list[lacking.Partition]
 
 
 class Late(NamedTuple):
@@ -32,7 +30,7 @@ class Late(NamedTuple):
     decision: UUID
     party: str | None
     received_at: datetime
-    at: list[tuple[SubscriberSystem, OverdueDecision]]
+    at: list[tuple[SubscriberSystem, lacking.OverdueDecision]]
 
 
 async def standing(context: Context, ident: str, party: str | None) -> Standing:
@@ -52,7 +50,7 @@ async def late(
 ) -> list[Late]:
     """Overdue decisions, the oldest first, at most `limit`. Raises UnknownSubscriberError."""
     now = context.clock()
-    found: list[list[tuple[SubscriberSystem, OverdueDecision]]] = []
+    found: list[list[tuple[SubscriberSystem, lacking.OverdueDecision]]] = []
     for subscriber in _of(context, party, ident):
         async with context.pool.acquire() as conn:
             found.append(
@@ -68,7 +66,7 @@ async def late(
     ]
 
 
-def _order(found: tuple[SubscriberSystem, OverdueDecision]) -> After:
+def _order(found: tuple[SubscriberSystem, lacking.OverdueDecision]) -> After:
     return found[1].received_at, found[1].decision
 
 
@@ -94,7 +92,7 @@ class Week(NamedTuple):
 
 async def travel(
     context: Context, party: str | None, weeks: Sequence[Week]
-) -> list[tuple[Week, Propagation]]:
+) -> list[tuple[Week, speed.Propagation]]:
     """Times of each week, and in it of each party and each of its subscribers."""
     asked, rows = _of(context, party, None), []
     for week in weeks:

@@ -8,7 +8,6 @@ from kielto.events.topics import CONSENTS, Family, permissions_of
 from kielto.group import Group
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import tombstones
-from kielto.service.outbox.tombstones import ErasedRecord
 from services.consents.store.decisions import results
 from services.consents.store.propagation import prune
 from services.consents.store.propagation.acks import applied_erasures
@@ -45,7 +44,7 @@ async def prune_once(context: Context) -> tuple[int, int]:
 
 
 async def write_tombstones_for_ever(context: Context) -> None:
-    async def applied(conn: Conn, erased: Sequence[ErasedRecord]) -> set[tuple[str, str]]:
+    async def applied(conn: Conn, erased: Sequence[tombstones.ErasedRecord]) -> set[tuple[str, str]]:
         return await applied_erasures(conn, erased, context.group.subscribers)
 
     await tombstones.write_for_ever(context.pool, deadlines(context.group), applied)

@@ -12,7 +12,6 @@ from services.consents import metrics
 from services.consents.store.propagation import lacking
 from services.consents.store.propagation import whereabouts as store
 from services.consents.store.propagation.lacking import SubscriberState
-from services.consents.store.propagation.whereabouts import Whereabouts
 from services.consents.use_cases.context import Context, UnknownDecisionError
 
 _MEASURE_SECONDS = 5.0
@@ -63,7 +62,7 @@ async def locate(context: Context, decision: UUID, party: str | None) -> list[Lo
     return [_location(subscribers[w.subscriber], w, now) for w in found]
 
 
-def _location(subscriber: SubscriberSystem, found: Whereabouts, now: datetime) -> Location:
+def _location(subscriber: SubscriberSystem, found: store.Whereabouts, now: datetime) -> Location:
     deadline = found.since + timedelta(seconds=subscriber.deadline_seconds)
     applied_at = found.applied_at if found.applied == found.records else None
     if applied_at is not None:

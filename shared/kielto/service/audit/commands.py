@@ -9,7 +9,6 @@ from uuid import UUID
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.audit import log_pass, store, voids
-from kielto.service.audit.log_pass import LogPass
 from kielto.service.audit.rules import LogPlace
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
@@ -57,7 +56,7 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
         await conn.execute(log_pass.BY_INDEX)
         client = kafka.consumer(settings.kafka_bootstrap, security=settings.security)
         async with kafka.started(client) as consumer:
-            await _whole_pass(LogPass(conn, consumer, families, rate=_RATE), conn, consumer)
+            await _whole_pass(log_pass.LogPass(conn, consumer, families, rate=_RATE), conn, consumer)
         rows = await store.list_open(conn)
     finally:
         conn.terminate()
@@ -68,7 +67,7 @@ async def audit(settings: ServiceSettings, families: Sequence[Family]) -> int:
     return 1 if rows else 0
 
 
-async def _whole_pass(pass_: LogPass, conn: store.Conn, consumer: Any) -> None:
+async def _whole_pass(pass_: log_pass.LogPass, conn: store.Conn, consumer: Any) -> None:
     walk = await pass_.begin()
     await pass_.look()  # what was deleted below the begin of a partition will not come
     ends = await pass_.ends()

@@ -16,10 +16,9 @@ from kielto.events.versions import Version
 from kielto.kafka import TopicPartition, end_offsets, partition_of
 from kielto.service.audit import store
 from kielto.service.audit.rules import AuditFinding, FindingKind, LogPlace
-from kielto.service.audit.store import Audited, Conn
 
 CHUNK = 1000
-Positions = Mapping[tuple[str, int], Audited]
+Positions = Mapping[tuple[str, int], store.Audited]
 
 
 class Suspect(NamedTuple):
@@ -85,7 +84,7 @@ class MissingScan:
         """Whether there are suspects, until what is written now has been read."""
         return bool(self._suspects)
 
-    async def step(self, conn: Conn, consumer: Any, positions: Positions) -> list[AuditFinding]:
+    async def step(self, conn: store.Conn, consumer: Any, positions: Positions) -> list[AuditFinding]:
         """New findings. Raises one of kafka.DOWN, or PostgreSQL's error."""
         if self._suspects:
             if any(positions[place.topic, place.partition].offset < end for place, end in self._ends.items()):
@@ -103,7 +102,7 @@ class MissingScan:
         return []
 
     async def _again(
-        self, conn: Conn, suspects: Sequence[Suspect], positions: Positions
+        self, conn: store.Conn, suspects: Sequence[Suspect], positions: Positions
     ) -> list[AuditFinding]:
         """Those still missing at the same version, everything up to the ends having been read."""
         still = set(await self._missing(conn, [(s.family, s.key) for s in suspects]))
@@ -119,7 +118,7 @@ class MissingScan:
         why = f"{suspect.version} was acknowledged and is not there"
         return AuditFinding(FindingKind.VANISHED, place, why, suspect.key, suspect.version, offset)
 
-    async def _missing(self, conn: Conn, keys: Sequence[tuple[str, str]]) -> list[Suspect]:
+    async def _missing(self, conn: store.Conn, keys: Sequence[tuple[str, str]]) -> list[Suspect]:
         pairs = [(f.name, f.topic(lane), lane) for f in self._families.values() for lane in Lane]
         pairs = [p for p in pairs if p[2] is Lane.BULK or self._families[p[0]].express]
         rows: list[asyncpg.Record] = await conn.fetch(

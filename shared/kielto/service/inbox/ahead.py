@@ -14,7 +14,6 @@ import structlog
 
 from kielto import kafka
 from kielto.events.topics import PARTITIONS
-from kielto.kafka import TopicPartition
 from kielto.service.inbox.transactional import Intake
 from kielto.service.support.logs import where
 
@@ -29,8 +28,8 @@ class Ahead:
 
     def __init__(self, bootstrap: str, intakes: Mapping[str, Intake], *, security: kafka.Security) -> None:
         self._bootstrap, self._intakes, self._security = bootstrap, intakes, security
-        self._places = [TopicPartition(topic, p) for topic in intakes for p in range(PARTITIONS)]
-        self._seen: dict[TopicPartition, int] = {}
+        self._places = [kafka.TopicPartition(topic, p) for topic in intakes for p in range(PARTITIONS)]
+        self._seen: dict[kafka.TopicPartition, int] = {}
 
     async def run(self) -> None:
         """Run until cancelled; returns at once without such topics. Raises what Kafka raises."""

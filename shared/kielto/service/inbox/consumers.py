@@ -19,12 +19,10 @@ from kielto import kafka
 from kielto.errors import KieltoError
 from kielto.events.topics import Topic
 from kielto.service.database import pool as postgres
-from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.ahead import Ahead
 from kielto.service.inbox.handlers import Subscription
 from kielto.service.inbox.topic_reader import TopicReader, TransientError, polled
-from kielto.service.inbox.transactional import Intake
 from kielto.service.inbox.watchdog import RestartConsumersError, Watchdog, topic_ids
 from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
@@ -52,7 +50,7 @@ class Consumers:
         self,
         service: str,
         bootstrap: str,
-        pool: Pool,
+        pool: postgres.Pool,
         topics: Mapping[str, Topic],
         subscriptions: Sequence[Subscription],
         cipher: MessageCipher,
@@ -61,7 +59,7 @@ class Consumers:
         throttle: BulkThrottle = NOBODY,
     ) -> None:
         self._bootstrap, self._pool, self._security = bootstrap, pool, security
-        intakes = {s.topic: Intake(pool, topics[s.topic], s, cipher) for s in subscriptions}
+        intakes = {s.topic: transactional.Intake(pool, topics[s.topic], s, cipher) for s in subscriptions}
         self._readers = {
             s.topic: TopicReader(pool, intakes[s.topic], throttle, batch=s.batch) for s in subscriptions
         }

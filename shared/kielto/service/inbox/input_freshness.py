@@ -14,7 +14,6 @@ from kielto import kafka
 from kielto.events import control, envelope
 from kielto.events.base import Event
 from kielto.events.topics import PARTITIONS, Topic
-from kielto.kafka import TopicPartition
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
@@ -73,7 +72,7 @@ class InputFreshness:
     async def _begin(self, consumer: Any) -> None:
         """Start at the end: the consumers read what is before it, and every view starts anew."""
         self._ids = await kafka.topic_ids(consumer, list(self._carries))
-        places = [TopicPartition(topic, p) for topic in self._ids for p in range(PARTITIONS)]
+        places = [kafka.TopicPartition(topic, p) for topic in self._ids for p in range(PARTITIONS)]
         consumer.assign(places)
         for place, end in (await kafka.end_offsets(consumer, places)).items():
             consumer.seek(place, end)
@@ -90,7 +89,7 @@ class InputFreshness:
     async def _look(self, consumer: Any) -> None:
         await asyncio.sleep(_LOOK_SECONDS)  # at a steady pace: what comes between must not wake it each time
         asked_at = clock()
-        places = [TopicPartition(topic, p) for topic, p in self._views]
+        places = [kafka.TopicPartition(topic, p) for topic, p in self._views]
         for place, end in (await kafka.end_offsets(consumer, places)).items():
             self._views[place.topic, place.partition].probe(asked_at, end)
         for place, records in (await consumer.getmany(timeout_ms=0)).items():

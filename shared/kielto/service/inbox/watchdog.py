@@ -19,7 +19,6 @@ from kielto import kafka
 from kielto.events.topics import PARTITIONS
 from kielto.kafka import TopicPartition
 from kielto.service.database import pool as postgres
-from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.inbox.topic_reader import TopicReader
 from kielto.service.support import metrics
@@ -55,7 +54,7 @@ class Watchdog:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: postgres.Pool,
         client: Any,
         readers: Mapping[str, TopicReader],
         ids: Mapping[str, UUID],

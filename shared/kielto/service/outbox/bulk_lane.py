@@ -19,7 +19,6 @@ from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import BeatPlan, everywhere
 from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.pending import DecryptRecord
 from kielto.service.outbox.rejecting_topics import Refusals
 from kielto.service.support.supervise import within
 from kielto.service.support.yielding import in_turns
@@ -72,7 +71,7 @@ class BulkLane:
         topic_ids: Mapping[str, UUID],
         pace: Pace,
         snapshots: Snapshots,
-        decrypt_record: DecryptRecord,
+        decrypt_record: pending.DecryptRecord,
         refusals: Refusals,
         beats: BeatPlan,
     ) -> None:

@@ -11,7 +11,6 @@ from kielto.service.outbox import pending, publish
 from kielto.service.outbox.batch_send import deliver
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.pending import DecryptRecord, Marked
 from kielto.service.outbox.rejecting_topics import Refusals
 from kielto.service.support.supervise import within
 
@@ -30,7 +29,7 @@ class ExpressLane:
         families: Mapping[str, Family],
         topic_ids: Mapping[str, UUID],
         beats: Beats,
-        decrypt_record: DecryptRecord,
+        decrypt_record: pending.DecryptRecord,
         refusals: Refusals,
     ) -> None:
         self._refusals = refusals
@@ -38,7 +37,7 @@ class ExpressLane:
         self._conn, self._producer, self._beats = conn, producer, beats
         self._families, self._ids = families, topic_ids
         self._after = 0
-        self._done: list[tuple[Marked, int]] = []
+        self._done: list[tuple[pending.Marked, int]] = []
         self._next_look = 0.0
         self._wake = asyncio.Event()
 
@@ -92,7 +91,7 @@ class ExpressLane:
             self._beats.acknowledged()
         self._next_look = time.monotonic() + LOOK_SECONDS
 
-    async def _publish(self, found: Sequence[Marked]) -> Container[str]:
+    async def _publish(self, found: Sequence[pending.Marked]) -> Container[str]:
         """Publish the marked records; returns the topics that rejected one, where some marked records are therefore
         not published.
         """

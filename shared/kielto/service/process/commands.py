@@ -10,8 +10,6 @@ import asyncpg
 
 from kielto.service.database import access_entry, epoch
 from kielto.service.database import pool as postgres
-from kielto.service.database.access_entry import AccessEntry
-from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import PermanentError
 from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine
@@ -52,11 +50,11 @@ def _name(arguments: Sequence[str], service: Service) -> str | None:
     return next((name for name in named if name in _OWN or name in service.commands), None)
 
 
-def _entry(arguments: Sequence[str], service: Service) -> AccessEntry:
+def _entry(arguments: Sequence[str], service: Service) -> access_entry.AccessEntry:
     """The access-log entry of the command: its name and the ids among its words, nothing else."""
     action = f"command {_name(arguments, service) or ''}".rstrip()
     subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
-    return AccessEntry(
+    return access_entry.AccessEntry(
         lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects
     )
 
@@ -93,7 +91,7 @@ def _why(error: Exception) -> str:
         return error.reason
     if isinstance(error, NotQuarantinedError):
         return str(error)
-    if isinstance(error, EpochNotOpenError):
+    if isinstance(error, epoch.EpochNotOpenError):
         return "no epoch is open: let the service run with Kafka until one is (`epoch` shows it)"
     if isinstance(error, postgres.AWAY):
         return f"{kind}: the database is away or busy; nothing was changed: try again"
@@ -172,7 +170,7 @@ async def _begin_epoch(pool: Pool, why: str) -> int:
     """Decisions are refused until it is open; the leader of the express lane, in whatever process, does the work."""
     before = await epoch.end(pool, why)
     if before is None:
-        raise EpochNotOpenError
+        raise epoch.EpochNotOpenError
     print(f"epoch {before}\tended", flush=True)
     await epoch.until_checked(pool)
     print(f"epoch {await epoch.current(pool)}\topen; gates stay shut until its backfills are complete")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from kielto import kafka
 from kielto.events import control
 from kielto.events.topics import Family
-from kielto.kafka import CLEAR, Security
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, wait_for
 from kielto.service.outbox.batch_send import LaneStoppedError, deliver
@@ -22,7 +21,7 @@ async def claim(
     bootstrap: str,
     families: Sequence[Family],
     *,
-    security: Security = CLEAR,
+    security: kafka.Security = kafka.CLEAR,
     clock: Clock = utc_now,
 ) -> int:
     """The database's epoch. If it has none, claim one above every epoch that stands in the service's own topics.
@@ -50,7 +49,7 @@ async def announce(
     families: Sequence[Family],
     number: int,
     *,
-    security: Security = CLEAR,
+    security: kafka.Security = kafka.CLEAR,
     clock: Clock = utc_now,
 ) -> None:
     """Write the epoch's first heartbeat to every partition of the restrictions topics and wait for the broker's

@@ -20,7 +20,6 @@ import structlog
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family
 from kielto.events.versions import Version
-from kielto.kafka import CLEAR, Security, TopicPartition
 from kielto.service.audit import store
 from kielto.service.database import epoch
 from kielto.service.database.pool import Pool, columns
@@ -99,7 +98,7 @@ class Epochs:
     families: Sequence[Family]
     inputs: Sequence[str] = ()
     take_in: TakeIn | None = None
-    security: Security = CLEAR
+    security: kafka.Security = kafka.CLEAR
     clock: Clock = utc_now
 
     async def ensure(self, conn: Leader) -> None:
@@ -176,7 +175,7 @@ class Epochs:
             return
         async with kafka.started(kafka.consumer(self.bootstrap, security=self.security)) as client:
             ids = await kafka.topic_ids(client, list(self.inputs))
-            places = [TopicPartition(topic, p) for topic in self.inputs for p in range(PARTITIONS)]
+            places = [kafka.TopicPartition(topic, p) for topic in self.inputs for p in range(PARTITIONS)]
             begins = await client.beginning_offsets(places)
             ends = await kafka.end_offsets(client, places)
             left = {p for p in places if ends[p] > begins[p]}

@@ -14,7 +14,6 @@ import orjson
 
 from kielto import kafka
 from kielto.events.topics import CONSENTS, PARTITIONS
-from kielto.kafka import TopicPartition
 from kielto.service.support.supervise import Backoff, supervise
 
 SECONDS = 10.0
@@ -54,7 +53,7 @@ class BulkThrottle:
         self, bootstrap: str, topic: str | None = CONSENTS.express, *, security: kafka.Security = kafka.CLEAR
     ) -> None:
         """For ever. While Kafka is away no decision is noticed, and none can travel."""
-        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        places = [kafka.TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
         async def read() -> None:
             async with kafka.started(kafka.consumer(bootstrap, security=security)) as client:
@@ -66,7 +65,7 @@ class BulkThrottle:
 
         await supervise("bulk throttle", read, (*kafka.DOWN, kafka.KafkaError), Backoff(1.0, 10.0))
 
-    async def _hear(self, client: Any, places: list[TopicPartition]) -> None:
+    async def _hear(self, client: Any, places: list[kafka.TopicPartition]) -> None:
         """Poll once a second: an open fetch would wake this process at every decision."""
         while True:
             client.resume(*places)
