@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
-from kielto.service.http.strict_route import StrictRoute
+from kielto.service.http.strict_route import Note, StrictRoute
 from services.consents.api import paging
 from services.consents.api.callers import Prover, named
 from services.consents.model.breach import Breach
@@ -67,9 +67,7 @@ class SettleBody(BaseModel):
         json_schema_extra={"examples": [{"state": "explained", "note": "a test call to our own number"}]},
     )
     state: Literal["explained", "closed"]
-    note: Annotated[
-        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="The reason, without personal data.")
+    note: Note = Field(description="The reason, without personal data.")
 
 
 def router(context: Context) -> APIRouter:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.events.base import Moment
 from kielto.service.http.auth import Caller, require
-from kielto.service.http.strict_route import StrictRoute
+from kielto.service.http.strict_route import Note, StrictRoute
 from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.release_or_void import (
@@ -45,9 +45,7 @@ class OrderBody(BaseModel):
     since: Moment | None = Field(
         default=None, description="Only decisions received at this time or later; default: all."
     )
-    reason: Annotated[
-        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="The reason, without personal data.")
+    reason: Note = Field(description="The reason, without personal data.")
 
 
 class MarkedBody(BaseModel):

@@ -17,7 +17,7 @@ from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.support import metrics
-from kielto.service.support.supervise import Backoff, supervise
+from kielto.service.support.supervise import Backoff, first_to_end, supervise
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +45,7 @@ class Auditor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Whatever it is at when told to stop may be left: the tables say where to go on."""
-        working, told = asyncio.create_task(self._work()), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                await working  # raises what ended it
-        finally:
-            told.cancel()
-            working.cancel()
-            await asyncio.wait({working})
+        await first_to_end(self._work(), stop.wait())
 
     async def _work(self) -> None:
         if self._families:

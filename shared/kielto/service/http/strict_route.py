@@ -1,14 +1,20 @@
 """Routes whose bodies are parsed once, strictly (`kielto.strict_json`): every router of ours has `StrictRoute`."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 
 from kielto.service.http.problem import FieldError, invalid_request
 from kielto.strict_json import DuplicateNameError, NotJsonError, loads
+
+Note = Annotated[
+    str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
+]
+"""Why something is done, in words that PostgreSQL can store."""
 
 
 class StrictRoute(APIRoute):

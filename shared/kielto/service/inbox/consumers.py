@@ -6,7 +6,7 @@ early.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from kielto.service.inbox.watchdog import RestartConsumersError, Watchdog, topic
 from kielto.service.support import metrics
 from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
 from kielto.service.support.crypto_keys import MessageCipher
-from kielto.service.support.supervise import Backoff, supervise
+from kielto.service.support.supervise import Backoff, first_to_end, supervise
 
 _BATCH, _BATCH_WAIT_MS = 200, 50
 _BACKOFF = Backoff(1.0, 1.0)
@@ -107,19 +107,6 @@ class Consumers:
         """Beside the consumers: whatever fails here is tried again here, and the consumers go on."""
         await supervise("urgent messages", self._ahead.run, (Exception,), _BACKOFF)
         await asyncio.Event().wait()  # there are no such topics
-
-
-async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
-    """Wait for the first of them to end, and raise its error; the others are cancelled."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            await task
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _count_restart(error: Exception) -> None:

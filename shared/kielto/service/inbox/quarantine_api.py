@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.openapi import Operation, Operations
 from kielto.service.http.problem import ProblemError
-from kielto.service.http.strict_route import StrictRoute
+from kielto.service.http.strict_route import Note, StrictRoute
 from kielto.service.inbox.handlers import PermanentError
 from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantinedMessage
 
@@ -50,9 +50,7 @@ class ClosingBody(BaseModel):
         extra="forbid",
         json_schema_extra={"examples": [{"reason": "the service understands such dates from 1.4 on"}]},
     )
-    reason: Annotated[
-        str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
-    ] = Field(description="Why, without personal data.")
+    reason: Note = Field(description="Why, without personal data.")
 
 
 def router(name: str, quarantine: Quarantine) -> APIRouter:

@@ -1,8 +1,8 @@
 """Long-running work: one way to start it again after it failed, and one way to wait for something with a limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar, overload
 
 import structlog
 
@@ -94,6 +94,19 @@ async def within(seconds: float, awaited: Awaitable[Result]) -> Result | None:
         if not limit.expired():
             raise
         return None
+
+
+async def first_to_end(*works: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of them to end, and raise its error; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def describe(error: BaseException) -> dict[str, str]:

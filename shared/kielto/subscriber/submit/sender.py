@@ -113,11 +113,9 @@ class Submitting:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _send_waiting(self, producer: Any) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._waiting.wait()
-        except TimeoutError:
-            pass
         self._waiting.clear()
         topic_id = await self._topic_id(producer)
         await self._send_lost_again(topic_id)

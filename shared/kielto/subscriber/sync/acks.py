@@ -4,6 +4,7 @@ Only the latest acknowledgement counts, so none is queued while Kafka is away.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -129,11 +130,9 @@ class Acknowledger:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _wait(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._progress_seconds):
                 await self._news.wait()
-        except TimeoutError:
-            pass
         self._news.clear()
 
     async def _send(self, producer: Any) -> None:
