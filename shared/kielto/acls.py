@@ -57,7 +57,7 @@ def _read_besides(topic: Topic, service: str) -> bool:
 
 def user_of(who: str) -> str:
     """The Kafka user of a service or a party."""
-    return f"kielto-{who}" if who in SERVICES else who
+    return f"kielto-{who}" if who in SERVICES else str(who)  # YAML represents plain strings only
 
 
 def lines(group: Group) -> str:

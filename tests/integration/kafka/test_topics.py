@@ -37,7 +37,7 @@ async def admin(stack: Stack) -> AsyncIterator[Any]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """The broker answers an administrator before its own metadata has changed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
