@@ -4,24 +4,21 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import Note, StrictRoute
 from services.consents.api import paging
-from services.consents.api.callers import Prover, named
+from services.consents.api.callers import Officer, Prover, named
 from services.consents.model.breach import Breach
 from services.consents.use_cases.breaches import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
 
-Officer = Annotated[Caller, Depends(require("dpo", group=True))]
-"""Of the whole group: no company closes a case against itself."""
 State = Literal["open", "explained", "closed"]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
-_ABSENT = ProblemError(404, "unknown-breach", "There is no such breach")
 
 
 class WhereBody(BaseModel):
@@ -88,7 +85,7 @@ def router(context: Context) -> APIRouter:
     async def one(ident: UUID, caller: Caller) -> BreachBody:
         breach = await get_breach(context, caller.company, ident)
         if breach is None:
-            raise _ABSENT
+            raise _absent()
         return shown(breach, caller)
 
     @routes.get("", response_model=BreachesBody)
@@ -115,7 +112,12 @@ def router(context: Context) -> APIRouter:
     async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
         """`explained`: it was no breach after all. `closed`: it was one, and is dealt with."""
         if not await close_breach(context, caller.company, ident, body.state, body.note, caller.subject):
-            raise _ABSENT
+            raise _absent()
         return await one(ident, caller)
 
     return routes
+
+
+def _absent() -> ProblemError:
+    """A new one each time: an exception that is raised again keeps the frames of every raise."""
+    return ProblemError(404, "unknown-breach", "There is no such breach")

@@ -27,6 +27,8 @@ from services.consents.use_cases.decisions.command import ForbiddenError, NotKno
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
 Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
+Officer = Annotated[Caller, Depends(require("dpo", group=True))]
+"""Of the whole group: no company closes a case against itself."""
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 

@@ -85,7 +85,9 @@ def router(context: Context) -> APIRouter:
         found = await search_clearances(context, company, given.campaign, given.at, refs, address)
         keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
         access_entry.about(*(context.keys.from_pairwise(Party.company(company), str(key)) for key in keys))
-        shown = [_shown(one, context, caller) for one in found if one.asked.channel == given.channel]
+        shown = [
+            _shown(one, context, caller) for one in found if one.cleared.request.channel == given.channel
+        ]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 
     return routes
@@ -113,20 +115,13 @@ def _asked(given: GivenClearance, company: str, caller: Caller) -> ClearanceRequ
 
 
 def _shown(one: FoundClearance, context: Context, caller: Caller) -> ShownBody:
-    record = None
+    cleared, record = one.cleared, None
     if one.record is not None:
         party = caller.party
         decisions = sorted(context.keys.pairwise(party, i) if party else str(i) for i in one.record.decisions)
         record = EvidenceBody(**one.record._asdict() | {"decisions": decisions})
-    return ShownBody(
-        **{name: value for name, value in one.asked._asdict().items() if name in ShownBody.model_fields},
-        clearance=one.id,
-        at=one.at,
-        valid_until=one.valid_until,
-        allowed=one.reason is ClearanceReason.ALLOWED,
-        reason=one.reason,
-        record=record,
-    )
+    fields = cleared.request._asdict() | cleared._asdict() | {"record": record}
+    return ShownBody(**fields, allowed=cleared.reason is ClearanceReason.ALLOWED)
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from kielto.events.base import Moment
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import Note, StrictRoute
+from services.consents.api.callers import Officer
 from services.consents.model.decisions import OfficerAction
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.release_or_void import (
@@ -19,7 +20,6 @@ from services.consents.use_cases.decisions.release_or_void import (
     list_held,
 )
 
-Officer = Annotated[Caller, Depends(require("dpo", group=True))]
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
 
 

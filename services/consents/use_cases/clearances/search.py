@@ -6,7 +6,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.party import Party
-from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.store import clearances
 from services.consents.use_cases.context import Context
 
@@ -21,11 +20,7 @@ class ClearanceEvidence(NamedTuple):
 
 
 class FoundClearance(NamedTuple):
-    id: UUID
-    asked: ClearanceRequest
-    at: datetime
-    valid_until: datetime
-    reason: ClearanceReason
+    cleared: clearances.ClearedRecipient
     record: ClearanceEvidence | None
 
 
@@ -43,7 +38,5 @@ async def search(
             if one.key is not None:
                 key, decisions = await clearances.record(conn, family, one)
                 record = ClearanceEvidence(family, key, str(one.version), decisions)
-            found.append(
-                FoundClearance(one.clearance, one.request, one.at, one.valid_until, one.reason, record)
-            )
+            found.append(FoundClearance(one, record))
     return found

@@ -86,7 +86,7 @@ class BulkLane:
         self._wake = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Returns when stopping; raises LaneStoppedError, or PostgreSQL's error."""
+        """Returns when stopping; raises LaneStoppedError, or an error of PostgreSQL."""
         await self._conn.add_listener(publish.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
