@@ -6,7 +6,7 @@ import time
 from deploy.local import ports, run
 from deploy.local.paths import HOME
 from deploy.local.progress import say
-from deploy.local.servers.processes import Process, ProcessFailedError
+from deploy.local.servers.processes import Process
 from deploy.local.servers.stack import Stack
 from deploy.local.services import MODULES, Services
 
@@ -64,9 +64,7 @@ def stay(services: Services) -> int:
             time.sleep(0.5)
             for process in watched:
                 if not process.running:
-                    raise ProcessFailedError(
-                        f"{process.name} has ended by itself; the end of its log:\n{process.log_tail()}"
-                    )
+                    raise process.failed("has ended by itself")
     except KeyboardInterrupt:
         say("stopping the services, Kafka and PostgreSQL")
         return 0

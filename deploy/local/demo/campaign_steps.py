@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.local.demo.people import PRODUCT_GROUP
-from deploy.local.demo.register import DemoRegister
 from deploy.local.demo.results import DemoStep
 from deploy.local.demo.steps import ALLOWED, DENIED, OWN, PARTNERS, ban, give, note, own_phone, watch_denial
-from deploy.local.demo.world import CAMPAIGNS, DemoWorld
+from deploy.local.demo.world import CAMPAIGNS, DemoRegister, DemoWorld
 
 
 async def campaign(world: DemoWorld, step: DemoStep, register: DemoRegister, count: int) -> None:

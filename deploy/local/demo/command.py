@@ -12,9 +12,8 @@ from rich.live import Live
 
 from deploy.local.demo import campaign_steps, steps
 from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson, chinook, foodmart
-from deploy.local.demo.register import DemoRegister
 from deploy.local.demo.results import DemoResults, DemoStep
-from deploy.local.demo.world import DemoWorld
+from deploy.local.demo.world import DemoRegister, DemoWorld
 from deploy.local.install import jars
 from deploy.local.paths import HOME
 from deploy.local.progress import say

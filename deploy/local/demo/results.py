@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,9 @@ class DemoStep:
         self.latencies.setdefault(receiver, []).append(seconds * 1000)
 
     def report(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "ok": self.ok,
-            "shown": self.shown,
-            "decisions": self.decisions,
-            "lost": self.lost,
-            "sent_after_ban": self.sent_after_ban,
-            "latencies_ms": {receiver: summary(values) for receiver, values in self.latencies.items()},
-        }
+        report = asdict(self)
+        latencies = report.pop("latencies").items()
+        return report | {"latencies_ms": {receiver: summary(values) for receiver, values in latencies}}
 
 
 def summary(values: list[float]) -> dict[str, float]:

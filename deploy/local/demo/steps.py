@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from deploy.local.demo.people import PRODUCT_GROUP, DemoPerson, row
-from deploy.local.demo.register import DemoRegister
 from deploy.local.demo.results import DemoStep
-from deploy.local.demo.world import CAMPAIGNS, DemoWorld
+from deploy.local.demo.world import CAMPAIGNS, DemoRegister, DemoWorld
 
 ALLOWED, DENIED = "allowed", "denied"
 OWN, PARTNERS = "own_marketing", "partner_marketing"

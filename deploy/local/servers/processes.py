@@ -104,13 +104,9 @@ class Process:
         while not ready():
             if not self.running:
                 code = self._child.returncode if self._child else None
-                raise ProcessFailedError(
-                    f"{self.name} ended with status {code} before it was ready; the end of its log:\n{self.log_tail()}"
-                )
+                raise self.failed(f"ended with status {code} before it was ready")
             if time.monotonic() > end:
-                raise ProcessFailedError(
-                    f"{self.name} was not ready within {seconds:.0f} s; the end of its log:\n{self.log_tail()}"
-                )
+                raise self.failed(f"was not ready within {seconds:.0f} s")
             time.sleep(0.02)
 
     def run(self, seconds: float = 120.0) -> None:
@@ -121,13 +117,9 @@ class Process:
             code = self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise ProcessFailedError(
-                f"{self.name} took longer than {seconds:.0f} s; the end of its log:\n{self.log_tail()}"
-            ) from None
+            raise self.failed(f"took longer than {seconds:.0f} s") from None
         if code:
-            raise ProcessFailedError(
-                f"{self.name} failed with status {code}; the end of its log:\n{self.log_tail()}"
-            )
+            raise self.failed(f"failed with status {code}")
 
     def terminate(self) -> None:
         """Ask it to end, without waiting. Does nothing when it does not run."""
@@ -155,6 +147,9 @@ class Process:
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def failed(self, how: str) -> ProcessFailedError:
+        return ProcessFailedError(f"{self.name} {how}; the end of its log:\n{self.log_tail()}")
 
     def log_tail(self, lines: int = 25) -> str:
         with contextlib.suppress(OSError):

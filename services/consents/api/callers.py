@@ -14,7 +14,8 @@ from fastapi import Depends
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request
+from kielto.service.http.problem import ProblemError, invalid_request
+from kielto.validation import FieldRule
 from services.consents.model.check import DecisionError
 from services.consents.use_cases.context import (
     Context,
@@ -59,7 +60,7 @@ def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
 
 
 def invalid(field: str, rule: str) -> ProblemError:
-    return invalid_request(FieldError(field, rule))
+    return invalid_request(FieldRule(field, rule))
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def answered() -> Iterator[None]:
             "subject-not-known-yet",
             "A consent or a lifting must be about a known customer",
             "A customer who was just created becomes known within seconds: retry. Otherwise check the id.",
-            errors=[FieldError(error.field, error.rule)],
+            errors=[FieldRule(error.field, error.rule)],
             headers={"Retry-After": "1"},
         ) from None
     except DecisionError as error:

@@ -8,13 +8,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.words import PointKind, Recipient
 from services.customers.model import addresses, entitlement
 from services.customers.model.customer import CustomerAlias, Facts, StoredCustomer
 from services.customers.model.entitlement import SeenCustomer, SeenPoint
 from services.customers.model.given import Address, Day, Number
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
 from services.customers.use_cases.customers.register import RegistrationOutcome
 
 Give = Callable[[UUID], str]
@@ -51,13 +49,6 @@ class End(BaseModel):
     number: Number | None = Field(
         default=None, description="End only this customership; default: all in the company."
     )
-
-    def canonical(self, company: str) -> str | None:
-        """Raises CustomerRefusedError."""
-        try:
-            return self.number and normalise(PointKind.NUMBER, f"{company}:{self.number}")
-        except InvalidContactPointError:
-            raise CustomerRefusedError([BrokenRule("number", "must be a customer number")]) from None
 
 
 class Into(BaseModel):

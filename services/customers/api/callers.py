@@ -9,11 +9,14 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends
 
+from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.party import Party
+from kielto.events.words import PointKind
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import FieldError, ProblemError
+from kielto.service.http.problem import ProblemError
 from kielto.service.support.crypto_keys import Keys
+from kielto.validation import FieldRule
 from services.customers.model import problems
 from services.customers.use_cases.customers.create import CustomerExistsError
 from services.customers.use_cases.customers.read import NoSuchCustomerError
@@ -46,9 +49,16 @@ class CallerIds:
             raise NoSuchCustomerError from None
 
 
-def invalid(found: Iterable[problems.BrokenRule]) -> ProblemError:
-    errors = [FieldError(p.field, p.rule) for p in found]
-    return ProblemError(422, "invalid-request", "Invalid customer", errors=errors)
+def canonical(company: str, number: str) -> str:
+    """A customer number as digested. Raises CustomerRefusedError."""
+    try:
+        return normalise(PointKind.NUMBER, f"{company}:{number}")
+    except InvalidContactPointError:
+        raise problems.CustomerRefusedError([FieldRule("number", "must be a customer number")]) from None
+
+
+def invalid(found: Iterable[FieldRule]) -> ProblemError:
+    return ProblemError(422, "invalid-request", "Invalid customer", errors=[*found])
 
 
 @contextmanager

@@ -6,10 +6,9 @@ import orjson
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from kielto.events.base import Ident
-from kielto.events.digests import InvalidContactPointError, normalise
-from kielto.events.words import PointKind
 from kielto.service.http.if_match import revisions
 from kielto.service.http.strict_route import StrictRoute
+from kielto.validation import FieldRule
 from services.customers.api import examples
 from services.customers.api.bodies import (
     CustomerBody,
@@ -20,12 +19,11 @@ from services.customers.api.bodies import (
     UnreadableBody,
     UnreadableList,
 )
-from services.customers.api.callers import CallerIds, Key, Reader, Writer, answered, invalid
-from services.customers.model import problems
+from services.customers.api.callers import CallerIds, Key, Reader, Writer, answered, canonical, invalid
 from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.draft import Speaker
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
-from services.customers.model.reading import read_customer, read_patch
+from services.customers.model.reading import read_customer
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers import read as reading
 from services.customers.use_cases.customers import update as changing
@@ -51,7 +49,7 @@ def router(context: CustomersContext) -> APIRouter:
         not considered.
         """
         if caller.company and not given.customerships:
-            raise invalid([problems.BrokenRule("customerships", "must include one in the caller's company")])
+            raise invalid([FieldRule("customerships", "must include one in the caller's company")])
         with answered():
             who = Speaker(caller.company)
             draft = read_customer(given, who, context.terms, context.moment().today)
@@ -69,11 +67,8 @@ def router(context: CustomersContext) -> APIRouter:
     ) -> Found:
         """Find the customer that a company knows under this number."""
         caller.must_act_for(company)
-        try:
-            canonical = normalise(PointKind.NUMBER, f"{company}:{number}")
-        except InvalidContactPointError:
-            raise invalid([problems.BrokenRule("number", "must be a customer number")]) from None
-        stored = await reading.find(context, canonical)
+        with answered():
+            stored = await reading.find(context, canonical(company, number))
         give = CallerIds(context.keys, caller).give
         return Found(items=[CustomerBody.of(stored, caller.company, give)] if stored else [])
 
@@ -101,7 +96,7 @@ def router(context: CustomersContext) -> APIRouter:
         with answered():
             who = Speaker(caller.company)
             names = CallerIds(context.keys, caller)
-            draft = read_patch(given, who, context.terms, context.moment().today)
+            draft = read_customer(given, who, context.terms, context.moment().today)
             stored = await changing.change(context, names.take(ident), draft, who, seen)
         return _answer(stored, names)
 
@@ -114,7 +109,7 @@ def router(context: CustomersContext) -> APIRouter:
         ending = ending or End()
         with answered():
             names = CallerIds(context.keys, caller)
-            number = ending.canonical(company)
+            number = ending.number and canonical(company, ending.number)
             stored = await changing.end(
                 context, names.take(ident), company, number, ending.ended, Speaker(caller.company)
             )

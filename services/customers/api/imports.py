@@ -19,12 +19,11 @@ from kielto.service.database.pool import Pool
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
+from kielto.validation import FieldRule
 from services.customers.api import examples
 from services.customers.api.bodies import Give
 from services.customers.api.callers import CallerIds, Writer, invalid
-from services.customers.api.ndjson import lines
-from services.customers.api.response_buffer import ResponseBuffer, ResponseNotReadError
-from services.customers.model import problems
+from services.customers.api.streams import ResponseBuffer, ResponseNotReadError, lines
 from services.customers.model.given import Country, GivenRow
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.customers.import_rows import MAX_LINE, Import, Report, import_rows
@@ -91,7 +90,7 @@ def router(context: CustomersContext) -> APIRouter:
         """
         caller.must_act_for(company)
         if company not in context.terms.group.company_ids:
-            raise invalid([problems.BrokenRule("company", "must be a company of the group")])
+            raise invalid([FieldRule("company", "must be a company of the group")])
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _NDJSON:
             raise ProblemError(415, "unsupported-media-type", f"Unsupported media type: send {_NDJSON}")
         await epoch.current(context.pool)

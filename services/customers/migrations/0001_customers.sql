@@ -57,7 +57,7 @@ CREATE TABLE points (
     kind text NOT NULL CHECK (kind IN ('email', 'phone', 'post')),
     value bytea NOT NULL,                  -- sealed, normalised
     blind bytea NOT NULL,
-    claims jsonb NOT NULL,                 -- {source: {role_address, sales: [[seller, date, product_group, ban_offered]]}}
+    claims jsonb NOT NULL,                 -- {source: {role_address, sales: [{seller, date, product_group, ban_offered}]}}
     source text NOT NULL,                  -- who alone states it; empty: several do
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (customer, kind, blind)

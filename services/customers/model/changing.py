@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
+from kielto.validation import FieldRule
 from services.customers.model import entitlement
 from services.customers.model.customer import (
     GROUP,
@@ -23,7 +24,7 @@ from services.customers.model.customer import (
     TakenBack,
 )
 from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 
 _PLAIN = ("recipient", "name", "language", "business_id", "birth_date", "deceased", "safety_ban", "duties")
 _PERSONS = (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER)
@@ -142,7 +143,7 @@ def _hold_back(mine: Facts, values: dict[str, Any]) -> None:
     if mine.safety_ban:
         values.pop("safety_ban", None)
     if mine.recipient and values.get("recipient", mine.recipient) != mine.recipient:
-        raise CustomerRefusedError([BrokenRule("recipient", "cannot be changed by an import")])
+        raise CustomerRefusedError([FieldRule("recipient", "cannot be changed by an import")])
 
 
 def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Moment) -> Facts:
@@ -158,7 +159,7 @@ def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Momen
     for field, cleared in said.items():
         sources = [s for s, f in facts.items() if s != GROUP and getattr(f, field) and cleared]
         if sources and not draft.reason:
-            raise CustomerRefusedError([BrokenRule("reason", _NO_REASON)])
+            raise CustomerRefusedError([FieldRule("reason", _NO_REASON)])
         for source in sources:
             facts[source] = replace(facts[source], **cleared)
         if sources and draft.reason:
@@ -249,10 +250,10 @@ def _continued(
         return replace(old, since=since, ended=None, ended_by=None) if again else held
     if speaker.company is not None and old.ended_by == GROUP:
         raise CustomerRefusedError(
-            [BrokenRule("customerships", "were ended by the group: only the group can reopen them")]
+            [FieldRule("customerships", "were ended by the group: only the group can reopen them")]
         )
     if speaker.company is None and old.ended_by != GROUP and not reason:
-        raise CustomerRefusedError([BrokenRule("reason", _NO_REASON)])
+        raise CustomerRefusedError([FieldRule("reason", _NO_REASON)])
     return replace(old, since=since, ended=None, ended_by=None)
 
 
@@ -261,22 +262,22 @@ def check(customer: RegisteredCustomer, speaker: Speaker) -> None:
     mine = customer.stated_by(speaker.name)
     recipient = mine.recipient or entitlement.recipient_in(customer, speaker.company)
     problems = [
-        BrokenRule(field, f"must be absent for a customer of kind {recipient}")
+        FieldRule(field, f"must be absent for a customer of kind {recipient}")
         for field, takers in _TAKES.items()
         if recipient not in takers and _holds(mine, field)
     ]
     organisations = {mine.organisation, customer.stated_by(GROUP).organisation} - {None}
     if mine.recipient is Recipient.CONTACT and not organisations:
-        problems.append(BrokenRule("organisation", "is required for a contact person"))
+        problems.append(FieldRule("organisation", "is required for a contact person"))
     if mine.organisation == customer.id:
-        problems.append(BrokenRule("organisation", "must be another customer"))
+        problems.append(FieldRule("organisation", "must be another customer"))
     if mine.person == customer.id:
-        problems.append(BrokenRule("person", "must be another customer"))
+        problems.append(FieldRule("person", "must be another customer"))
     company = speaker.company
     if sum(company is None or company in p.statements for p in customer.points) > _MOST:
-        problems.append(BrokenRule("points", f"must be at most {_MOST} for one customer"))
+        problems.append(FieldRule("points", f"must be at most {_MOST} for one customer"))
     if sum(company in (None, c.company) for c in customer.customerships) > _MOST:
-        problems.append(BrokenRule("customerships", f"must be at most {_MOST} for one customer"))
+        problems.append(FieldRule("customerships", f"must be at most {_MOST} for one customer"))
     if problems:
         raise CustomerRefusedError(problems)
 

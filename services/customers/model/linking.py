@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.words import PointKind, Recipient
+from kielto.validation import FieldRule
 from services.customers.model.customer import GROUP, RegisteredCustomer
 from services.customers.model.draft import Draft, Speaker
 from services.customers.model.merging import contradict
 from services.customers.model.names import folded
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 
 MOST_HOLDERS = 50
 """A contact point that one source states of more customers links none of these anew: it is a switchboard or a
@@ -144,7 +145,7 @@ class ContradictionError(CustomerRefusedError):
 
     def __init__(self, customer: UUID, fields: list[str]) -> None:
         self.customer, self.fields = customer, tuple(fields)
-        super().__init__(BrokenRule(field, _RULE) for field in fields)
+        super().__init__(FieldRule(field, _RULE) for field in fields)
 
 
 def check_contradiction(
@@ -160,10 +161,7 @@ def check_contradiction(
         "identity_code": (None if by_code else identity, {f.identity for f in told}),
         "business_id": (draft.business_id if by_code else None, {f.business_id for f in told}),
         "birth_date": (draft.birth_date, {f.birth_date for f in told}),
-        "name": (
-            folded(draft.name) if draft.name else None,
-            {folded(f.name) for f in told if f.name},
-        ),
+        "name": (folded(draft.name) if draft.name else None, {folded(f.name) for f in told if f.name}),
     }
     fields = [f for f, (value, known) in said.items() if value and known - {None} and value not in known]
     if fields:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from kielto.validation import FieldRule
 from services.customers.model.customer import Facts, Point, PointStatement, RegisteredCustomer
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 
 _TAKEN = (
     "recipient", "name", "language", "identity", "business_id", "birth_date", "organisation", "person", "duties",
@@ -36,27 +37,27 @@ def merge(survivor: RegisteredCustomer, duplicate: RegisteredCustomer) -> Regist
     )
     for field in ("points", "customerships"):
         if len(getattr(merged, field)) > _MOST:
-            raise CustomerRefusedError([BrokenRule(field, f"must be at most {_MOST} for one customer")])
+            raise CustomerRefusedError([FieldRule(field, f"must be at most {_MOST} for one customer")])
     return merged
 
 
-def _differences(one: RegisteredCustomer, other: RegisteredCustomer) -> Iterable[BrokenRule]:
+def _differences(one: RegisteredCustomer, other: RegisteredCustomer) -> Iterable[FieldRule]:
     """What one person, or one organisation, has only one of. Nobody guesses which of two is right."""
     if contradict(_all(one, "recipient"), _all(other, "recipient")):
-        yield BrokenRule("recipient", "must be the same for both customers")
+        yield FieldRule("recipient", "must be the same for both customers")
     for field in ("identity", "business_id", "birth_date"):
         if contradict(_all(one, field), _all(other, field)):
             name = "identity_code" if field == "identity" else field
-            yield BrokenRule(
+            yield FieldRule(
                 name, "must be the same for both customers, or known of one: remove the wrong one first"
             )
     if _all(one, "organisation") != _all(other, "organisation"):
-        yield BrokenRule(
+        yield FieldRule(
             "organisation", "must be the same for both: a person is one contact person per organisation"
         )
     # Duties allow what needs consent outside them: neither may widen the other's.
     if _groups(one) != _groups(other):
-        yield BrokenRule(
+        yield FieldRule(
             "duties",
             "must have the same product groups for both: a person is one contact person per duty area",
         )
@@ -81,7 +82,7 @@ def _facts(kept: Facts, moved: Facts, survivor: RegisteredCustomer) -> Facts:
     taken = {f: v for f, v in values.items() if v != getattr(kept, f)}
     if survivor.id in (taken.get("organisation"), taken.get("person")):
         raise CustomerRefusedError(
-            [BrokenRule("into", "must be neither the organisation nor the person of the other customer")]
+            [FieldRule("into", "must be neither the organisation nor the person of the other customer")]
         )
     at = {**kept.at, **{f: t for f, t in moved.at.items() if f in taken}}
     return replace(kept, **taken, at=at, taken_back=(*kept.taken_back, *moved.taken_back))

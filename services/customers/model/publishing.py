@@ -8,14 +8,7 @@ from uuid import UUID
 
 from kielto.events.digests import digest
 from kielto.events.party import Party
-from kielto.events.records import (
-    CompanyCustomer,
-    CustomerPoint,
-    CustomershipOf,
-    NamedPoint,
-    SaleOf,
-    StatedBy,
-)
+from kielto.events.records import CompanyCustomer, CustomerPoint, CustomershipOf, NamedPoint, SaleOf, StatedBy
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import PointKind, Recipient, Status
 from services.customers.model import addresses, entitlement, linking

@@ -10,6 +10,7 @@ from typing import Any
 from kielto.events.digests import InvalidContactPointError, is_of, normalise
 from kielto.events.emails import written
 from kielto.events.words import PointKind
+from kielto.validation import FieldRule
 from services.customers.model import addresses, identifiers
 from services.customers.model.customer import StatedDuty, StatedSale
 from services.customers.model.draft import (
@@ -32,17 +33,12 @@ from services.customers.model.given import (
     GivenRow,
     NumberRef,
 )
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 
 _RESTRICTING = ("deceased", "safety_ban")
 
 
-def read_customer(given: GivenCustomer, speaker: Speaker, terms: Terms, today: date) -> Draft:
-    """Raises CustomerRefusedError with every problem found."""
-    return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships)
-
-
-def read_patch(given: CustomerPatch, speaker: Speaker, terms: Terms, today: date) -> Draft:
+def read_customer(given: GivenCustomer | CustomerPatch, speaker: Speaker, terms: Terms, today: date) -> Draft:
     """Raises CustomerRefusedError with every problem found."""
     return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships or ())
 
@@ -90,7 +86,7 @@ class _Reading:
         self.row_country: str | None = None
         self.import_country: str | None = None
         self.places: Sequence[int] | None = None
-        self.problems: list[BrokenRule] = []
+        self.problems: list[FieldRule] = []
         self.unreadable: list[UnreadablePoint] = []
 
     def draft(self, customerships: tuple[GivenCustomership, ...], same_as: NumberRef | None = None) -> Draft:
@@ -123,7 +119,7 @@ class _Reading:
         return draft
 
     def _problem(self, field: str, rule: str) -> None:
-        self.problems.append(BrokenRule(field, rule))
+        self.problems.append(FieldRule(field, rule))
 
     def _past(self, field: str, day: date | None) -> None:
         if day and day > self.today:

@@ -3,14 +3,13 @@
 A sealed text moved to another row or column does not open: its context is part of the cipher.
 """
 
-from datetime import date
-from typing import Any
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter
 
 from kielto.service.support.crypto_keys import DataKey
-from services.customers.model.customer import Facts, StatedDuty, TakenBack
+from services.customers.model.customer import Facts
 
 IDENTITY, BUSINESS = "identity_code", "business_id"
 
@@ -19,29 +18,18 @@ def context(table: str, row: object) -> bytes:
     return f"{table}:{row}".encode()
 
 
+_SEALED = ("name", "language", "birth_date", "duties", "taken_back")
+_FACTS = TypeAdapter(Facts)
+
+
 def encrypt_profile(key: DataKey, customer: UUID, source: str, facts: Facts) -> bytes:
-    profile = {
-        "name": facts.name,
-        "language": facts.language,
-        "birth_date": facts.birth_date.isoformat() if facts.birth_date else None,
-        "duties": [[d.product_group, d.evidence] for d in facts.duties],
-        "taken_back": [[t.field, t.stated_by, t.reason, t.at] for t in facts.taken_back],
-    }
-    text = orjson.dumps({k: v for k, v in profile.items() if v}).decode()
-    return key.encrypt(text, _place(customer, source))
+    profile = {name: value for name in _SEALED if (value := getattr(facts, name))}
+    return key.encrypt(orjson.dumps(profile).decode(), _place(customer, source))
 
 
-def decrypt_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> dict[str, Any]:
-    """Arguments of Facts."""
-    profile = orjson.loads(key.decrypt(sealed, _place(customer, source)))
-    if birth := profile.get("birth_date"):
-        profile["birth_date"] = date.fromisoformat(birth)
-    profile["duties"] = tuple(StatedDuty(*d) for d in profile.get("duties", ()))
-    profile["taken_back"] = tuple(
-        TakenBack(field, tuple(stated_by), reason, at)
-        for field, stated_by, reason, at in profile.get("taken_back", ())
-    )
-    return dict(profile)
+def decrypt_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> Facts:
+    """The facts that are encrypted; the others are to be added."""
+    return _FACTS.validate_json(key.decrypt(sealed, _place(customer, source)))
 
 
 def _place(customer: UUID, source: str) -> bytes:

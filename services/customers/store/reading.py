@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 import orjson
+from pydantic import TypeAdapter
 
 from kielto.events.words import PointKind, Recipient
 from kielto.service.database.pool import Conn
@@ -19,7 +20,6 @@ from services.customers.model.customer import (
     Point,
     PointStatement,
     RegisteredCustomer,
-    StatedSale,
     StoredCustomer,
 )
 from services.customers.store.encryption import BUSINESS, IDENTITY, context, decrypt_profile
@@ -189,7 +189,8 @@ def _facts(
 ) -> Facts:
     source = row["source"]
     code, business = current.get((source, IDENTITY)), current.get((source, BUSINESS))
-    return Facts(
+    return replace(
+        decrypt_profile(key, ident, source, row["profile"]),
         recipient=Recipient(row["recipient"]) if row["recipient"] else None,
         identity=code["blind"] if code else None,
         business_id=key.decrypt(business["value"], context(BUSINESS, ident)) if business else None,
@@ -199,8 +200,10 @@ def _facts(
         organisation=row["organisation"],
         person=row["person"],
         at=orjson.loads(row["stated_at"]),
-        **decrypt_profile(key, ident, source, row["profile"]),
     )
+
+
+_CLAIMS = TypeAdapter(dict[str, PointStatement])
 
 
 def _point(row: asyncpg.Record, key: DataKey) -> Point:
@@ -208,10 +211,5 @@ def _point(row: asyncpg.Record, key: DataKey) -> Point:
         id=row["id"],
         kind=PointKind(row["kind"]),
         value=key.decrypt(row["value"], context("point", row["id"])),
-        statements={s: _point_statement(c) for s, c in orjson.loads(row["claims"]).items()},
+        statements=_CLAIMS.validate_json(row["claims"]),
     )
-
-
-def _point_statement(statement: dict[str, Any]) -> PointStatement:
-    sales = (StatedSale(s, date.fromisoformat(day), group, ban) for s, day, group, ban in statement["sales"])
-    return PointStatement(statement["role_address"], tuple(sales))

@@ -10,7 +10,7 @@ import orjson
 from kielto.service.database.pool import Conn
 from kielto.service.support.crypto_keys import DataKey, Keys
 from services.customers.model import entitlement
-from services.customers.model.customer import Facts, Point, RegisteredCustomer, StoredCustomer
+from services.customers.model.customer import Facts, RegisteredCustomer, StoredCustomer
 from services.customers.store.encryption import BUSINESS, IDENTITY, context, encrypt_profile
 
 
@@ -192,26 +192,13 @@ async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: di
             if point.id not in before:
                 sealed = data_keys[write.new.id].encrypt(point.value, context("point", point.id))
                 blind = keys.blind_index(*point.key)
-                stated = (_point_statements(point), point.source)
+                stated = (orjson.dumps(point.statements).decode(), point.source)
                 added.append((point.id, write.new.id, point.kind, sealed, blind, *stated))
             elif point != before[point.id]:
-                changed.append((point.id, _point_statements(point), point.source))
+                changed.append((point.id, orjson.dumps(point.statements).decode(), point.source))
     await conn.execute(_DELETE_POINTS, gone)
     await conn.execute(_INSERT_POINTS, *_columns(added, 7))
     await conn.execute(_UPDATE_POINTS, *_columns(changed, 3))
-
-
-def _point_statements(point: Point) -> str:
-    statements = {
-        source: {
-            "role_address": statement.role_address,
-            "sales": [
-                [s.seller, s.date.isoformat(), s.product_group, s.ban_offered] for s in statement.sales
-            ],
-        }
-        for source, statement in point.statements.items()
-    }
-    return orjson.dumps(statements).decode()
 
 
 _UPSERT_CUSTOMERSHIPS = """

@@ -10,17 +10,12 @@ from fastapi import APIRouter, Depends, Query, Response
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request
+from kielto.service.http.problem import ProblemError, invalid_request
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import Keys
+from kielto.validation import FieldRule
 from services.marketing.api.bodies import CampaignBody, CampaignCounts, NewCampaign, RecipientPage
-from services.marketing.model.campaign import (
-    Campaign,
-    CampaignFault,
-    CampaignState,
-    StateConflictError,
-    faults,
-)
+from services.marketing.model.campaign import Campaign, CampaignState, StateConflictError, faults
 from services.marketing.use_cases.campaigns import close, counts, create, launch, page, read
 from services.marketing.use_cases.context import MarketingContext
 
@@ -97,7 +92,7 @@ async def _create(
 ) -> Response:
     company = body.company or caller.company
     if company is None:
-        raise _refused([CampaignFault("company", "is required for a caller for the whole group")])
+        raise _refused([FieldRule("company", "is required for a caller for the whole group")])
     caller.must_act_for(company)
     draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, context.clock())
     if found := faults(draft.aim, context.group):
@@ -119,9 +114,8 @@ async def _launch(context: MarketingContext, ident: UUID) -> CampaignBody:
     return CampaignBody.of(campaign)
 
 
-def _refused(found: list[CampaignFault]) -> ProblemError:
-    errors = [FieldError(f.field, f.rule) for f in found]
-    return ProblemError(422, "invalid-request", "Invalid campaign", errors=errors)
+def _refused(found: list[FieldRule]) -> ProblemError:
+    return ProblemError(422, "invalid-request", "Invalid campaign", errors=found)
 
 
 def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
@@ -130,5 +124,5 @@ def _customer(keys: Keys, party: str | None, given: UUID | str) -> UUID:
     if party is not None:
         found = keys.from_pairwise(party, given) if isinstance(given, str) else None
     if found is None:
-        raise invalid_request(FieldError("after", "must be `next` of an earlier page"))
+        raise invalid_request(FieldRule("after", "must be `next` of an earlier page"))
     return found

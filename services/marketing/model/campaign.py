@@ -10,6 +10,7 @@ from kielto.errors import KieltoError
 from kielto.events.party import Party
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.group import Group
+from kielto.validation import FieldRule
 
 
 class CampaignState(StrEnum):
@@ -19,13 +20,6 @@ class CampaignState(StrEnum):
     LAUNCHING = "launching"
     LAUNCHED = "launched"
     CLOSED = "closed"
-
-
-class CampaignFault(NamedTuple):
-    """What is wrong with a request: the field, and the rule that it breaks."""
-
-    field: str
-    rule: str
 
 
 class StateConflictError(KieltoError):
@@ -92,31 +86,29 @@ class PeopleCounts(NamedTuple):
     responded: int
 
 
-def faults(aim: Aim, group: Group) -> list[CampaignFault]:
+def faults(aim: Aim, group: Group) -> list[FieldRule]:
     """Everything that is wrong with the aim in this group; empty when nothing is."""
     if aim.company not in group.company_ids:
-        return [CampaignFault("company", "must be a company of the group")]
+        return [FieldRule("company", "must be a company of the group")]
     found = []
     if aim.product_group is not None and aim.product_group not in group.company(aim.company).product_groups:
-        found.append(CampaignFault("product_group", "must be a product group of the company"))
+        found.append(FieldRule("product_group", "must be a product group of the company"))
     match aim.purpose:
         case Purpose.OWN_MARKETING:
             # 917/2014 section 200(3): soft opt-in holds for one product group: a campaign says which.
             if aim.product_group is None:
-                found.append(CampaignFault("product_group", "is required for own_marketing"))
+                found.append(FieldRule("product_group", "is required for own_marketing"))
             if aim.partner is not None:
-                found.append(CampaignFault("partner", "must be absent unless purpose is partner_marketing"))
+                found.append(FieldRule("partner", "must be absent unless purpose is partner_marketing"))
             if aim.mode is not None:
-                found.append(CampaignFault("mode", "must be absent unless purpose is partner_marketing"))
+                found.append(FieldRule("mode", "must be absent unless purpose is partner_marketing"))
         case Purpose.PARTNER_MARKETING:
             if aim.partner not in group.partners_of(aim.company):
-                found.append(CampaignFault("partner", "must be a partner of the company"))
+                found.append(FieldRule("partner", "must be a partner of the company"))
             if aim.mode is None:
-                found.append(
-                    CampaignFault("mode", "is required for partner_marketing: we_send or partner_sends")
-                )
+                found.append(FieldRule("mode", "is required for partner_marketing: we_send or partner_sends"))
         case _:
-            found.append(CampaignFault("purpose", "must be own_marketing or partner_marketing"))
+            found.append(FieldRule("purpose", "must be own_marketing or partner_marketing"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from kielto.events.messages import Audience, MarketingEvent, Report, Unaddressed
@@ -65,40 +65,27 @@ def disclosure(campaign: UUID, aim: Aim, customer: UUID, at: datetime) -> Market
 
 
 def reported(
-    report: Report,
-    party: str,
-    aim: Aim,
-    customer: UUID,
-    reported_at: datetime | None = None,
+    report: Report, party: str, aim: Aim, customer: UUID, reported_at: datetime | None = None
 ) -> MarketingEvent:
-    """A party's report in our own words. Report ids are unique only within their party."""
-    return MarketingEvent(
-        id=uuid5(REPORTS, f"{party}/{report.id}"),
-        what=report.what,
-        customer=customer,
-        company=aim.company,
-        partner=aim.partner,
-        campaign=report.campaign,
-        channel=report.channel,
-        purpose=aim.purpose,
-        at=report.at,
-        reported_at=reported_at,
-        point=report.point,
-    )
+    """A party's report in our own words."""
+    return MarketingEvent(what=report.what, customer=customer, **_of(report, party, aim, reported_at))
 
 
 def unaddressed(report: Report, party: str, aim: Aim, reported_at: datetime | None = None) -> Unaddressed:
     """The same of somebody of whom we know only what the party calls them."""
-    return Unaddressed(
-        id=uuid5(REPORTS, f"{party}/{report.id}"),
-        party=party,
-        subject=report.subject,
-        company=aim.company,
-        partner=aim.partner,
-        campaign=report.campaign,
-        channel=report.channel,
-        purpose=aim.purpose,
-        at=report.at,
-        reported_at=reported_at,
-        point=report.point,
-    )
+    return Unaddressed(party=party, subject=report.subject, **_of(report, party, aim, reported_at))
+
+
+def _of(report: Report, party: str, aim: Aim, reported_at: datetime | None) -> dict[str, Any]:
+    """What both say of a report. Report ids are unique only within their party."""
+    return {
+        "id": uuid5(REPORTS, f"{party}/{report.id}"),
+        "company": aim.company,
+        "partner": aim.partner,
+        "campaign": report.campaign,
+        "channel": report.channel,
+        "purpose": aim.purpose,
+        "at": report.at,
+        "reported_at": reported_at,
+        "point": report.point,
+    }

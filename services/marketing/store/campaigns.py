@@ -5,10 +5,10 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+from pydantic import TypeAdapter
 
-from kielto.events.words import Channel, Mode, Purpose
 from kielto.service.database.pool import Conn
-from services.marketing.model.campaign import Aim, Campaign, CampaignState
+from services.marketing.model.campaign import Aim, Campaign
 
 _INSERT = """
 INSERT INTO campaigns
@@ -144,30 +144,13 @@ async def finish(conn: Conn, ident: UUID) -> None:
     await conn.execute(_FINISH, ident)
 
 
+_CAMPAIGN, _AIM = TypeAdapter(Campaign), TypeAdapter(Aim)
+
+
 def _campaign(row: asyncpg.Record) -> Campaign:
-    return Campaign(
-        id=row["id"],
-        name=row["name"],
-        aim=aim_of(row),
-        state=CampaignState(row["state"]),
-        created_at=row["created_at"],
-        launched_at=row["launched_at"],
-        closed_at=row["closed_at"],
-        candidates=row["candidates"],
-        seen=row["seen"],
-        cursor=row["cursor"],
-        waiting_for=row["waiting_for"],
-        caught_up=row["caught_up"],
-    )
+    return _CAMPAIGN.validate_python({**row, "aim": aim_of(row)})
 
 
 def aim_of(row: asyncpg.Record) -> Aim:
     """The aim in a row that has the columns of a campaign."""
-    return Aim(
-        company=row["company"],
-        purpose=Purpose(row["purpose"]),
-        channel=Channel(row["channel"]),
-        product_group=row["product_group"],
-        partner=row["partner"],
-        mode=Mode(row["mode"]) if row["mode"] else None,
-    )
+    return _AIM.validate_python(dict(row))

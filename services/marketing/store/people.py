@@ -48,15 +48,10 @@ RETURNING id"""
 
 async def put_customers(conn: Conn, rows: Sequence[KeptCustomer]) -> list[UUID]:
     """Keep those that are newer than what is held; returns whose. At most one row a person."""
-    taken = await conn.fetch(
-        _PUT_CUSTOMERS,
-        [r.id for r in rows],
-        [r.version.epoch for r in rows],
-        [r.version.n for r in rows],
-        [r.status for r in rows],
-        [r.points for r in rows],
-        [r.holders for r in rows],
-    )
+    if not rows:
+        return []
+    values = [(r.id, *r.version, r.status, r.points, r.holders) for r in rows]
+    taken = await conn.fetch(_PUT_CUSTOMERS, *map(list, zip(*values, strict=True)))
     return [row["id"] for row in taken]
 
 
@@ -88,13 +83,10 @@ ON CONFLICT (company, customer) DO UPDATE SET points = excluded.points WHERE p.p
 
 async def put_permissions(conn: Conn, rows: Sequence[KeptPermissions]) -> list[UUID]:
     """Keep those that are newer than what is held; returns whose. At most one row a person."""
-    taken = await conn.fetch(
-        _PUT_PERMISSIONS,
-        [r.id for r in rows],
-        [r.version.epoch for r in rows],
-        [r.version.n for r in rows],
-        [r.status for r in rows],
-    )
+    if not rows:
+        return []
+    values = [(r.id, *r.version, r.status) for r in rows]
+    taken = await conn.fetch(_PUT_PERMISSIONS, *map(list, zip(*values, strict=True)))
     changed = {row["id"] for row in taken}
     cells = [(c, r.id, points) for r in rows if r.id in changed for c, points in r.companies.items()]
     companies, customers, points = ([c[i] for c in cells] for i in range(3))

@@ -68,15 +68,9 @@ async def insert(
     conn: Conn, campaign: UUID, at: datetime, rows: Sequence[AddressedPoint]
 ) -> list[AddressedPoint]:
     """Returns those that are new to the campaign, in the given order."""
-    inserted = await conn.fetch(
-        _INSERT,
-        campaign,
-        at,
-        [r.customer for r in rows],
-        [r.point for r in rows],
-        [r.subject for r in rows],
-        [r.address for r in rows],
-    )
+    if not rows:
+        return []
+    inserted = await conn.fetch(_INSERT, campaign, at, *map(list, zip(*rows, strict=True)))
     new = {(row["customer"], row["point"]) for row in inserted}
     return [row for row in rows if (row.customer, row.point) in new]
 

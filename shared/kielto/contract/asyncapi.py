@@ -114,10 +114,7 @@ def _channel(name: str, alike: list[Topic]) -> dict[str, Any]:
         **_content(topic, who=tuple(who)),
         "address": name.replace("party", "{party}", 1),
         "parameters": {
-            "party": {
-                "description": "`company.<id>` or `partner.<id>`, of group.yaml.",
-                "enum": parties,
-            }
+            "party": {"description": "`company.<id>` or `partner.<id>`, of group.yaml.", "enum": parties}
         },
     }
 

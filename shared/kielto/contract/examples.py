@@ -154,19 +154,8 @@ EXAMPLES: tuple[Event, ...] = (
         claimed_at=_AT,
     ),
     Reconcile(subscriber="kauppa-crm", ask=_DECISION, buckets=(645,)),
-    StoreDigest(
-        **_STORE,
-        ask=_DECISION,
-        content=True,
-        digests="0" * 16384,
-    ),
-    StoreListing(
-        **_STORE,
-        ask=_DECISION,
-        content=True,
-        bucket=646,
-        rows=(f"{_ID} 1.7 00112233445566ff",),
-    ),
+    StoreDigest(**_STORE, ask=_DECISION, content=True, digests="0" * 16384),
+    StoreListing(**_STORE, ask=_DECISION, content=True, bucket=646, rows=(f"{_ID} 1.7 00112233445566ff",)),
     Audience(
         campaign=_CAMPAIGN,
         action="address",

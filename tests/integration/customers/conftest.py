@@ -19,7 +19,7 @@ from services.customers.model.customer import StoredCustomer
 from services.customers.model.draft import Speaker, Terms
 from services.customers.model.entitlement import SeenCustomer, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
-from services.customers.model.reading import read_customer, read_patch
+from services.customers.model.reading import read_customer
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
 from tests.conftest import Migrated
@@ -98,7 +98,7 @@ class CustomersRegister:
         speaker, today = Speaker(company), self.context.moment().today
         if target is not None:
             patch = CustomerPatch.model_validate_json(json.dumps(fields))
-            draft = read_patch(patch, speaker, self.context.terms, today)
+            draft = read_customer(patch, speaker, self.context.terms, today)
         else:
             given = GivenCustomer.model_validate_json(json.dumps(fields))
             draft = read_customer(given, speaker, self.context.terms, today)

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.customers.api import response_buffer
-from services.customers.api.ndjson import lines
-from services.customers.api.response_buffer import ResponseBuffer, ResponseNotReadError
+from services.customers.api import streams
+from services.customers.api.streams import ResponseBuffer, ResponseNotReadError, lines
 
 
 async def read(chunks: list[bytes], limit: int = 10) -> list[tuple[int, bytes | None]]:
@@ -40,7 +39,7 @@ async def test_an_endless_line_takes_no_memory_and_the_next_is_read() -> None:
 
 
 async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_buffer, "_IN_MEMORY", 100)
+    monkeypatch.setattr(streams, "_IN_MEMORY", 100)
     data = [bytes([i]) * 1000 for i in range(256)]
     with ResponseBuffer() as kept:
         for part in data:
@@ -50,7 +49,7 @@ async def test_a_reader_gets_all_however_late_it_comes(monkeypatch: pytest.Monke
 
 
 async def test_a_writer_far_ahead_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
+    monkeypatch.setattr(streams, "MOST_UNREAD", 10)
     with ResponseBuffer() as kept:
         await kept.write(b"x" * 10)
         writing = asyncio.create_task(kept.write(b"y"))
@@ -75,8 +74,8 @@ async def test_a_byte_order_mark_is_no_part_of_the_first_row(cut: int) -> None:
 
 
 async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 10)
-    monkeypatch.setattr(response_buffer, "LONGEST_UNREAD", 0.05)
+    monkeypatch.setattr(streams, "MOST_UNREAD", 10)
+    monkeypatch.setattr(streams, "LONGEST_UNREAD", 0.05)
     with ResponseBuffer() as kept:
         await kept.write(b"x" * 10)
         with pytest.raises(ResponseNotReadError):
@@ -88,9 +87,9 @@ async def test_a_client_that_reads_nothing_ends_it(monkeypatch: pytest.MonkeyPat
 
 async def test_what_was_read_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the report, and however slowly it is read, the file stays small."""
-    monkeypatch.setattr(response_buffer, "MOST_UNREAD", 100)
-    monkeypatch.setattr(response_buffer, "_IN_MEMORY", 10)
-    monkeypatch.setattr(response_buffer, "_READ", 30)
+    monkeypatch.setattr(streams, "MOST_UNREAD", 100)
+    monkeypatch.setattr(streams, "_IN_MEMORY", 10)
+    monkeypatch.setattr(streams, "_READ", 30)
     with ResponseBuffer() as kept:
         chunks, read_so_far, written = kept.chunks(), b"", b""
         for i in range(500):

@@ -12,7 +12,7 @@ from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.draft import Draft, Speaker, Terms
 from services.customers.model.given import CustomerPatch, GivenCustomer, GivenRow
 from services.customers.model.problems import CustomerRefusedError
-from services.customers.model.reading import read_customer, read_patch, read_row
+from services.customers.model.reading import read_customer, read_row
 
 TODAY = date(2026, 6, 15)
 MOMENT = Moment(datetime(2026, 6, 15, 12, tzinfo=UTC), TODAY, 18)
@@ -32,7 +32,7 @@ NEW = RegisteredCustomer(UUID(int=1))
 def said(company: str | None = None, **fields: Any) -> Draft:
     """What a caller says over HTTP to change a customer."""
     given = CustomerPatch.model_validate_json(json.dumps(fields))
-    return read_patch(given, Speaker(company), TERMS, TODAY)
+    return read_customer(given, Speaker(company), TERMS, TODAY)
 
 
 def created(company: str | None = None, **fields: Any) -> Draft:

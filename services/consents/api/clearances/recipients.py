@@ -3,9 +3,10 @@
 from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.party import Party
 from kielto.events.words import KIND_OF, Channel, PointKind
-from kielto.service.http.problem import FieldError, invalid_request
+from kielto.service.http.problem import invalid_request
 from kielto.service.support.yielding import beside
 from kielto.subscriber.gate.questions import Question
+from kielto.validation import FieldRule
 from services.consents.api.clearances.bodies import GivenClearance, GivenRecipient
 from services.consents.model.ref import Ref
 from services.consents.use_cases.clearances.clear import Wanted
@@ -25,12 +26,12 @@ async def wanted_recipients(given: GivenClearance, context: Context, company: st
 
 def _wanted(given: GivenClearance, context: Context, company: str) -> list[Wanted]:
     wanted: list[Wanted] = []
-    errors: list[FieldError] = []
+    errors: list[FieldRule] = []
     for index, one in enumerate(given.recipients):
         try:
             refs, digest, address = named(one, given.channel, context, company)
         except RecipientError as refused:
-            errors.append(FieldError(f"recipients.{index}.{refused.field}", refused.rule))
+            errors.append(FieldRule(f"recipients.{index}.{refused.field}", refused.rule))
             if len(errors) == _ERRORS:
                 break
             continue

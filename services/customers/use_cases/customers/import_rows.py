@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from kielto.service.database.pool import Conn
 from kielto.service.support.limits import FIXED
 from kielto.strict_json import DuplicateNameError, NotJsonError
+from kielto.validation import FieldRule
 from services.customers.metrics import IMPORTED_ROWS
 from services.customers.model import rows
 from services.customers.model.draft import Draft, Speaker
-from services.customers.model.problems import BrokenRule, CustomerRefusedError, problems_of
+from services.customers.model.problems import CustomerRefusedError, problems_of
 from services.customers.store import unreadable
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
@@ -114,13 +115,13 @@ def _read(context: CustomersContext, given: Import, line: bytes | None) -> Regis
 def _shape(line: bytes | None) -> rows.ImportRow:
     """Raises CustomerRefusedError."""
     if line is None:
-        raise CustomerRefusedError([BrokenRule("row", f"must have at most {MAX_LINE} bytes")])
+        raise CustomerRefusedError([FieldRule("row", f"must have at most {MAX_LINE} bytes")])
     try:
         return rows.shape(line)
     except DuplicateNameError as twice:
-        problems = [BrokenRule(twice.field, "must be given only once in an object")]
+        problems = [FieldRule(twice.field, "must be given only once in an object")]
     except NotJsonError as error:
-        problems = [BrokenRule("body", str(error))]
+        problems = [FieldRule("body", str(error))]
     except ValidationError as error:
         problems = problems_of(error)
     raise CustomerRefusedError(problems)
@@ -130,7 +131,7 @@ def _draft(context: CustomersContext, given: Import, row: rows.ImportRow) -> Dra
     """Raises CustomerRefusedError."""
     by_identifier = bool(row.given.identity_code or row.given.business_id)
     if by_identifier and context.guesses.wait(given.company):
-        raise CustomerRefusedError([BrokenRule("row", _TOO_MANY)])
+        raise CustomerRefusedError([FieldRule("row", _TOO_MANY)])
     today = context.moment().today
     try:
         return rows.read(row, given.company, given.scope, context.terms, today, country=given.country)
@@ -178,4 +179,4 @@ def _unreadable(
 def _warned(entry: Registration, outcome: RegistrationOutcome) -> RegistrationOutcome:
     if outcome.status == "refused" or not entry.draft.unreadable:
         return outcome
-    return replace(outcome, warnings=tuple(BrokenRule(u.field, u.rule) for u in entry.draft.unreadable))
+    return replace(outcome, warnings=tuple(FieldRule(u.field, u.rule) for u in entry.draft.unreadable))

@@ -13,12 +13,13 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
+from kielto.validation import FieldRule
 from services.customers.model import publishing
 from services.customers.model.changing import Moment, apply
 from services.customers.model.customer import GROUP, RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, Speaker
 from services.customers.model.linking import ContradictionError, check_contradiction
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext
@@ -61,8 +62,8 @@ class RegistrationOutcome:
     status: Status
     id: UUID | None = None
     revision: int | None = None
-    problems: tuple[BrokenRule, ...] = ()
-    warnings: tuple[BrokenRule, ...] = ()
+    problems: tuple[FieldRule, ...] = ()
+    warnings: tuple[FieldRule, ...] = ()
     """Contact points that could not be read and were kept as given."""
 
 
@@ -231,11 +232,9 @@ def _target(
 ) -> StoredCustomer | None:
     """The customer an entry is about; None: a new one. Raises CustomerRefusedError."""
     if len(named.found | ({entry.target} if entry.target else set())) > 1:
-        raise CustomerRefusedError([BrokenRule("customer", _SEVERAL)])
+        raise CustomerRefusedError([FieldRule("customer", _SEVERAL)])
     if entry.draft.same_as and not named.numbered and not entry.target:
-        raise CustomerRefusedError(
-            [BrokenRule("same_as", "must be the number of a customer in the register")]
-        )
+        raise CustomerRefusedError([FieldRule("same_as", "must be the number of a customer in the register")])
     found = entry.target or next(iter(named.found), None)
     if found is None:
         return None

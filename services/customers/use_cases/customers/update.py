@@ -6,10 +6,11 @@ from uuid import UUID
 
 from kielto.errors import KieltoError
 from kielto.service.database.pool import Conn
+from kielto.validation import FieldRule
 from services.customers.model import entitlement
 from services.customers.model.customer import RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
-from services.customers.model.problems import BrokenRule, CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError, alias, visible
@@ -54,7 +55,7 @@ async def end(
     """
     today = context.moment().today
     if ended and ended > today:
-        raise CustomerRefusedError([BrokenRule("ended", "must not be in the future")])
+        raise CustomerRefusedError([FieldRule("ended", "must not be in the future")])
 
     async def work(conn: Conn) -> StoredCustomer:
         stored = await _locked(conn, context, ident, speaker.company, follow=True)
@@ -69,7 +70,7 @@ def _entitled(customer: RegisteredCustomer, draft: Draft, speaker: Speaker) -> N
     if not entitlement.may_change(customer, speaker.company) and draft.stated - {"customerships"}:
         rule = "can only be changed by a company whose customer this is now"
         raise CustomerRefusedError(
-            [BrokenRule(field, rule) for field in sorted(draft.stated - {"customerships"})]
+            [FieldRule(field, rule) for field in sorted(draft.stated - {"customerships"})]
         )
 
 
@@ -95,7 +96,7 @@ async def _locked(
         if follow:
             return await _locked(conn, context, merged.survivor, scope, follow=True)
         raise CustomerRefusedError(
-            [BrokenRule("customer", "was merged: change the customer named in alias_of")]
+            [FieldRule("customer", "was merged: change the customer named in alias_of")]
         )
     return visible(loaded.get(ident), scope)
 

@@ -19,11 +19,12 @@ from kielto.service.database.access_entry import AccessEntry
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.http.auth import Caller
 from kielto.service.http.middleware import respond
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request, unavailable
+from kielto.service.http.problem import ProblemError, invalid_request, unavailable
 from kielto.service.http.throttle import too_many
 from kielto.service.support import tracing
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.shares import CrowdedError
+from kielto.validation import FieldRule
 
 _WHY = re.compile(r"[A-Za-z][A-Za-z0-9._:/#-]{0,59}")
 ACTOR = 200
@@ -143,4 +144,4 @@ def as_uuid(value: Any) -> UUID | None:
 
 def _unusable_reason() -> ProblemError:
     rule = "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -"
-    return invalid_request(FieldError("X-Reason", rule))
+    return invalid_request(FieldRule("X-Reason", rule))

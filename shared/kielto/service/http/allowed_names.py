@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import Request
 from starlette.routing import compile_path
 
-from kielto.service.http.problem import FieldError, invalid_request
-from kielto.validation import field
+from kielto.service.http.problem import invalid_request
+from kielto.validation import FieldRule, field
 
 
 class Described:
@@ -56,6 +56,6 @@ async def known_query(request: Request) -> None:
             f"is not a parameter of this operation; its parameters are: {', '.join(sorted(names)) or 'none'}"
         )
         errors = [
-            FieldError(field({"type": "extra_forbidden", "loc": (name,)}), rule) for name in unknown[:20]
+            FieldRule(field({"type": "extra_forbidden", "loc": (name,)}), rule) for name in unknown[:20]
         ]
         raise invalid_request(*errors)

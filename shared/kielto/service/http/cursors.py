@@ -3,8 +3,9 @@
 A plain number would count the rows of everybody else between two of the party's own.
 """
 
-from kielto.service.http.problem import FieldError, invalid_request
+from kielto.service.http.problem import invalid_request
 from kielto.service.support.crypto_keys import Keys
+from kielto.validation import FieldRule
 
 
 def give(keys: Keys, party: str | None, number: int) -> str:
@@ -20,6 +21,6 @@ def take(keys: Keys, party: str | None, text: str) -> int:
             raise ValueError
     except ValueError:
         raise invalid_request(
-            FieldError("cursor", "must be `next` of an earlier page of the same company")
+            FieldRule("cursor", "must be `next` of an earlier page of the same company")
         ) from None
     return int.from_bytes(opened[:8])

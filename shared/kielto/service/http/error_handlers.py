@@ -14,7 +14,7 @@ from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.http.allowed_names import Described
 from kielto.service.http.idempotency import RepeatedRequestError, replay
 from kielto.service.http.middleware import response
-from kielto.service.http.problem import FieldError, ProblemError, invalid_request, unavailable
+from kielto.service.http.problem import ProblemError, invalid_request, unavailable
 from kielto.service.http.throttle import too_many
 from kielto.service.support.shares import BusyError, CrowdedError
 from kielto.validation import field_rules
@@ -70,7 +70,7 @@ async def _repeated(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(*told) for told in field_rules(map(_placed, error.errors()))]
+    errors = field_rules(map(_placed, error.errors()))
     problem = invalid_request(*errors)
     request.state.refused = problem.rule
     return response(problem, request.url.path)

@@ -2,23 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from kielto.errors import KieltoError
+from kielto.validation import FieldRule
 
 PREFIX = "urn:kielto:problem:"
 _FIELD = re.compile(r"[a-z_]{1,30}(\.[a-z_]{1,30}|\.[0-9]{1,6}){0,6}")
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    field: str
-    """Dotted path, e.g. `subject.number`."""
-    rule: str
-    """What it must be; never what it was."""
 
 
 class ProblemError(KieltoError):
@@ -33,7 +25,7 @@ class ProblemError(KieltoError):
         title: str,
         detail: str | None = None,
         *,
-        errors: Sequence[FieldError] = (),
+        errors: Sequence[FieldRule] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{status} {slug}")
@@ -66,7 +58,7 @@ def unavailable(slug: str, title: str, seconds: int = 1) -> ProblemError:
     return ProblemError(503, slug, title, headers={"Retry-After": str(seconds)})
 
 
-def invalid_request(*errors: FieldError) -> ProblemError:
+def invalid_request(*errors: FieldRule) -> ProblemError:
     """422: which fields break which rules."""
     return ProblemError(422, "invalid-request", "Invalid request", errors=errors)
 

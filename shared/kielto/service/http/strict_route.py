@@ -8,8 +8,9 @@ from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 
-from kielto.service.http.problem import FieldError, invalid_request
+from kielto.service.http.problem import invalid_request
 from kielto.strict_json import DuplicateNameError, NotJsonError, loads
+from kielto.validation import FieldRule
 
 Note = Annotated[
     str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")
@@ -47,7 +48,7 @@ def _content(body: bytes) -> Any:
     try:
         return loads(body)
     except DuplicateNameError as twice:
-        error = FieldError(twice.field, "must be given only once in an object")
+        error = FieldRule(twice.field, "must be given only once in an object")
     except NotJsonError as broken:
-        error = FieldError("body", str(broken))
+        error = FieldRule("body", str(broken))
     raise invalid_request(error) from None

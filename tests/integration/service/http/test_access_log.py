@@ -16,13 +16,14 @@ from kielto.service.database import access_entry
 from kielto.service.database import pool as postgres
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import FieldError, ProblemError
+from kielto.service.http.problem import ProblemError
 from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.process import commands
 from kielto.service.process.application import Health, create_app
 from kielto.service.process.platform import Service
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from kielto.service.support.limits import Limits
+from kielto.validation import FieldRule
 from tests.integration.service.support import Bench
 from tests.tokens import PlainTokens, as_
 
@@ -62,7 +63,7 @@ def routes(pool: postgres.Pool) -> APIRouter:
                 await claim.keep(conn, 201, b"{}")
             if given.get("fails"):
                 raise ProblemError(422, "invalid-request", "No", errors=[
-                    FieldError("points.0.value", "must be a number"), FieldError("Maija 0401234567", "must not be"),
+                    FieldRule("points.0.value", "must be a number"), FieldRule("Maija 0401234567", "must not be"),
                 ])  # fmt: skip
         return Response(b"{}", 201, media_type="application/json")
 

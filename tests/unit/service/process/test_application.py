@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Caller, Verifier, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import FieldError, ProblemError
+from kielto.service.http.problem import ProblemError
 from kielto.service.process.application import Health, create_app
 from kielto.service.support import logs
 from kielto.service.support.limits import FIXED, Limits
+from kielto.validation import FieldRule
 
 BEARER = {"Authorization": "Bearer me"}
 
@@ -77,7 +78,7 @@ def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
 
     @router.get("/refused")
     async def refused() -> None:
-        raise ProblemError(409, "taken", "It is taken.", "Twice.", errors=[FieldError("a.b", "is free")])
+        raise ProblemError(409, "taken", "It is taken.", "Twice.", errors=[FieldRule("a.b", "is free")])
 
     @router.get("/away")
     async def away() -> None:
