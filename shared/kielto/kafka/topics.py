@@ -60,7 +60,7 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
             for t in await admin.describe_topics([t.name for t in topics])
             if t["error_code"] == 0
         }
-        missing = [f"{t.name}: missing; run the set-up" for t in topics if t.name not in found]
+        missing = [f"{t.name}: missing, run the set-up" for t in topics if t.name not in found]
         wrong = [
             f"{t.name}: has {found[t.name]} partitions, must have {t.partitions}"
             for t in topics
