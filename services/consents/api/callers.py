@@ -29,22 +29,24 @@ Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
 Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
 Officer = Annotated[Caller, Depends(require("dpo", group=True))]
-"""Of the whole group: no company closes a case against itself."""
+"""A data protection officer of the group: no company may close a case against itself."""
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
 Ident = UUID | Hash
-"""A customer or a decision as the caller knows it: the group by our id, a company by its own (64 hex digits)."""
+"""The id of a customer or a decision: our UUID for callers of the group, 64 hex digits of its own for a company."""
 
 
 def named(context: Context, caller: Caller, ident: UUID) -> str:
-    """A customer, a stored address or a decision under the id that the caller knows it by."""
+    """The id by which the caller knows a customer, a stored address or a decision."""
     whose = caller.party
     return context.keys.pairwise(whose, ident) if whose else str(ident)
 
 
 def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
-    """The customer's id. An id that is not the caller's to use becomes nobody's id, so that it reads as unknown."""
+    """The customer whom the caller means. An id of another party becomes an id that nobody has, so that it reads as
+    unknown.
+    """
     whose = caller.party
     if whose is None:
         return given if isinstance(given, UUID) else uuid4()

@@ -65,7 +65,7 @@ class DecisionsConsumer(Stateless):
             await wait.keep(conn, told, said, self._command(said, meta.appended_at))
 
     async def take_again(self, conn: Conn, said: Decision, meta: Meta) -> bool:
-        """One that waits; False: it has to wait on."""
+        """Decide a *yes* that waited; return False when it still has to wait."""
         try:
             await self._take(conn, said, meta)
         except NotKnownYetError:

@@ -28,7 +28,7 @@ def subscriptions(context: Context, ends: TopicEnds) -> list[Subscription]:
 
 
 def deciding_again(context: Context) -> wait.Again:
-    """How a yes that waited is decided."""
+    """Return the function that decides a *yes* that waited."""
     return lambda conn, party, said, meta: DecisionsConsumer(context, party).take_again(conn, said, meta)
 
 

@@ -105,15 +105,17 @@ def _is_of_another_mailbox(decision: RecordedDecision, rules: Rules) -> bool:
 
 
 def _via(others: Iterable[Person], decision: RecordedDecision) -> frozenset[UUID]:
-    """Those whom it is about, themselves and not their addresses. One that was restored is listed by everybody's own
-    record, with what that record allowed (`spared`)."""
+    """Ids of `others` whom the decision is about, by themselves and not by an address. A restored decision is listed
+    by the record of each person it binds, with what that record allowed (`spared`), so it binds nobody through
+    others.
+    """
     if decision.spared is not None:
         return frozenset()
     return frozenset(p.root.id for p in others if any(_is_about(c, decision) for c in p.customers))
 
 
 def _cited_by(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[ApplicableDecision, ...]:
-    """Of yeses by others only those of whoever said no."""
+    """The yeses that cite the *no*. A yes by somebody else counts only if that person also said the *no*."""
     return tuple(
         y
         for y in yeses
@@ -133,7 +135,7 @@ def concerns(person: Person, decision: RecordedDecision, rules: Rules) -> Voice 
 
 
 def _voice(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
-    """Whose voice it is. None: it says nothing about this person."""
+    """Who speaks in the decision; None when it says nothing about this person."""
     root = person.root
     if any(_is_about(customer, decision) for customer in person.customers):
         return Voice.OWN
@@ -163,7 +165,7 @@ def _is_about(customer: CustomerFacts, decision: RecordedDecision, *, ended: boo
 
 
 def _is_about_employer(person: Person, decision: RecordedDecision) -> bool:
-    """The organisation is known by its id before its facts are."""
+    """Whether the decision is about the person's organisation, which is known by its id before its facts are."""
     if isinstance(decision.subject, CustomerSubject) and decision.subject.id == person.root.organisation:
         return True
     employer = person.employer
@@ -178,7 +180,9 @@ def _where(person: Person, decision: RecordedDecision) -> frozenset[UUID] | None
 
 
 def _may_grant(voice: Voice, rules: Rules) -> bool:
-    """Consent is the data subject's own (GDPR 4(11)), not the organisation's; an address's by switch only."""
+    """Whether a consent of this voice counts: the data subject's does (GDPR 4(11)), the organisation's does not, an
+    address's only by switch.
+    """
     return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
 
 

@@ -99,7 +99,9 @@ class SentMessage(NamedTuple):
     points: tuple[PointFacts, ...]
 
     def cells(self) -> Iterator[Cell]:
-        """Who sent it for a partner is not known: what both may not do is banned."""
+        """The cells of the message. Nobody knows who sent it for a partner, so a ban counts only where it covers both
+        modes.
+        """
         purpose = Purpose.PARTNER_MARKETING if self.partner else Purpose.OWN_MARKETING
         modes = (Mode.WE_SEND, Mode.PARTNER_SENDS) if self.partner else (None,)
         for point in self.points:
@@ -137,7 +139,9 @@ def banning(
 
 
 def _denying(applicable: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
-    """Those that leave nothing at the cell. A contact person's own consent may stand beside the organisation's ban."""
+    """The decisions that leave nothing allowed at the cell. A contact person's own consent may stand beside the
+    organisation's ban.
+    """
     against = [r for r in applicable.restrictions if denies(r.no, cell)]
     if consented(applicable.consents, cell).given_by:
         against = [r for r in against if r.no.voice is not Voice.EMPLOYER]

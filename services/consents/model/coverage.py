@@ -43,12 +43,12 @@ def either(parts: Iterable[Groups]) -> Groups:
 
 
 def groups_of(yes: RecordedDecision) -> Groups:
-    """A yes that names no product groups is about all."""
+    """The product groups of a *yes*; all when it names none."""
     return yes.product_groups or None
 
 
 def purposes_of(cell: Cell) -> tuple[Purpose, ...]:
-    """All that has to be allowed: where the partner sends, the disclosure too."""
+    """The purposes that must be allowed at the cell; where the partner sends, the disclosure too."""
     return _PURPOSES_OF[cell.mode]
 
 

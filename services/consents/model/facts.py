@@ -38,7 +38,7 @@ class PointFacts:
         return not self.holders or company in self.holders
 
     def seen_by(self, company: str) -> "PointFacts | None":
-        """As it is for one company; None when the company does not have it."""
+        """The contact point as one company sees it; None when the company does not have it."""
         if not self.is_held_by(company):
             return None
         of_a_task = self.role_address or company in self.role_address_in
@@ -107,22 +107,22 @@ class CustomerFacts:
 
     @property
     def organisations(self) -> tuple[UUID, ...]:
-        """All that anybody states it to act for."""
+        """Ids of all organisations that any source states the customer to act for."""
         named = (self.organisation, *(s.organisation for s in self.stated))
         return tuple(dict.fromkeys(o for o in named if o is not None))
 
     @property
     def companies_that_state(self) -> frozenset[str]:
-        """Those that may see it otherwise than the rest do."""
+        """The companies that may see the customer differently from the rest."""
         named = frozenset(s.company for s in self.stated)
         return named.union(*(p.holders | p.role_address_in for p in self.points))
 
     def points_of(self, company: str) -> tuple[PointFacts, ...]:
-        """Those that the company has, as anybody states them."""
+        """The contact points that the company has, as any source states them."""
         return tuple(p for p in self.points if p.is_held_by(company))
 
     def seen_by(self, company: str) -> "CustomerFacts":
-        """As it is for one company: with what that company or the group states, and nothing that others do."""
+        """The customer as one company sees it: what the company or the group states, and nothing that others state."""
         points = tuple(point for p in self.points if (point := p.seen_by(company)) is not None)
         same = len(points) == len(self.points) and all(
             a is b for a, b in zip(points, self.points, strict=True)
@@ -165,7 +165,7 @@ class Person:
         return next((e for e in self.employers if organisation in e.keys), None)
 
     def seen_by(self, company: str) -> "Person":
-        """As they are for one company; the very same object where no company differs."""
+        """The person as one company sees them; the same object where no company differs."""
         root = self.root.seen_by(company)
         members = tuple(m.seen_by(company) for m in self.members)
         same = root is self.root and all(a is b for a, b in zip(members, self.members, strict=True))
@@ -173,11 +173,11 @@ class Person:
 
     @property
     def companies_that_state(self) -> frozenset[str]:
-        """Those that may see them otherwise than the rest do, who all see the same."""
+        """The companies that may see the person differently from the rest, who all see the same."""
         return frozenset[str]().union(*(c.companies_that_state for c in self.customers))
 
     def views(self) -> "tuple[Person, ...]":
-        """With all that anybody states, then as each company sees them that differs."""
+        """The person with all that any source states, then as each company that differs sees them."""
         return (self, *(self.seen_by(company) for company in sorted(self.companies_that_state)))
 
     @property
@@ -204,7 +204,7 @@ class GroupFacts:
         object.__setattr__(self, "_of_company", found)
 
     def partners_of(self, company: str) -> tuple[str, ...]:
-        """None of a company that is not, or no longer, of the group."""
+        """The partners of the company; none if it is not a company of the group."""
         return self._of_company.get(company, ())
 
     def works_for(self, partner: str, company: str) -> bool:

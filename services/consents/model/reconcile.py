@@ -10,7 +10,9 @@ MODULUS = 1 << 64
 KEY, SHORT = 64, 24
 """Digits of a key, and those by which it is known."""
 FARTHEST = 1_000_000
-"""So far above ours a store's number may be for us to go above it: one from outside must not use up all."""
+"""How far above ours a store's version number may be for us to exceed it: an outside store must not use up all
+numbers.
+"""
 
 
 class Compared(NamedTuple):

@@ -65,17 +65,17 @@ class Ref(str):
 
     @property
     def sealed(self) -> bytes:
-        """What stands behind the kind: of n: and p:, the encrypted digest, as facts carry it."""
+        """The encrypted digest of an `n:` or `p:` ref, as facts carry it."""
         return self[2:].encode()
 
     @property
     def customer_id(self) -> UUID | None:
-        """Of c: alone."""
+        """The customer's id in a `c:` ref."""
         return UUID(self[2:]) if self.kind == "c" else None
 
     @property
     def party_and_id(self) -> tuple[Party, str] | None:
-        """Of i: alone: the party and its id of the customer."""
+        """The party and its id of the customer in an `i:` ref."""
         if self.kind != "i":
             return None
         party, _, ident = self[2:].partition(":")
@@ -114,5 +114,5 @@ class NamedSubject:
 
     @property
     def point(self) -> PointKind | None:
-        """Of a bare contact point: what kind it is."""
+        """The kind of a bare contact point; None for any other subject."""
         return PointKind(self.kind) if self.ref.is_point else None

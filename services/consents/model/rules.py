@@ -38,7 +38,9 @@ Table = dict[tuple[Who, Relation, Purpose, Mode | None, Channel], RowAnswer]
 
 
 class Line(NamedTuple):
-    """The table's answer for one kind of marketing on one channel. `private`: a contact person's second lane."""
+    """The table's answer for one kind of marketing on one channel. `private`: the answer for a contact person outside
+    of their duties.
+    """
 
     channel: Channel
     purpose: Purpose
@@ -134,7 +136,7 @@ class Rules:
         return RowAnswer(rule, Ruling(False, NO_GROUPS, reason, row.id, row.section))
 
     def _table(self, rows: tuple[TableRow, ...]) -> Table:
-        """Every combination, each answered by exactly one row: a lawyer may read the rows in any order."""
+        """The table by case. Each case is answered by exactly one row, so a lawyer may read the rows in any order."""
         table = {}
         for who, relation, (purpose, mode), channel in product(Who, Relation, KINDS_OF_MARKETING, Channel):
             found = [r for r in rows if r.answers(who, relation, purpose, mode, channel)]

@@ -20,7 +20,7 @@ class Rule(StrEnum):
 
 
 class Who(StrEnum):
-    """Recipients as the table tells them apart: a contact person has two lanes, within and outside duties."""
+    """Recipients as the table distinguishes them. A contact person has two rows: within and outside of their duties."""
 
     NATURAL = Recipient.NATURAL
     CONTACT_DUTIES = "contact_duties"

@@ -1,4 +1,4 @@
-"""The shape of an answer: what holds, and why."""
+"""What a permission is asked for (`Cell`) and the answer (`Ruling`): allowed or not, and why."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class RulingReason(StrEnum):
 
 
 class Ruling(NamedTuple):
-    """What holds and why.
+    """Whether marketing is allowed at a cell, and why.
 
     `product_groups`: what it holds for, None is all; empty when denied.
     `rule`, `section`: the entry of rules.toml that decided.

@@ -35,7 +35,7 @@ def expand(
     purposes: Collection[Purpose] = (),
     channels: Collection[Channel] = (),
 ) -> Scope:
-    """What was given stands; what was left out is the widest that the route gives.
+    """Keep what was given and fill what was left out with the widest that the route allows.
 
     A named partner limits the decision to it. A named company without a reach is refused: it may be where the
     person spoke or what they meant, and a *no* is neither widened nor narrowed by a guess.
@@ -69,7 +69,7 @@ NOT_OF_PARTNERS = "purposes: must include partner_marketing or disclosure when t
 
 
 def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
-    """What is taken, and the rules that the given scope broke; none, and it is taken as it is.
+    """Return the scope that is taken and the rules that the given scope broke; without any, the scope stays as given.
 
     No partner or an unknown one: all partners. A partner, and a reach of which it is no part; a company that is not
     told: the whole group. A partner's reach, and none of its purposes: own and partners' marketing alike.
@@ -94,7 +94,9 @@ def widen(scope: Scope, group: GroupFacts) -> tuple[Scope, tuple[str, ...]]:
 
 
 def widen_wholly(no: RecordedDecision) -> RecordedDecision:
-    """The party says no about the subject too often for each to be told apart from the others."""
+    """Widen a *no* of a party that has said no about the subject too often for each to be told apart: it covers every
+    purpose and channel of its reach.
+    """
     if not no.purposes and not no.channels and not no.product_groups:
         return no
     wide = replace(no, purposes=frozenset(), channels=frozenset(), product_groups=frozenset())
@@ -102,8 +104,8 @@ def widen_wholly(no: RecordedDecision) -> RecordedDecision:
 
 
 def widen_to_address(scope: Scope, kind: PointKind) -> tuple[Scope, tuple[str, ...]]:
-    """A no for an address, by channels on which nobody is reached there (STOP to a text message, told of an e-mail
-    address), would deny nothing: it is taken for every channel of the address.
+    """Widen a *no* for an address to every channel of the address if nobody is reached there on the channels that it
+    names (STOP to a text message, reported for an e-mail address): otherwise it would deny nothing.
     """
     its = frozenset(CHANNELS_OF[kind])
     if not scope.channels or scope.channels & its:

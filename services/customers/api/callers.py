@@ -38,7 +38,7 @@ class CallerIds:
         return str(ident) if self.company is None else self._keys.pairwise(Party.company(self.company), ident)
 
     def take(self, text: str) -> UUID:
-        """Of a company an id that is not its own is that of nobody, whatever it is otherwise. Raises
+        """The customer's id that the caller means; a company's id that is not its own is nobody's. Raises
         NoSuchCustomerError.
         """
         if self.company is not None:
@@ -63,7 +63,7 @@ def invalid(found: Iterable[FieldRule]) -> ProblemError:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """The register's refusals as problem details."""
+    """Translate errors of the register to problem details."""
     try:
         yield
     except problems.CustomerRefusedError as refused:

@@ -42,6 +42,6 @@ def from_text(text: str) -> Address:
 
 
 def as_lines(text: str) -> str:
-    """As written on a letter: at most three lines."""
+    """The address as written on a letter, in at most three lines."""
     street, code, city, country = text.split("\n")
     return "\n".join((street, f"{code} {city}".strip(), country))

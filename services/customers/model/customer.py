@@ -59,7 +59,7 @@ class Point:
 
     @property
     def source(self) -> str:
-        """Who alone states it; empty where several do."""
+        """The only source that states the point; empty where several do."""
         return next(iter(self.statements)) if len(self.statements) == 1 else ""
 
     @property
@@ -67,7 +67,9 @@ class Point:
         return tuple(sorted({s for c in self.statements.values() for s in c.sales}))
 
     def of_a_task(self, company: str) -> bool:
-        """Whether it is a role address for `company`: the group's word, else its own."""
+        """Whether the point is a role address for `company`: the group's statement counts, otherwise the company's
+        own.
+        """
         said = (self.statements[s].role_address for s in (GROUP, company) if s in self.statements)
         return bool(next((s for s in said if s is not None), False))
 

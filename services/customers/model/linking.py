@@ -89,7 +89,7 @@ def reachable(customer: RegisteredCustomer) -> frozenset[tuple[PointKind, str]]:
 
 
 def bound_by(customer: RegisteredCustomer) -> tuple[UUID, ...]:
-    """Those whose own no binds this one, too: who may be the same person, and who a contact person is."""
+    """Ids of those whose own no binds this customer: those who may be the same person, and whom a contact person is."""
     return tuple(sorted((customer.links | customer.persons) - {customer.id, *customer.aliases}))
 
 
@@ -141,7 +141,7 @@ _RULE = (
 
 
 class ContradictionError(CustomerRefusedError):
-    """Two people, or a wrong identifier: for the group to look at."""
+    """A row contradicts a customer whom it names by an identifier: they are two people, or the identifier is wrong."""
 
     def __init__(self, customer: UUID, fields: list[str]) -> None:
         self.customer, self.fields = customer, tuple(fields)
@@ -151,8 +151,8 @@ class ContradictionError(CustomerRefusedError):
 def check_contradiction(
     customer: RegisteredCustomer, draft: Draft, speaker: Speaker, identity: bytes | None, *, by_code: bool
 ) -> None:
-    """Beside what the speaker or the group states of the customer, nothing else is looked at. Raises
-    ContradictionError.
+    """Raise ContradictionError if the row contradicts what the speaker or the group states of the customer. What
+    others state is not compared.
 
     `by_code`: it was found by the identity code, else by the business id.
     """

@@ -1,4 +1,4 @@
-"""From what was given to a draft: identifiers, contact points and dates through their libraries, names
+"""Turn what was given into a draft: parse identifiers, contact points and dates with their libraries, and check names
 against the group.
 """
 
@@ -53,7 +53,8 @@ def read_row(
     country: str | None = None,
     places: Sequence[int] | None = None,
 ) -> Draft:
-    """A row of `company`'s import, sent by a caller of company `scope` (None: group-wide); raises CustomerRefusedError.
+    """Read a row of `company`'s import, sent by a caller of company `scope` (None: the whole group). Raises
+    CustomerRefusedError.
 
     `country`: the import's. `places`: where each of the points stood in the row, when some had no shape at all.
     """
@@ -170,7 +171,9 @@ class _Reading:
             return ""
 
     def _customer(self, field: str, ref: CustomerRef | None) -> Reference | None:
-        """Whether there is such a customer is seen later, the same way for all who may not be referred to."""
+        """Read a reference to a customer. Whether the customer exists is checked later, in the same way for everyone
+        whom the caller may not refer to.
+        """
         if isinstance(ref, NumberRef):
             return self._number(f"{field}.", ref, self.scope)
         return OwnId(ref) if isinstance(ref, str) else ref
@@ -250,7 +253,7 @@ class _Reading:
         return written(value) if given.kind is PointKind.EMAIL else read
 
     def _unread(self, given: GivenPoint, field: str, rule: str) -> None:
-        """At a desk it is refused; a row of an import is taken without it."""
+        """Handle a contact point that cannot be read: refuse it at a desk; take an import's row without it."""
         if not self.speaker.importing:
             self._problem(field, rule)
             return

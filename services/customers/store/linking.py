@@ -28,7 +28,9 @@ ON CONFLICT (blind) DO UPDATE SET blind = k.blind WHERE false"""
 
 
 async def lock_keys(conn: Conn, blinds: Iterable[bytes]) -> None:
-    """Until the end of the transaction nobody else adds a holder of one of these. Before any customer is locked."""
+    """Lock these keys until the transaction ends, so that nobody else adds a holder. Call it before any customer is
+    locked.
+    """
     await conn.execute(_LOCK_KEYS, sorted(set(blinds)))
 
 
@@ -41,7 +43,7 @@ DELETE FROM link_keys WHERE blind IN (
 
 
 async def drop_keys(conn: Conn, blinds: Iterable[bytes]) -> None:
-    """Those that nobody holds any more, and nobody is about to."""
+    """Delete the keys that nobody holds any more and no open transaction is adding."""
     await conn.execute(_DROP_KEYS, sorted(set(blinds)))
 
 
@@ -68,7 +70,7 @@ UNION SELECT w.blind, NULL, i.customer FROM wanted w JOIN identifiers i USING (b
 
 
 async def near(conn: Conn, blinds: Iterable[bytes], customers: Iterable[UUID]) -> Near:
-    """Who holds these contact points and identifiers, and those of these customers."""
+    """The holders of these contact points and identifiers, and of those of these customers."""
     rows = await conn.fetch(_HOLDERS, list(set(blinds)), list(set(customers)), MOST_HOLDERS + 1)
     found = defaultdict[Held, set[UUID]](set)
     for row in rows:
@@ -85,7 +87,7 @@ UNION SELECT one, other, binds FROM links WHERE other = ANY ($1::uuid[])"""
 
 
 async def linked(conn: Conn, ids: Iterable[UUID]) -> dict[Pair, bool]:
-    """The pairs that these are in, and whether they bind."""
+    """The pairs that contain one of these customers, and whether each binds."""
     rows = await conn.fetch(_LINKED, list(set(ids)))
     return {(r["one"], r["other"]): r["binds"] for r in rows}
 
@@ -121,7 +123,7 @@ _MOVED = "DELETE FROM links WHERE one = $1 OR other = $1 RETURNING one, other, r
 
 
 async def move(conn: Conn, gone: UUID, into: UUID) -> None:
-    """The links of one merged away become the survivor's."""
+    """Move the links of a merged customer to the survivor."""
     rows = await conn.fetch(_MOVED, gone)
     put: dict[Pair, Link] = {}
     for row in sorted(rows, key=lambda r: r["binds"]):
@@ -137,7 +139,9 @@ DELETE FROM links l WHERE (one = ANY ($1::uuid[]) OR other = ANY ($1::uuid[]))
 
 
 async def forget(conn: Conn, erased: Iterable[UUID]) -> None:
-    """The links of which neither side is left. One to somebody who lives on stays: the erased one's no binds on."""
+    """Delete the links of which neither side is left. A link to somebody who lives on stays: the erased person's no
+    still binds.
+    """
     await conn.execute(_FORGET, list(erased))
 
 

@@ -46,7 +46,7 @@ _LOCK = "SELECT * FROM campaigns WHERE id = $1 FOR UPDATE"
 
 
 async def lock(conn: Conn, ident: UUID) -> Campaign:
-    """Read it and keep it from changing until the transaction ends. Always locked before people."""
+    """Read and lock the campaign until the transaction ends. Lock it before people."""
     row = await conn.fetchrow(_LOCK, ident)
     assert row is not None  # the caller has read it, and none is ever deleted
     return _campaign(row)
@@ -62,7 +62,7 @@ RETURNING candidates"""
 
 
 async def set_launching(conn: Conn, ident: UUID, at: datetime) -> int:
-    """Returns how many people there are to look at."""
+    """Set the state to launching and return the number of people to look at."""
     return int(await conn.fetchval(_LAUNCH, ident, at))
 
 
@@ -103,7 +103,7 @@ _LAUNCHING = "SELECT * FROM campaigns WHERE state = 'launching' ORDER BY launche
 
 
 async def launching(conn: Conn) -> list[Campaign]:
-    """The oldest first."""
+    """The campaigns that are launching, the oldest first."""
     return [_campaign(row) for row in await conn.fetch(_LAUNCHING)]
 
 
@@ -115,7 +115,7 @@ WHERE id = $1 AND state = 'launching' AND seen = 0"""
 
 
 async def set_waiting(conn: Conn, ident: UUID, reason: str | None) -> None:
-    """What a launch waits for before it begins; None: it begins."""
+    """Store what a launch waits for before it begins; None: nothing, it begins."""
     await conn.execute(_SET_WAITING, ident, reason)
 
 

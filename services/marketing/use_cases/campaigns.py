@@ -38,7 +38,9 @@ async def page(pool: Pool, ident: UUID, after: UUID | None, limit: int) -> list[
 
 
 async def launch(pool: Pool, ident: UUID, now: datetime) -> Campaign:
-    """The campaign, launching or launched already. Raises StateConflictError when it is closed."""
+    """Launch the campaign and return it; a launched one is returned unchanged. Raises StateConflictError when it is
+    closed.
+    """
     async with transaction(pool) as conn:
         campaign = await campaigns.lock(conn, ident)
         state = model.launch(campaign.state)
@@ -49,8 +51,8 @@ async def launch(pool: Pool, ident: UUID, now: datetime) -> Campaign:
 
 
 async def close(pool: Pool, ident: UUID, now: datetime) -> Campaign:
-    """Closed for good: a running launch stops, and nobody is recalled any more, since nothing more is sent. Closing it
-    again changes nothing.
+    """Close the campaign for good: a running launch stops, and nobody is recalled any more, since nothing more is
+    sent. Closing it again changes nothing.
     """
     async with transaction(pool) as conn:
         campaign = await campaigns.lock(conn, ident)

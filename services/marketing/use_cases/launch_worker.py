@@ -34,7 +34,7 @@ class Launches:
     _waiting: dict[UUID, CatchUp] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """For ever."""
+        """Do launches until cancelled."""
         stale = False
         while True:
             self.context.wake.clear()
@@ -60,8 +60,8 @@ class Launches:
             return False
 
     async def _catches_up(self) -> bool:
-        """Whether the oldest launch has to wait for people who were registered just before it. All wait at the same
-        time: nobody's launch waits once more for each of another's before it.
+        """Whether the oldest launch must wait for people who were registered just before it. All launches wait at the
+        same time, not one after another.
         """
         async with self.context.pool.acquire() as conn:
             launching = await campaigns.launching(conn)

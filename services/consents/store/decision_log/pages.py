@@ -9,7 +9,7 @@ from kielto.service.database.pool import Conn
 
 _PAGE = 5000
 _SECONDS = 1800.0
-"""What looks at everything at once takes its time."""
+"""Time limit of statements that read the whole log."""
 
 
 class Signed(NamedTuple):
@@ -50,7 +50,9 @@ async def count_nodes(conn: Conn) -> int:
 
 
 async def waiting(conn: Conn) -> list[Mapping[str, Any]]:
-    """As `leaves`, of decisions that are not signed yet; `sealed`: whether the decision is in the log already."""
+    """Pages of decisions that are not signed yet, with the columns of `leaves`; `sealed`: whether the decision is in
+    the log already.
+    """
     return [dict(row) for row in await conn.fetch(_WAITING, timeout=_SECONDS)]
 
 

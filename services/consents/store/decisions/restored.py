@@ -35,7 +35,7 @@ _RAISE = "UPDATE decision_records SET epoch = $1 WHERE epoch < $1"
 
 
 async def lacking(conn: Conn, listed: Sequence[Listed]) -> list[tuple[Listed, bool]]:
-    """Those that are not known of the customer, each with whether the decision is unknown altogether."""
+    """The restrictions that are not stored for the customer, each with whether the decision is unknown altogether."""
     rows = await conn.fetch(_LACKING, *columns(listed, "decision", "customer"))
     return [(listed[row["at"] - 1], row["unknown"]) for row in rows]
 
@@ -45,7 +45,9 @@ async def add(conn: Conn, rows: Sequence[Listed]) -> None:
 
 
 async def ask_proof_anew(conn: Conn, epoch: int) -> None:
-    """What was applied in an earlier epoch proves nothing in this one: the store may hold what was lost since."""
+    """Let only acknowledgements of this epoch prove anything: after a restore a store may hold records whose decisions
+    were lost.
+    """
     await conn.execute(_RAISE, epoch, timeout=3600)
 
 

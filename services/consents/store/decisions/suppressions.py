@@ -58,7 +58,7 @@ ON CONFLICT DO NOTHING"""
 
 
 async def newer(conn: Conn, rows: Sequence[tuple[UUID, Version]]) -> list[UUID]:
-    """Of these erasures, the customers who are stored at a lower version."""
+    """The customers among these erasures who are stored at a lower version."""
     versions = [version for _, version in rows]
     ids = [customer for customer, _ in rows]
     found = await conn.fetch(_NEWER, ids, [v.epoch for v in versions], [v.n for v in versions])

@@ -20,7 +20,7 @@ class WaitingYes(NamedTuple):
 
 
 async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | None:
-    """None when it is stored; otherwise the content of the one that waits under this id already."""
+    """Store a waiting *yes* and return None; return the stored content when one waits under this id already."""
     if await conn.fetchval(_ADD, *one, ref, content):
         return None
     held: bytes = await conn.fetchval("SELECT content FROM waiting WHERE decision = $1", one.decision)
@@ -28,12 +28,14 @@ async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | 
 
 
 async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
-    """Whether `most` of the party wait already, and none under this id. Concurrent ones are not counted."""
+    """Whether `most` yeses of the party wait already and none of them under this id. Those of open transactions are
+    not counted.
+    """
     return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
 
 
 async def counted(conn: Conn, parties: Collection[str]) -> dict[str, int]:
-    """How many wait, by party."""
+    """The number of waiting yeses, by party."""
     found = dict.fromkeys(parties, 0)
     return found | {row["party"]: row["count"] for row in await conn.fetch(_COUNTED, list(parties))}
 
@@ -49,7 +51,7 @@ async def erase(conn: Conn, customers: Collection[UUID]) -> None:
 
 
 async def next_due(conn: Conn, parties: Collection[str]) -> WaitingYes | None:
-    """The oldest that is due, not locked: its ref is locked first."""
+    """The oldest waiting *yes* that is due. It is not locked: lock its ref first."""
     row = await conn.fetchrow(_NEXT, list(parties))
     return WaitingYes(*row) if row else None
 
@@ -59,7 +61,7 @@ async def not_yet(conn: Conn, decision: UUID) -> None:
 
 
 async def remove(conn: Conn, decision: UUID) -> bool:
-    """False when another transaction has removed it."""
+    """Remove the waiting *yes*; return False when another transaction has removed it."""
     return await conn.fetchval(_REMOVE, decision) is not None
 
 
@@ -69,7 +71,7 @@ async def expired(conn: Conn, days: float, limit: int) -> list[WaitingYes]:
 
 
 async def counts_from_now(conn: Conn, decision: UUID) -> None:
-    """Subscribers have their deadline from when a decision counts, not from when it began to wait."""
+    """Let the deadlines of subscribers begin now, when the decision counts, and not when it began to wait."""
     await conn.execute("UPDATE decision_records SET since = clock_timestamp() WHERE decision = $1", decision)
 
 

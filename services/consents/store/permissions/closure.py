@@ -7,7 +7,7 @@ The planner takes a recursive CTE to be large. So whatever is looked up for the 
 
 
 def _merged(cte: str) -> str:
-    """Of each row of a CTE, whom it is merged into, and who into it."""
+    """SQL that adds to each row of a CTE whom it is merged into, and who is merged into it."""
     return f"""
         SELECT c.alias_of FROM customers c WHERE c.id = {cte}.id AND c.alias_of IS NOT NULL
         UNION ALL

@@ -137,7 +137,7 @@ async def families(conn: Conn) -> frozenset[str]:
 
 
 async def next_owed(conn: Conn) -> OwedDecision | None:
-    """The oldest that no other process works on; locked until the transaction ends."""
+    """The oldest decision that no other process works on, locked until the transaction ends."""
     row = await conn.fetchrow(_NEXT)
     return OwedDecision(*row) if row else None
 
@@ -148,12 +148,12 @@ async def portion(conn: Conn, begun: OwedDecision, limit: int) -> list[UUID]:
 
 
 async def mark_done(conn: Conn, decision: UUID, customers: Collection[UUID]) -> None:
-    """These customers' records are computed."""
+    """Note that the records of these customers are computed."""
     await conn.execute(_DID, decision, customers)
 
 
 async def end(conn: Conn, decision: UUID) -> None:
-    """Nobody is owed anything because of the decision."""
+    """End the work on the decision: nobody is owed records because of it."""
     await conn.execute(_END, decision)
 
 

@@ -35,7 +35,7 @@ class CustomerProjection:
 
     @property
     def others(self) -> tuple[UUID, ...]:
-        """Whose decisions count for the customer."""
+        """Ids of the others whose decisions count for the customer."""
         return (*self.organisations, *self.bound_by)
 
 

@@ -53,7 +53,7 @@ class Instance(NamedTuple):
 
 
 async def instances(conn: Conn, subscribers: Sequence[SubscriberSystem]) -> list[Instance]:
-    """Of each subscriber, the latest first."""
+    """The instances of these subscribers, the latest first."""
     return [Instance(*row) for row in await conn.fetch(_INSTANCES, *parameters(subscribers))]
 
 

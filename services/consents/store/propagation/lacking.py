@@ -168,5 +168,5 @@ async def partitions(conn: Conn, subscriber: SubscriberSystem) -> list[Partition
 
 
 def _due(subscriber: SubscriberSystem, now: datetime) -> datetime:
-    """What it lacks since before then is overdue."""
+    """The time before which a missing record is overdue."""
     return now - timedelta(seconds=subscriber.deadline_seconds)

@@ -1,4 +1,5 @@
-"""Delete what proof no longer needs. Each statement is a transaction of its own: it may be repeated or cut off.
+"""Delete acknowledgements and publications that prove nothing more. Each statement is a transaction of its own, so it
+may be repeated or interrupted.
 
 Kept of publications: for each decision on a record the first position on each topic that shows it, and each record's
 newest. Kept of acknowledgements: those that were the first to cover a publication, and each store's last. So every
@@ -79,18 +80,18 @@ DELETE FROM stores s USING dead d WHERE s.subscriber = d.subscriber AND s.genera
 
 
 async def keys(conn: Conn, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
-    """The next records of which anything was published: (family, key)."""
+    """The (family, key) of the next records that were published at least once."""
     return [tuple(row) for row in await conn.fetch(_KEYS, *after, limit)]
 
 
 async def publications(conn: Conn, found: Sequence[tuple[str, str]], age: timedelta) -> int:
-    """Delete publications of these records older than `age` by the primary's clock; how many."""
+    """Delete publications of these records older than `age` by the primary's clock; return how many."""
     done = await conn.execute(_PUBLICATIONS, [family for family, _ in found], [key for _, key in found], age)
     return _count(done)
 
 
 async def acks(conn: Conn, before: datetime) -> int:
-    """Delete acknowledgements that the broker appended before then; how many."""
+    """Delete acknowledgements that the broker appended before then; return how many."""
     return sum([_count(await conn.execute(_ACKS, *store, before)) for store in await conn.fetch(_STORES)])
 
 

@@ -12,7 +12,7 @@ from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Conn
 
 SAMPLE = 20_000
-"""So many decisions of a week are looked at; of more, every second, third ... by the hash of its id."""
+"""The most decisions of a week that are measured; of more, every n-th by the hash of its id."""
 
 _COUNT = "SELECT count(*) FROM decisions WHERE received_at >= $1 AND received_at < $2"
 

@@ -37,7 +37,7 @@ PART = 500
 """Recipients in a transaction: their locks are held for some tenths of a second."""
 _FORGET_SECONDS = 3600.0
 _OTHERS = 20
-"""Of those who share an address with the recipient, so many are recorded, too, so that no record becomes too large."""
+"""How many of those who share the recipient's address are recorded, so that no record becomes too large."""
 
 
 class OverdueSubscriberError(KieltoError):
@@ -129,7 +129,7 @@ async def refuse_overdue(context: Context, company: str) -> None:
 
 
 async def forget_for_ever(context: Context) -> None:
-    """Delete records of clearances older than the setting, for ever."""
+    """Delete records of clearances that are older than the setting, again and again until cancelled."""
     while True:
         age = timedelta(days=context.settings.clearance_days)
         await clearances.forget(context.pool, context.clock() - age)
@@ -192,7 +192,7 @@ class _ClearanceCheck:
         return self._records[holder.key]
 
     def _has(self, record: PermitRecord, wanted: Wanted, asked: permits.RecordQuestion) -> bool:
-        """Asked by an address alone: not of a customer of whom only others state it."""
+        """Whether the company has the address of this customer; it has none that only others state."""
         if asked.address is None or not wanted.ref.is_point:
             return True
         return not asked.address.isdisjoint(record.hashes[record.shape.numbers :])

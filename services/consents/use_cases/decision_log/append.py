@@ -32,7 +32,7 @@ class BrokenLogError(KieltoError):
 
 
 async def append_for_ever(context: Context) -> None:
-    """Append batches for ever. Raises BrokenLogError, among others."""
+    """Append a batch every few seconds until cancelled. Raises BrokenLogError, among others."""
     while True:
         metrics.UNSEALED_DECISIONS.set(await _count(context))  # before anything can go wrong
         try:
@@ -61,12 +61,12 @@ async def erase(context: Context, key: OKPKey, decision: UUID, why: str) -> bool
 
 
 def erasure(decision: UUID, at: datetime, why: str) -> dict[str, str]:
-    """What is signed of an erasure."""
+    """The signed statement that a decision's salt was erased."""
     return {"decision": str(decision), "erased_at": instant(at), "why": why}
 
 
 async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
-    """Sign the next batch; how many decisions it has: 0 when there are none, or another process is at it.
+    """Sign the next batch and return its number of decisions: 0 when none wait, or another process is appending.
 
     Raises BrokenLogError.
     """
@@ -98,7 +98,7 @@ async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
 
 
 async def _log(conn: Conn) -> tuple[seals.Head, merkle.Tree]:
-    """The last head, and the tree as it stands, which must be what that head says."""
+    """Return the last signed head and the tree in the database, and check that the head is the tree's."""
     token = await store.last_head(conn)
     if token is None:
         return seals.Head(0, 0, merkle.EMPTY.hex(), 0, merkle.EMPTY.hex(), 0, ""), merkle.Tree()

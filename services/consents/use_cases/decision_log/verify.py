@@ -21,7 +21,9 @@ from services.consents.use_cases.decision_log.append import erasure
 
 _LATE = timedelta(hours=1)
 _GAP = 1_000_000
-"""So many missing leaves are filled in; above more, which somebody put there, nothing is where it was."""
+"""The largest gap of missing leaves that is filled in. Above a larger gap, which somebody made, leaves have lost their
+places.
+"""
 
 
 @dataclass(slots=True)
@@ -174,7 +176,7 @@ class _Check:
         self._completed.clear()
 
     async def check_rest(self) -> None:
-        """What is not in the tree, and the end of the log."""
+        """Check decisions outside of the tree, and the end of the log."""
         for index in range(self._covered, self.tree.size):
             self.found(f"leaf {index}: no head covers it")
         if self._anchor and self.tree.size < self._anchor.size:

@@ -69,7 +69,9 @@ async def receive(
 
 
 def _audit(decision: RecordedDecision) -> None:
-    """The audit trail names whom the decision names: not who shares the address, they may be another company's."""
+    """Name the decision and its customer in the access log, but nobody who shares the address: they may be another
+    company's.
+    """
     subject = decision.subject
     named = subject.id if isinstance(subject, CustomerSubject) and subject.id != NOBODY else None
     access_entry.about(decision.id, named)
@@ -108,7 +110,7 @@ async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutc
 
 
 async def _load(conn: Conn, command: Command, *, ask_people: bool) -> LoadedState:
-    """A no about many asks nothing of them (`ask_people` False) and is committed at once."""
+    """Load what the decision needs. A *no* about many customers loads none of them (`ask_people` False)."""
     subject = command.subject
     customers = [subject.customer] if subject.customer and ask_people else []
     ref = subject.ref if ask_people else None
@@ -133,7 +135,7 @@ def _free_id(command: Command, found: LoadedState) -> UUID | None:
 
 
 def _keep_first(command: Command, found: LoadedState) -> None:
-    """Of many, keep the first `MANY` whom the subject names and the party knows: a *yes* asks what binds them."""
+    """Keep the first `MANY` customers whom the subject names and the party knows: a *yes* asks what binds them."""
     known = (c for c in found.hit if command.party is None or command.party in found.keys[c])
     found.hit = tuple(islice(sorted(known, key=lambda c: c not in found.named), MANY))
 
@@ -206,7 +208,7 @@ def _coming(context: Context, counted: Mapping[str, int], locked: Locked) -> dic
 async def _evaluate_with(
     context: Context, found: LoadedState, decision: RecordedDecision
 ) -> list[PersonPermissions]:
-    """With the decision counted, too. Of two decisions with one id the last counts."""
+    """Evaluate everyone concerned with the decision included. Of two decisions with one id, the last counts."""
     for customer in found.hit:
         found.decisions[customer].append(decision)
     return [one async for one in in_turns(evaluate_people(context, found))]
@@ -235,7 +237,9 @@ def _is_of(
 
 
 async def _is_above_the_rate(conn: Conn, context: Context, command: Command) -> bool:
-    """Those that are being taken just now by others are not counted: a few more than the bound may take effect."""
+    """Whether the party is above its hourly rate of *no*s about others' people. Decisions of open transactions are not
+    counted, so a few more than the limit may take effect.
+    """
     assert command.party is not None  # it reaches beyond a party
     most = context.limits.foreign_nos_per_hour
     return await decisions.foreign(conn, command.party, command.received_at, most) >= most
@@ -244,7 +248,7 @@ async def _is_above_the_rate(conn: Conn, context: Context, command: Command) -> 
 def _stored(
     context: Context, command: Command, decision: RecordedDecision, found: LoadedState, *, foreign: bool
 ) -> decisions.StoredDecision:
-    """Without the evidence when everybody whom the decision names is erased."""
+    """The decision as it is stored; the evidence is left out when everybody whom the decision names is erased."""
     named = [found.customers[c] for c in found.named if c in found.customers]
     evidence, erased = None, bool(named) and all(c.status is Status.ERASED for c in named)
     if command.evidence and not erased:

@@ -1,4 +1,4 @@
-"""One decision as it was given."""
+"""Read one decision as it was given."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -25,7 +25,7 @@ from services.consents.use_cases.permissions.portions import work_off
 from services.consents.use_cases.permissions.publish_records import speaks_of
 
 AT_ONCE = 50
-"""Decisions in a step; with a few customers each they are computed in half a second."""
+"""Decisions in one step; with a few customers each they are computed in half a second."""
 _EVERY_SECONDS = 30.0
 _NOBODY = UUID(int=0)
 
@@ -96,7 +96,7 @@ async def act_on_all(context: Context, order: OfficerOrder) -> int:
 
 
 async def act_on_some(context: Context, order: OfficerOrder) -> ActionStep:
-    """Mark some; none while as many earlier ones are still being computed."""
+    """Mark at most `AT_ONCE` decisions; mark none while as many earlier ones are still being computed."""
     async with context.pool.acquire() as conn:
         if (await consequences.backlog(conn)).decisions >= AT_ONCE:
             return ActionStep(0, True, START)

@@ -43,7 +43,7 @@ class _TakenElsewhereError(Exception):
 
 
 class _UnreadableYesError(Exception):
-    """What was kept cannot be read."""
+    """The stored *yes* cannot be decrypted or parsed."""
 
 
 async def keep(conn: Conn, about: results.MessageOrigin, said: Decision, command: Command) -> None:

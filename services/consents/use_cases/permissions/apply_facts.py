@@ -56,12 +56,16 @@ async def customer_of_key(conn: Conn, context: Context, party: str, key: str | N
 
 
 async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
-    """Something other than the customer's record changed their permissions. Raises SubjectsMovedError."""
+    """Compute a customer again after something other than their record changed their permissions. Raises
+    SubjectsMovedError.
+    """
     await compute_anew(conn, context, await locks.for_facts(conn, [customer]))
 
 
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
-    """From the first disclosure on the partner has a record of the customer. Raises SubjectsMovedError."""
+    """Store disclosures and compute these customers again, since a partner gets a record with the first disclosure.
+    Raises SubjectsMovedError.
+    """
     locked = await locks.for_facts(
         conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures if d.ref]
     )

@@ -135,7 +135,9 @@ class PersonRecords:
         return tuple(sorted(h for ref in both if (h := self._hash(party, ref))))
 
     def _hash(self, party: str, ref: bytes) -> str | None:
-        """None when it was not sealed under our key: what cannot be asked for is not allowed."""
+        """The party's hash of the address; None when the address was not encrypted under our key, so nobody can ask
+        about it.
+        """
         if ref not in self._digests:
             try:
                 self._digests[ref] = self._keys.open(ref.decode())
@@ -152,7 +154,7 @@ def _erased(customer: CustomerFacts, family: str, key: str) -> Record:
 
 
 def _allowed(cells: Iterable[CellPermission], root: CustomerFacts) -> dict[str, Allowed]:
-    """By company; only companies with anything allowed."""
+    """What each company is allowed, by company; companies without any permission are left out."""
     by_company: dict[str, Allowed] = {}
     for company, place, kinds in _kinds(cells):
         by_company.setdefault(company, {})[place] = kinds
@@ -174,7 +176,7 @@ def _kinds(cells: Iterable[CellPermission]) -> Iterator[tuple[str, Place, tuple[
 
 
 def _alike(allowed: Allowed, points: Sequence[PointFacts]) -> Allowed:
-    """Contact points that are one address are asked for as one: each has to allow."""
+    """Give contact points that are one address the same permissions: each of them has to allow."""
     ref_of = {p.id: p.ref or p.id for p in points}
     common: dict[tuple[bytes | UUID, Channel], tuple[Allowance, ...]] = {}
     for point, channel in product(ref_of, {channel for _, channel in allowed}):
@@ -191,7 +193,9 @@ def _both(one: tuple[Allowance, ...], other: tuple[Allowance, ...]) -> tuple[All
 
 
 def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
-    """Sorted, so that the same permissions always make the same record. Without an address nobody can ask."""
+    """The places of a record, sorted so that equal permissions make equal records. A point without an address is left
+    out, because nobody can ask about it.
+    """
     places: dict[tuple[str | None, Channel], tuple[Allowance, ...]] = {}
     for (point, channel), kinds in allowed.items():
         address = addresses[point]
@@ -209,7 +213,7 @@ def _in_order(item: tuple[tuple[str | None, Channel], object]) -> tuple[str, Cha
 
 @lru_cache(maxsize=4096)
 def _allows(kinds: tuple[Allowance, ...]) -> tuple[Allow, ...]:
-    """Most people are allowed the same things, so most of these lists are made once."""
+    """The allowances of a place. The result is cached, because most people are allowed the same things."""
     return tuple(
         Allow(
             purpose=purpose,

@@ -40,8 +40,8 @@ class InCompany:
 
 _NOTHING = InCompany()
 LISTED = 1000
-"""Restrictions that a record names, the newest: a message has its bound, and whoever may say no may say it often. A
-restored database lacks the newest ones if it lacks any.
+"""How many restrictions a record names, the newest first: a message has a size limit, and a person may say no any
+number of times. A restored database lacks the newest ones if it lacks any.
 """
 
 
@@ -60,7 +60,7 @@ class PersonPermissions:
     """A newer record of the person, or of somebody whose decisions count for them, is there that nobody could read."""
     in_company: Mapping[str, InCompany] = field(default_factory=dict)
     own: frozenset[UUID] = frozenset()
-    """Of the restrictions those that are not an organisation's."""
+    """The restrictions without those of an organisation."""
     direct: frozenset[UUID] = frozenset()
     """Decisions that are about the person, an address of theirs or their organisation, as anybody sees them."""
     by_link: frozenset[UUID] = frozenset()
@@ -72,20 +72,20 @@ class PersonPermissions:
 
     @property
     def listed(self) -> tuple[UUID, ...]:
-        """Of the restrictions those that a record names, sorted."""
+        """Ids of the restrictions that a record names, sorted: the newest `LISTED`."""
         if len(self.restrictions) <= LISTED:
             return tuple(sorted(self.restrictions))
         found = sorted((d.received_at, d.id) for d in self.decisions if d.id in self.restrictions)
         return tuple(sorted(ident for _, ident in found[-LISTED:]))
 
     def said(self, decision: RecordedDecision) -> RecordedDecision:
-        """As it counts for this person: one that is held is not, for the party's own people."""
+        """The decision with `held_at` removed if the person is a customer of the party that brought it."""
         if decision.held_at is None:
             return decision
         return next((d for d in self.decisions if d.id == decision.id), decision)
 
     def at(self, company: str) -> InCompany:
-        """Of one that is not, or no longer, of the group: nothing."""
+        """What applies at this company; nothing if it is not a company of the group."""
         return self.in_company.get(company, _NOTHING)
 
 
@@ -136,7 +136,9 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
 
 
 def _said(state: LoadedState, person: Person) -> dict[UUID, RecordedDecision]:
-    """By id; where it names several, as it names the person. None is held of the own people of whoever brought it."""
+    """The decisions that count for the person, by id; `held_at` is removed for customers of the party that brought
+    them.
+    """
     parties = frozenset(party for key in person.keys for party in state.keys.get(key, ()))
     said = (d for c in _counting(person) for d in state.decisions.get(c, ()))
     return {d.id: replace(d, held_at=None) if d.held_at in parties else d for d in said}

@@ -1,4 +1,4 @@
-"""Current permissions of a customer, and why each is as it is; computed as decisions are."""
+"""Explain a customer's current permissions: what is allowed and which rule and decisions decided it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

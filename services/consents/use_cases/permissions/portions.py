@@ -71,7 +71,7 @@ async def _portion(conn: Conn, context: Context, begun: consequences.OwedDecisio
 
 
 def _of(found: state.LoadedState, begun: consequences.OwedDecision) -> RecordedDecision | None:
-    """None: it counts for nobody of them any more."""
+    """The decision to compute; None when it counts for none of these customers any more."""
     said = (decision for decisions in found.decisions.values() for decision in decisions)
     return next((decision for decision in said if decision.id == begun.decision), None)
 

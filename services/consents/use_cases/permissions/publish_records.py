@@ -91,7 +91,7 @@ def bearing(written: list[Written], decision: RecordedDecision, group: GroupFact
 
 
 def _bears_on(written: Written, decision: RecordedDecision) -> bool:
-    """A company's record shows what is about its own view of the person."""
+    """Whether a company's record shows the decision: it must be about the company's own view of the person."""
     party, permissions = Party(written.family), written.permissions
     if decision.id in permissions.by_link:
         return True

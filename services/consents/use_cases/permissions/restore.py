@@ -29,7 +29,7 @@ from services.consents.use_cases.permissions.apply_facts import compute_anew
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:unreadable")
 _CHUNK = 100
 _ATTEMPTS = 1000
-"""Consumers are at work meanwhile, so the people concerned may change often."""
+"""Attempts of one chunk: consumers run meanwhile, so the people concerned may change often."""
 
 
 class ListedRestrictions(NamedTuple):
@@ -87,7 +87,9 @@ async def _take(conn: Conn, context: Context, kept: Mapping[UUID, ListedRestrict
 
 
 def _stored(ident: UUID, at: datetime) -> decisions.StoredDecision:
-    """Nobody knows any more what was said, by whom or on which way."""
+    """A restriction whose decision is lost, stored as a group-wide *no*: nobody knows its words, its party or its
+    route.
+    """
     decision = RecordedDecision(
         id=ident,
         subject=CustomerSubject(ident),

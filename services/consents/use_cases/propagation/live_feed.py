@@ -184,7 +184,7 @@ class Live:
     # -- looking
 
     async def run(self) -> None:
-        """Run the feed for ever; ends all streams when it ends."""
+        """Run the feed until cancelled, then end all streams."""
         try:
             while True:
                 await self._watched.wait()
@@ -195,7 +195,7 @@ class Live:
                 watcher.end()
 
     async def _follow(self) -> None:
-        """As long as somebody watches."""
+        """Follow decisions as long as a stream is open."""
         async with self._pool.acquire() as conn:
             await conn.add_listener("proof", self._notified)
             self._listening = True
@@ -217,7 +217,7 @@ class Live:
         self._news.append(UUID(told[-1]))
 
     def _forget(self) -> None:
-        """Nobody knows what happens from now on until somebody looks again."""
+        """Forget all decisions that are followed: until the next poll nobody sees what happens to them."""
         self._news.clear()
         self._lost = False
         self._open.clear()

@@ -1,4 +1,6 @@
-"""Delete what proof no longer needs, old results, and from the bulk topics the records of erased people."""
+"""Delete acknowledgements and publications that prove nothing more, old results, and the bulk records of erased
+people.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from services.consents.use_cases.context import Context
 _SOON_SECONDS = 300.0
 _EVERY_SECONDS = 6 * 3600.0
 _SETTLED = timedelta(days=1)
-"""Younger than this nothing is pruned: a relay may note late where it put a record."""
+"""Nothing younger than this is deleted: a relay may record the position of a message late."""
 _SILENCE = timedelta(days=7)
 _RECORDS = 1000
 
@@ -31,7 +33,9 @@ async def prune_for_ever(context: Context) -> None:
 
 
 async def prune_once(context: Context) -> tuple[int, int]:
-    """The number of publications and acknowledgements that were deleted. Two processes at once only share the work."""
+    """Delete once and return the number of deleted publications and acknowledgements. Two processes at a time share
+    the work.
+    """
     after, publications = ("", ""), 0
     async with context.pool.acquire() as conn:
         while found := await prune.keys(conn, after, _RECORDS):

@@ -20,8 +20,8 @@ AT_ONCE = 200
 
 
 def changes(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> list[RecordChange]:
-    """Of a customer who was not merged or erased: for our services and every company where they are or were a
-    customer.
+    """Records of a customer who is neither merged nor erased: for our services and every company where they are or
+    were a customer.
     """
 
     def own(company: str) -> CompanyCustomer:
@@ -32,7 +32,7 @@ def changes(context: CustomersContext, customer: RegisteredCustomer, *, express:
 
 
 def for_ourselves(context: CustomersContext, customer: RegisteredCustomer, *, express: bool) -> RecordChange:
-    """For our own services only: when just the links changed."""
+    """The record for our own services, after only the links changed."""
     record = publishing.record(_bound(context, customer), context.keys)
     return RecordChange(CUSTOMERS.name, str(record.subject), record, express)
 

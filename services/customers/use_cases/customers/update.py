@@ -48,10 +48,9 @@ async def end(
     ended: date | None,
     speaker: Speaker,
 ) -> StoredCustomer:
-    """End the customership under the canonical `number`, or all in the company; on no revision, since an
-    end is never refused for being late, and of an alias in the survivor. Without `ended` today; one that ended
-    before keeps its day.
-    Raises NoSuchCustomerError, CustomerRefusedError, EpochNotOpenError.
+    """End the customership under the canonical `number`, or every one in the company; for an alias, in the survivor.
+    No revision is compared, since an end is never refused for being late. Without `ended` it ends today; one that
+    ended before keeps its day. Raises NoSuchCustomerError, CustomerRefusedError, EpochNotOpenError.
     """
     today = context.moment().today
     if ended and ended > today:
@@ -90,7 +89,7 @@ def _endings(
 async def _locked(
     conn: Conn, context: CustomersContext, ident: UUID, scope: str | None, *, follow: bool = False
 ) -> StoredCustomer:
-    """`follow`: of an alias the survivor; else it is refused."""
+    """Load and lock the customer. `follow`: an alias leads to its survivor; otherwise an alias is refused."""
     loaded = await reading.load(conn, context.keys, [ident], lock=True)
     if ident not in loaded and (merged := await alias(conn, ident, scope)):
         if follow:

@@ -22,7 +22,7 @@ class TooManyRefusedError(KieltoError):
 
 
 class Guesses:
-    """Of this process alone: with several the limit is as many times higher."""
+    """Counts refused identifiers in this process alone; several processes multiply the limit."""
 
     def __init__(self, most: int = REFUSED_IDENTIFIERS_PER_HOUR) -> None:
         self.most = most

@@ -145,7 +145,7 @@ def _holders(
 
 
 def no_longer(keys: Keys, old: RegisteredCustomer | None, new: RegisteredCustomer) -> set[bytes]:
-    """What linked `old` and does not link `new`."""
+    """The keys that linked `old` and do not link `new`."""
     return _blinds(keys, old) - _blinds(keys, new) if old else set()
 
 

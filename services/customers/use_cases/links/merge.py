@@ -28,8 +28,8 @@ from services.customers.use_cases.links.link import look_around, relink
 
 
 async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
-    """The survivor: of `into`, where that is an alias itself. Again, it changes nothing. Raises NoSuchCustomerError
-    (there is no such duplicate), CustomerRefusedError, EpochNotOpenError.
+    """Merge and return the survivor; if `into` is an alias, its survivor. Merging again changes nothing. Raises
+    NoSuchCustomerError (no such duplicate), CustomerRefusedError, EpochNotOpenError.
     """
 
     async def work(conn: Conn) -> StoredCustomer:
@@ -40,7 +40,7 @@ async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> Store
 
 
 async def merge_in(conn: Conn, context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
-    """The same in the caller's transaction. Raises writing.ConcurrentChangeError too."""
+    """Merge in the caller's transaction. Raises what `merge` raises, and writing.ConcurrentChangeError."""
     blinds = await _blinds(conn, duplicate, into)
     await linking.lock_keys(conn, blinds)
     rows = await locking.lock(conn, [duplicate, into])
@@ -94,7 +94,7 @@ def _contacts(rows: Mapping[UUID, LockedCustomer], duplicate: UUID) -> list[UUID
 
 
 def _near(rows: Mapping[UUID, LockedCustomer], others: set[UUID]) -> list[UUID]:
-    """Who may be linked to either."""
+    """Ids of customers who may be linked to either of the two."""
     return [i for i, row in rows.items() if row.alias_of is None and i not in others]
 
 
@@ -115,7 +115,7 @@ def _pointed(customer: RegisteredCustomer, duplicate: UUID, survivor: UUID) -> R
 def _linked(
     found: Mapping[UUID, StoredCustomer], duplicate: UUID, survivor: UUID, told: set[UUID]
 ) -> Iterable[RegisteredCustomer]:
-    """Who was linked to the duplicate, and is to the survivor now."""
+    """The customers that were linked to the duplicate, now linked to the survivor."""
     for stored in found.values():
         customer = stored.customer
         if duplicate in customer.links and customer.id not in {survivor, *told}:

@@ -122,7 +122,7 @@ def _who(scope: Scope) -> tuple[str, str | None, list[str]] | None:
 
 
 def _named(scope: Scope, keys: Keys | None) -> Iterator[UUID]:
-    """Our own ids in the path; a company's are led back to them."""
+    """The ids in the path as our own; a company's ids are translated."""
     caller: Caller | None = scope.get("state", {}).get("caller")
     party = caller.party if caller else None
     for value in scope.get("path_params", {}).values():

@@ -46,7 +46,7 @@ SELECT coalesce((
 
 
 class LogPass:
-    """One leadership. Also one whole pass, over tables of its own (`commands.py`)."""
+    """One leadership of the auditor, or one whole pass over tables of its own (`commands.py`)."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class LogPass:
         self._caught_up_at = time.monotonic()
 
     async def run(self) -> None:
-        """For ever."""
+        """Read and compare until cancelled."""
         walk = await self.begin()
         next_look = next_walk = 0.0
         while True:
@@ -140,7 +140,9 @@ class LogPass:
         return len(items)
 
     async def _step_over(self) -> None:
-        """Nothing is in hand: what lies between a position and the consumer's own are offsets without a record."""
+        """Move positions over offsets without a record: nothing is fetched and unread, so there is no record between a
+        position and the consumer's own.
+        """
         for (topic, partition), at in list(self.positions.items()):
             read_to = await self._consumer.position(TopicPartition(topic, partition))
             if read_to > at.offset:
@@ -179,7 +181,7 @@ class LogPass:
         return self.left(ends)
 
     async def ends(self) -> dict[tuple[str, int], int]:
-        """Where each partition ends now."""
+        """The end offset of each partition now."""
         places = [TopicPartition(topic, p) for topic, p in self.positions]
         return {
             (at.topic, at.partition): end
@@ -191,7 +193,7 @@ class LogPass:
         return sum(max(0, end - self.positions[at].offset) for at, end in ends.items())
 
     async def _cut(self, place: TopicPartition, begin: int, end: int) -> None:
-        """What was noted below the partition's begin, or behind its end, is not there any more."""
+        """Forget what was noted below the partition's begin or behind its end: Kafka no longer has it."""
         at = self.positions[place.topic, place.partition]
         offset = min(max(at.offset, begin), end)
         async with self._conn.transaction():
@@ -232,7 +234,7 @@ class LogPass:
 
 
 def tell(findings: Sequence[AuditFinding]) -> None:
-    """Place and rule, never a key or a content."""
+    """Log a finding: its place and rule, never a key or content."""
     for finding in findings:
         place = finding.place
         log.error(

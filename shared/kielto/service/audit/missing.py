@@ -104,7 +104,7 @@ class MissingScan:
     async def _again(
         self, conn: store.Conn, suspects: Sequence[Suspect], positions: Positions
     ) -> list[AuditFinding]:
-        """Those still missing at the same version, everything up to the ends having been read."""
+        """The suspects that are still missing at the same version after everything up to the ends was read."""
         still = set(await self._missing(conn, [(s.family, s.key) for s in suspects]))
         findings = [self._finding(s, positions) for s in suspects if s in still]
         async with conn.transaction():

@@ -69,7 +69,7 @@ LEFT JOIN records r ON r.family = k.family AND r.key = k.key"""
 async def known(
     conn: Conn, items: Sequence[AuditedRecord], audited: Mapping[tuple[str, int], Audited]
 ) -> KnownVersions:
-    """What is to be known of these records' keys. They were read before this is asked: no row is older."""
+    """Load what is known of the keys of these records. The records were read before, so no row is older."""
     asked = {(i.place.topic_id, i.key): i.place.family.name for i in items if i.key is not None}
     rows = await conn.fetch(
         _KNOWN, [topic_id for topic_id, _ in asked], [key for _, key in asked], list(asked.values())
@@ -104,7 +104,7 @@ WHERE f.state = 'open' AND f.topic_id = k.topic_id AND f.key = k.key
 
 
 async def note(conn: Conn, noted: KnownVersions) -> None:
-    """Keep where the highest versions stand, then see what is repaired by that."""
+    """Store the positions of the highest versions, then close the findings that they repair."""
     rows = [
         (topic_id, key, place.partition, place.offset, version.epoch, version.n)
         for (topic_id, key), (place, version) in noted.noted.items()
@@ -123,7 +123,7 @@ ON CONFLICT DO NOTHING RETURNING id"""
 
 
 async def found(conn: Conn, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
-    """Keep the new ones of these, and mark what repairs them; returns the new ones."""
+    """Store the new ones of these findings, mark what repairs them, and return them."""
     new: list[AuditFinding] = []
     for finding in findings:
         place = finding.place
@@ -161,7 +161,8 @@ WHERE family = $1 AND kind = 'vanished' AND key IS NULL AND state = 'open'"""
 
 
 async def _repair(conn: Conn, findings: Sequence[AuditFinding]) -> None:
-    """On the topic where it stands, so that there too the last record of the key is its highest.
+    """Mark the record on the lane of the topic that has the fault, so that the last record of the key there is its
+    highest version.
 
     What is ahead of the database is not repaired: republishing would only put something lower behind it.
     """
@@ -194,7 +195,7 @@ _FORGET_VOIDS = "UPDATE voids SET state = 'gone' WHERE state = 'open' AND topic 
 
 
 async def forget_topic(conn: Conn, topic: str, topic_id: UUID) -> None:
-    """The topic has another id: what was noted of the old one is of no use."""
+    """Delete what was noted of a topic that was created again under another id."""
     await conn.execute(_FORGET_READ, topic_id)
     await conn.execute(_FORGET_FINDINGS, topic, topic_id)
     await conn.execute(_FORGET_VOIDS, topic, topic_id)
@@ -229,7 +230,7 @@ WHERE state = 'open' AND key IS NULL AND (
 
 
 async def backfilled(conn: Conn) -> None:
-    """Findings that a finished backfill has repaired, and epochs that our own has reached."""
+    """Close findings that a finished backfill has repaired, and those of epochs that ours has reached."""
     await conn.execute(_BACKFILLED)
 
 

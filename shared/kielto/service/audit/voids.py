@@ -28,7 +28,7 @@ ON CONFLICT DO NOTHING"""
 
 
 async def queue(conn: "Conn | Pool", place: LogPlace) -> bool:
-    """False when it was queued before."""
+    """Queue a void; return False when it was queued before."""
     family, topic, topic_id, partition, offset = place
     status = await conn.execute(_QUEUE, family.name, topic, topic_id, partition, offset)
     return str(status).endswith(" 1")
@@ -90,7 +90,9 @@ WHERE f.topic_id = p.topic_id AND f.partition = p.partition AND f."offset" = p."
 
 
 async def _publish(conn: Conn, producer: Any, row: asyncpg.Record, family: Family) -> None:
-    """Kept as published only after the broker's answer. Without a restrictions topic there is no gate."""
+    """Send the void, and store that it is published after the broker's answer. A service without a restrictions topic
+    has no gates to open.
+    """
     if family.express:
         event = control.Void(topic_id=row["topic_id"], partition=row["partition"], offset=row["offset"])
         encoded = envelope.encode(event, key=event.key(), source=family.writer)

@@ -57,7 +57,7 @@ class AccessEntry:
 
 
 def begin(entry: AccessEntry) -> None:
-    """Whatever this task and its children commit from now on belongs to the entry."""
+    """Make the entry current: what this task and its children commit from now on belongs to it."""
     _current.set(entry)
 
 
@@ -66,7 +66,7 @@ def current() -> AccessEntry | None:
 
 
 def about(*subjects: UUID | None) -> None:
-    """The running request or command also concerns these customers, decisions or campaigns."""
+    """Add these customers, decisions or campaigns to the entry of the running request or command."""
     if (entry := _current.get()) is not None:
         entry.about.update(ident for ident in subjects if ident is not None)
 

@@ -8,7 +8,7 @@ _KIELTO = 0x6B69_656C_746F_00  # "kielto": numbers that nothing else in the data
 
 
 class Lock(IntEnum):
-    """By purpose. A number is never given to another purpose."""
+    """The lock numbers by purpose. A number is never given to another purpose."""
 
     MIGRATIONS = _KIELTO + 0x01
     """One process migrates; the others wait."""

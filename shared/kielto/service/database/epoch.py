@@ -40,7 +40,7 @@ _TAKING_IN = "SELECT set_config('kielto.taking_in', 'on', true)"
 
 
 async def commit_while_closed(conn: Conn) -> None:
-    """This transaction may commit although the epoch is not open yet: it restores what our own topics say."""
+    """Let this transaction commit while no epoch is open: it restores what our own topics say."""
     await conn.execute(_TAKING_IN)
 
 
@@ -85,7 +85,7 @@ _END = "UPDATE epoch SET ending = coalesce(ending, $1) RETURNING epoch"
 
 
 async def end(conn: "Conn | Pool", why: str) -> int | None:
-    """From now on nothing is committed until a new epoch was begun; the one that ended, None without any."""
+    """End the open epoch, so that nothing is committed until a new one begins; return the epoch that ended, or None."""
     epoch: int | None = await conn.fetchval(_END, why)
     return epoch
 

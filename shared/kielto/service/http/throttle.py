@@ -41,13 +41,13 @@ class Throttle:
             yield
 
     def recipients(self, caller: Caller, many: int) -> None:
-        """Before a clearance of so many."""
+        """Count a clearance of this many recipients against the party's rate. Raises ProblemError 429."""
         if seconds := self._recipients.missing(caller.company, many):
             raise too_many(seconds)
 
     @asynccontextmanager
     async def importing(self, caller: Caller) -> AsyncIterator[None]:
-        """Around an import."""
+        """Hold a turn during an import."""
         async with self._imports.turn(caller.company):
             yield
 

@@ -104,7 +104,9 @@ class Consumers:
             await kafka.close(self._broker)
 
     async def _take_urgent(self) -> None:
-        """Beside the consumers: whatever fails here is tried again here, and the consumers go on."""
+        """Take urgent messages while the consumers run; a failure here is retried here and does not stop the
+        consumers.
+        """
         await supervise("urgent messages", self._ahead.run, (Exception,), _BACKOFF)
         await asyncio.Event().wait()  # there are no such topics
 
@@ -197,7 +199,7 @@ async def _decode(message: StreamMessage[Any]) -> Any:
 
 
 class Retrying(BaseMiddleware):
-    """Read what failed again, without a limit, with its partition paused.
+    """Middleware that reads a failed message again, without a limit, while its partition is paused.
 
     FastStream itself would drop any error, of the handler or of parsing, and go on with the next message. So this
     looks at the end of the whole processing, not only around the handler.

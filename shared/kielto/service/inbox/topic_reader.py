@@ -38,7 +38,7 @@ class TransientError(Exception):
 
     @classmethod
     def whole(cls, records: Sequence[Any], error: BaseException) -> "TransientError":
-        """All that was polled at once."""
+        """An error that makes everything that was polled be read again."""
         return cls([(place, part[0].offset, error) for place, part in by_partition(records)])
 
 

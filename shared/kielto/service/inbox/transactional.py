@@ -35,7 +35,7 @@ _POSITIONS = 'SELECT topic, partition, topic_id, "offset" FROM positions WHERE t
 
 
 async def positions(pool: Pool, topic_ids: Mapping[str, UUID]) -> dict[tuple[str, int], int]:
-    """Where to read on: by topic and partition. Positions in a topic that was deleted since do not count."""
+    """The next offset to read, by topic and partition. Positions in a deleted topic do not count."""
     rows = await pool.fetch(_POSITIONS, list(topic_ids))
     return {
         (row["topic"], row["partition"]): row["offset"]
@@ -97,7 +97,7 @@ class Intake:
         """Of the positions that were sought; None: of any."""
 
     async def take(self, record: Any) -> None:
-        """One message. Raises whatever is transient."""
+        """Process one message. Raises whatever is transient."""
         tracing.begin(_traceparent(record))
         meta, read = self._meta(record), self._read(record)
         if isinstance(read, Unreadable):
@@ -130,7 +130,7 @@ class Intake:
                 await self._subscription.handler.handle(conn, read, self._meta(record))
 
     async def take_batch(self, records: Sequence[Any]) -> None:
-        """Messages of one partition in one transaction. Raises whatever is transient."""
+        """Process messages of one partition in one transaction. Raises whatever is transient."""
         handler = cast(BatchHandler, self._subscription.handler)
         try:
             async with transaction(self._pool) as conn:

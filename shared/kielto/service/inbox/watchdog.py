@@ -125,7 +125,9 @@ class Watchdog:
             self._stands[place] = known if known and known[0] == position else (position, now)
 
     def _standing(self, places: Iterable[TopicPartition]) -> float:
-        """Seconds since the position of one of them, with something to read, has moved."""
+        """The longest time in seconds for which one of these positions has not moved although there is something to
+        read.
+        """
         now = time.monotonic()
         return max((now - self._stands[place][1] for place in places if place in self._stands), default=0.0)
 

@@ -86,7 +86,7 @@ class BulkLane:
         self._wake = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Returns when stopping; raises LaneStoppedError, or an error of PostgreSQL."""
+        """Publish until `stopping` is set. Raises LaneStoppedError, or an error of PostgreSQL."""
         await self._conn.add_listener(publish.REPORTS, lambda *_: self._wake.set())
         while not stopping.is_set():
             self._wake.clear()
@@ -101,7 +101,7 @@ class BulkLane:
                 await within(IDLE_SECONDS, self._wake.wait())
 
     async def _marks(self) -> int:
-        """New marks; now and then all, since one with a lower number may commit later."""
+        """Publish new marks, and now and then all marks, since one with a lower number may commit later."""
         now = time.monotonic()
         if now >= self._next_sweep:
             self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
@@ -119,9 +119,7 @@ class BulkLane:
         return len(done)
 
     async def _reports(self) -> int:
-        """Plain rows in the order of their ids. Few wait at a time, so they are always read from the
-        first.
-        """
+        """Send plain rows in the order of their ids. Few wait at a time, so each round reads from the first."""
         rows = await self._conn.fetch(_REPORTS, LIMIT, self._refusals.waiting())
         messages = [
             OutboxMessage(

@@ -42,7 +42,7 @@ class ExpressLane:
         self._wake = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Returns when stopping; raises LaneStoppedError, or an error of PostgreSQL."""
+        """Publish until `stopping` is set. Raises LaneStoppedError, or an error of PostgreSQL."""
         await self._conn.add_listener(publish.EXPRESS, lambda *_: self._wake.set())
         while not stopping.is_set():
             now = time.monotonic()

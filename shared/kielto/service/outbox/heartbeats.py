@@ -137,8 +137,8 @@ def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) ->
 
 
 def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:
-    """By topic. Partitions of which nothing was taken in yet are at 0; positions of an older topic id are
-    dropped. None is above a message in quarantine that may take a permission away.
+    """Positions by topic. A partition of which nothing was read is at 0; positions of an older topic id are dropped.
+    None is above a message in quarantine that may take a permission away.
     """
     taken: dict[str, control.Taken] = {}
     for row in rows:

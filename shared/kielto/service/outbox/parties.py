@@ -67,7 +67,8 @@ WHERE p.party = $1 AND r.changed_at >= p.left_at"""
 
 
 async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
-    """Those who have left, as `company.<id>` or `partner.<id>`. Raises OtherKeysError.
+    """Store the parties of the group file and return those that have left, as `company.<id>` or `partner.<id>`. Raises
+    OtherKeysError.
 
     A group file of a lower revision than the last one changes nothing: its process is about to be replaced.
     """
@@ -88,7 +89,7 @@ async def note(pool: Pool, group: Group, keys: Keys) -> frozenset[str]:
 
 
 async def left(pool: Pool, group: Group) -> frozenset[str]:
-    """The same without changing the database: for commands."""
+    """The parties that have left, without changing the database: for commands."""
     async with pool.acquire() as conn:
         return frozenset(await _parties(conn, _LEFT, list(group.parties)))
 

@@ -55,7 +55,7 @@ async def publish(
     traceparent: str | None = None,
     before: Mapping[tuple[str, str], Version] = MappingProxyType({}),
 ) -> list[Version]:
-    """As `put`; the versions of all in the given order, of an unchanged record its present one.
+    """Store changed records and return each record's version in the given order.
 
     One round trip, two when something is unchanged that is not in `before`: versions by family and key that the caller
     has read, of records whose bodies nobody else can change until its transaction ends.
@@ -209,8 +209,8 @@ async def report_many(
     source: str,
     traceparent: str | None = None,
 ) -> None:
-    """The same for many (key, event) in one round trip; what is for a party that has left is dropped.
-    `traceparent` must be one that the topic's party may see.
+    """Queue many (key, event) in one round trip; messages for a party that has left are dropped. `traceparent` must be
+    one that the topic's party may see.
     """
     messages = [
         envelope.encode(event, key=key, source=source, traceparent=traceparent) for key, event in events

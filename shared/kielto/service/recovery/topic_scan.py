@@ -55,7 +55,7 @@ async def entries(
 async def highest_epoch(
     bootstrap: str, families: Sequence[Family], since: Since = NOWHERE, *, security: Security = CLEAR
 ) -> int:
-    """Of any record or control record, readable or not; 0 when there is none."""
+    """The highest epoch of any record or control record, readable or not; 0 when there is none."""
     highest = 0
     async for batch in entries(bootstrap, families, since, security=security):
         highest = max([highest, *(entry.version.epoch for entry in batch)])
@@ -69,7 +69,7 @@ def decode(entry: ScannedRecord) -> Any:
 
 
 def _entry(family: Family, record: Any) -> ScannedRecord:
-    """By the headers alone, but for control records: most of what is read is no news."""
+    """Read the entry from the headers alone, and the body of control records only: most of what is read is no news."""
     key = (record.key or b"").decode("ascii", "replace")
     if key.startswith("!"):
         return ScannedRecord(family, record, None, _of_control(family, record))

@@ -31,7 +31,7 @@ class BulkThrottle:
         self._until = float("-inf")
 
     def noticed(self) -> None:
-        """A decision arrived."""
+        """Begin or extend the limit, because a decision arrived."""
         self._until = self._clock() + SECONDS
 
     @property
@@ -52,7 +52,7 @@ class BulkThrottle:
     async def listen(
         self, bootstrap: str, topic: str | None = CONSENTS.express, *, security: kafka.Security = kafka.CLEAR
     ) -> None:
-        """For ever. While Kafka is away no decision is noticed, and none can travel."""
+        """Listen for decisions until cancelled. While Kafka is down no decision is noticed, and none can travel."""
         places = [kafka.TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
         async def read() -> None:

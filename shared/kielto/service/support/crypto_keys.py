@@ -148,7 +148,7 @@ class Keys:
         return base64.urlsafe_b64encode(self._siv.encrypt(digest, None)).decode()
 
     def open(self, sealed: str) -> bytes:
-        """The digest again. Raises ValueError when it was not sealed under this key."""
+        """Decrypt the digest. Raises ValueError when it was not encrypted under this key."""
         try:
             return self._siv.decrypt(base64.urlsafe_b64decode(sealed), None)
         except InvalidTag:
@@ -232,9 +232,7 @@ class Keys:
         return MessageCipher(derived.derive(bytes.fromhex(self._file.master_key)))
 
     def blind_index(self, field: str, normalised: str) -> bytes:
-        """By this a value encrypted at rest is found again: 32 bytes, HMAC-SHA256(index key, field, 0,
-        value).
-        """
+        """The index by which a value encrypted at rest is found: 32 bytes, HMAC-SHA256(index key, field, 0, value)."""
         return hmac.new(self._index, field.encode() + b"\0" + normalised.encode(), hashlib.sha256).digest()
 
     def known_by(self, field: str, value: str) -> str:

@@ -32,7 +32,7 @@ class Shares:
         self._turns: dict[Hashable, _Turns] = {}
 
     async def take(self, key: Hashable) -> None:
-        """Then call `give_back`. Raises CrowdedError, or BusyError."""
+        """Wait for a turn; call `give_back` when it is done. Raises CrowdedError, or BusyError."""
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = _Turns(self._most)

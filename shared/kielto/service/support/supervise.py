@@ -62,7 +62,7 @@ async def supervise(
     failed: Callable[[Exception], None] | None = None,
     progressed: Callable[[], bool] | None = None,
 ) -> Result | None:
-    """What `work` returns. It is run again after each error of `retry_on`; others are raised.
+    """Run `work` and return its result; run it again after each error of `retry_on`. Other errors are raised.
 
     Each failure is logged as `work.failed` with the `name`, and given to `failed`. No run begins once `stop` is set:
     None. A run that is under way is not ended by it. `progressed`: whether the failed run got somewhere, so that the
@@ -85,7 +85,7 @@ async def supervise(
 
 
 async def within(seconds: float, awaited: Awaitable[Result]) -> Result | None:
-    """What `awaited` gives; None when it takes longer than that, and is cancelled."""
+    """Return the result of `awaited`; cancel it and return None when it takes longer than `seconds`."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:

@@ -33,7 +33,7 @@ def fresh() -> str:
 
 
 def child(traceparent: str) -> str:
-    """The same trace, a new span."""
+    """A new span of the same trace."""
     return f"{traceparent[:36]}{os.urandom(8).hex()}{traceparent[52:]}"
 
 
