@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,11 +80,11 @@ def public_key(key: OKPKey) -> dict[str, Any]:
     return {**key.as_dict(private=False), "kid": key.thumbprint(), "alg": _ALGORITHM, "use": "sig"}
 
 
-def key_set(jwks: object) -> Keys:
+def key_set(jwks: Any) -> Keys:
     """The Ed25519 keys of a JWKS, by their computed thumbprints. Raises SealRefusedError."""
     try:
-        found = [OKPKey.import_key(key) for key in _listed(jwks) if key.get("crv") == "Ed25519"]
-    except (JoseError, AttributeError, TypeError, ValueError):
+        found = [OKPKey.import_key(key) for key in jwks["keys"] if key.get("crv") == "Ed25519"]
+    except (JoseError, AttributeError, KeyError, TypeError, ValueError):
         raise SealRefusedError("keys: must be a JSON Web Key Set (RFC 7517)") from None
     return {key.thumbprint(): key for key in found}
 
@@ -140,12 +140,6 @@ def read_head(token: str, keys: Keys) -> Head:
     if not all(type(n) is int and n >= 0 for n in numbers):
         raise SealRefusedError("lacks the fields of a tree head")
     return head
-
-
-def _listed(jwks: object) -> Iterable[dict[str, Any]]:
-    if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
-        raise TypeError
-    return list(jwks["keys"])
 
 
 def _check(value: object) -> None:

@@ -54,7 +54,7 @@ def canonical(company: str, number: str) -> str:
     try:
         return normalise(PointKind.NUMBER, f"{company}:{number}")
     except InvalidContactPointError:
-        raise problems.CustomerRefusedError([FieldRule("number", "must be a customer number")]) from None
+        raise problems.refused("number", "must be a customer number") from None
 
 
 def invalid(found: Iterable[FieldRule]) -> ProblemError:

@@ -24,7 +24,7 @@ from services.customers.model.customer import (
     TakenBack,
 )
 from services.customers.model.draft import Draft, DraftCustomership, DraftPoint, Speaker
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError, refused
 
 _PLAIN = ("recipient", "name", "language", "business_id", "birth_date", "deceased", "safety_ban", "duties")
 _PERSONS = (Recipient.NATURAL, Recipient.CONTACT, Recipient.USER)
@@ -143,7 +143,7 @@ def _hold_back(mine: Facts, values: dict[str, Any]) -> None:
     if mine.safety_ban:
         values.pop("safety_ban", None)
     if mine.recipient and values.get("recipient", mine.recipient) != mine.recipient:
-        raise CustomerRefusedError([FieldRule("recipient", "cannot be changed by an import")])
+        raise refused("recipient", "cannot be changed by an import")
 
 
 def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Moment) -> Facts:
@@ -159,7 +159,7 @@ def _take_back(facts: dict[str, Facts], mine: Facts, draft: Draft, moment: Momen
     for field, cleared in said.items():
         sources = [s for s, f in facts.items() if s != GROUP and getattr(f, field) and cleared]
         if sources and not draft.reason:
-            raise CustomerRefusedError([FieldRule("reason", _NO_REASON)])
+            raise refused("reason", _NO_REASON)
         for source in sources:
             facts[source] = replace(facts[source], **cleared)
         if sources and draft.reason:
@@ -249,11 +249,9 @@ def _continued(
         held = old if draft.states_end else replace(old, since=since)
         return replace(old, since=since, ended=None, ended_by=None) if again else held
     if speaker.company is not None and old.ended_by == GROUP:
-        raise CustomerRefusedError(
-            [FieldRule("customerships", "were ended by the group: only the group can reopen them")]
-        )
+        raise refused("customerships", "were ended by the group: only the group can reopen them")
     if speaker.company is None and old.ended_by != GROUP and not reason:
-        raise CustomerRefusedError([FieldRule("reason", _NO_REASON)])
+        raise refused("reason", _NO_REASON)
     return replace(old, since=since, ended=None, ended_by=None)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kielto.validation import FieldRule
 from services.customers.model.customer import Facts, Point, PointStatement, RegisteredCustomer
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError, refused
 
 _TAKEN = (
     "recipient", "name", "language", "identity", "business_id", "birth_date", "organisation", "person", "duties",
@@ -37,7 +37,7 @@ def merge(survivor: RegisteredCustomer, duplicate: RegisteredCustomer) -> Regist
     )
     for field in ("points", "customerships"):
         if len(getattr(merged, field)) > _MOST:
-            raise CustomerRefusedError([FieldRule(field, f"must be at most {_MOST} for one customer")])
+            raise refused(field, f"must be at most {_MOST} for one customer")
     return merged
 
 
@@ -81,9 +81,7 @@ def _facts(kept: Facts, moved: Facts, survivor: RegisteredCustomer) -> Facts:
     values |= {f: True for f in _RESTRICTING if getattr(moved, f)}
     taken = {f: v for f, v in values.items() if v != getattr(kept, f)}
     if survivor.id in (taken.get("organisation"), taken.get("person")):
-        raise CustomerRefusedError(
-            [FieldRule("into", "must be neither the organisation nor the person of the other customer")]
-        )
+        raise refused("into", "must be neither the organisation nor the person of the other customer")
     at = {**kept.at, **{f: t for f, t in moved.at.items() if f in taken}}
     return replace(kept, **taken, at=at, taken_back=(*kept.taken_back, *moved.taken_back))
 

@@ -19,6 +19,10 @@ class CustomerRefusedError(KieltoError):
         super().__init__("; ".join(f"{p.field}: {p.rule}" for p in self.problems))
 
 
+def refused(field: str, rule: str) -> CustomerRefusedError:
+    return CustomerRefusedError([FieldRule(field, rule)])
+
+
 def problems_of(error: ValidationError) -> list[FieldRule]:
     """The problems of a shape."""
     found = error.errors(include_input=False, include_url=False)

@@ -55,11 +55,8 @@ async def _identifiers(conn: Conn, duplicate: StoredCustomer, survivor: StoredCu
         text = duplicate.key.decrypt(value, context(kind, duplicate.customer.id))
         return survivor.key.encrypt(text, context(kind, survivor.customer.id))
 
-    await conn.execute(
-        _MOVE_IDENTIFIERS,
-        survivor.customer.id,
-        [r["blind"] for r in rows],
-        [r["source"] for r in rows],
-        [sealed(r["kind"], r["value"]) for r in rows],
-        [(r["source"], r["kind"]) not in held for r in rows],
-    )
+    if moved := [
+        (r["blind"], r["source"], sealed(r["kind"], r["value"]), (r["source"], r["kind"]) not in held)
+        for r in rows
+    ]:
+        await conn.execute(_MOVE_IDENTIFIERS, survivor.customer.id, *map(list, zip(*moved, strict=True)))

@@ -35,20 +35,16 @@ async def keep(conn: Conn, keys: Keys, source: str, stated: Stated) -> None:
     """What `source` says of each customer, instead of what it said before; the last one of several counts."""
     newest = dict(stated)
     await conn.execute(_FORGET, list(newest), source)
-    rows = [(uuid4(), customer, u) for customer, values in newest.items() for u in values]
-    if not rows:
+    points = [(uuid4(), customer, u) for customer, values in newest.items() for u in values]
+    if not points:
         return
-    found = await conn.fetch(_DATA_KEYS, list({customer for _, customer, _ in rows}))
+    found = await conn.fetch(_DATA_KEYS, list({customer for _, customer, _ in points}))
     opened = {r["id"]: keys.data_key(r["id"], r["data_key"]) for r in found}
-    await conn.execute(
-        _KEEP,
-        source,
-        [ident for ident, _, _ in rows],
-        [customer for _, customer, _ in rows],
-        [u.kind.value for _, _, u in rows],
-        [u.rule for _, _, u in rows],
-        [opened[customer].encrypt(u.value, _place(ident)) for ident, customer, u in rows],
-    )
+    rows = [
+        (ident, customer, u.kind.value, u.rule, opened[customer].encrypt(u.value, _place(ident)))
+        for ident, customer, u in points
+    ]
+    await conn.execute(_KEEP, source, *map(list, zip(*rows, strict=True)))
 
 
 _KEPT = """

@@ -172,7 +172,11 @@ def _message(model: type[Event], example: Event) -> dict[str, Any]:
         "traits": [{"$ref": "#/components/messageTraits/cloudevent"}],
         "bindings": {"kafka": {"key": _key(model), "bindingVersion": _BINDING}},
         "examples": [
-            {"name": model.kind, "headers": _example_headers(example), "payload": _payload(example)}
+            {
+                "name": model.kind,
+                "headers": _example_headers(example),
+                "payload": example.model_dump(mode="json", exclude_defaults=True),
+            }
         ],
     }
 
@@ -196,10 +200,6 @@ def _example_headers(example: Event) -> dict[str, str]:
     writer = _WRITERS.get(type(example), "consents")
     headers = encode(example, key="a1" * 32, source=writer, ident=UUID(int=1)).headers
     return {name: raw.decode() for name, raw in headers} | {"ce_time": "2026-01-15T09:30:00Z"}
-
-
-def _payload(example: Event) -> dict[str, Any]:
-    return example.model_dump(mode="json", exclude_defaults=True)
 
 
 _SERVERS = {

@@ -17,7 +17,7 @@ from kielto.validation import FieldRule
 from services.customers.metrics import IMPORTED_ROWS
 from services.customers.model import rows
 from services.customers.model.draft import Draft, Speaker
-from services.customers.model.problems import CustomerRefusedError, problems_of
+from services.customers.model.problems import CustomerRefusedError, problems_of, refused
 from services.customers.store import unreadable
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
@@ -107,15 +107,15 @@ async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
 def _read(context: CustomersContext, given: Import, line: bytes | None) -> Registration | RegistrationOutcome:
     try:
         draft = _draft(context, given, _shape(line))
-    except CustomerRefusedError as refused:
-        return RegistrationOutcome("refused", problems=refused.problems)
+    except CustomerRefusedError as error:
+        return RegistrationOutcome("refused", problems=error.problems)
     return Registration(draft, Speaker(given.company, importing=True), given.scope)
 
 
 def _shape(line: bytes | None) -> rows.ImportRow:
     """Raises CustomerRefusedError."""
     if line is None:
-        raise CustomerRefusedError([FieldRule("row", f"must have at most {MAX_LINE} bytes")])
+        raise refused("row", f"must have at most {MAX_LINE} bytes")
     try:
         return rows.shape(line)
     except DuplicateNameError as twice:
@@ -131,7 +131,7 @@ def _draft(context: CustomersContext, given: Import, row: rows.ImportRow) -> Dra
     """Raises CustomerRefusedError."""
     by_identifier = bool(row.given.identity_code or row.given.business_id)
     if by_identifier and context.guesses.wait(given.company):
-        raise CustomerRefusedError([FieldRule("row", _TOO_MANY)])
+        raise refused("row", _TOO_MANY)
     today = context.moment().today
     try:
         return rows.read(row, given.company, given.scope, context.terms, today, country=given.country)

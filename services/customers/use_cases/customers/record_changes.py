@@ -59,19 +59,14 @@ def changes_to(
     """`own`: the record for a company, by its id. A company that left the group may have no keys any more: nothing
     personal is kept of it then (`kielto.service.outbox.parties`).
     """
-    ours = RecordChange(CUSTOMERS.name, str(record.subject), record, express)
-    members = (company for company in companies if context.keys.knows(Party.company(company)))
-    return [ours, *(_change_of(context, company, own(company), express=express) for company in members)]
-
-
-def _change_of(
-    context: CustomersContext, company: str, record: CompanyCustomer, *, express: bool
-) -> RecordChange:
-    family = customers_of(Party.company(company)).name
-    here = company in context.terms.group.company_ids
-    return RecordChange(
-        family, record.subject, record, express, encrypt=context.keys.encrypt_record, marked=here
-    )
+    told = [RecordChange(CUSTOMERS.name, str(record.subject), record, express)]
+    for company in companies:
+        party = Party.company(company)
+        if context.keys.knows(party):
+            theirs, marked = own(company), company in context.terms.group.company_ids
+            family, encrypt = customers_of(party).name, context.keys.encrypt_record
+            told.append(RecordChange(family, theirs.subject, theirs, express, encrypt=encrypt, marked=marked))
+    return told
 
 
 async def publish_next(conn: Conn, context: CustomersContext, after: UUID) -> UUID | None:

@@ -6,11 +6,10 @@ from uuid import UUID, uuid4
 
 from kielto.events.party import Party
 from kielto.service.database.pool import Conn
-from kielto.validation import FieldRule
 from services.customers.model.changing import Meant
 from services.customers.model.customer import GROUP
 from services.customers.model.draft import Draft, OwnId, Reference
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import refused
 from services.customers.store import reading
 from services.customers.store.reading import KnownCustomer
 from services.customers.use_cases.context import CustomersContext
@@ -35,9 +34,9 @@ class References:
         """Raises CustomerRefusedError for a reference that means nothing to the caller."""
         organisation, person = self.found.get("organisation"), self.found.get("person")
         if self.draft.organisation is not None and not self._is_organisation(organisation):
-            raise CustomerRefusedError([FieldRule("organisation", "must be an organisation in the register")])
+            raise refused("organisation", "must be an organisation in the register")
         if self.draft.person is not None and not self._is_known(person):
-            raise CustomerRefusedError([FieldRule("person", "must be a customer in the register")])
+            raise refused("person", "must be a customer in the register")
         return Meant(organisation=organisation and organisation.id, person=person and person.id)
 
     def _is_known(self, customer: KnownCustomer | None) -> bool:

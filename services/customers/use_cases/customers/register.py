@@ -19,7 +19,7 @@ from services.customers.model.changing import Moment, apply
 from services.customers.model.customer import GROUP, RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, Speaker
 from services.customers.model.linking import ContradictionError, check_contradiction
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext
@@ -179,8 +179,8 @@ async def _pass(
             number = entry.draft.customerships[0].number if entry.draft.customerships else None
             contradicted.append((error.customer, entry.speaker.name, number, error.fields))
             outcomes[i] = RegistrationOutcome("refused", problems=error.problems)
-        except CustomerRefusedError as refused:
-            outcomes[i] = RegistrationOutcome("refused", problems=refused.problems)
+        except CustomerRefusedError as error:
+            outcomes[i] = RegistrationOutcome("refused", problems=error.problems)
         else:
             if before is not None and new == old:
                 untouched[i] = before
@@ -232,9 +232,9 @@ def _target(
 ) -> StoredCustomer | None:
     """The customer an entry is about; None: a new one. Raises CustomerRefusedError."""
     if len(named.found | ({entry.target} if entry.target else set())) > 1:
-        raise CustomerRefusedError([FieldRule("customer", _SEVERAL)])
+        raise refused("customer", _SEVERAL)
     if entry.draft.same_as and not named.numbered and not entry.target:
-        raise CustomerRefusedError([FieldRule("same_as", "must be the number of a customer in the register")])
+        raise refused("same_as", "must be the number of a customer in the register")
     found = entry.target or next(iter(named.found), None)
     if found is None:
         return None

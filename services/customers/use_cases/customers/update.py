@@ -10,7 +10,7 @@ from kielto.validation import FieldRule
 from services.customers.model import entitlement
 from services.customers.model.customer import RegisteredCustomer, StoredCustomer
 from services.customers.model.draft import Draft, DraftCustomership, Speaker
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.customers.read import NoSuchCustomerError, alias, visible
@@ -54,7 +54,7 @@ async def end(
     """
     today = context.moment().today
     if ended and ended > today:
-        raise CustomerRefusedError([FieldRule("ended", "must not be in the future")])
+        raise refused("ended", "must not be in the future")
 
     async def work(conn: Conn) -> StoredCustomer:
         stored = await _locked(conn, context, ident, speaker.company, follow=True)
@@ -94,9 +94,7 @@ async def _locked(
     if ident not in loaded and (merged := await alias(conn, ident, scope)):
         if follow:
             return await _locked(conn, context, merged.survivor, scope, follow=True)
-        raise CustomerRefusedError(
-            [FieldRule("customer", "was merged: change the customer named in alias_of")]
-        )
+        raise refused("customer", "was merged: change the customer named in alias_of")
     return visible(loaded.get(ident), scope)
 
 

@@ -6,10 +6,9 @@ from uuid import UUID
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import put
 from kielto.service.support import tracing
-from kielto.validation import FieldRule
 from services.customers.model import linking as rules
 from services.customers.model.linking import Candidate, Contradiction
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import refused
 from services.customers.store import linking, locking, reading
 from services.customers.store.linking import Pair
 from services.customers.use_cases.context import CustomersContext, in_transaction
@@ -39,7 +38,7 @@ async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: 
     NoSuchCustomerError, CustomerRefusedError, EpochNotOpenError.
     """
     if one == other:
-        raise CustomerRefusedError([FieldRule("other", "must be another customer")])
+        raise refused("other", "must be another customer")
     (pair,) = rules.pairs([(one, other)])
 
     async def work(conn: Conn) -> None:

@@ -13,10 +13,9 @@ from kielto.service.database import access_entry
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
-from kielto.validation import FieldRule
 from services.customers.model import merging, publishing
 from services.customers.model.customer import Facts, RegisteredCustomer, StoredCustomer
-from services.customers.model.problems import CustomerRefusedError
+from services.customers.model.problems import refused
 from services.customers.store import erasing, linking, locking, reading, writing
 from services.customers.store import merging as moving
 from services.customers.store.locking import LockedCustomer
@@ -76,14 +75,12 @@ def _survivor(rows: Mapping[UUID, LockedCustomer], duplicate: UUID, into: UUID) 
     if duplicate not in rows:
         raise NoSuchCustomerError
     if into not in rows:
-        raise CustomerRefusedError([FieldRule("into", "must be a customer in the register")])
+        raise refused("into", "must be a customer in the register")
     survivor, merged_into = rows[into].alias_of or into, rows[duplicate].alias_of
     if into == duplicate or survivor == duplicate:
-        raise CustomerRefusedError([FieldRule("into", "must be another customer")])
+        raise refused("into", "must be another customer")
     if merged_into not in (None, survivor):
-        raise CustomerRefusedError(
-            [FieldRule("customer", "is an alias of another customer: merge that one instead")]
-        )
+        raise refused("customer", "is an alias of another customer: merge that one instead")
     return survivor
 
 
