@@ -33,7 +33,9 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
     Voice.POINT: (Voice.OWN, Voice.POINT),
     Voice.EMPLOYER: (Voice.EMPLOYER,),
 }
-"""Whose yes lifts whose no: an address is no person, and a contact person is not the organisation."""
+"""By the voice of a *no*, the voices whose *yes* lifts it: an address is no person, and a contact person is not the
+organisation.
+"""
 
 
 class ApplicableDecision(NamedTuple):

@@ -46,9 +46,9 @@ class OfficerAction(StrEnum):
     """What an officer of the group may do with a party's *no*s about others' people."""
 
     RELEASED = "released"
-    """It was held, and takes effect as it was given."""
+    """The decision was held and takes effect as it was given."""
     VOIDED = "voided"
-    """It counts for nobody any more."""
+    """The decision counts for nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,15 @@ class RecordedDecision:
     lifts: frozenset[UUID] = frozenset()
     product_groups: frozenset[str] = frozenset()
     spared: Mapping[Cell, Groups] | None = field(default=None, compare=False)
-    """Of a *no* of which only the record that listed it is left: what that record allowed all the same."""
+    """What the record that listed a restored *no* allowed all the same: only that record is left of the *no*."""
     suppressed: KnownBy | None = field(default=None, compare=False)
-    """Of a *no* of somebody who was erased: how the person whom it binds now is known to be them."""
+    """For a *no* of an erased person: how the person whom it binds now is known to be them."""
     widened: tuple[str, ...] = ()
-    """Of a *no* that could not be understood as it was given: the rules that it broke (`widen`)."""
+    """The rules that a *no* broke, so that it was widened (`scope.widen`)."""
     held_at: str | None = field(default=None, compare=False)
-    """Of a *no* above the rate of the party that brought it (`company.<id>`, `partner.<id>`): it reaches that party
-    alone."""
+    """The party that brought the *no* (`company.<id>`, `partner.<id>`), if it was above the party's rate: then it
+    reaches that party alone.
+    """
 
     @property
     def is_no(self) -> bool:

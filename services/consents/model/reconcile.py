@@ -46,7 +46,7 @@ class HeldRecord(NamedTuple):
     hash: str
 
     def is_of(self) -> Version | None:
-        """None: it is none that we ever gave."""
+        """The version that the store holds; None when it is none that we ever gave."""
         return _version(self.version)
 
 

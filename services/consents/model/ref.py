@@ -89,7 +89,7 @@ class NamedSubject:
     ref: Ref
     kind: str
     company: str | None = None
-    """Whose customer number it is."""
+    """The company whose customer number the subject is."""
 
     @classmethod
     def of_customer(cls, customer: UUID) -> "NamedSubject":

@@ -1,4 +1,4 @@
-"""All SQL of the service, one package for each subject.
+"""All SQL of the service, by subject.
 
 Each function works in its caller's transaction and returns values, never database rows.
 May import `model` and `kielto`, but not `kielto.subscriber`; `use_cases` and `app` may import it.

@@ -196,7 +196,7 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
 
 
 async def said(conn: Conn, refs: Sequence[str]) -> list[tuple[str, RecordedDecision]]:
-    """By ref, decisions that were given for this very ref, or by somebody erased who had it."""
+    """Decisions by ref: those given for this very ref, or by an erased person who had it."""
     rows = await conn.fetch(_SAID, refs)
     return [(row["asked"], decision_of(dict(row), _NO_CUSTOMER, known_by=row["known_by"])) for row in rows]
 

@@ -92,7 +92,7 @@ async def due(conn: "Conn | Pool", limit: int) -> list[tuple[Delivery, int]]:
 
 
 async def record_finding(conn: Conn, delivery: Delivery, round_: int, found: str) -> bool:
-    """False when a decision came meanwhile: the delivery is compared again."""
+    """Store the finding; return False when a decision came meanwhile, so that the delivery is compared again."""
     return await conn.fetchval(_RECORD_FINDING, delivery.id, round_, found) is not None
 
 

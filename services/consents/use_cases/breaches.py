@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 2.0
 _RETRY_SECONDS = 3600.0
 KEPT = timedelta(days=37)
-"""As long as a company's decisions are kept in its topic: no older ban can still come in."""
+"""How long deliveries are compared: as long as a company's topic keeps decisions; no older ban can arrive."""
 _AT_ONCE = 100
 _FORGET_EVERY = 1000
 
@@ -210,7 +210,7 @@ async def list_breaches(
 
 
 async def get_breach(context: Context, company: str | None, ident: UUID) -> Breach | None:
-    """None when there is none, or it is another company's."""
+    """The breach; None when there is none, or it is another company's."""
     found = await deliveries.breaches(context.pool, company, None, FIRST, 1, ident)
     return found[0] if found else None
 

@@ -83,7 +83,7 @@ class ResponseBuffer:
             self._append(data)
 
     async def write_last(self, data: bytes) -> None:
-        """Without waiting: of one that is told that it waited too long."""
+        """Write the last line without waiting, for a client that was told that it read too slowly."""
         async with self._moved:
             self._append(data)
 

@@ -12,7 +12,7 @@ _BRANCHES = {"uuid", "NumberRef", "constrained-str"}
 
 
 class CustomerRefusedError(KieltoError):
-    """Nothing is changed; the problems name each field and rule."""
+    """The register refuses a change and changes nothing; the problems name each field and rule."""
 
     def __init__(self, problems: Iterable[FieldRule]) -> None:
         self.problems = tuple(problems)

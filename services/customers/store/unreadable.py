@@ -53,7 +53,7 @@ WHERE customer = $1 AND source = coalesce($2, source) ORDER BY source, at, id"""
 
 
 async def kept(conn: Conn, key: DataKey, customer: UUID, source: str | None = None) -> list[KeptPoint]:
-    """Of one company, or (None) of all."""
+    """The customer's unreadable values that one company stated; None: that any stated."""
     return [
         KeptPoint(PointKind(r["kind"]), r["source"], r["rule"], key.decrypt(r["value"], _place(r["id"])))
         for r in await conn.fetch(_KEPT, customer, source)

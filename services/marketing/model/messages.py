@@ -72,7 +72,7 @@ def reported(
 
 
 def unaddressed(report: Report, party: str, aim: Aim, reported_at: datetime | None = None) -> Unaddressed:
-    """The same of somebody of whom we know only what the party calls them."""
+    """The reported message to somebody of whom we know only what the party calls them."""
     return Unaddressed(party=party, subject=report.subject, **_of(report, party, aim, reported_at))
 
 

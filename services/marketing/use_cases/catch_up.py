@@ -35,7 +35,7 @@ class Wait(StrEnum):
 
 @dataclass(slots=True)
 class CatchUp:
-    """Of one launch. `now` is monotonic."""
+    """What one launch waits for."""
 
     began: float
     first: Ends | None = None

@@ -63,7 +63,7 @@ def _point(body: Mapping[str, Any]) -> PointFacts:
 
 
 def _sale(body: Mapping[str, Any]) -> SaleFacts | None:
-    """None for a date that no calendar has: anything missing falls back to opt-in (917/2014 section 200(3))."""
+    """The sale; None without a valid date. Anything missing falls back to opt-in (917/2014 section 200(3))."""
     with suppress(ValueError):
         day = date.fromisoformat(body["date"])
         return SaleFacts(body["seller"], day, body["product_group"], body.get("ban_offered", False))

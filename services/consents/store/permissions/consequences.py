@@ -126,7 +126,7 @@ async def owe_again(conn: Conn, begun: OwedDecision, speaks: Sequence[str]) -> N
 
 
 async def records(conn: Conn, begun: OwedDecision) -> Mapping[str, int]:
-    """By party, the number of records of those whom the decision names."""
+    """The number of records of those whom the decision names, by party."""
     rows = await conn.fetch(_RECORDS, begun.ref, begun.customer)
     return {row["family"]: row["records"] for row in rows}
 

@@ -43,7 +43,7 @@ class LoadedState:
     """(company, partner) of each disclosure."""
     published: dict[tuple[str, str], Published] = field(default_factory=dict)
     repeated: dict[UUID, bytes | None] = field(default_factory=dict)
-    """Of the decisions that were asked about, those that are stored already, with their `content`."""
+    """The decisions among those asked about that are stored already, with their `content`."""
 
 
 _LOAD = f"""

@@ -12,7 +12,7 @@ from services.consents.store.propagation.instances import FLAWED, LIVE, paramete
 BEHIND = 10_000
 """The count of records that a store is behind in a partition stops here."""
 COUNTED = 5_000
-"""Of the records that a subscriber lacks, the oldest ones of each partition are looked at."""
+"""The most records of each partition that are looked at, the oldest ones that a subscriber lacks."""
 
 # What one subscriber lacks, found from the other end: records that stand past what its stores have come to, or that a
 # store could not read, or that are still in the outbox. All else is held, and not looked at. Of each such record the

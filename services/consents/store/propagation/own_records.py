@@ -85,5 +85,5 @@ async def known(conn: Conn, family: str, keys: Sequence[str]) -> list[str]:
 
 
 async def permitting(conn: Conn, family: str, keys: Sequence[str]) -> set[str]:
-    """Those whose record forbids nothing: it is live, has points, and allows something at each."""
+    """The keys whose record forbids nothing: it is live, has points, and allows something at each."""
     return {row["key"] for row in await conn.fetch(_PERMITTING, family, keys)}

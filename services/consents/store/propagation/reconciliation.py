@@ -153,7 +153,7 @@ async def record_findings(conn: Conn, answer: StoreAnswer, found: tuple[int, int
 
 
 async def last(conn: "Conn | Pool", subscribers: Sequence[str]) -> list[LastAnswer]:
-    """By subscriber, when it was asked last, and what each of its instances answered last."""
+    """When each subscriber was asked last, and what each of its instances answered last."""
     return [LastAnswer(*row) for row in await conn.fetch(_LAST, subscribers)]
 
 

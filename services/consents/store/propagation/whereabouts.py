@@ -60,8 +60,9 @@ SELECT id, party, received_at FROM decisions WHERE id = ANY ($1::uuid[]) ORDER B
 
 
 class Whereabouts(NamedTuple):
-    """Of one decision at one subscriber: since when its party has records that show it, how many, those published,
-    those applied by every live store. `held`: each of them stood as it is before the decision."""
+    """One decision at one subscriber: since when its party has records that show it, how many there are, how many are
+    published, and how many every live store has applied. `held`: each of them is as it was before the decision.
+    """
 
     decision: UUID
     subscriber: str

@@ -89,7 +89,7 @@ def _citable(context: Context, command: Command, found: LoadedState) -> set[UUID
 
 
 def _named(context: Context, party: Party, found: LoadedState) -> Iterator[PersonPermissions]:
-    """Those whom the subject names, of the party's own customers."""
+    """The party's own customers whom the subject names."""
     for one in evaluate_people(context, found):
         keys = one.person.keys
         if not found.named.isdisjoint(keys) and any(party in found.keys[key] for key in keys):

@@ -49,7 +49,7 @@ class Command:
     evidence: str | None = None
     party: str | None = None
     by_topic: bool = False
-    """It came on the party's topic, where a *yes* may overtake what it lifts."""
+    """Whether the decision came on the party's topic, where a *yes* may overtake what it lifts."""
     broken: tuple[str, ...] = ()
     """Rules that a *no* on a topic broke in its wording, which was read in its broadest sense."""
     content: bytes | None = None

@@ -25,7 +25,7 @@ class DecisionOutcome(NamedTuple):
     people: list[PersonPermissions]
     written: list[Written]
     coming: Mapping[str, int] | None = None
-    """Of a decision about more than `MANY` customers: how many records of each party will show it."""
+    """For a decision about more than `MANY` customers: how many records of each party will show it."""
     repeats: bool = False
     """The decision is an earlier one, which says as much (`often.py`)."""
 
@@ -35,7 +35,7 @@ class DecisionOutcome(NamedTuple):
 
     @property
     def pending(self) -> bool:
-        """It is about nobody whom we know yet."""
+        """Whether the decision is about nobody whom we know yet."""
         return self.coming is None and not any(self.decision.id in one.direct for one in self.people)
 
     @property
@@ -43,11 +43,12 @@ class DecisionOutcome(NamedTuple):
         return isinstance(self.decision.subject, PointSubject)
 
     def pending_for(self, party: Party | None) -> bool:
-        """It is about none of the party's own customers; None is ourselves."""
+        """Whether the decision is about none of the party's own customers; `party` None is the group."""
         return not self.records_of(party) if party else self.pending
 
     def written_for(self, party: Party | None) -> list[Written]:
-        """Of a company only records of customers whom it named, by an address only where it has that; None: all.
+        """The records that the decision wrote; for a company only those of customers whom it named, by an address only
+        if it has that address.
 
         The company is not told whom else the decision binds, and why.
         """

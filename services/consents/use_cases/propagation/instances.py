@@ -10,13 +10,13 @@ from services.consents.use_cases.context import Context
 
 
 async def list_instances(context: Context) -> list[instances.Instance]:
-    """Of each subscriber, the latest first."""
+    """The instances of every subscriber, the latest first."""
     async with context.pool.acquire() as conn:
         return await instances.instances(conn, context.group.subscribers)
 
 
 async def end_instance(context: Context, subscriber: str, instance: UUID) -> bool:
-    """False when there is no such instance. One that acknowledges again after all is back."""
+    """Forget the instance; return False when there is none. An instance that acknowledges again is back."""
     return await in_transaction(context.pool, lambda conn: acks.end(conn, subscriber, instance))
 
 
@@ -32,7 +32,7 @@ class ReconciliationStatus(NamedTuple):
 async def reconciliation_status(
     context: Context, party: str | None, subscriber: str | None = None
 ) -> ReconciliationStatus:
-    """Of the subscribers of one party, or one subscriber; None: of all."""
+    """The status of the subscribers of one party, or of one subscriber; None: of all."""
     asked = [
         s.id for s in context.group.subscribers if party in (None, s.party) and subscriber in (None, s.id)
     ]

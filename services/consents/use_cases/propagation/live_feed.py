@@ -162,7 +162,7 @@ class Live:
         return self._keys.pairwise(party, ident) if party else str(ident)
 
     def _number(self, party: str | None, ident: str) -> int | None:
-        """None: it is no id of this life, or not the party's."""
+        """The number of an event id; None when the id is of an earlier life of the feed or another party's."""
         try:
             found = self._keys.from_pairwise(party, ident) if party else UUID(ident)
         except ValueError:

@@ -24,7 +24,7 @@ class Stage(StrEnum):
     OVERDUE = "overdue"
     APPLIED = "applied"
     HELD = "held"
-    """It changed nothing that the subscriber did not hold before."""
+    """The decision changed nothing that the subscriber did not hold before."""
 
 
 class Location(NamedTuple):

@@ -31,7 +31,7 @@ async def erase(context: CustomersContext, ident: UUID) -> None:
 
 
 async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
-    """The same in the caller's transaction. Also raises writing.ConcurrentChangeError."""
+    """Erase in the caller's transaction. Raises what `erase` raises, and writing.ConcurrentChangeError."""
     blinds = await erasing.blinds(conn, ident)
     await linking.lock_keys(conn, blinds)
     erased = await erasing.erase(conn, ident)

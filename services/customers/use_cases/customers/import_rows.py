@@ -90,7 +90,7 @@ async def _batches(
 
 
 async def _ahead(batches: AsyncIterator[_Batch]) -> AsyncIterator[_Batch]:
-    """The same batches, the next one read while the database works on the last one."""
+    """Yield the same batches and read the next one while the database works on the last one."""
 
     async def following() -> _Batch | None:
         return await anext(batches, None)

@@ -44,7 +44,7 @@ class Auditor:
         self._bootstrap, self._security = bootstrap, security
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Whatever it is at when told to stop may be left: the tables say where to go on."""
+        """Audit until `stop`. Any step may be interrupted: the tables say where to continue."""
         await first_to_end(self._work(), stop.wait())
 
     async def _work(self) -> None:

@@ -67,7 +67,7 @@ class AuditedRecord(NamedTuple):
 
     @property
     def key(self) -> str | None:
-        """Of a record of ours, readable or not."""
+        """The key of a record of ours, readable or not."""
         match self.read:
             case Read(event=Record()) | Unreadable() | Tombstone():
                 key: str | None = self.read.key

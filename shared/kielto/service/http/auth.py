@@ -211,7 +211,7 @@ def require(*roles: str, group: bool = False) -> RoleCheck:
 
 
 async def identify(request: Request) -> Caller:
-    """Whose request this is. Raises ProblemError 401."""
+    """The caller of the request. Raises ProblemError 401."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is None:
         given = request.headers.getlist("authorization")
@@ -245,7 +245,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
 
 
 def _decoded(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
-    """None: none of the keys signed it. Raises whatever joserfc finds wrong otherwise."""
+    """The decoded token; None when none of the keys signed it. Raises what joserfc finds wrong otherwise."""
     for key in keys:
         try:
             return jwt.decode(token, key, algorithms=ALGORITHMS).claims

@@ -37,7 +37,7 @@ class Connections:
         return Connection(self, *given, **named)
 
     def admit(self, new: "Connection") -> bool:
-        """False if there is no room and no idle connection to close."""
+        """Admit a connection; return False if there is no room and no idle connection to close."""
         limits, address = self.limits, new.address
         if self._open[address] >= limits.connections_per_address and not self._end_idle(address):
             return False
@@ -105,7 +105,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def leave(self) -> None:
-        """Nothing arrived in time: close, with an answer if a request had begun."""
+        """Close a connection on which nothing arrived in time, with an answer if a request had begun."""
         if self._counted:
             self._counted = False
             self._all.left(self)

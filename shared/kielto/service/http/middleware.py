@@ -117,7 +117,7 @@ class _Exchange:
         return {"type": "http.disconnect"} if message is None or self.refusal else message
 
     async def _part(self) -> Message | None:
-        """None: it did not come in time."""
+        """The next message of the request; None when it did not come in time."""
         began = time.monotonic()
         try:
             return await within(self._left, self._receive())

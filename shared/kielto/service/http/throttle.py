@@ -15,8 +15,8 @@ from kielto.service.support.shares import Rate, Shares
 
 
 class Throttle:
-    """As `limits` has it. Each raises ProblemError 429, or of `shares` CrowdedError and BusyError, which are answered
-    429 and 503.
+    """Limits by party, as `limits` sets them. Each method raises ProblemError 429, or CrowdedError (answered 429) and
+    BusyError (503) of `shares`.
     """
 
     def __init__(self, limits: Limits) -> None:

@@ -92,7 +92,7 @@ def _batches(producer: Any, messages: Sequence[OutboxMessage]) -> dict[tuple[str
 
 
 def _append(batch: _Batch, message: OutboxMessage) -> bool:
-    """False when the batch is full."""
+    """Append a message to the batch; return False when the batch is full."""
     appended = batch.builder.append(
         timestamp=None, key=message.key, value=message.value, headers=message.headers
     )

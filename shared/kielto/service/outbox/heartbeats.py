@@ -131,7 +131,7 @@ class Beats:
 
 
 def everywhere(family: Family, beat: control.Beat, lane: Lane = Lane.EXPRESS) -> list[OutboxMessage]:
-    """The same heartbeat for each partition of the family's topic of the lane."""
+    """One heartbeat for each partition of the family's topic of the lane."""
     encoded = envelope.encode(beat, key=control.BEAT, source=family.writer)
     return [OutboxMessage(family.topic(lane), partition, *encoded) for partition in range(PARTITIONS)]
 

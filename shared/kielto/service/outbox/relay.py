@@ -68,7 +68,7 @@ class LaneRelay:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Whatever fails, the next leadership goes on from the marks."""
+        """Lead again and again until stopped. After any failure the next leadership continues from the marks."""
 
         def failed(_: Exception) -> None:
             metrics.RELAY_FAILURES.labels(self._lane.value).inc()

@@ -73,7 +73,7 @@ class Service:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     """Tasks that run as long as the process (any role), restarted with backoff when they raise."""
     at_relays: Sequence[Callable[[], Awaitable[None]]] = ()
-    """The same for processes that relay alone: it is enough that one process does them."""
+    """Tasks of processes with the role `relay`: it is enough that one process does them."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
     """Commands beside those of every service, by their name: one word, or a word and a verb (`seals verify`). Each is
     called with the words after the first and returns the exit status. The access log records the name.

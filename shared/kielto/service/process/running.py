@@ -287,6 +287,6 @@ async def _has_epoch(pool: postgres.Pool) -> bool:
 
 
 def _name(work: Callable[[], Awaitable[None]]) -> str:
-    """Of a background job, for the log."""
+    """The name of a background job, for the log."""
     function = work.func if isinstance(work, partial) else work
     return str(getattr(function, "__qualname__", ""))

@@ -25,7 +25,7 @@ class ScannedRecord(NamedTuple):
     record: Any
     key: str | None
     version: Version
-    """Of a control record its epoch, with the term of a beat."""
+    """The record's version; for a control record its epoch, with the term of a beat."""
 
 
 async def entries(
