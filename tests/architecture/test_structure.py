@@ -55,7 +55,7 @@ def test_the_way_of_a_ban_names_what_is_there(tree: SourceTree) -> None:
 ASKED_FROM_OUTSIDE = {
     "router",  # FastAPI
     "may",  # the campaign system
-    "acknowledge",  # consumers/acknowledgements.py
+    "acknowledge",  # consumers/subscriptions.py
 }
 
 

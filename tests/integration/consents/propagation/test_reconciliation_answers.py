@@ -16,7 +16,7 @@ from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import Meta, PermanentError
 from services.consents import projections
 from services.consents.commands import reconcile as reconcile_command
-from services.consents.consumers.acknowledgements import AcknowledgementsConsumer
+from services.consents.consumers.subscriptions import AcknowledgementsConsumer
 from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
