@@ -63,16 +63,14 @@ class ResultsReader:
     async def run(self) -> None:
         telling = Telling(log)
         while True:
-            consumer = kafka.consumer(self._bootstrap, security=self._security)
             try:
-                await consumer.start()
-                await self._begin(consumer)
-                while True:
-                    await self._take(await consumer.getmany(timeout_ms=1000))
+                client = kafka.consumer(self._bootstrap, security=self._security)
+                async with kafka.started(client) as consumer:
+                    await self._begin(consumer)
+                    while True:
+                        await self._take(await consumer.getmany(timeout_ms=1000))
             except Exception as error:  # noqa: BLE001 - whoever waits gets a ResultTimeoutError
                 telling.warn("results cannot be read; trying again: %s", type(error).__name__)
-            finally:
-                await kafka.close(consumer)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _begin(self, consumer: Any) -> None:
