@@ -152,8 +152,6 @@ WHERE customer = ANY (array(SELECT id FROM person)) AND starts_with(ref, $2)""" 
 
 _FORGET = "DELETE FROM clearances WHERE at < $1"
 
-_NOW = "SELECT clock_timestamp()"
-
 
 async def has_unreadable(conn: Conn, topics: Sequence[str]) -> bool:
     """Whether an unreadable message on one of these topics, in quarantine, may be a *no* of anybody."""
@@ -163,12 +161,6 @@ async def has_unreadable(conn: Conn, topics: Sequence[str]) -> bool:
 async def lock(conn: Conn, company: str, refs: Sequence[str]) -> set[str]:
     """Lock out decisions about the company's customers whom these refs name; returns the refs that are locked."""
     return {row["ref"] for row in await conn.fetch(_LOCK, refs, Ref.of_party(Party.company(company), ""))}
-
-
-async def now(conn: Conn) -> datetime:
-    """The primary's time. Taken between the lock and the load: no decision that was committed by then is missing."""
-    at: datetime = await conn.fetchval(_NOW)
-    return at
 
 
 async def lock_points(conn: Conn, refs: Sequence[str]) -> None:

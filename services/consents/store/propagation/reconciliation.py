@@ -8,8 +8,6 @@ from uuid import UUID
 from kielto.events.messages import StoreDigest, StoreListing
 from kielto.service.database.pool import Conn, Pool
 
-_NOW = "SELECT clock_timestamp()"
-
 _ASK = "INSERT INTO reconciliations (ask, subscriber, buckets) VALUES ($1, $2, $3)"
 
 # Each subscriber has a phase of its own, from its name, so that they are not asked all at once.
@@ -95,12 +93,6 @@ class LastAnswer(NamedTuple):
     compared: int | None
     left_out: int | None
     differing: int | None
-
-
-async def now(conn: Conn) -> datetime:
-    """The primary's time."""
-    at: datetime = await conn.fetchval(_NOW)
-    return at
 
 
 async def ask(conn: Conn, ident: UUID, subscriber: str, buckets: Sequence[int]) -> None:

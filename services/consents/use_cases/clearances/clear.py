@@ -16,7 +16,7 @@ from kielto.errors import KieltoError
 from kielto.events import topics
 from kielto.events.party import Party
 from kielto.events.versions import record_bytes
-from kielto.service.database.pool import Conn, in_transaction
+from kielto.service.database.pool import Conn, in_transaction, server_time
 from kielto.service.support.yielding import in_turns
 from kielto.subscriber.gate import permits
 from kielto.subscriber.gate.permits import PermitRecord
@@ -144,7 +144,8 @@ async def _clear(
     """
     refs = list(dict.fromkeys(w.ref for w in wanted))
     locked = await clearances.lock(conn, request.company, refs)
-    part = begun.at(await clearances.now(conn))
+    # Between the lock and the load: no decision that was committed by then is missing.
+    part = begun.at(await server_time(conn))
     parties = [Party.company(request.company)]
     if request.partner:
         parties.append(Party.partner(request.partner))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Conn, in_transaction
+from kielto.service.database.pool import Conn, in_transaction, server_time
 from services.consents.store.propagation import differences, reconciliation
 from services.consents.store.propagation.instances import instances, life_seconds
 from services.consents.use_cases.context import Context
@@ -26,7 +26,7 @@ async def known_instances(context: Context, asked: Sequence[SubscriberSystem]) -
     """Every instance of these subscribers. One is alive while its last acknowledgement is younger than its life."""
     life = {s.id: timedelta(seconds=life_seconds(s)) for s in asked}
     async with context.pool.acquire() as conn:
-        now = await reconciliation.now(conn)
+        now = await server_time(conn)
         return {
             (one.subscriber, one.instance): one.live and now - one.seen_at <= life[one.subscriber]
             for one in await instances(conn, asked)

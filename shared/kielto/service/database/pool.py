@@ -7,6 +7,7 @@ timeout. Advisory locks and LISTEN need a real session: do not put a transaction
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
@@ -191,6 +192,12 @@ async def in_transaction(
             if attempt == attempts:
                 raise
     raise AssertionError("unreachable")
+
+
+async def server_time(conn: Conn) -> datetime:
+    """The time now, by the clock of the database's server."""
+    at: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    return at
 
 
 def columns(rows: Sequence[object], *names: str) -> list[list[Any]]:
