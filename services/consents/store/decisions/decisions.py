@@ -57,21 +57,43 @@ class ShownBy(NamedTuple):
     """The decision is about somebody else, whose own no binds the record's customer."""
 
 
-_ADD = """
+_AS_SAID = (
+    *("id", "act", "reach", "company", "partner", "by", "route", "widened"),
+    *("said_at", "received_at", "effective_from"),
+)
+_SETS = ("purposes", "channels", "product_groups", "lifts")
+_ABOUT = (
+    "ref",
+    "subject_kind",
+    "subject_company",
+    "party",
+    "recorded_by",
+    "content",
+    "foreign_subject",
+    "held",
+)
+# Named, so that a column which a later version adds gets its default while this one still runs.
+_COLUMNS = ", ".join((*_AS_SAID, *_SETS, *_ABOUT))
+_SHOWN_BY = "decision, family, key, epoch, n, since, held, by_link"
+
+_ADD = f"""
 WITH said AS (
-    INSERT INTO decisions SELECT * FROM json_populate_record(NULL::decisions, $1::json) RETURNING id
+    INSERT INTO decisions ({_COLUMNS})
+    SELECT {_COLUMNS} FROM json_populate_record(NULL::decisions, $1::json) RETURNING id
 ), proven AS (
     INSERT INTO evidence (decision, key, text) SELECT id, $2::bytea, $3::bytea FROM said WHERE $2::bytea IS NOT NULL
 ), salted AS (
     INSERT INTO salts (decision, salt) SELECT id, $4::bytea FROM said
 ), shown AS (
-    INSERT INTO decision_records SELECT * FROM json_populate_recordset(NULL::decision_records, $6::json)
+    INSERT INTO decision_records ({_SHOWN_BY})
+    SELECT {_SHOWN_BY} FROM json_populate_recordset(NULL::decision_records, $6::json)
 )
-INSERT INTO unsealed (decision, commitment) SELECT id, $5::bytea FROM said"""
+INSERT INTO unsealed (decision, commitment) SELECT id, $5::bytea FROM said"""  # noqa: S608 - constants of ours
 
-_BEAR = """
-INSERT INTO decision_records SELECT * FROM json_populate_recordset(NULL::decision_records, $1::json)
-ON CONFLICT DO NOTHING"""
+_BEAR = f"""
+INSERT INTO decision_records ({_SHOWN_BY})
+SELECT {_SHOWN_BY} FROM json_populate_recordset(NULL::decision_records, $1::json)
+ON CONFLICT DO NOTHING"""  # noqa: S608 - constants of ours
 
 _GET = f"""
 WITH RECURSIVE said AS (
@@ -180,7 +202,7 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
     d = stored.decision
     return {
         **{name: getattr(d, name) for name in _AS_SAID},
-        **{name: sorted(getattr(d, name)) for name in ("purposes", "channels", "product_groups", "lifts")},
+        **{name: sorted(getattr(d, name)) for name in _SETS},
         "ref": stored.ref,
         "subject_kind": stored.subject_kind,
         "subject_company": d.subject.company if isinstance(d.subject, NumberSubject) else None,
@@ -190,12 +212,6 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
         "foreign_subject": stored.foreign,
         "held": d.held_at is not None,
     }
-
-
-_AS_SAID = (
-    *("id", "act", "reach", "company", "partner", "by", "route", "widened"),
-    *("said_at", "received_at", "effective_from"),
-)
 
 
 def _rows(bears_on: Sequence[ShownBy], since: datetime | None) -> str:
