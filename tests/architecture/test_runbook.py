@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.__main__ import COMMANDS
 from deploy.local.paths import ROOT
-from kielto.service.audit import commands as audit_report
+from kielto.service.auditor import commands as audit_report
 from kielto.service.process import commands
 from services.consents.commands import decisions, seals, subscribers
 from tests.contracts.openapi import SERVICES, build
@@ -37,7 +37,7 @@ def test_a_services_command_exists(services: str, command: str, _: str) -> None:
 
 @pytest.mark.parametrize("module", [decisions, seals, subscribers])
 def test_every_verb_of_a_usage_is_registered(module: ModuleType) -> None:
-    """The access log records a command by the name that is registered."""
+    """The audit trail records a command by the name that is registered."""
     usage = module._USAGE.removeprefix("usage: ").split(" | ")
     assert {" ".join(one.split()[:2]) for one in usage} == set(module.NAMES)
     assert set(module.NAMES) <= set(build("consents")[1].commands)

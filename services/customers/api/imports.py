@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from kielto.events.base import Ident
-from kielto.service.database import access_entry, epoch
+from kielto.service.database import audit_entry, epoch
 from kielto.service.database.pool import Pool
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
@@ -163,9 +163,9 @@ class _Streamed(Response):
             await spool.write(orjson.dumps(_stopped(row)) + b"\n")
         finally:
             try:
-                await access_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
+                await audit_entry.counted(self._pool, **_all(counts), dry_run=int(dry_run))
             except Exception as error:  # noqa: BLE001 - the client waits for the end
-                log.warning("import.not_in_access_log", company=company, error=type(error).__name__)
+                log.warning("import.not_in_audit_trail", company=company, error=type(error).__name__)
             finally:
                 await spool.end()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.http.idempotency import IdempotencyKey
 from services.marketing.model import campaign as model
@@ -16,7 +16,7 @@ async def create(pool: Pool, draft: Campaign, key: IdempotencyKey | None, answer
     """Store a draft without `model.campaign.faults`; `answer` is kept for a repetition of the request."""
     async with transaction(pool) as conn:
         await campaigns.insert(conn, draft)
-        access_entry.about(draft.id)
+        audit_entry.about(draft.id)
         if key:
             await key.keep(conn, 201, answer)
 

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.process.application import Health, create_app
 from kielto.service.support.shares import CrowdedError
 from services.customers.api import candidates, customers, imports
@@ -334,7 +334,7 @@ async def test_an_import_ends_though_its_counts_cannot_be_noted(
     async def counted(*_: Any, **__: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(access_entry, "counted", counted)
+    monkeypatch.setattr(audit_entry, "counted", counted)
     async with asyncio.timeout(10):
         answer = await http.post(
             "/customers/imports?company=kauppa", content=b'{"number":"1"}', headers=NDJSON

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 
 from kielto.events.party import Party
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
@@ -84,7 +84,7 @@ def router(context: Context) -> APIRouter:
             raise invalid(f"recipient.{refused.field}", refused.rule) from None
         found = await search_clearances(context, company, given.campaign, given.at, refs, address)
         keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
-        access_entry.about(*(context.keys.from_pairwise(Party.company(company), str(key)) for key in keys))
+        audit_entry.about(*(context.keys.from_pairwise(Party.company(company), str(key)) for key in keys))
         shown = [
             _shown(one, context, caller) for one in found if one.cleared.request.channel == given.channel
         ]

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from kielto.events.party import Party
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Reach, Status
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn, in_transaction
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
@@ -69,12 +69,12 @@ async def receive(
 
 
 def _audit(decision: RecordedDecision) -> None:
-    """Name the decision and its customer in the access log, but nobody who shares the address: they may be another
+    """Name the decision and its customer in the audit trail, but nobody who shares the address: they may be another
     company's.
     """
     subject = decision.subject
     named = subject.id if isinstance(subject, CustomerSubject) and subject.id != NOBODY else None
-    access_entry.about(decision.id, named)
+    audit_entry.about(decision.id, named)
 
 
 async def decide(conn: Conn, context: Context, command: Command) -> DecisionOutcome | None:

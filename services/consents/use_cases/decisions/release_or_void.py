@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import CONSENTS
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn, transaction
 from services.consents import metrics
 from services.consents.model.decisions import OfficerAction
@@ -64,7 +64,7 @@ async def act_on_next(
         for row in rows:
             if marked.get(row["id"]):
                 await _owe(conn, context, order.action, row)
-        await access_entry.counted(conn, marked=len(marked))
+        await audit_entry.counted(conn, marked=len(marked))
         return ActionStep(
             len(marked), len(rows) == AT_ONCE, ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
         )

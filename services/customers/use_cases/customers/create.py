@@ -5,7 +5,7 @@ instead.
 from collections.abc import Callable
 
 from kielto.errors import KieltoError
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn
 from kielto.service.http.idempotency import IdempotencyKey
 from services.customers.model.problems import CustomerRefusedError
@@ -39,7 +39,7 @@ async def create(
         if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
             raise CustomerExistsError
         outcome = (await register(conn, context, [entry]))[0]
-        access_entry.about(outcome.id)
+        audit_entry.about(outcome.id)
         if key is not None and outcome.status != "refused":
             await key.keep(conn, *answer(outcome))
         return outcome

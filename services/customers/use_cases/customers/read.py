@@ -4,7 +4,7 @@ from uuid import UUID
 
 from kielto.errors import KieltoError
 from kielto.events.words import PointKind
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn
 from services.customers.model import entitlement
 from services.customers.model.customer import CustomerAlias, StoredCustomer
@@ -46,7 +46,7 @@ async def find(context: CustomersContext, canonical: str) -> StoredCustomer | No
     async with context.pool.acquire() as conn:
         while ident := (await reading.by_number(conn, [canonical])).get(canonical):
             if stored := (await reading.load(conn, context.keys, [ident])).get(ident):
-                access_entry.about(ident)
+                audit_entry.about(ident)
                 return stored
     return None  # a number never stays with somebody who was merged or erased in between
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
@@ -32,7 +32,7 @@ async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> Store
     """
 
     async def work(conn: Conn) -> StoredCustomer:
-        access_entry.about(duplicate, into)
+        audit_entry.about(duplicate, into)
         return await merge_in(conn, context, duplicate, into)
 
     return await in_transaction(context, work)

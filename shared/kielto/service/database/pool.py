@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
-from kielto.service.database import access_entry
+from kielto.service.database import audit_entry
 from kielto.service.support.limits import FIXED, Limits
 from kielto.service.support.shares import BusyError, Shares
 
@@ -163,7 +163,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Conn]:
     """One transaction: committed when the block ends, rolled back when it raises. The first one of a request or command
     has its entry of the audit trail.
     """
-    entry = access_entry.current()
+    entry = audit_entry.current()
     wrote = False
     async with pool.acquire() as conn, conn.transaction():
         yield conn

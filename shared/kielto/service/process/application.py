@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kielto.service.access import api
-from kielto.service.access.middleware import AccessLog
+from kielto.service.audit_trail import api
+from kielto.service.audit_trail.middleware import AuditTrail
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.http import docs_page
@@ -81,7 +81,7 @@ def create_app(
         app.include_router(router)
     app.include_router(_watching(ready or pool, health, limits.ready_seconds))
     answer_errors(app)
-    app.add_middleware(AccessLog, pool=pool, keys=keys)
+    app.add_middleware(AuditTrail, pool=pool, keys=keys)
     most: dict[str, int | None] = {**(body_bytes or {}), **dict.fromkeys(streamed)}
     app.add_middleware(RequestMiddleware, prefix=f"/{name}", health=health, limits=limits, most=most)
     describe = app.openapi

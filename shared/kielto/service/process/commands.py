@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from kielto.service.database import access_entry, epoch
+from kielto.service.database import audit_entry, epoch
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool, transaction
 from kielto.service.inbox.handlers import PermanentError
@@ -37,7 +37,7 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
     since a database error's text may quote values.
     """
     entry = _entry(arguments, service)
-    access_entry.begin(entry)
+    audit_entry.begin(entry)
     code = await _told(arguments, pool, quarantine, service)
     if not entry.written:
         await entry.write(pool, "ok" if code == 0 else "refused", None if code == 0 else f"exit {code}")
@@ -50,11 +50,11 @@ def _name(arguments: Sequence[str], service: Service) -> str | None:
     return next((name for name in named if name in _OWN or name in service.commands), None)
 
 
-def _entry(arguments: Sequence[str], service: Service) -> access_entry.AccessEntry:
-    """The access-log entry of the command: its name and the ids among its words, nothing else."""
+def _entry(arguments: Sequence[str], service: Service) -> audit_entry.AuditEntry:
+    """The audit-trail entry of the command: its name and the ids among its words, nothing else."""
     action = f"command {_name(arguments, service) or ''}".rstrip()
     subjects = [ident for word in arguments if (ident := _uuid(word)) is not None]
-    return access_entry.AccessEntry(
+    return audit_entry.AuditEntry(
         lambda: action, lambda: (f"operator:{_operator()}", None, ["operator"]), lambda: subjects
     )
 
@@ -106,7 +106,7 @@ async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, ser
         return await service.commands[name](arguments[1:])
     match arguments:
         case _ if name is None:
-            pass  # the access log would not name it
+            pass  # the audit trail would not name it
         case ["quarantine", "list"]:
             return await _list(quarantine)
         case ["quarantine", "replay", ident, *why] if ident.isdigit() and _is_option("--why", why):

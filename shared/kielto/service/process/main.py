@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from kielto import group as groups
 from kielto import kafka
-from kielto.service.audit import commands as audit_report
+from kielto.service.auditor import commands as audit_report
 from kielto.service.database import migrations
 from kielto.service.database import pool as postgres
 from kielto.service.database.migrations import MigrationError

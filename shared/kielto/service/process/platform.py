@@ -76,7 +76,7 @@ class Service:
     """Tasks of processes with the role `relay`: it is enough that one process does them."""
     commands: Mapping[str, Callable[[Sequence[str]], Awaitable[int]]] = field(default_factory=dict)
     """Commands beside those of every service, by their name: one word, or a word and a verb (`seals verify`). Each is
-    called with the words after the first and returns the exit status. The access log records the name.
+    called with the words after the first and returns the exit status. The audit trail records the name.
     """
 
 

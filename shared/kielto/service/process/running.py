@@ -14,8 +14,8 @@ from fastapi import APIRouter, FastAPI
 
 from kielto import kafka
 from kielto.events.topics import Lane
-from kielto.service.access import api
-from kielto.service.audit.auditor import Auditor
+from kielto.service.audit_trail import api
+from kielto.service.auditor.auditor import Auditor
 from kielto.service.database import epoch
 from kielto.service.database import pool as postgres
 from kielto.service.http import idempotency

@@ -20,7 +20,7 @@ import structlog
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family
 from kielto.events.versions import Version
-from kielto.service.audit import store
+from kielto.service.auditor import store
 from kielto.service.database import epoch
 from kielto.service.database.pool import Pool, columns
 from kielto.service.inbox import transactional

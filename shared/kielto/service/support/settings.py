@@ -91,7 +91,7 @@ class ServiceSettings(KafkaSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     roles: Annotated[frozenset[Role], NoDecode] = frozenset(Role)
     audit_days: int = Field(
-        default=730, ge=365, description="How many days to keep entries of the access log."
+        default=730, ge=365, description="How many days to keep entries of the audit trail."
     )
     bulk_rate: int = Field(default=20_000, gt=0, description="Most records per second on the bulk lane.")
     bulk_share: float = Field(

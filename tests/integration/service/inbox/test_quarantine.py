@@ -20,7 +20,7 @@ from kielto.service.inbox import quarantine, quarantine_api
 from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantineReason, put
 from kielto.service.process.application import Health, create_app
-from tests.integration.service.http.test_access_log import KEYS
+from tests.integration.service.http.test_audit_trail import KEYS
 from tests.integration.service.support import CIPHER, Bench, key, quarantine_of
 from tests.tokens import PlainTokens, as_
 

@@ -12,7 +12,7 @@ from kielto.service.database import pool
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish, tombstones
 from kielto.service.outbox.tombstones import ErasedRecord
-from tests.integration.service.audit.auditing import auditing, caught_up, findings
+from tests.integration.service.auditor.auditing import auditing, caught_up, findings
 from tests.integration.service.support import Bench, eventually, key
 
 

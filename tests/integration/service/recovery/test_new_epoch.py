@@ -22,7 +22,7 @@ from kielto.service.process.platform import Service
 from kielto.service.recovery import claim, new_epoch, topic_scan
 from kielto.service.recovery.new_epoch import Epochs, TakeIn
 from kielto.service.support import metrics
-from tests.integration.service.audit.auditing import auditing, caught_up, findings, write
+from tests.integration.service.auditor.auditing import auditing, caught_up, findings, write
 from tests.integration.service.support import Bench, bench, eventually, key, quarantine_of
 
 ANOTHER_SERVER = "UPDATE epoch SET started = started - interval '1 hour'"

@@ -254,7 +254,7 @@ CREATE TABLE group_seen (
     cursor uuid
 );
 
--- The access log: who read or changed what, or was refused. See docs/decisions/0031-audit-trail.md.
+-- The audit trail: who read or changed what, or was refused. See docs/decisions/0031-audit-trail.md.
 
 -- Ids only: `actor` is the token's subject or the operator's name, `subjects` are our own ids of customers, decisions and
 -- campaigns; never a name, an address or a number. `detail` holds counts.

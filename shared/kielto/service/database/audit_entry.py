@@ -1,8 +1,8 @@
-"""The access-log entry of the running request or command.
+"""The audit-trail entry of the running request or command.
 
 It is written in the first transaction that commits (`pool.transaction`), so that there is no change without its entry
 and no entry without its change. If nothing was changed, it is written before the answer is sent
-(`access/middleware.py`).
+(`audit_trail/middleware.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-_current: ContextVar["AccessEntry | None"] = ContextVar("access_entry", default=None)
+_current: ContextVar["AuditEntry | None"] = ContextVar("audit_entry", default=None)
 
 _INSERT = """
 INSERT INTO audit_trail (actor, company, roles, action, subjects, why, outcome, rule, detail, trace)
@@ -21,7 +21,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)"""
 
 
 @dataclass(slots=True)
-class AccessEntry:
+class AuditEntry:
     """`who`: actor, company and roles; None while nobody is identified. `named`: the ids that the caller named."""
 
     action: Callable[[], str]
@@ -56,12 +56,12 @@ class AccessEntry:
         return True
 
 
-def begin(entry: AccessEntry) -> None:
+def begin(entry: AuditEntry) -> None:
     """Make the entry current: what this task and its children commit from now on belongs to it."""
     _current.set(entry)
 
 
-def current() -> AccessEntry | None:
+def current() -> AuditEntry | None:
     return _current.get()
 
 

@@ -7,7 +7,7 @@ import pytest
 from kielto.events.topics import Lane
 from kielto.service.database import pool
 from kielto.service.outbox import backfills
-from tests.integration.service.audit.auditing import (
+from tests.integration.service.auditor.auditing import (
     all_repaired,
     auditing,
     caught_up,

@@ -10,7 +10,7 @@ from kielto.events import envelope
 from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import TopicPartition, partition_of
-from kielto.service.audit.auditor import Auditor
+from kielto.service.auditor.auditor import Auditor
 from tests.integration.service.support import Bench, eventually
 
 

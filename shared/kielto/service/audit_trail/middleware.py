@@ -1,7 +1,7 @@
-"""The access log around the application: every request of an identified caller leaves an entry.
+"""The audit trail around the application: every request of an identified caller leaves an entry.
 
 The entry names its action by the route, never by the path, and its subjects by the ids in the path. It is written
-before the answer is sent, unless the transaction of the request wrote it (`database/access_entry.py`).
+before the answer is sent, unless the transaction of the request wrote it (`database/audit_entry.py`).
 """
 
 import re
@@ -14,8 +14,8 @@ import asyncpg
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kielto.service.database import access_entry
-from kielto.service.database.access_entry import AccessEntry
+from kielto.service.database import audit_entry
+from kielto.service.database.audit_entry import AuditEntry
 from kielto.service.database.pool import AWAY, Pool
 from kielto.service.http.auth import Caller
 from kielto.service.http.middleware import respond
@@ -31,11 +31,11 @@ ACTOR = 200
 _UNWRITABLE = (*AWAY, asyncpg.ReadOnlySQLTransactionError)
 """The database is away, or follows another one."""
 _UNWRITTEN = unavailable(
-    "audit-unavailable", "The access log cannot be written, so the request is not answered: retry later"
+    "audit-unavailable", "The audit trail cannot be written, so the request is not answered: retry later"
 )
 
 
-class AccessLog:
+class AuditTrail:
     """ASGI middleware. `keys`: by which a company's own ids are led back; without them only ours are."""
 
     def __init__(self, app: ASGIApp, *, pool: Pool, keys: Keys | None) -> None:
@@ -50,14 +50,14 @@ class AccessLog:
             await respond(_unusable_reason(), scope, receive, send)
             return
         trace = tracing.current()
-        entry = AccessEntry(
+        entry = AuditEntry(
             lambda: _action(scope),
             lambda: _who(scope),
             lambda: _named(scope, self._keys),
             why,
             tracing.trace_id(trace) if trace else None,
         )
-        access_entry.begin(entry)
+        audit_entry.begin(entry)
         answer = _Answer(self._pool, entry, scope, receive, send)
         try:
             await self._app(scope, receive, answer.send)
@@ -74,7 +74,7 @@ class _Answer:
     case a refusal goes out without an entry.
     """
 
-    def __init__(self, pool: Pool, entry: AccessEntry, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, pool: Pool, entry: AuditEntry, scope: Scope, receive: Receive, send: Send) -> None:
         self._pool, self._entry = pool, entry
         self._scope, self._receive, self._send = scope, receive, send
         self._withheld = False

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
-from kielto.service.audit import log_pass, store, voids
-from kielto.service.audit.rules import LogPlace
+from kielto.service.auditor import log_pass, store, voids
+from kielto.service.auditor.rules import LogPlace
 from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Pool
 from kielto.service.support.settings import ServiceSettings

@@ -6,9 +6,9 @@ import pytest
 
 from kielto.events.topics import Lane
 from kielto.kafka import CLEAR
-from kielto.service.audit import commands as audit_report
+from kielto.service.auditor import commands as audit_report
 from kielto.service.support.settings import ServiceSettings
-from tests.integration.service.audit.auditing import auditing, caught_up, findings, last_versions, write
+from tests.integration.service.auditor.auditing import auditing, caught_up, findings, last_versions, write
 from tests.integration.service.support import Bench, eventually, key
 
 

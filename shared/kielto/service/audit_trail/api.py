@@ -1,4 +1,4 @@
-"""`GET /<service>/audit`: the access log, for the data protection officers; and the deletion of its old entries."""
+"""`GET /<service>/audit`: the audit trail, for the data protection officers; and the deletion of its old entries."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from kielto.events.base import Ident, Moment
-from kielto.service.access.middleware import ACTOR, as_uuid
+from kielto.service.audit_trail.middleware import ACTOR, as_uuid
 from kielto.service.database.pool import Pool
 from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
@@ -17,7 +17,7 @@ from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import Keys
 
 
-class AccessEntryBody(BaseModel):
+class AuditEntryBody(BaseModel):
     at: datetime
     actor: str = Field(description="The token's subject, or `operator:<name>` of a command.")
     company: str | None = Field(description="The company that the token was for; null: the group.")
@@ -35,8 +35,8 @@ class AccessEntryBody(BaseModel):
     trace: str | None = Field(description="The request's trace id; only for callers for the whole group.")
 
 
-class AccessLogPage(BaseModel):
-    items: list[AccessEntryBody]
+class AuditTrailPage(BaseModel):
+    items: list[AuditEntryBody]
     next: str | None = Field(description="`cursor` for the next page; null on the last page.")
 
 
@@ -61,7 +61,7 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
             str | None, Query(max_length=200, description="`next` of the previous page.")
         ] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> AccessLogPage:
+    ) -> AuditTrailPage:
         """List who read, changed or was refused what, the newest first. A company's data protection officer sees the
         entries of that company's own tokens. This request leaves an entry too.
         """
@@ -73,7 +73,7 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
         if subject is not None:
             about = keys.from_pairwise(party, subject) if party else as_uuid(subject)
             if about is None:
-                return AccessLogPage(items=[], next=None)
+                return AuditTrailPage(items=[], next=None)
         rows = await _find(
             pool,
             caller.company or company,
@@ -88,18 +88,18 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
         shown = (lambda ident: keys.pairwise(party, ident)) if party else str
         items = [_body(row, shown, trace=caller.company is None) for row in rows]
         end = cursors.give(keys, whose, rows[-1]["id"]) if len(rows) == limit else None
-        return AccessLogPage(items=items, next=end)
+        return AuditTrailPage(items=items, next=end)
 
     return routes
 
 
-def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> AccessEntryBody:
+def _body(row: asyncpg.Record, shown: Any, *, trace: bool) -> AuditEntryBody:
     fields = dict(row) | {
         "subjects": [shown(ident) for ident in row["subjects"]],
         "detail": orjson.loads(row["detail"]) if row["detail"] else None,
         "trace": row["trace"] if trace else None,
     }
-    return AccessEntryBody(**fields)
+    return AuditEntryBody(**fields)
 
 
 _FIND = """

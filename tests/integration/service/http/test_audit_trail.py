@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, Response
 
-from kielto.service.access import api
-from kielto.service.database import access_entry
+from kielto.service.audit_trail import api
+from kielto.service.database import audit_entry
 from kielto.service.database import pool as postgres
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
@@ -58,7 +58,7 @@ def routes(pool: postgres.Pool) -> APIRouter:
             await conn.execute(
                 "INSERT INTO voided VALUES ($1, 0, 0) ON CONFLICT DO NOTHING", UUID(given["id"])
             )
-            access_entry.about(UUID(given["id"]))
+            audit_entry.about(UUID(given["id"]))
             if claim:
                 await claim.keep(conn, 201, b"{}")
             if given.get("fails"):
@@ -153,7 +153,7 @@ async def test_what_cannot_be_written_down_is_not_answered(
     async def away(*_: Any, **__: Any) -> bool:
         raise TimeoutError
 
-    monkeypatch.setattr(access_entry.AccessEntry, "write", away)
+    monkeypatch.setattr(audit_entry.AuditEntry, "write", away)
     answer = await http.get("/people/secret", headers=as_("desk"))
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:audit-unavailable")
     assert "secret" not in answer.text.replace("/people/secret", "")

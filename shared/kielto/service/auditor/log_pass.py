@@ -14,10 +14,10 @@ import structlog
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
-from kielto.service.audit import store, voids
-from kielto.service.audit.missing import MissingScan
-from kielto.service.audit.rules import AuditedRecord, AuditFinding, FindingKind, LogPlace, examine, read
-from kielto.service.audit.store import Audited, Conn
+from kielto.service.auditor import store, voids
+from kielto.service.auditor.missing import MissingScan
+from kielto.service.auditor.rules import AuditedRecord, AuditFinding, FindingKind, LogPlace, examine, read
+from kielto.service.auditor.store import Audited, Conn
 from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.bulk_lane import Pace
 from kielto.service.outbox.leader import must_be_checked

@@ -11,7 +11,7 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import TopicPartition
 from kielto.service.database.pool import transaction
 from kielto.service.outbox import backfills
-from tests.integration.service.audit.auditing import (
+from tests.integration.service.auditor.auditing import (
     all_repaired,
     auditing,
     caught_up,

@@ -10,12 +10,12 @@ import pytest
 from kielto import kafka
 from kielto.events.topics import PARTITIONS, Lane, all_topics
 from kielto.kafka import partition_of
-from kielto.service.audit import voids
+from kielto.service.auditor import voids
 from kielto.service.database.pool import transaction
 from kielto.service.outbox import backfills, batch_send
 from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.subscriber import MemoryStore, Reason, Subscriber
-from tests.integration.service.audit.auditing import all_repaired, auditing, findings, write
+from tests.integration.service.auditor.auditing import all_repaired, auditing, findings, write
 from tests.integration.service.support import Bench, eventually, key
 
 STALE = 5.0

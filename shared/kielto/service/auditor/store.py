@@ -12,8 +12,8 @@ import asyncpg
 
 from kielto.events.topics import Family, Lane
 from kielto.events.versions import Version
-from kielto.service.audit import voids
-from kielto.service.audit.rules import AuditedRecord, AuditFinding, FindingKind, KnownVersions, OutboxRow
+from kielto.service.auditor import voids
+from kielto.service.auditor.rules import AuditedRecord, AuditFinding, FindingKind, KnownVersions, OutboxRow
 from kielto.service.database import epoch
 from kielto.service.outbox import backfills
 from kielto.service.support import metrics

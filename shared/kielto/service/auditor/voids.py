@@ -14,7 +14,7 @@ import asyncpg
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import partition_of
-from kielto.service.audit.rules import LogPlace
+from kielto.service.auditor.rules import LogPlace
 from kielto.service.database.pool import Conn, Pool
 from kielto.service.outbox.batch_send import LaneStoppedError, OutboxMessage, deliver
 

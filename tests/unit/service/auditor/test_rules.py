@@ -13,7 +13,7 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, permissions_of
 from kielto.events.versions import Version
 from kielto.kafka import partition_of
-from kielto.service.audit.rules import (
+from kielto.service.auditor.rules import (
     AuditedRecord,
     AuditFinding,
     FindingKind,

@@ -11,8 +11,8 @@ import structlog
 
 from kielto import kafka
 from kielto.events.topics import Family
-from kielto.service.audit.log_pass import BY_INDEX, LogPass, TopicChangedError
-from kielto.service.audit.store import Conn
+from kielto.service.auditor.log_pass import BY_INDEX, LogPass, TopicChangedError
+from kielto.service.auditor.store import Conn
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.batch_send import LaneStoppedError

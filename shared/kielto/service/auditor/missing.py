@@ -14,8 +14,8 @@ import asyncpg
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.events.versions import Version
 from kielto.kafka import TopicPartition, end_offsets, partition_of
-from kielto.service.audit import store
-from kielto.service.audit.rules import AuditFinding, FindingKind, LogPlace
+from kielto.service.auditor import store
+from kielto.service.auditor.rules import AuditFinding, FindingKind, LogPlace
 
 CHUNK = 1000
 Positions = Mapping[tuple[str, int], store.Audited]
