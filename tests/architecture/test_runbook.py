@@ -8,10 +8,11 @@ import pytest
 
 from deploy.local.__main__ import COMMANDS
 from deploy.local.paths import ROOT
+from kielto.acls import SERVICES
 from kielto.service.auditor import commands as audit_report
 from kielto.service.process import commands
 from services.consents.commands import decisions, seals, subscribers
-from tests.contracts.openapi import SERVICES, build
+from tests.contracts.openapi import build
 
 TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())
 RUNS = [tuple(found) for found in re.findall(r"\./kielto run ([a-z|<>]+) ([a-z]+)(?: ([a-z]+))?", TEXT)]

@@ -11,6 +11,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from deploy.local.paths import ROOT
+from kielto.acls import SERVICES
 from kielto.group import load
 from kielto.service.database.pool import Pool
 from kielto.service.http.auth import Verifier
@@ -22,7 +23,6 @@ from kielto.service.support.bulk_throttle import BulkThrottle
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.settings import ServiceSettings
 
-SERVICES = ("customers", "consents", "marketing")
 FOLDER = ROOT / "docs/contract"
 
 

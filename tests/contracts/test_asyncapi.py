@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft7Validator
 
 from deploy.local.paths import ROOT
+from kielto.acls import SERVICES
 from kielto.contract.asyncapi import document
 from kielto.group import load
-from tests.contracts.openapi import SERVICES, build
+from tests.contracts.openapi import build
 
 TOPICS = load(ROOT / "group.yaml").topics()
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs/contract/asyncapi.json").read_text("utf-8"))

@@ -6,8 +6,9 @@ import re
 import httpx
 import pytest
 
+from kielto.acls import SERVICES
 from kielto.service.http import docs_page
-from tests.contracts.openapi import FOLDER, SERVICES, application
+from tests.contracts.openapi import FOLDER, application
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -10,8 +10,9 @@ from fastapi.routing import APIRoute
 from openapi_spec_validator import validate
 from starlette.routing import Match
 
+from kielto.acls import SERVICES
 from kielto.service.process.running import operations_of
-from tests.contracts.openapi import FOLDER, SERVICES, application, build, text
+from tests.contracts.openapi import FOLDER, application, build, text
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -14,9 +14,9 @@ import pytest
 from deploy.local import token
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
+from kielto.acls import SERVICES
 from tests.contracts.openapi import FOLDER
 
-SERVICES = ("customers", "consents", "marketing")
 NOT_MADE = {"customers": ["POST /customers/imports"], "consents": [], "marketing": []}
 """JSON Lines are no media type of the generator."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]

@@ -10,10 +10,11 @@ from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kielto.acls import SERVICES
 from kielto.service.http.error_handlers import answer_errors
 from kielto.service.http.strict_route import StrictRoute
 from kielto.strict_json import DEPTH, DuplicateNameError, NotJsonError, loads
-from tests.contracts.openapi import SERVICES, build
+from tests.contracts.openapi import build
 
 
 @pytest.mark.parametrize(

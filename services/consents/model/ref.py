@@ -46,14 +46,6 @@ class Ref(str):
     def restored(cls, decision: UUID) -> "Ref":
         return cls(f"r:{decision}")
 
-    @classmethod
-    def parse(cls, text: str) -> "Ref":
-        """Raise ValueError unless the text has the form of a ref."""
-        kind, separator, value = text.partition(":")
-        if kind not in set("cinpkmr") or not separator or not value:
-            raise ValueError("a ref is a letter of c, i, n, p, k, m, r, a colon and a value")
-        return cls(text)
-
     @property
     def kind(self) -> str:
         """The letter before the colon."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
+from kielto.acls import SERVICES
 from kielto.contract.schemas import EXAMPLE_OF, components
 from kielto.events import control
 from kielto.events.base import Event
@@ -40,7 +41,6 @@ _WRITERS: dict[type[Event], str] = {
     **dict.fromkeys((Audience, MarketingEvent, Unaddressed), "marketing"),
 }
 """Whose `ce_source` the examples have; everything else is written by consents."""
-SERVICES = ("customers", "consents", "marketing")
 _BINDING = "0.5.0"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LISTS = ("cleanup.policy",)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
+from kielto.acls import SERVICES
 from kielto.events.topics import audiences, customers_of, permissions_of, results
 from kielto.events.versions import Version
 from tests.integration.isolation import people
@@ -67,7 +68,6 @@ async def probe(play: IsolationPlay, who: str) -> None:
             await play.ask(who, "POST", "/consents/clearances", body)
 
 
-SERVICES = ("customers", "consents", "marketing")
 _PATHS = [
     *(f"/{service}/{path}" for service in SERVICES for path in ("nothing", "quarantine")),
     *("/customers/candidates", "/consents/held", "/consents/shared-addresses"),

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from kielto.acls import SERVICES
 from kielto.service.database.pool import open_pool
 from kielto.service.http.auth import Caller, Verifier
 from kielto.service.process.application import Health, create_app
 from tests.conftest import Migrated
-from tests.contracts.openapi import SERVICES, build
+from tests.contracts.openapi import build
 
 PUBLIC = {"/consents/proof-keys"}
 """Asked by nobody in particular: the keys by which anybody checks a proof."""

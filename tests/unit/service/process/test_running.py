@@ -4,8 +4,9 @@ import gc
 
 import pytest
 
+from kielto.acls import SERVICES
 from kielto.service.process import running
-from tests.contracts.openapi import SERVICES, build
+from tests.contracts.openapi import build
 
 
 def test_what_stands_when_a_process_begins_is_looked_through_no_more() -> None:
