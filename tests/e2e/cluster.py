@@ -32,6 +32,7 @@ class Cluster:
         self.stack, self.folder, self.bugs = stack, folder, dict(bugs or {})
         self.services = Services(stack, folder, beat_seconds=BEAT_SECONDS)
         self.group = self.services.group
+        self.rest = folder / "rest"  # while it exists, a relay with a planted rest stops before it sends
         self.processes: dict[str, Process] = {}
         self.ports: dict[str, int] = dict(self.services.ports)
         self.stores: dict[str, str] = {}
@@ -70,6 +71,7 @@ class Cluster:
     def _add(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         if bug := self.bugs.get(name):
             command = ["tests.e2e.planted", bug, *command]
+            environment = {**environment, "PLANTED_REST": str(self.rest)}
         log = self.folder / f"{name}.log"
         self.processes[name] = Process(name, [sys.executable, "-m", *command], log, environment=environment)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -56,10 +57,14 @@ async def database_away(cluster: Cluster, driver: Driver, hopeless: float) -> li
 
 async def relays_killed_in_between(cluster: Cluster, driver: Driver, hopeless: float) -> list[str]:
     """Bans are given, and the relays die between reading their marks and sending."""
+    cluster.rest.mkdir()
     await driver.give([at(n, "http", {"act": "ban"}) for n in range(20, 30)], per_second=100)
-    await asyncio.sleep(0.9)  # within the rest of 1.5 s between reading and sending, also on a busy machine
+    async with asyncio.timeout(30):
+        while not any(cluster.rest.iterdir()):
+            await asyncio.sleep(0.05)
     for relay in RELAYS:
         await asyncio.to_thread(cluster.processes[relay].kill)
+    await asyncio.to_thread(shutil.rmtree, cluster.rest)
     for relay in RELAYS:
         await asyncio.to_thread(cluster.processes[relay].start)
     await settle(cluster, driver, ["kauppa-crm"], seconds=30, hopeless_seconds=hopeless)
