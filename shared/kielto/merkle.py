@@ -67,7 +67,7 @@ class Tree:
 
 
 def root(hashes: Iterable[bytes]) -> bytes:
-    """Of leaves' hashes, or of the hashes of nodes of one height."""
+    """The root over the hashes of leaves, or of nodes of one height."""
     tree = Tree()
     for hash_ in hashes:
         tree.append(hash_)
@@ -128,7 +128,7 @@ def consistency(old: int, size: int) -> list[MerklePart]:
 
 
 def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
-    """Whether the path proves it (2.1.3.2). `leaf` is the leaf's hash."""
+    """Whether `path` proves that the leaf with hash `leaf` is the `index`-th of the tree (2.1.3.2)."""
     if not 0 <= index < size:
         return False
     at, last, found = index, size - 1, leaf
@@ -146,7 +146,7 @@ def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: by
 
 
 def consistent(old: int, old_root: bytes, size: int, root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether the path proves it (2.1.4.2)."""
+    """Whether `path` proves that the tree of `size` leaves begins with the tree of `old` leaves (2.1.4.2)."""
     if old == size:
         return not path and old_root == root
     if not 0 < old < size or not path:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from kielto.acls import SERVICES
 from kielto.contract.schemas import EXAMPLE_OF, components
-from kielto.events import control
+from kielto.events import control, messages
 from kielto.events.base import Event
 from kielto.events.envelope import (
     CE_ID,
@@ -19,26 +19,16 @@ from kielto.events.envelope import (
     SPECVERSION,
     encode,
 )
-from kielto.events.messages import (
-    Acknowledgement,
-    Audience,
-    Decision,
-    MarketingEvent,
-    Report,
-    StoreDigest,
-    StoreListing,
-    Unaddressed,
-)
 from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer, Customer, Record
 from kielto.events.topics import Topic
 from kielto.events.versions import PATTERN
 
-_ANSWERS = (Acknowledgement, StoreDigest, StoreListing)
+_ANSWERS = (messages.Acknowledgement, messages.StoreDigest, messages.StoreListing)
 _WRITERS: dict[type[Event], str] = {
-    **dict.fromkeys((Decision, Report, *_ANSWERS), "company.kauppa"),
+    **dict.fromkeys((messages.Decision, messages.Report, *_ANSWERS), "company.kauppa"),
     **dict.fromkeys((Customer, CompanyCustomer), "customers"),
-    **dict.fromkeys((Audience, MarketingEvent, Unaddressed), "marketing"),
+    **dict.fromkeys((messages.Audience, messages.MarketingEvent, messages.Unaddressed), "marketing"),
 }
 """Whose `ce_source` the examples have; everything else is written by consents."""
 _BINDING = "0.5.0"

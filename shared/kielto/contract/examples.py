@@ -4,34 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from kielto.events import messages, records
 from kielto.events.base import Event
 from kielto.events.control import AboutParty, Beat, Reconcile, SnapshotComplete, Taken, Void
-from kielto.events.messages import (
-    Acknowledgement,
-    Audience,
-    Decision,
-    DecisionSubject,
-    MarketingEvent,
-    Position,
-    Report,
-    StoreDigest,
-    StoreException,
-    StoreListing,
-    Unaddressed,
-)
-from kielto.events.records import (
-    Allow,
-    AllowedPoint,
-    CompanyCustomer,
-    CompanyPermissions,
-    Customer,
-    CustomerPermissions,
-    CustomerPoint,
-    CustomershipOf,
-    NamedPoint,
-    Permissions,
-    SaleOf,
-)
 from kielto.events.results import DecisionResult, ResultReason, ResultStatus
 from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach, Recipient
 
@@ -43,12 +18,12 @@ _ID, _POINT, _NUMBER, _REFERENCE = "a1" * 32, "b2" * 32, "c3" * 32, "d4" * 32
 _SEALED = "x" * 64
 _AT = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
-_ALLOWED = AllowedPoint(
+_ALLOWED = records.AllowedPoint(
     point=_POINT,
     channel=Channel.EMAIL,
     allow=(
-        Allow(purpose=Purpose.OWN_MARKETING, product_groups=("groceries",)),
-        Allow(purpose=Purpose.PARTNER_MARKETING, partner="matkat", mode=Mode.WE_SEND),
+        records.Allow(purpose=Purpose.OWN_MARKETING, product_groups=("groceries",)),
+        records.Allow(purpose=Purpose.PARTNER_MARKETING, partner="matkat", mode=Mode.WE_SEND),
     ),
 )
 
@@ -56,12 +31,14 @@ _STORE: dict[str, Any] = {
     "subscriber": "kauppa-crm",
     "instance": UUID("0190a0b0-6666-4000-8000-000000000006"),
     "generation": UUID("0190a0b0-7777-4000-8000-000000000007"),
-    "positions": (Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),),
+    "positions": (
+        messages.Position(topic="company.kauppa.restrictions.v1", topic_id=_TOPIC, partition=3, offset=42),
+    ),
 }
 """What the acknowledgements and the answers of one store have in common."""
 
 EXAMPLES: tuple[Event, ...] = (
-    Permissions(
+    records.Permissions(
         subject=_ID,
         version="1.7",
         changed_at=_AT,
@@ -70,33 +47,35 @@ EXAMPLES: tuple[Event, ...] = (
         points=(_ALLOWED,),
         decision=_REFERENCE,
     ),
-    CustomerPermissions(
+    records.CustomerPermissions(
         subject=_CUSTOMER,
         version="1.7",
         changed_at=_AT,
         recipient=Recipient.NATURAL,
-        companies=(CompanyPermissions(company="kauppa", points=(_ALLOWED,)),),
+        companies=(records.CompanyPermissions(company="kauppa", points=(_ALLOWED,)),),
         restrictions=(_DECISION,),
         decision=_DECISION,
     ),
-    Customer(
+    records.Customer(
         subject=_CUSTOMER,
         version="1.3",
         changed_at=_AT,
         recipient=Recipient.NATURAL,
         points=(
-            CustomerPoint(
+            records.CustomerPoint(
                 id=UUID("0190a0b0-5555-7000-8000-000000000005"),
                 kind_of=PointKind.EMAIL,
                 digest=_SEALED,
                 sales=(
-                    SaleOf(seller="kauppa", date="2025-12-01", product_group="groceries", ban_offered=True),
+                    records.SaleOf(
+                        seller="kauppa", date="2025-12-01", product_group="groceries", ban_offered=True
+                    ),
                 ),
             ),
         ),
-        customerships=(CustomershipOf(company="kauppa", digest=_SEALED),),
+        customerships=(records.CustomershipOf(company="kauppa", digest=_SEALED),),
     ),
-    CompanyCustomer(
+    records.CompanyCustomer(
         subject=_ID,
         version="1.3",
         changed_at=_AT,
@@ -104,7 +83,7 @@ EXAMPLES: tuple[Event, ...] = (
         name="Maija Meikäläinen",
         language="fi",
         numbers=("A12-3",),
-        points=(NamedPoint(point=_POINT, channel_kind=PointKind.EMAIL, value="maija@example.com"),),
+        points=(records.NamedPoint(point=_POINT, channel_kind=PointKind.EMAIL, value="maija@example.com"),),
     ),
     Beat(
         epoch=1,
@@ -119,9 +98,9 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     SnapshotComplete(epoch=1, generation=1, count=10340, begin_restrictions=120, begin_bulk=1730),
     Void(topic_id=_TOPIC, partition=3, offset=41),
-    Decision(
+    messages.Decision(
         id=_DECISION,
-        subject=DecisionSubject(point="e5" * 32, point_kind=PointKind.PHONE),
+        subject=messages.DecisionSubject(point="e5" * 32, point_kind=PointKind.PHONE),
         act=Act.BAN,
         reach=Reach.GROUP,
         channels=(Channel.PHONE, Channel.SMS),
@@ -139,10 +118,10 @@ EXAMPLES: tuple[Event, ...] = (
         reasons=(ResultReason(field="channels", rule="are channels that the group knows"),),
         at=_AT,
     ),
-    Acknowledgement(
+    messages.Acknowledgement(
         **_STORE,
         exceptions=(
-            StoreException(
+            messages.StoreException(
                 topic="company.kauppa.restrictions.v1",
                 partition=3,
                 offset=40,
@@ -154,9 +133,11 @@ EXAMPLES: tuple[Event, ...] = (
         claimed_at=_AT,
     ),
     Reconcile(subscriber="kauppa-crm", ask=_DECISION, buckets=(645,)),
-    StoreDigest(**_STORE, ask=_DECISION, content=True, digests="0" * 16384),
-    StoreListing(**_STORE, ask=_DECISION, content=True, bucket=646, rows=(f"{_ID} 1.7 00112233445566ff",)),
-    Audience(
+    messages.StoreDigest(**_STORE, ask=_DECISION, content=True, digests="0" * 16384),
+    messages.StoreListing(
+        **_STORE, ask=_DECISION, content=True, bucket=646, rows=(f"{_ID} 1.7 00112233445566ff",)
+    ),
+    messages.Audience(
         campaign=_CAMPAIGN,
         action="address",
         subject=_ID,
@@ -166,10 +147,10 @@ EXAMPLES: tuple[Event, ...] = (
         product_group="groceries",
         at=_AT,
     ),
-    MarketingEvent(
+    messages.MarketingEvent(
         id=_DECISION, what="disclosure", customer=_CUSTOMER, company="kauppa", partner="matkat", at=_AT
     ),
-    Unaddressed(
+    messages.Unaddressed(
         id=_DECISION,
         party="company.kauppa",
         subject=_ID,
@@ -179,7 +160,7 @@ EXAMPLES: tuple[Event, ...] = (
         purpose=Purpose.OWN_MARKETING,
         at=_AT,
     ),
-    Report(
+    messages.Report(
         id=_DECISION,
         what="delivery",
         campaign=_CAMPAIGN,

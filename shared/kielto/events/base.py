@@ -36,7 +36,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\
 
 
 def _rfc_3339(value: object) -> object:
-    """Neither seconds since 1970, which pydantic reads in any number or digits, nor a day without a time."""
+    """Refuse numbers, which pydantic reads as seconds since 1970, and days without a time."""
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
     raise ValueError("must be a time with a time zone (RFC 3339)")
@@ -47,8 +47,8 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339, json_schema_input_t
 
 
 def few(most: int) -> BeforeValidator:
-    """A list of more than `most` items is refused before any of them is looked at: of a tuple pydantic looks at all
-    first, and each wrong item costs some microseconds.
+    """Refuse a list of more than `most` items before its items are validated: pydantic validates all items of a tuple
+    before it counts them, and each wrong one costs some microseconds.
     """
 
     def check(value: object) -> object:
@@ -62,11 +62,11 @@ def few(most: int) -> BeforeValidator:
 
 
 MAX_BYTES = 256 * 1024
-"""No message is larger; the outbox refuses one at insert, a reader quarantines it."""
+"""The largest message. The outbox refuses a larger one, and a reader quarantines it."""
 
 
 class EventPart(BaseModel):
-    """A part of a message: immutable; fields a reader does not know are ignored."""
+    """An immutable part of a message. A reader ignores fields that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

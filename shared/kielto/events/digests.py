@@ -5,8 +5,8 @@
     point  = hex HMAC-SHA256(point key of the company and generation, digest)
     check  = first 16 hex digits of HMAC-SHA256(point key, "kielto point key"), carried by the beats
 
-Two companies cannot join their topics, since their keys differ; a company finds its own customers by the very
-address. The id key never leaves our services, which turn an id back into the UUID with it.
+Each company has its own keys, so two companies cannot join their topics, while a company can look up its own customers
+by address. The id key never leaves our services, which use it to turn an id back into the UUID.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from kielto.events.phones import NotAPhoneError, e164, is_sure, phone
 from kielto.events.words import PointKind
 
 _NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
-"""What programs export where there is no value; so does a number of zeros or of no letter and no digit."""
+"""What programs export in place of a missing number. Zeros alone, or neither a letter nor a digit, mean the same."""
 _CHECKED = b"kielto point key"
 _COMPANY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -30,13 +30,13 @@ class InvalidContactPointError(KieltoError, ValueError):
 
 
 def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
-    """The one spelling under which a contact point is digested (docs/contract/normalisation.md).
+    """Return the normal form of a contact point, from which its digest is made (docs/contract/normalisation.md).
 
-    `country` (ISO 3166 alpha-2) reads phone numbers without a country code: the address's country, else the
-    company's. A number is kept when merely *possible*, since numbering plans change faster than libraries.
-    Spellings of one mailbox are one, and any address is taken that mail may go to. A customer number is
-    `<company>:<number>`, the number in compatibility form (NFKC), upper case, without white space.
-    Placeholders are refused: under one, strangers would be one person.
+    `country` (ISO 3166 alpha-2) is assumed for phone numbers without a country code: the address's country, or else
+    the company's. A number need only be *possible*, because numbering plans change faster than libraries. Every
+    address that mail may go to is accepted, and all spellings of one mailbox have one form. A customer number is
+    `<company>:<number>`, the number in compatibility form (NFKC), upper case, without white space. Placeholders are
+    refused, because they would make one person of many. Raises InvalidContactPointError.
     """
     text = value.strip()
     if not text or len(text) > 320:
@@ -58,8 +58,8 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
 
 
 def is_of(value: str, country: str) -> bool:
-    """Whether a phone number that `normalise` takes is surely read: it names its country, or is a *valid* number of
-    `country`, not merely a possible one. Raises InvalidContactPointError.
+    """Whether the country of a phone number is certain: the number has a country code, or it is *valid* in `country`,
+    not merely possible. Raises InvalidContactPointError.
     """
     try:
         return is_sure(value.strip(), country)
@@ -92,7 +92,7 @@ def digest_of(kind: PointKind, value: str, country: str = "FI") -> bytes:
 
 
 def check_of(point_key: bytes) -> str:
-    """By which a company sees that its point key is the group's: 16 hex digits, which tell nothing of the key."""
+    """The check value of a point key, by which a company verifies its copy: 16 hex digits."""
     return hmac.new(point_key, _CHECKED, hashlib.sha256).hexdigest()[:16]
 
 

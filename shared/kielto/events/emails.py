@@ -1,5 +1,7 @@
-"""The one spelling of an e-mail address, for its digest: lenient, since a *no* is taken by any address that
-mail may have gone to, and folded, since spellings of one mailbox are one.
+"""The normal form of an e-mail address, from which its digest is made.
+
+It accepts every address that mail may have gone to, because a *no* must not be lost. All spellings of one mailbox have
+one form.
 """
 
 import re
@@ -17,11 +19,11 @@ _LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
 
 
 class NotAnEmailError(KieltoError, ValueError):
-    """The message is the rule; it never repeats the value."""
+    """The text is no address. The message says the rule and never repeats the value."""
 
 
 def email(text: str) -> str:
-    """`local@domain`, folded. Raises NotAnEmailError."""
+    """Return `local@domain` in normal form. Raises NotAnEmailError."""
     local, at, domain = _fold(text).strip().rpartition("@")
     if not at:
         raise NotAnEmailError("must be an address of the form name@domain")
@@ -29,16 +31,16 @@ def email(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """The address as it is kept and mailed to: as given, its ASCII letters in lower case. What folding joins
-    beyond them (ß and ss, a dotless i) may be two mailboxes to the server that has them.
+    """Return the address as it is stored and mailed to: as given, with ASCII letters in lower case. The normal form
+    also joins ß and ss or i with and without a dot, which may be two mailboxes on some server.
     """
     text = unicodedata.normalize("NFC", text.strip())
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
 def _fold(text: str) -> str:
-    """Compatibility caseless matching (Unicode, D146) without invisible characters, and every i one letter,
-    with a dot or without.
+    """Fold as for compatibility caseless matching (Unicode, D146), drop invisible characters, and join i with and
+    without a dot.
     """
     categories = {unicodedata.category(c) for c in text}
     if "Cs" in categories:
@@ -76,9 +78,7 @@ def _domain(text: str) -> str:
 
 
 def _decoded(label: str) -> str:
-    """An `xn--` label as the text that it stands for (RFC 3492), whether IDNA allows that text or not; the
-    label itself where it stands for none.
-    """
+    """Decode an `xn--` label (RFC 3492), whether IDNA allows the text or not. Other labels are returned as they are."""
     if not label.startswith("xn--"):
         return label
     try:

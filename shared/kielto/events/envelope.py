@@ -30,7 +30,7 @@ SCHEMAS = "urn:kielto:schema:"
 MAX_KEY = 250
 """Longest key, in bytes. Ours are far shorter; a company may choose those of its own reports."""
 UNDECODABLE = "kielto-undecodable"
-"""First header of the stand-in for what a Kafka client could not, or would not, hand out; its value says why."""
+"""First header of the record that our Kafka client returns for one that it cannot decode; its value says why."""
 _UNDECODABLE = {
     b"too-large": "batch: is too large when uncompressed",
     b"unknown-codec": "batch: its compression codec is not known",
@@ -87,7 +87,7 @@ def headers(
 
 @lru_cache
 def _fixed(type_name: str, source: str) -> tuple[tuple[str, bytes], ...]:
-    """What is the same in all messages of one kind by one writer."""
+    """The headers that all messages of one kind by one writer have."""
     return (
         (CE_SPECVERSION, SPECVERSION.encode()),
         (CE_SOURCE, f"urn:kielto:{source}".encode()),
@@ -108,7 +108,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A key without a value: no news to a follower."""
+    """A key without a value. A follower ignores it."""
 
     key: str
 
@@ -173,7 +173,7 @@ def _states(carries: tuple[type[Event], ...]) -> tuple[type[Record], ...]:
 
 
 def _undecodable(record: type[Event] | None, key: str | None, headers: Headers) -> Unreadable:
-    """Whoever writes this header itself makes only its own message unreadable."""
+    """A writer that sets this header itself only makes its own message unreadable."""
     reason = _UNDECODABLE.get(headers[0][1] or b"", "batch: cannot be read")
     if record is None or key is None:
         return Unreadable(reason, key if record is None else None)
@@ -198,7 +198,7 @@ def _texts(headers: Headers) -> dict[str, str | None]:
 def _message(
     carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
 ) -> Read | Unreadable:
-    """A message of a topic without state: each one counts, so nothing is passed over."""
+    """Read a message of a topic without state. Each one counts, so it is unreadable rather than skipped."""
     result = _event(carries, value, texts) if value is not None else "value: is missing"
     return Unreadable(result, key=key) if isinstance(result, str) else _read(key, result, texts)
 
@@ -220,7 +220,7 @@ def _record(
 def _control(
     carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
 ) -> Read | UnknownControl | Tombstone:
-    """One that cannot be read has no key of ours to deny: it proves nothing, so nothing opens by it."""
+    """Read a control record. One that cannot be read is skipped: it denies nobody, and opens no gate."""
     kinds: dict[str, type[Event]] = {
         control.BEAT: control.Beat,
         control.SNAPSHOT: control.SnapshotComplete,
@@ -252,7 +252,7 @@ def _version(texts: dict[str, str | None]) -> Version | None:
 
 
 def _event(carries: Sequence[type[Event]], value: bytes, texts: dict[str, str | None]) -> Event | str:
-    """The event, or why there is none: the field and the rule, nothing of the content."""
+    """Return the event, or the field and the rule that it breaks, without its content."""
     for name in (CE_SPECVERSION, CE_ID, CE_SOURCE, CE_TYPE):
         if not texts.get(name):
             return f"{name}: is missing or no text"

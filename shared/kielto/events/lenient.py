@@ -1,8 +1,8 @@
-"""A *no* on a party's topic of which a word cannot be read: taken for the widest that it may mean.
+"""Reads a *no* with invalid fields: each of them gets the broadest meaning that it may have.
 
-Nobody can be asked what was meant, and what is put aside binds nobody. So of a known *no* each field that breaks
-a rule is read as if it limited nothing; the rules that were broken are shown with the decision (`widened`). What
-says no known *no*, or not whom it is about, stays unreadable. A *yes* is never read so.
+Nobody can be asked what was meant, and a message that is put aside would bind nobody. So an invalid field of a known
+*no* limits nothing, and the broken rules are shown with the decision (`widened`). A message whose act is unknown, or
+whose subject is not named, stays unreadable. A *yes* is never read this way.
 """
 
 import json
@@ -25,7 +25,7 @@ def is_no(content: object) -> bool:
 
 
 def widest(content: dict[str, Any], broken: Iterable[str]) -> dict[str, Any]:
-    """`content` with each of the `broken` fields (of the outermost level) at the widest that it may mean."""
+    """Give each of the `broken` fields of the outermost level the broadest meaning that it may have."""
     wide = dict(content)
     for field in broken:
         _WIDEST.get(field, _left_out(field))(wide)
@@ -43,13 +43,13 @@ def _left_out(field: str) -> Change:
 
 
 def _id(wide: dict[str, Any]) -> None:
-    """The same for the same message, so that it is taken once."""
+    """Derive the id from the message, so that a repeated message has the same one."""
     named = json.dumps(wide.get("id", wide), sort_keys=True, default=str)
     wide["id"] = str(uuid5(_ID, named))
 
 
 def _subject(wide: dict[str, Any]) -> None:
-    """The digest says whose point it is; its kind is only how it is shown."""
+    """Keep what names the subject. The kind of a point is only shown, so any kind will do."""
     subject = wide.get("subject")
     if isinstance(subject, dict):
         named = {k: v for k, v in subject.items() if k in ("id", "number", "point") and v is not None}
@@ -62,7 +62,7 @@ def _reach(wide: dict[str, Any]) -> None:
 
 
 def _partner(wide: dict[str, Any]) -> None:
-    """One that is none: all partners, unless the reach says more."""
+    """An invalid partner means all partners, or the whole group if the reach is a company."""
     wide.pop("partner", None)
     if wide.get("reach") in (None, Reach.PARTNER.value):
         wide["reach"] = Reach.PARTNERS.value
@@ -71,7 +71,7 @@ def _partner(wide: dict[str, Any]) -> None:
 
 
 def _purposes(wide: dict[str, Any]) -> None:
-    """It may be the company's own marketing, too, which no reach of partners bears on."""
+    """Any purpose may be meant, also the company's own marketing, which a reach of partners would exclude."""
     wide["purposes"] = [p.value for p in Purpose]
     partners = (Reach.PARTNER.value, Reach.PARTNERS.value)
     unsaid = wide.get("reach") is None and (wide.get("partner") or wide["act"] == Act.OPT_OUT.value)
@@ -80,7 +80,7 @@ def _purposes(wide: dict[str, Any]) -> None:
 
 
 def _channels(wide: dict[str, Any]) -> None:
-    """All, not those of the route alone."""
+    """All channels, not only those of the route."""
     wide["channels"] = [c.value for c in Channel]
 
 
@@ -90,7 +90,7 @@ def _evidence(wide: dict[str, Any]) -> None:
 
 
 def _said_at(wide: dict[str, Any]) -> None:
-    """Whoever reads it takes the broker's time instead."""
+    """The reader replaces it by the broker's time."""
     wide["said_at"] = UNKNOWN_TIME
 
 

@@ -186,16 +186,23 @@ class StoreException(EventPart):
     reason: str = Field(max_length=200)
 
 
-class Acknowledgement(Event):
-    """What the store of one instance of a subscriber holds. Topic `<party>.acks`."""
+class _FromStore(Event):
+    """What every message about the store of one instance of a subscriber says."""
 
-    kind: ClassVar[str] = "acknowledgement"
     subscriber: Ident
     instance: UUID
     generation: UUID = Field(
         description="Identity of the store's contents. It changes when the store was emptied or restored."
     )
-    positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
+    positions: Annotated[tuple[Position, ...], few(200)] = Field(
+        max_length=200, description="Everything below these was applied before the message was made."
+    )
+
+
+class Acknowledgement(_FromStore):
+    """What the store of one instance of a subscriber holds. Topic `<party>.acks`."""
+
+    kind: ClassVar[str] = "acknowledgement"
     exceptions: Annotated[tuple[StoreException, ...], few(1000)] = Field(default=(), max_length=1000)
     claimed_at: Moment = Field(
         description="By the subscriber's own clock, for information. Proof uses the broker's append time."
@@ -211,7 +218,16 @@ def progress_seconds(stale_seconds: float) -> float:
     return min(PROGRESS_SECONDS, stale_seconds / 3)
 
 
-class StoreDigest(Event):
+class _Reconciled(_FromStore):
+    """What both answers to `!reconcile` say."""
+
+    ask: UUID
+    content: bool = Field(
+        description="Whether the store keeps the values of records, so that the hashes include them."
+    )
+
+
+class StoreDigest(_Reconciled):
     """A digest of what a store holds for each bucket of keys, in answer to `!reconcile`. Topic `<party>.acks`.
 
     The hash of a record is the first 8 bytes of SHA-256 of `<first 24 digits of the key> <epoch>.<n>`, `u` if the store
@@ -220,16 +236,6 @@ class StoreDigest(Event):
     """
 
     kind: ClassVar[str] = "store-digest"
-    subscriber: Ident
-    instance: UUID
-    generation: UUID
-    ask: UUID
-    content: bool = Field(
-        description="Whether the store keeps the values of records, so that the hashes include them."
-    )
-    positions: Annotated[tuple[Position, ...], few(200)] = Field(
-        max_length=200, description="Everything below these was applied before the digests were computed."
-    )
     digests: str = Field(
         pattern=r"^[0-9a-f]*$",
         min_length=16 * BUCKETS,
@@ -243,16 +249,10 @@ HeldRow = Annotated[
 ]
 
 
-class StoreListing(Event):
+class StoreListing(_Reconciled):
     """All that a store holds in a range of keys, in answer to `!reconcile`. Topic `<party>.acks`."""
 
     kind: ClassVar[str] = "store-listing"
-    subscriber: Ident
-    instance: UUID
-    generation: UUID
-    ask: UUID
-    content: bool
-    positions: Annotated[tuple[Position, ...], few(200)] = Field(max_length=200)
     bucket: int = Field(ge=0, lt=BUCKETS)
     after: str = Field(
         default="", pattern=r"^[0-9a-f]{0,24}$", description="The range begins above this key."
@@ -285,18 +285,12 @@ class Audience(Event):
     at: Moment
 
 
-class MarketingEvent(Event):
-    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, for Kielto's services only."""
+class _Marketed(Event):
+    """What every message on `marketing.events` says."""
 
-    kind: ClassVar[str] = "marketing-event"
     id: UUID
-    what: Literal["delivery", "response", "disclosure"]
-    customer: UUID
     company: Ident
     partner: Ident | None = None
-    campaign: UUID | None = None
-    channel: Channel | None = None
-    purpose: Purpose | None = None
     at: Moment
     reported_at: Moment | None = Field(
         default=None,
@@ -307,29 +301,29 @@ class MarketingEvent(Event):
     )
 
 
-class Unaddressed(Event):
+class MarketingEvent(_Marketed):
+    """A delivery, a response or a disclosure to a partner. Topic `marketing.events`, for Kielto's services only."""
+
+    kind: ClassVar[str] = "marketing-event"
+    what: Literal["delivery", "response", "disclosure"]
+    customer: UUID
+    campaign: UUID | None = None
+    channel: Channel | None = None
+    purpose: Purpose | None = None
+
+
+class Unaddressed(_Marketed):
     """A delivery to somebody outside of the campaign's audience. Topic `marketing.events`, for Kielto's services."""
 
     kind: ClassVar[str] = "unaddressed"
-    id: UUID
     party: str = Field(
         pattern=r"^(company|partner)\.[a-z][a-z0-9-]{0,39}$",
         description="The party that reported it. `subject` is this party's id of the customer.",
     )
     subject: Hash
-    company: Ident
-    partner: Ident | None = None
     campaign: UUID
     channel: Channel
     purpose: Purpose
-    at: Moment
-    reported_at: Moment | None = Field(
-        default=None,
-        description="When the broker appended the party's report, so the message was sent before this time.",
-    )
-    point: Hash | None = Field(
-        default=None, description="The contact point that was used, if the report names it."
-    )
 
 
 class Report(Event):

@@ -1,8 +1,8 @@
-"""The one spelling of a phone number: ITU-T E.164 by libphonenumber, and what may stand around the digits.
+"""The normal form of a phone number: ITU-T E.164, by libphonenumber.
 
-libphonenumber alone reads letters as the digits of a keypad and drops what it does not know, so that
-`0405550002 Eva` becomes somebody else's number. Whatever is not a digit or a known separator is therefore
-settled here first: a known annotation is dropped, anything else is refused.
+libphonenumber reads letters as the digits of a keypad and drops characters that it does not know, so it makes another
+person's number of `0405550002 Eva`. Therefore this module first drops known annotations, and refuses everything else
+that is not a digit or a known separator.
 """
 
 import re
@@ -32,12 +32,12 @@ _DASHES = re.compile("[\u2010-\u2015\u2212]")
 
 
 class NotAPhoneError(KieltoError, ValueError):
-    """The message is the rule; it never repeats the value."""
+    """The text is no phone number. The message says the rule and never repeats the value."""
 
 
 @lru_cache(maxsize=64)  # what is normalised is mostly asked about at once: `is_sure`
 def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
-    """`country` (ISO 3166 alpha-2) reads a number that does not begin with `+`. Raises NotAPhoneError."""
+    """Parse a number. `country` (ISO 3166 alpha-2) is assumed if it has no country code. Raises NotAPhoneError."""
     try:
         number = phonenumbers.parse(_plain(text), country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
@@ -61,7 +61,7 @@ def e164(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _plain(text: str) -> str:
-    """Digits and separators alone, annotations dropped. Raises NotAPhoneError."""
+    """Drop annotations, so that digits and separators are left. Raises NotAPhoneError."""
     if _DIGITS.fullmatch(text):  # as most are given: there is nothing to drop or to refuse
         return text
     text = text.replace("\t", " ").strip() if text.isascii() else _from_unicode(text)
@@ -89,7 +89,7 @@ def _from_unicode(text: str) -> str:
 
 
 def _ascii(char: str) -> str:
-    """A decimal digit of any script as 0-9; any space as a space, but no line break."""
+    """Turn a decimal digit of any script into 0-9, and a space of any kind, but not a line break, into a blank."""
     category = unicodedata.category(char)
     if category == "Nd":
         return str(unicodedata.decimal(char))
@@ -97,7 +97,7 @@ def _ascii(char: str) -> str:
 
 
 def _without_context(text: str) -> tuple[str, str]:
-    """The country code that a `tel:` URI gives beside a local number (RFC 3966), and the text without it."""
+    """Split a `tel:` URI (RFC 3966) into its text and the country code of its phone-context."""
     if not text.lower().startswith("tel:") or (found := _CONTEXT.search(text)) is None:
         return text, ""
     if found.end() != len(text):
@@ -106,7 +106,7 @@ def _without_context(text: str) -> tuple[str, str]:
 
 
 def _one_number(text: str) -> None:
-    """A slash stands between an area code and the number, and never between two numbers."""
+    """Refuse two numbers with a slash between them; a slash may only follow an area code."""
     area, slash, rest = text.partition("/")
     if not slash:
         return

@@ -1,26 +1,16 @@
 """Names, partitions, settings and owners of all topics, derived from the group alone.
 
-Fixed at birth: names, partition count, partitioner. One topic, one lane, one writer: a state travels on a
-*pair* of compacted topics, `restrictions` (express: whatever takes a permission away, and heartbeats) and a
-bulk one.
+Names, partition count and partitioner never change. Each topic has one writer and one lane. State records travel on a
+*pair* of compacted topics: `restrictions` is the express lane, for whatever takes a permission away and for heartbeats;
+the other one is the bulk lane.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kielto.events import control
+from kielto.events import control, messages
 from kielto.events.base import Event
-from kielto.events.messages import (
-    Acknowledgement,
-    Audience,
-    Decision,
-    MarketingEvent,
-    Report,
-    StoreDigest,
-    StoreListing,
-    Unaddressed,
-)
 from kielto.events.records import CompanyCustomer, Customer, CustomerPermissions, Permissions
 from kielto.events.results import DecisionResult
 
@@ -141,12 +131,12 @@ def all_topics(parties: Iterable[str]) -> Iterator[Topic]:
         if family.express:
             yield Topic(family.express, family.writer, who, (family.record, *express), _compacted())
         yield Topic(family.bulk, family.writer, who, (family.record, *bulk), _compacted())
-    told = (MarketingEvent, Unaddressed)
+    told = (messages.MarketingEvent, messages.Unaddressed)
     yield Topic(MARKETING_EVENTS, "marketing", ("consents",), told, _retained(RETAINED_MS))
     for party in parties:
-        yield Topic(audiences(party), "marketing", (party,), (Audience,), _retained(7 * DAY_MS))
-        yield Topic(decisions(party), party, ("consents",), (Decision,), _retained(RETAINED_MS))
+        yield Topic(audiences(party), "marketing", (party,), (messages.Audience,), _retained(7 * DAY_MS))
+        yield Topic(decisions(party), party, ("consents",), (messages.Decision,), _retained(RETAINED_MS))
         yield Topic(results(party), "consents", (party,), (DecisionResult,), _retained(RETAINED_MS))
-        said = (Acknowledgement, StoreDigest, StoreListing)
+        said = (messages.Acknowledgement, messages.StoreDigest, messages.StoreListing)
         yield Topic(acks(party), party, ("consents",), said, _retained(RETAINED_MS))
-        yield Topic(reports(party), party, ("marketing",), (Report,), _retained(RETAINED_MS))
+        yield Topic(reports(party), party, ("marketing",), (messages.Report,), _retained(RETAINED_MS))

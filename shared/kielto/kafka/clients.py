@@ -5,24 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    AuthenticationFailedError,
-    AuthenticationMethodNotSupported,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    InvalidTimestampError,
-    InvalidTopicError,
-    KafkaConnectionError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    NodeNotReadyError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-    RequestTimedOutError,
-    SaslAuthenticationFailed,
-    TopicAuthorizationFailedError,
-)
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, errors
 
 from kielto.kafka.aiokafka_patches import closed_connection, stop_during_fetch, undecodable_header
 from kielto.kafka.security import CLEAR, Security
@@ -32,10 +15,10 @@ undecodable_header.install()
 stop_during_fetch.install()
 
 DOWN = (
-    KafkaConnectionError,
-    KafkaTimeoutError,
-    NodeNotReadyError,
-    RequestTimedOutError,
+    errors.KafkaConnectionError,
+    errors.KafkaTimeoutError,
+    errors.NodeNotReadyError,
+    errors.RequestTimedOutError,
     asyncio.TimeoutError,
     OSError,
 )
@@ -43,12 +26,12 @@ DOWN = (
 
 
 REFUSED = (
-    InvalidTimestampError,
-    InvalidTopicError,
-    MessageSizeTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
+    errors.InvalidTimestampError,
+    errors.InvalidTopicError,
+    errors.MessageSizeTooLargeError,
+    errors.PolicyViolationError,
+    errors.RecordListTooLargeError,
+    errors.TopicAuthorizationFailedError,
 )
 """The topic never accepts this record, e.g. because it is too large or the user may not write there."""
 
@@ -57,9 +40,17 @@ COMMITTED: dict[str, Any] = {"isolation_level": "read_committed"}
 UNCOMMITTED: dict[str, Any] = {"isolation_level": "read_uncommitted"}
 """For end offsets that include open transactions, and to read records that may be aborted later."""
 _READING = {"fetch_max_bytes": 16 * 1024 * 1024, "max_partition_fetch_bytes": 4 * 1024 * 1024} | COMMITTED
-FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+FORBIDDEN = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+)
 """The user lacks a right."""
-LOGIN = (SaslAuthenticationFailed, AuthenticationFailedError, AuthenticationMethodNotSupported)
+LOGIN = (
+    errors.SaslAuthenticationFailed,
+    errors.AuthenticationFailedError,
+    errors.AuthenticationMethodNotSupported,
+)
 """The login failed, or this way to log in is not allowed."""
 
 
@@ -111,10 +102,10 @@ async def abort(producer: Any) -> None:
 
 async def close(client: Any) -> None:
     """Stop a client. aiokafka's own `stop()` may raise CancelledError because of its inner tasks."""
-    stop_during_fetch = asyncio.ensure_future(client.stop())
-    await asyncio.wait([stop_during_fetch])
-    if not stop_during_fetch.cancelled():
-        stop_during_fetch.result()
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait([stopping])
+    if not stopping.cancelled():
+        stopping.result()
 
 
 @contextlib.asynccontextmanager

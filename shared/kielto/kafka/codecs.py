@@ -6,6 +6,7 @@ kafka.apache.org, "Record Batch" (attributes, bits 0-2); snappy as raw blocks or
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import cramjam
 
@@ -62,19 +63,15 @@ def _gzip(payload: bytes, limit: int) -> bytes:
 
 
 def _snappy(payload: bytes, limit: int) -> bytes:
-    return b"".join(_snappy_blocks(payload, limit))
-
-
-def _snappy_blocks(payload: bytes, limit: int) -> list[bytes]:
     if not payload.startswith(_XERIAL):
-        return [_snappy_block(payload, limit)]
+        return _snappy_block(payload, limit)
     blocks, at, size = [], _XERIAL_HEADER, 0
     while at < len(payload):
         length = int.from_bytes(payload[at : at + 4])
         blocks.append(_snappy_block(payload[at + 4 : at + 4 + length], limit - size))
         size += len(blocks[-1])
         at += 4 + length
-    return blocks
+    return b"".join(blocks)
 
 
 def _snappy_block(block: bytes, limit: int) -> bytes:
@@ -82,14 +79,6 @@ def _snappy_block(block: bytes, limit: int) -> bytes:
     if cramjam.snappy.decompress_raw_len(block) > limit:
         raise UndecodableBatchError(TOO_LARGE)
     return bytes(cramjam.snappy.decompress_raw(block))
-
-
-def _lz4(payload: bytes, limit: int) -> bytes:
-    return _into(cramjam.lz4.decompress_into, payload, limit)
-
-
-def _zstd(payload: bytes, limit: int) -> bytes:
-    return _into(cramjam.zstd.decompress_into, payload, limit)
 
 
 def _into(decompress_into: Callable[[bytes, bytearray], int], payload: bytes, limit: int) -> bytes:
@@ -109,4 +98,9 @@ def _is_full(error: Exception) -> bool:
     return "whole buffer" in str(error)  # the library has no other way to tell a full output
 
 
-_CODECS: dict[int, Callable[[bytes, int], bytes]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
+_CODECS: dict[int, Callable[[bytes, int], bytes]] = {
+    1: _gzip,
+    2: _snappy,
+    3: partial(_into, cramjam.lz4.decompress_into),
+    4: partial(_into, cramjam.zstd.decompress_into),
+}

@@ -1,9 +1,8 @@
-"""A connection that is gone is an error of the connection, on every event loop.
+"""Makes a write to a closed connection raise KafkaConnectionError on every event loop.
 
-aiokafka 0.14 (its issue 1038) expects OSError where it writes to a closed connection; uvloop raises a RuntimeError.
-Met in the moment in which a broker dies, it ends the client's own tasks: the group's coordination, after which a
-consumer reads nothing more and a ping succeeds, or the refreshing of metadata. `install()` has it told as what it is.
-Part of the adapter, whose clients install it.
+aiokafka 0.14 (its issue 1038) expects an OSError, but uvloop raises a RuntimeError. When a broker dies, this error ends
+tasks of the client: the refresh of metadata, or the coordination of the group, after which the consumer reads nothing
+while a ping succeeds. `kielto.kafka.clients` calls `install`.
 """
 
 from typing import Any

@@ -1,14 +1,13 @@
-"""A consumer must stop, whatever its fetches are doing just then.
+"""Makes `stop()` of a consumer work while a fetch fails or is being cancelled.
 
-aiokafka 0.14 (its issue 974): a fetch that failed pauses for a moment; `stop()` in that pause raises the cancellation
-of the fetch as if the caller's own task had been cancelled, and leaves the connections open. A task group takes that
-for an end in order, so a reader was gone without a word; FastStream cancels the stopping of its other consumers
-over it, which go on holding their partitions. `install()` has such a fetch end as it does when it is cancelled at
-any other place.
+aiokafka 0.14 (its issue 974) pauses after a failed fetch. `stop()` in that pause raises CancelledError, as if the
+caller's task had been cancelled, and leaves the connections open. A task group takes this for a normal end, so the
+reader ends unnoticed; FastStream then does not stop its other consumers, which keep their partitions. With this patch
+a fetch that is cancelled in the pause ends normally.
 
-And a consumer that was unassigned just before is stopped while its fetcher waits for the fetches that it has
-cancelled: there the cancellation of the fetcher itself is taken for theirs, it waits for a next assignment, and
-`stop()` waits for it, for ever. So it is cancelled until it has ended. Part of the adapter, whose clients install it.
+If a consumer was unassigned just before `stop()`, its fetcher takes its own cancellation for that of its fetches, waits
+for the next assignment, and `stop()` waits for ever. With this patch the fetcher is cancelled until it has ended.
+`kielto.kafka.clients` calls `install`.
 """
 
 # ruff: noqa: SLF001 - there is no public way to a fetch

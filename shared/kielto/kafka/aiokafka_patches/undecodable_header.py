@@ -1,22 +1,20 @@
-"""Whatever stands in a topic, its readers get past it, within bounded memory.
+"""Lets a consumer read past any record or batch, within bounded memory.
 
-aiokafka 0.14 decodes header names strictly while it hands out records, materialises a compressed batch whatever its
-size, and raises for a codec that it does not know or a record that it reads otherwise than the broker does: each at
-every attempt, so that whoever may write to a topic could stop its readers. `install()` has
+aiokafka 0.14 raises at every attempt for a header name that is not UTF-8, for an unknown codec, and for a record that
+it parses otherwise than the broker does, and it decompresses a batch of any size. So anybody who may write to a topic
+could stop its readers. With this patch the consumer returns
 
-- a record with a header's name that is no UTF-8 handed out with that name escaped and its value null, which
-  `kielto.events.envelope` refuses like any null header;
-- a batch whose records cannot be told apart (`parsing`), that cannot be decompressed, or not within `codecs.LIMIT`, and
-  a record of a compressed batch above `RECORD` bytes handed out as a stand-in: one record at its offset (of a batch:
-  its last) with the first bytes, their length and hash, which `kielto.events.envelope` refuses.
+- a record with a header name that is not UTF-8 with that name escaped and its value null;
+- one replacement record for a batch that cannot be parsed (`parsing`), or not decompressed within `codecs.LIMIT`, at
+  the last offset of the batch; and one for each record above `RECORD` bytes in a compressed batch. It has the first
+  bytes of the content, its length and its hash.
 
-Part of the adapter, whose clients install it.
+`kielto.events.envelope` reads both as unreadable. `kielto.kafka.clients` calls `install`.
 """
 
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -26,12 +24,12 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from kielto.events.envelope import CE_VERSION, MAX_KEY, UNDECODABLE
 from kielto.kafka import codecs
-from kielto.kafka.parsing import DAMAGED, HEADER, DamagedBatchError, parse
+from kielto.kafka.parsing import DAMAGED, HEADER, DamagedBatchError, PlainRecord, parse
 
 RECORD = 512 * 1024
-"""Bytes of key, value and headers together: what a topic takes of an uncompressed batch."""
+"""The largest record of a compressed batch: bytes of key, value and headers. Topics have the same limit for a batch."""
 KEPT = 256
-"""First bytes of what is not handed out."""
+"""How many bytes of the content a replacement record has."""
 _CODEC = 0x07
 _OVERHEAD, _LENGTH_AT, _ATTRIBUTES_AT = 12, 8, 21
 
@@ -40,20 +38,8 @@ def install() -> None:
     fetcher.MemoryRecords = GuardedRecords
 
 
-@dataclass(frozen=True, slots=True)
-class StandIn:
-    """In place of what is not handed out; the attributes that aiokafka's fetcher reads of a record."""
-
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes | None]]
-    checksum: None = field(default=None, init=False)
-
-
-def _stand_in(batch: Any, code: str, content: bytes, **where: Any) -> StandIn:
+def _stand_in(batch: Any, code: str, content: bytes, **where: Any) -> PlainRecord:
+    """The record that is handed out in place of `content`."""
     headers: list[tuple[str, bytes | None]] = [
         (UNDECODABLE, code.encode()),
         ("first-offset", str(where.pop("first", batch.base_offset)).encode()),
@@ -62,11 +48,11 @@ def _stand_in(batch: Any, code: str, content: bytes, **where: Any) -> StandIn:
         *where.pop("headers", ()),
     ]
     where = {"offset": batch.next_offset - 1, "timestamp": batch.max_timestamp, "key": None} | where
-    return StandIn(timestamp_type=batch.timestamp_type, value=content[:KEPT], headers=headers, **where)
+    return PlainRecord(timestamp_type=batch.timestamp_type, value=content[:KEPT], headers=headers, **where)
 
 
 class GuardedRecords:
-    """In place of aiokafka's MemoryRecords: the batches of one fetch."""
+    """The batches of one fetch. Replaces aiokafka's MemoryRecords."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw, self._inner, self._at = raw, MemoryRecords(raw), 0
@@ -112,8 +98,8 @@ class GuardedBatch:
         return bytes(memoryview(self._raw)[self._place])
 
     def _uncompressed(self) -> bytes:
-        """The same batch as its writer would have sent it without compression. Its checksum is no longer right;
-        that of what came was verified before.
+        """Return the batch as if its writer had not compressed it. Its checksum is wrong; that of the compressed
+        batch was verified before.
         """
         raw = self._bytes()
         content = codecs.decompress(raw[_ATTRIBUTES_AT + 1] & _CODEC, raw[HEADER:])
@@ -122,8 +108,8 @@ class GuardedBatch:
         header[_ATTRIBUTES_AT + 1] &= ~_CODEC & 0xFF
         return bytes(header) + content
 
-    def _above(self, record: Any) -> StandIn:
-        """With its key and version, if it has any: so that it denies only what it is about."""
+    def _above(self, record: Any) -> PlainRecord:
+        """The replacement for a large record. It has the record's key and version, so that only this key is denied."""
         key = record.key if record.key and len(record.key) <= MAX_KEY else None
         version = [(name, v) for name, v in record.headers if name == CE_VERSION and v and len(v) < KEPT]
         return _stand_in(
@@ -144,8 +130,8 @@ def _size(record: Any) -> int:
 
 
 def _records(batch: Any, raw: Callable[[], bytes]) -> Iterator[Any]:
-    """Those of an uncompressed batch; `raw` gives its bytes. What was handed out comes again: the fetcher passes over
-    offsets that it had. What cannot be told apart is one stand-in at the batch's last offset.
+    """Yield the records of an uncompressed batch; `raw` returns its bytes. If aiokafka's parser fails, ours begins
+    again with the first record: the fetcher skips offsets that it had. If ours fails too, one replacement follows.
     """
     at = batch.base_offset
     try:

@@ -76,13 +76,14 @@ class Plane:
     """Compares values of one length with `value`, a record that was read and whose parts stand as `layout` says."""
 
     def __init__(self, value: bytes, layout: RecordLayout) -> None:
-        self.shape, self.count = layout.shape, len(layout.places)
-        self._places, self._equal = list(layout.places), list(layout.equal)
-        self._firsts = sorted(set(layout.equal))
+        template = layout.template
+        self.shape, self.count = template.shape, len(template.places)
+        self._places, self._equal = list(template.places), list(template.equal)
+        self._firsts = sorted(set(template.equal))
         self._version, self._time = layout.version, layout.time
         self._key = slice(layout.key_at, layout.key_at + KEY)
         hashes, at = [], layout.key_at + KEY + 1
-        for text in layout.texts[:-1]:
+        for text in template.texts[:-1]:
             at += len(text)
             hashes.append(slice(at, at + KEY))
             at += KEY

@@ -54,10 +54,11 @@ _HASH = re.compile(rb'"([0-9a-f]{64})"')
 _TYPE, _SPECVERSION = Permissions.type_name().encode(), SPECVERSION.encode()
 
 
-class _Template(NamedTuple):
+class RecordTemplate(NamedTuple):
     parts: Struct
     """Unpacks what follows the key: texts and hashes by turns."""
     texts: tuple[bytes, ...]
+    """The texts after the key; a hash stands between each two of them."""
     equal: tuple[int, ...]
     """For each hash, the place of the first equal one."""
     distinct: int
@@ -75,13 +76,7 @@ class RecordLayout(NamedTuple):
     time: slice
     """Empty when the value has no time."""
     key_at: int
-    texts: tuple[bytes, ...]
-    """The texts after the key, which stand by turns with the hashes."""
-    equal: tuple[int, ...]
-    """For each hash, the first one that is the same."""
-    places: tuple[int, ...]
-    """Which of the hashes are the slots of the shape."""
-    shape: int
+    template: RecordTemplate
 
 
 class Decoder:
@@ -90,7 +85,7 @@ class Decoder:
     def __init__(self, shapes: Shapes, carries: Sequence[type[Event]] = CARRIES) -> None:
         self.shapes = shapes
         self._carries = carries
-        self._templates: dict[int, list[_Template]] = {}  # by length
+        self._templates: dict[int, list[RecordTemplate]] = {}  # by length
         self._versions: dict[bytes, Version] = {}
         self._times: set[bytes] = set()
         self._mark = secrets.token_hex(24) + "%016x"
@@ -163,15 +158,7 @@ class Decoder:
                 until = len(RECORD_HEAD) + len(version)
                 time_at = until + len(_CHANGED_AT)
                 time = slice(time_at, max(time_at, key_at - len(_SUBJECT)))
-                return RecordLayout(
-                    slice(len(RECORD_HEAD), until),
-                    time,
-                    key_at,
-                    template.texts,
-                    template.equal,
-                    template.places,
-                    template.shape,
-                )
+                return RecordLayout(slice(len(RECORD_HEAD), until), time, key_at, template)
         return None
 
     def _after_head(self, key: bytes, version: bytes, value: bytes) -> int:
@@ -225,7 +212,7 @@ class Decoder:
             if all((t.texts, t.equal) != (template.texts, template.equal) for t in alike):
                 alike.append(template)
 
-    def _template(self, rest: bytes, shape: int) -> _Template | None:
+    def _template(self, rest: bytes, shape: int) -> RecordTemplate | None:
         """Decode the record again with marks instead of hashes, to learn which place is which slot of the shape."""
         parts = _HASH.split(rest)
         hashes = parts[1::2]
@@ -251,10 +238,12 @@ class Decoder:
         sizes = "64s".join(f"{len(text)}s" for text in edges)
         layout = ">QI20x" + "".join("Q24x" if place in places else "32x" for place in range(len(hashes)))
         slots_of = Struct(layout)
-        return _Template(Struct(sizes), tuple(edges), equal, len(set(hashes)), slots_of, tuple(places), shape)
+        return RecordTemplate(
+            Struct(sizes), tuple(edges), equal, len(set(hashes)), slots_of, tuple(places), shape
+        )
 
 
-def _same(hashes: tuple[bytes, ...], template: _Template) -> bool:
+def _same(hashes: tuple[bytes, ...], template: RecordTemplate) -> bool:
     """Whether exactly those hashes are equal that were equal in the template's record."""
     if len(set(hashes)) != template.distinct:
         return False
