@@ -13,6 +13,7 @@ from tests.e2e.checks import HOPELESS_SECONDS, acknowledged_are_kept, settle, st
 from tests.e2e.cluster import RELAYS, Cluster
 from tests.e2e.driver import Driver
 from tests.e2e.workload import at
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -59,9 +60,7 @@ async def relays_killed_in_between(cluster: Cluster, driver: Driver, hopeless: f
     """Bans are given, and the relays die between reading their marks and sending."""
     cluster.rest.mkdir()
     await driver.give([at(n, "http", {"act": "ban"}) for n in range(20, 30)], per_second=100)
-    async with asyncio.timeout(30):
-        while not any(cluster.rest.iterdir()):
-            await asyncio.sleep(0.05)
+    await until(lambda: any(cluster.rest.iterdir()), "no relay rests")
     for relay in RELAYS:
         await asyncio.to_thread(cluster.processes[relay].kill)
     await asyncio.to_thread(shutil.rmtree, cluster.rest)

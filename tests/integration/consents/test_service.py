@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from services.consents.use_cases.context import Context, decision_id
 from tests.databases import drop_database
 from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.neighbours import BEAT_SECONDS, Neighbours
+from tests.waiting import until
 
 KAUPPA = permissions_of("company.kauppa")
 DECISIONS = decisions("company.kauppa")
@@ -141,14 +142,6 @@ async def playing(consents: Services) -> AsyncIterator[ServicePlay]:
             yield ServicePlay(consents, ConsentsWorld(Context(pool, consents.group, keys, utc_now)), world)
     finally:
         await pool.close()
-
-
-async def until(what: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    """The first true answer; raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await what()):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    return answer
 
 
 def denied(records: list[Permissions]) -> bool:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +22,7 @@ from kielto.events.records import CompanyCustomer, Customer
 from kielto.events.topics import CUSTOMERS, Lane, customers_of
 from tests.databases import drop_database
 from tests.integration.customers.wire import read_all, upload
+from tests.waiting import until
 
 EXPRESS, BULK = CUSTOMERS.topic(Lane.EXPRESS), CUSTOMERS.topic(Lane.BULK)
 KAUPPA = customers_of("company.kauppa").bulk
@@ -63,14 +64,6 @@ def row(i: int) -> dict[str, Any]:
 
 def ndjson(rows: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(r).encode() + b"\n" for r in rows)
-
-
-async def until(what: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
-    """The first true answer; raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await what()):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    return answer
 
 
 async def fetch(services: Services, query: str) -> list[asyncpg.Record]:
@@ -215,7 +208,7 @@ async def test_an_import_killed_half_way_is_sent_again(customers: Services, bear
     async def all_published() -> bool:
         return not await fetch(customers, "SELECT 1 FROM marks LIMIT 1")
 
-    await until(all_published, 60)
+    await until(all_published, seconds=60)
     bootstrap = customers.stack.kafka.bootstrap
     found: dict[str, Any] = {}
     for read in await read_all(bootstrap, BULK, (Customer,)):

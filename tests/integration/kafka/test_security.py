@@ -24,7 +24,7 @@ from kielto.service.support.settings import KafkaSettings
 from kielto.subscriber import MemoryStore, Subscriber
 from tests.databases import drop_database
 from tests.integration.kafka.secure import PASSWORD, USER, Authority, broker
-from tests.integration.service.support import eventually
+from tests.waiting import until
 
 Kind = TypeVar("Kind")
 EXAMPLE = "tests.integration.service.example"
@@ -116,8 +116,8 @@ async def test_from_the_request_to_the_copy_over_tls(
             async with httpx.AsyncClient(timeout=20, headers=headers) as client:
                 url = f"{services.url('customers')}/people/{ident}"
                 assert (await client.post(url, json={"deceased": True})).status_code == 201
-                await eventually(lambda: _copied(services, str(ident)), "no copy came", 30)
-                await eventually(lambda: _finished(services), "the backfill does not end", 30)
+                await until(lambda: _copied(services, str(ident)), "no copy came", 30)
+                await until(lambda: _finished(services), "the backfill does not end", 30)
     finally:
         for name in MODULES:
             drop_database(stack.postgres, f"kielto_{name}")

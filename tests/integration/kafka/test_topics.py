@@ -1,9 +1,8 @@
 """The Kafka adapter against a real broker: topics as the group says, their ids, the partitioner on the wire."""
 
-import asyncio
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from deploy.local.servers.stack import Stack
 from kielto import kafka
 from kielto.events.topics import Topic, all_topics
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -33,13 +33,6 @@ async def admin(stack: Stack) -> AsyncIterator[Any]:
     await client.start()
     yield client
     await client.close()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """The broker answers an administrator before its own metadata has changed."""
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
 
 
 async def test_created_topics_are_as_the_group_says(stack: Stack, topics: tuple[Topic, ...]) -> None:

@@ -36,6 +36,7 @@ from tests.integration.marketing.world import (
     person,
 )
 from tests.neighbours import BEAT_SECONDS, Neighbours
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 KAUPPA, MATKAT = audiences("company.kauppa"), audiences("partner.matkat")
@@ -86,14 +87,6 @@ class MarketingApi:
 
     async def found(self, ident: str) -> dict[str, Any]:
         return await self.call("GET", f"/campaigns/{ident}")
-
-
-async def until(what: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    """The first true answer; raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await what()):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    return answer
 
 
 async def fetch(services: Services, query: str) -> Any:

@@ -5,7 +5,7 @@ log.
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from kielto.service.outbox import publish as outbox
 from kielto.service.outbox.heartbeats import BeatPlan
 from kielto.service.outbox.relay import LaneRelay, RelaySettings
 from kielto.service.support.crypto_keys import Keys, MessageCipher
+from tests.waiting import until
 
 BEAT = 0.2
 CIPHER = MessageCipher(bytes(32))
@@ -80,7 +81,7 @@ class Bench:
         return int(await self.pool.fetchval("SELECT count(*) FROM marks"))
 
     async def no_marks(self) -> None:
-        await eventually(lambda: self._none(), "marks are left")
+        await until(lambda: self._none(), "marks are left")
 
     async def _none(self) -> bool:
         return await self.marks() == 0
@@ -155,20 +156,6 @@ def _entry(topic: Topic, record: Any) -> TopicEntry:
     return TopicEntry(
         record.partition, record.offset, record.key.decode("ascii", "replace"), event, headers, record.value
     )
-
-
-async def eventually(
-    true: Callable[[], bool | Awaitable[bool]], otherwise: str, seconds: float = 15.0
-) -> None:
-    """Returns as soon as it is true."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while True:
-        answer = true()
-        if answer if isinstance(answer, bool) else await answer:
-            return
-        assert loop.time() < until, otherwise
-        await asyncio.sleep(0.02)
 
 
 def key(number: int = 0) -> str:

@@ -1,6 +1,5 @@
 """A relay of a company of the test's own, and subscribers that follow it."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -54,10 +53,3 @@ def follow(stack: Stack, relay: HandDrivenRelay, tmp_path: Path) -> Follow:
         return Subscriber(**(settings | changes))
 
     return make
-
-
-async def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait until it is true; fails after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - the subscriber is asked as its users ask it
-            await asyncio.sleep(0.01)

@@ -15,10 +15,11 @@ from kielto.subscriber.stores.base import StoreMark
 from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement
 from kielto.subscriber.sync.session import Committed, Session
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import message
+from tests.waiting import until
 
 
 async def covering(relay: HandDrivenRelay, place: tuple[str, int], offset: int) -> Acknowledgement:

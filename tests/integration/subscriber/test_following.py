@@ -9,10 +9,11 @@ from kielto.events.records import Permissions
 from kielto.events.topics import Lane
 from kielto.events.words import Status
 from kielto.subscriber import Reason
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import NAMES, by_address, by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes, message
+from tests.waiting import until
 
 
 async def test_shut_until_the_backfill_is_whole_then_open(relay: HandDrivenRelay, follow: Follow) -> None:
@@ -54,10 +55,10 @@ async def test_the_gate_shuts_when_the_beats_stop_and_opens_when_they_go_on(
     async with follow(stale_seconds=1.0) as kielto:
         await open_with(kielto, relay, "a")
         relay.beating.clear()
-        await until(lambda: kielto.shut() is Reason.STALE, 5)
+        await until(lambda: kielto.shut() is Reason.STALE, seconds=5)
         assert kielto.may(by_id("a")).reason is Reason.STALE
         relay.beating.set()
-        await until(lambda: kielto.may(by_id("a")), 10)
+        await until(lambda: kielto.may(by_id("a")), seconds=10)
 
 
 async def test_a_new_leader_and_a_new_epoch(relay: HandDrivenRelay, follow: Follow) -> None:

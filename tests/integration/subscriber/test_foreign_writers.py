@@ -13,9 +13,10 @@ from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Reason
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import NAMES, by_address, by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay, new_party
+from tests.waiting import until
 
 
 class Mirror(HandDrivenRelay):

@@ -20,9 +20,10 @@ from kielto.subscriber import (
     StoreError,
     Subscriber,
 )
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import POINT_KEY, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay
+from tests.waiting import until
 
 OURS = AboutParty(point_keys={1: check_of(POINT_KEY)}, subscribers=("crm",), partners=("matkat",))
 

@@ -15,10 +15,11 @@ from deploy.local.servers.stack import Stack
 from kielto.events.topics import Lane
 from kielto.subscriber import Change, MemoryStore, PostgresStore
 from kielto.subscriber.stores.base import Store
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes
+from tests.waiting import until
 
 
 class CampaignTool:

@@ -22,10 +22,11 @@ from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.sync.session import Session
 from tests.faults import hooks
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import NAMES, by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay
 from tests.unit.subscriber.logs import hexes, message
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 Database = Callable[[str], str]
@@ -86,7 +87,7 @@ async def caught_up(relay: HandDrivenRelay, kielto: Subscriber) -> None:
             if topic == relay.family.topic(lane)
         )
 
-    await until(reached, 30)
+    await until(reached, seconds=30)
 
 
 async def test_a_restart_goes_on_where_it_was(

@@ -11,10 +11,11 @@ from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.topics import Lane, decisions
 from kielto.events.words import Act, PointKind
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
-from tests.integration.subscriber.conftest import Follow, until
+from tests.integration.subscriber.conftest import Follow
 from tests.integration.subscriber.customers import POINT_KEY, by_address, by_id, customer, open_with
 from tests.integration.subscriber.relay import HandDrivenRelay, new_party
 from tests.unit.subscriber.logs import hexes
+from tests.waiting import until
 
 SUBMITTED = "a decision that was submitted here denies it"
 
@@ -184,7 +185,7 @@ async def test_kafka_away_at_first_and_away_in_between(kafka: Kafka, tmp_path: P
             await until(lambda: kielto.shut() is Reason.STALE)
             await asyncio.to_thread(kafka.start)
             assert await sent(relay, 3) == [str(first), str(second), str(third)]
-            await until(lambda: kielto.may(by_id("b")).detail == SUBMITTED, 30)
+            await until(lambda: kielto.may(by_id("b")).detail == SUBMITTED, seconds=30)
 
 
 async def test_leaving_waits_until_all_is_sent(relay: HandDrivenRelay, follow: Follow) -> None:

@@ -17,9 +17,10 @@ from deploy.local.services import Services
 from kielto.events import envelope
 from kielto.events.messages import Decision, DecisionSubject
 from kielto.events.words import Act, Channel, Purpose
-from tests.integration.consents.test_service import DECISIONS, ServicePlay, consents, playing, until
+from tests.integration.consents.test_service import DECISIONS, ServicePlay, consents, playing
 from tests.integration.consents.world import Someone
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
+from tests.waiting import until
 
 __all__ = ["consents"]
 
@@ -116,7 +117,7 @@ async def test_a_no_waits_for_no_transaction(play: ServicePlay) -> None:
     transaction = await Transaction.begin(bootstrap, DECISIONS)
     await transaction.write(5, [message(yes(play, after)), message(ban_inside)])
     await write(bootstrap, DECISIONS, 5, [message(ban_behind)])
-    await until(lambda: all_taken(play, ban_inside, ban_behind), 10)
+    await until(lambda: all_taken(play, ban_inside, ban_behind), seconds=10)
     assert await play.world.allowed(inside) == await play.world.allowed(behind) == set()
     assert await play.world.allowed(after) == {"phone", "post"}, "a yes beside it waits"
     await transaction.abort()

@@ -20,8 +20,9 @@ from services.consents.model.reconcile import compare_digests
 from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.propagation import reconcile
-from tests.integration.consents.test_service import KAUPPA, ServicePlay, consents, play, until
+from tests.integration.consents.test_service import KAUPPA, ServicePlay, consents, play
 from tests.integration.consents.world import Someone
+from tests.waiting import until
 
 __all__ = ["consents", "play"]
 pytestmark = pytest.mark.timeout(110)

@@ -22,8 +22,8 @@ from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
 from services.consents.use_cases.propagation import reconcile, reconcile_now
-from tests.integration.consents.test_service import until
 from tests.integration.consents.world import ConsentsWorld, Someone
+from tests.waiting import until
 
 KAUPPA = permissions_of("company.kauppa")
 ROW = "5e" * 32

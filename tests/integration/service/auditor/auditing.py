@@ -11,7 +11,8 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import TopicPartition, partition_of
 from kielto.service.auditor.auditor import Auditor
-from tests.integration.service.support import Bench, eventually
+from tests.integration.service.support import Bench
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ async def caught_up(service: Bench) -> None:
         at = {(r["topic"], r["partition"]): r["offset"] for r in rows}
         return all(at.get((place.topic, place.partition), 0) >= end for place, end in ends.items())
 
-    await eventually(audited, "not everything is audited")
+    await until(audited, "not everything is audited")
 
 
 async def findings(service: Bench) -> list[tuple[str, str | None, str]]:
@@ -55,7 +56,7 @@ async def all_repaired(service: Bench, count: int) -> None:
         found = await findings(service)
         return len(found) >= count and all(state == "repaired" for _, _, state in found)
 
-    await eventually(done, "not everything is repaired", seconds=30)
+    await until(done, "not everything is repaired", seconds=30)
 
 
 async def write(

@@ -15,7 +15,8 @@ from tests.integration.service.auditor.auditing import (
     last_versions,
     write,
 )
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 
 @pytest.fixture(params=Lane, ids=[lane.value for lane in Lane])
@@ -94,7 +95,7 @@ async def test_a_record_above_the_database_is_told_and_not_overwritten(service: 
         assert await last_versions(service, Lane.EXPRESS, k) == ["1.1", "1.7"]
         await service.pool.execute("UPDATE records SET n = 7 WHERE key = $1", k)
         await service.publish(k, "2")
-        await eventually(lambda: _state(service, k, "repaired"), "it is above that by now")
+        await until(lambda: _state(service, k, "repaired"), "it is above that by now")
 
 
 async def _state(service: Bench, k: str, state: str) -> bool:
@@ -111,7 +112,7 @@ async def test_an_epoch_that_is_over(service: Bench) -> None:
     async with pool.transaction(service.pool) as conn:  # as an epoch begins; no bulk relay runs here
         await backfills.request(conn, service.family.name)
     service.relay(Lane.EXPRESS)
-    await eventually(lambda: _beats_of(service, 2), "the new epoch does not beat")
+    await until(lambda: _beats_of(service, 2), "the new epoch does not beat")
     await write(service, Lane.EXPRESS, k, "1.5")
     async with auditing(service):
         await all_repaired(service, 1)

@@ -9,7 +9,8 @@ from kielto.kafka import CLEAR
 from kielto.service.auditor import commands as audit_report
 from kielto.service.support.settings import ServiceSettings
 from tests.integration.service.auditor.auditing import auditing, caught_up, findings, last_versions, write
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 
 class _Settings:
@@ -67,7 +68,7 @@ async def test_a_void_by_hand(service: Bench, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out.splitlines()
     assert told[:3] == ["queued", "was queued before", "partition: is below 6; offset: below 2^63"]
     async with auditing(service):
-        await eventually(lambda: _voided(service, 3, 17), "no void")
+        await until(lambda: _voided(service, 3, 17), "no void")
 
 
 async def _voided(service: Bench, partition: int, offset: int) -> bool:

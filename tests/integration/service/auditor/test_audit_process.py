@@ -9,7 +9,7 @@ import asyncpg
 from deploy.local.paths import ROOT
 from deploy.local.services import Services
 from tests.integration.service.process.test_process import MODULES, Writer, ground, services, shown
-from tests.integration.service.support import eventually
+from tests.waiting import until
 
 __all__ = ["ground", "services"]  # fixtures
 
@@ -23,7 +23,7 @@ async def test_it_runs_beside_the_relays_and_by_command(services: Services) -> N
         async def audited() -> bool:
             return bool(await conn.fetchval("SELECT n = 1 FROM audit WHERE key = $1", str(person)))
 
-        await eventually(audited, "the process does not audit", seconds=30)
+        await until(audited, "the process does not audit", seconds=30)
         assert "kielto_audit_leads 1.0" in await shown(services, "customers")
         assert "kielto_audit_leads 0.0" in await shown(services, "marketing")  # it writes no state
         done, told = await _command(services, "audit")

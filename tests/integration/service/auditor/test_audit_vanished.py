@@ -18,7 +18,8 @@ from tests.integration.service.auditor.auditing import (
     findings,
     last_versions,
 )
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 
 async def test_a_mark_that_was_deleted_before_the_answer(service: Bench) -> None:
@@ -146,7 +147,7 @@ async def _recreate(service: Bench, topic: str) -> None:
     admin = await _admin(service)
     try:
         await admin.delete_topics([topic])
-        await eventually(lambda: _gone(admin, topic), "the topic is still there")
+        await until(lambda: _gone(admin, topic), "the topic is still there")
     finally:
         await admin.close()
     await kafka.create_topics(service.bootstrap, [service.topics[topic]])

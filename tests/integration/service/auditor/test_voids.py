@@ -16,7 +16,8 @@ from kielto.service.outbox import backfills, batch_send
 from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.subscriber import MemoryStore, Reason, Subscriber
 from tests.integration.service.auditor.auditing import all_repaired, auditing, findings, write
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 STALE = 5.0
 
@@ -43,7 +44,7 @@ async def following(service: Bench) -> AsyncIterator[Subscriber]:
 
 
 async def opened(kielto: Subscriber) -> None:
-    await eventually(lambda: kielto.shut() is None, "the gate stays shut", seconds=30)
+    await until(lambda: kielto.shut() is None, "the gate stays shut", seconds=30)
 
 
 @pytest.mark.parametrize("lane", Lane)
@@ -51,7 +52,7 @@ async def test_a_subscriber_shuts_and_opens_again(service: Bench, lane: Lane) ->
     keys = await populate(service)
     async with following(service) as kielto:
         offset = await write(service, lane, keys[0], "1.1", raw_key=b"nobody's", partition=2)
-        await eventually(lambda: kielto.shut() is Reason.PARTITION_SHUT, "the gate stays open")
+        await until(lambda: kielto.shut() is Reason.PARTITION_SHUT, "the gate stays open")
         async with auditing(service):
             await opened(kielto)
             await all_repaired(service, 1)
@@ -89,13 +90,13 @@ async def test_killed_at_each_step(service: Bench, step: str, monkeypatch: pytes
     keys = await populate(service)
     async with following(service) as kielto:
         await write(service, Lane.EXPRESS, keys[0], "1.1", raw_key=b"nobody's", partition=2)
-        await eventually(lambda: kielto.shut() is Reason.PARTITION_SHUT, "the gate stays open")
+        await until(lambda: kielto.shut() is Reason.PARTITION_SHUT, "the gate stays open")
         if step == "sent, not kept":
             await _die_after_sending(service, monkeypatch)
         else:
             await service.stop_relays()  # so that it gets no further than this step
             async with auditing(service):
-                await eventually(lambda: _void(service, STEPS[step]), f"never {step}")
+                await until(lambda: _void(service, STEPS[step]), f"never {step}")
             service.relay(Lane.EXPRESS), service.relay(Lane.BULK)
         async with auditing(service):
             await all_repaired(service, 1)
@@ -132,7 +133,7 @@ async def test_a_void_is_never_early(service: Bench) -> None:
         await service.stop_relays()
         await write(service, Lane.EXPRESS, keys[0], "1.1", raw_key=b"nobody's", partition=2)
         async with auditing(service):
-            await eventually(lambda: _void(service, STEPS["all marked"]), "never all marked")
+            await until(lambda: _void(service, STEPS["all marked"]), "never all marked")
             await asyncio.sleep(2)
             assert not [e for e in await service.log() if e.key.startswith("!void")]
             assert kielto.shut() is not None

@@ -27,7 +27,8 @@ from kielto.service.inbox import consumers, topic_reader
 from kielto.service.inbox.consumers import Consumers, UnsafeSubscriberError
 from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import NotQuarantinedError
-from tests.integration.service.support import CIPHER, Bench, eventually, key, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, key, quarantine_of
+from tests.waiting import until
 
 
 class Projection:
@@ -137,10 +138,10 @@ async def test_takes_in_and_goes_on_after_a_restart(inbox: Inbox, monkeypatch: p
     first, second = [key() for _ in range(20)], [key() for _ in range(20)]
     await send(inbox.bench, inbox.topic.name, *first)
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*first), "not taken in")
+        await until(lambda: inbox.has_seen(*first), "not taken in")
     await send(inbox.bench, inbox.topic.name, *second)
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*second), "not taken in after the restart")
+        await until(lambda: inbox.has_seen(*second), "not taken in after the restart")
     assert inbox.projection.calls == len(reads) == 40, "nothing is read again after a restart"
 
 
@@ -156,11 +157,11 @@ async def test_a_transient_failure_is_tried_again_and_others_go_on(
         await send(inbox.bench, inbox.topic.name, stuck, behind)
         await send(inbox.bench, inbox.topic.name, *(k for k in others if not _same(k, stuck)))
         elsewhere = [k for k in others if not _same(k, stuck)]
-        await eventually(lambda: inbox.has_seen(*elsewhere), "other partitions wait")
+        await until(lambda: inbox.has_seen(*elsewhere), "other partitions wait")
         await asyncio.sleep(1)
         assert not await inbox.has_seen(behind), "something behind it was taken in first"
         inbox.projection.fail.clear()
-        await eventually(lambda: inbox.has_seen(stuck, behind), "it is not tried again")
+        await until(lambda: inbox.has_seen(stuck, behind), "it is not tried again")
     assert [k for k, _ in await inbox.seen() if k in (stuck, behind)] == [stuck, behind]
 
 
@@ -186,7 +187,7 @@ async def test_permanent_failures_go_to_quarantine_and_deny_their_key(
     inbox.projection.fail[bad] = failure
     await send(inbox.bench, inbox.topic.name, bad, good, version="3.4")
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(bad, good), "not handled")
+        await until(lambda: inbox.has_seen(bad, good), "not handled")
     assert dict(await inbox.seen()) == {bad: "denied", good: "3.4"}
     quarantine = quarantine_of(inbox.bench, inbox.subscriptions)
     kept = await quarantine.listed()
@@ -224,7 +225,7 @@ async def test_poison_of_every_kind_is_quarantined_and_the_rest_applied(inbox: I
             await producer.send_and_wait(topic, value, raw_key, headers=headers)
     await send(inbox.bench, topic, *last)
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*last), "what is behind it waits")
+        await until(lambda: inbox.has_seen(*last), "what is behind it waits")
     kept = await inbox.bench.pool.fetch("SELECT reason, keyless FROM quarantine ORDER BY id")
     assert len(kept) == len(poison)
     assert any(row["reason"].startswith("ce_source: is not that") for row in kept)
@@ -254,8 +255,8 @@ async def test_null_keys_and_values_of_a_report_topic(service: Bench) -> None:
         for k, value in ((None, b"{}"), (b"k", None), (b"k", b"{}")):
             await producer.send_and_wait(topic.name, value, k, headers=headers)
     async with inbox.running():
-        await eventually(lambda: _quarantined(service, 3), "passed over")
-        await eventually(lambda: inbox.has_seen("!beat", "!x"), "passed over as if they were control records")
+        await until(lambda: _quarantined(service, 3), "passed over")
+        await until(lambda: inbox.has_seen("!beat", "!x"), "passed over as if they were control records")
     rows = await service.pool.fetch("SELECT keyless FROM quarantine")
     assert not any(row["keyless"] for row in rows), "no key to deny in a topic without state"
 
@@ -270,12 +271,12 @@ async def test_two_processes_share_and_nothing_is_taken_in_twice(inbox: Inbox) -
     keys = [key() for _ in range(60)]
     async with inbox.running():
         await send(inbox.bench, inbox.topic.name, *keys[:20])
-        await eventually(lambda: inbox.has_seen(*keys[:20]), "not taken in")
+        await until(lambda: inbox.has_seen(*keys[:20]), "not taken in")
         async with other.running():
             await send(inbox.bench, inbox.topic.name, *keys[20:40])
-            await eventually(lambda: inbox.has_seen(*keys[:40]), "not taken in by two", 30)
+            await until(lambda: inbox.has_seen(*keys[:40]), "not taken in by two", 30)
         await send(inbox.bench, inbox.topic.name, *keys[40:])
-        await eventually(lambda: inbox.has_seen(*keys), "not taken in after one left", 30)
+        await until(lambda: inbox.has_seen(*keys), "not taken in after one left", 30)
     assert len(await inbox.seen()) == 60
 
 
@@ -291,7 +292,7 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(
     await inbox.bench.pool.execute("ALTER TABLE seen DROP CONSTRAINT seen_topic_partition_offset_key")
     async with inbox.running():
         await send(inbox.bench, inbox.topic.name, *before)
-        await eventually(lambda: inbox.has_seen(*before), "not taken in")
+        await until(lambda: inbox.has_seen(*before), "not taken in")
         admin: Any = AIOKafkaAdminClient(bootstrap_servers=inbox.bench.bootstrap)
         await admin.start()
         await admin.delete_topics([inbox.topic.name])
@@ -299,7 +300,7 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(
         await asyncio.sleep(1)
         await kafka.create_topics(inbox.bench.bootstrap, [inbox.topic])
         await send(inbox.bench, inbox.topic.name, *after)
-        await eventually(lambda: inbox.has_seen(*after), "the new topic's messages are passed over", 40)
+        await until(lambda: inbox.has_seen(*after), "the new topic's messages are passed over", 40)
 
 
 async def test_kafka_and_topics_may_come_later(service: Bench) -> None:
@@ -341,7 +342,7 @@ async def test_a_headers_name_that_is_no_text_stops_nobody(
     monkeypatch.undo()
     await send(inbox.bench, inbox.topic.name, *(last := [key() for _ in range(8)]))
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*beside, *last), "what is behind it waits")
+        await until(lambda: inbox.has_seen(*beside, *last), "what is behind it waits")
     seen = dict(await inbox.seen())
     assert [seen[k] for k in beside] == ["1.1", "denied", "1.1", "denied", "1.1"]
     assert await _quarantined(inbox.bench, 2)

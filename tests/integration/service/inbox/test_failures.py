@@ -14,7 +14,8 @@ from deploy.local.servers.kafka import Kafka
 from kielto.events.topics import Lane
 from kielto.service.outbox import express_lane
 from tests.integration.service.faults import unreliable
-from tests.integration.service.support import Bench, bench, environment, eventually, key, rising
+from tests.integration.service.support import Bench, bench, environment, key, rising
+from tests.waiting import until
 
 CHILD = Path(__file__).parents[1] / "process" / "child.py"
 
@@ -115,7 +116,7 @@ async def test_answers_lost_and_refused_at_random(service: Bench, monkeypatch: p
 
 async def test_two_processes_at_once_and_the_leader_is_killed(service: Bench) -> None:
     first = await _child(service, "never")
-    await eventually(lambda: _led(service), "nobody leads")
+    await until(lambda: _led(service), "nobody leads")
     second = await _child(service, "never")
     try:
         for n in range(40):
@@ -155,13 +156,13 @@ async def test_kafka_down_at_the_start(own: Bench, kafka: Kafka) -> None:
     await asyncio.sleep(1)
     assert await own.marks() == 20
     await asyncio.to_thread(kafka.start)
-    await eventually(lambda: own._none(), "not delivered after the broker came back", 40)
+    await until(lambda: own._none(), "not delivered after the broker came back", 40)
     assert {e.key for e in await own.log()} >= set(keys)
 
 
 async def test_a_leader_that_waits_for_kafka_notices_that_it_leads_no_more(own: Bench, kafka: Kafka) -> None:
     relay = own.relay()
-    await eventually(lambda: relay.leads, "nobody leads")
+    await until(lambda: relay.leads, "nobody leads")
     await asyncio.to_thread(kafka.stop)
     await own.publish(key())
     await asyncio.sleep(0.5)  # it has sent, and waits
@@ -169,14 +170,12 @@ async def test_a_leader_that_waits_for_kafka_notices_that_it_leads_no_more(own: 
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE '%relay express%' AND datname = current_database()"
     )
-    await eventually(
-        lambda: not relay.leads, "it would send when the broker is back, beside the next leader", 3
-    )
+    await until(lambda: not relay.leads, "it would send when the broker is back, beside the next leader", 3)
 
 
 async def test_a_leader_that_waits_for_kafka_can_be_stopped(own: Bench, kafka: Kafka) -> None:
     relay = own.relay()
-    await eventually(lambda: relay.leads, "nobody leads")
+    await until(lambda: relay.leads, "nobody leads")
     await asyncio.to_thread(kafka.stop)
     await own.publish(key())
     await asyncio.sleep(0.5)
@@ -195,7 +194,7 @@ async def test_kafka_killed_in_the_middle(own: Bench, kafka: Kafka) -> None:
             await asyncio.to_thread(kafka.kill)
         if n == 45:
             await asyncio.to_thread(kafka.start)
-    await eventually(lambda: own._none(), "not delivered after the broker came back", 60)
+    await until(lambda: own._none(), "not delivered after the broker came back", 60)
     entries = await own.log()
     for k in keys:
         versions = [e.version for e in entries if e.key == k]
@@ -220,7 +219,7 @@ async def test_a_refused_record_stops_its_topic_until_it_is_mended(
     await admin.alter_configs([limit])
     await admin.close()
     relay = own.relay()
-    await eventually(lambda: relay.leads, "nobody leads")
+    await until(lambda: relay.leads, "nobody leads")
     k = key()
     await own.publish(k, *(str(n) for n in range(100)))
     await asyncio.sleep(2)

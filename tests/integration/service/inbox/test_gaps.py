@@ -21,7 +21,8 @@ from kielto.service.recovery.new_epoch import Epochs
 from kielto.service.support import metrics
 from tests.integration.kafka.foreign import Message, Transaction, transact, write
 from tests.integration.service.inbox.test_consumers import Inbox, inbox
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 __all__ = ["inbox"]
 
@@ -68,8 +69,8 @@ async def test_a_marker_at_the_end_counts_as_read(inbox: Inbox) -> None:
     said = key()
     async with without_restarts(inbox):
         await transact(inbox.bench.bootstrap, inbox.topic.name, 0, [record(said)])
-        await eventually(lambda: inbox.has_seen(said), "not taken in")
-        await eventually(lambda: lag_is_none(inbox), "the marker counts as unread")
+        await until(lambda: inbox.has_seen(said), "not taken in")
+        await until(lambda: lag_is_none(inbox), "the marker counts as unread")
 
 
 async def test_markers_and_aborted_records_count_as_read(inbox: Inbox) -> None:
@@ -84,7 +85,7 @@ async def test_markers_and_aborted_records_count_as_read(inbox: Inbox) -> None:
     await transact(service.bootstrap, topic, 4, [record(aborted)], commit=False)
     await write(service.bootstrap, topic, 4, [record(behind)])
     async with without_restarts(inbox):
-        await eventually(lambda: lag_is_none(inbox), "something counts as unread")
+        await until(lambda: lag_is_none(inbox), "something counts as unread")
     assert {k for k, _ in await inbox.seen()} == {first, behind}
 
 
@@ -101,7 +102,7 @@ async def test_what_was_deleted_before_it_was_read_counts_as_read(inbox: Inbox) 
     await admin.close()
     await write(service.bootstrap, topic.name, 3, [record(said)])
     async with without_restarts(other):
-        await eventually(lambda: lag_is_none(other), "something counts as unread")
+        await until(lambda: lag_is_none(other), "something counts as unread")
     assert [k for k, _ in await other.seen()] == [said]
 
 
@@ -115,8 +116,8 @@ async def test_what_is_open_waits_for_its_commit_and_is_not_stepped_over(inbox: 
         await asyncio.sleep(2)
         assert not await inbox.seen(), "an open transaction is not read, nor what stands behind it"
         await transaction.commit()
-        await eventually(lambda: inbox.has_seen(open_one, behind), "what was committed is not read")
-        await eventually(lambda: lag_is_none(inbox), "something counts as unread")
+        await until(lambda: inbox.has_seen(open_one, behind), "what was committed is not read")
+        await until(lambda: lag_is_none(inbox), "something counts as unread")
 
 
 async def test_records_between_markers_are_never_stepped_over(inbox: Inbox) -> None:
@@ -132,8 +133,8 @@ async def test_records_between_markers_are_never_stepped_over(inbox: Inbox) -> N
                 )
                 await asyncio.sleep(0.2)
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*keys), "passed over")
-        await eventually(lambda: lag_is_none(inbox), "something counts as unread")
+        await until(lambda: inbox.has_seen(*keys), "passed over")
+        await until(lambda: lag_is_none(inbox), "something counts as unread")
     assert sorted(k for k, _ in await inbox.seen()) == sorted(keys)
 
 

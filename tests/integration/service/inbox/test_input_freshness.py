@@ -9,7 +9,8 @@ import pytest
 
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.inbox.input_freshness import InputFreshness
-from tests.integration.service.support import Bench, eventually
+from tests.integration.service.support import Bench
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_fresh_while_beats_are_taken_in(service: Bench, inputs: InputFresh
     await asyncio.sleep(1.5)
     assert not fresh(), "beats come, but nothing of them is taken in"
     await _take_in(service)
-    await eventually(fresh, "not fresh although all is taken in")
+    await until(fresh, "not fresh although all is taken in")
     await service.pool.execute(
         """
         INSERT INTO quarantine
@@ -65,17 +66,17 @@ async def test_fresh_while_beats_are_taken_in(service: Bench, inputs: InputFresh
         VALUES ($1, gen_random_uuid(), 2, 0, 0, 'x', true)""",
         _topic(service),
     )
-    await eventually(lambda: not fresh(), "fresh although nobody knows whom a message denies")
+    await until(lambda: not fresh(), "fresh although nobody knows whom a message denies")
     await service.pool.execute("UPDATE quarantine SET state = 'discarded'")
-    await eventually(fresh, "not fresh after it was discarded")
+    await until(fresh, "not fresh after it was discarded")
     await service.stop_relays()
-    await eventually(lambda: not fresh(), "fresh without beats")
+    await until(lambda: not fresh(), "fresh without beats")
 
 
 async def test_one_partition_that_is_behind_is_enough(service: Bench, inputs: InputFreshness) -> None:
     service.relay()
     await _take_in(service)
-    await eventually(lambda: inputs.fresh([_topic(service)], 1.5), "not fresh")
+    await until(lambda: inputs.fresh([_topic(service)], 1.5), "not fresh")
     await service.pool.execute('UPDATE positions SET "offset" = 0 WHERE partition = 3')
-    await eventually(lambda: not inputs.fresh([_topic(service)], 1.5), "fresh although one is behind")
+    await until(lambda: not inputs.fresh([_topic(service)], 1.5), "fresh although one is behind")
     assert not inputs.fresh([_topic(service), "unknown"], 1e9)

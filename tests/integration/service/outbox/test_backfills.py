@@ -6,7 +6,8 @@ from kielto.events.control import SnapshotComplete
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.service.database.pool import Conn
 from kielto.service.outbox import backfills, bulk_lane
-from tests.integration.service.support import Bench, TopicEntry, eventually, key
+from tests.integration.service.support import Bench, TopicEntry, key
+from tests.waiting import until
 
 
 async def _finished(service: Bench, generation: int) -> bool:
@@ -37,7 +38,7 @@ async def test_a_backfill_names_every_record_between_its_begin_and_its_end(
         await service.publish(k, express=k < keys[25])
     await service.no_marks()
     await backfills.request_first(service.pool, [service.family])
-    await eventually(lambda: _finished(service, 1), "generation 1 is not finished")
+    await until(lambda: _finished(service, 1), "generation 1 is not finished")
     entries = await service.log(Lane.BULK)
     ends = _ends(entries, 1)
     assert set(ends) == set(range(PARTITIONS))
@@ -85,7 +86,7 @@ async def test_a_backfill_goes_on_after_a_crash_at_each_step(
         fails(name)
     await backfills.request_first(service.pool, [service.family])
     service.relay(Lane.BULK)
-    await eventually(lambda: _finished(service, 1), "not finished", 30)
+    await until(lambda: _finished(service, 1), "not finished", 30)
     assert len(failures) == 6
     entries = await service.log(Lane.BULK)
     ends = _ends(entries, 1)
@@ -97,7 +98,7 @@ async def test_only_the_newest_generation_is_completed(service: Bench) -> None:
     async with service.pool.acquire() as conn:
         first, second = await _two(conn, service)
     service.relay(Lane.BULK)
-    await eventually(lambda: _finished(service, second), "not finished")
+    await until(lambda: _finished(service, second), "not finished")
     assert not await _finished(service, first)
     assert {e.event.generation for e in await service.log(Lane.BULK)} == {second}
 

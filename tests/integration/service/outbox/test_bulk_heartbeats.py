@@ -13,7 +13,8 @@ from kielto.events import control
 from kielto.events.topics import PARTITIONS, Lane, all_topics
 from kielto.service.outbox import bulk_lane
 from kielto.subscriber.replica.follower import Follower
-from tests.integration.service.support import Bench, bench, eventually, key
+from tests.integration.service.support import Bench, bench, key
+from tests.waiting import until
 
 
 async def _everywhere(service: Bench) -> bool:
@@ -23,7 +24,7 @@ async def _everywhere(service: Bench) -> bool:
 
 async def test_every_bulk_partition_gets_beats_that_vouch_for_nothing(service: Bench) -> None:
     service.relay(Lane.BULK, gate=lambda: False)
-    await eventually(lambda: _everywhere(service), "no beats on the bulk topic")
+    await until(lambda: _everywhere(service), "no beats on the bulk topic")
     beats = [e.event for e in await service.log(Lane.BULK) if isinstance(e.event, control.Beat)]
     assert {(beat.epoch, beat.n, beat.taken) for beat in beats} == {(1, 0, ())}
 
@@ -85,7 +86,7 @@ async def test_a_silent_bulk_topic_is_compacted(
         return [e.version for e in await compacting.log(Lane.BULK) if e.key == k] == ["1.3"]
 
     if beating:
-        await eventually(one_is_left, "old versions stay", 60)
+        await until(one_is_left, "old versions stay", 60)
     else:
         with pytest.raises(AssertionError):
-            await eventually(one_is_left, "old versions stay", 12)
+            await until(one_is_left, "old versions stay", 12)

@@ -3,8 +3,9 @@
 import asyncio
 
 from kielto.service.support.bulk_throttle import SECONDS, BulkThrottle
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
 from tests.tokens import SetClock
+from tests.waiting import until
 
 
 async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
@@ -13,7 +14,7 @@ async def test_a_ban_is_heard_and_nothing_else(service: Bench) -> None:
     service.relay()
     hearing = asyncio.create_task(throttle.listen(service.bootstrap, service.family.express))
     try:
-        await eventually(lambda: _said(service, throttle), "nobody was heard")
+        await until(lambda: _said(service, throttle), "nobody was heard")
         await service.no_marks()
         # It listens, then, and whatever was said has come: from here on there are beats, and what facts took away.
         await asyncio.sleep(4)

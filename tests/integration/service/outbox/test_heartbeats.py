@@ -12,12 +12,13 @@ from kielto.service.outbox import backfills, batch_send, express_lane, pending
 from kielto.service.outbox.batch_send import Delivered, OutboxMessage
 from kielto.service.outbox.heartbeats import Beats
 from kielto.service.outbox.leader import Leader
-from tests.integration.service.support import BEAT, Bench, eventually, key, quarantine_of
+from tests.integration.service.support import BEAT, Bench, key, quarantine_of
+from tests.waiting import until
 
 
 async def test_every_partition_gets_every_beat_in_order(service: Bench) -> None:
     service.relay()
-    await eventually(lambda: _numbers_reach(service, 4), "no beats")
+    await until(lambda: _numbers_reach(service, 4), "no beats")
     await service.stop_relays()
     beats = await service.beats()
     for partition in range(PARTITIONS):
@@ -47,7 +48,7 @@ async def test_no_beat_overtakes_what_was_committed_before_its_look(
 
     monkeypatch.setattr(Beats, "look", look)
     service.relay()
-    await eventually(lambda: _numbers_reach(service, 6), "no beats")
+    await until(lambda: _numbers_reach(service, 6), "no beats")
     await service.stop_relays()
     entries = await service.log()
     first = {e.key: (e.partition, e.offset) for e in reversed(entries)}
@@ -71,7 +72,7 @@ async def test_nothing_vouches_for_what_is_withheld(service: Bench) -> None:
     await asyncio.sleep(5 * BEAT)
     assert await service.beats() == []
     withheld.clear()
-    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+    await until(lambda: _numbers_reach(service, 2), "no beats")
 
 
 async def test_a_look_asks_what_is_withheld_before_it_reads_the_marks(
@@ -91,7 +92,7 @@ async def test_a_look_asks_what_is_withheld_before_it_reads_the_marks(
 
     monkeypatch.setattr(pending, "fetch", noted)
     service.relay(withheld=ask)
-    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+    await until(lambda: _numbers_reach(service, 2), "no beats")
     for place, what in enumerate(order):
         if what == "withheld":
             assert order[place + 1] == "marks"
@@ -114,9 +115,9 @@ async def test_a_number_is_not_followed_after_an_unknown_answer(
 
     monkeypatch.setattr(express_lane, "deliver", deliver)
     service.relay()
-    await eventually(lambda: bool(lost), "never lost")
+    await until(lambda: bool(lost), "never lost")
     term, n = lost[0]
-    await eventually(lambda: _numbers_reach_in(service, term + 1, 3), "it does not beat again")
+    await until(lambda: _numbers_reach_in(service, term + 1, 3), "it does not beat again")
     numbers = {(beat.term, beat.n) for _, _, beat in await service.beats()}
     assert (term, n) in numbers, "the lost one stands in the log"
     assert (term, n + 1) not in numbers
@@ -135,7 +136,7 @@ async def test_no_beat_while_the_service_withholds_it(service: Bench) -> None:
     await asyncio.sleep(4 * BEAT)
     assert await service.beats() == []
     open_ = True
-    await eventually(lambda: _numbers_reach(service, 2), "no beats after the gate opened")
+    await until(lambda: _numbers_reach(service, 2), "no beats after the gate opened")
 
 
 async def test_no_beat_while_marks_cannot_be_published(
@@ -157,7 +158,7 @@ async def test_no_beat_while_marks_cannot_be_published(
     assert await service.beats() == []
     refuse = False
     await service.no_marks()
-    await eventually(lambda: _numbers_reach(service, 2), "no beats")
+    await until(lambda: _numbers_reach(service, 2), "no beats")
 
 
 async def test_beats_carry_what_was_taken_in_and_the_generation(service: Bench) -> None:
@@ -169,7 +170,7 @@ async def test_beats_carry_what_was_taken_in_and_the_generation(service: Bench) 
         assert await backfills.request(conn, service.family.name) == 1
         assert await backfills.request(conn, service.family.name) == 2
     service.relay(Lane.EXPRESS, taken={service.family.name: [topic]})
-    await eventually(lambda: _numbers_reach(service, 1), "no beats")
+    await until(lambda: _numbers_reach(service, 1), "no beats")
     _, _, beat = (await service.beats())[0]
     assert beat.generation == 2, "from the request on gates stay shut"
     assert beat.taken == (control.Taken(topic=topic, topic_id=ident, offsets=(17, 0, 0, 0, 3, 0)),)
@@ -198,10 +199,10 @@ async def test_what_may_be_a_no_is_not_taken_in_while_it_is_in_quarantine(servic
         beats = [beat for _, _, beat in await service.beats()]
         return bool(beats) and beats[-1].taken[0].offsets == offsets
 
-    await eventually(lambda: told(12, 8, 0, 0, 3, 0), "a no in quarantine is passed over")
+    await until(lambda: told(12, 8, 0, 0, 3, 0), "a no in quarantine is passed over")
     quarantine = quarantine_of(service)
     rows = await quarantine.listed()
     await quarantine.discard(next(row.id for row in rows if row.offset == 12), by="a test")
-    await eventually(lambda: told(14, 8, 0, 0, 3, 0), "it does not move on")
+    await until(lambda: told(14, 8, 0, 0, 3, 0), "it does not move on")
     await quarantine.discard(next(row.id for row in rows if row.offset == 14), by="a test")
-    await eventually(lambda: told(17, 8, 0, 0, 3, 0), "it does not move on")
+    await until(lambda: told(17, 8, 0, 0, 3, 0), "it does not move on")

@@ -17,7 +17,8 @@ from deploy.local.servers.stack import Stack
 from kielto import kafka
 from kielto.events.topics import Lane
 from kielto.service.outbox import pending
-from tests.integration.service.support import Bench, bench, eventually, key, read_log
+from tests.integration.service.support import Bench, bench, key, read_log
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -75,11 +76,11 @@ async def test_the_newest_is_left_after_compaction(
     await service.publish(banned, "1", express=False)
     slow_bulk()
     bulk, express = service.relay(Lane.BULK), service.relay(Lane.EXPRESS)
-    await eventually(lambda: bulk.leads and express.leads, "the relays do not lead")
+    await until(lambda: bulk.leads and express.leads, "the relays do not lead")
     await asyncio.sleep(0.5)
     ban = await service.publish(banned, "2", express=True)
     await service.no_marks()
-    await eventually(lambda: _compacted(service, banned), "the topic is not compacted", seconds=60)
+    await until(lambda: _compacted(service, banned), "the topic is not compacted", seconds=60)
     left = [(lane, e.version) for lane in Lane for e in await _entries(service, lane) if e.key == banned]
     newest = max(version for _, version in left)
     assert (newest == ban) is not one, left

@@ -24,7 +24,8 @@ from kielto.service.outbox import pending, publish, rejecting_topics, relay
 from kielto.service.outbox.publish import RecordChange
 from kielto.service.outbox.relay import LaneRelay
 from kielto.service.support import metrics
-from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
+from tests.integration.service.support import Bench, TopicEntry, key, read_log, rising
+from tests.waiting import until
 
 LARGE = tuple(f"{n:064x}" for n in range(100))
 """Numbers that make a record larger than the limit below."""
@@ -41,7 +42,7 @@ class Two:
         relay = LaneRelay(lane, replace(self.bench.settings(), families=(self.first, self.second)))
         task = asyncio.create_task(relay.run())
         try:
-            await eventually(lambda: relay.leads, "nobody leads")
+            await until(lambda: relay.leads, "nobody leads")
             yield
         finally:
             relay.stop()
@@ -103,10 +104,10 @@ async def test_the_other_topics_records_go_on_and_the_refused_one_is_tried_again
     large, waits, goes = key(), key(), key()
     async with two.relaying(lane):
         await two.put(two.first, large, *LARGE, express=express)
-        await eventually(lambda: counted(two.first.topic(lane)) >= 2, "it is not tried again")
+        await until(lambda: counted(two.first.topic(lane)) >= 2, "it is not tried again")
         await two.put(two.first, waits, express=express)
         await two.put(two.second, goes, express=express)
-        await eventually(lambda: two.has(two.second, lane, goes), "the whole lane is stopped")
+        await until(lambda: two.has(two.second, lane, goes), "the whole lane is stopped")
         assert not await two.has(two.first, lane, large)
         assert await two.bench.marks() >= 1, "what was refused stays marked"
         await limit(two.bench.bootstrap, two.first.topic(lane), 500_000)
@@ -129,28 +130,28 @@ async def test_no_beat_vouches_for_a_topic_whose_wait_ends_while_others_are_publ
 
     monkeypatch.setattr(pending, "fetch", slow)
     async with two.relaying(Lane.EXPRESS):
-        await eventually(lambda: two.beaten(two.first, 0), "no beats")
+        await until(lambda: two.beaten(two.first, 0), "no beats")
         await two.put(two.first, key(), *LARGE, express=True)
         topic = two.first.topic(Lane.EXPRESS)
-        await eventually(lambda: counted(topic) >= 1, "not refused")
+        await until(lambda: counted(topic) >= 1, "not refused")
         before, others = await two.beats(two.first), len(await two.beats(two.second))
-        await eventually(lambda: two.beaten(two.second, others + 8), "the others stopped to beat")
+        await until(lambda: two.beaten(two.second, others + 8), "the others stopped to beat")
         assert await two.beats(two.first) == before, "a beat says that nothing waits"
 
 
 async def test_no_beat_vouches_for_the_refused_topic_and_the_others_beat_on(two: Two) -> None:
     k = key()
     async with two.relaying(Lane.EXPRESS):
-        await eventually(lambda: two.beaten(two.first, 0), "no beats")
+        await until(lambda: two.beaten(two.first, 0), "no beats")
         await two.put(two.first, k, *LARGE, express=True)
         topic = two.first.topic(Lane.EXPRESS)
-        await eventually(lambda: counted(topic) >= 1, "not refused")
+        await until(lambda: counted(topic) >= 1, "not refused")
         before, others = await two.beats(two.first), len(await two.beats(two.second))
-        await eventually(lambda: two.beaten(two.second, others + 8), "the others stopped to beat")
+        await until(lambda: two.beaten(two.second, others + 8), "the others stopped to beat")
         assert await two.beats(two.first) == before, "a beat says that nothing waits"
         await two.put(two.first, k, express=True)
         await two.bench.no_marks()
-        await eventually(lambda: two.beaten(two.first, len(before) + 1), "no beats after it was mended")
+        await until(lambda: two.beaten(two.first, len(before) + 1), "no beats after it was mended")
     terms = {beat.term for beat in await two.beats(two.second)}
     assert len(terms) == 1, "the same leadership goes on, also when the topic is mended"
     entries = await two.log(two.first, Lane.EXPRESS)
@@ -203,9 +204,9 @@ async def test_a_refused_report_does_not_hold_up_those_of_other_topics(two: Two)
             async with pool.transaction(two.bench.pool) as conn:
                 await publish.report(conn, name, k, recall, source="marketing")
         query = "SELECT array_agg(topic) = ARRAY[$1::text] FROM reports"
-        await eventually(lambda: _is(two, query, names[0]), "the second waits behind the first")
+        await until(lambda: _is(two, query, names[0]), "the second waits behind the first")
         await limit(two.bench.bootstrap, names[0], 500_000)
-        await eventually(lambda: _is(two, "SELECT count(*) = 0 FROM reports"), "never sent")
+        await until(lambda: _is(two, "SELECT count(*) = 0 FROM reports"), "never sent")
 
 
 async def _is(two: Two, query: str, *arguments: str) -> bool:
@@ -219,18 +220,14 @@ async def test_a_topic_that_is_gone_holds_up_nobody_else(two: Two, monkeypatch: 
         await limit(two.bench.bootstrap, two.first.topic(lane), 500_000)
     waits, goes = key(), key()
     async with two.relaying(Lane.EXPRESS):
-        await eventually(lambda: two.beaten(two.second, 0), "no beats")
+        await until(lambda: two.beaten(two.second, 0), "no beats")
         admin: Any = AIOKafkaAdminClient(bootstrap_servers=two.bench.bootstrap)
         await admin.start()
         await admin.delete_topics([two.second.topic(Lane.EXPRESS)])
         await admin.close()
         await two.put(two.second, waits, express=True)
         await two.put(two.first, goes, express=True)
-        await eventually(
-            lambda: two.has(two.first, Lane.EXPRESS, goes), "one topic stops the lane", seconds=60
-        )
+        await until(lambda: two.has(two.first, Lane.EXPRESS, goes), "one topic stops the lane", seconds=60)
         assert await two.bench.marks() >= 1
         await kafka.create_topics(two.bench.bootstrap, [two.topics[two.second.topic(Lane.EXPRESS)]])
-        await eventually(
-            lambda: two.has(two.second, Lane.EXPRESS, waits), "its record waits for ever", seconds=60
-        )
+        await until(lambda: two.has(two.second, Lane.EXPRESS, waits), "its record waits for ever", seconds=60)

@@ -18,7 +18,8 @@ from kielto.service.outbox import bulk_lane, publish
 from kielto.service.outbox.publish import RecordChange
 from kielto.service.support import tracing
 from tests.integration.service.faults import unreliable
-from tests.integration.service.support import Bench, TopicEntry, eventually, key, read_log, rising
+from tests.integration.service.support import Bench, TopicEntry, key, read_log, rising
+from tests.waiting import until
 
 
 def _records(entries: list[TopicEntry], k: str) -> list[str]:
@@ -77,12 +78,12 @@ async def test_a_burst_on_one_key_coalesces_and_never_goes_down(service: Bench) 
 
 async def test_a_standby_takes_over_and_one_alone_leads(service: Bench) -> None:
     first = service.relay()
-    await eventually(lambda: first.leads, "nobody leads")
+    await until(lambda: first.leads, "nobody leads")
     second = service.relay()
     await asyncio.sleep(0.7)
     assert not second.leads
     first.stop()
-    await eventually(lambda: second.leads, "the standby does not take over")
+    await until(lambda: second.leads, "the standby does not take over")
     k = key()
     await service.publish(k)
     await service.no_marks()
@@ -92,14 +93,14 @@ async def test_a_standby_takes_over_and_one_alone_leads(service: Bench) -> None:
 async def test_the_leaders_connection_is_cut(service: Bench) -> None:
     """PostgreSQL lets go of the lock; the leader notices, although it may wait for the broker just then."""
     relay = service.relay()
-    await eventually(lambda: _beats_of(service, 1), "nobody beats")
+    await until(lambda: _beats_of(service, 1), "nobody beats")
     await service.pool.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE '%relay express%' AND datname = current_database()"
     )
-    await eventually(lambda: not relay.leads, "it goes on without its lock")
-    await eventually(lambda: relay.leads, "it does not lead again")
-    await eventually(lambda: _beats_of(service, 2), "a new leadership has a new term")
+    await until(lambda: not relay.leads, "it goes on without its lock")
+    await until(lambda: relay.leads, "it does not lead again")
+    await until(lambda: _beats_of(service, 2), "a new leadership has a new term")
 
 
 async def _beats_of(service: Bench, terms: int) -> bool:
@@ -108,7 +109,7 @@ async def _beats_of(service: Bench, terms: int) -> bool:
 
 async def test_a_mark_that_commits_late_is_found(service: Bench) -> None:
     relay = service.relay()
-    await eventually(lambda: relay.leads, "nobody leads")
+    await until(lambda: relay.leads, "nobody leads")
     late, early = key(), key()
     async with service.pool.acquire() as conn:
         transaction = conn.transaction()
@@ -118,8 +119,8 @@ async def test_a_mark_that_commits_late_is_found(service: Bench) -> None:
             [RecordChange(service.family.name, late, Permissions(version="0.0", subject=late), express=True)],
         )
         await service.publish(early)
-        await eventually(lambda: _in_log(service, early), "the later mark waits for the earlier one")
-        await eventually(lambda: _deleted(service), "it is deleted too")
+        await until(lambda: _in_log(service, early), "the later mark waits for the earlier one")
+        await until(lambda: _deleted(service), "it is deleted too")
         await transaction.commit()
     await service.no_marks()
     assert _records(await service.log(), late) == ["1.1"]
@@ -162,7 +163,7 @@ async def test_reports_keep_their_order(
         ]
         async with pool.transaction(service.pool) as conn:
             await publish.report_many(conn, topic.name, events, source="marketing")
-    await eventually(lambda: _no_reports(service), "reports are left")
+    await until(lambda: _no_reports(service), "reports are left")
     raw = await read_log(service.bootstrap, topic)
     came = [e.event.campaign for e in raw]
     assert list(dict.fromkeys(came)) == sent

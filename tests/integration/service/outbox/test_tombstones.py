@@ -13,7 +13,8 @@ from kielto.service.database.pool import Conn
 from kielto.service.outbox import publish, tombstones
 from kielto.service.outbox.tombstones import ErasedRecord
 from tests.integration.service.auditor.auditing import auditing, caught_up, findings
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 
 async def erased(service: Bench) -> str:
@@ -49,10 +50,10 @@ async def test_after_all_have_acknowledged_or_the_deadline(service: Bench) -> No
         express = {(e.key, e.partition, e.offset) for e in await service.log()}
         assert {(e.key, e.partition, e.offset) for e in asked} <= express
         assert await tombstones.write(service.pool, deadlines, now, acknowledged) == 0
-        await eventually(lambda: _have_tombstones(service, [has]), "no tombstone")
+        await until(lambda: _have_tombstones(service, [has]), "no tombstone")
         late = now + timedelta(seconds=3700)
         assert await tombstones.write(service.pool, deadlines, late) == 1
-        await eventually(lambda: _have_tombstones(service, [has, has_not]), "no tombstone after the deadline")
+        await until(lambda: _have_tombstones(service, [has, has_not]), "no tombstone after the deadline")
         await caught_up(service)
         await asyncio.sleep(3)  # the auditor's walk goes round
     assert await findings(service) == []

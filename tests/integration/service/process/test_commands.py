@@ -18,7 +18,8 @@ from kielto.service.inbox.handlers import Meta, PermanentError, Subscription
 from kielto.service.inbox.quarantine import QuarantineReason, put
 from kielto.service.process import commands
 from kielto.service.process.platform import Service
-from tests.integration.service.support import CIPHER, Bench, eventually, key, quarantine_of
+from tests.integration.service.support import CIPHER, Bench, key, quarantine_of
+from tests.waiting import until
 
 SECRET = "040 123 4567"
 
@@ -102,7 +103,7 @@ async def test_a_backfill_by_command_waits_until_all_is_named_again(
     named = {e.key for e in await service.log(Lane.BULK)}
     assert named == {k, "!snapshot"}
     assert await run(service, writing, "snapshot", name) == 0, "without --wait it only asks"
-    await eventually(lambda: _finished(service, 2), "not finished")
+    await until(lambda: _finished(service, 2), "not finished")
 
 
 async def _finished(service: Bench, generation: int) -> bool:
@@ -113,7 +114,7 @@ async def _finished(service: Bench, generation: int) -> bool:
 async def test_a_waiting_command_ends_with_a_newer_generation(service: Bench) -> None:
     writing = Service(families=(service.family,))
     waiting = asyncio.create_task(run(service, writing, "snapshot", service.family.name, "--wait"))
-    await eventually(lambda: _asked(service), "not requested")
+    await until(lambda: _asked(service), "not requested")
     assert await run(service, writing, "snapshot", "--all") == 0
     service.relay(Lane.BULK)
     assert await asyncio.wait_for(waiting, 20) == 0

@@ -27,7 +27,8 @@ from kielto.events import envelope
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS, Lane
 from tests.databases import drop_database
-from tests.integration.service.support import eventually, read_log
+from tests.integration.service.support import read_log
+from tests.waiting import until
 
 EXAMPLE = "tests.integration.service.example"
 MODULES = {"customers": f"{EXAMPLE}.writer", "marketing": f"{EXAMPLE}.reader"}
@@ -119,7 +120,7 @@ async def test_from_the_request_to_the_copy(services: Services) -> None:
         answer = await writer.post(ident)
         assert (answer.status_code, answer.json()) == (201, {"version": "1.1"})
     assert (await writer.post(people[0], deceased=True)).json() == {"version": "1.2"}
-    await eventually(lambda: _equal(services), "the copy differs")
+    await until(lambda: _equal(services), "the copy differs")
     copied = await _copied(services)
     assert len(copied) == 10
     assert copied[str(people[0])] == ("1.2", True)
@@ -128,7 +129,7 @@ async def test_from_the_request_to_the_copy(services: Services) -> None:
 async def test_a_trace_goes_from_the_request_to_our_own_topics(services: Services, kafka: Kafka) -> None:
     ident, trace = uuid4(), "a1" * 16
     await Writer(services).post(ident, deceased=True, headers={"traceparent": f"00-{trace}-{'b2' * 8}-01"})
-    await eventually(lambda: _equal(services), "the copy differs")
+    await until(lambda: _equal(services), "the copy differs")
     topic = next(t for t in services.group.topics() if t.name == CUSTOMERS.topic(Lane.EXPRESS))
     entry = next(e for e in await read_log(kafka.bootstrap, topic) if e.key == str(ident))
     assert entry.headers["traceparent"].split("-")[1] == trace
@@ -152,7 +153,7 @@ async def test_killed_at_random_nothing_is_lost(services: Services, kafka: Kafka
         await writer.insist(ident, deceased=deceased)
         last[str(ident)] = deceased
     await killing
-    await eventually(lambda: _equal(services), "the copy differs from the primary", 40)
+    await until(lambda: _equal(services), "the copy differs from the primary", 40)
     assert {k: deceased for k, (_, deceased) in (await _copied(services)).items()} == last
     await _highest_is_last(services, kafka)
 
@@ -182,7 +183,7 @@ async def test_kafka_down_for_a_while(services: Services, kafka: Kafka) -> None:
         await asyncio.to_thread(services.wait, name)
     assert (await writer.post(people[0])).status_code == 201
     await asyncio.to_thread(kafka.start)
-    await eventually(lambda: _equal(services), "not delivered after the broker came back", 60)
+    await until(lambda: _equal(services), "not delivered after the broker came back", 60)
     assert len(await _copied(services)) == 10
 
 
@@ -191,7 +192,7 @@ async def test_the_very_first_start_without_kafka_refuses_writes(ground: Service
     process = ground.processes["customers"]
     process.start()
     writer = Writer(ground)
-    await eventually(lambda: _serves(ground), "the API does not serve")
+    await until(lambda: _serves(ground), "the API does not serve")
     answer = await writer.post(uuid4())
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:kielto:problem:epoch-not-claimed")
     async with httpx.AsyncClient() as client:
@@ -232,10 +233,10 @@ async def test_a_topic_that_is_missing_is_waited_for_and_one_that_differs_stops_
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.delete_topics([CUSTOMERS.bulk])
-    await eventually(lambda: _is_gone(admin, CUSTOMERS.bulk), "it is still there")
+    await until(lambda: _is_gone(admin, CUSTOMERS.bulk), "it is still there")
     process = ground.processes["customers"]
     process.start()
-    await eventually(lambda: _says(process, "run the set-up"), "it does not say what it waits for", 60)
+    await until(lambda: _says(process, "run the set-up"), "it does not say what it waits for", 60)
     assert process.running
     await admin.create_topics([NewTopic(CUSTOMERS.bulk, 3, 1)])
     await admin.close()
@@ -259,7 +260,7 @@ async def test_quarantine_by_command(services: Services, kafka: Kafka) -> None:
     await producer.start()
     await producer.send_and_wait(CUSTOMERS.bulk, b"{", encoded.key, headers=encoded.headers)
     await producer.stop()
-    await eventually(lambda: _is_denied(services, ident), "not denied")
+    await until(lambda: _is_denied(services, ident), "not denied")
 
     def command(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(

@@ -14,7 +14,8 @@ from deploy.local.keys import make
 from deploy.local.paths import ROOT
 from kielto import group
 from kielto.service.database.advisory_locks import Lock, wait_for
-from tests.integration.service.support import environment, eventually
+from tests.integration.service.support import environment
+from tests.waiting import until
 
 WRITER = "tests.integration.service.example.writer"
 
@@ -70,8 +71,8 @@ async def is_answered(port: int, path: str, wanted: tuple[int, str]) -> bool:
 async def test_while_the_database_is_away(given: dict[str, str], port: int) -> None:
     async with started(given, "postgresql://nobody@127.0.0.1:1/none") as process:
         away = (503, "database-unavailable")
-        await eventually(lambda: is_answered(port, "/livez", (200, "")), "it does not say that it lives")
-        await eventually(lambda: is_answered(port, "/readyz", away), "it does not say why it is not ready")
+        await until(lambda: is_answered(port, "/livez", (200, "")), "it does not say that it lives")
+        await until(lambda: is_answered(port, "/readyz", away), "it does not say why it is not ready")
         assert await answer(port, "/customers/people/1") == away
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 8) == 0
@@ -83,11 +84,11 @@ async def test_while_migrations_run(given: dict[str, str], port: int, database: 
     try:
         await wait_for(conn, Lock.MIGRATIONS)  # another process migrates
         async with started(given, dsn):
-            await eventually(lambda: is_answered(port, "/readyz", (503, "starting")), "not served")
+            await until(lambda: is_answered(port, "/readyz", (503, "starting")), "not served")
             assert await answer(port, "/livez") == (200, "")
             await conn.execute("SELECT pg_advisory_unlock_all()")
             ready = (503, "epoch-not-claimed")  # the service's own answer: Kafka is away
-            await eventually(lambda: is_answered(port, "/readyz", ready), "the service itself never serves")
+            await until(lambda: is_answered(port, "/readyz", ready), "the service itself never serves")
             assert await answer(port, "/livez") == (200, "")
     finally:
         await conn.close()

@@ -7,7 +7,8 @@ import pytest
 from kielto.events.topics import Lane
 from kielto.service.inbox import transactional
 from tests.integration.service.inbox.test_consumers import Inbox, send
-from tests.integration.service.support import Bench, eventually, key
+from tests.integration.service.support import Bench, key
+from tests.waiting import until
 
 STARTED = "(SELECT at FROM started)"
 
@@ -42,10 +43,10 @@ async def test_what_was_read_since_the_backup_is_taken_in_again(
     before, after = [key() for _ in range(12)], [key() for _ in range(12)]
     await send(service, inbox.topic.name, *before)
     async with inbox.running():
-        await eventually(lambda: inbox.has_seen(*before), "not taken in")
+        await until(lambda: inbox.has_seen(*before), "not taken in")
         await restore(service)
         if more:
             await send(service, inbox.topic.name, *after)
-        await eventually(lambda: inbox.has_seen(*before, *(after if more else ())), "not taken in again", 30)
+        await until(lambda: inbox.has_seen(*before, *(after if more else ())), "not taken in again", 30)
         await asyncio.sleep(1)
     assert len(await inbox.seen()) == len(before) + len(after) * more

@@ -23,7 +23,8 @@ from kielto.service.recovery import claim, new_epoch, topic_scan
 from kielto.service.recovery.new_epoch import Epochs, TakeIn
 from kielto.service.support import metrics
 from tests.integration.service.auditor.auditing import auditing, caught_up, findings, write
-from tests.integration.service.support import Bench, bench, eventually, key, quarantine_of
+from tests.integration.service.support import Bench, bench, key, quarantine_of
+from tests.waiting import until
 
 ANOTHER_SERVER = "UPDATE epoch SET started = started - interval '1 hour'"
 """As after a restart of the server."""
@@ -227,7 +228,7 @@ async def test_nothing_is_relayed_or_beaten_before_the_look(
     assert not await service.log(Lane.EXPRESS)
     go_on.set()
     await service.no_marks()
-    await eventually(lambda: _beats(service), "no beat")
+    await until(lambda: _beats(service), "no beat")
 
 
 async def _beats(service: Bench) -> bool:
@@ -253,12 +254,12 @@ async def test_the_auditor_takes_no_announcement_of_ours_for_a_strangers(
         for number in (2, 3):
             assert await epoch.end(service.pool, "by command") == number - 1
             await asyncio.wait_for(epoch.until_checked(service.pool), 15)
-            await eventually(lambda: _beats(service), "no beat")
+            await until(lambda: _beats(service), "no beat")
         await caught_up(service)
     assert await findings(service) == []
     await beat(service, 9, 1)
     async with auditing(service):
-        await eventually(lambda: _ahead(service), "a stranger's epoch is not found")
+        await until(lambda: _ahead(service), "a stranger's epoch is not found")
 
 
 async def _ahead(service: Bench) -> bool:
@@ -279,7 +280,7 @@ async def test_by_command_while_the_relays_run(service: Bench) -> None:
     async def complete() -> bool:
         return any(isinstance(e.event, SnapshotComplete) for e in await service.log(Lane.BULK))
 
-    await eventually(complete, "the backfill is not complete")
+    await until(complete, "the backfill is not complete")
     bulk = [e for e in await service.log(Lane.BULK) if e.key in keys]
     assert {e.key for e in bulk} == set(keys)
     assert {e.version for e in bulk} == {"2.1"}
@@ -350,7 +351,7 @@ async def test_it_waits_for_the_consumers_and_only_they_may_commit(service: Benc
     async def announced() -> bool:
         return await epoch.latest(service.pool) in [(2, n) for n in range(1, 9)]
 
-    await eventually(announced, "no epoch was begun")
+    await until(announced, "no epoch was begun")
     await asyncio.sleep(0.5)
     with pytest.raises(epoch.EpochNotOpenError):
         await service.publish(key())
