@@ -18,14 +18,14 @@ def place(context: Context, tag: bytes, last: After) -> str:
     """The cursor behind `last`. `tag`: 8 bytes, of the listing."""
     at, ident = last
     micros = (at - _EPOCH) // timedelta(microseconds=1)
-    return context.keys.seal(micros.to_bytes(8, signed=True) + ident.bytes + tag)
+    return context.keys.encrypt(micros.to_bytes(8, signed=True) + ident.bytes + tag)
 
 
 def after(context: Context, tag: bytes, text: str | None) -> After:
     if text is None:
         return FIRST
     try:
-        opened = context.keys.open(text)
+        opened = context.keys.decrypt(text)
         if opened[24:] != tag:
             raise ValueError
     except ValueError:

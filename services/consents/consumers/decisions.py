@@ -138,14 +138,14 @@ class DecisionsConsumer(Stateless):
                 raise PermanentError(
                     "subject.number: is a company's customer number", holds=said.act.restricts
                 )
-            return NamedSubject.of_number(self._company, keys.seal(bytes.fromhex(subject.number)))
+            return NamedSubject.of_number(self._company, keys.encrypt(bytes.fromhex(subject.number)))
         assert subject.point is not None
         kind = subject.point_kind
         if kind not in _POINT_KINDS:
             if not said.act.restricts:
                 raise PermanentError(": ".join(_POINT_KIND), holds=False)
             kind = PointKind.EMAIL  # the digest says whose point it is, whatever it is called
-        return NamedSubject.of_point(kind, keys.seal(bytes.fromhex(subject.point)))
+        return NamedSubject.of_point(kind, keys.encrypt(bytes.fromhex(subject.point)))
 
     def _lift(self, text: str) -> UUID | str:
         """The party's own id of a decision that it sent, or its reference of any."""

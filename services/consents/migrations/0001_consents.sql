@@ -95,7 +95,7 @@ CREATE TABLE waiting (
     content      bytea NOT NULL,
     -- null once somebody whom it named was erased: then it only expires
     ref          text COLLATE "C",
-    sealed       bytea,
+    encrypted    bytea,
     -- a customer of this ref became known, or more was learnt about them
     due          boolean NOT NULL DEFAULT false
 );

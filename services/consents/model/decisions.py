@@ -58,7 +58,7 @@ class CustomerSubject:
 
 @dataclass(frozen=True, slots=True)
 class NumberSubject:
-    """A company's customer number, by its sealed digest: whoever has that customership."""
+    """A company's customer number, by its encrypted digest: whoever has that customership."""
 
     company: str
     ref: bytes
@@ -66,7 +66,7 @@ class NumberSubject:
 
 @dataclass(frozen=True, slots=True)
 class PointSubject:
-    """A bare contact point, by its sealed digest: whoever has it. It is not a person."""
+    """A bare contact point, by its encrypted digest: whoever has it. It is not a person."""
 
     ref: bytes
 

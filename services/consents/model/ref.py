@@ -27,12 +27,12 @@ class Ref(str):
         return cls(f"i:{party}:{ident}")
 
     @classmethod
-    def number(cls, sealed: str) -> "Ref":
-        return cls(f"n:{sealed}")
+    def number(cls, encrypted: str) -> "Ref":
+        return cls(f"n:{encrypted}")
 
     @classmethod
-    def point(cls, sealed: str) -> "Ref":
-        return cls(f"p:{sealed}")
+    def point(cls, encrypted: str) -> "Ref":
+        return cls(f"p:{encrypted}")
 
     @classmethod
     def identity(cls, token: str) -> "Ref":
@@ -56,7 +56,7 @@ class Ref(str):
         return self.kind == "p"
 
     @property
-    def sealed(self) -> bytes:
+    def encrypted(self) -> bytes:
         """The encrypted digest of an `n:` or `p:` ref, as facts carry it."""
         return self[2:].encode()
 
@@ -92,13 +92,13 @@ class NamedSubject:
         return cls(Ref.of_party(party, ident), "id")
 
     @classmethod
-    def of_number(cls, company: str, sealed: str) -> "NamedSubject":
-        return cls(Ref.number(sealed), "number", company)
+    def of_number(cls, company: str, encrypted: str) -> "NamedSubject":
+        return cls(Ref.number(encrypted), "number", company)
 
     @classmethod
-    def of_point(cls, kind: PointKind, sealed: str) -> "NamedSubject":
+    def of_point(cls, kind: PointKind, encrypted: str) -> "NamedSubject":
         """`kind` is email or phone."""
-        return cls(Ref.point(sealed), kind.value)
+        return cls(Ref.point(encrypted), kind.value)
 
     @property
     def customer(self) -> UUID | None:

@@ -231,7 +231,7 @@ async def forget(conn: "Conn | Pool", before: datetime) -> None:
 
 
 def _hash(ref: str) -> bytes:
-    """Refs hold sealed digests and keyed hashes, so nobody finds an address by trying."""
+    """Refs hold encrypted digests and keyed hashes, so nobody finds an address by trying."""
     return hashlib.sha256(ref.encode()).digest()[:8]
 
 

@@ -152,8 +152,8 @@ def _names(keys: Keys, party: str, point: PointFacts) -> Iterator[str]:
         yield keys.pairwise(party, point.id)
     elif point.ref is not None:
         try:
-            digest = keys.open(point.ref.decode())
-        except ValueError:  # not sealed under our key
+            digest = keys.decrypt(point.ref.decode())
+        except ValueError:  # not encrypted under our key
             return
         yield from keys.points(party, digest)
 

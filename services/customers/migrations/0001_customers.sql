@@ -1,13 +1,13 @@
--- The register. What is sealed is AES-256-GCM under the person's data key (docs/decisions/0013-encryption-at-rest.md);
--- a column named `blind` is a keyed hash by which a sealed value is found again. A `source` is a company's id, or
+-- The register. What is encrypted is AES-256-GCM under the person's data key (docs/decisions/0013-encryption-at-rest.md);
+-- a column named `blind` is a keyed hash by which an encrypted value is found again. A `source` is a company's id, or
 -- `group`: what it states is kept apart from what others do (docs/decisions/0026-facts-by-source.md).
 
 -- A person, an organisation, a contact person of one (one row per duty area) or a possible user. Of one merged away the
--- id stays, an alias of the survivor, and nothing personal: neither a key nor what was sealed under it. `alias_of` is
+-- id stays, an alias of the survivor, and nothing personal: neither a key nor what was encrypted under it. `alias_of` is
 -- always the survivor itself, however long the chain.
 CREATE TABLE customers (
     id uuid PRIMARY KEY,
-    data_key bytea,                        -- wrapped under the master key; without it nothing sealed here can be read
+    data_key bytea,                        -- wrapped under the master key; without it nothing encrypted here can be read
     alias_of uuid REFERENCES customers (id),
     companies text[],                      -- of an alias: in which it was a customer, so where a record of it is published
     revisions jsonb NOT NULL,              -- {source: n}: the entity tag that each is shown; moves by what it sees alone
@@ -29,7 +29,7 @@ CREATE TABLE statements (
     safety_ban boolean NOT NULL,
     organisation uuid REFERENCES customers (id),
     person uuid,                           -- whom a contact person is; stays when that one is erased: its bans bind on
-    profile bytea NOT NULL,                -- sealed JSON: name, language, birth date, duties, what the group took back
+    profile bytea NOT NULL,                -- encrypted JSON: name, language, birth date, duties, what the group took back
     stated_at jsonb NOT NULL,              -- {field: time}
     PRIMARY KEY (customer, source)
 ) WITH (fillfactor = 85);
@@ -44,7 +44,7 @@ CREATE TABLE identifiers (
     source text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('identity_code', 'business_id')),
     customer uuid NOT NULL REFERENCES customers (id),
-    value bytea NOT NULL,                  -- sealed
+    value bytea NOT NULL,                  -- encrypted
     is_current boolean NOT NULL,
     PRIMARY KEY (blind, source)
 );
@@ -55,7 +55,7 @@ CREATE TABLE points (
     id uuid PRIMARY KEY,
     customer uuid NOT NULL REFERENCES customers (id),
     kind text NOT NULL CHECK (kind IN ('email', 'phone', 'post')),
-    value bytea NOT NULL,                  -- sealed, normalised
+    value bytea NOT NULL,                  -- encrypted, normalised
     blind bytea NOT NULL,
     claims jsonb NOT NULL,                 -- {source: {role_address, sales: [{seller, date, product_group, ban_offered}]}}
     source text NOT NULL,                  -- who alone states it; empty: several do
@@ -120,7 +120,7 @@ CREATE TABLE unreadable_values (
     source text NOT NULL,                  -- the company that stated it
     kind text NOT NULL CHECK (kind IN ('email', 'phone', 'post')),
     rule text NOT NULL,                    -- the rule that it broke
-    value bytea NOT NULL,                  -- sealed: JSON of the value or the address
+    value bytea NOT NULL,                  -- encrypted: JSON of the value or the address
     at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX unreadable_values_of ON unreadable_values (customer);

@@ -30,12 +30,12 @@ class PartyKeys(Protocol):
 class OurKeys(Protocol):
     """How our own services name contact points, and what an erased person is known again by."""
 
-    def seal(self, digest: bytes) -> str: ...
+    def encrypt(self, digest: bytes) -> str: ...
     def known_by(self, field: str, value: str) -> str: ...
 
 
 def record(customer: RegisteredCustomer, keys: OurKeys) -> CustomerRecord:
-    """For consents and marketing: sealed digests, never an address."""
+    """For consents and marketing: encrypted digests, never an address."""
     counts = {company: _in(customer, company) for company in customer.companies}
     common = _common(customer, counts.values())
     return CustomerRecord(
@@ -47,10 +47,10 @@ def record(customer: RegisteredCustomer, keys: OurKeys) -> CustomerRecord:
         safety_ban=customer.safety_ban,
         organisation=common.organisation,
         duties=common.duties,
-        points=tuple(_point(p, keys.seal) for p in sorted(customer.points, key=lambda p: p.id)),
+        points=tuple(_point(p, keys.encrypt) for p in sorted(customer.points, key=lambda p: p.id)),
         customerships=tuple(
             CustomershipOf(
-                company=c.company, digest=keys.seal(digest(PointKind.NUMBER, c.canonical)), active=c.active
+                company=c.company, digest=keys.encrypt(digest(PointKind.NUMBER, c.canonical)), active=c.active
             )
             for c in sorted(customer.customerships, key=lambda c: c.canonical)
         ),
@@ -98,14 +98,14 @@ def _common(customer: RegisteredCustomer, counts: Iterable[_Counts]) -> _Counts:
     )
 
 
-def _point(point: Point, seal: Callable[[bytes], str]) -> CustomerPoint:
+def _point(point: Point, encrypt: Callable[[bytes], str]) -> CustomerPoint:
     group = point.statements.get(GROUP)
     says = group is not None and group.role_address is not None
     companies = sorted(s for s in point.statements if s != GROUP)
     return CustomerPoint(
         id=point.id,
         kind_of=point.kind,
-        digest=None if point.kind is PointKind.POST else seal(digest(*point.key)),
+        digest=None if point.kind is PointKind.POST else encrypt(digest(*point.key)),
         role_address=bool(group and group.role_address),
         role_address_in=() if says else tuple(c for c in companies if point.statements[c].role_address),
         holders=() if group else tuple(companies),

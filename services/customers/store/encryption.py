@@ -1,6 +1,6 @@
-"""What is sealed at rest: under each person's data key, bound to its row and column (docs/decisions/0013).
+"""What is encrypted at rest: under each person's data key, bound to its row and column (docs/decisions/0013).
 
-A sealed text moved to another row or column does not open: its context is part of the cipher.
+An encrypted text moved to another row or column does not open: its context is part of the cipher.
 """
 
 from uuid import UUID
@@ -27,9 +27,9 @@ def encrypt_profile(key: DataKey, customer: UUID, source: str, facts: Facts) -> 
     return key.encrypt(orjson.dumps(profile).decode(), _place(customer, source))
 
 
-def decrypt_profile(key: DataKey, customer: UUID, source: str, sealed: bytes) -> Facts:
+def decrypt_profile(key: DataKey, customer: UUID, source: str, encrypted: bytes) -> Facts:
     """The facts that are encrypted; the others are to be added."""
-    return _FACTS.validate_json(key.decrypt(sealed, _place(customer, source)))
+    return _FACTS.validate_json(key.decrypt(encrypted, _place(customer, source)))
 
 
 def _place(customer: UUID, source: str) -> bytes:

@@ -29,8 +29,8 @@ _DELETE_CUSTOMERS = "DELETE FROM customers WHERE id = ANY ($1::uuid[])"
 
 
 async def erase(conn: Conn, ident: UUID) -> dict[UUID, tuple[str, ...]] | None:
-    """Delete every row of theirs, and with the last the key of all that was sealed; by each of their ids, those merged
-    away too, the companies whose customer it was. None: there is no such customer. Raises HasContactPersonsError,
+    """Delete every row of one customer, last the data key. Returns the companies whose customer it was, by each of the
+    customer's ids, those merged away too; None when there is no such customer. Raises HasContactPersonsError,
     ConcurrentChangeError.
     """
     rows = await lock(conn, [ident])

@@ -22,8 +22,8 @@ WHERE id = $2"""
 
 
 async def move(conn: Conn, duplicate: StoredCustomer, survivor: StoredCustomer) -> None:
-    """All rows of the duplicate but its contact points, which are sealed anew as the survivor's by `writing`: here they
-    go. With its key goes whatever was sealed under it.
+    """Give the survivor all rows of the duplicate but its contact points: `writing` encrypts those under the survivor's
+    key. Delete them here, and the duplicate's data key.
     """
     into, gone = survivor.customer.id, duplicate.customer
     await _identifiers(conn, duplicate, survivor)
@@ -51,12 +51,12 @@ async def _identifiers(conn: Conn, duplicate: StoredCustomer, survivor: StoredCu
     rows = await conn.fetch(_IDENTIFIERS, duplicate.customer.id)
     held = {(r["source"], r["kind"]) for r in await conn.fetch(_CURRENT, survivor.customer.id)}
 
-    def sealed(kind: str, value: bytes) -> bytes:
+    def encrypted(kind: str, value: bytes) -> bytes:
         text = duplicate.key.decrypt(value, context(kind, duplicate.customer.id))
         return survivor.key.encrypt(text, context(kind, survivor.customer.id))
 
     if moved := [
-        (r["blind"], r["source"], sealed(r["kind"], r["value"]), (r["source"], r["kind"]) not in held)
+        (r["blind"], r["source"], encrypted(r["kind"], r["value"]), (r["source"], r["kind"]) not in held)
         for r in rows
     ]:
         await conn.execute(_MOVE_IDENTIFIERS, survivor.customer.id, *map(list, zip(*moved, strict=True)))

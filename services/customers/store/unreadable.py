@@ -1,4 +1,4 @@
-"""Contact points of imports that cannot be read: as they were given, sealed, by customer and company."""
+"""Contact points of imports that cannot be read: as they were given, encrypted, by customer and company."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -66,10 +66,10 @@ FROM unnest($2::uuid[], $3::bytea[]) AS n (id, value) WHERE u.id = n.id"""
 
 
 async def move(conn: Conn, duplicate: UUID, old: DataKey, survivor: UUID, new: DataKey) -> None:
-    """Sealed anew as the survivor's."""
+    """Encrypted anew as the survivor's."""
     rows = await conn.fetch(_KEPT, duplicate, None)
-    sealed = [new.encrypt(old.decrypt(r["value"], _place(r["id"])), _place(r["id"])) for r in rows]
-    await conn.execute(_MOVE, survivor, [r["id"] for r in rows], sealed)
+    encrypted = [new.encrypt(old.decrypt(r["value"], _place(r["id"])), _place(r["id"])) for r in rows]
+    await conn.execute(_MOVE, survivor, [r["id"] for r in rows], encrypted)
 
 
 def _place(ident: UUID) -> bytes:

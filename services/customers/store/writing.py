@@ -23,7 +23,7 @@ class Write:
     """A customer to be stored. `before` is what was loaded, none for a new one; `old` what the rows hold of it, where
     some were moved since.
 
-    `identity_code` is the code in clear where a new one was given; it is sealed here.
+    `identity_code` is the code in clear where a new one was given; it is encrypted here.
     """
 
     new: RegisteredCustomer
@@ -128,9 +128,9 @@ async def _statements(conn: Conn, writes: Sequence[Write], data_keys: dict[UUID,
 
 def _statement(ident: UUID, source: str, facts: Facts, key: DataKey) -> tuple[Any, ...]:
     flags = (facts.minor, facts.deceased, facts.safety_ban)
-    sealed = encrypt_profile(key, ident, source, facts)
+    encrypted = encrypt_profile(key, ident, source, facts)
     at = orjson.dumps(facts.at).decode()
-    return (ident, source, facts.recipient, *flags, facts.organisation, facts.person, sealed, at)
+    return (ident, source, facts.recipient, *flags, facts.organisation, facts.person, encrypted, at)
 
 
 _RETIRE_IDENTIFIERS = """
@@ -190,10 +190,10 @@ async def _points(conn: Conn, keys: Keys, writes: Sequence[Write], data_keys: di
         gone += before.keys() - after.keys()
         for point in after.values():
             if point.id not in before:
-                sealed = data_keys[write.new.id].encrypt(point.value, context("point", point.id))
+                encrypted = data_keys[write.new.id].encrypt(point.value, context("point", point.id))
                 blind = keys.blind_index(*point.key)
                 stated = (orjson.dumps(point.statements).decode(), point.source)
-                added.append((point.id, write.new.id, point.kind, sealed, blind, *stated))
+                added.append((point.id, write.new.id, point.kind, encrypted, blind, *stated))
             elif point != before[point.id]:
                 changed.append((point.id, orjson.dumps(point.statements).decode(), point.source))
     await conn.execute(_DELETE_POINTS, gone)

@@ -8,7 +8,7 @@ CREATE TABLE people (
     customer_n        bigint  NOT NULL DEFAULT 0,
     customer_status   text    NOT NULL DEFAULT 'unknown'
         CHECK (customer_status IN ('unknown', 'live', 'alias', 'erased', 'unreadable')),
-    -- id of the contact point -> its sealed digest; null for a postal address, which has none
+    -- id of the contact point -> its encrypted digest; null for a postal address, which has none
     points            jsonb   NOT NULL DEFAULT '{}',
     -- id of a contact point that only some companies have -> these companies
     holders           jsonb   NOT NULL DEFAULT '{}',

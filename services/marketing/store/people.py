@@ -9,8 +9,9 @@ from kielto.service.database.pool import Conn
 
 
 class KeptCustomer(NamedTuple):
-    """A customer's record at a version. `points` is JSON: id of the point -> sealed digest, or null; `holders`: id of a
-    point -> the companies that have it, where not all have."""
+    """A customer's record at a version. `points` is JSON: id of the point -> encrypted digest, or null; `holders`: id
+    of a point -> the companies that have it, where not all have.
+    """
 
     id: UUID
     version: Version

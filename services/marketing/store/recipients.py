@@ -12,11 +12,11 @@ from services.marketing.store.campaigns import aim_of
 
 
 class Permitted(NamedTuple):
-    """A contact point that may be addressed. `sealed` is its sealed digest; None for a postal address."""
+    """A contact point that may be addressed. `encrypted` is its encrypted digest; None for a postal address."""
 
     customer: UUID
     point: UUID
-    sealed: str | None
+    encrypted: str | None
 
 
 class AddressedPoint(NamedTuple):
@@ -36,7 +36,7 @@ class Recalled(NamedTuple):
 
 
 _PERMITTED = """
-SELECT DISTINCT c.customer, c.point, p.points ->> c.point::text AS sealed
+SELECT DISTINCT c.customer, c.point, p.points ->> c.point::text AS encrypted
 FROM cells c JOIN people p ON p.id = c.customer
 WHERE c.company = $1 AND c.customer = ANY($2::uuid[])
   AND c.purpose = $3 AND c.channel = $4
@@ -52,7 +52,7 @@ async def permitted(conn: Conn, aim: Aim, customers: Sequence[UUID]) -> list[Per
     rows = await conn.fetch(
         _PERMITTED, aim.company, customers, aim.purpose, aim.channel, aim.partner, aim.mode, aim.product_group
     )
-    return [Permitted(row["customer"], row["point"], row["sealed"]) for row in rows]
+    return [Permitted(row["customer"], row["point"], row["encrypted"]) for row in rows]
 
 
 # Nobody is in a campaign twice: who was recalled stays so.

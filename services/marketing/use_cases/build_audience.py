@@ -72,10 +72,10 @@ def _recipient(keys: Keys, party: str, permitted: Permitted) -> AddressedPoint |
     None when the digest cannot be opened: nobody is addressed at a point that cannot be named.
     """
     try:
-        if permitted.sealed is None:
+        if permitted.encrypted is None:
             address = keys.pairwise(party, permitted.point)
         else:
-            address = keys.point(party, keys.open(permitted.sealed))
+            address = keys.point(party, keys.decrypt(permitted.encrypted))
     except ValueError:
         UNNAMED.inc()
         return None

@@ -21,8 +21,8 @@ Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A pairwise id or a company's hash of a contact point."""
 Ident = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 """The id of a company, partner, subscriber, campaign or product group."""
-Sealed = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{64}$")]
-"""A canonical digest sealed under the services' key: 48 bytes as URL-safe base64 without padding."""
+EncryptedDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{64}$")]
+"""A canonical digest encrypted under the services' key: 48 bytes as URL-safe base64 without padding."""
 
 
 def _checked(text: str) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from kielto.events.base import Event, EventPart, Hash, Ident, Moment, Sealed, VersionText
+from kielto.events.base import EncryptedDigest, Event, EventPart, Hash, Ident, Moment, VersionText
 from kielto.events.versions import Version
 from kielto.events.words import PointKind, Recipient, Status
 
@@ -105,7 +105,9 @@ class CustomerPoint(EventPart):
 
     id: UUID
     kind_of: PointKind
-    digest: Sealed | None = Field(default=None, description="Encrypted canonical digest. None for post.")
+    digest: EncryptedDigest | None = Field(
+        default=None, description="Encrypted canonical digest. None for post."
+    )
     role_address: bool = Field(
         default=False,
         description="Whether the group states that the address belongs to a task in an organisation.",
@@ -132,7 +134,9 @@ class StatedBy(EventPart):
 
 class CustomershipOf(EventPart):
     company: Ident
-    digest: Sealed = Field(description="Encrypted canonical digest of `<company>:<customer number>`.")
+    digest: EncryptedDigest = Field(
+        description="Encrypted canonical digest of `<company>:<customer number>`."
+    )
     active: bool = True
 
 
@@ -162,12 +166,12 @@ class Customer(Record):
         description="Ids of customers whose *no* binds this customer too: possibly the same person, or the person "
         "who is this contact person.",
     )
-    known_by: tuple[Sealed, ...] = Field(
+    known_by: tuple[EncryptedDigest, ...] = Field(
         default=(),
         description="Keyed hashes that recognise the person after an erasure: of the identity code, and of the folded "
         "name with a postal address. They have no effect while the person is in the register.",
     )
-    known_by_mailbox: tuple[Sealed, ...] = Field(
+    known_by_mailbox: tuple[EncryptedDigest, ...] = Field(
         default=(), description="The same, of mailboxes without their tag (`eva@` for `eva+shop@`)."
     )
     aliases: tuple[UUID, ...] = Field(

@@ -66,24 +66,28 @@ class ConsentsWorld:
             "recipient": Recipient.NATURAL,
             "points": (
                 CustomerPoint(
-                    id=who.phone_id, kind_of=PointKind.PHONE, digest=self.sealed(PointKind.PHONE, who.phone)
+                    id=who.phone_id,
+                    kind_of=PointKind.PHONE,
+                    digest=self.encrypted(PointKind.PHONE, who.phone),
                 ),
                 CustomerPoint(
-                    id=who.email_id, kind_of=PointKind.EMAIL, digest=self.sealed(PointKind.EMAIL, who.email)
+                    id=who.email_id,
+                    kind_of=PointKind.EMAIL,
+                    digest=self.encrypted(PointKind.EMAIL, who.email),
                 ),
                 CustomerPoint(id=who.post, kind_of=PointKind.POST),
             ),
             "customerships": tuple(
                 CustomershipOf(
-                    company=c, digest=self.sealed(PointKind.NUMBER, who.number(c)), active=c in active
+                    company=c, digest=self.encrypted(PointKind.NUMBER, who.number(c)), active=c in active
                 )
                 for c in who.companies
             ),
         }
         return Customer(**(given | changes))
 
-    def sealed(self, kind: PointKind, value: str) -> str:
-        return self.keys.seal(digest_of(kind, value))
+    def encrypted(self, kind: PointKind, value: str) -> str:
+        return self.keys.encrypt(digest_of(kind, value))
 
     async def know(self, *people: Someone, **changes: Any) -> None:
         """Take in a record of each, as the consumers do."""
@@ -143,14 +147,14 @@ class ConsentsWorld:
 
     def by_number(self, who: Someone, company: str = "kauppa") -> NamedSubject:
         return NamedSubject.of_number(
-            company, self.keys.seal(digest_of(PointKind.NUMBER, who.number(company)))
+            company, self.keys.encrypt(digest_of(PointKind.NUMBER, who.number(company)))
         )
 
     def by_phone(self, phone: str) -> NamedSubject:
-        return NamedSubject.of_point(PointKind.PHONE, self.keys.seal(digest_of(PointKind.PHONE, phone)))
+        return NamedSubject.of_point(PointKind.PHONE, self.keys.encrypt(digest_of(PointKind.PHONE, phone)))
 
     def by_email(self, email: str) -> NamedSubject:
-        return NamedSubject.of_point(PointKind.EMAIL, self.keys.seal(digest_of(PointKind.EMAIL, email)))
+        return NamedSubject.of_point(PointKind.EMAIL, self.keys.encrypt(digest_of(PointKind.EMAIL, email)))
 
     def key(self, party: str, who: Someone) -> str:
         return self.keys.pairwise(party, who.id)

@@ -202,9 +202,9 @@ async def test_a_contact_point_that_cannot_be_read_is_kept_and_the_row_is_taken(
     (again,) = await take_in(context, [row])
     assert (again.status, again.warnings) == ("unchanged", outcome.warnings)
     assert len(await kept(context, outcome)) == 1
-    sealed = await context.pool.fetchval("SELECT value FROM unreadable_values")
-    assert b"Eva" not in sealed
-    assert b"Street" not in sealed
+    encrypted = await context.pool.fetchval("SELECT value FROM unreadable_values")
+    assert b"Eva" not in encrypted
+    assert b"Street" not in encrypted
     await take_in(context, [{"number": "N1", "name": "Aino"}])
     assert len(await kept(context, outcome)) == 1, "a row without points says nothing of them"
     await take_in(context, [{"number": "N1", **points(("email", "aino@example.com"))}])

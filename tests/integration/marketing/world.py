@@ -53,12 +53,12 @@ def person() -> MarketedPerson:
 def customer(
     keys: Keys, who: MarketedPerson, n: int = 1, status: Status = Status.LIVE, epoch: int = 1
 ) -> Customer:
-    sealed = keys.seal(digest_of(PointKind.EMAIL, who.address))
+    encrypted = keys.encrypt(digest_of(PointKind.EMAIL, who.address))
     points = (
         ()
         if status is Status.ERASED
         else (
-            CustomerPoint(id=who.email, kind_of=PointKind.EMAIL, digest=sealed),
+            CustomerPoint(id=who.email, kind_of=PointKind.EMAIL, digest=encrypted),
             CustomerPoint(id=who.post, kind_of=PointKind.POST),
         )
     )

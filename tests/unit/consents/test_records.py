@@ -65,13 +65,13 @@ def record(keys: Keys, of: PersonPermissions, family: str = PARTY) -> Permission
 
 
 def email(keys: Keys, digest: bytes = b"d" * 32) -> PointFacts:
-    return PointFacts(uuid4(), PointKind.EMAIL, keys.seal(digest).encode())
+    return PointFacts(uuid4(), PointKind.EMAIL, keys.encrypt(digest).encode())
 
 
 def test_every_point_is_listed_under_the_partys_own_hash_with_what_is_allowed(keys: Keys) -> None:
     one, other, post = email(keys), email(keys, b"e" * 32), PointFacts(uuid4(), PointKind.POST)
-    number = CustomershipFacts("a", keys.seal(b"n" * 32).encode())
-    foreign = CustomershipFacts("b", keys.seal(b"m" * 32).encode())
+    number = CustomershipFacts("a", keys.encrypt(b"n" * 32).encode())
+    foreign = CustomershipFacts("b", keys.encrypt(b"m" * 32).encode())
     customer = CustomerFacts(uuid4(), points=(one, other, post), customerships=(number, foreign))
     found = record(
         keys,

@@ -27,7 +27,7 @@ class PlainKeys:
     def point(self, party: str, canonical: bytes) -> str:
         return point_of(party.encode(), canonical)
 
-    def seal(self, canonical: bytes) -> str:
+    def encrypt(self, canonical: bytes) -> str:
         return (canonical.hex() + "0" * 64)[:64]
 
     def known_by(self, field: str, value: str) -> str:

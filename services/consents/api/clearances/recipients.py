@@ -69,7 +69,7 @@ def named(
         refs.append(Ref.of_party(Party.company(company), one.customer))
     if one.number is not None:
         number = _digest("number", PointKind.NUMBER, f"{company}:{one.number}", "FI")
-        refs.append(Ref.number(context.keys.seal(number)))
+        refs.append(Ref.number(context.keys.encrypt(number)))
     if one.address is None:
         return refs, None, None
     kind = KIND_OF.get(channel)
@@ -80,7 +80,7 @@ def named(
             raise RecipientError("address", "must be the point itself on this channel: 64 hexadecimal digits")
         return refs, None, one.address
     digest = _digest("address", kind, one.address, context.group.company(company).country)
-    point = Ref.point(context.keys.seal(digest))
+    point = Ref.point(context.keys.encrypt(digest))
     return [*refs, point], digest, point
 
 

@@ -120,11 +120,11 @@ class GivenDecision(_StrictBody):
                 )
             case ByNumber(company=company, number=number):
                 digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")
-                return NamedSubject.of_number(company, context.keys.seal(digest))
+                return NamedSubject.of_number(company, context.keys.encrypt(digest))
             case ByPoint(kind=kind, value=value, country=country):
                 country = country or _country(context, self.company or caller.company)
                 return NamedSubject.of_point(
-                    kind, context.keys.seal(_digest("subject.value", kind, value, country))
+                    kind, context.keys.encrypt(_digest("subject.value", kind, value, country))
                 )
 
 

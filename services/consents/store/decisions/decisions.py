@@ -276,9 +276,9 @@ def decision_of(
 def _subject(row: Mapping[str, Any], customer: UUID) -> Subject:
     match row["subject_kind"]:
         case "number":
-            return NumberSubject(row["subject_company"], Ref(row["ref"]).sealed)
+            return NumberSubject(row["subject_company"], Ref(row["ref"]).encrypted)
         case "email" | "phone":
-            return PointSubject(Ref(row["ref"]).sealed)
+            return PointSubject(Ref(row["ref"]).encrypted)
         case _:
             return CustomerSubject(customer)
 

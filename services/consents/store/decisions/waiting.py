@@ -16,7 +16,7 @@ class WaitingYes(NamedTuple):
     partition: int
     offset: int
     timestamp_ms: int
-    sealed: bytes | None
+    encrypted: bytes | None
 
 
 async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | None:
@@ -76,7 +76,7 @@ async def counts_from_now(conn: Conn, decision: UUID) -> None:
 
 
 _ADD = """
-INSERT INTO waiting (decision, party, ident, partition, "offset", timestamp_ms, sealed, ref, content)
+INSERT INTO waiting (decision, party, ident, partition, "offset", timestamp_ms, encrypted, ref, content)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING true"""
 
 _IS_FULL = """
@@ -86,11 +86,11 @@ SELECT EXISTS (SELECT FROM waiting WHERE party = $1 OFFSET $3)
 _COUNTED = "SELECT party, count(*) FROM waiting WHERE party = ANY ($1::text[]) GROUP BY party"
 
 _ERASE = """
-UPDATE waiting SET ref = NULL, sealed = NULL, due = false
+UPDATE waiting SET ref = NULL, encrypted = NULL, due = false
 WHERE ref IN (SELECT ref FROM customer_refs WHERE customer = ANY ($1::uuid[]))"""
 
 _NEXT = """
-SELECT decision, party, ident, partition, "offset", timestamp_ms, sealed FROM waiting
+SELECT decision, party, ident, partition, "offset", timestamp_ms, encrypted FROM waiting
 WHERE due AND party = ANY ($1::text[]) ORDER BY timestamp_ms, "offset" LIMIT 1"""
 
 _REMOVE = "DELETE FROM waiting WHERE decision = $1 RETURNING decision"
@@ -100,4 +100,4 @@ DELETE FROM waiting WHERE decision IN (
     SELECT decision FROM waiting
     WHERE timestamp_ms < extract(epoch FROM clock_timestamp() - make_interval(secs => $1 * 86400)) * 1000
     ORDER BY timestamp_ms LIMIT $2 FOR UPDATE SKIP LOCKED)
-RETURNING decision, party, ident, partition, "offset", timestamp_ms, sealed"""
+RETURNING decision, party, ident, partition, "offset", timestamp_ms, encrypted"""

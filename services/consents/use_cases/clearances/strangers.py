@@ -44,7 +44,7 @@ def _may_reach(
     context: Context, request: ClearanceRequest, ref: Ref, decisions: Iterable[RecordedDecision]
 ) -> bool:
     kind = PointKind.EMAIL if request.channel == "email" else PointKind.PHONE
-    person = Person(CustomerFacts(_NOBODY, points=(PointFacts(_NOBODY, kind, ref.sealed),)))
+    person = Person(CustomerFacts(_NOBODY, points=(PointFacts(_NOBODY, kind, ref.encrypted),)))
     terms = (request.company, request.channel, request.purpose, request.partner, request.mode)
     for cell, ruling in evaluate(person, decisions, context.facts, context.rules):
         if (cell.company, cell.channel, cell.purpose, cell.partner, cell.mode) == terms:

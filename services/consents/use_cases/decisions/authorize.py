@@ -103,6 +103,6 @@ def _knows(command: Command, found: LoadedState) -> bool:
     ref, company = command.subject.ref, Party(command.party).id
     return any(
         command.party in found.keys[c.id]
-        and (not ref.is_point or any(p.ref == ref.sealed for p in c.points_of(company)))
+        and (not ref.is_point or any(p.ref == ref.encrypted for p in c.points_of(company)))
         for c in named
     )

@@ -81,9 +81,9 @@ def storable(said_at: datetime, received_at: datetime) -> datetime:
 def _subject(command: Command, found: LoadedState) -> CustomerSubject | NumberSubject | PointSubject:
     named = command.subject
     if named.company is not None:
-        return NumberSubject(named.company, named.ref.sealed)
+        return NumberSubject(named.company, named.ref.encrypted)
     if named.ref.is_point:
-        return PointSubject(named.ref.sealed)
+        return PointSubject(named.ref.encrypted)
     if own := named.ref.party_and_id:
         party, ident = own
         return CustomerSubject(next((c for c in found.hit if found.keys[c].get(party) == ident), NOBODY))

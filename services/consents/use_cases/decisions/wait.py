@@ -55,8 +55,12 @@ async def keep(conn: Conn, about: results.MessageOrigin, said: Decision, command
             conn, about, "subject: must be a customer of the company, for a yes; too many others wait already"
         )
         return
-    sealed = context.keys.message_cipher.encrypt(said.model_dump_json().encode(), _place(party, command.id))
-    one = store.WaitingYes(command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, sealed)
+    encrypted = context.keys.message_cipher.encrypt(
+        said.model_dump_json().encode(), _place(party, command.id)
+    )
+    one = store.WaitingYes(
+        command.id, party, said.id, meta.partition, meta.offset, meta.timestamp_ms, encrypted
+    )
     held = await store.add(conn, one, command.subject.ref, command.content)
     if held is None:
         await results.waiting(conn, about, command.id)
@@ -124,9 +128,11 @@ def _opened(context: Context, one: store.WaitingYes) -> Decision:
     """Decrypt the yes. Raises _UnreadableYesError when it was encrypted under another key, or written by a newer
     version: no later attempt can succeed, and those behind it must not wait for it.
     """
-    assert one.sealed is not None  # what is erased is not due
+    assert one.encrypted is not None  # what is erased is not due
     try:
-        return Decision.read(context.keys.message_cipher.decrypt(one.sealed, _place(one.party, one.decision)))
+        return Decision.read(
+            context.keys.message_cipher.decrypt(one.encrypted, _place(one.party, one.decision))
+        )
     except (InvalidTag, ValueError):
         raise _UnreadableYesError from None
 

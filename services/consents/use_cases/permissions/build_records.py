@@ -140,7 +140,7 @@ class PersonRecords:
         """
         if ref not in self._digests:
             try:
-                self._digests[ref] = self._keys.open(ref.decode())
+                self._digests[ref] = self._keys.decrypt(ref.decode())
             except ValueError:
                 self._digests[ref] = None
         digest = self._digests[ref]

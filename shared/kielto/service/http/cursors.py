@@ -1,4 +1,4 @@
-"""Where a page of a listing ends, as whoever reads it is given it: a row's number, sealed for one party.
+"""Where a page of a listing ends, as whoever reads it is given it: a row's number, encrypted for one party.
 
 A plain number would count the rows of everybody else between two of the party's own.
 """
@@ -10,13 +10,13 @@ from kielto.validation import FieldRule
 
 def give(keys: Keys, party: str | None, number: int) -> str:
     """`party` None: the whole group."""
-    return keys.seal(number.to_bytes(8) + (party or "").encode())
+    return keys.encrypt(number.to_bytes(8) + (party or "").encode())
 
 
 def take(keys: Keys, party: str | None, text: str) -> int:
     """Raises ProblemError 422 for what was not given to this party."""
     try:
-        opened = keys.open(text)
+        opened = keys.decrypt(text)
         if opened[8:] != (party or "").encode():
             raise ValueError
     except ValueError:

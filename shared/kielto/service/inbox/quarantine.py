@@ -77,9 +77,9 @@ async def put(
     customer = None
     if why.holds and holding is not None:
         customer = await holding.customer(conn, _ascii(record.key))
-    sealed = cipher.encrypt(_packed(record), _place(meta.topic, meta.partition, meta.offset))
+    encrypted = cipher.encrypt(_packed(record), _place(meta.topic, meta.partition, meta.offset))
     place = (meta.topic, meta.topic_id, meta.partition, meta.offset, meta.timestamp_ms)
-    kept = await conn.fetchval(_PUT, *place, sealed, why.reason, why.keyless, why.holds, customer)
+    kept = await conn.fetchval(_PUT, *place, encrypted, why.reason, why.keyless, why.holds, customer)
     if kept == "open" and customer is not None and holding is not None:
         await holding.compute_anew(conn, customer)
     if kept is not None and holding is not None:

@@ -29,8 +29,8 @@ from kielto import seals
 from kielto.errors import KieltoError
 from kielto.events import digests
 
-SEALED = "sealed"
-"""The one field of a record that is kept sealed."""
+ENCRYPTED = "encrypted"
+"""The one field of a record that is kept encrypted."""
 
 
 class KeysError(KieltoError, ValueError):
@@ -76,9 +76,9 @@ class DataKey:
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, text.encode(), context)
 
-    def decrypt(self, sealed: bytes, context: bytes) -> str:
+    def decrypt(self, encrypted: bytes, context: bytes) -> str:
         """Raises cryptography's InvalidTag when key, context or bytes are not those of `encrypt`."""
-        return self._cipher.decrypt(sealed[:12], sealed[12:], context).decode()
+        return self._cipher.decrypt(encrypted[:12], encrypted[12:], context).decode()
 
 
 _LEVEL = 1
@@ -86,7 +86,7 @@ _LEVEL = 1
 
 
 class MessageCipher:
-    """Seals what is kept of messages that cannot be read, or that wait (AES-256-GCM).
+    """Encrypts what is kept of messages that cannot be read, or that wait (AES-256-GCM).
 
     Compressed before: a few kilobytes of a compressed batch are hundreds of messages of half a megabyte, and what is
     kept of them is to be no larger than what was sent.
@@ -100,9 +100,9 @@ class MessageCipher:
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, zlib.compress(content, _LEVEL), place.encode())
 
-    def decrypt(self, sealed: bytes, place: str) -> bytes:
+    def decrypt(self, encrypted: bytes, place: str) -> bytes:
         """Raises cryptography's InvalidTag when key, place or bytes are not those of `encrypt`."""
-        return zlib.decompress(self._cipher.decrypt(sealed[:12], sealed[12:], place.encode()))
+        return zlib.decompress(self._cipher.decrypt(encrypted[:12], encrypted[12:], place.encode()))
 
 
 class Keys:
@@ -141,18 +141,18 @@ class Keys:
     def _master(self) -> AESGCM:
         return AESGCM(bytes.fromhex(self._file.master_key))
 
-    def seal(self, digest: bytes) -> str:
-        """A canonical digest (32 bytes) as `Sealed` text; deterministic, so equal digests are equal
-        sealed.
+    def encrypt(self, digest: bytes) -> str:
+        """A canonical digest, or another 32 bytes, as `EncryptedDigest` text. Deterministic: equal digests give equal
+        texts.
         """
         return base64.urlsafe_b64encode(self._siv.encrypt(digest, None)).decode()
 
-    def open(self, sealed: str) -> bytes:
+    def decrypt(self, encrypted: str) -> bytes:
         """Decrypt the digest. Raises ValueError when it was not encrypted under this key."""
         try:
-            return self._siv.decrypt(base64.urlsafe_b64decode(sealed), None)
+            return self._siv.decrypt(base64.urlsafe_b64decode(encrypted), None)
         except InvalidTag:
-            raise ValueError("the digest was not sealed with this key") from None
+            raise ValueError("the digest was not encrypted with this key") from None
 
     def knows(self, party: str) -> bool:
         """Whether the party has ids and hashes of its own here. One that has left may have none any more."""
@@ -214,17 +214,17 @@ class Keys:
         """A record's JSON as the outbox keeps it where it has names or addresses; deterministic, so that an
         unchanged record is seen as unchanged.
         """
-        sealed = self._records.encrypt(body.encode(), [family.encode(), key.encode()])
-        return f'{{"{SEALED}":"{base64.urlsafe_b64encode(sealed).decode()}"}}'
+        encrypted = self._records.encrypt(body.encode(), [family.encode(), key.encode()])
+        return f'{{"{ENCRYPTED}":"{base64.urlsafe_b64encode(encrypted).decode()}"}}'
 
     def decrypt_record(self, family: str, key: str, kept: str) -> str:
         """What `encrypt_record` was given; anything else as it is. Raises cryptography's InvalidTag when it is
         another record's.
         """
-        if not kept.startswith(f'{{"{SEALED}":'):
+        if not kept.startswith(f'{{"{ENCRYPTED}":'):
             return kept
-        sealed = base64.urlsafe_b64decode(json.loads(kept)[SEALED])
-        return self._records.decrypt(sealed, [family.encode(), key.encode()]).decode()
+        encrypted = base64.urlsafe_b64decode(json.loads(kept)[ENCRYPTED])
+        return self._records.decrypt(encrypted, [family.encode(), key.encode()]).decode()
 
     @cached_property
     def message_cipher(self) -> MessageCipher:
@@ -236,8 +236,8 @@ class Keys:
         return hmac.new(self._index, field.encode() + b"\0" + normalised.encode(), hashlib.sha256).digest()
 
     def known_by(self, field: str, value: str) -> str:
-        """By this an erased person is known again, as `Sealed` text: HMAC-SHA-384(index key, "known", 0, field, 0,
-        value). Kept apart from `blind_index`, so that neither is found by the other.
+        """The keyed hash by which an erased person is recognised: HMAC-SHA-384(index key, "known", 0, field, 0, value)
+        as URL-safe base64. Separate from `blind_index`, so that neither can be found by the other.
         """
         text = b"\0".join((b"known", field.encode(), value.encode()))
         return base64.urlsafe_b64encode(hmac.new(self._index, text, hashlib.sha384).digest()).decode()

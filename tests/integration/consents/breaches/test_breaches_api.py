@@ -68,6 +68,6 @@ async def test_cases_are_told_in_pages(
     assert pages == [[str(i) for i in order[n : n + 2]] for n in (0, 2, 4)]
     assert (await http.get(path, headers=everything)).json()["next"] is None
     assert (await http.get(path, headers=as_("dpo@sahko"), params=after)).json()["breaches"] == []
-    for wrong in ("x", world.context.keys.seal(bytes(24) + b"overdue.")):
+    for wrong in ("x", world.context.keys.encrypt(bytes(24) + b"overdue.")):
         refused = await http.get(path, headers=everything, params={"after": wrong})
         assert problem(refused) == (422, "invalid-request", ["after"])

@@ -59,7 +59,7 @@ async def with_two_phones(world: ConsentsWorld, who: Someone) -> None:
     await world.decide(world.by_phone(who.phone), received_at=ago(100))
     record = world.record(who)
     other = CustomerPoint(
-        id=uuid4(), kind_of=PointKind.PHONE, digest=world.sealed(PointKind.PHONE, OTHER_PHONE)
+        id=uuid4(), kind_of=PointKind.PHONE, digest=world.encrypted(PointKind.PHONE, OTHER_PHONE)
     )
     await world.take_in([record.model_copy(update={"points": (*record.points, other)})])
 

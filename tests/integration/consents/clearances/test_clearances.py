@@ -144,7 +144,9 @@ async def test_an_address_that_only_another_company_states_of_a_customer_is_not_
     await world.know(who)
     await world.consent(who, Channel.EMAIL)
     await world.consent(who, Channel.SMS)
-    stated = CustomerPoint(id=uuid4(), kind_of=kind, digest=world.sealed(kind, address), holders=("sahko",))
+    stated = CustomerPoint(
+        id=uuid4(), kind_of=kind, digest=world.encrypted(kind, address), holders=("sahko",)
+    )
     own = CustomerPoint(id=uuid4(), kind_of=PointKind.POST, holders=("kauppa",))
     await world.know(joined, points=(stated, own))
     assert await reasons(http, {"address": address}, channel=channel) == ["allowed"]

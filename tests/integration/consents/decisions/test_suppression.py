@@ -54,7 +54,7 @@ def named(world: ConsentsWorld, who: Someone, subject: str) -> NamedSubject:
 
 
 def sealed_number(world: ConsentsWorld, of: Someone) -> CustomershipOf:
-    return CustomershipOf(company="kauppa", digest=world.sealed(PointKind.NUMBER, of.number("kauppa")))
+    return CustomershipOf(company="kauppa", digest=world.encrypted(PointKind.NUMBER, of.number("kauppa")))
 
 
 async def imported_again(world: ConsentsWorld, gone: Someone, by: str) -> Someone:

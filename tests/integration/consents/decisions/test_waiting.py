@@ -134,9 +134,9 @@ async def test_whoever_is_no_customer_of_the_company_waits_alike_and_ends_alike(
     await world.take_in([as_erased(erased)])
     await world.know(theirs)
     await work_off(desk, context)
-    kept = await pool.fetch('SELECT ref IS NULL AS bare, sealed FROM waiting ORDER BY "offset"')
+    kept = await pool.fetch('SELECT ref IS NULL AS bare, encrypted FROM waiting ORDER BY "offset"')
     assert [row["bare"] for row in kept] == [False, True, False]
-    assert kept[1]["sealed"] is None
+    assert kept[1]["encrypted"] is None
     assert await statuses(desk) == ["waiting"] * 3
     await pool.execute(f"UPDATE waiting SET timestamp_ms = extract(epoch FROM now()) * 1000 - {8 * DAY}")
     await wait.expire(context)
@@ -180,12 +180,12 @@ async def test_one_that_can_be_read_no_more_keeps_no_other_waiting(
     first = await desk.say(subjects(world, who)["id"], **YES)
     await desk.say(subjects(world, who)["number"], **YES)
     ident = decision_id(PARTY, first.id)
-    sealed = (
+    encrypted = (
         b"x" * 40
         if content is None
         else context.keys.message_cipher.encrypt(content, f"waiting/{PARTY}/{ident}")
     )
-    await pool.execute("UPDATE waiting SET sealed = $2 WHERE decision = $1", ident, sealed)
+    await pool.execute("UPDATE waiting SET encrypted = $2 WHERE decision = $1", ident, encrypted)
     await world.know(who)
     await work_off(desk, context)
     assert await statuses(desk) == ["waiting", "waiting", "refused", "taken"]

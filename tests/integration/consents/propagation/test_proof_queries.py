@@ -129,7 +129,7 @@ async def test_what_cannot_be_asked(http: httpx.AsyncClient, path: str) -> None:
 
 
 async def test_another_sealed_text_is_no_page(world: ConsentsWorld, http: httpx.AsyncClient) -> None:
-    answer = await http.get("/consents/proof/overdue", params={"after": world.keys.seal(bytes(32))})
+    answer = await http.get("/consents/proof/overdue", params={"after": world.keys.encrypt(bytes(32))})
     assert answer.status_code == 422
 
 

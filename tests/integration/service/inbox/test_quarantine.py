@@ -1,4 +1,4 @@
-"""What is kept of a message that cannot be taken in: sealed, small, and no longer than it is needed."""
+"""What is kept of a message that cannot be taken in: encrypted, small, and no longer than it is needed."""
 
 import hashlib
 from collections.abc import Callable
@@ -173,10 +173,10 @@ async def test_content_is_deleted_after_its_time_and_the_message_still_holds(ser
 async def test_of_what_is_too_large_the_first_bytes_are_kept(service: Bench) -> None:
     large = b"z" * 2_000_000
     asked, _ = await kept(service, large)
-    sealed = await content(service)
-    assert sealed is not None
-    assert len(sealed) < 4000
-    _, headers, value = quarantine._unpacked(CIPHER.decrypt(sealed, _place(service)))
+    encrypted = await content(service)
+    assert encrypted is not None
+    assert len(encrypted) < 4000
+    _, headers, value = quarantine._unpacked(CIPHER.decrypt(encrypted, _place(service)))
     assert value == large[:256]
     assert dict(headers)["length"] == b"2000000"
     assert dict(headers)["sha256"] == hashlib.sha256(large).hexdigest().encode()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from pydantic import TypeAdapter
 
 from kielto.events import digests
-from kielto.events.base import Hash, Sealed
+from kielto.events.base import EncryptedDigest, Hash
 from kielto.events.words import PointKind
 from kielto.service.support.crypto_keys import KeyFile, Keys, KeysError
 
@@ -36,13 +36,13 @@ def keys() -> Keys:
 
 def test_a_sealed_digest_has_the_contracts_form_and_opens(keys: Keys) -> None:
     digest = digests.digest_of(PointKind.EMAIL, "a@example.com")
-    sealed = keys.seal(digest)
-    TypeAdapter(Sealed).validate_python(sealed)
-    assert keys.open(sealed) == digest
-    assert keys.seal(digest) == sealed, "equal digests are equal sealed"
+    encrypted = keys.encrypt(digest)
+    TypeAdapter(EncryptedDigest).validate_python(encrypted)
+    assert keys.decrypt(encrypted) == digest
+    assert keys.encrypt(digest) == encrypted, "equal digests give equal texts"
     other = Keys(KeyFile.model_validate(file(digest_key="09" * 64)))
-    with pytest.raises(ValueError, match="not sealed with this key"):
-        other.open(sealed)
+    with pytest.raises(ValueError, match="not encrypted with this key"):
+        other.decrypt(encrypted)
 
 
 def test_pairwise_ids_and_points_are_the_contracts(keys: Keys) -> None:
@@ -115,6 +115,6 @@ def test_what_is_kept_of_a_message_is_no_larger_than_what_was_sent(keys: Keys) -
     """36 messages of half a megabyte come in a compressed batch of 2 kB; as they are they were 20 MB of quarantine."""
     assert len(keys.message_cipher.encrypt(b"z" * 500_000, "topic/0@7")) < 4000
     noise = secrets.token_bytes(100_000)
-    sealed = keys.message_cipher.encrypt(noise, "topic/0@7")
-    assert len(sealed) < 101_000
-    assert keys.message_cipher.decrypt(sealed, "topic/0@7") == noise
+    encrypted = keys.message_cipher.encrypt(noise, "topic/0@7")
+    assert len(encrypted) < 101_000
+    assert keys.message_cipher.decrypt(encrypted, "topic/0@7") == noise
