@@ -17,7 +17,7 @@ from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.stores.base import MemoryStore, Store, StoreError
 from kielto.subscriber.submit.spool import SpoolInUseError
 from kielto.subscriber.subscriber import Subscriber
-from kielto.subscriber.support.not_ready import NotReadyError
+from kielto.subscriber.support.brokers import NotReadyError
 from kielto.subscriber.sync.changes import Change
 
 if TYPE_CHECKING:

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import sqlite3
+import traceback
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import acks, permissions_of
-from kielto.kafka import Security
 from kielto.subscriber.gate.gate import FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.replica.state import Delta
-from kielto.subscriber.stores.base import Store, StoreError, StoreLostError, StoreMark
+from kielto.subscriber.stores.base import Store, StoreError, StoreLostError
 from kielto.subscriber.submit.spool import Spool
-from kielto.subscriber.support.not_ready import Telling, Troubles
+from kielto.subscriber.support.brokers import Brokers, ThrottledLog
 from kielto.subscriber.sync.acks import Acknowledger, AckSender
 from kielto.subscriber.sync.changes import OnChange
 from kielto.subscriber.sync.reading import Following
@@ -54,8 +54,7 @@ class Follows(NamedTuple):
 
     subscriber: str
     party: FollowedParty
-    bootstrap: str
-    security: Security
+    brokers: Brokers
     store: Store
     stale_seconds: float
     on_change: OnChange | None
@@ -65,11 +64,9 @@ class Follows(NamedTuple):
 class SessionLoop:
     """Loads the store, feeds it from Kafka, and loads it again when it is lost. `gate` answers while that runs."""
 
-    def __init__(
-        self, follows: Follows, denials: Denials, troubles: Troubles, tasks: BackgroundTasks
-    ) -> None:
-        self._follows, self._denials, self._troubles, self._tasks = follows, denials, troubles, tasks
-        self._telling = Telling(log)
+    def __init__(self, follows: Follows, denials: Denials, tasks: BackgroundTasks) -> None:
+        self._follows, self._denials, self._tasks = follows, denials, tasks
+        self._telling = ThrottledLog(log)
         self.session: Session | None = None
         self.gate: Gate | None = None
         self.store_error: StoreError | None = None
@@ -91,31 +88,14 @@ class SessionLoop:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _one_session(self, instance: UUID, spool: Spool | None) -> None:
-        follows, party = self._follows, self._follows.party.name
-        kafka: dict[str, Any] = {"security": follows.security, "troubles": self._troubles}
+        follows, party, brokers = self._follows, self._follows.party.name, self._follows.brokers
         session = await Session.load(follows.store, party, follows.stale_seconds, spool, follows.on_change)
-        following = Following(follows.bootstrap, permissions_of(party), session, **kafka)
+        following = Following(brokers, permissions_of(party), session)
         sender = AckSender(party, follows.subscriber, instance, acks(party), following.topics)
         gate = Gate(follows.party, session.follower, self._denials)
-
-        def noted(mark: StoreMark) -> None:
-            if spool is not None and follows.store.durable:
-                spool.acknowledging(mark)
-
-        acknowledger = Acknowledger(
-            follows.bootstrap,
-            sender,
-            session.acknowledgeable,
-            following.verify,
-            noted,
-            lambda: gate.shut() is None,
-            follows.stale_seconds,
-            follows.now,
-            **kafka,
-        )
-        digests = Digests(
-            follows.bootstrap, sender, follows.store, session, following.verify, security=follows.security
-        )
+        marks = spool if follows.store.durable else None
+        acknowledger = Acknowledger(brokers, sender, session, following, gate, marks, follows.now)
+        digests = Digests(brokers, sender, follows.store, session, following)
 
         def committed(delta: Delta) -> None:
             acknowledger.committed(delta.news)
@@ -164,8 +144,6 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}{where}"
+    """The type of an error, and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join([type(error).__name__, *(f" at {frame.filename}:{frame.lineno}" for frame in last)])

@@ -26,8 +26,8 @@ from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
 from kielto.subscriber.support import settings
+from kielto.subscriber.support.brokers import FORBIDDEN, MISSING, Brokers, NotReadyError, ThrottledLog
 from kielto.subscriber.support.clock import clock, utc_now
-from kielto.subscriber.support.not_ready import FORBIDDEN, MISSING, NotReadyError, Telling, Troubles
 from kielto.subscriber.sync.changes import OnChange
 
 if TYPE_CHECKING:
@@ -82,9 +82,8 @@ class Subscriber:
         settings.check(subscriber, party, bootstrap, point_keys, country, stale_seconds)
         self.subscriber, self.party = subscriber, Party(party)
         followed = FollowedParty(self.party, dict(point_keys), country)
-        self._follows = Follows(
-            subscriber, followed, bootstrap, security, store, stale_seconds, on_change, now
-        )
+        self._brokers = Brokers(bootstrap, security)
+        self._follows = Follows(subscriber, followed, self._brokers, store, stale_seconds, on_change, now)
         self._instance, self._spool_path = instance, None if spool is None else Path(spool)
         self._clearance, self._flush_seconds = clearance, flush_seconds
         self.unsent: list[UUID] = []
@@ -95,8 +94,8 @@ class Subscriber:
         self._denials = Denials(decisions(party))
         self._submitting: Submitting | None = None
         self._results: ResultsReader | None = None
-        self._tasks, self._troubles = BackgroundTasks(), Troubles()
-        self._loop = SessionLoop(self._follows, self._denials, self._troubles, self._tasks)
+        self._tasks = BackgroundTasks()
+        self._loop = SessionLoop(self._follows, self._denials, self._tasks)
         self._is_not = "not entered yet"
         """Why nothing runs; empty while it does."""
 
@@ -120,15 +119,7 @@ class Subscriber:
 
     async def _open(self, spool: Spool) -> None:
         self._instance = self._instance or await asyncio.to_thread(spool.instance)
-        submitting = Submitting(
-            self._follows.bootstrap,
-            self._follows.party,
-            decisions(self.party),
-            spool,
-            self._denials,
-            security=self._follows.security,
-            troubles=self._troubles,
-        )
+        submitting = Submitting(self._brokers, self._follows.party, spool, self._denials)
         await submitting.load()
         self._submitting = submitting
         self._tasks.start(submitting.run())
@@ -217,11 +208,11 @@ class Subscriber:
         WrongUseError outside of `async with`. In any case the subscriber goes on reading in the background.
         """
         self._must_run()
-        news, since, telling = -1, clock(), Telling(log)
+        news, since, telling = -1, clock(), ThrottledLog(log)
         while (reason := self._wanting()) is not None:
             if self._loop.session is not None and self._loop.session.news != news:
                 news, since = self._loop.session.news, clock()
-            cause, waited = self._follows.store.waits_for or self._troubles.text(), clock() - since
+            cause, waited = self._follows.store.waits_for or self._brokers.problem(), clock() - since
             if timeout is not None and waited > (
                 min(timeout, MISSING_SECONDS) if cause == MISSING else timeout
             ):
@@ -245,7 +236,7 @@ class Subscriber:
                 f"subscriber: it is not among those of {self.party} in group.yaml ({known}), so its acknowledgements "
                 "are refused. Use an id from there, or have it added"
             )
-        if (reason := self.shut()) is None and self._troubles.text() == FORBIDDEN:
+        if (reason := self.shut()) is None and self._brokers.problem() == FORBIDDEN:
             raise NotReadyError(FORBIDDEN)  # it reads, and cannot acknowledge, or send decisions
         return reason
 
@@ -322,8 +313,6 @@ class Subscriber:
         """
         self._must_run()
         if self._results is None:
-            self._results = ResultsReader(
-                self._follows.bootstrap, self.party, self._follows.now(), security=self._follows.security
-            )
+            self._results = ResultsReader(self._brokers, self.party, self._follows.now())
             self._tasks.start(self._results.run())
         return await self._results.of(decision, timeout)

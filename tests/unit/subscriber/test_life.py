@@ -15,8 +15,10 @@ from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Su
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support.brokers import Brokers
 from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import AckSender
+from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
 from kielto.subscriber.sync.store_digests import Digests
 from tests.unit.subscriber.submit.test_sender import SpooledDesk, said
@@ -109,7 +111,7 @@ async def test_whatever_fails_decisions_are_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("kielto.subscriber.submit.sender.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("kielto.subscriber.support.brokers.RETRY_SECONDS", (0.01, 0.01))
     monkeypatch.setattr(kafka, "producer", lambda *_, **__: BrokenStore(started))
     desk = SpooledDesk(tmp_path, "company.kauppa")
     await desk.says(said())
@@ -119,9 +121,9 @@ async def test_whatever_fails_decisions_are_sent_again(
 
 async def test_whatever_fails_results_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr("kielto.subscriber.submit.results.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("kielto.subscriber.support.brokers.RETRY_SECONDS", (0.01, 0.01))
     monkeypatch.setattr(kafka, "consumer", lambda *_, **__: BrokenStore(started))
-    await tried_again(ResultsReader("", "company.kauppa", utc_now()).run(), started)
+    await tried_again(ResultsReader(Brokers(""), "company.kauppa", utc_now()).run(), started)
 
 
 async def test_a_broker_that_is_away_is_said_once_in_a_while(
@@ -131,7 +133,8 @@ async def test_a_broker_that_is_away_is_said_once_in_a_while(
     monkeypatch.setattr("kielto.subscriber.sync.store_digests.RETRY_SECONDS", 0.01)
     monkeypatch.setattr(kafka, "producer", lambda *_, **__: BrokenStore(started, ConnectionRefusedError()))
     sender = AckSender("company.kauppa", "crm", uuid4(), "acks", {})
-    digests = Digests("", sender, MemoryStore(), cast(Session, None), lambda _: asyncio.sleep(0))
+    following = cast(Following, None)  # no client is started, so no topic is verified
+    digests = Digests(Brokers(""), sender, MemoryStore(), cast(Session, None), following)
     digests.asked([Reconcile(subscriber="crm", ask=uuid4())])
     await tried_again(digests.run(), started, times=5)
     assert caplog.text.count("digests not sent; trying again") == 1

@@ -20,7 +20,7 @@ from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores import rows as stored
 from kielto.subscriber.stores.base import StoredRow, StoreError, StoreLostError, StoreMark
-from kielto.subscriber.support.not_ready import Telling
+from kielto.subscriber.support.brokers import ThrottledLog
 
 log = logging.getLogger(__name__)
 LAYOUT = 1
@@ -122,7 +122,7 @@ class PostgresStore:
         wanted = self._mark._replace(commits=self._mark.commits + 1)
         rows = [stored.stored_row(follower.image, key, value) for key, value in delta.rows.items()]
         positions, state = stored.positions_text(follower.state), stored.state_text(follower.state)
-        telling = Telling(log)
+        telling = ThrottledLog(log)
         for attempt in itertools.count():
             try:
                 await self._write(delta, rows, positions, state)
@@ -166,7 +166,7 @@ class PostgresStore:
     async def _connect(self) -> None:
         """Open a new connection and take the lock, however long it takes. Raises StoreError."""
         await self.close()
-        telling = Telling(log)
+        telling = ThrottledLog(log)
         while True:
             try:
                 self._connection = await asyncpg.connect(

@@ -1,7 +1,6 @@
 """Results of submitted decisions, read from the party's results topic from the first question on."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from datetime import datetime
 from typing import Any
@@ -12,14 +11,12 @@ from kielto.errors import KieltoError
 from kielto.events.envelope import Read, read
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.events.topics import PARTITIONS, results
-from kielto.subscriber.support.not_ready import Telling
+from kielto.subscriber.support.brokers import Brokers
 
-log = logging.getLogger(__name__)
 KEPT = 10_000
 """How many results to keep, the newest ones."""
 BACK_SECONDS = 600.0
 """How far back to read at first, since a result may have come before the question."""
-RETRY_SECONDS = 0.5
 
 
 class ResultTimeoutError(KieltoError, TimeoutError):
@@ -27,10 +24,8 @@ class ResultTimeoutError(KieltoError, TimeoutError):
 
 
 class ResultsReader:
-    def __init__(
-        self, bootstrap: str, party: str, asked_at: datetime, *, security: kafka.Security = kafka.CLEAR
-    ) -> None:
-        self._bootstrap, self._topic, self._security = bootstrap, results(party), security
+    def __init__(self, brokers: Brokers, party: str, asked_at: datetime) -> None:
+        self._brokers, self._topic = brokers, results(party)
         self._found: OrderedDict[UUID, DecisionResult] = OrderedDict()
         self._news = asyncio.Condition()
         self._from = asked_at.timestamp() - BACK_SECONDS
@@ -61,17 +56,13 @@ class ResultsReader:
             self._found.popitem(last=False)
 
     async def run(self) -> None:
-        telling = Telling(log)
-        while True:
-            try:
-                client = kafka.consumer(self._bootstrap, security=self._security)
-                async with kafka.started(client) as consumer:
-                    await self._begin(consumer)
-                    while True:
-                        await self._take(await consumer.getmany(timeout_ms=1000))
-            except Exception as error:  # noqa: BLE001 - whoever waits gets a ResultTimeoutError
-                telling.warn("results cannot be read; trying again: %s", type(error).__name__)
-            await asyncio.sleep(RETRY_SECONDS)
+        await self._brokers.retry(None, self._read, "results cannot be read")
+
+    async def _read(self) -> None:
+        async with self._brokers.consumer() as consumer:
+            await self._begin(consumer)
+            while True:
+                await self._take(await consumer.getmany(timeout_ms=1000))
 
     async def _begin(self, consumer: Any) -> None:
         """Continue where it stopped; at first begin at the offsets of `BACK_SECONDS` ago."""

@@ -10,11 +10,12 @@ from kielto import kafka
 from kielto.errors import InvalidValueError
 from kielto.events.envelope import encode
 from kielto.events.messages import Decision
+from kielto.events.topics import decisions
 from kielto.events.words import Reach
 from kielto.subscriber.gate.gate import FollowedParty
 from kielto.subscriber.gate.local_denials import DecisionPlace, Denial, Denials
 from kielto.subscriber.submit.spool import Spool, Spooled
-from kielto.subscriber.support.not_ready import Telling, Troubles
+from kielto.subscriber.support.brokers import Brokers, ThrottledLog
 
 log = logging.getLogger(__name__)
 CHECK_SECONDS = 10.0
@@ -23,25 +24,12 @@ RETRY_SECONDS = 0.5
 
 
 class Submitting:
-    """Spools and sends decisions. `topic`: the party's decisions topic."""
+    """Spools decisions and sends them to the party's decisions topic."""
 
-    def __init__(
-        self,
-        bootstrap: str,
-        party: FollowedParty,
-        topic: str,
-        spool: Spool,
-        denials: Denials,
-        *,
-        security: kafka.Security = kafka.CLEAR,
-        troubles: Troubles | None = None,
-    ) -> None:
-        self._security, self._troubles = security, troubles or Troubles()
-        self._bootstrap, self._party, self._topic = bootstrap, party, topic
+    def __init__(self, brokers: Brokers, party: FollowedParty, spool: Spool, denials: Denials) -> None:
+        self._brokers, self._party, self._topic = brokers, party, decisions(party.name)
         self._spool, self._denials = spool, denials
-        self._noted = asyncio.Condition()
-        self._waiting = asyncio.Event()
-        self._waiting.set()
+        self._noted, self._waiting = asyncio.Condition(), asyncio.Event()
 
     async def load(self) -> None:
         """Load the denials of an earlier run from the spool."""
@@ -94,23 +82,14 @@ class Submitting:
         return [spooled.decision.id for spooled in await asyncio.to_thread(self._spool.waiting, -1)]
 
     async def run(self) -> None:
-        telling = Telling(log)
-        while True:
-            producer = kafka.producer(self._bootstrap, security=self._security)
-            try:
-                await producer.start()
-                await self._troubles.may_write("submit", producer, self._topic)
-                while True:
-                    await self._send_waiting(producer)
-            except Exception as error:  # noqa: BLE001 - whatever it is, sending must go on
-                self._troubles.failed("submit", error)
-                telling.warn(
-                    "decisions cannot be sent and wait in the spool; trying again: %s", type(error).__name__
-                )
-                self._waiting.set()
-            finally:
-                await kafka.abort(producer)
-            await asyncio.sleep(RETRY_SECONDS)
+        await self._brokers.retry("submit", self._send_all, "decisions cannot be sent and wait in the spool")
+
+    async def _send_all(self) -> None:
+        self._waiting.set()
+        async with self._brokers.producer() as producer:
+            await self._brokers.may_write("submit", producer, self._topic)
+            while True:
+                await self._send_waiting(producer)
 
     async def _send_waiting(self, producer: Any) -> None:
         with contextlib.suppress(TimeoutError):
@@ -141,7 +120,7 @@ class Submitting:
         told = await producer.send_and_wait(
             self._topic, message.value, key=message.key, headers=message.headers
         )
-        self._troubles.works("submit")
+        self._brokers.works("submit")
         return told.partition, told.offset
 
     async def _note(self, decision: Decision, where: DecisionPlace) -> None:
@@ -160,7 +139,7 @@ class Submitting:
             self._denials.sent(spooled.decision.id, None)
 
     async def _topic_id(self, producer: Any) -> UUID:
-        telling = Telling(log)
+        telling = ThrottledLog(log)
         while self._topic not in (ids := await kafka.topic_ids(producer, [self._topic])):
             telling.warn(
                 "topic %s is missing, or this Kafka user may not write it; decisions wait in the spool",

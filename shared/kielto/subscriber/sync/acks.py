@@ -5,28 +5,28 @@ Only the latest acknowledgement counts, so none is queued while Kafka is away.
 
 import asyncio
 import contextlib
-import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from kielto import kafka
+from kielto.events.base import Event
 from kielto.events.envelope import encode
 from kielto.events.messages import Acknowledgement, Position, StoreException, progress_seconds
 from kielto.events.topics import Lane
-from kielto.subscriber.stores.base import StoreMark
-from kielto.subscriber.support.not_ready import Telling, Troubles
-from kielto.subscriber.sync.session import Committed
+from kielto.subscriber.gate.gate import Gate
+from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support.brokers import Brokers
+from kielto.subscriber.sync.reading import Following
+from kielto.subscriber.sync.session import Committed, Session
 
-log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.05
 COALESCE_SHUT_SECONDS = 0.5
 """The same while the gate is shut: otherwise a backfill would be acknowledged thousands of times."""
 LISTED = 300
 """How many exceptions one message lists."""
-RETRY_SECONDS = 0.5
 
 
 class AckSender(NamedTuple):
@@ -37,6 +37,22 @@ class AckSender(NamedTuple):
     instance: UUID
     topic: str
     followed: dict[Lane, str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.subscriber}/{self.instance}"
+
+    def positions(
+        self, topics: Mapping[Lane, UUID], positions: Mapping[tuple[Lane, int], int]
+    ) -> tuple[Position, ...]:
+        return tuple(
+            Position(topic=self.followed[lane], topic_id=topics[lane], partition=partition, offset=offset)
+            for (lane, partition), offset in sorted(positions.items())
+        )
+
+    async def send(self, producer: Any, event: Event) -> None:
+        message = encode(event, key=self.key, source=self.party)
+        await producer.send_and_wait(self.topic, message.value, key=message.key, headers=message.headers)
 
 
 def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> Acknowledgement:
@@ -53,15 +69,7 @@ def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> A
         subscriber=sender.subscriber,
         instance=sender.instance,
         generation=committed.mark.generation,
-        positions=tuple(
-            Position(
-                topic=sender.followed[lane],
-                topic_id=committed.topics[lane],
-                partition=partition,
-                offset=offset,
-            )
-            for (lane, partition), offset in sorted(positions.items())
-        ),
+        positions=sender.positions(committed.topics, positions),
         exceptions=tuple(
             StoreException(
                 topic=sender.followed[flaw.lane],
@@ -80,30 +88,23 @@ def acknowledgement(sender: AckSender, committed: Committed, now: datetime) -> A
 class Acknowledger:
     """Sends acknowledgements until it is cancelled.
 
-    `committed` returns what may be acknowledged now. `verify` asks the broker whether the topics are still the same.
-    `noted` is called with the store's mark before it is acknowledged. `now`: the time that messages say.
+    `following` asks the broker whether the topics are still the same. `spool` gets the store's mark before it is
+    acknowledged. `now`: the time that messages say.
     """
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         sender: AckSender,
-        committed: Callable[[], Committed],
-        verify: Callable[[Any], Awaitable[None]],
-        noted: Callable[[StoreMark], None],
-        is_open: Callable[[], bool],
-        stale_seconds: float,
+        session: Session,
+        following: Following,
+        gate: Gate,
+        spool: Spool | None,
         now: Callable[[], datetime],
-        *,
-        security: kafka.Security = kafka.CLEAR,
-        troubles: Troubles | None = None,
     ) -> None:
-        self._security, self._troubles = security, troubles or Troubles()
-        self._progress_seconds = progress_seconds(stale_seconds)
-        self._bootstrap, self._sender, self._now = bootstrap, sender, now
-        self._committed, self._verify, self._noted, self._is_open = committed, verify, noted, is_open
+        self._brokers, self._sender, self._session, self._following = brokers, sender, session, following
+        self._gate, self._spool, self._now = gate, spool, now
         self._news = asyncio.Event()
-        self._news.set()  # the first one after a start says where the store is
 
     def committed(self, news: bool) -> None:
         """Note a commit of the store; `news`: whether it had anything but beats."""
@@ -111,42 +112,31 @@ class Acknowledger:
             self._news.set()
 
     async def run(self) -> None:
-        telling = Telling(log)
-        while True:
-            producer = kafka.producer(self._bootstrap, security=self._security)
-            try:
-                await producer.start()
-                await self._troubles.may_write("acknowledge", producer, self._sender.topic)
-                while True:
-                    await self._wait()
-                    await self._send(producer)
-                    await asyncio.sleep(COALESCE_SECONDS if self._is_open() else COALESCE_SHUT_SECONDS)
-            except (*kafka.DOWN, kafka.KafkaError, sqlite3.Error) as error:
-                self._troubles.failed("acknowledge", error)
-                telling.warn("acknowledgement not sent; trying again: %s", type(error).__name__)
-                self._news.set()
-            finally:
-                await kafka.abort(producer)
-            await asyncio.sleep(RETRY_SECONDS)
+        faults = (*kafka.DOWN, kafka.KafkaError, sqlite3.Error)
+        await self._brokers.retry("acknowledge", self._acknowledge, "acknowledgement not sent", faults)
+
+    async def _acknowledge(self) -> None:
+        self._news.set()  # the first one after a start says where the store is
+        async with self._brokers.producer() as producer:
+            await self._brokers.may_write("acknowledge", producer, self._sender.topic)
+            while True:
+                await self._wait()
+                await self._send(producer)
+                await asyncio.sleep(COALESCE_SHUT_SECONDS if self._gate.shut() else COALESCE_SECONDS)
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._progress_seconds):
+            async with asyncio.timeout(progress_seconds(self._session.follower.stale_seconds)):
                 await self._news.wait()
         self._news.clear()
 
     async def _send(self, producer: Any) -> None:
-        committed = self._committed()
-        await self._verify(producer)  # a position in a topic that is gone would prove what was never read
-        if not committed.positions or committed.topics != self._committed().topics:
+        committed = self._session.acknowledgeable()
+        # A position in a topic that is gone would prove what was never read.
+        await self._following.verify(producer)
+        if not committed.positions or committed.topics != self._session.committed.topics:
             return
-        await asyncio.to_thread(self._noted, committed.mark)
-        message = encode(
-            acknowledgement(self._sender, committed, self._now()),
-            key=f"{self._sender.subscriber}/{self._sender.instance}",
-            source=self._sender.party,
-        )
-        await producer.send_and_wait(
-            self._sender.topic, message.value, key=message.key, headers=message.headers
-        )
-        self._troubles.works("acknowledge")
+        if self._spool is not None:
+            await asyncio.to_thread(self._spool.acknowledging, committed.mark)
+        await self._sender.send(producer, acknowledgement(self._sender, committed, self._now()))
+        self._brokers.works("acknowledge")

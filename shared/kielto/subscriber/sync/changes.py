@@ -16,7 +16,7 @@ from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, FollowerState
 from kielto.subscriber.stores.base import StoredRow
-from kielto.subscriber.support.not_ready import Telling
+from kielto.subscriber.support.brokers import ThrottledLog
 
 log = logging.getLogger(__name__)
 BATCH = 1000
@@ -100,7 +100,7 @@ class Changes:
                 self.on_confirm()
 
     async def _tell(self, keys: Sequence[str]) -> None:
-        pause, telling = RETRY_SECONDS[0], Telling(log)
+        pause, telling = RETRY_SECONDS[0], ThrottledLog(log)
         while True:
             try:
                 await self._on_change([Change(key, self._allowed(key)) for key in keys])

@@ -16,14 +16,15 @@ from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.subscriber.columnar.batch_decode import SeenRecords
 from kielto.subscriber.records.decode import CONTROL
+from kielto.subscriber.support.brokers import MISSING, Brokers, ThrottledLog
 from kielto.subscriber.support.clock import clock
-from kielto.subscriber.support.not_ready import MISSING, Telling, Troubles
 from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
 """How long a fetch waits for a first record."""
-RETRY_SECONDS = (0.1, 2.0)
+MISSING_SECONDS = 0.1
+"""The pause before the topic ids are asked for again."""
 FETCHED = 250
 """Records taken from the client at once; unpacked, each takes about 2,000 bytes."""
 FETCHES: dict[str, Any] = {"fetch_max_bytes": 1024 * 1024, "max_partition_fetch_bytes": 512 * 1024}
@@ -32,59 +33,40 @@ PORTION, PORTION_SHUT = 250, 6000
 """Records in one commit: few while the gate is open, so that a restriction on the other lane waits only shortly."""
 MORE_MS, GATHER_SECONDS = 50, 0.5
 """While the gate is shut: how long a portion waits for the next fetch, and how long in all."""
-_FAULTS = (*kafka.DOWN, kafka.KafkaError)
 
 
 class Following:
     """Feeds a session from the two topics of a party. Raises StoreLostError; retries after every error of Kafka."""
 
-    def __init__(
-        self,
-        bootstrap: str,
-        family: Family,
-        session: Session,
-        *,
-        security: kafka.Security = kafka.CLEAR,
-        troubles: Troubles | None = None,
-    ) -> None:
-        self._bootstrap, self._session, self._security = bootstrap, session, security
-        self._troubles = troubles or Troubles()
+    def __init__(self, brokers: Brokers, family: Family, session: Session) -> None:
+        self._brokers, self._session = brokers, session
         self.topics = {lane: family.topic(lane) for lane in Lane}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for lane in Lane:
-                tasks.create_task(self._for_ever(f"read {lane}", functools.partial(self._read, lane)))
+                tasks.create_task(self._retry(f"read {lane}", functools.partial(self._read, lane)))
             # End offsets include open transactions: a beat in one of them is in the log too.
-            tasks.create_task(self._for_ever("probe", self._probe, kafka.UNCOMMITTED))
+            tasks.create_task(self._retry("probe", self._probe, kafka.UNCOMMITTED))
 
-    async def _for_ever(
+    async def _retry(
         self, name: str, work: Callable[[Any], Awaitable[None]], isolation: dict[str, Any] = kafka.COMMITTED
     ) -> None:
-        pause, telling = RETRY_SECONDS[0], Telling(log)
-        while True:
-            began = clock()
-            try:
-                consumer = kafka.consumer(self._bootstrap, security=self._security, **FETCHES | isolation)
-                async with kafka.started(consumer) as client:
-                    await self.verify(client)
-                    await work(client)
-            except _FAULTS as error:
-                self._troubles.failed(name, error)
-                telling.warn("Kafka cannot be read; trying again: %s", type(error).__name__)
-            pause = (
-                RETRY_SECONDS[0] if clock() - began > RETRY_SECONDS[1] else min(2 * pause, RETRY_SECONDS[1])
-            )
-            await asyncio.sleep(pause)
+        async def attempt() -> None:
+            async with self._brokers.consumer(**FETCHES | isolation) as client:
+                await self.verify(client)
+                await work(client)
+
+        await self._brokers.retry(name, attempt, "Kafka cannot be read", (*kafka.DOWN, kafka.KafkaError))
 
     async def verify(self, client: Any) -> None:
         """Ask for the topic ids now, and wait while a topic is missing. Raises errors of Kafka."""
-        telling = Telling(log)
+        telling = ThrottledLog(log)
         while missing := await self._ask(client):
-            self._troubles.note("topics", MISSING)
+            self._brokers.note("topics", MISSING)
             telling.warn("topic %s is missing, or this Kafka user may not read it; waiting", missing)
-            await asyncio.sleep(RETRY_SECONDS[0])
-        self._troubles.works("topics")
+            await asyncio.sleep(MISSING_SECONDS)
+        self._brokers.works("topics")
 
     async def _ask(self, client: Any) -> str | None:
         """The name of a missing topic, or None."""
@@ -104,7 +86,7 @@ class Following:
             consumer.seek(place, self._session.follower.state.positions.get((lane, place.partition), 0))
         while self._session.follower.state.topics[lane] == topic:
             seen = await self._fetch(consumer)
-            self._troubles.works(f"read {lane}")
+            self._brokers.works(f"read {lane}")
             while seen and await self._take(lane, topic, seen, consumer):  # noqa: ASYNC110 - not waiting
                 await asyncio.sleep(0)
 
@@ -141,7 +123,7 @@ class Following:
             asked_at, topic = clock(), follower.state.topics[Lane.EXPRESS]
             ends = await kafka.end_offsets(client, places)
             await self.verify(client)
-            self._troubles.works("probe")
+            self._brokers.works("probe")
             if follower.state.topics[Lane.EXPRESS] == topic:  # else these are ends of the one that is gone
                 follower.probe(asked_at, {place.partition: end for place, end in ends.items()})
             await asyncio.sleep(min(1.0, follower.stale_seconds / 12))

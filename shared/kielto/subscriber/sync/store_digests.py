@@ -5,24 +5,22 @@ is applied meanwhile lies above them and is not compared.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
-from uuid import UUID
 
 from kielto import kafka
 from kielto.events.base import Event
 from kielto.events.control import BUCKETS, Reconcile
-from kielto.events.envelope import encode
-from kielto.events.messages import Position, StoreDigest, StoreListing
-from kielto.events.topics import Lane
-from kielto.subscriber.columnar.table import Image
+from kielto.events.messages import StoreDigest, StoreListing
 from kielto.subscriber.stores import rows as stored
-from kielto.subscriber.stores.base import Store
-from kielto.subscriber.support.not_ready import Telling
+from kielto.subscriber.stores.base import Store, StoreMark
+from kielto.subscriber.support.brokers import Brokers, ThrottledLog
 from kielto.subscriber.sync.acks import AckSender
-from kielto.subscriber.sync.session import Session
+from kielto.subscriber.sync.reading import Following
+from kielto.subscriber.sync.session import Committed, Session
 
 log = logging.getLogger(__name__)
 LISTED = 1000
@@ -34,26 +32,6 @@ _AT_ONCE = 2000
 _MODULUS = 1 << 64
 RETRY_SECONDS = 0.5
 _FIRST_BITS = 54  # of a key's first 64 bits, the bucket is what stands above these
-
-
-class DigestRow(NamedTuple):
-    key: str
-    """The whole key, or its first 24 digits."""
-    version: str
-    """`<epoch>.<n>`, with `u` if the store holds it as unreadable."""
-    hash: bytes
-
-    def text(self) -> str:
-        return f"{self.key} {self.version} {self.hash.hex()}"
-
-
-class StoreView(NamedTuple):
-    """One state of the store."""
-
-    generation: UUID
-    topics: dict[Lane, UUID]
-    positions: dict[tuple[Lane, int], int]
-    content: bool
 
 
 def hashed(key: str, version: str, value: bytes = b"") -> bytes:
@@ -72,17 +50,10 @@ class Digests:
     """Answers the newest request to this subscriber, one at a time."""
 
     def __init__(
-        self,
-        bootstrap: str,
-        sender: AckSender,
-        store: Store,
-        session: Session,
-        verify: Callable[[Any], Awaitable[None]],
-        *,
-        security: kafka.Security = kafka.CLEAR,
+        self, brokers: Brokers, sender: AckSender, store: Store, session: Session, following: Following
     ) -> None:
-        self._bootstrap, self._sender, self._store, self._session = bootstrap, sender, store, session
-        self._verify, self._security = verify, security
+        self._brokers, self._sender, self._store, self._session = brokers, sender, store, session
+        self._following = following
         self._question: Reconcile | None = None
         self._news = asyncio.Event()
 
@@ -93,7 +64,7 @@ class Digests:
                 self._news.set()
 
     async def run(self) -> None:
-        telling = Telling(log)
+        telling = ThrottledLog(log)
         while True:
             await self._news.wait()
             self._news.clear()
@@ -108,100 +79,70 @@ class Digests:
                 log.warning("digests not sent: %s", type(error).__name__)
 
     async def _answer(self, question: Reconcile) -> None:
-        async with kafka.started(
-            kafka.producer(self._bootstrap, security=self._security), kafka.abort
-        ) as producer:
-            await self._verify(producer)
-            async for message in self.answers(question):
-                key = f"{self._sender.subscriber}/{self._sender.instance}"
-                sent = encode(message, key=key, source=self._sender.party)
-                await producer.send_and_wait(
-                    self._sender.topic, sent.value, key=sent.key, headers=sent.headers
-                )
+        async with self._brokers.producer() as producer:
+            await self._following.verify(producer)
+            async with self._contents() as contents:
+                async for message in self._messages(question, contents):
+                    await self._sender.send(producer, message)
 
-    async def answers(self, question: Reconcile) -> AsyncIterator[Event]:
-        if isinstance(self._store, Beside):
-            async with self._store.beside() as (connection, schema):
-                view = await _view_of_table(connection, schema)
-                if not question.buckets:
-                    yield self._digest(question, view, await _sums_of_table(connection, schema))
-                    return
-                left = MOST
-                for bucket in question.buckets:
-                    rows = await _rows_of_table(connection, schema, bucket)
-                    if (left := left - len(rows)) < 0 and bucket != question.buckets[0]:
-                        return
-                    for message in self._listings(question, view, bucket, rows):
-                        yield message
+    @contextlib.asynccontextmanager
+    async def _contents(self) -> "AsyncIterator[_ImageContents | _TableContents]":
+        if not isinstance(self._store, Beside):
+            yield _ImageContents(self._session)
             return
-        committed = self._session.committed
-        view = StoreView(committed.mark.generation, committed.topics, committed.positions, False)
-        image = self._session.follower.image
-        if not question.buckets:
-            yield self._digest(question, view, await sums_of_image(image))
-            return
-        found, left = await _rows_of_image(image, set(question.buckets)), MOST
-        for bucket in question.buckets:
-            if (left := left - len(found[bucket])) < 0 and bucket != question.buckets[0]:
-                return
-            for message in self._listings(question, view, bucket, found[bucket]):
-                yield message
+        async with self._store.beside() as (connection, schema):
+            row = await connection.fetchrow(_sql(_VIEW, schema))
+            state = stored.read_state(row["positions"], row["state"])
+            yield _TableContents(connection, schema, Committed.of(StoreMark(row["generation"], 0), state))
 
-    def _common(self, question: Reconcile, view: StoreView) -> dict[str, Any]:
-        topics = self._sender.followed
-        return {
+    async def _messages(
+        self, question: Reconcile, contents: "_ImageContents | _TableContents"
+    ) -> AsyncIterator[Event]:
+        held = contents.committed
+        common = {
             "subscriber": self._sender.subscriber,
             "instance": self._sender.instance,
-            "generation": view.generation,
+            "generation": held.mark.generation,
             "ask": question.ask,
-            "content": view.content,
-            "positions": tuple(
-                Position(topic=topics[lane], topic_id=view.topics[lane], partition=partition, offset=offset)
-                for (lane, partition), offset in sorted(view.positions.items())
-            ),
+            "content": isinstance(contents, _TableContents),
+            "positions": self._sender.positions(held.topics, held.positions),
         }
-
-    def _digest(self, question: Reconcile, view: StoreView, sums: Sequence[int]) -> StoreDigest:
-        digests = "".join(f"{one % _MODULUS:016x}" for one in sums)
-        return StoreDigest(**self._common(question, view), digests=digests)
-
-    def _listings(
-        self, question: Reconcile, view: StoreView, bucket: int, rows: list[DigestRow]
-    ) -> Iterable[StoreListing]:
-        rows, after = sorted(rows), ""
-        for start in range(0, max(1, len(rows)), LISTED):
-            portion = rows[start : start + LISTED]
-            upto = portion[-1].key[:24] if start + LISTED < len(rows) else ""
-            yield StoreListing(
-                **self._common(question, view),
-                bucket=bucket,
-                after=after,
-                upto=upto,
-                rows=tuple(row.text() for row in portion),
-            )
-            after = upto
+        if not question.buckets:
+            digests = "".join(f"{one % _MODULUS:016x}" for one in await contents.sums())
+            yield StoreDigest(**common, digests=digests)
+            return
+        left = MOST
+        async for bucket, rows in contents.rows(question.buckets):
+            if (left := left - len(rows)) < 0 and bucket != question.buckets[0]:
+                return
+            for message in _listings(common, bucket, rows):
+                yield message
 
 
-# -- of a table
+def _listings(common: dict[str, Any], bucket: int, rows: list[str]) -> Iterable[StoreListing]:
+    rows, after = sorted(rows), ""
+    for start in range(0, max(1, len(rows)), LISTED):
+        portion = tuple(rows[start : start + LISTED])
+        upto = portion[-1][:24] if start + LISTED < len(rows) else ""
+        yield StoreListing(**common, bucket=bucket, after=after, upto=upto, rows=portion)
+        after = upto
 
 
-async def _view_of_table(connection: Any, schema: str) -> StoreView:
-    row = await connection.fetchrow(_sql(_VIEW, schema))
-    state = stored.read_state(row["positions"], row["state"])
-    return StoreView(row["generation"], state.topics, state.positions, True)
+class _TableContents(NamedTuple):
+    connection: Any
+    schema: str
+    committed: Committed
 
+    async def sums(self) -> list[int]:
+        sums = [0] * BUCKETS
+        for bucket, total in await self.connection.fetch(_sql(_SUMS, self.schema)):
+            sums[bucket] = int(total)
+        return sums
 
-async def _sums_of_table(connection: Any, schema: str) -> list[int]:
-    sums = [0] * BUCKETS
-    for bucket, total in await connection.fetch(_sql(_SUMS, schema)):
-        sums[bucket] = int(total)
-    return sums
-
-
-async def _rows_of_table(connection: Any, schema: str, bucket: int) -> list[DigestRow]:
-    low, high = range_of(bucket)
-    rows = await connection.fetch(_sql(_ROWS, schema), low, high)
-    return [DigestRow(key, version, hash_) for key, version, hash_ in rows]
+    async def rows(self, buckets: Sequence[int]) -> AsyncIterator[tuple[int, list[str]]]:
+        for bucket in buckets:
+            rows = await self.connection.fetch(_sql(_ROWS, self.schema), *range_of(bucket))
+            yield bucket, [f"{key} {version} {hash_.hex()}" for key, version, hash_ in rows]
 
 
 def range_of(bucket: int) -> tuple[str, str]:
@@ -209,32 +150,42 @@ def range_of(bucket: int) -> tuple[str, str]:
     return f"{bucket << 2:03x}", f"{(bucket + 1) << 2:03x}" if bucket + 1 < BUCKETS else "g"
 
 
-# -- of memory
+class _ImageContents:
+    def __init__(self, session: Session) -> None:
+        self.committed, self._image = session.committed, session.follower.image
 
+    async def _chunks(self) -> AsyncIterator[range]:
+        """Yield all rows, and the event loop between chunks of them."""
+        for start in range(0, len(self._image), _AT_ONCE):
+            yield range(start, min(start + _AT_ONCE, len(self._image)))
+            await asyncio.sleep(0)
 
-async def sums_of_image(image: Image) -> list[int]:
-    sums = [0] * BUCKETS
-    sha, unreadable = hashlib.sha256, image.unreadable
-    for start in range(0, len(image), _AT_ONCE):
-        for row in range(start, min(start + _AT_ONCE, len(image))):
-            (hi, lo), (epoch, n) = image.ident(row), image.version(row)
-            text = f"{hi:016x}{lo:08x} {epoch}.{n}{'u' if unreadable(row) else ''} "
-            sums[hi >> _FIRST_BITS] += int.from_bytes(sha(text.encode()).digest()[:8])
-        await asyncio.sleep(0)
-    return sums
+    def _bucket(self, row: int) -> int:
+        return self._image.ident(row)[0] >> _FIRST_BITS
 
+    def _hashed(self, row: int) -> tuple[str, bytes]:
+        """Key and version of a row as text, and its hash."""
+        hi, lo = self._image.ident(row)
+        key = f"{hi:016x}{lo:08x}"
+        version = f"{self._image.version(row)}{'u' if self._image.unreadable(row) else ''}"
+        return f"{key} {version}", hashed(key, version)
 
-async def _rows_of_image(image: Image, buckets: set[int]) -> dict[int, list[DigestRow]]:
-    found: dict[int, list[DigestRow]] = {bucket: [] for bucket in buckets}
-    for start in range(0, len(image), _AT_ONCE):
-        for row in range(start, min(start + _AT_ONCE, len(image))):
-            hi, lo = image.ident(row)
-            if (bucket := hi >> _FIRST_BITS) in buckets:
-                key = f"{hi:016x}{lo:08x}"
-                version = f"{image.version(row)}{'u' if image.unreadable(row) else ''}"
-                found[bucket].append(DigestRow(key, version, hashed(key, version)))
-        await asyncio.sleep(0)
-    return found
+    async def sums(self) -> list[int]:
+        sums = [0] * BUCKETS
+        async for chunk in self._chunks():
+            for row in chunk:
+                sums[self._bucket(row)] += int.from_bytes(self._hashed(row)[1])
+        return sums
+
+    async def rows(self, buckets: Sequence[int]) -> AsyncIterator[tuple[int, list[str]]]:
+        found: dict[int, list[str]] = {bucket: [] for bucket in buckets}
+        async for chunk in self._chunks():
+            for row in chunk:
+                if (bucket := self._bucket(row)) in found:
+                    text, hash_ = self._hashed(row)
+                    found[bucket].append(f"{text} {hash_.hex()}")
+        for bucket in buckets:
+            yield bucket, found[bucket]
 
 
 def _sql(text: str, schema: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from kielto.events.topics import Lane, permissions_of
 from kielto.subscriber import MemoryStore
+from kielto.subscriber.support.brokers import Brokers
 from kielto.subscriber.sync import reading
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
@@ -44,7 +45,7 @@ def fetches(each: int) -> Iterator[list[ClientRecord]]:
 async def started() -> tuple[Following, Session]:
     session = await Session.load(MemoryStore(), "company.a", 3.0, None)
     session.follower.verify_topics(TOPICS)
-    return Following("nowhere", permissions_of("company.a"), session), session
+    return Following(Brokers("nowhere"), permissions_of("company.a"), session), session
 
 
 async def test_while_the_gate_is_shut_fetches_are_joined_and_applied_in_order(

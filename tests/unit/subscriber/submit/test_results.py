@@ -8,6 +8,7 @@ import pytest
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.subscriber.submit import results
 from kielto.subscriber.submit.results import ResultsReader
+from kielto.subscriber.support.brokers import Brokers
 from kielto.subscriber.support.clock import utc_now
 
 T, W, R, F, P = (
@@ -30,7 +31,7 @@ def a_result(ident: UUID | None, status: ResultStatus) -> DecisionResult:
 async def test_the_newest_counts_but_for_a_repeated_one(
     told: list[ResultStatus], counts: ResultStatus
 ) -> None:
-    found, ident = ResultsReader("x:1", "company.a", utc_now()), uuid4()
+    found, ident = ResultsReader(Brokers("x:1"), "company.a", utc_now()), uuid4()
     for status in told:
         found.note(a_result(ident, status))
     assert (await found.of(ident, 0.1)).status is counts
@@ -38,7 +39,7 @@ async def test_the_newest_counts_but_for_a_repeated_one(
 
 async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "KEPT", 3)
-    found, idents = ResultsReader("x:1", "company.a", utc_now()), [uuid4() for _ in range(5)]
+    found, idents = ResultsReader(Brokers("x:1"), "company.a", utc_now()), [uuid4() for _ in range(5)]
     found.note(a_result(None, R))
     for ident in idents:
         found.note(a_result(ident, T))

@@ -14,6 +14,7 @@ from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.submit.decision import decide
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
+from kielto.subscriber.support.brokers import Brokers
 from tests.unit.subscriber.logs import NOW, hexes
 
 KEYS = {1: b"k" * 32}
@@ -27,9 +28,8 @@ def said(act: Act = Act.BAN, **given: Any) -> Decision:
 class SpooledDesk:
     def __init__(self, folder: Path, party: str) -> None:
         self.spool, self.denials = Spool(folder / "spool"), Denials("decisions")
-        self.submitting = Submitting(
-            "", FollowedParty(Party(party), KEYS), "decisions", self.spool, self.denials
-        )
+        followed = FollowedParty(Party(party), KEYS)
+        self.submitting = Submitting(Brokers(""), followed, self.spool, self.denials)
 
     async def says(self, decision: Decision) -> None:
         await self.submitting.submit("k", decision, None)

@@ -9,7 +9,8 @@ import pytest
 from kielto import kafka
 from kielto.events.topics import Lane, permissions_of
 from kielto.subscriber import MemoryStore
-from kielto.subscriber.sync import reading
+from kielto.subscriber.support import brokers
+from kielto.subscriber.support.brokers import Brokers
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session
 
@@ -42,10 +43,12 @@ async def test_a_client_that_stops_with_a_cancellation_ends_nothing(monkeypatch:
         return clients[-1]
 
     monkeypatch.setattr(kafka, "consumer", made)
-    monkeypatch.setattr(reading, "RETRY_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(brokers, "RETRY_SECONDS", (0.01, 0.02))
     session = await Session.load(MemoryStore(), "company.kauppa", 30, None)
     session.follower.verify_topics({lane: uuid4() for lane in Lane})
-    following = asyncio.create_task(Following("nowhere:1", permissions_of("company.kauppa"), session).run())
+    following = asyncio.create_task(
+        Following(Brokers("nowhere:1"), permissions_of("company.kauppa"), session).run()
+    )
     async with asyncio.timeout(10):
         while len(clients) < 12:  # noqa: ASYNC110 - three readers, several times each
             await asyncio.sleep(0.01)
@@ -61,7 +64,7 @@ async def test_ends_of_a_topic_that_was_made_again_meanwhile_prove_nothing(
     session = await Session.load(MemoryStore(), "company.kauppa", 30, None)
     ids = {lane: uuid4() for lane in Lane}
     session.follower.verify_topics(ids)
-    following = Following("nowhere:1", permissions_of("company.kauppa"), session)
+    following = Following(Brokers("nowhere:1"), permissions_of("company.kauppa"), session)
     probed: list[dict[int, int]] = []
     made_again = asyncio.Event()
 

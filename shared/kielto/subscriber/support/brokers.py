@@ -1,12 +1,18 @@
-"""Why a subscriber is not ready, in words for the person who configures it; and throttled warnings."""
+"""The brokers of a subscriber: clients, retries with throttled warnings, and why it is not ready, in plain words."""
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from kielto import kafka
 from kielto.errors import KieltoError
 from kielto.subscriber.support.clock import clock
 
+log = logging.getLogger(__name__)
+RETRY_SECONDS = (0.1, 1.0)
+"""The first pause between two attempts, which doubles, and the longest one."""
 BROKER = (
     "bootstrap: no broker answers. Check that the address is right and reachable from here, that Kafka runs, and that "
     "the TLS and SASL settings of `security` match the listener"
@@ -26,18 +32,42 @@ class NotReadyError(KieltoError):
     """The gate did not open in time, or cannot open with these settings. The message names the cause."""
 
 
-class Troubles:
-    """The last problem of each background loop, until the loop works again."""
+class Brokers:
+    """Makes clients, and keeps the last problem of each background loop until the loop works again."""
 
-    def __init__(self) -> None:
+    def __init__(self, bootstrap: str, security: kafka.Security = kafka.CLEAR) -> None:
+        self._bootstrap, self._security = bootstrap, security
         self._texts: dict[str, str] = {}
+
+    def producer(self) -> AbstractAsyncContextManager[Any]:
+        return kafka.started(kafka.producer(self._bootstrap, security=self._security), kafka.abort)
+
+    def consumer(self, **settings: Any) -> AbstractAsyncContextManager[Any]:
+        return kafka.started(kafka.consumer(self._bootstrap, security=self._security, **settings))
+
+    async def retry(
+        self,
+        loop: str | None,
+        work: Callable[[], Awaitable[None]],
+        failed: str,
+        faults: tuple[type[Exception], ...] = (Exception,),
+    ) -> None:
+        """Do `work` again for ever. If it raises one of `faults`, log `failed` and note it as the problem of `loop`."""
+        pause, warnings = RETRY_SECONDS[0], ThrottledLog(log)
+        while True:
+            began = clock()
+            try:
+                await work()
+            except faults as error:
+                if loop is not None:
+                    self.note(loop, _cause(error))
+                warnings.warn("%s; trying again: %s", failed, type(error).__name__)
+            lasted = clock() - began > RETRY_SECONDS[1]
+            pause = RETRY_SECONDS[0] if lasted else min(2 * pause, RETRY_SECONDS[1])
+            await asyncio.sleep(pause)
 
     def note(self, loop: str, text: str) -> None:
         self._texts[loop] = text
-
-    def failed(self, loop: str, error: BaseException) -> None:
-        """Note an error of Kafka."""
-        self.note(loop, _cause(error))
 
     async def may_write(self, loop: str, producer: Any, topic: str) -> None:
         """Note whether the Kafka user may write the topic, before there is anything to write."""
@@ -51,7 +81,7 @@ class Troubles:
     def works(self, loop: str) -> None:
         self._texts.pop(loop, None)
 
-    def text(self) -> str | None:
+    def problem(self) -> str | None:
         return next(iter(self._texts.values()), None)
 
 
@@ -68,7 +98,9 @@ def _cause(error: BaseException) -> str:
 _SECONDS_APART = 10.0
 
 
-class Telling:
+class ThrottledLog:
+    """Logs a warning at most every ten seconds."""
+
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._at = -_SECONDS_APART
