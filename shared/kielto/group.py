@@ -111,12 +111,11 @@ class Group(_Model):
 
     def _unknown(self) -> Iterator[str]:
         """References that do not resolve, and times that contradict each other."""
-        for partner in self.partners:
-            for company in sorted(set(partner.of) - set(self.company_ids)):
-                yield f"partners.{partner.id}.of: unknown company {company}"
-        for processor in self.processors:
-            for company in sorted(set(processor.acts_for) - set(self.company_ids)):
-                yield f"processors.{processor.id}.acts_for: unknown company {company}"
+        named = {f"partners.{partner.id}.of": partner.of for partner in self.partners}
+        named |= {f"processors.{processor.id}.acts_for": processor.acts_for for processor in self.processors}
+        for field, companies in named.items():
+            for company in sorted(set(companies) - set(self.company_ids)):
+                yield f"{field}: unknown company {company}"
         for subscriber in self.subscribers:
             if subscriber.party not in self.parties:
                 yield f"subscribers.{subscriber.id}.party: unknown {subscriber.party}"
@@ -162,7 +161,12 @@ def load(path: Path, beat_seconds: float | None = None) -> Group:
     try:
         return Group.model_validate(raw)
     except ValidationError as error:
-        told = [line for found in field_rules(error) for line in _lines(*found)]
+        # The rules about the whole file have a line for each problem, and name their fields themselves.
+        told = [
+            f"{f.field}: {line}" if f.field else line
+            for f in field_rules(error)
+            for line in f.rule.splitlines()
+        ]
         raise GroupError("\n".join(f"{path}: {line}" for line in told)) from None
 
 
@@ -174,8 +178,3 @@ def _read(path: Path) -> object:
         raise GroupError(f"{path}: must be YAML{place}: {error.problem}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise GroupError(f"{path}: cannot be read: {type(error).__name__}") from None
-
-
-def _lines(field: str, rule: str) -> list[str]:
-    """One line for each problem; the rules about the whole file name their fields themselves."""
-    return [f"{field}: {line}" if field else line for line in rule.splitlines()]

@@ -97,34 +97,31 @@ def nodes(part: MerklePart) -> list[Node]:
 
 def inclusion(index: int, size: int) -> list[MerklePart]:
     """The parts whose hashes prove that leaf `index` is in the tree of `size` leaves (2.1.3.1)."""
-    begin, end, parts = 0, size, []
-    while end - begin > 1:
-        middle = begin + _split(end - begin)
-        if index < middle:
-            parts.append(MerklePart(middle, end))
-            end = middle
-        else:
-            parts.append(MerklePart(begin, middle))
-            begin = middle
-    return parts[::-1]
+    return _beside(index, size)[1][::-1]
 
 
 def consistency(old: int, size: int) -> list[MerklePart]:
     """The parts whose hashes prove that the tree of `size` leaves begins with that of `old`, at least one
     (2.1.4.1).
     """
+    reached, parts = _beside(old - 1, size, stop=old)
+    if reached.begin:
+        parts.append(reached)
+    return parts[::-1]
+
+
+def _beside(leaf: int, size: int, stop: int | None = None) -> tuple[MerklePart, list[MerklePart]]:
+    """Go down from the root to a leaf, or to the first part that ends at `stop`; return it and the parts beside."""
     begin, end, parts = 0, size, []
-    while old != end:
-        middle = begin + _split(end - begin)
-        if old <= middle:
+    while end - begin > 1 and end != stop:
+        middle = begin + (1 << (end - begin - 1).bit_length() - 1)  # the largest power of two below the size
+        if leaf < middle:
             parts.append(MerklePart(middle, end))
             end = middle
         else:
             parts.append(MerklePart(begin, middle))
             begin = middle
-    if begin:
-        parts.append(MerklePart(begin, end))
-    return parts[::-1]
+    return MerklePart(begin, end), parts
 
 
 def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
@@ -167,8 +164,3 @@ def consistent(old: int, old_root: bytes, size: int, root: bytes, path: Sequence
             found = node_hash(found, hash_)
         at, last = at >> 1, last >> 1
     return last == 0 and found_old == old_root and found == root
-
-
-def _split(count: int) -> int:
-    """The largest power of two below it."""
-    return 1 << (count - 1).bit_length() - 1

@@ -121,7 +121,7 @@ def verify(text: bytes | str, keys: Keys) -> tuple[Document, Head]:
     """The verified document and the head of its log. Raises SealRefusedError with the part that does not hold."""
     proof = _of("the document", lambda: _read(text, Proof))
     document = seals.parse(text)["document"]
-    _of("the document", lambda: _signed(document, proof.signature, keys))
+    _of("the document", lambda: seals.opened(seals.attached(proof.signature, document), keys, seals.PROOF))
     head = _of("the tree head", lambda: seals.read_head(proof.document.head, keys))
     _sealed(document, proof.document, head)
     return proof.document, head
@@ -133,7 +133,8 @@ def _read(text: bytes | str, kind: type[Part]) -> Part:
     try:
         return kind.model_validate(seals.parse(text))
     except ValidationError as error:
-        raise SealRefusedError(_first(error)) from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise SealRefusedError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (ValueError, RecursionError):
         raise SealRefusedError("must be JSON without repeated names and fractions") from None
 
@@ -144,10 +145,6 @@ def _of(name: str, work: Callable[[], Result]) -> Result:
         return work()
     except SealRefusedError as error:
         raise SealRefusedError(f"{name}: {error}") from None
-
-
-def _signed(document: object, signature: str, keys: Keys) -> None:
-    seals.opened(seals.attached(signature, document), keys, seals.PROOF)
 
 
 def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
@@ -163,11 +160,6 @@ def _sealed(raw: dict[str, Any], document: Document, head: Head) -> None:
     lifted = sorted(seals.blinded(salt, lift) for lift in document.lifts)
     if document.made_for == "group" and lifted != said.get("lifts"):
         raise SealRefusedError("lifts: differ from those of the sealed decision")
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def main(arguments: Sequence[str]) -> int:

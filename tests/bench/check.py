@@ -19,7 +19,10 @@ from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.subscriber import Channel, Purpose, Question
+from kielto.subscriber.columnar.arrays import Column, Split
 from kielto.subscriber.columnar.batch_decode import Tables
+from kielto.subscriber.columnar.hash_index import Index
+from kielto.subscriber.columnar.table import Image
 from kielto.subscriber.gate.gate import CODES, FollowedParty, Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Reason
@@ -118,17 +121,41 @@ async def _compare(
                 assert others == bytes(at in found for at in range(len(ids))), "Redis says something else"
             print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
     await connection.close()
+    by_id, others = _sizes(follower.image)
     figures = {
         "checks_per_second": round(len(ids) / statistics.median(times["kielto"])),
         "sql_per_second": round(len(ids) / statistics.median(times["sql"])),
         "times_sql_join": _ratio(times["sql"], times["kielto"]),
-        "bytes_per_customer": round(follower.image.nbytes / len(follower.image), 1),
-        "bytes_without_points": round(follower.image.nbytes_by_id / len(follower.image), 1),
+        "bytes_per_customer": round((by_id + others) / len(follower.image), 1),
+        "bytes_without_points": round(by_id / len(follower.image), 1),
     }
     if times["redis"]:
         figures["redis_per_second"] = round(len(ids) / statistics.median(times["redis"]))
         figures["times_redis"] = _ratio(times["redis"], times["kielto"])
     return figures
+
+
+def _sizes(image: Image) -> tuple[int, int]:
+    """Bytes of what is read to answer by a customer's id, and of the rest."""
+    by_id: list[Column | Split | Index] = [
+        image._hi,
+        image._lo,
+        image._kind,
+        *image._seen.values(),
+        image._ids,
+    ]
+    others: list[Column | Split | Index] = [image._n, image._first, image._hashes, image._points]
+    return sum(map(_nbytes, by_id)), sum(map(_nbytes, others))
+
+
+def _nbytes(part: Column | Split | Index) -> int:
+    match part:
+        case Column():
+            return len(part) * part.cells.itemsize
+        case Split():
+            return _nbytes(part._lower) + _nbytes(part._above)
+        case Index():
+            return part._tags.nbytes + _nbytes(part._rows)
 
 
 def _timed(times: list[float], work: Callable[[], Any]) -> Any:

@@ -1,7 +1,7 @@
 """The only adapter to aiokafka, which is untyped: everything else uses Kafka through these names.
 
 `clients` with Kielto's settings, `security` (TLS and SASL), `topics` to create and verify them, `metadata` for topic
-ids, `partitions` of keys, `gaps` for offsets without a record, `codecs` and `parsing` for bounded reading of broken
+ids, `partitions` of keys and their ends, `codecs` and `parsing` for bounded reading of broken
 batches, and `aiokafka_patches` for faults of aiokafka.
 """
 
@@ -18,13 +18,11 @@ from kielto.kafka.clients import (
     abort,
     close,
     consumer,
-    end_offsets,
     producer,
     started,
 )
-from kielto.kafka.gaps import stepped_over
 from kielto.kafka.metadata import topic_ids, writable
-from kielto.kafka.partitions import partition_of
+from kielto.kafka.partitions import end_offsets, partition_of, stepped_over
 from kielto.kafka.security import CLEAR, Security, SecurityError
 from kielto.kafka.topics import TopicMismatchError, TopicsMissingError, create_topics, verify_topics
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
 
 from kielto.kafka.aiokafka_patches import closed_connection, stop_during_fetch, undecodable_header
 from kielto.kafka.security import CLEAR, Security
@@ -116,8 +116,3 @@ async def started(client: Any, end: Callable[[Any], Awaitable[None]] = close) ->
         yield client
     finally:
         await end(client)
-
-
-async def end_offsets(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """The next offset to be written in each partition, as of after this call began. Raises one of DOWN."""
-    return dict(await client.end_offsets(list(partitions)))

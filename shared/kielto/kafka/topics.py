@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -9,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from kielto.errors import KieltoError
 from kielto.events.topics import Topic
+from kielto.kafka.clients import started
 from kielto.kafka.security import CLEAR, Security
 
 
@@ -27,8 +29,7 @@ async def create_topics(
 
     Raises TopicMismatchError when the broker refuses one, or one of DOWN.
     """
-    admin = await _admin(bootstrap, security)
-    try:
+    async with _admin(bootstrap, security) as admin:
         existing = set(await admin.list_topics())
         missing = [t for t in topics if t.name not in existing]
         if not missing:
@@ -44,8 +45,6 @@ async def create_topics(
             while not codes.keys() <= set(await admin.list_topics()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         return [name for name, code in codes.items() if code == 0]
-    finally:
-        await admin.close()
 
 
 async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Security = CLEAR) -> None:
@@ -53,8 +52,7 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
 
     Raises TopicMismatchError with every difference, TopicsMissingError when topics are only missing, or one of DOWN.
     """
-    admin = await _admin(bootstrap, security)
-    try:
+    async with _admin(bootstrap, security) as admin:
         found = {
             t["topic"]: len(t["partitions"])
             for t in await admin.describe_topics([t.name for t in topics])
@@ -78,8 +76,6 @@ async def verify_topics(bootstrap: str, topics: Sequence[Topic], *, security: Se
             raise TopicMismatchError("; ".join([*missing, *wrong]))
         if missing:
             raise TopicsMissingError("; ".join(missing))
-    finally:
-        await admin.close()
 
 
 async def _settings(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -91,16 +87,11 @@ async def _settings(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str
     return result
 
 
-async def _admin(bootstrap: str, security: Security) -> Any:
+def _admin(bootstrap: str, security: Security) -> AbstractAsyncContextManager[Any]:
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap, request_timeout_ms=10_000, **security.arguments()
     )
-    try:
-        await admin.start()
-    except BaseException:
-        await admin.close()
-        raise
-    return admin
+    return started(admin, AIOKafkaAdminClient.close)
 
 
 _TOPIC_ALREADY_EXISTS = 36

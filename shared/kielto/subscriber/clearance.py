@@ -4,7 +4,7 @@ An answer is valid from just before its request was sent, by `clock`. It include
 accepted by then, however long the answer takes. A lost answer clears nobody.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -75,25 +75,27 @@ class Clearance:
         hand over in that time: in a longer list the first ones expire before the last are answered.
         """
         given: dict[Question, _ClearanceGiven] = {}
-        asked: dict[tuple[object, ...], list[Question]] = {}
+        asked: dict[tuple[tuple[str, str], ...], list[Question]] = {}
         for question in dict.fromkeys(questions):
             answer = may(question)
             if answer:
                 asked.setdefault(_terms(question), []).append(question)
             else:
                 given[question] = _ClearanceGiven(answer, 0.0)
-        for alike in asked.values():
-            for batch in _batches(alike):
-                given.update(await self._ask(batch, campaign))
+        for terms, alike in asked.items():
+            for start in range(0, len(alike), BATCH):
+                given.update(await self._ask(dict(terms), alike[start : start + BATCH], campaign))
         return Cleared(may, given, self._now)
 
-    async def _ask(self, batch: Sequence[Question], campaign: str) -> Mapping[Question, _ClearanceGiven]:
+    async def _ask(
+        self, terms: Mapping[str, str], batch: Sequence[Question], campaign: str
+    ) -> Mapping[Question, _ClearanceGiven]:
         headers = {"Authorization": f"Bearer {await self._token()}"}
         sent = self._now()
         try:
             response = await self._client.post(
                 self._url,
-                json={"campaign": campaign, **_asked(batch)},
+                json={"campaign": campaign, **terms, "recipients": [_recipient(q) for q in batch]},
                 headers=headers,
                 timeout=self._timeout,
                 follow_redirects=False,
@@ -146,26 +148,10 @@ class Cleared:
         return None if given is None else given.clearance
 
 
-def _terms(question: Question) -> tuple[object, ...]:
-    """The fields that a request has once for all of its recipients."""
-    return (
-        question.purpose,
-        question.channel,
-        question.partner,
-        question.mode,
-        question.product_group,
-    )
-
-
-def _batches(questions: list[Question]) -> Iterator[list[Question]]:
-    for start in range(0, len(questions), BATCH):
-        yield questions[start : start + BATCH]
-
-
-def _asked(batch: Sequence[Question]) -> dict[str, object]:
+def _terms(question: Question) -> tuple[tuple[str, str], ...]:
+    """The fields that a request has once for all of its recipients, by name."""
     names = ("purpose", "channel", "partner", "mode", "product_group")
-    terms = {name: value for name, value in zip(names, _terms(batch[0]), strict=True) if value is not None}
-    return terms | {"recipients": [_recipient(question) for question in batch]}
+    return tuple((name, given) for name in names if (given := getattr(question, name)) is not None)
 
 
 def _recipient(question: Question) -> dict[str, str]:

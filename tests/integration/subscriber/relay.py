@@ -57,13 +57,10 @@ class HandDrivenRelay:
         await kafka.create_topics(self.bootstrap, [t for t in own if not names or t.name in names])
 
     async def recreate(self, *names: str) -> None:
-        admin = await kafka.topics._admin(self.bootstrap, kafka.CLEAR)
-        try:
+        async with kafka.topics._admin(self.bootstrap, kafka.CLEAR) as admin:
             await admin.delete_topics(list(names))
             while set(names) & set(await admin.list_topics()):  # noqa: ASYNC110 - only the broker can tell
                 await asyncio.sleep(0.05)
-        finally:
-            await admin.close()
         await self.create(*names)
 
     async def put(self, lane: Lane, *events: Permissions) -> list[tuple[int, int]]:

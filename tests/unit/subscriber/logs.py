@@ -10,6 +10,7 @@ from kielto.events.control import BEAT, SNAPSHOT, AboutParty, Beat, SnapshotComp
 from kielto.events.envelope import Encoded, encode
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.topics import Lane
+from kielto.events.versions import Version
 from kielto.events.words import Status
 from kielto.subscriber.records.decode import Decoder
 from kielto.subscriber.replica.follower import Follower
@@ -76,6 +77,11 @@ def message(event: Event) -> Encoded:
         case _:
             raise AssertionError(event)
     return encode(event, key=key, source="consents")
+
+
+def version_of(follower: Follower, key: str) -> Version | None:
+    row = follower.image.find(key)
+    return None if row is None else follower.image.version(row)
 
 
 class Script:

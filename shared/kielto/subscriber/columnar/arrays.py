@@ -47,10 +47,6 @@ class Column:
     def __iter__(self) -> Any:
         return iter(self.cells[: self._size])
 
-    @property
-    def nbytes(self) -> int:
-        return self._size * self.cells.itemsize
-
     def view(self) -> Many:
         """An array of the present numbers. It does not follow later changes of size."""
         return np.frombuffer(self.cells, self.kind, self._size)
@@ -102,10 +98,6 @@ class Split:
 
     def __setitem__(self, row: int, value: int) -> None:
         self._lower[row], self._above[row] = value & 0xFFFF, value >> 16
-
-    @property
-    def nbytes(self) -> int:
-        return self._lower.nbytes + self._above.nbytes
 
     def append(self, value: int) -> None:
         self._lower.append(value & 0xFFFF)

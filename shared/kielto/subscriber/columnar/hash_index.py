@@ -45,10 +45,6 @@ class Index:
         """How many more fit; at 0 start again with a larger index."""
         self._crowd: dict[int, set[int]] = {}
 
-    @property
-    def nbytes(self) -> int:
-        return self._tags.nbytes + self._rows.nbytes
-
     def _walk(self, hash_: int) -> Iterator[tuple[int, bytes]]:
         """Yield the first cell and the tags of each bucket where the hash may be."""
         bucket = ((hash_ >> 32) * self._buckets) >> 32

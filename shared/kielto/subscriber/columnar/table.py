@@ -42,18 +42,6 @@ class Image:
     def __len__(self) -> int:
         return len(self._hi)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all columns and indexes."""
-        others = self._n.nbytes + self._first.nbytes + self._hashes.nbytes
-        return self.nbytes_by_id + others + self._points.nbytes
-
-    @property
-    def nbytes_by_id(self) -> int:
-        """Bytes of what is read to answer by a customer's id."""
-        columns = sum(column.nbytes for column in (self._hi, self._lo, self._kind))
-        return columns + sum(seen.nbytes for seen in self._seen.values()) + self._ids.nbytes
-
     # -- reading
 
     def find(self, key: str) -> int | None:

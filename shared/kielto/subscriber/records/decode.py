@@ -9,29 +9,16 @@ import re
 import secrets
 from binascii import Error as NoHex
 from binascii import unhexlify
-from collections.abc import Sequence
 from datetime import datetime
 from struct import Struct
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
-from kielto.events.envelope import (
-    CE_ID,
-    CE_SOURCE,
-    CE_SPECVERSION,
-    CE_TYPE,
-    CE_VERSION,
-    SPECVERSION,
-    Headers,
-    Read,
-    Tombstone,
-    UnknownControl,
-    Unreadable,
-    read,
-)
+from kielto.events.envelope import Headers, Tombstone, UnknownControl, Unreadable
 from kielto.events.records import Permissions
 from kielto.events.versions import RECORD_HEAD, Version
 from kielto.events.words import Status
@@ -51,7 +38,7 @@ _HEAD = re.compile(
 )
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HASH = re.compile(rb'"([0-9a-f]{64})"')
-_TYPE, _SPECVERSION = Permissions.type_name().encode(), SPECVERSION.encode()
+_TYPE, _SPECVERSION = Permissions.type_name().encode(), envelope.SPECVERSION.encode()
 
 
 class RecordTemplate(NamedTuple):
@@ -82,9 +69,8 @@ class RecordLayout(NamedTuple):
 class Decoder:
     """Decodes the records of one party's two topics. `read` never raises, whatever the bytes are."""
 
-    def __init__(self, shapes: Shapes, carries: Sequence[type[Event]] = CARRIES) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
-        self._carries = carries
         self._templates: dict[int, list[RecordTemplate]] = {}  # by length
         self._versions: dict[bytes, Version] = {}
         self._times: set[bytes] = set()
@@ -93,8 +79,8 @@ class Decoder:
     def read(self, key: bytes | None, value: bytes | None, headers: Headers) -> Item:
         if key is not None and value is not None and (short := self._short(key, value, headers)) is not None:
             return short
-        item = read(self._carries, key, value, headers)
-        if not isinstance(item, Read):
+        item = envelope.read(CARRIES, key, value, headers)
+        if not isinstance(item, envelope.Read):
             return item
         if isinstance(item.event, Permissions):
             assert value is not None
@@ -116,12 +102,12 @@ class Decoder:
             return None
         if (
             plain
-            and texts.get(CE_TYPE) == _TYPE
-            and texts.get(CE_SPECVERSION) == _SPECVERSION
-            and texts.get(CE_SOURCE)
-            and texts.get(CE_ID)
+            and texts.get(envelope.CE_TYPE) == _TYPE
+            and texts.get(envelope.CE_SPECVERSION) == _SPECVERSION
+            and texts.get(envelope.CE_SOURCE)
+            and texts.get(envelope.CE_ID)
         ):
-            return self._known(key, texts.get(CE_VERSION) or b"", value)
+            return self._known(key, texts.get(envelope.CE_VERSION) or b"", value)
         return None
 
     def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:

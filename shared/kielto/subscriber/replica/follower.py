@@ -12,7 +12,6 @@ from uuid import UUID
 from kielto.events.control import Beat, Reconcile, SnapshotComplete, Void
 from kielto.events.envelope import Unreadable
 from kielto.events.topics import PARTITIONS, Lane
-from kielto.events.versions import Version
 from kielto.subscriber.columnar.merge import merge
 from kielto.subscriber.columnar.record_batch import RecordBlock
 from kielto.subscriber.columnar.table import Image
@@ -39,16 +38,9 @@ class Follower:
     that keeps rows.
     """
 
-    def __init__(
-        self,
-        stale_seconds: float,
-        *,
-        durable: bool,
-        image: Image | None = None,
-        state: FollowerState | None = None,
-    ):
+    def __init__(self, stale_seconds: float, *, durable: bool, state: FollowerState | None = None) -> None:
         self.stale_seconds = stale_seconds
-        self.image = Image() if image is None else image
+        self.image = Image()
         self.state = FollowerState() if state is None else state
         self.latest_beat = 0.0
         """The time in the newest beat, in seconds since 1970: it is at least this late."""
@@ -271,10 +263,6 @@ class Follower:
             and self.image.seen(row, Lane.EXPRESS) < snapshot.begin_express
             and self.image.seen(row, Lane.BULK) < snapshot.begin_bulk
         )
-
-    def version(self, key: str) -> Version | None:
-        row = self.image.find(key)
-        return None if row is None else self.image.version(row)
 
 
 def _number(beat: Beat) -> BeatNumber:

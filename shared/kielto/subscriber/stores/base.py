@@ -65,9 +65,6 @@ class MemoryStore:
     durable = False
     waits_for: str | None = None
 
-    def __init__(self) -> None:
-        self._mark = StoreMark(uuid4(), 0)
-
     async def open(self, _party: str, /) -> tuple[StoreMark, FollowerState]:
         self._mark = StoreMark(uuid4(), 0)
         return self._mark, FollowerState()

@@ -43,7 +43,6 @@ _IN_USE = (
 
 
 class Spooled(NamedTuple):
-    seq: int
     key: str
     """The key of the message."""
     decision: Decision
@@ -156,18 +155,17 @@ class Spool:
             self._db.execute(sql, values)
 
     def _read(self, where: str, *values: object) -> list[Spooled]:
-        columns = "seq, key, decision, traceparent, topic_id, partition, offset"
+        columns = "key, decision, traceparent, topic_id, partition, offset"
         with self._lock:
             rows = self._db.execute(f"SELECT {columns} FROM decisions {where}", values).fetchall()  # noqa: S608
         return [
             Spooled(
-                seq,
                 key,
                 Decision.model_validate_json(text),
                 trace,
                 DecisionPlace(UUID(topic), part, at) if topic else None,
             )
-            for seq, key, text, trace, topic, part, at in rows
+            for key, text, trace, topic, part, at in rows
         ]
 
 

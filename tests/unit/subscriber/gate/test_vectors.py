@@ -47,7 +47,8 @@ class VectorPlay:
                 self.follower.verify_topics(ids(topics))
             case {"restart": True}:
                 old = self.follower
-                self.follower = Follower(old.stale_seconds, durable=False, image=old.image, state=old.state)
+                self.follower = Follower(old.stale_seconds, durable=False, state=old.state)
+                self.follower.image = old.image
             case {"expect": what}:
                 found, expected = self._found(what, step), step.get("is", step.get("are"))
                 if found != expected:

@@ -8,7 +8,7 @@ from kielto.events.topics import Lane
 from kielto.events.versions import Version
 from kielto.subscriber.replica.follower import Follower, Shut
 from kielto.subscriber.replica.state import Snapshot
-from tests.unit.subscriber.logs import TOPICS, Script, beat, hexes, permissions, snapshot
+from tests.unit.subscriber.logs import TOPICS, Script, beat, hexes, permissions, snapshot, version_of
 
 MAIL = ("mail", "email")
 
@@ -87,7 +87,7 @@ def test_a_recreated_topic_is_read_anew_and_needs_a_newer_snapshot(lane: Lane) -
     assert follower.verify_topics({**TOPICS, lane: UUID(int=9)})
     assert follower.state.positions.get((lane, 0)) is None
     assert follower.gate(0, 10.0) is Shut.SNAPSHOT_INCOMPLETE
-    assert follower.version(hexes("a")) == Version(1, 4)
+    assert version_of(follower, hexes("a")) == Version(1, 4)
     script.next[lane, 0] = 0
     script.bulk(snapshot())  # the old backfill, seen again
     script.fresh(11.0, 5)

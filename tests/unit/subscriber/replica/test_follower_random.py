@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from kielto.events.control import Void
 from kielto.events.topics import Lane
 from kielto.events.versions import Version
-from tests.unit.subscriber.logs import TOPICS, Script, beat, erased, hexes, message, permissions, snapshot
+from tests.unit.subscriber.logs import (
+    TOPICS,
+    Script,
+    beat,
+    erased,
+    hexes,
+    message,
+    permissions,
+    snapshot,
+    version_of,
+)
 
 CUSTOMERS = ("a", "b", "c")
 CHANNELS = ("email", "sms")
@@ -158,7 +168,7 @@ class RandomRun:
             got, expected = self.script.allowed(name), self.reference.permitted(name)
             if got != expected:
                 self.problems.append(f"{name}: permits {got}, must permit {expected}")
-            held = self.script.follower.version(hexes(name))
+            held = version_of(self.script.follower, hexes(name))
             read = self.reference.readings.get(name, [])
             if (
                 held

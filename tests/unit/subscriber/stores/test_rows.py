@@ -13,7 +13,7 @@ from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw, FollowerState, Snapshot
 from kielto.subscriber.stores import rows
 from kielto.subscriber.stores.base import StoredRow
-from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions
+from tests.unit.subscriber.logs import TOPICS, hexes, message, permissions, version_of
 from tests.unit.subscriber.replica.test_follower_random import RandomRun, Step, steps
 
 small = st.integers(0, 5)
@@ -93,7 +93,7 @@ def test_a_record_that_can_no_longer_be_read_is_denied() -> None:
     row = StoredRow(hexes("a"), 2, 1, 7, False, 4, 5, b'{"from": "a later version"}')
     rows.load(follower.image, Decoder(follower.image.shapes), [row])
     assert follower.image.unreadable(0)
-    assert follower.version(hexes("a")) == Version(1, 7)
+    assert version_of(follower, hexes("a")) == Version(1, 7)
 
 
 def test_an_unreadable_record_keeps_the_version_of_its_header() -> None:
@@ -101,6 +101,6 @@ def test_an_unreadable_record_keeps_the_version_of_its_header() -> None:
     value = message(permissions("a", "1.2", ("m", "email"))).value
     row = StoredRow(hexes("a"), 2, 1, 7, True, -1, 5, value)
     rows.load(follower.image, Decoder(follower.image.shapes), [row])
-    assert follower.version(hexes("a")) == Version(1, 7)
+    assert version_of(follower, hexes("a")) == Version(1, 7)
     assert follower.image.unreadable(0)
     assert follower.image.hashes(0)
