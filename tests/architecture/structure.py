@@ -34,10 +34,10 @@ class SourceTree:
             check=True,
         )
         self.files = sorted(name for name in listed.stdout.splitlines() if (root / name).is_file())
-        self._parsed = {name: ast.parse((root / name).read_text("utf-8")) for name in self.files}
+        self.parsed = {name: ast.parse((root / name).read_text("utf-8")) for name in self.files}
 
     def product(self) -> Iterator[tuple[str, ast.Module]]:
-        return ((name, tree) for name, tree in self._parsed.items() if name.startswith(PRODUCT))
+        return ((name, tree) for name, tree in self.parsed.items() if name.startswith(PRODUCT))
 
     def lines(self, names: list[str]) -> int:
         return sum((self.root / name).read_text("utf-8").count("\n") for name in names)
@@ -56,7 +56,7 @@ class SourceTree:
     def class_names(self) -> dict[str, list[str]]:
         """By name: the places where a class of it is defined, tests included."""
         places: dict[str, list[str]] = defaultdict(list)
-        for name, tree in self._parsed.items():
+        for name, tree in self.parsed.items():
             for node in ast.walk(tree):
                 if isinstance(node, ast.ClassDef):
                     places[node.name].append(f"{name}:{node.lineno}")

@@ -4,20 +4,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-import pytest
-
-from deploy.local.paths import ROOT
 from tests.architecture.structure import SourceTree
 
 EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 TITLE_AT = {"ProblemError": 2, "unavailable": 1}
 OF_SERVICES = ("services/", "shared/kielto/service/")
-
-
-@pytest.fixture(scope="module")
-def tree() -> SourceTree:
-    return SourceTree(ROOT)
 
 
 def calls(tree: SourceTree) -> Iterator[tuple[str, ast.Call]]:

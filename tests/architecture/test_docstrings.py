@@ -28,8 +28,8 @@ class Names:
         self.files = {f"/{name}" for name in tree.files}
         self.anywhere = set(dir(builtins))
         self.of_module: dict[str, set[str]] = {}
-        for name in tree.files:
-            parsed, path = ast.parse((ROOT / name).read_text("utf-8")), PurePath(name)
+        for name, parsed in tree.parsed.items():
+            path = PurePath(name)
             package = path.name == "__init__.py"
             own = self.of_module.setdefault(path.parent.name if package else path.stem, set())
             inner = path.parent if package else path
@@ -59,18 +59,13 @@ class Names:
 
 
 @pytest.fixture(scope="module")
-def tree() -> SourceTree:
-    return SourceTree(ROOT)
-
-
-@pytest.fixture(scope="module")
 def names(tree: SourceTree) -> Names:
     return Names(tree)
 
 
-def prose(source: str) -> Iterator[tuple[int, str]]:
+def prose(parsed: ast.Module, source: str) -> Iterator[tuple[int, str]]:
     """Line and text of each docstring and comment."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.lineno, str(node.value.value)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -81,8 +76,8 @@ def prose(source: str) -> Iterator[tuple[int, str]]:
 def test_what_is_named_exists(tree: SourceTree, names: Names) -> None:
     found = [
         f"{name}:{line} names {dead}"
-        for name, _ in tree.product()
-        for line, text in prose((ROOT / name).read_text("utf-8"))
+        for name, parsed in tree.product()
+        for line, text in prose(parsed, (ROOT / name).read_text("utf-8"))
         for dead in names.dead(text)
     ]
     assert not found, "\n".join(found)

@@ -22,12 +22,12 @@ def problems(places: Mapping[str, list[str]], allowed: Iterable[str]) -> list[st
     ]
 
 
-def test_a_class_name_stands_once() -> None:
-    assert problems(SourceTree(ROOT).class_names(), listed(RECORD.read_text("utf-8"))) == []
+def test_a_class_name_stands_once(tree: SourceTree) -> None:
+    assert problems(tree.class_names(), listed(RECORD.read_text("utf-8"))) == []
 
 
-def test_a_planted_second_class_is_found() -> None:
-    places = SourceTree(ROOT).class_names()
+def test_a_planted_second_class_is_found(tree: SourceTree) -> None:
+    places = tree.class_names()
     (only,) = places["Answer"]
     assert problems(places | {"Answer": [only, "planted.py:1"]}, set()) == [
         f"Answer: defined at {only}, planted.py:1"
@@ -35,9 +35,9 @@ def test_a_planted_second_class_is_found() -> None:
     assert problems(places | {"Answer": [only, "planted.py:1"]}, {"Answer"}) == []
 
 
-def test_a_listed_name_that_stands_once_is_found() -> None:
+def test_a_listed_name_that_stands_once_is_found(tree: SourceTree) -> None:
     record = "## Names that stand twice\n- `Answer`: planted\n\n## Instead of\n"
     assert listed(record) == {"Answer"}
-    assert problems(SourceTree(ROOT).class_names(), listed(record)) == [
+    assert problems(tree.class_names(), listed(record)) == [
         "Answer: listed in the record, but defined once at most"
     ]

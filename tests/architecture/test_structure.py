@@ -3,18 +3,11 @@
 import ast
 import re
 
-import pytest
-
 from deploy.local.paths import ROOT
 from tests.architecture.structure import WAY, SourceTree, sql_lines
 
 MOST_MODULES = 15
 MOST_FILES, MOST_LINES = 25, 4_500
-
-
-@pytest.fixture(scope="module")
-def tree() -> SourceTree:
-    return SourceTree(ROOT)
 
 
 def test_no_folder_has_too_many_modules(tree: SourceTree) -> None:
