@@ -95,23 +95,9 @@ def _party(topic: str) -> Party | None:
 
 
 def _channel(name: str, alike: list[Topic]) -> dict[str, Any]:
-    parties = [party for t in alike if (party := _party(t.name))]
-    topic = alike[0]
-    if not parties:
-        return {**_content(topic, who=(topic.writer, *topic.readers)), "address": name}
-    who = ("the party" if w in parties else w for w in (topic.writer, *topic.readers))
-    return {
-        **_content(topic, who=tuple(who)),
-        "address": name.replace("party", "{party}", 1),
-        "parameters": {
-            "party": {"description": "`company.<id>` or `partner.<id>`, of group.yaml.", "enum": parties}
-        },
-    }
-
-
-def _content(topic: Topic, who: tuple[str, ...]) -> dict[str, Any]:
-    """What channels have in common. `who`: the writer, then the readers."""
-    return {
+    topic, parties = alike[0], [party for t in alike if (party := _party(t.name))]
+    who = ["the party" if w in parties else w for w in (topic.writer, *topic.readers)]
+    channel = {
         "description": f"Written by {who[0]}, read by {', '.join(who[1:])}.",
         "servers": [{"$ref": "#/servers/cluster"}, {"$ref": "#/servers/local"}],
         "messages": {m.kind: {"$ref": f"#/components/messages/{m.kind}"} for m in topic.carries},
@@ -122,7 +108,12 @@ def _content(topic: Topic, who: tuple[str, ...]) -> dict[str, Any]:
                 "bindingVersion": _BINDING,
             }
         },
+        "address": name.replace("party", "{party}", 1) if parties else name,
     }
+    if parties:
+        description = "`company.<id>` or `partner.<id>`, of group.yaml."
+        channel["parameters"] = {"party": {"description": description, "enum": parties}}
+    return channel
 
 
 def _typed(name: str, text: str) -> object:

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from kielto.events.base import Event, EventPart, Ident, Moment
 
-BEAT, SNAPSHOT, VOID, TAKEN, RECONCILE = "!beat", "!snapshot", "!void", "!taken", "!reconcile"
+BEAT, SNAPSHOT, VOID, RECONCILE = "!beat", "!snapshot", "!void", "!reconcile"
 
 BUCKETS = 1024
 """Of a reconciliation: by the first ten bits of the key."""

@@ -14,9 +14,9 @@ import hmac
 import re
 import unicodedata
 
-from kielto.errors import KieltoError
-from kielto.events.emails import NotAnEmailError, email
-from kielto.events.phones import NotAPhoneError, e164, is_sure, phone
+from kielto.errors import InvalidValueError, KieltoError
+from kielto.events.emails import email
+from kielto.events.phones import e164, is_sure, phone
 from kielto.events.words import PointKind
 
 _NO_NUMBERS = frozenset({"NULL", "NONE", "NAN", "N/A", "#N/A", "UNDEFINED"})
@@ -53,7 +53,7 @@ def normalise(kind: PointKind, value: str, country: str = "FI") -> str:
                 raise InvalidContactPointError(
                     "post: a postal address has no digest; give the id of the point"
                 )
-    except (NotAnEmailError, NotAPhoneError) as error:
+    except InvalidValueError as error:
         raise InvalidContactPointError(f"{kind}: {error}") from None
 
 
@@ -63,7 +63,7 @@ def is_of(value: str, country: str) -> bool:
     """
     try:
         return is_sure(value.strip(), country)
-    except NotAPhoneError as error:
+    except InvalidValueError as error:
         raise InvalidContactPointError(f"phone: {error}") from None
 
 

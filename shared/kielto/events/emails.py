@@ -7,7 +7,7 @@ one form.
 import re
 import unicodedata
 
-from kielto.errors import KieltoError
+from kielto.errors import InvalidValueError
 
 _SPECIALS = r"\s\x00-\x1f\x7f-\x9f()<>\[\]:;,\\\""
 _ATOM = re.compile(rf"[^@{_SPECIALS}]+")
@@ -18,15 +18,11 @@ _DOTLESS = re.compile("i\u0307+|\u0131\u0307*")
 _LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
 
 
-class NotAnEmailError(KieltoError, ValueError):
-    """The text is no address. The message says the rule and never repeats the value."""
-
-
 def email(text: str) -> str:
-    """Return `local@domain` in normal form. Raises NotAnEmailError."""
+    """Return `local@domain` in normal form. Raises InvalidValueError."""
     local, at, domain = _fold(text).strip().rpartition("@")
     if not at:
-        raise NotAnEmailError("must be an address of the form name@domain")
+        raise InvalidValueError("must be an address of the form name@domain")
     return f"{_local(local)}@{_domain(domain)}"
 
 
@@ -44,7 +40,7 @@ def _fold(text: str) -> str:
     """
     categories = {unicodedata.category(c) for c in text}
     if "Cs" in categories:
-        raise NotAnEmailError("must be Unicode text")
+        raise InvalidValueError("must be Unicode text")
     if "Cf" in categories:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = unicodedata.normalize("NFD", text)
@@ -59,7 +55,7 @@ def _local(text: str) -> str:
         return inner if _ATOM.fullmatch(inner) else '"' + re.sub(r'([\\"])', r"\\\1", inner) + '"'
     if _ATOM.fullmatch(text):
         return text
-    raise NotAnEmailError(
+    raise InvalidValueError(
         "must be one address name@domain, with special characters in quotes (RFC 5321 section 4.1.2)"
     )
 
@@ -71,7 +67,7 @@ def _domain(text: str) -> str:
     if _DOMAIN.fullmatch(name):
         name = ".".join(_decoded(label) for label in name.split("."))
     if not _DOMAIN.fullmatch(name):
-        raise NotAnEmailError(
+        raise InvalidValueError(
             "must have a domain of labels of 1 to 63 characters each, or an address in brackets"
         )
     return name
@@ -86,7 +82,7 @@ def _decoded(label: str) -> str:
         if text.encode("punycode").decode("ascii") != label[4:]:
             return label
         folded = _fold(text)
-    except (UnicodeError, NotAnEmailError):
+    except (UnicodeError, InvalidValueError):
         return label
     plain = not text.isascii() and not folded.startswith("xn--") and _LABEL.fullmatch(folded)
     return folded if plain else label

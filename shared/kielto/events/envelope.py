@@ -150,7 +150,7 @@ def read(
     """Read one message of a topic that carries these events. Total: never raises, whatever the bytes are."""
     states = _states(tuple(carries))
     records = states[0] if states else None
-    name = _key(key)
+    name = key.decode("ascii") if key and len(key) <= MAX_KEY and key.isascii() else None
     if headers and headers[0][0] == UNDECODABLE:
         return _undecodable(records, name, headers)
     if name is None:
@@ -179,10 +179,6 @@ def _undecodable(record: type[Event] | None, key: str | None, headers: Headers) 
         return Unreadable(reason, key if record is None else None)
     version = _version(_texts(headers)) if is_own_key(record, key) else None
     return Unreadable(reason, key if version else None, version)
-
-
-def _key(key: bytes | None) -> str | None:
-    return key.decode("ascii") if key and len(key) <= MAX_KEY and key.isascii() else None
 
 
 def _texts(headers: Headers) -> dict[str, str | None]:
@@ -221,14 +217,9 @@ def _control(
     carries: Sequence[type[Event]], key: str, value: bytes | None, texts: dict[str, str | None]
 ) -> Read | UnknownControl | Tombstone:
     """Read a control record. One that cannot be read is skipped: it denies nobody, and opens no gate."""
-    kinds: dict[str, type[Event]] = {
-        control.BEAT: control.Beat,
-        control.SNAPSHOT: control.SnapshotComplete,
-        control.VOID: control.Void,
-        control.RECONCILE: control.Reconcile,
-    }
-    model: type[Event] | None = kinds.get(key.split(".", 1)[0])
-    if model is None or model not in carries:
+    kind = key.split(".", 1)[0]
+    model = next((c for c in carries if f"!{c.kind}" == kind and not issubclass(c, Record)), None)
+    if model is None:
         return UnknownControl(key)
     if value is None:
         return Tombstone(key)
@@ -236,7 +227,7 @@ def _control(
     if isinstance(result, str):
         return UnknownControl(key)
     named = isinstance(result, control.Void | control.Reconcile)
-    expected = result.key() if named else key.split(".", 1)[0]  # type: ignore[attr-defined]
+    expected = result.key() if named else kind  # type: ignore[attr-defined]
     return _read(key, result, texts) if key == expected else UnknownControl(key)
 
 

@@ -28,18 +28,11 @@ def widest(content: dict[str, Any], broken: Iterable[str]) -> dict[str, Any]:
     """Give each of the `broken` fields of the outermost level the broadest meaning that it may have."""
     wide = dict(content)
     for field in broken:
-        _WIDEST.get(field, _left_out(field))(wide)
+        if field in _WIDEST:
+            _WIDEST[field](wide)
+        else:
+            wide.pop(field, None)
     return wide
-
-
-Change = Callable[[dict[str, Any]], None]
-
-
-def _left_out(field: str) -> Change:
-    def change(wide: dict[str, Any]) -> None:
-        wide.pop(field, None)
-
-    return change
 
 
 def _id(wide: dict[str, Any]) -> None:
@@ -94,7 +87,7 @@ def _said_at(wide: dict[str, Any]) -> None:
     wide["said_at"] = UNKNOWN_TIME
 
 
-_WIDEST: dict[str, Change] = {
+_WIDEST: dict[str, Callable[[dict[str, Any]], None]] = {
     "id": _id,
     "subject": _subject,
     "reach": _reach,

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import phonenumbers
 
-from kielto.errors import KieltoError
+from kielto.errors import InvalidValueError
 from kielto.placeholders import is_placeholder
 
 _LABEL = re.compile(
@@ -31,27 +31,23 @@ _AREA_BEFORE_SLASH = re.compile(r"0[0-9]{1,5}|\+[0-9]{1,7}")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 
 
-class NotAPhoneError(KieltoError, ValueError):
-    """The text is no phone number. The message says the rule and never repeats the value."""
-
-
 @lru_cache(maxsize=64)  # what is normalised is mostly asked about at once: `is_sure`
 def phone(text: str, country: str) -> phonenumbers.PhoneNumber:
-    """Parse a number. `country` (ISO 3166 alpha-2) is assumed if it has no country code. Raises NotAPhoneError."""
+    """Parse a number. `country` (ISO 3166 alpha-2) is assumed if it has no country code. Raises InvalidValueError."""
     try:
         number = phonenumbers.parse(_plain(text), country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise NotAPhoneError("must be a phone number (ITU-T E.164)") from None
+        raise InvalidValueError("must be a phone number (ITU-T E.164)") from None
     if not phonenumbers.is_possible_number(number):
-        raise NotAPhoneError("has an impossible length for its country (ITU-T E.164)")
+        raise InvalidValueError("has an impossible length for its country (ITU-T E.164)")
     national = phonenumbers.national_significant_number(number)
     if is_placeholder(national):
-        raise NotAPhoneError("must be somebody's number; this is a placeholder")
+        raise InvalidValueError("must be somebody's number; this is a placeholder")
     return number
 
 
 def is_sure(text: str, country: str) -> bool:
-    """Whether the number names its country, or is valid in the one that was assumed. Raises NotAPhoneError."""
+    """Whether the number names its country, or is valid in the one that was assumed. Raises InvalidValueError."""
     number = phone(text, country)
     return number.country_code_source in _NAMES_ITS_COUNTRY or phonenumbers.is_valid_number(number)
 
@@ -61,7 +57,7 @@ def e164(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _plain(text: str) -> str:
-    """Drop annotations, so that digits and separators are left. Raises NotAPhoneError."""
+    """Drop annotations, so that digits and separators are left. Raises InvalidValueError."""
     if _DIGITS.fullmatch(text):  # as most are given: there is nothing to drop or to refuse
         return text
     text = text.replace("\t", " ").strip() if text.isascii() else _from_unicode(text)
@@ -70,19 +66,19 @@ def _plain(text: str) -> str:
     if zeros := _ZEROS_OF_A_FLOAT.fullmatch(text):
         return zeros[1]
     if _DECIMAL_TAIL.fullmatch(text):
-        raise NotAPhoneError("ends in a decimal fraction: give the digits as text")
+        raise InvalidValueError("ends in a decimal fraction: give the digits as text")
     if not _FORM.fullmatch(text):
-        raise NotAPhoneError(_FORM_RULE)
+        raise InvalidValueError(_FORM_RULE)
     if _LONE_TAIL.fullmatch(text):
-        raise NotAPhoneError("must be one number without an extension; its last digits stand apart")
+        raise InvalidValueError("must be one number without an extension; its last digits stand apart")
     _one_number(text)
     return text
 
 
 def _from_unicode(text: str) -> str:
-    """Raises NotAPhoneError."""
+    """Raises InvalidValueError."""
     if any(unicodedata.category(c) == "No" for c in text):  # 2 as a superscript would become a digit
-        raise NotAPhoneError(_FORM_RULE)
+        raise InvalidValueError(_FORM_RULE)
     text = unicodedata.normalize("NFKC", text)
     text = "".join(_ascii(c) for c in text if unicodedata.category(c) != "Cf").strip()
     return _DASHES.sub("-", text)
@@ -101,7 +97,7 @@ def _without_context(text: str) -> tuple[str, str]:
     if not text.lower().startswith("tel:") or (found := _CONTEXT.search(text)) is None:
         return text, ""
     if found.end() != len(text):
-        raise NotAPhoneError("must be one number; a tel: URI may have no parameter but phone-context")
+        raise InvalidValueError("must be one number; a tel: URI may have no parameter but phone-context")
     return text[: found.start()], f"+{found[1]}"
 
 
@@ -113,4 +109,4 @@ def _one_number(text: str) -> None:
     digits = re.sub(r"[^0-9+]", "", area)
     local = re.sub(r"[^0-9]", "", rest)
     if "/" in rest or not _AREA_BEFORE_SLASH.fullmatch(digits) or len(local) < 5 or local[0] == "0":
-        raise NotAPhoneError("must be one number; give each number as a point of its own")
+        raise InvalidValueError("must be one number; give each number as a point of its own")

@@ -19,6 +19,7 @@ DAY_MS = 86_400_000
 MIN_COMPACTION_LAG_MS = 2 * DAY_MS  # above the auditor's alarm: a wrong late record is found before it wins
 MAX_COMPACTION_LAG_MS = 7 * DAY_MS  # bounds erasure, together with heartbeats in every partition
 RETAINED_MS = 37 * DAY_MS  # the oldest backup that may be restored (30 days) plus 7
+_SETTINGS = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(512 * 1024)}
 
 
 class Lane(StrEnum):
@@ -101,23 +102,16 @@ def families(parties: Iterable[str]) -> Iterator[Family]:
 
 
 def _compacted() -> dict[str, str]:
-    return {
+    return _SETTINGS | {
         "cleanup.policy": "compact",
-        "message.timestamp.type": "LogAppendTime",
         "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
         "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
         "delete.retention.ms": str(DAY_MS),
-        "max.message.bytes": str(512 * 1024),
     }
 
 
 def _retained(milliseconds: int) -> dict[str, str]:
-    return {
-        "cleanup.policy": "delete",
-        "message.timestamp.type": "LogAppendTime",
-        "retention.ms": str(milliseconds),
-        "max.message.bytes": str(512 * 1024),
-    }
+    return _SETTINGS | {"cleanup.policy": "delete", "retention.ms": str(milliseconds)}
 
 
 def all_topics(parties: Iterable[str]) -> Iterator[Topic]:

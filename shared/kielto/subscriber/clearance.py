@@ -108,9 +108,10 @@ class Clearance:
         if len(found.results) != len(batch):
             return _nobody(batch, "the answer has another number of results than the request")
         until = sent + found.valid_seconds
+        yes, no = Answer(True, Reason.ALLOWED), "the clearance says so"
         return {
-            question: _ClearanceGiven(_answer(result), until, found.id)
-            for question, result in zip(batch, found.results, strict=True)
+            question: _ClearanceGiven(yes if r.allowed else Answer(False, r.reason, no), until, found.id)
+            for question, r in zip(batch, found.results, strict=True)
         }
 
 
@@ -160,12 +161,6 @@ def _recipient(question: Question) -> dict[str, str]:
     if question.customer is None:
         named["number"] = question.number
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _answer(result: _Result) -> Answer:
-    if result.allowed:
-        return Answer(True, Reason.ALLOWED)
-    return Answer(False, result.reason, "the clearance says so")
 
 
 def _nobody(batch: Sequence[Question], why: str) -> Mapping[Question, _ClearanceGiven]:

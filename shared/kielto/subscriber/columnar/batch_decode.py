@@ -18,7 +18,7 @@ from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.columnar.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 from kielto.subscriber.records.content import Content
-from kielto.subscriber.records.decode import KEPT, Decoder, Item
+from kielto.subscriber.records.decode import KEPT, Decoder, Item, version_of
 
 FEW = 16
 """Fewer records than this are decoded singly."""
@@ -103,7 +103,7 @@ class Tables:
         if text not in self._said:
             if len(self._said) >= KEPT:
                 self._said.clear()
-            version = self._decoder.version(text)
+            version = version_of(text)
             headers = *_READ, (CE_VERSION, text)
             self._said[text] = None if version is None else Said(text, version, headers)
         return self._said[text]
@@ -118,11 +118,11 @@ class Tables:
         blocks, left = [], np.ones(len(seen), bool)
         places, cuts = self._cut(seen)
         if cuts:
-            right, shapes, *columns = _apart(cuts, _table(_chosen(seen.keys, places)))
+            right, columns = _apart(cuts, _table(_chosen(seen.keys, places)))
             at = np.array(places)[right]
             left[at] = False
             versions = [said.version for said in _chosen(seen.said, at.tolist())]
-            blocks.append(_block(seen, at.tolist(), versions, shapes, *columns))
+            blocks.append(_block(seen, at.tolist(), versions, columns))
         rest, plain = [], []
         for place in np.flatnonzero(left).tolist():
             partition, offset, item = self._single(seen, place)
@@ -183,8 +183,8 @@ class Tables:
                     return
 
 
-def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
-    """Which records of the cuts are valid; and of these the shapes, sizes, both parts of the ids, and all hashes."""
+def _apart(cuts: list[Cut], keys: Many) -> tuple[Many, tuple[Many, ...]]:
+    """Which records of the cuts are valid, and what `_block` needs of these."""
     right = (np.concatenate([cut.keys for cut in cuts]) == keys).all(axis=1)
     spelled = b"".join([keys.tobytes(), *[cut.hashes.tobytes() for cut in cuts]])
     try:
@@ -205,7 +205,7 @@ def _apart(cuts: list[Cut], keys: Many) -> tuple[Any, ...]:
     shapes = np.repeat([cut.plane.shape for cut in cuts], counts)[right]
     sizes = np.repeat([cut.plane.count for cut in cuts], counts)[right]
     own = digests[: len(keys)][right]
-    return right, shapes, sizes, own[:, 0], own[:, 1] >> 32, np.concatenate(hashes)
+    return right, (own[:, 0], own[:, 1] >> 32, shapes, sizes, np.concatenate(hashes))
 
 
 def _real_times(cuts: list[Cut]) -> Many:
@@ -219,34 +219,22 @@ def _real_times(cuts: list[Cut]) -> Many:
     return right
 
 
-def _columns(plain: list[tuple[int, Content]]) -> tuple[Any, ...]:
+def _columns(plain: list[tuple[int, Content]]) -> tuple[list[int], list[Version], tuple[Many, ...]]:
     """What `_block` needs of records that were decoded singly."""
     places, read = zip(*plain, strict=True)
+    his, los = zip(*(content.ident for content in read), strict=True)
     shapes = np.array([content.shape for content in read])
     sizes = np.array([len(content.hashes) for content in read])
-    his, los = zip(*(content.ident for content in read), strict=True)
-    hashes = list(chain.from_iterable(content.hashes for content in read))
-    return (
-        [*places],
-        [content.version for content in read],
-        shapes,
-        sizes,
-        np.array(his, np.uint64),
-        np.array(los),
-        np.array(hashes, np.uint64),
-    )
+    hashes = np.array([*chain.from_iterable(content.hashes for content in read)], np.uint64)
+    columns = np.array(his, np.uint64), np.array(los), shapes, sizes, hashes
+    return [*places], [content.version for content in read], columns
 
 
 def _block(
-    seen: SeenRecords,
-    places: list[int],
-    versions: list[Version],
-    shapes: Many,
-    sizes: Many,
-    hi: Many,
-    lo: Many,
-    hashes: Many,
+    seen: SeenRecords, places: list[int], versions: list[Version], columns: tuple[Many, ...]
 ) -> RecordBlock:
+    """The records at these places. `columns`: both parts of the ids, shapes, numbers of hashes, and all hashes."""
+    hi, lo, shapes, sizes, hashes = columns
     return RecordBlock(
         keys=_chosen(seen.keys, places),
         values=_chosen(seen.values, places),

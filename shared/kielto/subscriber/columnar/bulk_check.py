@@ -19,18 +19,12 @@ _threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "kielto-batch")
 """Looking ids up is waiting for memory, which more than one core can do at a time. Started when first used."""
 
 
-class AnswerCodes(NamedTuple):
-    """The bytes that stand for these answers."""
+class BulkQuestion(NamedTuple):
+    """What the gate knows about one question. `allowed`, `denied`, `unknown`: the codes of these answers."""
 
     allowed: int
     denied: int
     unknown: int
-
-
-class BulkQuestion(NamedTuple):
-    """What the gate knows about one question."""
-
-    codes: AnswerCodes
     shut: Sequence[int | None]
     """For each partition, the code of why its gate is shut, or None."""
     permits: Sequence[bool]
@@ -47,7 +41,7 @@ def answer(image: Image, asked: BulkQuestion, customers: bytes) -> bytearray:
         raise InvalidValueError(
             "customers: the ids must have 32 bytes each, so the length must be a multiple of 32"
         )
-    everyone = next((code for code in asked.shut if code is not None), asked.codes.unknown)
+    everyone = next((code for code in asked.shut if code is not None), asked.unknown)
     by_row = np.append(_by_row(image, asked), np.uint8(everyone))
     ids, answers = memoryview(customers), np.empty(len(customers) // 32, np.uint8)
 
@@ -78,18 +72,18 @@ def _by_row(image: Image, asked: BulkQuestion) -> Many:
         kinds = image.kinds_of(start, stop).astype(np.int64)
         says = of_kind[kinds]
         late = image.seen_from(start, stop, Lane.BULK) <= begins[Lane.BULK][kinds]
-        rows = np.flatnonzero(late & (says == asked.codes.allowed))
+        rows = np.flatnonzero(late & (says == asked.allowed))
         swept = image.seen_of(rows + start, Lane.EXPRESS) <= begins[Lane.EXPRESS][kinds[rows]]
-        says[rows[swept]] = asked.codes.denied
+        says[rows[swept]] = asked.denied
         answers[start:stop] = says
     ended = np.array(asked.ended, np.int64)
-    answers[ended[answers[ended] == asked.codes.allowed]] = asked.codes.denied
+    answers[ended[answers[ended] == asked.allowed]] = asked.denied
     return answers
 
 
 def _by_kind(kinds: RowKindColumns, asked: BulkQuestion) -> Many:
     permits = np.array(asked.permits, bool)[kinds.shapes] & ~kinds.unreadable
-    answers = np.where(permits, np.uint8(asked.codes.allowed), np.uint8(asked.codes.denied))
+    answers = np.where(permits, np.uint8(asked.allowed), np.uint8(asked.denied))
     for partition, code in enumerate(asked.shut):
         if code is not None:
             answers[kinds.partitions == partition] = code

@@ -12,7 +12,7 @@ from kielto.events.digests import InvalidContactPointError, check_of, digest_of,
 from kielto.events.party import Party
 from kielto.events.topics import PARTITIONS
 from kielto.events.words import KIND_OF, Channel, Mode, PointKind, Purpose
-from kielto.subscriber.columnar.bulk_check import AnswerCodes, BulkQuestion, answer
+from kielto.subscriber.columnar.bulk_check import BulkQuestion, answer
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, permits, shape_refusal
 from kielto.subscriber.gate.questions import Answer, Question, Reason
@@ -28,7 +28,6 @@ _ID = re.compile(r"[0-9a-f]{64}")
 CODES = tuple(Reason)
 """What a byte of `Gate.may_customers` says: the place of its reason here."""
 _CODE = {reason: at for at, reason in enumerate(CODES)}
-_ANSWER_CODES = AnswerCodes(_CODE[Reason.ALLOWED], _CODE[Reason.DENIED], _CODE[Reason.UNKNOWN])
 
 
 class FollowedParty(NamedTuple):
@@ -153,7 +152,9 @@ class Gate:
         reasons = [self._shut([partition]) for partition in range(PARTITIONS)]
         snapshots = self._follower.state.snapshots
         bulk = BulkQuestion(
-            _ANSWER_CODES,
+            _CODE[Reason.ALLOWED],
+            _CODE[Reason.DENIED],
+            _CODE[Reason.UNKNOWN],
             [None if reason is None else _CODE[reason] for reason in reasons],
             [shape_refusal(shape, asked) is None for shape in image.shapes],
             [row for row in list(image.until) if self._has_ended(row)],
@@ -167,7 +168,7 @@ class Gate:
     def _deny_here(self, question: Question, customers: bytes, codes: bytearray) -> None:
         """Ask `may` again for those whom a decision that was submitted here could deny: it may be about anyone."""
         for at, code in enumerate(codes):
-            if code in (_ANSWER_CODES.allowed, _ANSWER_CODES.unknown):
+            if CODES[code] in (Reason.ALLOWED, Reason.UNKNOWN):
                 one = replace(question, customer=customers[32 * at : 32 * at + 32].hex())
                 codes[at] = _CODE[self.may(one).reason]
 

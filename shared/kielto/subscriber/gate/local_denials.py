@@ -34,16 +34,10 @@ class Denial:
     decision: Decision
     hashes: frozenset[int]
     sent: DecisionPlace | None = None
-    waits: set[int] = field(default_factory=set)
-    """Partitions of the restrictions topic that have not shown a beat after the decision."""
-
-    def __post_init__(self) -> None:
-        self.sent_to(self.sent)
-
-    def sent_to(self, where: DecisionPlace | None) -> None:
-        """Note where the broker has it; None: it must be sent again."""
-        self.sent = where
-        self.waits = set(range(PARTITIONS))  # whoever was merged has records in several
+    waits: set[int] = field(default_factory=lambda: set(range(PARTITIONS)))
+    """Partitions of the restrictions topic that have not shown a beat after the decision: all of them count, because a
+    customer who was merged has records in several.
+    """
 
     @property
     def about(self) -> Iterable[object]:
@@ -97,7 +91,7 @@ class Denials:
     def sent(self, decision: UUID, where: DecisionPlace | None) -> None:
         """Note where the broker has it; None: it must be sent again."""
         if denial := self._all.get(decision):
-            denial.sent_to(where)
+            denial.sent, denial.waits = where, set(range(PARTITIONS))
 
     def beat(self, partition: int, taken: Iterable[Taken]) -> list[UUID]:
         """Note a beat in this partition of the restrictions topic; return the decisions whose denials may end.

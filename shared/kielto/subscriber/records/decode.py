@@ -10,6 +10,7 @@ import secrets
 from binascii import Error as NoHex
 from binascii import unhexlify
 from datetime import datetime
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -72,8 +73,6 @@ class Decoder:
     def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
         self._templates: dict[int, list[RecordTemplate]] = {}  # by length
-        self._versions: dict[bytes, Version] = {}
-        self._times: set[bytes] = set()
         self._mark = secrets.token_hex(24) + "%016x"
 
     def read(self, key: bytes | None, value: bytes | None, headers: Headers) -> Item:
@@ -111,7 +110,7 @@ class Decoder:
         return None
 
     def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:
-        known = self.version(version)
+        known = version_of(version)
         at = self._after_head(key, version, value)
         if known is None or at == 0 or len(key) != 64 or len(value) > MAX_BYTES:
             return None
@@ -153,7 +152,7 @@ class Decoder:
         if value.startswith(head):
             end = value.find(b'"', len(head))
             time = value[len(head) : end]
-            if time not in self._times and not self._is_time(time):
+            if not _is_time(time):
                 return 0
             rest = _SUBJECT + key + b'"'
             return end + len(rest) if value.startswith(rest, end) else 0
@@ -166,29 +165,6 @@ class Decoder:
         if head is not None and event.valid_until is None and event.status is not Status.ERASED:
             self._remember(value[head.end() :], content.shape)
         return content
-
-    def version(self, text: bytes) -> Version | None:
-        if text in self._versions:
-            return self._versions[text]
-        try:
-            version = Version.parse(text.decode("ascii"))
-        except ValueError:
-            return None
-        if len(self._versions) >= KEPT:
-            self._versions.clear()
-        self._versions[text] = version
-        return version
-
-    def _is_time(self, text: bytes) -> bool:
-        try:
-            right = bool(_TIME.fullmatch(text) and datetime.fromisoformat(text.decode()))
-        except ValueError:
-            return False
-        if len(self._times) >= KEPT:
-            self._times.clear()
-        if right:
-            self._times.add(text)
-        return right
 
     def _remember(self, rest: bytes, shape: int) -> None:
         if (template := self._template(rest, shape)) is not None:
@@ -227,6 +203,22 @@ class Decoder:
         return RecordTemplate(
             Struct(sizes), tuple(edges), equal, len(set(hashes)), slots_of, tuple(places), shape
         )
+
+
+@lru_cache(KEPT)
+def version_of(text: bytes) -> Version | None:
+    try:
+        return Version.parse(text.decode("ascii"))
+    except ValueError:
+        return None
+
+
+@lru_cache(KEPT)
+def _is_time(text: bytes) -> bool:
+    try:
+        return bool(_TIME.fullmatch(text) and datetime.fromisoformat(text.decode()))
+    except ValueError:
+        return False
 
 
 def _same(hashes: tuple[bytes, ...], template: RecordTemplate) -> bool:
