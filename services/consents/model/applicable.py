@@ -94,7 +94,7 @@ def _applicable(person: Person, decision: RecordedDecision, rules: Rules) -> App
         return ApplicableDecision(decision, voice, _where(person, decision))
     if (
         person.employer
-        and _bound_by_employer(person, rules)
+        and _employer_speaks(person, decision, rules)
         and (via := _via(person.employer.bound_by, decision))
     ):
         return ApplicableDecision(decision, Voice.EMPLOYER, None, via)
@@ -131,9 +131,12 @@ def concerns(person: Person, decision: RecordedDecision, rules: Rules) -> Voice 
     """
     if _is_of_another_mailbox(decision, rules):
         return None
-    if any(_is_about(customer, decision, ended=True) for customer in person.customers):
-        return Voice.OWN
-    return _voice(person, decision, rules)
+    return Voice.OWN if _concerns_own(person, decision) else _voice(person, decision, rules)
+
+
+def _concerns_own(person: Person, decision: RecordedDecision) -> bool:
+    """Whether the decision is directly about the person, whether it counts or not."""
+    return any(_is_about(customer, decision, ended=True) for customer in person.customers)
 
 
 def _voice(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
@@ -143,13 +146,17 @@ def _voice(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | 
         return Voice.OWN
     if isinstance(decision.subject, PointSubject):
         return Voice.POINT if any(p.ref == decision.subject.ref for p in root.points) else None
-    bound = _bound_by_employer(person, rules)
-    return Voice.EMPLOYER if bound and _is_about_employer(person, decision) else None
+    spoken = _employer_speaks(person, decision, rules) and _is_about_employer(person, decision)
+    return Voice.EMPLOYER if spoken else None
 
 
-def _bound_by_employer(person: Person, rules: Rules) -> bool:
+def _employer_speaks(person: Person, decision: RecordedDecision, rules: Rules) -> bool:
+    """Whether the decision may be the organisation's. A yes by a number that the person had is not: otherwise the end
+    of the person's customership would give the organisation a yes that it was not before.
+    """
     contact = person.root.recipient is Recipient.CONTACT
-    return contact and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
+    bound = contact and rules.switches[Judgement.ORGANISATION_BINDS_CONTACTS]
+    return bound and not _concerns_own(person, decision)
 
 
 def _is_about(customer: CustomerFacts, decision: RecordedDecision, *, ended: bool = False) -> bool:

@@ -123,8 +123,8 @@ def the_point(world: Plain, ident: str, cell: Cell) -> Plain:
     return next(p for p in survivor(world, ident, cell[0])["points"] if p["id"] == cell[1])
 
 
-def is_about(decision: Plain, people: list[Plain]) -> bool:
-    """By customer id or customer number; a number speaks a yes only for who has it now."""
+def is_about(decision: Plain, people: list[Plain], ended: bool = False) -> bool:
+    """By customer id or customer number; a number speaks a yes only for who has it now, or had it if `ended`."""
     subject = decision["subject"]
     for facts in people:
         if subject.get("customer") == facts["id"]:
@@ -134,7 +134,7 @@ def is_about(decision: Plain, people: list[Plain]) -> bool:
                 customership["company"],
                 customership["ref"],
             )
-            if same and (customership["active"] or decision["act"] not in YES):
+            if same and (ended or customership["active"] or decision["act"] not in YES):
                 return True
     return False
 
@@ -150,6 +150,8 @@ def speaker(world: Plain, ident: str, decision: Plain, company: str | None) -> s
     if "point" in decision["subject"]:
         return "point" if any(p["ref"] == decision["subject"]["point"] for p in me["points"]) else None
     if me["recipient"] != "contact" or me["organisation"] is None:
+        return None
+    if is_about(decision, same_person(world, ident), ended=True):
         return None
     organisation = me["organisation"]
     if decision["subject"].get("customer") == organisation:

@@ -269,6 +269,17 @@ class TestOrganisation:
         assert not asked(ben, no, say(Act.LIFTING, ben.root, [no])).allowed
         assert asked(ben, no, say(Act.LIFTING, firm, [no])).allowed
 
+    def test_a_number_of_both_lifts_nothing_of_the_organisations_also_when_it_has_ended(self) -> None:
+        firm, ben = self.firm_and_contact()
+        (shared, *_) = firm.customerships
+        no = say(Act.BAN, firm)
+        lifting = say(Act.LIFTING, NumberSubject("kauppa", shared.ref), [no])
+        for active in (True, False):
+            root = replace(ben.root, customerships=(*ben.root.customerships, replace(shared, active=active)))
+            assert not asked(replace(ben, root=root), no, lifting).allowed
+        assert asked(ben, no, lifting).allowed
+        assert asked(firm, no, lifting).allowed
+
     def test_it_neither_lifts_nor_consents_for_the_person(self) -> None:
         firm, ben = self.firm_and_contact(duties=frozenset())
         no = say(Act.BAN, ben.root)
