@@ -12,7 +12,10 @@ import pytest
 from deploy.local.paths import ROOT
 
 LINT_IMPORTS = (
-    "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    "-c",
+    "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())",
+    "--no-logo",
+    "--cache-dir=.kielto/import_linter",
 )
 
 
@@ -40,7 +43,7 @@ def test_types_are_right() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    done = run("-c", LINT_IMPORTS, "--no-logo")
+    done = run(*LINT_IMPORTS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -85,7 +88,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for file, line, _ in BREACHES:
         with (root / file).open("a") as planted:
             planted.write(f"{line}\n")
-    done = run("-c", LINT_IMPORTS, "--no-logo", root=root)
+    done = run(*LINT_IMPORTS, root=root)
     assert done.returncode == 1, done.stdout + done.stderr
     _, _, report = done.stdout.partition("Broken contracts")
     _, *parts = re.split(r"^(\S.*)\n-+$", report, flags=re.MULTILINE)
