@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from kielto.service.http.auth import Caller
-from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import Note, StrictRoute
-from services.consents.api import paging
-from services.consents.api.callers import Officer, Prover, named
+from services.consents.api.callers import Behind, Officer, Prover, cursor_behind, place_of
+from services.consents.api.problems import answered
 from services.consents.model.breach import Breach
 from services.consents.use_cases.breaches import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
@@ -74,50 +73,40 @@ def router(context: Context) -> APIRouter:
         whose = caller.party
         fields = breach._asdict() | {
             "point": None if whose else breach.point,
-            "customer": named(context, caller, breach.customer),
-            "decisions": [named(context, caller, decision) for decision in breach.decisions],
+            "customer": context.named(whose, breach.customer),
+            "decisions": [context.named(whose, decision) for decision in breach.decisions],
             "subscribers": [
-                w | {"decision": named(context, caller, UUID(w["decision"]))} for w in breach.subscribers
+                w | {"decision": context.named(whose, UUID(w["decision"]))} for w in breach.subscribers
             ],
         }
         return BreachBody.model_validate(fields)
-
-    async def one(ident: UUID, caller: Caller) -> BreachBody:
-        breach = await get_breach(context, caller.company, ident)
-        if breach is None:
-            raise _absent()
-        return shown(breach, caller)
 
     @routes.get("", response_model=BreachesBody)
     async def get(
         caller: Prover,
         state: Annotated[State | None, Query()] = None,
-        after: paging.Behind = None,
+        after: Behind = None,
         limit: Limit = 1000,
     ) -> BreachesBody:
         """All breaches of the group, or the company's own for a company's token."""
-        begin = paging.after(context, _TAG, after)
+        begin = place_of(context, _TAG, after)
         found = await list_breaches(context, caller.company, state, begin, limit)
         last = (found[-1].opened_at, found[-1].id) if len(found) == limit else None
         return BreachesBody(
             breaches=[shown(one, caller) for one in found],
-            next=paging.place(context, _TAG, last) if last else None,
+            next=cursor_behind(context, _TAG, last) if last else None,
         )
 
     @routes.get("/{ident}", response_model=BreachBody)
     async def show(ident: UUID, caller: Prover) -> BreachBody:
-        return await one(ident, caller)
+        with answered():
+            return shown(await get_breach(context, caller.company, ident), caller)
 
     @routes.post("/{ident}/close", response_model=BreachBody)
     async def close(ident: UUID, body: SettleBody, caller: Officer) -> BreachBody:
         """`explained`: it was no breach after all. `closed`: it was one, and is dealt with."""
-        if not await close_breach(context, caller.company, ident, body.state, body.note, caller.subject):
-            raise _absent()
-        return await one(ident, caller)
+        with answered():
+            said = (body.state, body.note, caller.subject)
+            return shown(await close_breach(context, caller.company, ident, *said), caller)
 
     return routes
-
-
-def _absent() -> ProblemError:
-    """A new one each time: an exception that is raised again keeps the frames of every raise."""
-    return ProblemError(404, "unknown-breach", "There is no such breach")

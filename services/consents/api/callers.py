@@ -1,29 +1,21 @@
-"""Who may do what, and how callers name customers and decisions.
+"""Who may do what, how callers name customers and decisions, and the cursors of listings.
 
 `desk` records decisions; `desk`, `dpo` and `operator` read; `dpo` and `operator` see who is late. A company's token
 sees its own.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import Depends
+from fastapi import Depends, Query
 
 from kielto.events.base import Hash
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
-from kielto.service.http.problem import ProblemError, invalid_request
-from kielto.validation import FieldRule
-from services.consents.model.check import DecisionError
-from services.consents.use_cases.context import (
-    Context,
-    UnknownCustomerError,
-    UnknownDecisionError,
-    decision_id,
-)
-from services.consents.use_cases.decisions.command import ForbiddenError, NotKnownYetError
+from services.consents.api.problems import invalid
+from services.consents.use_cases.context import Context, decision_id
+from services.consents.use_cases.propagation.overdue import FIRST, After
 
 Desk = Annotated[Caller, Depends(require("desk"))]
 Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
@@ -35,12 +27,6 @@ Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 Ident = UUID | Hash
 """The id of a customer or a decision: our UUID for callers of the group, 64 hex digits of its own for a company."""
-
-
-def named(context: Context, caller: Caller, ident: UUID) -> str:
-    """The id by which the caller knows a customer, a stored address or a decision."""
-    whose = caller.party
-    return context.keys.pairwise(whose, ident) if whose else str(ident)
 
 
 def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
@@ -61,29 +47,27 @@ def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
     return customer_asked(context, caller, given)
 
 
-def invalid(field: str, rule: str) -> ProblemError:
-    return invalid_request(FieldRule(field, rule))
+Behind = Annotated[str | None, Query(max_length=100, description="`next` of the previous page.")]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@contextmanager
-def answered() -> Iterator[None]:
-    """Translate errors of the use cases to problem details."""
+def cursor_behind(context: Context, tag: bytes, last: After) -> str:
+    """The cursor behind `last`; encrypted, since it holds an id that the caller need not know. `tag`: 8 bytes, of the
+    listing.
+    """
+    at, ident = last
+    micros = (at - _EPOCH) // timedelta(microseconds=1)
+    return context.keys.encrypt(micros.to_bytes(8, signed=True) + ident.bytes + tag)
+
+
+def place_of(context: Context, tag: bytes, text: str | None) -> After:
+    if text is None:
+        return FIRST
     try:
-        yield
-    except NotKnownYetError as error:
-        raise ProblemError(
-            409,
-            "subject-not-known-yet",
-            "A consent or a lifting must be about a known customer",
-            "A customer who was just created becomes known within seconds: retry. Otherwise check the id.",
-            errors=[FieldRule(error.field, error.rule)],
-            headers={"Retry-After": "1"},
-        ) from None
-    except DecisionError as error:
-        raise invalid(error.field, error.rule) from None
-    except ForbiddenError as error:
-        raise ProblemError(403, "foreign-company", "The token is for another company", error.rule) from None
-    except UnknownCustomerError:
-        raise ProblemError(404, "unknown-customer", "There is no such customer") from None
-    except UnknownDecisionError:
-        raise ProblemError(404, "unknown-decision", "There is no such decision") from None
+        opened = context.keys.decrypt(text)
+        if opened[24:] != tag:
+            raise ValueError
+    except ValueError:
+        raise invalid("after", "must be the next of an earlier page") from None
+    micros = int.from_bytes(opened[:8], signed=True)
+    return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])

@@ -1,6 +1,7 @@
 """What a customer may be told, and why."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from kielto.events.words import Act, Channel, Mode, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Ident as Asked
-from services.consents.api.callers import Prover, Reader, answered, customer_asked, invalid, named
+from services.consents.api.callers import Prover, Reader, customer_asked
+from services.consents.api.problems import answered, invalid
 from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import CellPermission, RulingReason
 from services.consents.use_cases.context import Context
@@ -101,7 +103,7 @@ def router(context: Context) -> APIRouter:
             found = await explain(context, customer, caller.company)
         shown = _Shown(context, caller, found)
         return PermissionsBody(
-            customer=named(context, caller, customer),
+            customer=shown.name(customer),
             permissions=[PermissionBody(**shown.cell(p)) for p in found.cells if p.ruling.allowed],
             restrictions=[shown.decision(found.decisions[r]) for r in sorted(found.restrictions)],
         )
@@ -123,7 +125,7 @@ def router(context: Context) -> APIRouter:
             found = await explain(context, customer, company or caller.company, channel)
         shown = _Shown(context, caller, found)
         return ExplanationBody(
-            customer=named(context, caller, customer),
+            customer=shown.name(customer),
             unreadable=found.unreadable,
             verdicts=[shown.verdict(p) for p in found.cells],
             decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
@@ -144,12 +146,9 @@ class _Shown:
     """Names decisions and addresses as the caller knows them: a company by its own ids."""
 
     def __init__(self, context: Context, caller: Caller, found: Explanation) -> None:
-        self._keys, self._party = context.keys, caller.party
+        self._party, self.name = caller.party, partial(context.named, caller.party)
         self._links = found.permissions.by_link
         self._kinds = {p.id: p.kind for p in found.permissions.person.root.points}
-
-    def name(self, ident: UUID) -> str:
-        return self._keys.pairwise(self._party, ident) if self._party else str(ident)
 
     def decision(self, decision: RecordedDecision) -> DecisionBody:
         return DecisionBody(

@@ -66,7 +66,7 @@ ORDER BY opened_at, id LIMIT $3"""
 
 _SETTLE = """
 UPDATE breaches SET state = $3, note = $4, changed_by = $5, changed_at = clock_timestamp()
-WHERE id = $1 AND ($2::text IS NULL OR company = $2) RETURNING 1"""
+WHERE id = $1 AND ($2::text IS NULL OR company = $2)"""
 
 
 async def insert(conn: Conn, deliveries: Sequence[Delivery]) -> None:
@@ -124,8 +124,8 @@ async def breaches(
 
 async def settle(
     conn: "Conn | Pool", ident: UUID, company: str | None, state: str, note: str, by: str
-) -> bool:
-    return await conn.fetchval(_SETTLE, ident, company, state, note, by) is not None
+) -> None:
+    await conn.execute(_SETTLE, ident, company, state, note, by)
 
 
 async def open_breaches(conn: "Conn | Pool") -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from kielto.errors import KieltoError
 from kielto.events.party import Party
 from kielto.events.words import PointKind
 from kielto.group import SubscriberSystem
@@ -47,6 +48,10 @@ KEPT = timedelta(days=37)
 """How long deliveries are compared: as long as a company's topic keeps decisions; no older ban can arrive."""
 _AT_ONCE = 100
 _FORGET_EVERY = 1000
+
+
+class UnknownBreachError(KieltoError):
+    """No breach has this id, or it is another company's."""
 
 
 async def detect_for_ever(context: Context) -> None:
@@ -209,16 +214,16 @@ async def list_breaches(
     return await deliveries.breaches(context.pool, company, state, after, limit)
 
 
-async def get_breach(context: Context, company: str | None, ident: UUID) -> Breach | None:
-    """The breach; None when there is none, or it is another company's."""
-    found = await deliveries.breaches(context.pool, company, None, FIRST, 1, ident)
-    return found[0] if found else None
+async def get_breach(context: Context, company: str | None, ident: UUID) -> Breach:
+    """Raises UnknownBreachError."""
+    for found in await deliveries.breaches(context.pool, company, None, FIRST, 1, ident):
+        return found
+    raise UnknownBreachError
 
 
 async def close_breach(
     context: Context, company: str | None, ident: UUID, state: str, note: str, by: str
-) -> bool:
-    """Set the state to explained or closed. False when there is no such breach."""
-    return await in_transaction(
-        context.pool, lambda conn: deliveries.settle(conn, ident, company, state, note, by)
-    )
+) -> Breach:
+    """Set the state to explained or closed. Raises UnknownBreachError."""
+    await in_transaction(context.pool, lambda conn: deliveries.settle(conn, ident, company, state, note, by))
+    return await get_breach(context, company, ident)

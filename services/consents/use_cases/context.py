@@ -37,6 +37,10 @@ class Context:
         gone = frozenset(Party(p).id for p in self.left if Party(p).is_company)
         object.__setattr__(self, "facts", GroupFacts(self.group.company_ids, partners, gone))
 
+    def named(self, party: str | None, ident: UUID) -> str:
+        """The id by which the party (None: the group) knows a customer, a stored address or a decision."""
+        return self.keys.pairwise(party, ident) if party else str(ident)
+
 
 def decision_id(party: str, ident: UUID) -> UUID:
     """Our id of a decision that a party sent under its own id: uuid5(namespace, "<party>/<the party's id>")."""

@@ -1,8 +1,6 @@
 """Clear a campaign's recipients before each is handed over, and look up what was cleared."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import orjson
@@ -14,7 +12,6 @@ from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
-from services.consents.api.callers import invalid
 from services.consents.api.clearances.bodies import (
     ClearanceBody,
     EvidenceBody,
@@ -24,14 +21,9 @@ from services.consents.api.clearances.bodies import (
     ShownBody,
 )
 from services.consents.api.clearances.recipients import RecipientError, named, wanted_recipients
+from services.consents.api.problems import answered, invalid
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
-from services.consents.use_cases.clearances.clear import (
-    NotPrimaryError,
-    OverdueSubscriberError,
-    UnreadableDecisionError,
-    clear,
-    refuse_overdue,
-)
+from services.consents.use_cases.clearances.clear import clear, refuse_overdue
 from services.consents.use_cases.clearances.search import FoundClearance
 from services.consents.use_cases.clearances.search import search as search_clearances
 from services.consents.use_cases.context import Context
@@ -55,7 +47,7 @@ def router(context: Context) -> APIRouter:
         throttle.recipients(caller, len(given.recipients))
         asked = _asked(given, company, caller)
         wanted = await wanted_recipients(given, context, company)
-        with _answered():
+        with answered():
             if settings.clearance_refuses_overdue:
                 await refuse_overdue(context, company)
             found = await clear(context, asked, wanted, turns)
@@ -117,30 +109,7 @@ def _asked(given: GivenClearance, company: str, caller: Caller) -> ClearanceRequ
 def _shown(one: FoundClearance, context: Context, caller: Caller) -> ShownBody:
     cleared, record = one.cleared, None
     if one.record is not None:
-        party = caller.party
-        decisions = sorted(context.keys.pairwise(party, i) if party else str(i) for i in one.record.decisions)
+        decisions = sorted(context.named(caller.party, ident) for ident in one.record.decisions)
         record = EvidenceBody(**one.record._asdict() | {"decisions": decisions})
     fields = cleared.request._asdict() | cleared._asdict() | {"record": record}
     return ShownBody(**fields, allowed=cleared.reason is ClearanceReason.ALLOWED)
-
-
-@contextmanager
-def _answered() -> Iterator[None]:
-    try:
-        yield
-    except OverdueSubscriberError:
-        raise ProblemError(
-            409, "subscriber-overdue", "A subscriber of the company has not applied decisions by its deadline"
-        ) from None
-    except UnreadableDecisionError:
-        raise ProblemError(
-            409,
-            "unreadable-decision",
-            "A message that may be a ban cannot be read",
-            "It is on the decisions topic of the company or of the partner. Nothing is cleared until it is replayed or "
-            "discarded (GET /consents/quarantine).",
-        ) from None
-    except NotPrimaryError:
-        raise ProblemError(
-            503, "not-primary", "This database is a standby; retry later", headers={"Retry-After": "1"}
-        ) from None

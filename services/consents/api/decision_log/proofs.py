@@ -1,7 +1,5 @@
 """The signed proof document of a decision, and the public keys by which anybody can verify it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -9,21 +7,12 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
 from kielto.proof import Proof, SignedHead
-from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
-from kielto.service.support.crypto_keys import KeysError
-from services.consents.api.callers import Ident, Reader, answered, decision_asked
+from services.consents.api.callers import Ident, Reader, decision_asked
 from services.consents.api.decision_log.page import CONTENT_SECURITY_POLICY, page
+from services.consents.api.problems import answered
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decision_log.prove import (
-    LogAlteredError,
-    NoSuchHeadError,
-    NotSealedError,
-    ProofErasedError,
-    newest_head,
-    prove,
-    public_keys,
-)
+from services.consents.use_cases.decision_log.prove import newest_head, prove, public_keys
 
 
 class KeySetBody(BaseModel):
@@ -52,7 +41,7 @@ def router(context: Context) -> APIRouter:
         """What was said, when each system had it, and that it stands in the signed log: a document that
         `python -m kielto.proof verify` checks without us. A company's token gets its own part. 409 `not-sealed` until
         the decision's batch is sealed."""
-        with answered(), _problems(context.settings.seal_seconds):
+        with answered(context.settings.seal_seconds):
             found = await prove(context, decision_asked(context, caller, ident), caller.party)
         kept_nowhere = {"Cache-Control": "no-store", "Vary": "Accept"}
         if (format or ("html" if _prefers_html(accept) else "json")) == "html":
@@ -71,7 +60,7 @@ def router(context: Context) -> APIRouter:
         """The newest signed head of the log of all decisions, and proof that its log begins with the earlier one of
         `since` decisions. Keep an answer, ask again later with its size: `python -m kielto.proof extends` checks that
         nothing that stood in the log was changed or taken out, without us. A head names nobody."""
-        with _problems(context.settings.seal_seconds):
+        with answered(context.settings.seal_seconds):
             found = await newest_head(context, since)
         return Response(
             orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json"
@@ -84,33 +73,6 @@ def router(context: Context) -> APIRouter:
         return KeySetBody(keys=await public_keys(context))
 
     return routes
-
-
-@contextmanager
-def _problems(seal_seconds: float) -> Iterator[None]:
-    try:
-        yield
-    except NotSealedError:
-        again = {"Retry-After": str(max(1, round(seal_seconds)))}
-        raise ProblemError(
-            409, "not-sealed", "The decision is not in a signed batch yet; retry later", headers=again
-        ) from None
-    except ProofErasedError:
-        raise ProblemError(410, "erased", "The data that would prove the decision was erased") from None
-    except LogAlteredError:
-        detail = "An operator has to run `seals verify` (see the runbook)."
-        raise ProblemError(
-            409, "seal-broken", "The decision or the log differs from what was signed", detail
-        ) from None
-    except NoSuchHeadError:
-        raise ProblemError(
-            404,
-            "no-such-head",
-            "The log has fewer decisions than `since`",
-            "It may have been restored from a backup.",
-        ) from None
-    except KeysError:
-        raise ProblemError(503, "no-seal-key", "The keys file has no seal_key") from None
 
 
 def _prefers_html(accept: str) -> bool:

@@ -11,7 +11,7 @@ from kielto.events.base import Hash, Ident, Moment
 from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
-from services.consents.api.callers import invalid
+from services.consents.api.problems import invalid
 from services.consents.model.decisions import Actor, Route
 from services.consents.model.ref import NamedSubject
 from services.consents.use_cases.context import Context, decision_id

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from kielto.service.database.pool import Conn
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
-from services.consents.api.callers import Desk, Ident, Key, Reader, answered, decision_asked, named
+from services.consents.api.callers import Desk, Ident, Key, Reader, decision_asked
 from services.consents.api.decisions.bodies import EXAMPLES, GivenDecision, ShownDecision
+from services.consents.api.problems import answered
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.decide import receive
 from services.consents.use_cases.decisions.read import read_decision
@@ -73,7 +74,7 @@ def router(context: Context) -> APIRouter:
         or by the id under which it sent it on its topic."""
         with answered():
             found = await read_decision(context, decision_asked(context, caller, ident), caller.party)
-        return ShownDecision.of(found, lambda known: named(context, caller, known))
+        return ShownDecision.of(found, lambda known: context.named(caller.party, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
     async def whereabouts(ident: Ident, caller: Reader) -> dict[str, object]:
@@ -83,6 +84,10 @@ def router(context: Context) -> APIRouter:
             found = await locate(context, decision, caller.party)
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
         shown = [x._asdict() | {"subscriber": x.subscriber.id, "party": x.subscriber.party} for x in found]
-        return {"decision": named(context, caller, decision), "everywhere": everywhere, "subscribers": shown}
+        return {
+            "decision": context.named(caller.party, decision),
+            "everywhere": everywhere,
+            "subscribers": shown,
+        }
 
     return routes

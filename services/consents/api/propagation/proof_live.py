@@ -86,12 +86,8 @@ def _body(context: Context, told: FeedEvent, party: str | None) -> ToldBody:
     gap = told.state is FeedState.GAP
     return ToldBody(
         state=told.state,
-        decision=None if gap else _named(context, told, party),
-        reference=_named(context, told, party) if party and not gap else None,
+        decision=None if gap else context.named(party, told.decision),
+        reference=context.named(party, told.decision) if party and not gap else None,
         subscriber=told.subscriber,
         at=told.at,
     )
-
-
-def _named(context: Context, told: FeedEvent, party: str | None) -> str:
-    return context.keys.pairwise(party, told.decision) if party else str(told.decision)

@@ -8,13 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from kielto.events.party import Party
-from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.api import paging
-from services.consents.api.callers import Prover, invalid
-from services.consents.api.paging import Behind
+from services.consents.api.callers import Behind, Prover, cursor_behind, place_of
+from services.consents.api.problems import answered, invalid
 from services.consents.api.propagation.subscribers import SubscriberBody
-from services.consents.use_cases.context import Context, UnknownSubscriberError
+from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.overdue import Late, Standing, Week, late, standing, travel
 
 _WEEKS = 12
@@ -111,24 +109,20 @@ def router(context: Context) -> APIRouter:
     @routes.get("/subscribers/{ident}", response_model=StandingBody)
     async def one(ident: str, caller: Prover) -> StandingBody:
         """How far it is in each partition, which instances it has, and how late it is."""
-        try:
+        with answered():
             return StandingBody.of_standing(await standing(context, ident, caller.party))
-        except UnknownSubscriberError:
-            raise _unknown() from None
 
     @routes.get("/subscribers/{ident}/overdue", response_model=OverdueBody)
     async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """What it has not applied by its deadline, the oldest first."""
-        try:
-            found = await late(context, caller.party, ident, paging.after(context, _TAG, after), limit)
-        except UnknownSubscriberError:
-            raise _unknown() from None
+        with answered():
+            found = await late(context, caller.party, ident, place_of(context, _TAG, after), limit)
         return _overdue(context, found, caller.party, limit)
 
     @routes.get("/proof/overdue", response_model=OverdueBody)
     async def overdue(caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:
         """Every decision that some subscriber has not applied by its deadline, the oldest first."""
-        found = await late(context, caller.party, None, paging.after(context, _TAG, after), limit)
+        found = await late(context, caller.party, None, place_of(context, _TAG, after), limit)
         return _overdue(context, found, caller.party, limit)
 
     @routes.get("/proof/propagation", response_model=PropagationBody)
@@ -161,7 +155,7 @@ def _overdue(context: Context, found: list[Late], party: str | None, limit: int)
     bodies = [
         LateBody(
             decision=_named(context, one, party),
-            reference=context.keys.pairwise(party, one.decision) if party else None,
+            reference=context.named(party, one.decision) if party else None,
             received_at=one.received_at,
             missing_at=[
                 LateAt(
@@ -176,13 +170,11 @@ def _overdue(context: Context, found: list[Late], party: str | None, limit: int)
         for one in found
     ]
     last = (found[-1].received_at, found[-1].decision) if len(found) == limit else None
-    return OverdueBody(decisions=bodies, next=paging.place(context, _TAG, last) if last else None)
+    return OverdueBody(decisions=bodies, next=cursor_behind(context, _TAG, last) if last else None)
 
 
 def _named(context: Context, one: Late, party: str | None) -> str | None:
-    if party is None:
-        return str(one.decision)
-    return context.keys.pairwise(party, one.decision) if one.party == party else None
+    return context.named(party, one.decision) if party in (None, one.party) else None
 
 
 def _weeks(now: datetime, first: str | None, last: str | None) -> list[Week]:
@@ -203,7 +195,3 @@ def _week(field: str, text: str) -> Week:
     except ValueError:
         raise invalid(field, "must be a week of its year, between 2000 and 2200") from None
     return week
-
-
-def _unknown() -> ProblemError:
-    return ProblemError(404, "unknown-subscriber", "There is no such subscriber")

@@ -54,7 +54,6 @@ async def prove(context: Context, decision: UUID, party: str | None) -> dict[str
         inclusion = await _inclusion(conn, sealed)
     row, salt = sealed.row, sealed.salt
     assert salt is not None  # _inclusion saw to it
-    named = (lambda lift: context.keys.pairwise(party, lift)) if party else str
     document = {
         "kind": "kielto-proof/1",
         "made_at": instant(context.clock()),
@@ -65,7 +64,7 @@ async def prove(context: Context, decision: UUID, party: str | None) -> dict[str
             "kind": row["subject_kind"],
             "customer": _shown_customer(row["ref"], party),
         },
-        "lifts": sorted(named(lift) for lift in row["lifts"]),
+        "lifts": sorted(context.named(party, lift) for lift in row["lifts"]),
         "salt": salt.hex(),
         **inclusion,
         "systems": [_system(location) for location in found],

@@ -40,7 +40,7 @@ def _status(row: Mapping[str, Any]) -> str:
 def _customer(context: Context, ref: Ref, party: str | None) -> str | None:
     """The customer whom a ref names, as the party knows them (None: the group). None: it names nobody by an id."""
     if ident := ref.customer_id:
-        return context.keys.pairwise(party, ident) if party else str(ident)
+        return context.named(party, ident)
     if ref.party_and_id is None:
         return None
     whose, key = ref.party_and_id

@@ -138,8 +138,8 @@ def receipt(context: Context, outcome: DecisionOutcome, company: str | None) -> 
     written = [] if party and outcome.by_address else outcome.written_for(party)
     remaining = set() if decision.is_no else _remaining(context, outcome, party)
     return DecisionReceipt(
-        decision=context.keys.pairwise(party, decision.id) if party else str(decision.id),
-        reference=context.keys.pairwise(party, decision.id) if party else None,
+        decision=context.named(party, decision.id),
+        reference=context.named(party, decision.id) if party else None,
         status="held" if outcome.held else "pending" if outcome.pending_for(party) else "in_force",
         received_at=decision.received_at,
         effective_from=decision.effective_from,
@@ -155,9 +155,7 @@ def receipt(context: Context, outcome: DecisionOutcome, company: str | None) -> 
             records=outcome.records_of(party),
             versions=[RecordVersion(family=w.family, version=str(w.version)) for w in written[:_LISTED]],
         ),
-        remaining_restrictions=sorted(
-            context.keys.pairwise(party, r) if party else str(r) for r in remaining
-        ),
+        remaining_restrictions=sorted(context.named(party, r) for r in remaining),
         clear_seconds=context.settings.clearance_seconds if decision.is_no else None,
     )
 

@@ -122,7 +122,7 @@ class Live:
         self._watchers: set[Watcher] = set()
         self._watched = asyncio.Event()
         self._listening = False
-        self._keys = context.keys
+        self._context, self._keys = context, context.keys
         self._life = secrets.token_bytes(8)
         self._told: deque[FeedEvent] = deque(maxlen=KEPT)
         self._count = 0
@@ -158,8 +158,7 @@ class Live:
 
     def ident(self, told: FeedEvent, party: str | None) -> str:
         """The event's id, opaque to a party: a number would count the events that it does not see."""
-        ident = UUID(bytes=self._life + told.number.to_bytes(8))
-        return self._keys.pairwise(party, ident) if party else str(ident)
+        return self._context.named(party, UUID(bytes=self._life + told.number.to_bytes(8)))
 
     def _number(self, party: str | None, ident: str) -> int | None:
         """The number of an event id; None when the id is of an earlier life of the feed or another party's."""
