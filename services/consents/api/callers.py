@@ -30,9 +30,7 @@ Ident = UUID | Hash
 
 
 def customer_asked(context: Context, caller: Caller, given: Ident) -> UUID:
-    """The customer whom the caller means. An id of another party becomes an id that nobody has, so that it reads as
-    unknown.
-    """
+    """The customer whom the caller means. An id of another party becomes one that nobody has: it reads as unknown."""
     whose = caller.party
     if whose is None:
         return given if isinstance(given, UUID) else uuid4()
@@ -52,9 +50,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def cursor_behind(context: Context, tag: bytes, last: After) -> str:
-    """The cursor behind `last`; encrypted, since it holds an id that the caller need not know. `tag`: 8 bytes, of the
-    listing.
-    """
+    """The cursor behind `last`, encrypted: the caller need not know that id. `tag`: 8 bytes, of the listing."""
     at, ident = last
     micros = (at - _EPOCH) // timedelta(microseconds=1)
     return context.keys.encrypt(micros.to_bytes(8, signed=True) + ident.bytes + tag)

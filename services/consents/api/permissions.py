@@ -95,9 +95,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/customers/{ident}/permissions", response_model=PermissionsBody, tags=["permissions"])
     async def permissions(ident: Asked, caller: Reader) -> PermissionsBody:
-        """What is allowed now. A company's token names the customer by its own id and sees what is allowed to that
-        company.
-        """
+        """What is allowed now. A company's token gives its own id of the customer and sees its own permissions."""
         customer = customer_asked(context, caller, ident)
         with answered():
             found = await explain(context, customer, caller.company)

@@ -1,6 +1,4 @@
-"""Select the decisions that apply to a person: who speaks in each, and at which of the person's contact points it
-counts.
-"""
+"""Select the decisions that apply to a person: who speaks in each, and at which contact points it counts."""
 
 from collections.abc import Iterable
 from enum import Enum, auto
@@ -33,9 +31,7 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
     Voice.POINT: (Voice.OWN, Voice.POINT),
     Voice.EMPLOYER: (Voice.EMPLOYER,),
 }
-"""By the voice of a *no*, the voices whose *yes* lifts it: an address is no person, and a contact person is not the
-organisation.
-"""
+"""By a *no*'s voice, whose *yes* lifts it: an address is no person, and a contact person is not the organisation."""
 
 
 class ApplicableDecision(NamedTuple):
@@ -126,9 +122,7 @@ def _cited_by(no: ApplicableDecision, yeses: list[ApplicableDecision]) -> tuple[
 
 
 def concerns(person: Person, decision: RecordedDecision, rules: Rules) -> Voice | None:
-    """Who speaks in a decision that is directly about this person, whether it counts or not; None: it is not about
-    them.
-    """
+    """Who speaks in a decision that is directly about this person, whether it counts or not; None: it is not."""
     if _is_of_another_mailbox(decision, rules):
         return None
     return Voice.OWN if _concerns_own(person, decision) else _voice(person, decision, rules)
@@ -189,9 +183,7 @@ def _where(person: Person, decision: RecordedDecision) -> frozenset[UUID] | None
 
 
 def _may_grant(voice: Voice, rules: Rules) -> bool:
-    """Whether a consent of this voice counts: the data subject's does (GDPR 4(11)), the organisation's does not, an
-    address's only by switch.
-    """
+    """Whether its consent counts: the data subject's (GDPR 4(11)), no organisation's, an address's by switch."""
     return voice is Voice.OWN or (voice is Voice.POINT and rules.switches[Judgement.POINT_MAY_CONSENT])
 
 

@@ -51,9 +51,7 @@ class BreachEvidence(NamedTuple):
 
 
 class Breach(NamedTuple):
-    """A delivery that was sent after a ban. `subscribers`: for each decision and subscriber, whether it was applied by
-    then.
-    """
+    """A delivery after a ban. `subscribers`: for each decision and subscriber, whether it was applied by then."""
 
     id: UUID
     customer: UUID
@@ -89,9 +87,7 @@ NO_POINT = UUID(int=0)
 
 
 class SentMessage(NamedTuple):
-    """What was sent, for the company or a partner. `points`: the contact points that it went to, or may have
-    gone to.
-    """
+    """What was sent, for the company or a partner. `points`: the contact points that it reached, or may have."""
 
     company: str
     partner: str | None
@@ -99,9 +95,7 @@ class SentMessage(NamedTuple):
     points: tuple[PointFacts, ...]
 
     def cells(self) -> Iterator[Cell]:
-        """The cells of the message. Nobody knows who sent it for a partner, so a ban counts only where it covers both
-        modes.
-        """
+        """The cells of the message. Who sent a partner's is unknown: only a ban that covers both modes counts."""
         purpose = Purpose.PARTNER_MARKETING if self.partner else Purpose.OWN_MARKETING
         modes = (Mode.WE_SEND, Mode.PARTNER_SENDS) if self.partner else (None,)
         for point in self.points:
@@ -139,9 +133,7 @@ def banning(
 
 
 def _denying(applicable: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
-    """The decisions that leave nothing allowed at the cell. A contact person's own consent may stand beside the
-    organisation's ban.
-    """
+    """What leaves nothing allowed at the cell. A contact's own consent may stand beside the organisation's ban."""
     against = [r for r in applicable.restrictions if denies(r.no, cell)]
     if consented(applicable.consents, cell).given_by:
         against = [r for r in against if r.no.voice is not Voice.EMPLOYER]
@@ -152,9 +144,7 @@ def _denying(applicable: ApplicableDecisions, cell: Cell) -> frozenset[UUID]:
 def classify(
     banned: Callable[[datetime], frozenset[UUID]], sent: datetime, reported: datetime, bound: timedelta
 ) -> tuple[BreachFinding, frozenset[UUID]]:
-    """Compare the message with the bans at its sending and one bound earlier; the finding and the decisions it rests
-    on.
-    """
+    """Compare the message with the bans at its sending and one bound earlier; the finding, and its decisions."""
     now = banned(sent)
     if broken := now & banned(sent - bound):
         return BreachFinding.AFTER_BAN, broken

@@ -104,9 +104,7 @@ class RecordedDecision:
     widened: tuple[str, ...] = ()
     """The rules that a *no* broke, so that it was widened (`scope.widen`)."""
     held_at: str | None = field(default=None, compare=False)
-    """The party that brought the *no* (`company.<id>`, `partner.<id>`), if it was above the party's rate: then it
-    reaches that party alone.
-    """
+    """Of a *no* above its party's rate: that party (`company.<id>`, `partner.<id>`), which alone it reaches."""
 
     @property
     def is_no(self) -> bool:

@@ -1,6 +1,4 @@
-"""What follows from permissions: restrictions in force, a partner's view, and whether a change must be
-published first.
-"""
+"""What follows from permissions: restrictions in force, a partner's view, whether a change is published first."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -16,9 +14,7 @@ Key = TypeVar("Key")
 
 
 def in_force(applicable: ApplicableDecisions) -> Iterator[ApplicableDecision]:
-    """The restrictions that are not wholly lifted. One is when yeses that reach as far lift each of its purposes on
-    each channel.
-    """
+    """Restrictions not wholly lifted: one is by yeses that reach as far, for each of its purposes and channels."""
     return (no for no, cited_by in applicable.restrictions if not _wholly_lifted(no, cited_by))
 
 

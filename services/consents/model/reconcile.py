@@ -10,9 +10,7 @@ MODULUS = 1 << 64
 KEY, SHORT = 64, 24
 """Digits of a key, and those by which it is known."""
 FARTHEST = 1_000_000
-"""How far above ours a store's version number may be for us to exceed it: an outside store must not use up all
-numbers.
-"""
+"""How far above ours a version at a store may be for us to exceed it: no outside store may use up all numbers."""
 
 
 class Compared(NamedTuple):
@@ -59,9 +57,7 @@ class Difference(NamedTuple):
 
 
 def compare_digests(ours: Mapping[int, int], theirs: Sequence[int], moving: Collection[int]) -> Compared:
-    """Compare the buckets. One that holds a record on its way (`moving`) is left out: the store may have either
-    version.
-    """
+    """Compare the buckets; leave out those with a record on its way (`moving`): the store may have either version."""
     agree: list[int] = []
     differ: list[int] = []
     for bucket, digest in enumerate(theirs):

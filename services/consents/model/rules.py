@@ -38,9 +38,7 @@ Table = dict[tuple[Who, Relation, Purpose, Mode | None, Channel], RowAnswer]
 
 
 class Line(NamedTuple):
-    """The table's answer for one kind of marketing on one channel. `private`: the answer for a contact person outside
-    of their duties.
-    """
+    """The answer for one kind of marketing on one channel. `private`: for a contact person outside their duties."""
 
     channel: Channel
     purpose: Purpose

@@ -169,10 +169,7 @@ async def lock_points(conn: Conn, refs: Sequence[str]) -> None:
 
 
 async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) -> ClearanceHolders:
-    """The customers whom the refs name and the company's records of them, in one statement after the lock.
-
-    Raises SubjectsMovedError.
-    """
+    """Whom the refs name, with the company's records of them, read after the lock. Raises SubjectsMovedError."""
     family = Party.company(company)
     found = ClearanceHolders({}, set())
     for ref, customer, key, epoch, n, body, owed in await conn.fetch(

@@ -62,10 +62,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post("/search", response_model=FoundBody)
     async def search(given: GivenSearch, caller: Inquirer) -> FoundBody:
-        """Was the campaign allowed to reach this recipient at that time, and on what record?
-
-        A POST, so that no address stands in a URL.
-        """
+        """Was the campaign allowed to reach this recipient then, and on what record? A POST: no address in a URL."""
         company = given.company or caller.company
         if company is None or company not in context.group.company_ids:
             raise invalid("company", "must be a company of the group")

@@ -60,10 +60,7 @@ class RecipientError(Exception):
 def named(
     one: GivenRecipient, channel: Channel, context: Context, company: str
 ) -> tuple[list[Ref], bytes | None, str | None]:
-    """The refs that name the recipient, the nearest first; the digest of the address, and its ref.
-
-    Raises RecipientError.
-    """
+    """The refs of the recipient, the nearest first; the address's digest, and its ref. Raises RecipientError."""
     refs: list[Ref] = []
     if one.customer is not None:
         refs.append(Ref.of_party(Party.company(company), one.customer))

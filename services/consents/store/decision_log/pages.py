@@ -19,9 +19,7 @@ class Signed(NamedTuple):
 
 
 async def leaves(conn: Conn) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-    """`index`, `of` (the decision's id) and `leaf` (its commitment), with the decision's row, its salt and
-    its erasure.
-    """
+    """`index`, `of` (the decision's id), `leaf` (its commitment), with the decision's row, salt and erasure."""
     after = -1
     while rows := await conn.fetch(_LEAVES, after, _PAGE):
         yield [dict(row) for row in rows]
@@ -50,9 +48,7 @@ async def count_nodes(conn: Conn) -> int:
 
 
 async def waiting(conn: Conn) -> list[Mapping[str, Any]]:
-    """Pages of decisions that are not signed yet, with the columns of `leaves`; `sealed`: whether the decision is in
-    the log already.
-    """
+    """Decisions that are not signed yet, with the columns of `leaves`; `sealed`: it is in the log already."""
     return [dict(row) for row in await conn.fetch(_WAITING, timeout=_SECONDS)]
 
 

@@ -53,9 +53,7 @@ async def append(
     completed: Sequence[tuple[Node, bytes]],
     seal: tuple[int, int, str],
 ) -> None:
-    """Store a batch: its leaves from `first` on, nodes, and head (batch, size, signed text); its decisions wait no
-    longer.
-    """
+    """Store a batch: leaves from `first` on, nodes, head (batch, size, signed text); its decisions wait no longer."""
     await conn.execute(
         _APPEND,
         [first + n for n in range(len(entries))],

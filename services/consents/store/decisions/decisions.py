@@ -140,10 +140,7 @@ ORDER BY d.received_at DESC, d.id LIMIT 1"""
 
 
 async def add(conn: Conn, stored: StoredDecision, bears_on: Sequence[ShownBy]) -> None:
-    """Store a decision, its evidence, the records that show it, and its commitment for the signed log.
-
-    Raises UniqueViolationError for a known id.
-    """
+    """Store a decision, its evidence, commitment and the records that show it. Raises UniqueViolationError."""
     row, salt = _row(stored), secrets.token_bytes(32)
     key, text = stored.evidence or (None, None)
     said = orjson.dumps(row, default=_as_text).decode()
@@ -182,9 +179,7 @@ async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) ->
 
 
 async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime | None) -> None:
-    """Note records that show decisions only from now on (`since` None: from their receipt); a known one keeps its
-    version.
-    """
+    """Note records that show decisions only since then (None: from their receipt); known ones keep their version."""
     if bears_on:
         await conn.execute(_BEAR, _rows(bears_on, since))
 

@@ -61,9 +61,7 @@ WHERE party = ANY ($1::text[]) AND foreign_subject AND received_at > now() - int
 async def unmarked(
     conn: Conn, party: str, since: datetime, mark: OfficerAction, after: ReceiptCursor, limit: int
 ) -> list[Mapping[str, Any]]:
-    """Rows of the party's decisions that the action can be applied to, received at `since` or later, from behind
-    `after`.
-    """
+    """Rows of the party's decisions that may be marked so, received at `since` or later, from behind `after`."""
     return [dict(row) for row in await conn.fetch(_UNMARKED, party, since, *after, mark, limit)]
 
 

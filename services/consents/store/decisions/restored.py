@@ -45,9 +45,7 @@ async def add(conn: Conn, rows: Sequence[Listed]) -> None:
 
 
 async def ask_proof_anew(conn: Conn, epoch: int) -> None:
-    """Let only acknowledgements of this epoch prove anything: after a restore a store may hold records whose decisions
-    were lost.
-    """
+    """Let acknowledgements of this epoch alone prove anything: stores may hold records whose decisions were lost."""
     await conn.execute(_RAISE, epoch, timeout=3600)
 
 

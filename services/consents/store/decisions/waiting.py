@@ -1,6 +1,4 @@
-"""Yeses that wait for their subject to become known, encrypted. Rows change under the lock of their ref; expiry needs
-none.
-"""
+"""Encrypted yeses whose subject is not known yet. Rows change under the lock of their ref; expiry needs none."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -28,9 +26,7 @@ async def add(conn: Conn, one: WaitingYes, ref: str, content: bytes) -> bytes | 
 
 
 async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
-    """Whether `most` yeses of the party wait already and none of them under this id. Those of open transactions are
-    not counted.
-    """
+    """Whether `most` yeses of the party wait already, none under this id; those of open transactions do not count."""
     return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
 
 

@@ -157,9 +157,7 @@ WHERE EXISTS (SELECT FROM subscriber s WHERE s.party = e.family) AND NOT EXISTS 
 async def applied_erasures(
     conn: Conn, erased: Sequence[ErasedRecord], subscribers: Sequence[SubscriberSystem]
 ) -> set[tuple[str, str]]:
-    """(family, key) of the erasures that are applied everywhere; instances that are gone are waited for until the
-    deadline.
-    """
+    """(family, key) of erasures applied everywhere; an instance that is gone is waited for until the deadline."""
     known = [e for e in erased if e.offset is not None]
     places = columns(known, "family", "key", "topic_id", "partition", "offset")
     rows = await conn.fetch(_APPLIED, *places, *columns(subscribers, "id", "party"))

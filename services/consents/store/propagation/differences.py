@@ -81,9 +81,7 @@ async def note(
 
 
 async def agreed(conn: Conn, answer: StoreAnswer, about: Range, but: Sequence[str]) -> None:
-    """Close differences in this range of keys, except for keys that begin like those of `but`: the store agrees with
-    us.
-    """
+    """Close differences in this range of keys, except at keys that begin like those of `but`: the store agrees."""
     await conn.execute(_AGREED, answer.subscriber, answer.instance, *about, list(but))
 
 

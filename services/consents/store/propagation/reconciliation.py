@@ -100,9 +100,7 @@ async def ask(conn: Conn, ident: UUID, subscriber: str, buckets: Sequence[int]) 
 
 
 async def due(conn: Conn, subscribers: Sequence[str], seconds: float, follow_up_seconds: float) -> list[str]:
-    """Subscribers that were not asked for so long, each at a time of its own, or not for a while though differences are
-    open.
-    """
+    """Subscribers not asked for so long, each at a time of its own, or not for a while with differences open."""
     return [row["subscriber"] for row in await conn.fetch(_DUE, subscribers, seconds, follow_up_seconds)]
 
 
@@ -130,9 +128,7 @@ async def keep(
 
 
 async def waiting(conn: Conn) -> StoreAnswer | None:
-    """The oldest answer that is not compared yet, locked; of the subscriber whose last comparison is the
-    longest ago.
-    """
+    """The oldest answer not compared yet, locked; of the subscriber whose last comparison is longest ago."""
     for row in await conn.fetch(_WHOSE_TURN):
         if (found := await conn.fetchrow(_WAITING, row["subscriber"])) is not None:
             return StoreAnswer(*found)
@@ -152,9 +148,7 @@ async def last(conn: "Conn | Pool", subscribers: Sequence[str]) -> list[LastAnsw
 async def unanswered(
     conn: "Conn | Pool", asks: Sequence[UUID], instances: Sequence[tuple[str, UUID]]
 ) -> list[tuple[str, UUID]]:
-    """The instances that have not answered their subscriber's question among `asks`, or whose answers are not compared
-    yet.
-    """
+    """The instances whose answer to their subscriber's question among `asks` is missing or not compared yet."""
     return [tuple(row) for row in await conn.fetch(_UNANSWERED, asks, *split(instances))]
 
 

@@ -41,9 +41,7 @@ _OTHERS = 20
 
 
 class OverdueSubscriberError(KieltoError):
-    """A subscriber of the company has not applied decisions by its deadline, which the operator has made
-    a reason to clear nobody.
-    """
+    """A subscriber of the company is overdue, and the operator has made that a reason to clear nobody."""
 
 
 class NotPrimaryError(KieltoError):

@@ -66,10 +66,7 @@ def erasure(decision: UUID, at: datetime, why: str) -> dict[str, str]:
 
 
 async def append(context: Context, key: OKPKey, limit: int = _BATCH) -> int:
-    """Sign the next batch and return its number of decisions: 0 when none wait, or another process is appending.
-
-    Raises BrokenLogError.
-    """
+    """Sign the next batch; how many decisions: 0 if none wait or another process appends. Raises BrokenLogError."""
     async with transaction(context.pool) as conn:
         number = await epoch.checked(conn)
         if number is None or not await store.alone(conn):

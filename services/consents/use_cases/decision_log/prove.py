@@ -1,6 +1,4 @@
-"""The signed proof document of one decision: what was said, when each system had it, and that it is in the
-signed log.
-"""
+"""The signed proof of one decision: what was said, when each system had it, and that it is in the signed log."""
 
 from typing import Any
 from uuid import UUID

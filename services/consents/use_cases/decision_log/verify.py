@@ -21,16 +21,12 @@ from services.consents.use_cases.decision_log.append import erasure
 
 _LATE = timedelta(hours=1)
 _GAP = 1_000_000
-"""The largest gap of missing leaves that is filled in. Above a larger gap, which somebody made, leaves have lost their
-places.
-"""
+"""The largest gap of missing leaves that is filled in: above a larger one, which somebody made, places are lost."""
 
 
 @dataclass(slots=True)
 class LogReport:
-    """`findings`: what is wrong. `late`: decisions signed long after they were received, after an outage or inserted
-    later.
-    """
+    """`findings`: what is wrong. `late`: decisions signed long after their receipt: an outage, or inserted later."""
 
     leaves: int = 0
     heads: int = 0

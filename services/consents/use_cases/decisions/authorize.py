@@ -40,10 +40,7 @@ def authorize(command: Command, scope: Scope) -> None:
 
 
 def check_yes(context: Context, command: Command, scope: Scope, found: LoadedState) -> None:
-    """First whether we, or the party, know anybody whom the yes is about: what follows may depend on them.
-
-    Raises NotKnownYetError, DecisionError.
-    """
+    """First whether the subject is known: the rest may depend on it. Raises NotKnownYetError, DecisionError."""
     if not _knows(command, found):
         whose = "known to us" if command.party is None else "a customer of the company that acts"
         raise NotKnownYetError("subject", f"must be {whose}, for a yes")

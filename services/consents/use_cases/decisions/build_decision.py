@@ -21,10 +21,7 @@ _LATEST_AHEAD = timedelta(days=366)
 
 
 def scope_of(context: Context, command: Command) -> tuple[Scope, tuple[str, ...]]:
-    """How far the decision reaches, and the rules that a *no* broke and was therefore read in its broadest sense.
-
-    Raises DecisionError.
-    """
+    """How far the decision reaches, and which rules a *no* broke, so that it was widened. Raises DecisionError."""
     scope = expand(
         context.rules,
         command.route,

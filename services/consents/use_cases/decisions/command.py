@@ -20,9 +20,7 @@ class ForbiddenError(KieltoError):
 
 
 class NotKnownYetError(DecisionError):
-    """A *yes* about somebody whom the party does not know, or not yet: a stranger and another company's customer look
-    alike.
-    """
+    """A *yes* about somebody whom the party does not know (yet): strangers and others' customers look alike."""
 
 
 @dataclass(frozen=True, slots=True)

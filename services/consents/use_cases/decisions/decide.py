@@ -69,9 +69,7 @@ async def receive(
 
 
 def _audit(decision: RecordedDecision) -> None:
-    """Name the decision and its customer in the audit trail, but nobody who shares the address: they may be another
-    company's.
-    """
+    """Audit the decision and its customer, but nobody who shares the address: they may be another company's."""
     subject = decision.subject
     named = subject.id if isinstance(subject, CustomerSubject) and subject.id != NOBODY else None
     audit_entry.about(decision.id, named)

@@ -82,9 +82,7 @@ async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping
 
 
 async def act_on_all(context: Context, order: OfficerOrder) -> int:
-    """Mark all of them and compute the records concerned; how many decisions. Beats are let through between
-    two steps.
-    """
+    """Mark all of them and compute their records; how many decisions. Beats are let through between two steps."""
     done, after = 0, START
     while (found := await act_on_next(context, order, after)) is not None:
         done, after = done + found.marked, found.last

@@ -24,9 +24,7 @@ async def list_results(context: Context, party: str, after: int, limit: int) -> 
 
 
 class MessageOrigin(NamedTuple):
-    """The message that a result is about: the party's own id of the decision (None: it cannot be read), and its
-    position.
-    """
+    """The message that a result is about: the party's own id of the decision (None: unreadable), its position."""
 
     context: Context
     party: str

@@ -143,9 +143,7 @@ async def _remove(conn: Conn, one: store.WaitingYes) -> None:
 
 
 async def expire(context: Context) -> None:
-    """Refuse yeses that waited too long. The result is the same whether or not anybody was known, and erased,
-    meanwhile.
-    """
+    """Refuse yeses that waited too long; the result is the same if somebody was known, and erased, meanwhile."""
     async with transaction(context.pool) as conn:
         for one in await store.expired(conn, FIXED.waiting_days, _EXPIRED_AT_ONCE):
             meta = Meta(decisions(one.party), UUID(int=0), one.partition, one.offset, one.timestamp_ms)

@@ -56,16 +56,12 @@ async def customer_of_key(conn: Conn, context: Context, party: str, key: str | N
 
 
 async def compute_customer_anew(conn: Conn, context: Context, customer: UUID) -> None:
-    """Compute a customer again after something other than their record changed their permissions. Raises
-    SubjectsMovedError.
-    """
+    """Compute a customer again when something beside their record changed. Raises SubjectsMovedError."""
     await compute_anew(conn, context, await locks.for_facts(conn, [customer]))
 
 
 async def take_in_disclosures(conn: Conn, context: Context, disclosures: Sequence[Disclosure]) -> None:
-    """Store disclosures and compute these customers again, since a partner gets a record with the first disclosure.
-    Raises SubjectsMovedError.
-    """
+    """Store disclosures and compute these customers: the first gives a partner a record. Raises SubjectsMovedError."""
     locked = await locks.for_facts(
         conn, [d.customer for d in disclosures], refs=[d.ref for d in disclosures if d.ref]
     )

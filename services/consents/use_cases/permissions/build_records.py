@@ -135,9 +135,7 @@ class PersonRecords:
         return tuple(sorted(h for ref in both if (h := self._hash(party, ref))))
 
     def _hash(self, party: str, ref: bytes) -> str | None:
-        """The party's hash of the address; None when the address was not encrypted under our key, so nobody can ask
-        about it.
-        """
+        """The party's hash of the address; None if that is not encrypted under our key, so nobody can ask about it."""
         if ref not in self._digests:
             try:
                 self._digests[ref] = self._keys.decrypt(ref.decode())

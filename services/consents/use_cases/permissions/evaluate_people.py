@@ -136,9 +136,7 @@ def _permissions_of(context: Context, state: LoadedState, person: Person) -> Per
 
 
 def _said(state: LoadedState, person: Person) -> dict[UUID, RecordedDecision]:
-    """The decisions that count for the person, by id; `held_at` is removed for customers of the party that brought
-    them.
-    """
+    """The decisions that count for the person, by id; without `held_at` if the person is a customer of its party."""
     parties = frozenset(party for key in person.keys for party in state.keys.get(key, ()))
     said = (d for c in _counting(person) for d in state.decisions.get(c, ()))
     return {d.id: replace(d, held_at=None) if d.held_at in parties else d for d in said}

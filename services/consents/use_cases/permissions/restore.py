@@ -42,9 +42,7 @@ class ListedRestrictions(NamedTuple):
 
 
 def listed_in(read: Any) -> ListedRestrictions | None:
-    """The restrictions of a record. One that cannot be read may list anything, so it is taken for a *no* to
-    everything.
-    """
+    """The restrictions of a record. One that cannot be read may list any: it is taken for a *no* to everything."""
     match read:
         case Read(event=CustomerPermissions() as record) if record.restrictions:
             companies = [c.model_dump(mode="json", exclude_defaults=True) for c in record.companies]
@@ -57,9 +55,7 @@ def listed_in(read: Any) -> ListedRestrictions | None:
 
 
 async def restore(context: Context, listed: Mapping[str, ListedRestrictions], epoch: int) -> None:
-    """Take in what the records list, by customer id, in chunks of one transaction each. What is known is skipped, so it
-    may be repeated.
-    """
+    """Take in what the records list, by customer id, in chunks of one transaction each. Known ones are skipped."""
     left = iter(sorted(listed.items()))
     while chunk := {UUID(key): found for key, found in islice(left, _CHUNK)}:
         await in_transaction(
@@ -87,9 +83,7 @@ async def _take(conn: Conn, context: Context, kept: Mapping[UUID, ListedRestrict
 
 
 def _stored(ident: UUID, at: datetime) -> decisions.StoredDecision:
-    """A restriction whose decision is lost, stored as a group-wide *no*: nobody knows its words, its party or its
-    route.
-    """
+    """A restriction whose decision is lost, as a group-wide *no*: its words, party and route are unknown."""
     decision = RecordedDecision(
         id=ident,
         subject=CustomerSubject(ident),

@@ -21,9 +21,7 @@ Ends = Mapping[tuple[UUID, int], int]
 
 
 def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
-    """Positions in the party's own two topics, the last of each partition; positions in other topics prove nothing
-    here.
-    """
+    """Positions in the party's own two topics, the last of each partition; others prove nothing here."""
     family = permissions_of(party)
     pair = {family.topic(lane) for lane in Lane}
     return list({(p.topic_id, p.partition): p for p in ack.positions if p.topic in pair}.values())

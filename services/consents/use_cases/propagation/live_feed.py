@@ -57,9 +57,7 @@ class TooManyStreamsError(KieltoError):
 
 
 class Watcher:
-    """One open stream. `party` None sees everything; a company sees its own subscribers, of decisions that it
-    brought.
-    """
+    """One open stream. `party` None sees everything; a company its own subscribers, of decisions that it brought."""
 
     def __init__(self, party: str | None) -> None:
         self.party = party

@@ -1,6 +1,4 @@
-"""Delete acknowledgements and publications that prove nothing more, old results, and the bulk records of erased
-people.
-"""
+"""Delete what proves nothing more (acknowledgements, publications), old results, and erased people's bulk records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,9 +31,7 @@ async def prune_for_ever(context: Context) -> None:
 
 
 async def prune_once(context: Context) -> tuple[int, int]:
-    """Delete once and return the number of deleted publications and acknowledgements. Two processes at a time share
-    the work.
-    """
+    """Delete once; how many publications and acknowledgements. Two processes at a time share the work."""
     after, publications = ("", ""), 0
     async with context.pool.acquire() as conn:
         while found := await prune.keys(conn, after, _RECORDS):

@@ -138,9 +138,7 @@ async def compare_next(context: Context) -> bool:
 async def _compare(
     conn: Conn, context: Context, subscriber: SubscriberSystem, answer: store.StoreAnswer
 ) -> tuple[int, int, int]:
-    """An answer that no database can hold, such as a position of more than 64 bits, counts as empty and blocks no
-    other.
-    """
+    """An answer that no database can hold (a position of more than 64 bits) counts as empty and blocks no other."""
     try:
         async with conn.transaction():
             if answer.kind == "digest":

@@ -47,10 +47,7 @@ class SubscriberStatus(NamedTuple):
 
 
 async def locate(context: Context, decision: UUID, party: str | None) -> list[Location]:
-    """One location for each subscriber of the party (None: of all) whose party has a record that shows the decision.
-
-    Raises UnknownDecisionError.
-    """
+    """A location for each subscriber of the party (None: all) whose record shows it. Raises UnknownDecisionError."""
     now = context.clock()
     asked = [s for s in context.group.subscribers if party in (None, s.party)]
     async with context.pool.acquire() as conn:
