@@ -3,7 +3,6 @@
 from datetime import datetime
 from functools import partial
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -19,7 +18,7 @@ from services.consents.model.decisions import RecordedDecision
 from services.consents.model.ruling import CellPermission, RulingReason
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.explain import Explanation, explain
-from services.consents.use_cases.permissions.portions import list_shared_addresses
+from services.consents.use_cases.permissions.portions import SharedAddresses, list_shared_addresses
 
 
 class PermissionBody(BaseModel):
@@ -80,16 +79,6 @@ class ExplanationBody(BaseModel):
     restrictions: list[str]
 
 
-class SharedAddressBody(BaseModel):
-    fingerprint: str = Field(description="The same in every answer; says nothing about the address.")
-    customers: int
-    some: list[UUID] = Field(description="Up to five of the customers who have it.")
-
-
-class SharedAddressesBody(BaseModel):
-    addresses: list[SharedAddressBody] = Field(description="The most shared first, at most 1000.")
-
-
 def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents")
 
@@ -130,12 +119,12 @@ def router(context: Context) -> APIRouter:
             restrictions=[shown.name(r) for r in sorted(found.restrictions)],
         )
 
-    @routes.get("/shared-addresses", response_model=SharedAddressesBody, tags=["customers"])
-    async def get(caller: Prover) -> dict[str, object]:
+    @routes.get("/shared-addresses", response_model=SharedAddresses, tags=["customers"])
+    async def get(caller: Prover) -> SharedAddresses:
         """E-mail addresses and phone numbers that more than 100 customers have. A decision about one is taken at once
         and takes effect in portions. Most are placeholders of a source system: have them corrected there."""
         caller.must_act_for(None)
-        return {"addresses": await list_shared_addresses(context)}
+        return await list_shared_addresses(context)
 
     return routes
 

@@ -23,7 +23,7 @@ async def command(context: Context, words: Sequence[str]) -> int:
     """The exit status: 0 done, 2 wrong usage. Run it again after an interruption: it continues where it stopped."""
     match words:
         case ["held"]:
-            for one in await list_held(context):
+            for one in (await list_held(context)).parties:
                 times = f"{one.first_at:%Y-%m-%dT%H:%M:%SZ}\t{one.last_at:%Y-%m-%dT%H:%M:%SZ}"
                 print(f"{one.party}\t{one.held} held\t{times}")
             return 0

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import BaseModel, Field
+
 from kielto.service.database.pool import Conn
 from services.consents.model.decisions import OfficerAction
 
@@ -19,12 +21,12 @@ class ReceiptCursor(NamedTuple):
 START = ReceiptCursor(datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
 
 
-class HeldDecisions(NamedTuple):
-    """The held decisions of one party. `first_at`, `last_at`: when the first and the last were received."""
+class HeldDecisions(BaseModel):
+    """The held decisions of one party."""
 
-    party: str
+    party: str = Field(examples=["partner.matkat"])
     held: int
-    first_at: datetime
+    first_at: datetime = Field(description="When the first of them was received.")
     last_at: datetime
 
 
@@ -80,7 +82,7 @@ async def put(
 
 async def held(conn: Conn) -> list[HeldDecisions]:
     """One row for each party that has any."""
-    return [HeldDecisions(*row) for row in await conn.fetch(_HELD)]
+    return [HeldDecisions(**row) for row in await conn.fetch(_HELD)]
 
 
 async def foreign(conn: Conn, parties: Sequence[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
+from pydantic import BaseModel, Field
 
 from kielto.events.party import Party
 from kielto.events.records import Customer as CustomerRecord
@@ -180,12 +181,10 @@ async def disclose(conn: Conn, disclosures: Sequence[Disclosure]) -> bool:
 LISTED = 1000
 
 
-class SharedAddress(NamedTuple):
-    """`fingerprint`: 16 hex digits, the same at each look. `some`: up to five of those who have it."""
-
-    fingerprint: str
+class SharedAddress(BaseModel):
+    fingerprint: str = Field(description="The same in every answer; says nothing about the address.")
     customers: int
-    some: list[UUID]
+    some: list[UUID] = Field(description="Up to five of the customers who have it.")
 
 
 _SHARED = """
@@ -197,7 +196,7 @@ GROUP BY ref HAVING count(*) > $1 ORDER BY 2 DESC, 1 LIMIT $2"""
 async def list_shared(conn: Conn, more_than: int) -> list[SharedAddress]:
     """The most shared first, at most `LISTED`. Reads the index of all addresses: a second for a million of them."""
     rows = await conn.fetch(_SHARED, more_than, LISTED)
-    return [SharedAddress(_fingerprint(row["ref"]), row["customers"], row["some"]) for row in rows]
+    return [SharedAddress(fingerprint=_fingerprint(ref), customers=n, some=some) for ref, n, some in rows]
 
 
 def _fingerprint(ref: str) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from kielto.service.database.pool import Conn, Pool, columns
 from services.consents.model.reconcile import Difference, Range
@@ -54,17 +55,19 @@ WHERE subscriber = $1 AND ours IS NULL AND repaired_at > clock_timestamp() - int
 _FORGET_CLOSED = "DELETE FROM differences WHERE closed_at < now() - make_interval(days => $1)"
 
 
-class OpenDifference(NamedTuple):
-    """A difference that stands. `theirs`, `ours`: versions; None where there is no record."""
+class OpenDifference(BaseModel):
+    """A difference that stands."""
 
     subscriber: str
     instance: UUID
-    key: str
-    kind: str
-    theirs: str | None
-    ours: str | None
+    key: str = Field(description="The party's id of the customer, or its first 24 digits.")
+    kind: str = Field(description="missing, extra, older, newer, unreadable or content.")
+    theirs: str | None = Field(description="The store's version; null: it lacks the record.")
+    ours: str | None = Field(description="Our version; null: we have no such record.")
     found_at: datetime
-    repaired_at: datetime | None
+    repaired_at: datetime | None = Field(
+        description="When it was published again; null: publishing cannot repair it."
+    )
 
 
 async def note(
@@ -100,7 +103,7 @@ async def standing(conn: "Conn | Pool", subscribers: Sequence[str]) -> dict[str,
 
 async def listed(conn: "Conn | Pool", subscribers: Sequence[str], limit: int) -> list[OpenDifference]:
     """Open differences, the oldest first."""
-    return [OpenDifference(*row) for row in await conn.fetch(_LISTED, subscribers, limit)]
+    return [OpenDifference(**row) for row in await conn.fetch(_LISTED, subscribers, limit)]
 
 
 async def standing_at(conn: "Conn | Pool", instances: Sequence[tuple[str, UUID]]) -> int:

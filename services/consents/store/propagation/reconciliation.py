@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import BaseModel, Field
+
 from kielto.events.messages import StoreDigest, StoreListing
 from kielto.service.database.pool import Conn, Pool
 
@@ -83,15 +85,17 @@ class StoreAnswer(NamedTuple):
     message: str
 
 
-class LastAnswer(NamedTuple):
-    """The last answer of an instance to a question for all buckets; `instance` None: none answered in a week."""
+class LastAnswer(BaseModel):
+    """The last answer of an instance to a question for all buckets."""
 
     subscriber: str
-    asked_at: datetime | None
-    instance: UUID | None
+    asked_at: datetime | None = Field(description="When the subscriber was last asked.")
+    instance: UUID | None = Field(
+        description="Null: no store of the subscriber has answered in the last week."
+    )
     answered_at: datetime | None
-    compared: int | None
-    left_out: int | None
+    compared: int | None = Field(description="Buckets that were compared, of 1024.")
+    left_out: int | None = Field(description="Buckets left out because a record in them was on its way.")
     differing: int | None
 
 
@@ -142,7 +146,7 @@ async def record_findings(conn: Conn, answer: StoreAnswer, found: tuple[int, int
 
 async def last(conn: "Conn | Pool", subscribers: Sequence[str]) -> list[LastAnswer]:
     """When each subscriber was asked last, and what each of its instances answered last."""
-    return [LastAnswer(*row) for row in await conn.fetch(_LAST, subscribers)]
+    return [LastAnswer(**row) for row in await conn.fetch(_LAST, subscribers)]
 
 
 async def unanswered(

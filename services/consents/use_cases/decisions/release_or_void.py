@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import BaseModel, Field
+
 from kielto.events.topics import CONSENTS
 from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn, transaction
@@ -40,12 +42,16 @@ class OfficerOrder(NamedTuple):
     why: str
 
 
-class ActionStep(NamedTuple):
-    """`more`: there may be more to mark."""
+class ActionStep(BaseModel):
+    marked: int = Field(
+        description=f"How many decisions, at most {AT_ONCE}; 0 while earlier ones are being computed."
+    )
+    more: bool = Field(description="There may be more of them: repeat the request after a second.")
+    last: ReceiptCursor = Field(default=START, exclude=True)
 
-    marked: int
-    more: bool
-    last: ReceiptCursor
+
+class AllHeld(BaseModel):
+    parties: list[officer_actions.HeldDecisions] = Field(description="Parties that have held decisions.")
 
 
 async def act_on_next(
@@ -65,9 +71,8 @@ async def act_on_next(
             if marked.get(row["id"]):
                 await _owe(conn, context, order.action, row)
         await audit_entry.counted(conn, marked=len(marked))
-        return ActionStep(
-            len(marked), len(rows) == AT_ONCE, ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
-        )
+        last = ReceiptCursor(rows[-1]["received_at"], rows[-1]["id"])
+        return ActionStep(marked=len(marked), more=len(rows) == AT_ONCE, last=last)
 
 
 async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping[str, Any]) -> None:
@@ -97,13 +102,13 @@ async def act_on_some(context: Context, order: OfficerOrder) -> ActionStep:
     """Mark at most `AT_ONCE` decisions; mark none while as many earlier ones are still being computed."""
     async with context.pool.acquire() as conn:
         if (await consequences.backlog(conn)).decisions >= AT_ONCE:
-            return ActionStep(0, True, START)
-    return await act_on_next(context, order) or ActionStep(0, False, START)
+            return ActionStep(marked=0, more=True)
+    return await act_on_next(context, order) or ActionStep(marked=0, more=False)
 
 
-async def list_held(context: Context) -> list[officer_actions.HeldDecisions]:
+async def list_held(context: Context) -> AllHeld:
     async with context.pool.acquire() as conn:
-        return await officer_actions.held(conn)
+        return AllHeld(parties=await officer_actions.held(conn))
 
 
 async def measure_for_ever(context: Context) -> None:

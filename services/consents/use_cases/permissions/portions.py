@@ -7,6 +7,8 @@ process does the work; one that is killed loses a portion, which another does ag
 
 import asyncio
 
+from pydantic import BaseModel, Field
+
 from kielto.service.database import epoch
 from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.support.supervise import Backoff, supervise
@@ -79,13 +81,17 @@ def _of(found: state.LoadedState, begun: consequences.OwedDecision) -> RecordedD
 _EVERY_SECONDS = 3600.0
 
 
-async def list_shared_addresses(context: Context) -> list[SharedAddress]:
+class SharedAddresses(BaseModel):
+    addresses: list[SharedAddress] = Field(description="The most shared first, at most 1000.")
+
+
+async def list_shared_addresses(context: Context) -> SharedAddresses:
     async with context.pool.acquire() as conn:
-        return await list_shared(conn, MANY)
+        return SharedAddresses(addresses=await list_shared(conn, MANY))
 
 
 async def measure_for_ever(context: Context) -> None:
     """Update the metric."""
     while True:
-        metrics.SHARED_ADDRESSES.set(len(await list_shared_addresses(context)))
+        metrics.SHARED_ADDRESSES.set(len((await list_shared_addresses(context)).addresses))
         await asyncio.sleep(_EVERY_SECONDS)

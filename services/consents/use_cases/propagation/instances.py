@@ -1,7 +1,8 @@
 """The instances of the group's subscribers: list them, forget one that is gone, and what reconciliation found."""
 
-from typing import NamedTuple
 from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from kielto.service.database.pool import in_transaction
 from services.consents.store.propagation import acks, differences, instances, reconciliation
@@ -23,10 +24,9 @@ async def end_instance(context: Context, subscriber: str, instance: UUID) -> boo
 _LISTED = 1000
 
 
-class ReconciliationStatus(NamedTuple):
+class ReconciliationStatus(BaseModel):
     stores: list[reconciliation.LastAnswer]
-    differences: list[OpenDifference]
-    """The oldest first, at most 1000."""
+    differences: list[OpenDifference] = Field(description="Open differences, the oldest first; at most 1000.")
 
 
 async def reconciliation_status(
@@ -38,5 +38,6 @@ async def reconciliation_status(
     ]
     async with context.pool.acquire() as conn:
         return ReconciliationStatus(
-            await reconciliation.last(conn, asked), await differences.listed(conn, asked, _LISTED)
+            stores=await reconciliation.last(conn, asked),
+            differences=await differences.listed(conn, asked, _LISTED),
         )
