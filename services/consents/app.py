@@ -31,14 +31,14 @@ from services.consents.use_cases.clearances.clear import forget_for_ever
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decision_log.append import append_for_ever
 from services.consents.use_cases.decisions import release_or_void, wait
-from services.consents.use_cases.permissions.group_change import recompute_next
+from services.consents.use_cases.permissions.apply_facts import recompute_next
 from services.consents.use_cases.permissions.portions import measure_for_ever as measure_addresses
 from services.consents.use_cases.permissions.portions import work_off_for_ever
 from services.consents.use_cases.permissions.restore import listed_in, restore
 from services.consents.use_cases.propagation.live_feed import Live
+from services.consents.use_cases.propagation.overdue import measure_for_ever as measure_subscribers
 from services.consents.use_cases.propagation.prune import prune_for_ever, write_tombstones_for_ever
 from services.consents.use_cases.propagation.reconcile import reconcile_for_ever
-from services.consents.use_cases.propagation.whereabouts import measure_for_ever as measure_subscribers
 
 
 def build(platform: Platform) -> Service:

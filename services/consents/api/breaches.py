@@ -71,12 +71,15 @@ def router(context: Context) -> APIRouter:
 
     def shown(breach: Breach, caller: Caller) -> BreachBody:
         whose = caller.party
-        fields = breach._asdict() | {
-            "point": None if whose else breach.point,
-            "customer": context.named(whose, breach.customer),
-            "decisions": [context.named(whose, decision) for decision in breach.decisions],
+        delivery, evidence = breach.delivery, breach.evidence
+        assert delivery.customer is not None  # a stranger's delivery is not judged
+        fields = delivery._asdict() | evidence._asdict() | breach._asdict()
+        fields |= {
+            "point": None if whose else evidence.point,
+            "customer": context.named(whose, delivery.customer),
+            "decisions": [context.named(whose, decision) for decision in evidence.decisions],
             "subscribers": [
-                w | {"decision": context.named(whose, UUID(w["decision"]))} for w in breach.subscribers
+                w | {"decision": context.named(whose, UUID(w["decision"]))} for w in evidence.subscribers
             ],
         }
         return BreachBody.model_validate(fields)
@@ -91,7 +94,7 @@ def router(context: Context) -> APIRouter:
         """All breaches of the group, or the company's own for a company's token."""
         begin = place_of(context, _TAG, after)
         found = await list_breaches(context, caller.company, state, begin, limit)
-        last = (found[-1].opened_at, found[-1].id) if len(found) == limit else None
+        last = (found[-1].opened_at, found[-1].delivery.id) if len(found) == limit else None
         return BreachesBody(
             breaches=[shown(one, caller) for one in found],
             next=cursor_behind(context, _TAG, last) if last else None,

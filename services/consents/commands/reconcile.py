@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from kielto.group import SubscriberSystem
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.instances import reconciliation_status
-from services.consents.use_cases.propagation.reconcile_now import (
+from services.consents.use_cases.propagation.instances import (
     Instances,
     ask_and_wait,
     ask_now,
     known_instances,
+    reconciliation_status,
 )
 
 _USAGE = "usage: reconcile SUBSCRIBER|--all [--wait]"

@@ -17,7 +17,7 @@ from services.consents.model.facts import Disclosure
 from services.consents.model.ref import Ref
 from services.consents.use_cases.breaches import add_reports
 from services.consents.use_cases.context import Context
-from services.consents.use_cases.decisions.build_decision import storable
+from services.consents.use_cases.decisions.command import storable
 from services.consents.use_cases.permissions.apply_facts import (
     deny_customer,
     take_in_customers,

@@ -53,20 +53,8 @@ class BreachEvidence(NamedTuple):
 class Breach(NamedTuple):
     """A delivery after a ban. `subscribers`: for each decision and subscriber, whether it was applied by then."""
 
-    id: UUID
-    customer: UUID
-    company: str
-    partner: str | None
-    campaign: UUID | None
-    channel: str
-    purpose: str | None
-    point: UUID | None
-    claimed_at: datetime
-    reported_at: datetime
-    bound_seconds: float
-    decisions: list[UUID]
-    subscribers: list[dict[str, Any]]
-    clearance: UUID | None
+    delivery: Delivery
+    evidence: BreachEvidence
     state: str
     note: str | None
     opened_at: datetime

@@ -32,7 +32,6 @@ _ENTRY = Struct(">8s8sBIQ8s")
 ref, if one was asked about."""
 _FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
 _NOBODY = _NO_ADDRESS = bytes(8)
-_NO_CUSTOMER = UUID(int=0)
 _REASONS = {1: ClearanceReason.ALLOWED, 2: ClearanceReason.DENIED, 3: ClearanceReason.UNKNOWN}
 _CODES = {reason: code for code, reason in _REASONS.items()}
 
@@ -187,7 +186,7 @@ async def load(conn: Conn, company: str, refs: Sequence[str], locked: set[str]) 
 async def said(conn: Conn, refs: Sequence[str]) -> list[tuple[str, RecordedDecision]]:
     """Decisions by ref: those given for this very ref, or by an erased person who had it."""
     rows = await conn.fetch(_SAID, refs)
-    return [(row["asked"], decision_of(dict(row), _NO_CUSTOMER, known_by=row["known_by"])) for row in rows]
+    return [(row["asked"], decision_of(dict(row), known_by=row["known_by"])) for row in rows]
 
 
 async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results: Sequence[Result]) -> None:

@@ -1,7 +1,8 @@
 """Reported deliveries, and the breaches: those that were sent after a ban."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -88,7 +89,7 @@ async def resolve_subjects(conn: "Conn | Pool") -> None:
 async def due(conn: "Conn | Pool", limit: int) -> list[tuple[Delivery, int]]:
     """Deliveries to customers that are to be compared with decisions now, each with its round."""
     rows = await conn.fetch(_DUE, limit)
-    return [(_delivery(row), row["round"]) for row in rows]
+    return [(_delivery(dict(row)), row["round"]) for row in rows]
 
 
 async def record_finding(conn: Conn, delivery: Delivery, round_: int, found: str) -> bool:
@@ -138,11 +139,13 @@ async def forget(conn: "Conn | Pool", age: timedelta) -> None:
 
 
 def _breach(row: asyncpg.Record) -> Breach:
-    fields = {name: row[name] for name in Breach._fields}
-    return Breach(**(fields | {"subscribers": orjson.loads(row["subscribers"])}))
+    found = {**row, "subject": None, "subscribers": orjson.loads(row["subscribers"])}
+    evidence = BreachEvidence(*(found[name] for name in BreachEvidence._fields))
+    about = _delivery(found | {"point": None})
+    return Breach(about, evidence, *(row[name] for name in ("state", "note", "opened_at", "changed_at")))
 
 
-def _delivery(row: asyncpg.Record) -> Delivery:
+def _delivery(row: Mapping[str, Any]) -> Delivery:
     given = {name: row[name] for name in Delivery._fields}
     purpose = Purpose(row["purpose"]) if row["purpose"] else None
     return Delivery(**(given | {"channel": Channel(row["channel"]), "purpose": purpose}))

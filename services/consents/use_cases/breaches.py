@@ -18,7 +18,6 @@ from kielto.group import SubscriberSystem
 from kielto.service.database.epoch import EpochNotOpenError
 from kielto.service.database.pool import AWAY, Conn, in_transaction, transaction
 from kielto.service.support.crypto_keys import Keys
-from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.model.breach import (
     Breach,
@@ -56,24 +55,18 @@ class UnknownBreachError(KieltoError):
 
 async def detect_for_ever(context: Context) -> None:
     """Compare reported deliveries with decisions, count open breaches, and delete old reports."""
-    rounds = count()
-
-    async def work() -> None:
-        while True:
-            while await detect(context):
-                pass
-            metrics.BREACHES_OPEN.set(await deliveries.open_breaches(context.pool))
-            if next(rounds) % _FORGET_EVERY == 0:
-                await deliveries.forget(context.pool, KEPT)
-            await asyncio.sleep(LOOK_SECONDS)
-
-    await supervise("breach detection", work, AWAY, Backoff(LOOK_SECONDS, 30.0))
+    for rounds in count():
+        while await detect(context):
+            pass
+        metrics.BREACHES_OPEN.set(await deliveries.open_breaches(context.pool))
+        if rounds % _FORGET_EVERY == 0:
+            await deliveries.forget(context.pool, KEPT)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def add_reports(conn: Conn, reports: Sequence[Delivery]) -> None:
     """Store reported deliveries; one that is stored already is left as it is."""
-    if reports:
-        await deliveries.insert(conn, reports)
+    await deliveries.insert(conn, reports)
 
 
 async def detect(context: Context) -> int:

@@ -1,20 +1,25 @@
 """The `Context` that every use case, handler and router of consents is given, ids derived from it, and errors."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kielto.errors import KieltoError
 from kielto.events.party import Party
 from kielto.group import Group
-from kielto.service.database.pool import Pool
+from kielto.service.database.pool import Conn, Pool, in_transaction
 from kielto.service.support.clock import Clock
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from services.consents.model.facts import GroupFacts
 from services.consents.model.rules import Rules
 from services.consents.settings import ConsentsSettings
+from services.consents.store.permissions.locks import SubjectsMovedError
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:kielto:decision")
+_ATTEMPTS = 20
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,14 @@ class Context:
     def named(self, party: str | None, ident: UUID) -> str:
         """The id by which the party (None: the group) knows a customer, a stored address or a decision."""
         return self.keys.pairwise(party, ident) if party else str(ident)
+
+
+async def settled(context: Context, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+    """Run `work` in one transaction. Raises TimeoutError when the people concerned keep changing."""
+    try:
+        return await in_transaction(context.pool, work, retry_on=(SubjectsMovedError,), attempts=_ATTEMPTS)
+    except SubjectsMovedError:
+        raise TimeoutError("the people concerned keep changing; try again") from None
 
 
 def decision_id(party: str, ident: UUID) -> UUID:

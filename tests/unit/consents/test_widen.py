@@ -21,7 +21,7 @@ from services.consents.model.check import check
 from services.consents.store.permissions.state import LoadedState
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.authorize import authorize
-from services.consents.use_cases.decisions.build_decision import build, scope_of
+from services.consents.use_cases.decisions.command import build, scope_of
 from tests.unit.events.strategies import events
 
 GROUP = Group(

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -11,44 +10,11 @@ from kielto.events.party import Party
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Behind, Prover, cursor_behind, place_of
 from services.consents.api.problems import answered, invalid
-from services.consents.api.propagation.subscribers import SubscriberBody
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.overdue import Late, Standing, Week, late, standing, travel
 
 _WEEKS = 12
 _TAG = b"overdue."
-
-
-class InstanceBody(BaseModel):
-    instance: UUID
-    store: UUID = Field(
-        description="Identity of the store's contents; a new one after it was emptied or restored."
-    )
-    seen_at: datetime = Field(description="When the broker appended its last acknowledgement.")
-    live: bool = Field(description="Only live instances count.")
-
-
-class PartitionBody(BaseModel):
-    topic: str
-    partition: int
-    applied: int = Field(description="The next offset to apply of its slowest live store.")
-    published: int = Field(description="The offset behind the last record of ours.")
-    behind: int = Field(description="Records published past `applied`; 10000 means at least so many.")
-    behind_since: datetime | None = Field(
-        description="When the first of them went out, by the primary's clock."
-    )
-
-
-class StandingBody(SubscriberBody):
-    instances: list[InstanceBody]
-    partitions: list[PartitionBody]
-
-    @classmethod
-    def of_standing(cls, found: Standing) -> "StandingBody":
-        instances = [i._asdict() | {"store": i.generation} for i in found.instances]
-        known = SubscriberBody.of(found.status).model_dump()
-        parts = {"instances": instances, "partitions": [p._asdict() for p in found.partitions]}
-        return cls.model_validate(known | parts)
 
 
 class LateAt(BaseModel):
@@ -106,11 +72,11 @@ AWeek = Annotated[
 def router(context: Context) -> APIRouter:
     routes = APIRouter(route_class=StrictRoute, prefix="/consents", tags=["proof"])
 
-    @routes.get("/subscribers/{ident}", response_model=StandingBody)
-    async def one(ident: str, caller: Prover) -> StandingBody:
+    @routes.get("/subscribers/{ident}", response_model=Standing)
+    async def one(ident: str, caller: Prover) -> Standing:
         """How far it is in each partition, which instances it has, and how late it is."""
         with answered():
-            return StandingBody.of_standing(await standing(context, ident, caller.party))
+            return await standing(context, ident, caller.party)
 
     @routes.get("/subscribers/{ident}/overdue", response_model=OverdueBody)
     async def missing(ident: str, caller: Prover, after: Behind = None, limit: Limit = 100) -> OverdueBody:

@@ -9,7 +9,7 @@ from uuid import UUID
 from kielto import merkle
 from kielto.merkle import MerklePart, Node
 from kielto.service.database.advisory_locks import Lock, try_for
-from kielto.service.database.pool import Conn, columns
+from kielto.service.database.pool import Conn, Pool, columns
 
 
 class UnsealedDecision(NamedTuple):
@@ -37,11 +37,11 @@ async def waiting(conn: Conn, limit: int) -> list[UnsealedDecision]:
     return [UnsealedDecision(*row) for row in rows]
 
 
-async def count_waiting(conn: Conn) -> int:
+async def count_waiting(conn: "Conn | Pool") -> int:
     return int(await conn.fetchval("SELECT count(*) FROM unsealed"))
 
 
-async def last_head(conn: Conn) -> str | None:
+async def last_head(conn: "Conn | Pool") -> str | None:
     found: str | None = await conn.fetchval("SELECT head FROM seals ORDER BY batch DESC LIMIT 1")
     return found
 
@@ -104,7 +104,7 @@ async def note_key(conn: Conn, kid: str, jwk: Mapping[str, Any]) -> None:
     )
 
 
-async def keys(conn: Conn) -> list[dict[str, Any]]:
+async def keys(conn: "Conn | Pool") -> list[dict[str, Any]]:
     """Every public key that was ever used, oldest first."""
     rows = await conn.fetch("SELECT jwk FROM seal_keys ORDER BY first_used, kid")
     return [json.loads(row["jwk"]) for row in rows]

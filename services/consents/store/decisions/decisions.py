@@ -11,7 +11,7 @@ import orjson
 
 from kielto.events.versions import Version
 from kielto.events.words import Act, Channel, Purpose, Reach
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, Pool
 from services.consents.model.decisions import (
     Actor,
     CustomerSubject,
@@ -41,7 +41,7 @@ class StoredDecision:
     """Wrapped key and encrypted text."""
     content: bytes | None = None
     """Tells apart what came under one id of the party's own."""
-    foreign: bool = False
+    foreign_subject: bool = False
     """A party's *no* that reaches beyond the party, about none of its own people."""
 
 
@@ -57,23 +57,17 @@ class ShownBy(NamedTuple):
     """The decision is about somebody else, whose own no binds the record's customer."""
 
 
+NOBODY = UUID(int=0)
+"""Stands for a customer who is not known, or does not matter."""
+
 _AS_SAID = (
     *("id", "act", "reach", "company", "partner", "by", "route", "widened"),
     *("said_at", "received_at", "effective_from"),
 )
 _SETS = ("purposes", "channels", "product_groups", "lifts")
-_ABOUT = (
-    "ref",
-    "subject_kind",
-    "subject_company",
-    "party",
-    "recorded_by",
-    "content",
-    "foreign_subject",
-    "held",
-)
+_KEPT = ("ref", "subject_kind", "party", "recorded_by", "content", "foreign_subject")
 # Named, so that a column which a later version adds gets its default while this one still runs.
-_COLUMNS = ", ".join((*_AS_SAID, *_SETS, *_ABOUT))
+_COLUMNS = ", ".join((*_AS_SAID, *_SETS, *_KEPT, "subject_company", "held"))
 _SHOWN_BY = "decision, family, key, epoch, n, since, held, by_link"
 
 _ADD = f"""
@@ -175,7 +169,7 @@ async def that_says(conn: Conn, ref: str, party: str, said: RecordedDecision) ->
         sorted(said.channels),
         sorted(said.product_groups),
     )
-    return None if row is None else replace(decision_of(dict(row), UUID(int=0)), subject=said.subject)
+    return None if row is None else replace(decision_of(dict(row)), subject=said.subject)
 
 
 async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime | None) -> None:
@@ -184,7 +178,7 @@ async def add_records(conn: Conn, bears_on: Sequence[ShownBy], since: datetime |
         await conn.execute(_BEAR, _rows(bears_on, since))
 
 
-async def get(conn: Conn, ident: UUID, party: str | None) -> dict[str, Any] | None:
+async def get(conn: "Conn | Pool", ident: UUID, party: str | None) -> dict[str, Any] | None:
     """The row of `decisions`, with the evidence's `key` and `text`; `bound`: it binds somebody known, or a customer of
     the party; `mark`: the last action of an officer.
     """
@@ -198,13 +192,8 @@ def _row(stored: StoredDecision) -> dict[str, Any]:
     return {
         **{name: getattr(d, name) for name in _AS_SAID},
         **{name: sorted(getattr(d, name)) for name in _SETS},
-        "ref": stored.ref,
-        "subject_kind": stored.subject_kind,
+        **{name: getattr(stored, name) for name in _KEPT},
         "subject_company": d.subject.company if isinstance(d.subject, NumberSubject) else None,
-        "party": stored.party,
-        "recorded_by": stored.recorded_by,
-        "content": stored.content,
-        "foreign_subject": stored.foreign,
         "held": d.held_at is not None,
     }
 
@@ -238,7 +227,7 @@ def _as_text(value: object) -> str:
 
 
 def decision_of(
-    row: Mapping[str, Any], customer: UUID, allowed: Any = None, known_by: str | None = None
+    row: Mapping[str, Any], customer: UUID = NOBODY, allowed: Any = None, known_by: str | None = None
 ) -> RecordedDecision:
     """The model's view of a row of `decisions_in_force`, for `customer`: by whatever id a party gave it, it is about
     that customer.

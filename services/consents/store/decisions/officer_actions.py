@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, Pool
 from services.consents.model.decisions import OfficerAction
 
 
@@ -80,12 +80,12 @@ async def put(
     return {row["id"]: row["concerns"] for row in rows}
 
 
-async def held(conn: Conn) -> list[HeldDecisions]:
+async def held(conn: "Conn | Pool") -> list[HeldDecisions]:
     """One row for each party that has any."""
     return [HeldDecisions(**row) for row in await conn.fetch(_HELD)]
 
 
-async def foreign(conn: Conn, parties: Sequence[str]) -> dict[str, int]:
+async def foreign(conn: "Conn | Pool", parties: Sequence[str]) -> dict[str, int]:
     """By party, the number of *no*s about others' people that it brought in the last hour."""
     found = dict.fromkeys(parties, 0)
     return found | {row["party"]: row["count"] for row in await conn.fetch(_FOREIGN, parties)}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, Pool
 
 
 class WaitingYes(NamedTuple):
@@ -30,7 +30,7 @@ async def is_full(conn: Conn, party: str, decision: UUID, most: int) -> bool:
     return bool(await conn.fetchval(_IS_FULL, party, decision, most - 1))
 
 
-async def counted(conn: Conn, parties: Collection[str]) -> dict[str, int]:
+async def counted(conn: "Conn | Pool", parties: Collection[str]) -> dict[str, int]:
     """The number of waiting yeses, by party."""
     found = dict.fromkeys(parties, 0)
     return found | {row["party"]: row["count"] for row in await conn.fetch(_COUNTED, list(parties))}

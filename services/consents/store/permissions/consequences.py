@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.topics import CONSENTS
-from kielto.service.database.pool import Conn
+from kielto.service.database.pool import Conn, Pool
 from services.consents.store.permissions.closure import HIT, has_address
 
 
@@ -157,7 +157,7 @@ async def end(conn: Conn, decision: UUID) -> None:
     await conn.execute(_END, decision)
 
 
-async def backlog(conn: Conn) -> PortionBacklog:
+async def backlog(conn: "Conn | Pool") -> PortionBacklog:
     row = await conn.fetchrow(_WAITING)
     assert row is not None  # the statement selects one row
     return PortionBacklog(*row)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from kielto.events.party import Party
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.versions import Version
-from kielto.service.database.pool import Conn, columns
+from kielto.service.database.pool import Conn, Pool, columns
 from kielto.service.support.crypto_keys import Keys
 from services.consents.model.facts import Disclosure
 from services.consents.model.ref import Ref
@@ -193,7 +193,7 @@ FROM customer_refs WHERE ref >= 'p:' AND ref < 'p;'
 GROUP BY ref HAVING count(*) > $1 ORDER BY 2 DESC, 1 LIMIT $2"""
 
 
-async def list_shared(conn: Conn, more_than: int) -> list[SharedAddress]:
+async def list_shared(conn: "Conn | Pool", more_than: int) -> list[SharedAddress]:
     """The most shared first, at most `LISTED`. Reads the index of all addresses: a second for a million of them."""
     rows = await conn.fetch(_SHARED, more_than, LISTED)
     return [SharedAddress(fingerprint=_fingerprint(ref), customers=n, some=some) for ref, n, some in rows]

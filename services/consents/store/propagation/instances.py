@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from kielto.events.messages import progress_seconds
 from kielto.group import SubscriberSystem
-from kielto.service.database.pool import Conn, columns
+from kielto.service.database.pool import Conn, Pool, columns
 
 # The instances that count: all but those that are silent while another of the subscriber was heard for a whole life of
 # theirs. Only the broker's times are compared: no clock of ours can end an instance, nor an outage of the broker.
@@ -36,25 +38,25 @@ FLAWED = """EXISTS (
 
 _INSTANCES = f"""
 WITH {LIVE}
-SELECT i.subscriber, i.instance, i.generation, i.seen_at, EXISTS (
+SELECT i.subscriber, i.instance, i.generation AS store, i.seen_at, EXISTS (
     SELECT FROM live l WHERE l.subscriber = i.subscriber AND l.instance = i.instance) AS live
 FROM instances i JOIN subscriber s ON s.id = i.subscriber
 ORDER BY i.subscriber, i.seen_at DESC, i.instance LIMIT 1000"""  # noqa: S608
 
 
-class Instance(NamedTuple):
-    """`generation`: the identity of its store's contents. `seen_at`: the broker's time of its last acknowledgement."""
-
-    subscriber: str
+class Instance(BaseModel):
+    subscriber: str = Field(exclude=True)
     instance: UUID
-    generation: UUID
-    seen_at: datetime
-    live: bool
+    store: UUID = Field(
+        description="Identity of the store's contents; a new one after it was emptied or restored."
+    )
+    seen_at: datetime = Field(description="When the broker appended its last acknowledgement.")
+    live: bool = Field(description="Only live instances count.")
 
 
-async def instances(conn: Conn, subscribers: Sequence[SubscriberSystem]) -> list[Instance]:
+async def instances(conn: "Conn | Pool", subscribers: Sequence[SubscriberSystem]) -> list[Instance]:
     """The instances of these subscribers, the latest first."""
-    return [Instance(*row) for row in await conn.fetch(_INSTANCES, *parameters(subscribers))]
+    return [Instance(**row) for row in await conn.fetch(_INSTANCES, *parameters(subscribers))]
 
 
 def parameters(subscribers: Sequence[SubscriberSystem]) -> list[list[Any]]:

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import BaseModel, Field
+
 from kielto.events.topics import PARTITIONS
 from kielto.group import SubscriberSystem
 from kielto.service.database.pool import Conn
@@ -73,8 +75,7 @@ WITH RECURSIVE {LIVE}, known AS (
 )"""  # noqa: S608 - constants of ours
 
 _STATE = f"""{_LACKING}
-SELECT b.id AS subscriber,
-    (SELECT max(seen_at) FROM instances i WHERE i.subscriber = b.id) AS seen_at,
+SELECT (SELECT max(seen_at) FROM instances i WHERE i.subscriber = b.id) AS seen_at,
     (SELECT count(*) FROM store) AS stores,
     (SELECT count(*) FROM (SELECT DISTINCT topic, partition, "offset" FROM flaw) f) AS exceptions,
     (SELECT min(p.at) FROM low l
@@ -109,7 +110,6 @@ ORDER BY t.topic, r.partition"""  # noqa: S608
 class SubscriberState(NamedTuple):
     """`stores`: live ones, 0 when it was never seen. `missing_since`: when the oldest record that it lacks went out."""
 
-    subscriber: str
     seen_at: datetime | None
     stores: int
     exceptions: int
@@ -127,16 +127,15 @@ class OverdueDecision(NamedTuple):
     since: datetime
 
 
-class Partition(NamedTuple):
-    """`applied`: the next offset to apply of the slowest live store. `behind`: records published past it, at most
-    `BEHIND`; the oldest of them went out at `behind_since`."""
-
+class Partition(BaseModel):
     topic: str
     partition: int
-    applied: int
-    published: int
-    behind: int
-    behind_since: datetime | None
+    applied: int = Field(description="The next offset to apply of its slowest live store.")
+    published: int = Field(description="The offset behind the last record of ours.")
+    behind: int = Field(description="Records published past `applied`; 10000 means at least so many.")
+    behind_since: datetime | None = Field(
+        description="When the first of them went out, by the primary's clock."
+    )
 
 
 async def state(conn: Conn, subscriber: SubscriberSystem, now: datetime) -> SubscriberState:
@@ -164,7 +163,7 @@ async def overdue(
 async def partitions(conn: Conn, subscriber: SubscriberSystem) -> list[Partition]:
     """How far it is, in each partition of its party's topics that anything was published in."""
     rows = await conn.fetch(_PARTITIONS, *parameters([subscriber]), PARTITIONS, COUNTED)
-    return [Partition(*row) for row in rows]
+    return [Partition(**row) for row in rows]
 
 
 def _due(subscriber: SubscriberSystem, now: datetime) -> datetime:

@@ -5,8 +5,9 @@ The company's own records decide, by the function that the subscribers' gate ask
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -16,7 +17,7 @@ from kielto.errors import KieltoError
 from kielto.events import topics
 from kielto.events.party import Party
 from kielto.events.versions import record_bytes
-from kielto.service.database.pool import Conn, in_transaction, server_time
+from kielto.service.database.pool import Conn, server_time
 from kielto.service.support.yielding import in_turns
 from kielto.subscriber.gate import permits
 from kielto.subscriber.gate.permits import PermitRecord
@@ -27,12 +28,10 @@ from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.model.ref import Ref
 from services.consents.store import clearances
 from services.consents.store.clearances import ClearanceHolders, ClearancePart, Holder, Result
-from services.consents.store.permissions.locks import SubjectsMovedError
 from services.consents.use_cases.clearances.strangers import reachable_strangers
-from services.consents.use_cases.context import Context
-from services.consents.use_cases.propagation.whereabouts import statuses
+from services.consents.use_cases.context import Context, settled
+from services.consents.use_cases.propagation.overdue import statuses
 
-_ATTEMPTS = 20
 PART = 500
 """Recipients in a transaction: their locks are held for some tenths of a second."""
 _FORGET_SECONDS = 3600.0
@@ -63,6 +62,10 @@ class Wanted(NamedTuple):
     address: str | None = None
 
 
+_Cleared = tuple[datetime, list[Result]]
+"""When the clearance expires, and the results of a part."""
+
+
 class ClearanceAnswer(NamedTuple):
     id: UUID
     results: list[Result]
@@ -80,11 +83,17 @@ async def clear(
     ident, until, results = uuid4(), None, list[Result]()
     distinct = list({_what(one): one for one in wanted}.values())
     for number, first in enumerate(range(0, len(distinct), PART)):
-        begun = _Begun(ident, number, context.settings.clearance_seconds, until)
+        part = partial(
+            _clear,
+            context=context,
+            request=request,
+            wanted=distinct[first : first + PART],
+            place=(ident, number),
+            until=until,
+        )
         async with turns:
-            part, found = await _clear_part(context, request, distinct[first : first + PART], begun)
+            until, found = await _committed(context, part)
         results += found
-        until = part.valid_until
     answers = dict(zip(map(_what, distinct), results, strict=True))
     return ClearanceAnswer(ident, [answers[_what(one)] for one in wanted])
 
@@ -94,35 +103,16 @@ def _what(wanted: Wanted) -> tuple[object, ...]:
     return wanted.ref, wanted.digest or wanted.question.address
 
 
-class _Begun(NamedTuple):
-    id: UUID
-    number: int
-    valid_seconds: float
-    until: datetime | None
-    """When the earlier parts expire."""
-
-    def at(self, at: datetime) -> ClearancePart:
-        until = self.until or at + timedelta(seconds=self.valid_seconds)
-        return ClearancePart(self.id, self.number, at, until)
-
-
-async def _clear_part(
-    context: Context, request: ClearanceRequest, wanted: Sequence[Wanted], begun: _Begun
-) -> tuple[ClearancePart, list[Result]]:
-    async def work(conn: Conn) -> tuple[ClearancePart, list[Result]]:
-        return await _clear(conn, context, request, wanted, begun)
-
+async def _committed(context: Context, part: Callable[[Conn], Awaitable[_Cleared]]) -> _Cleared:
     try:
-        return await in_transaction(context.pool, work, retry_on=(SubjectsMovedError,), attempts=_ATTEMPTS)
-    except SubjectsMovedError:
-        raise TimeoutError("the people concerned keep changing; try again") from None
+        return await settled(context, part)
     except asyncpg.ReadOnlySQLTransactionError:
         raise NotPrimaryError from None
 
 
 async def refuse_overdue(context: Context, company: str) -> None:
     """Raises OverdueSubscriberError."""
-    if any(status.state.overdue for status in await statuses(context, Party.company(company))):
+    if any(status.overdue for status in await statuses(context, Party.company(company))):
         raise OverdueSubscriberError
 
 
@@ -135,15 +125,21 @@ async def forget_for_ever(context: Context) -> None:
 
 
 async def _clear(
-    conn: Conn, context: Context, request: ClearanceRequest, wanted: Sequence[Wanted], begun: _Begun
-) -> tuple[ClearancePart, list[Result]]:
+    conn: Conn,
+    context: Context,
+    request: ClearanceRequest,
+    wanted: Sequence[Wanted],
+    place: tuple[UUID, int],
+    until: datetime | None,
+) -> _Cleared:
     """A decision about many customers does not wait for their locks (`portions.py`): the load sees one that is
     committed before it, and one that comes later comes after `at`, too.
     """
     refs = list(dict.fromkeys(w.ref for w in wanted))
     locked = await clearances.lock(conn, request.company, refs)
     # Between the lock and the load: no decision that was committed by then is missing.
-    part = begun.at(await server_time(conn))
+    at = await server_time(conn)
+    until = until or at + timedelta(seconds=context.settings.clearance_seconds)
     parties = [Party.company(request.company)]
     if request.partner:
         parties.append(Party.partner(request.partner))
@@ -156,8 +152,8 @@ async def _clear(
         result._replace(reason=ClearanceReason.ALLOWED) if result.ref in strangers else result
         async for result in in_turns(map(check.result, wanted))
     ]
-    await clearances.add(conn, part, request, results)
-    return part, results
+    await clearances.add(conn, ClearancePart(*place, at, until), request, results)
+    return until, results
 
 
 class _ClearanceCheck:

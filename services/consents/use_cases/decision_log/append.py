@@ -34,7 +34,9 @@ class BrokenLogError(KieltoError):
 async def append_for_ever(context: Context) -> None:
     """Append a batch every few seconds until cancelled. Raises BrokenLogError, among others."""
     while True:
-        metrics.UNSEALED_DECISIONS.set(await _count(context))  # before anything can go wrong
+        metrics.UNSEALED_DECISIONS.set(
+            await store.count_waiting(context.pool)
+        )  # before anything can go wrong
         try:
             key = context.keys.seal_key
         except KeysError as error:
@@ -43,7 +45,7 @@ async def append_for_ever(context: Context) -> None:
             continue
         while await append(context, key) == _BATCH:
             pass
-        metrics.UNSEALED_DECISIONS.set(await _count(context))
+        metrics.UNSEALED_DECISIONS.set(await store.count_waiting(context.pool))
         await asyncio.sleep(context.settings.seal_seconds)
 
 
@@ -107,8 +109,3 @@ async def _log(conn: Conn) -> tuple[seals.Head, merkle.Tree]:
     if tree.root().hex() != head.root:
         raise BrokenLogError(f"the tree of {head.size} leaves is not what was signed")
     return head, tree
-
-
-async def _count(context: Context) -> int:
-    async with context.pool.acquire() as conn:
-        return await store.count_waiting(conn)

@@ -17,7 +17,6 @@ from services.consents.use_cases.decisions.words import in_words
 from services.consents.use_cases.propagation.whereabouts import Location, locate
 
 _PLACES = 100
-_NOBODY = UUID(int=0)
 
 
 class NotSealedError(KieltoError):
@@ -57,7 +56,7 @@ async def prove(context: Context, decision: UUID, party: str | None) -> dict[str
         "made_at": instant(context.clock()),
         "made_for": party or "group",
         "decision": statement(row, salt),
-        "in_words": in_words(decision_of({**row, "holding": False}, _NOBODY), row["subject_kind"]),
+        "in_words": in_words(decision_of({**row, "holding": False}), row["subject_kind"]),
         "subject": {
             "kind": row["subject_kind"],
             "customer": _shown_customer(row["ref"], party),
@@ -92,14 +91,12 @@ async def newest_head(context: Context, since: int | None) -> dict[str, Any]:
 
 async def last_head(context: Context) -> str | None:
     """The newest signed head as it is stored; None when nothing is signed yet."""
-    async with context.pool.acquire() as conn:
-        return await store.last_head(conn)
+    return await store.last_head(context.pool)
 
 
 async def public_keys(context: Context) -> list[dict[str, Any]]:
     """Every public key (JWK) that heads or documents were ever signed by, the current one last."""
-    async with context.pool.acquire() as conn:
-        found = await store.keys(conn)
+    found = await store.keys(context.pool)
     try:
         now = seals.public_key(context.keys.seal_key)
     except KeysError:

@@ -8,27 +8,25 @@ checked strictly: it is by somebody whom the party knows, not from the future, a
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
 from uuid import UUID, uuid5
 
 from kielto.events.party import Party
 from kielto.events.topics import CONSENTS
 from kielto.events.words import Reach, Status
 from kielto.service.database import audit_entry
-from kielto.service.database.pool import Conn, in_transaction
+from kielto.service.database.pool import Conn
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
 from services.consents.model.check import DecisionError, check
 from services.consents.model.decisions import CustomerSubject, RecordedDecision
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences, locks, state
-from services.consents.store.permissions.locks import Locked, SubjectsMovedError
+from services.consents.store.permissions.locks import Locked
 from services.consents.store.permissions.state import LoadedState
-from services.consents.use_cases.context import Context
+from services.consents.use_cases.context import Context, Result, settled
 from services.consents.use_cases.decisions import often
 from services.consents.use_cases.decisions.authorize import authorize, check_yes, cited
-from services.consents.use_cases.decisions.build_decision import NOBODY, build, scope_of
-from services.consents.use_cases.decisions.command import Command
+from services.consents.use_cases.decisions.command import Command, build, scope_of
 from services.consents.use_cases.decisions.receipt import DecisionOutcome
 from services.consents.use_cases.permissions.evaluate_people import (
     PersonPermissions,
@@ -37,11 +35,8 @@ from services.consents.use_cases.permissions.evaluate_people import (
 )
 from services.consents.use_cases.permissions.publish_records import bearing, republish, speaks_of
 
-_ATTEMPTS = 20
 MANY = 100
 """Customers: what a decision means for more of them is computed in portions, after its commit (`portions.py`)."""
-
-Result = TypeVar("Result")
 
 
 async def receive(
@@ -58,12 +53,7 @@ async def receive(
         _audit(outcome.decision)
         return outcome, await finish(conn, outcome)
 
-    try:
-        outcome, result = await in_transaction(
-            context.pool, work, retry_on=(SubjectsMovedError,), attempts=_ATTEMPTS
-        )
-    except SubjectsMovedError:
-        raise TimeoutError("the people concerned keep changing; try again") from None
+    outcome, result = await settled(context, work)
     metrics.taken(command.act, pending=outcome.pending)
     return result
 
@@ -71,7 +61,7 @@ async def receive(
 def _audit(decision: RecordedDecision) -> None:
     """Audit the decision and its customer, but nobody who shares the address: they may be another company's."""
     subject = decision.subject
-    named = subject.id if isinstance(subject, CustomerSubject) and subject.id != NOBODY else None
+    named = subject.id if isinstance(subject, CustomerSubject) and subject.id != decisions.NOBODY else None
     audit_entry.about(decision.id, named)
 
 
@@ -260,5 +250,5 @@ def _stored(
         recorded_by=command.recorded_by,
         evidence=evidence,
         content=command.content,
-        foreign=foreign,
+        foreign_subject=foreign,
     )

@@ -21,8 +21,7 @@ class DecisionAsGiven(NamedTuple):
 
 async def read_decision(context: Context, ident: UUID, party: str | None) -> DecisionAsGiven:
     """The decision with its evidence in clear; a party reads what it brought itself. Raises UnknownDecisionError."""
-    async with context.pool.acquire() as conn:
-        row = await decisions.get(conn, ident, party)
+    row = await decisions.get(context.pool, ident, party)
     if row is None or party not in (None, row["party"]):
         raise UnknownDecisionError
     evidence = None

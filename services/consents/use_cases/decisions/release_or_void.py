@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -29,7 +28,6 @@ from services.consents.use_cases.permissions.publish_records import speaks_of
 AT_ONCE = 50
 """Decisions in one step; with a few customers each they are computed in half a second."""
 _EVERY_SECONDS = 30.0
-_NOBODY = UUID(int=0)
 
 
 class OfficerOrder(NamedTuple):
@@ -77,7 +75,7 @@ async def act_on_next(
 
 async def _owe(conn: Conn, context: Context, action: OfficerAction, row: Mapping[str, Any]) -> None:
     """A release keeps beats waiting of the families in which it takes anything away, as the decision would have."""
-    released = decision_of({**row, "holding": False}, _NOBODY)
+    released = decision_of({**row, "holding": False})
     begun = consequences.OwedDecision(
         released.id, row["ref"], None, context.clock() if action is OfficerAction.RELEASED else None
     )
@@ -100,23 +98,20 @@ async def act_on_all(context: Context, order: OfficerOrder) -> int:
 
 async def act_on_some(context: Context, order: OfficerOrder) -> ActionStep:
     """Mark at most `AT_ONCE` decisions; mark none while as many earlier ones are still being computed."""
-    async with context.pool.acquire() as conn:
-        if (await consequences.backlog(conn)).decisions >= AT_ONCE:
-            return ActionStep(marked=0, more=True)
+    if (await consequences.backlog(context.pool)).decisions >= AT_ONCE:
+        return ActionStep(marked=0, more=True)
     return await act_on_next(context, order) or ActionStep(marked=0, more=False)
 
 
 async def list_held(context: Context) -> AllHeld:
-    async with context.pool.acquire() as conn:
-        return AllHeld(parties=await officer_actions.held(conn))
+    return AllHeld(parties=await officer_actions.held(context.pool))
 
 
 async def measure_for_ever(context: Context) -> None:
     """Update the metrics."""
     while True:
-        async with context.pool.acquire() as conn:
-            counted = await officer_actions.foreign(conn, context.group.parties)
-            waiting = {one.party: one.held for one in await officer_actions.held(conn)}
+        counted = await officer_actions.foreign(context.pool, context.group.parties)
+        waiting = {one.party: one.held for one in await officer_actions.held(context.pool)}
         for party, count in counted.items():
             metrics.FOREIGN_BANS.labels(party).set(count)
             metrics.HELD_BANS.labels(party).set(waiting.get(party, 0))

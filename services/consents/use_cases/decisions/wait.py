@@ -86,9 +86,7 @@ async def work_off_for_ever(context: Context, again: Again) -> None:
 async def measure_for_ever(context: Context) -> None:
     """Update the metrics."""
     while True:
-        async with context.pool.acquire() as conn:
-            counted = await store.counted(conn, context.group.parties)
-        for party, count in counted.items():
+        for party, count in (await store.counted(context.pool, context.group.parties)).items():
             metrics.WAITING_YESES.labels(party).set(count)
         await asyncio.sleep(_COUNT_SECONDS)
 

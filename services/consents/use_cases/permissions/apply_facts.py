@@ -1,4 +1,4 @@
-"""Apply facts: records of customers, their erasures, and disclosures from marketing.
+"""Apply facts: records of customers, their erasures, disclosures from marketing, and changes of the group.
 
 A fact works as a decision does: everybody concerned is computed again in the transaction that stores it. Decisions that
 waited for a customer bind from the first record on.
@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from kielto.events.party import Party
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.support.yielding import in_turns
 from services.consents.model.facts import Disclosure
+from services.consents.model.ref import Ref
 from services.consents.store.decisions import decisions, suppressions, waiting
 from services.consents.store.permissions import customers, locks, state
 from services.consents.store.permissions.customers import CustomerProjection
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.evaluate_people import evaluate_people
 from services.consents.use_cases.permissions.publish_records import bearing, republish
+
+AT_ONCE = 100
+"""Customers in a transaction after a change of the group."""
 
 
 async def take_in_customers(
@@ -97,3 +102,25 @@ async def erase(
     own = {(c, d) for j in theirs for c in j.person.keys if c in going for d in j.own}
     await suppressions.add(conn, own, [c for j in theirs for c in j.person.keys], at)
     await suppressions.forget(conn, going, {d for _, d in own})
+
+
+async def recompute_next(conn: Conn, context: Context, after: UUID) -> UUID | None:
+    """Compute the next customers by ascending id, after companies or partners joined, left, came back, or changed whom
+    they work with. The last one's id, or None when there are no more. Raises SubjectsMovedError, EpochNotOpenError.
+    """
+    kept = await customers.kept_after(conn, after, AT_ONCE)
+    if not kept:
+        return None
+    refs = [(ref, record.subject) for record in kept for ref in customers.party_refs(record, context.keys)]
+    for disclosed in await customers.disclosed(conn, [record.subject for record in kept]):
+        party = Party.partner(disclosed.partner)
+        if context.keys.knows(party):
+            refs.append(
+                (Ref.of_party(party, context.keys.pairwise(party, disclosed.customer)), disclosed.customer)
+            )
+    ids = [record.subject for record in kept]
+    locked = await locks.for_facts(conn, ids, refs=[ref for ref, _ in refs])
+    await customers.name(conn, refs)
+    await waiting.due(conn, [ref for ref, _ in refs])
+    await compute_anew(conn, context, locked)
+    return max(ids)

@@ -57,12 +57,18 @@ class PersonRecords:
         self._points: dict[str, tuple[AllowedPoint, ...]] = {}
         self._digests: dict[bytes, bytes | None] = {}
 
-    def of(self, customer: CustomerFacts, family: str, key: str) -> Record:
-        """The record of one of the person's customers in one family, without its version."""
+    def of(self, customer: CustomerFacts, family: str, key: str, *, gone: bool = False) -> Record:
+        """The record of one of the person's customers in one family, without its version. `gone`: of a party that has
+        left the group: nothing is allowed, and none of its keys is needed.
+        """
+        internal = family == CONSENTS.name
         if customer.status is Status.ERASED:
-            return _erased(customer, family, key)
-        status = self._status(customer)
-        if family == CONSENTS.name:
+            if internal:
+                return CustomerPermissions(subject=customer.id, version=UNVERSIONED, status=Status.ERASED)
+            return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
+        own = customer.id == self._root.id and not customer.alias_of
+        status = Status.LIVE if own else Status.ALIAS
+        if internal:
             return CustomerPermissions(
                 subject=customer.id,
                 version=UNVERSIONED,
@@ -79,25 +85,10 @@ class PersonRecords:
             status=status,
             changed_at=self._at,
             recipient=self._root.recipient,
-            numbers=self._numbers(customer, family),
-            points=self._of_party(family),
-            decision=self._keys.pairwise(family, self._decision) if self._decision else None,
+            numbers=() if gone else self._numbers(customer, family),
+            points=() if gone else self._of_party(family),
+            decision=self._keys.pairwise(family, self._decision) if self._decision and not gone else None,
         )
-
-    def of_one_gone(self, customer: CustomerFacts, key: str) -> Record:
-        """The record of a party that has left the group: nothing is allowed. It takes none of the party's keys."""
-        if customer.status is Status.ERASED:
-            return _erased(customer, "", key)
-        return Permissions(
-            subject=key,
-            version=UNVERSIONED,
-            status=self._status(customer),
-            changed_at=self._at,
-            recipient=self._root.recipient,
-        )
-
-    def _status(self, customer: CustomerFacts) -> Status:
-        return Status.LIVE if customer.id == self._root.id and not customer.alias_of else Status.ALIAS
 
     def _of_party(self, party: str) -> tuple[AllowedPoint, ...]:
         if party not in self._points:
@@ -143,12 +134,6 @@ class PersonRecords:
                 self._digests[ref] = None
         digest = self._digests[ref]
         return None if digest is None else self._keys.point(party, digest)
-
-
-def _erased(customer: CustomerFacts, family: str, key: str) -> Record:
-    if family == CONSENTS.name:
-        return CustomerPermissions(subject=customer.id, version=UNVERSIONED, status=Status.ERASED)
-    return Permissions(subject=key, version=UNVERSIONED, status=Status.ERASED)
 
 
 def _allowed(cells: Iterable[CellPermission], root: CustomerFacts) -> dict[str, Allowed]:

@@ -34,8 +34,7 @@ async def work_off_for_ever(context: Context) -> None:
     async def work() -> None:
         while True:
             more = await work_off(context)
-            async with context.pool.acquire() as conn:
-                metrics.set_consequences(*await consequences.backlog(conn))
+            metrics.set_consequences(*await consequences.backlog(context.pool))
             if not more:
                 await asyncio.sleep(_IDLE_SECONDS)
 
@@ -86,8 +85,7 @@ class SharedAddresses(BaseModel):
 
 
 async def list_shared_addresses(context: Context) -> SharedAddresses:
-    async with context.pool.acquire() as conn:
-        return SharedAddresses(addresses=await list_shared(conn, MANY))
+    return SharedAddresses(addresses=await list_shared(context.pool, MANY))
 
 
 async def measure_for_ever(context: Context) -> None:

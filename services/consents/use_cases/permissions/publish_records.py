@@ -57,7 +57,7 @@ async def republish(
         for customer in one.customers:
             for family, key in state.keys[customer.id].items():
                 here = family in ours
-                record = records.of(customer, family, key) if here else records.of_one_gone(customer, key)
+                record = records.of(customer, family, key, gone=not here)
                 internal = family == CONSENTS.name
                 held = restrictions if internal and record.status is not Status.ERASED else ()
                 before = state.published.get((family, key))

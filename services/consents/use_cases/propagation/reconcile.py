@@ -21,10 +21,9 @@ from kielto.events.words import Status
 from kielto.group import SubscriberSystem
 from kielto.service.database import epoch
 from kielto.service.database.advisory_locks import Lock, try_for
-from kielto.service.database.pool import AWAY, Conn, transaction
+from kielto.service.database.pool import Conn, transaction
 from kielto.service.outbox import publish
 from kielto.service.outbox.publish import RecordChange
-from kielto.service.support.supervise import Backoff, supervise
 from services.consents import metrics
 from services.consents.model.reconcile import (
     KEY,
@@ -95,15 +94,11 @@ async def keep_answer(
 
 async def reconcile_for_ever(context: Context) -> None:
     """Compare answers, repair what differs, and ask each subscriber when it is due."""
-
-    async def work() -> None:
-        while True:
-            while await compare_next(context):
-                pass
-            await ask_due(context, context.settings.reconcile_seconds)
-            await asyncio.sleep(LOOK_SECONDS)
-
-    await supervise("reconciliation", work, AWAY, Backoff(LOOK_SECONDS, 30.0))
+    while True:
+        while await compare_next(context):
+            pass
+        await ask_due(context, context.settings.reconcile_seconds)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def ask_due(context: Context, seconds: float) -> None:

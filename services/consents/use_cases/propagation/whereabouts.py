@@ -1,20 +1,13 @@
-"""Where a decision is: which subscribers have applied it and since when; and how each subscriber stands."""
+"""Where a decision is: which subscribers have applied it, and since when."""
 
-import asyncio
-import time
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from kielto.group import SubscriberSystem
-from services.consents import metrics
-from services.consents.store.propagation import lacking
 from services.consents.store.propagation import whereabouts as store
-from services.consents.store.propagation.lacking import SubscriberState
 from services.consents.use_cases.context import Context, UnknownDecisionError
-
-_MEASURE_SECONDS = 5.0
 
 
 class Stage(StrEnum):
@@ -36,14 +29,6 @@ class Location(NamedTuple):
     applied: int
     applied_at: datetime | None
     deadline: datetime
-
-
-class SubscriberStatus(NamedTuple):
-    """`late_seconds`: the age of the oldest record that it lacks; 0 when it lacks none, -1 when it was never seen."""
-
-    subscriber: SubscriberSystem
-    state: SubscriberState
-    late_seconds: float
 
 
 async def locate(context: Context, decision: UUID, party: str | None) -> list[Location]:
@@ -70,30 +55,3 @@ def _location(subscriber: SubscriberSystem, found: store.Whereabouts, now: datet
     else:
         stage = Stage.ON_THE_WAY if found.published == found.records else Stage.UNPUBLISHED
     return Location(subscriber, stage, found.records, found.applied, applied_at, deadline)
-
-
-async def statuses(context: Context, party: str | None) -> list[SubscriberStatus]:
-    """The status of each subscriber of the party; None: of all."""
-    asked = [s for s in context.group.subscribers if party in (None, s.party)]
-    async with context.pool.acquire() as conn:
-        now = context.clock()
-        return [status_of(s, await lacking.state(conn, s, now), now) for s in asked]
-
-
-def status_of(subscriber: SubscriberSystem, state: SubscriberState, now: datetime) -> SubscriberStatus:
-    late = 0.0
-    if not state.stores:
-        late = -1.0
-    elif state.missing_since is not None:
-        late = max(0.0, (now - state.missing_since).total_seconds())
-    return SubscriberStatus(subscriber, state, late)
-
-
-async def measure_for_ever(context: Context) -> None:
-    """Update the metrics of all subscribers; takes at most a twentieth of one connection's time."""
-    while True:
-        began = time.monotonic()
-        for subscriber, state, late in await statuses(context, None):
-            metrics.SUBSCRIBER_LATE_SECONDS.labels(subscriber.id).set(late)
-            metrics.DECISIONS_OVERDUE.labels(subscriber.id).set(state.overdue)
-        await asyncio.sleep(max(_MEASURE_SECONDS, 20 * (time.monotonic() - began)))

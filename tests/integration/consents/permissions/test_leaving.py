@@ -18,7 +18,7 @@ from services.consents.consumers.subscriptions import subscriptions
 from services.consents.model.check import DecisionError
 from services.consents.model.ref import NamedSubject
 from services.consents.store.permissions.locks import SubjectsMovedError
-from services.consents.use_cases.permissions.group_change import recompute_next
+from services.consents.use_cases.permissions.apply_facts import recompute_next
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import ConsentsWorld, Someone, erased
 

@@ -21,7 +21,7 @@ from services.consents.store.propagation import differences
 from services.consents.store.propagation import reconciliation as store
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.permissions.apply_facts import take_in_customers
-from services.consents.use_cases.propagation import reconcile, reconcile_now
+from services.consents.use_cases.propagation import instances, reconcile
 from tests.integration.consents.world import ConsentsWorld, Someone
 from tests.waiting import until
 
@@ -74,9 +74,9 @@ async def test_the_command_does_not_take_what_was_not_compared_for_equal(
     pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A store that has read nothing yet answers, and leaves everything out."""
-    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS_EACH", 0.0)
-    monkeypatch.setattr(reconcile_now, "_SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(instances, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(instances, "WAIT_SECONDS_EACH", 0.0)
+    monkeypatch.setattr(instances, "_SETTLE_SECONDS", 0.2)
     store_id = uuid4()
 
     async def answer() -> None:
@@ -255,8 +255,8 @@ async def test_the_command_waits_for_nobody_who_is_gone(
 async def test_one_that_lives_and_is_silent_is_named(
     pool: Pool, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS", 0.5)
-    monkeypatch.setattr(reconcile_now, "WAIT_SECONDS_EACH", 0.0)
+    monkeypatch.setattr(instances, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(instances, "WAIT_SECONDS_EACH", 0.0)
     silent = uuid4()
     await heard(pool, "kauppa-crm", silent)
     assert await reconcile_command.command(context, ["kauppa-crm", "--wait"]) == 1

@@ -12,10 +12,10 @@ from kielto.events.words import Channel, Reach
 from kielto.service.database.pool import transaction
 from services.consents.commands.subscribers import command
 from services.consents.store.propagation import acks
-from services.consents.store.propagation.lacking import SubscriberState
 from services.consents.use_cases.context import UnknownDecisionError, UnknownSubscriberError
 from services.consents.use_cases.propagation.acknowledge import acknowledge
-from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate, statuses
+from services.consents.use_cases.propagation.overdue import SubscriberStatus, statuses
+from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
 from tests.integration.consents.world import ConsentsWorld, Someone
 
 PARTY = "company.kauppa"
@@ -306,9 +306,9 @@ async def test_only_those_to_whom_it_means_something(world: ConsentsWorld, log: 
         await locate(world.context, ban, PARTY)
 
 
-async def standing(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> SubscriberState:
+async def standing(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> SubscriberStatus:
     found = await statuses(world.context, None)
-    return next(one.state for one in found if one.subscriber.id == subscriber)
+    return next(one for one in found if one.id == subscriber)
 
 
 async def overdue(world: ConsentsWorld, subscriber: str = "kauppa-crm") -> int:
@@ -479,4 +479,4 @@ async def test_positions_that_go_down_after_a_claim_beyond_the_end(
 
 async def claims(world: ConsentsWorld) -> dict[str, int]:
     found = await statuses(world.context, PARTY)
-    return {one.subscriber.id: one.state.claims_beyond_end for one in found}
+    return {one.id: one.claims_beyond_end for one in found}
