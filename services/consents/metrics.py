@@ -90,11 +90,6 @@ SEALED_DECISIONS = Counter(
 UNSEALED_DECISIONS = Gauge("kielto_unsealed_decisions", "Decisions that are in no signed batch yet.")
 
 
-def set_consequences(decisions: int, oldest_seconds: float) -> None:
-    CONSEQUENCES_PENDING.set(decisions)
-    CONSEQUENCES_SECONDS.set(oldest_seconds)
-
-
 def taken(act: str, *, pending: bool) -> None:
     """Count a decision; call it after the commit, or at the end of the transaction of a message."""
     DECISIONS_TAKEN.labels(act, "pending" if pending else "in_force").inc()

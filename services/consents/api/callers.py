@@ -1,7 +1,6 @@
 """Who may do what, how callers name customers and decisions, and the cursors of listings.
 
-`desk` records decisions; `desk`, `dpo` and `operator` read; `dpo` and `operator` see who is late. A company's token
-sees its own.
+`desk` records decisions; `desk`, `dpo`, `operator` read; `dpo`, `operator` see who is late. A company sees its own.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,8 @@ from uuid import UUID, uuid4
 from fastapi import Depends, Query
 
 from kielto.events.base import Hash
+from kielto.events.digests import InvalidContactPointError, digest_of
+from kielto.events.words import PointKind
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from services.consents.api.problems import invalid
@@ -67,3 +68,11 @@ def place_of(context: Context, tag: bytes, text: str | None) -> After:
         raise invalid("after", "must be the next of an earlier page") from None
     micros = int.from_bytes(opened[:8], signed=True)
     return _EPOCH + timedelta(microseconds=micros), UUID(bytes=opened[8:24])
+
+
+def digest_given(field: str, kind: PointKind, value: str, country: str = "FI") -> bytes:
+    """The digest of a customer number or an address. Raises ProblemError 422 when it is none."""
+    try:
+        return digest_of(kind, value, country)
+    except InvalidContactPointError as error:
+        raise invalid(field, str(error).partition(": ")[2]) from None

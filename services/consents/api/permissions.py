@@ -113,7 +113,7 @@ def router(context: Context) -> APIRouter:
         shown = _Shown(context, caller, found)
         return ExplanationBody(
             customer=shown.name(customer),
-            unreadable=found.unreadable,
+            unreadable=found.permissions.unreadable,
             verdicts=[shown.verdict(p) for p in found.cells],
             decisions=[shown.decision(d) for _, d in sorted(found.decisions.items())],
             restrictions=[shown.name(r) for r in sorted(found.restrictions)],

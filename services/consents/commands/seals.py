@@ -1,6 +1,4 @@
-"""`python -m services.consents seals …`: verify the signed log of decisions, print its newest head to be kept
-elsewhere, or erase what can be proven of one decision.
-"""
+"""`python -m services.consents seals …`: verify the signed log of decisions, print its head, or erase a proof."""
 
 import json
 import sys

@@ -80,11 +80,10 @@ class DecisionsConsumer(Stateless):
         except NotKnownYetError:
             raise
         except (DecisionError, ForbiddenError, PermanentError) as error:
-            why = _why(error)
             if said.act.restricts:
-                raise PermanentError(why) from None
+                raise PermanentError(str(error)) from None
             # A yes without effect is the party's business, not an operator's.
-            await results.refused(conn, told, why)
+            await results.refused(conn, told, str(error))
             return
         if outcome is None or outcome.repeats:
             ident = decision_id(self._party, said.id) if outcome is None else outcome.decision.id
@@ -155,17 +154,6 @@ class DecisionsConsumer(Stateless):
             return text
 
 
-def _why(error: DecisionError | ForbiddenError | PermanentError) -> str:
-    """`field: rule`."""
-    match error:
-        case DecisionError():
-            return f"{error.field}: {error.rule}"
-        case ForbiddenError():
-            return error.rule
-        case PermanentError():
-            return error.reason
-
-
 _POINT_KINDS = (PointKind.EMAIL, PointKind.PHONE)
 _POINT_KIND = FieldRule("subject.point_kind", "must be email or phone")
 _ROUTE = FieldRule("route", "must be a route by which decisions come")
@@ -183,7 +171,4 @@ def _broken(said: Decision) -> Iterator[FieldRule]:
 
 def _route(text: str) -> Route:
     """A route that we do not know is the widest: a *no* is understood all the same, and a *yes* does not come by it."""
-    try:
-        return Route(text)
-    except ValueError:
-        return Route.PARTNER
+    return Route(text) if text in set(Route) else Route.PARTNER

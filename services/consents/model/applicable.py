@@ -104,8 +104,7 @@ def _is_of_another_mailbox(decision: RecordedDecision, rules: Rules) -> bool:
 
 def _via(others: Iterable[Person], decision: RecordedDecision) -> frozenset[UUID]:
     """Ids of `others` whom the decision is about, by themselves and not by an address. A restored decision is listed
-    by the record of each person it binds, with what that record allowed (`spared`), so it binds nobody through
-    others.
+    by the record of each person it binds, with what that allowed (`spared`), so it binds nobody through others.
     """
     if decision.spared is not None:
         return frozenset()
@@ -154,9 +153,7 @@ def _employer_speaks(person: Person, decision: RecordedDecision, rules: Rules) -
 
 
 def _is_about(customer: CustomerFacts, decision: RecordedDecision, *, ended: bool = False) -> bool:
-    """A no binds whoever has or had the number; a yes counts only while they have it: numbers pass on. `ended`: a yes
-    too is about whoever had it.
-    """
+    """A no binds whoever has or had the number; a yes only who has it (`ended`: or had it): numbers pass on."""
     match decision.subject:
         case CustomerSubject(ident):
             return ident == customer.id

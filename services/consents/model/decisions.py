@@ -78,8 +78,7 @@ Subject = CustomerSubject | NumberSubject | PointSubject
 class RecordedDecision:
     """One decision as it counts. An empty set of purposes or channels means *all* in a no and *none* in a yes.
 
-    `product_groups` narrow a consent; empty means all. `lifts`: the restrictions that a consent or a lifting cites. The
-    three times are carried and never compared.
+    `product_groups` narrow a consent; empty: all. `lifts`: the restrictions that a yes cites. No time is compared.
     """
 
     id: UUID

@@ -49,8 +49,7 @@ class PointFacts:
 class CustomershipFacts:
     """A customer's relation to one company. `ref` is the encrypted digest of the customer number.
 
-    It ends (`active` false), and in a merge it may move to the survivor; it never vanishes, since a *no* given by the
-    number binds whoever had it.
+    It ends (`active` false) and may move to a survivor; it never vanishes: a *no* by the number binds whoever had it.
     """
 
     company: str
@@ -145,8 +144,7 @@ class CustomerFacts:
 class Person:
     """One real person or organisation: the surviving customer and those merged into it.
 
-    `employers`: the organisations that anybody states them to act for, where their facts are known. `bound_by`: the
-    persons whose own no binds this one too.
+    `employers`: organisations that anybody states they act for, if known. `bound_by`: whose own no binds them too.
     """
 
     root: CustomerFacts

@@ -1,8 +1,7 @@
 """Clearances: their locks, what is read under them, and the compact record of what was answered.
 
 The locks are shared: clearances do not wait for each other; a decision waits for them and they for it, since a
-decision's lock (store/permissions/locks.py) excludes FOR SHARE. They are taken in that module's order, each kind
-sorted.
+decision's lock (store/permissions/locks.py) excludes FOR SHARE. They are taken in that module's order, sorted.
 """
 
 import hashlib
@@ -28,8 +27,7 @@ from services.consents.store.permissions.consequences import OWED_BY
 from services.consents.store.permissions.locks import SubjectsMovedError
 
 _ENTRY = Struct(">8s8sBIQ8s")
-"""Hash of the ref that was asked about; the record's key, its first 8 bytes; reason; epoch; n; hash of the address's
-ref, if one was asked about."""
+"""Hash of the ref asked about; the record's key (8 bytes); reason; epoch; n; hash of the address's ref, if any."""
 _FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
 _NOBODY = _NO_ADDRESS = bytes(8)
 _REASONS = {1: ClearanceReason.ALLOWED, 2: ClearanceReason.DENIED, 3: ClearanceReason.UNKNOWN}

@@ -1,6 +1,4 @@
-"""Compare reported deliveries with what was banned when they were sent; open a breach for each that should not have
-been; list breaches, and close them.
-"""
+"""Compare reported deliveries with what was banned when they were sent; open, list and close breaches."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -159,9 +157,7 @@ def _names(keys: Keys, party: str, point: PointFacts) -> Iterator[str]:
 async def _clearance(
     conn: Conn, context: Context, delivery: Delivery, used: PointFacts | None
 ) -> tuple[bool, UUID | None]:
-    """Whether a clearance that was valid at the sending allowed it; and the id of the last one that was about the
-    person, and about the address if that is known.
-    """
+    """Whether a clearance that was valid then allowed it; and the id of the last one about the person and address."""
     party = Party.company(delivery.company)
     if delivery.campaign is None or delivery.customer is None or party not in context.group.parties:
         return False, None

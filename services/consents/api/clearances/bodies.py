@@ -18,6 +18,7 @@ from kielto.events.base import Hash, Ident, Moment
 from kielto.events.words import Channel, Mode, Purpose
 from kielto.service.support.limits import FIXED
 from services.consents.model.clearance import ClearanceReason
+from services.consents.use_cases.clearances.search import ClearanceEvidence
 
 
 def _plain(text: str) -> str:
@@ -126,15 +127,6 @@ class GivenSearch(BaseModel):
     recipient: GivenRecipient
 
 
-class EvidenceBody(BaseModel):
-    family: str
-    key: str
-    version: str
-    decisions: list[str] = Field(
-        description="Ids, or the company's references, that the record showed at this version."
-    )
-
-
 class ShownBody(BaseModel):
     clearance: UUID
     asked_by: str
@@ -147,7 +139,7 @@ class ShownBody(BaseModel):
     valid_until: datetime
     allowed: bool
     reason: ClearanceReason
-    record: EvidenceBody | None
+    record: ClearanceEvidence | None
 
 
 class FoundBody(BaseModel):

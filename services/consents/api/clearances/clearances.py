@@ -14,17 +14,15 @@ from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
 from services.consents.api.clearances.bodies import (
     ClearanceBody,
-    EvidenceBody,
     FoundBody,
     GivenClearance,
     GivenSearch,
     ShownBody,
 )
-from services.consents.api.clearances.recipients import RecipientError, named, wanted_recipients
+from services.consents.api.clearances.recipients import named, wanted_recipients
 from services.consents.api.problems import answered, invalid
 from services.consents.model.clearance import ClearanceReason, ClearanceRequest
 from services.consents.use_cases.clearances.clear import clear, refuse_overdue
-from services.consents.use_cases.clearances.search import FoundClearance
 from services.consents.use_cases.clearances.search import search as search_clearances
 from services.consents.use_cases.context import Context
 
@@ -45,7 +43,8 @@ def router(context: Context) -> APIRouter:
         """
         company = _own(caller)
         throttle.recipients(caller, len(given.recipients))
-        asked = _asked(given, company, caller)
+        terms = given.model_dump(exclude={"recipients"})
+        asked = ClearanceRequest(company=company, asked_by=caller.subject, **terms)
         wanted = await wanted_recipients(given, context, company)
         with answered():
             if settings.clearance_refuses_overdue:
@@ -69,13 +68,21 @@ def router(context: Context) -> APIRouter:
         caller.must_act_for(company)
         try:
             refs, _, address = named(given.recipient, given.channel, context, company)
-        except RecipientError as refused:
-            raise invalid(f"recipient.{refused.field}", refused.rule) from None
-        found = await search_clearances(context, company, given.campaign, given.at, refs, address)
-        keys = {given.recipient.customer, *(one.record.key for one in found if one.record)} - {None}
+        except ProblemError as refused:
+            raise invalid(f"recipient.{refused.errors[0].field}", refused.errors[0].rule) from None
+        found = await search_clearances(
+            context, company, given.campaign, given.at, refs, address, caller.party
+        )
+        keys = {given.recipient.customer, *(record.key for _, record in found if record)} - {None}
         audit_entry.about(*(context.keys.from_pairwise(Party.company(company), str(key)) for key in keys))
         shown = [
-            _shown(one, context, caller) for one in found if one.cleared.request.channel == given.channel
+            ShownBody(
+                **cleared.request._asdict() | cleared._asdict(),
+                allowed=cleared.reason is ClearanceReason.ALLOWED,
+                record=record,
+            )
+            for cleared, record in found
+            if cleared.request.channel == given.channel
         ]
         return FoundBody(allowed=any(one.allowed for one in shown), clearances=shown)
 
@@ -88,25 +95,3 @@ def _own(caller: Caller) -> str:
             403, "company-needed", "The token must be a company's: a clearance is for that company"
         )
     return caller.company
-
-
-def _asked(given: GivenClearance, company: str, caller: Caller) -> ClearanceRequest:
-    return ClearanceRequest(
-        company,
-        given.campaign,
-        given.purpose,
-        given.channel,
-        given.partner,
-        given.mode,
-        given.product_group,
-        caller.subject,
-    )
-
-
-def _shown(one: FoundClearance, context: Context, caller: Caller) -> ShownBody:
-    cleared, record = one.cleared, None
-    if one.record is not None:
-        decisions = sorted(context.named(caller.party, ident) for ident in one.record.decisions)
-        record = EvidenceBody(**one.record._asdict() | {"decisions": decisions})
-    fields = cleared.request._asdict() | cleared._asdict() | {"record": record}
-    return ShownBody(**fields, allowed=cleared.reason is ClearanceReason.ALLOWED)

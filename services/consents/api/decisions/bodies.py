@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from kielto.events.base import Hash, Ident, Moment
-from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.http.auth import Caller
+from services.consents.api.callers import digest_given
 from services.consents.api.problems import invalid
 from services.consents.model.decisions import Actor, Route
 from services.consents.model.ref import NamedSubject
@@ -119,20 +119,13 @@ class GivenDecision(_StrictBody):
                     "subject.customer", rule if caller.company else "must be our id of the customer: a UUID"
                 )
             case ByNumber(company=company, number=number):
-                digest = _digest("subject.number", PointKind.NUMBER, f"{company}:{number}")
+                digest = digest_given("subject.number", PointKind.NUMBER, f"{company}:{number}")
                 return NamedSubject.of_number(company, context.keys.encrypt(digest))
             case ByPoint(kind=kind, value=value, country=country):
                 country = country or _country(context, self.company or caller.company)
                 return NamedSubject.of_point(
-                    kind, context.keys.encrypt(_digest("subject.value", kind, value, country))
+                    kind, context.keys.encrypt(digest_given("subject.value", kind, value, country))
                 )
-
-
-def _digest(field: str, kind: PointKind, value: str, country: str = "FI") -> bytes:
-    try:
-        return digest_of(kind, value, country)
-    except InvalidContactPointError as error:
-        raise invalid(field, str(error).partition(": ")[2]) from None
 
 
 def _country(context: Context, company: str | None) -> str:

@@ -58,8 +58,8 @@ def router(live: Live, context: Context) -> APIRouter:
     ) -> AsyncIterator[ServerSentEvent]:
         """From now on: one event when a decision is accepted, applied at a subscriber, and complete.
 
-        Begins anew after 15 minutes, or when the reader is too slow; with the `Last-Event-ID` what was missed is told,
-        or a `gap`: then ask for what is overdue.
+        Begins anew after 15 minutes or when the reader is too slow; `Last-Event-ID` brings what was missed, or a `gap`:
+        then ask for what is overdue.
         """
         watcher, whose = watching
         until = time.monotonic() + STREAM_SECONDS

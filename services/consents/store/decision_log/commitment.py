@@ -1,6 +1,5 @@
-"""The commitment to a decision in the signed log: all that was said, and who brought it. The subject and what it lifts
-are in it under the salt, so that a proof shows nobody another's ids; the evidence is not in it, so that free text stays
-erasable.
+"""The commitment to a decision in the signed log: all that was said, and who brought it. Subject and lifts are in it
+under the salt, so that a proof shows nobody another's ids; the evidence is not, so that free text stays erasable.
 
 Computed from a row of `decisions` when it is stored and whenever it is checked. A form that was signed never changes:
 another one would be `v` 2.

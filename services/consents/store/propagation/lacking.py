@@ -150,10 +150,8 @@ async def state(conn: Conn, subscriber: SubscriberSystem, now: datetime) -> Subs
 async def overdue(
     conn: Conn, subscriber: SubscriberSystem, now: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[OverdueDecision]:
-    """Decisions that it has not applied by its deadline, the oldest receipts first, after the given receipt and
-    decision.
-
-    Each page costs as much as `state`.
+    """Decisions that it has not applied by its deadline, the oldest receipts first, behind the given receipt and
+    decision. Each page costs as much as `state`.
     """
     due = _due(subscriber, now)
     rows = await conn.fetch(_OVERDUE, *parameters([subscriber]), PARTITIONS, COUNTED, due, *after, limit)

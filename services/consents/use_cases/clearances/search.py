@@ -2,33 +2,36 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
-from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from kielto.events.party import Party
 from services.consents.store import clearances
 from services.consents.use_cases.context import Context
 
 
-class ClearanceEvidence(NamedTuple):
-    """The record that decided: `decisions` are those that its version showed."""
+class ClearanceEvidence(BaseModel):
+    """The record that decided."""
 
     family: str
     key: str
     version: str
-    decisions: list[UUID]
-
-
-class FoundClearance(NamedTuple):
-    cleared: clearances.ClearedRecipient
-    record: ClearanceEvidence | None
+    decisions: list[str] = Field(
+        description="Ids, or the company's references, that the record showed at this version."
+    )
 
 
 async def search(
-    context: Context, company: str, campaign: str, at: datetime, refs: Sequence[str], address: str | None
-) -> list[FoundClearance]:
-    """Clearances of the campaign that were valid at the time and answered about any of these refs; with the ref of an
-    address, only about that address.
+    context: Context,
+    company: str,
+    campaign: str,
+    at: datetime,
+    refs: Sequence[str],
+    address: str | None,
+    asker: str | None,
+) -> list[tuple[clearances.ClearedRecipient, ClearanceEvidence | None]]:
+    """Clearances valid at the time that answered about any of these refs (and that address, if given). Decisions are
+    named as the party `asker` knows them; None: the group.
     """
     family = Party.company(company)
     found = []
@@ -37,6 +40,7 @@ async def search(
             record = None
             if one.key is not None:
                 key, decisions = await clearances.record(conn, family, one)
-                record = ClearanceEvidence(family, key, str(one.version), decisions)
-            found.append(FoundClearance(one, record))
+                named = sorted(context.named(asker, decision) for decision in decisions)
+                record = ClearanceEvidence(family=family, key=key, version=str(one.version), decisions=named)
+            found.append((one, record))
     return found

@@ -1,7 +1,6 @@
 """Append decisions to the signed log: a batch of new leaves and a signed head of the tree, all in one transaction.
 
-A killed process leaves nothing of a batch behind. Several processes may try: a lock that ends with the transaction
-lets one at a time append.
+A killed process leaves nothing of a batch behind. Of several processes a lock lets one at a time append.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Verify the log of decisions against itself, its signatures, and a head that somebody kept elsewhere.
 
 Everything is computed again: each commitment from the decision's row and salt, the tree from the leaves, each head from
-the tree. Findings name the decision, the leaf or the batch. A head covers the whole tree below it, so every head that
-holds is consistent with all before it.
+the tree. Findings name the decision, the leaf or the batch. A head that holds is consistent with all before it.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -25,8 +25,7 @@ AHEAD = timedelta(minutes=5)
 def authorize(command: Command, scope: Scope) -> None:
     """A company says yes for its own marketing alone; a person's *no* goes as far as the person says.
 
-    At a desk that limits whoever else says no, too. What comes on a topic cannot be asked back: a *no* is taken.
-    Raises ForbiddenError.
+    At a desk that limits who else says no, too. On a topic a *no* is taken: nobody can be asked. Raises ForbiddenError.
     """
     if command.party is None:
         return

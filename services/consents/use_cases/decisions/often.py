@@ -28,9 +28,7 @@ async def once_more(
     conn: Conn, about: tuple[str, str | None], decision: RecordedDecision, found: LoadedState, *, many: bool
 ) -> tuple[RecordedDecision, RecordedDecision | None]:
     """The decision as it is taken, and the earlier one that says as much (None: none). `about`: the subject's ref, and
-    the party; decisions of the group's own desks have no limit. `many`: `found` is not all that was said.
-
-    Raises DecisionError for a yes.
+    the party; the group's own desks have no limit. `many`: `found` is not all. Raises DecisionError for a yes.
     """
     ref, party = about
     seen = sum(map(len, found.decisions.values()))

@@ -1,8 +1,7 @@
 """Release held *no*s of a party about others' people, or void any of them (docs/decisions/0035-held-and-voided.md).
 
 Each step marks the next of them in one transaction; the people concerned are owed new records from then on, which any
-process computes in portions (`portions.py`). A run that was killed continues where it stopped when it is started again:
-what is marked already is skipped.
+process computes in portions (`portions.py`). A killed run may be started again: what is marked already is skipped.
 """
 
 import asyncio

@@ -123,8 +123,8 @@ async def _again(conn: Conn, context: Context, one: store.WaitingYes, again: Aga
 
 
 def _opened(context: Context, one: store.WaitingYes) -> Decision:
-    """Decrypt the yes. Raises _UnreadableYesError when it was encrypted under another key, or written by a newer
-    version: no later attempt can succeed, and those behind it must not wait for it.
+    """Decrypt the yes. Raises _UnreadableYesError under another key or of a newer version: no attempt can succeed, and
+    those behind it must not wait for it.
     """
     assert one.encrypted is not None  # what is erased is not due
     try:

@@ -105,8 +105,8 @@ async def erase(
 
 
 async def recompute_next(conn: Conn, context: Context, after: UUID) -> UUID | None:
-    """Compute the next customers by ascending id, after companies or partners joined, left, came back, or changed whom
-    they work with. The last one's id, or None when there are no more. Raises SubjectsMovedError, EpochNotOpenError.
+    """Compute the next customers by ascending id, after companies or partners joined, left or changed their relations.
+    Returns the last id; None when there are no more. Raises SubjectsMovedError, EpochNotOpenError.
     """
     kept = await customers.kept_after(conn, after, AT_ONCE)
     if not kept:

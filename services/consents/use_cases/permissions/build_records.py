@@ -58,9 +58,7 @@ class PersonRecords:
         self._digests: dict[bytes, bytes | None] = {}
 
     def of(self, customer: CustomerFacts, family: str, key: str, *, gone: bool = False) -> Record:
-        """The record of one of the person's customers in one family, without its version. `gone`: of a party that has
-        left the group: nothing is allowed, and none of its keys is needed.
-        """
+        """A customer's record in one family, without version. `gone`: the party has left, so it allows nothing."""
         internal = family == CONSENTS.name
         if customer.status is Status.ERASED:
             if internal:
@@ -176,9 +174,7 @@ def _both(one: tuple[Allowance, ...], other: tuple[Allowance, ...]) -> tuple[All
 
 
 def _listed(allowed: Allowed, addresses: Mapping[UUID, str | None]) -> tuple[AllowedPoint, ...]:
-    """The places of a record, sorted so that equal permissions make equal records. A point without an address is left
-    out, because nobody can ask about it.
-    """
+    """The places of a record, sorted: equal permissions make equal records. A point without an address is left out."""
     places: dict[tuple[str | None, Channel], tuple[Allowance, ...]] = {}
     for (point, channel), kinds in allowed.items():
         address = addresses[point]

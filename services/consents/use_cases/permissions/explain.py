@@ -25,7 +25,6 @@ class Explanation(NamedTuple):
     cells: tuple[CellPermission, ...]
     decisions: dict[UUID, RecordedDecision]
     restrictions: frozenset[UUID]
-    unreadable: bool
 
 
 async def explain(
@@ -46,7 +45,7 @@ async def explain(
         held = permissions.at(company).restrictions
         restrictions = frozenset(r for r in held if speaks_of(said[r], Party.company(company), context.facts))
     deciding = {i: said[i] for i in about | restrictions if i in said}
-    return Explanation(permissions, cells, deciding, restrictions, permissions.unreadable)
+    return Explanation(permissions, cells, deciding, restrictions)
 
 
 def _asked_for(

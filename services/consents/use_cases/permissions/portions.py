@@ -34,7 +34,9 @@ async def work_off_for_ever(context: Context) -> None:
     async def work() -> None:
         while True:
             more = await work_off(context)
-            metrics.set_consequences(*await consequences.backlog(context.pool))
+            backlog = await consequences.backlog(context.pool)
+            metrics.CONSEQUENCES_PENDING.set(backlog.decisions)
+            metrics.CONSEQUENCES_SECONDS.set(backlog.oldest_seconds)
             if not more:
                 await asyncio.sleep(_IDLE_SECONDS)
 

@@ -30,9 +30,8 @@ def of_pair(party: str, ack: Acknowledgement) -> list[Position]:
 async def acknowledge(
     conn: Conn, context: Context, party: str, ack: Acknowledgement, appended_at: datetime, ends: Ends
 ) -> None:
-    """Store an acknowledgement in the caller's transaction. A position beyond the end of its topic counts up to the
-    end, and is counted as such. `ends`: of the current topics; the end of a former one is what was published there
-    last.
+    """Store an acknowledgement in the caller's transaction. A position beyond the end of its topic counts up to that,
+    and is counted as such. `ends`: of current topics; of a former one it is what was published there last.
 
     Raises UnknownSubscriberError.
     """

@@ -1,6 +1,4 @@
-"""The instances of subscribers for an operator: list them, forget one that is gone, see what reconciliation found, ask
-them now and wait until their answers are compared and repaired.
-"""
+"""Instances of subscribers, for an operator: list, forget or ask them now, and see what reconciliation found."""
 
 import asyncio
 import time

@@ -133,8 +133,7 @@ class Live:
 
     @contextmanager
     def watch(self, party: str | None, last_seen: str | None) -> Iterator[Watcher]:
-        """Open a stream. `last_seen`: the id of the last event that the reader had; later events are sent again, or a
-        gap.
+        """Open a stream. `last_seen`: the id of the reader's last event; later ones are sent again, or a gap.
 
         Raises TooManyStreamsError.
         """
