@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kielto.service.http.auth import Caller
 from kielto.service.http.strict_route import Note, StrictRoute
-from services.consents.api.callers import Behind, Officer, Prover, cursor_behind, place_of
+from services.consents.api.callers import Behind, Limit, Officer, Prover, cursor_behind, place_of
 from services.consents.api.problems import answered
 from services.consents.model.breach import Breach
 from services.consents.use_cases.breaches import close_breach, get_breach, list_breaches
 from services.consents.use_cases.context import Context
 
 State = Literal["open", "explained", "closed"]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Breaches in a page.")]
 _TAG = b"breaches"
 
 

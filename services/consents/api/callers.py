@@ -46,6 +46,7 @@ def decision_asked(context: Context, caller: Caller, given: Ident) -> UUID:
     return customer_asked(context, caller, given)
 
 
+Limit = Annotated[int, Query(ge=1, le=1000, description="Entries in a page.")]
 Behind = Annotated[str | None, Query(max_length=100, description="`next` of the previous page.")]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

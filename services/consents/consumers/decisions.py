@@ -28,28 +28,13 @@ from services.consents.use_cases.permissions.apply_facts import compute_customer
 log = structlog.get_logger(__name__)
 
 
-class UnreadableDecisions:
-    """A message on a party's decisions topic that cannot be read may be a *no* of whom its key names: nothing is
-    allowed about them, in the whole group, until it is replayed or discarded. Of anybody, if the key names nobody: then
-    nothing is cleared for the party (`clear.UnreadableDecisionError`).
-    """
-
-    def __init__(self, context: Context, party: str) -> None:
-        self._context, self._party = context, party
-
-    async def customer(self, conn: Conn, key: str | None) -> UUID | None:
-        return await customer_of_key(conn, self._context, self._party, key)
-
-    async def compute_anew(self, conn: Conn, customer: UUID) -> None:
-        await compute_customer_anew(conn, self._context, customer)
-
-    async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
-        ident = event.id if isinstance(event, Decision) else None
-        await results.refused(conn, results.MessageOrigin(self._context, self._party, ident, meta), reason)
-
-
 class DecisionsConsumer(Stateless):
-    """What a party's own desks took, with the same effect as over HTTP."""
+    """What a party's own desks took, with the same effect as over HTTP.
+
+    A message that cannot be read may be a *no* of whom its key names: nothing is allowed about them, in the whole
+    group, until it is replayed or discarded. Of anybody, if the key names nobody: then nothing is cleared for the party
+    (`clear.UnreadableDecisionError`).
+    """
 
     def __init__(self, context: Context, party: str) -> None:
         self._context, self._party = context, party
@@ -71,6 +56,16 @@ class DecisionsConsumer(Stateless):
         except NotKnownYetError:
             return False
         return True
+
+    async def customer(self, conn: Conn, key: str | None) -> UUID | None:
+        return await customer_of_key(conn, self._context, self._party, key)
+
+    async def compute_anew(self, conn: Conn, customer: UUID) -> None:
+        await compute_customer_anew(conn, self._context, customer)
+
+    async def tell(self, conn: Conn, event: Event | None, reason: str, meta: Meta) -> None:
+        ident = event.id if isinstance(event, Decision) else None
+        await results.refused(conn, results.MessageOrigin(self._context, self._party, ident, meta), reason)
 
     async def _take(self, conn: Conn, said: Decision, meta: Meta) -> None:
         """Raises NotKnownYetError."""

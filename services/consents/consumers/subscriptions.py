@@ -7,7 +7,7 @@ from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisi
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, PermanentError, Stateless, Subscription
 from kielto.service.recovery.topic_ends import TopicEnds
-from services.consents.consumers.decisions import DecisionsConsumer, UnreadableDecisions
+from services.consents.consumers.decisions import DecisionsConsumer
 from services.consents.consumers.facts import CustomersConsumer, MarketingEventsConsumer
 from services.consents.use_cases.context import Context, UnknownSubscriberError
 from services.consents.use_cases.decisions import wait
@@ -36,8 +36,8 @@ def deciding_again(context: Context) -> wait.Again:
 
 
 def _decisions(context: Context, party: str) -> Subscription:
-    handler, holding = DecisionsConsumer(context, party), UnreadableDecisions(context, party)
-    return Subscription(decisions(party), handler, holding=holding, urgent=_is_no)
+    handler = DecisionsConsumer(context, party)
+    return Subscription(decisions(party), handler, holding=handler, urgent=_is_no)
 
 
 def _is_no(event: Event) -> bool:

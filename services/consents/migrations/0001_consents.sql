@@ -420,9 +420,8 @@ CREATE TABLE erasures (
 ------------------------------------------------------------------------------------------------------------------------
 -- Clearances: whom a campaign was allowed to reach, and on which record (docs/decisions/0020-clearance.md)
 
--- A batch is recorded in parts, one row each, that expire together. `recipients` has one entry of 37 bytes (form 2; 29 in
--- form 1) for each recipient in the order of the request, and for each customer who has the address: see
--- store/clearances. Nothing in it names anybody without our keys.
+-- A batch is recorded in parts, one row each, that expire together. `recipients` has one entry of 37 bytes for each
+-- recipient in the order of the request, and for each customer who has the address: see store/clearances. Nothing in it names anybody without our keys.
 CREATE TABLE clearances (
     id            uuid NOT NULL,
     part          integer NOT NULL,
@@ -439,8 +438,7 @@ CREATE TABLE clearances (
     -- is missing
     at            timestamptz NOT NULL,
     valid_until   timestamptz NOT NULL,
-    recipients    bytea STORAGE EXTERNAL NOT NULL CHECK (octet_length(recipients) BETWEEN 29 AND 8000000),
-    form          smallint NOT NULL DEFAULT 1,
+    recipients    bytea STORAGE EXTERNAL NOT NULL CHECK (octet_length(recipients) BETWEEN 37 AND 8000000),
     PRIMARY KEY (id, part)
 );
 CREATE INDEX clearances_of_campaign ON clearances (company, campaign, at);

@@ -113,17 +113,13 @@ class Rules:
         return denied
 
     def _who(self, customer: CustomerFacts, point: PointFacts) -> Who:
-        match customer.recipient:
-            case Recipient.NATURAL:
+        if customer.recipient is Recipient.CONTACT:
+            return Who.CONTACT_DUTIES
+        if customer.recipient is Recipient.LEGAL:
+            personal = not point.role_address and point.kind is not PointKind.POST
+            if personal and self.switches[Judgement.PERSONAL_ADDRESS_IS_NATURAL]:
                 return Who.NATURAL
-            case Recipient.CONTACT:
-                return Who.CONTACT_DUTIES
-            case Recipient.USER:
-                return Who.USER
-            case Recipient.LEGAL:
-                personal = not point.role_address and point.kind is not PointKind.POST
-                natural = personal and self.switches[Judgement.PERSONAL_ADDRESS_IS_NATURAL]
-                return Who.NATURAL if natural else Who.LEGAL
+        return Who(customer.recipient)
 
     def _answer(self, row: TableRow) -> RowAnswer:
         off = row.only_if is not None and not self.switches[row.only_if]

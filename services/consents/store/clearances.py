@@ -28,7 +28,6 @@ from services.consents.store.permissions.locks import SubjectsMovedError
 
 _ENTRY = Struct(">8s8sBIQ8s")
 """Hash of the ref asked about; the record's key (8 bytes); reason; epoch; n; hash of the address's ref, if any."""
-_FORMS = {1: Struct(">8s8sBIQ"), 2: _ENTRY}
 _NOBODY = _NO_ADDRESS = bytes(8)
 _REASONS = {1: ClearanceReason.ALLOWED, 2: ClearanceReason.DENIED, 3: ClearanceReason.UNKNOWN}
 _CODES = {reason: code for code, reason in _REASONS.items()}
@@ -119,8 +118,8 @@ WHERE s.ref = ANY ($1::text[])"""
 
 _ADD = """
 INSERT INTO clearances (id, part, company, campaign, purpose, channel, partner, mode, product_group, asked_by,
-    at, valid_until, recipients, form)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 2)
+    at, valid_until, recipients)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 RETURNING (SELECT epoch FROM current_epoch WHERE checked) AS epoch, CASE
     WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN set_config('synchronous_commit', 'on', true)
 END"""
@@ -191,8 +190,9 @@ async def add(conn: Conn, part: ClearancePart, asked: ClearanceRequest, results:
     """Record what is about to be answered. The answer has to outlive this server: where commits do not wait for the
     disk, this one does. Raises EpochNotOpenError.
     """
+    entries = [_entry(result, holder) for result in results for holder in (result.holder, *result.others)]
     epoch = await conn.fetchval(
-        _ADD, part.id, part.number, *asked, part.at, part.valid_until, b"".join(map(_packed, results))
+        _ADD, part.id, part.number, *asked, part.at, part.valid_until, b"".join(entries)
     )
     if epoch is None:
         raise EpochNotOpenError
@@ -229,10 +229,6 @@ def _hash(ref: str) -> bytes:
     return hashlib.sha256(ref.encode()).digest()[:8]
 
 
-def _packed(result: Result) -> bytes:
-    return b"".join(_entry(result, holder) for holder in (result.holder, *result.others))
-
-
 def _entry(result: Result, holder: Holder | None) -> bytes:
     key = bytes.fromhex(holder.key)[:8] if holder else _NOBODY
     epoch, n = holder.version if holder else (0, 0)
@@ -248,8 +244,8 @@ def _matching(
 ) -> list[ClearedRecipient]:
     found = []
     for row in rows:
-        for ref, key, code, epoch, n, *about in _FORMS[row["form"]].iter_unpack(row["recipients"]):
-            another = about and _NO_ADDRESS not in (address, about[0]) and about[0] != address
+        for ref, key, code, epoch, n, about in _ENTRY.iter_unpack(row["recipients"]):
+            another = _NO_ADDRESS not in (address, about) and about != address
             if (ref in asked or key in keys) and not another:
                 known = None if key == _NOBODY else key.hex()
                 request = ClearanceRequest(*(row[name] for name in ClearanceRequest._fields))

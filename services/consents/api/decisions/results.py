@@ -11,11 +11,11 @@ from kielto.service.http import cursors
 from kielto.service.http.auth import Caller, require
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
+from services.consents.api.callers import Limit
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.results import list_results
 
 Company = Annotated[Caller, Depends(require("desk", "campaigns", "dpo"))]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Results in a page.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")]
 
 EXAMPLE: JsonDict = {

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from kielto.events.party import Party
 from kielto.service.http.strict_route import StrictRoute
-from services.consents.api.callers import Behind, Prover, cursor_behind, place_of
+from services.consents.api.callers import Behind, Limit, Prover, cursor_behind, place_of
 from services.consents.api.problems import answered, invalid
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.propagation.overdue import Late, Standing, Week, late, standing, travel
@@ -63,7 +63,6 @@ class PropagationBody(BaseModel):
     weeks: list[TravelBody]
 
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="Decisions in a page.")]
 AWeek = Annotated[
     str | None, Query(pattern=r"^[0-9]{4}-W[0-9]{2}$", description="An ISO week (UTC), as 2026-W47.")
 ]

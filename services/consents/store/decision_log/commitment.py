@@ -15,29 +15,22 @@ class DecisionRow(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
+_WORDS = (
+    *("subject_kind", "subject_company", "act", "reach", "company", "partner"),
+    *("by", "route", "party", "recorded_by"),
+)
+
+
 def statement(row: DecisionRow, salt: bytes) -> dict[str, Any]:
     """What is committed to, as plain JSON."""
     return {
         "v": 1,
         "id": str(row["id"]),
         "subject": blinded(salt, row["ref"]),
-        "subject_kind": row["subject_kind"],
-        "subject_company": row["subject_company"],
-        "act": row["act"],
-        "reach": row["reach"],
-        "company": row["company"],
-        "partner": row["partner"],
-        "purposes": sorted(row["purposes"]),
-        "channels": sorted(row["channels"]),
-        "product_groups": sorted(row["product_groups"]),
+        **{name: row[name] for name in _WORDS},
+        **{name: sorted(row[name]) for name in ("purposes", "channels", "product_groups")},
         "lifts": sorted(blinded(salt, str(lift)) for lift in row["lifts"]),
-        "by": row["by"],
-        "route": row["route"],
-        "said_at": instant(row["said_at"]),
-        "received_at": instant(row["received_at"]),
-        "effective_from": instant(row["effective_from"]),
-        "party": row["party"],
-        "recorded_by": row["recorded_by"],
+        **{name: instant(row[name]) for name in ("said_at", "received_at", "effective_from")},
         "widened": list(row["widened"]),
         "content": None if row["content"] is None else blinded(salt, row["content"].hex()),
     }

@@ -182,8 +182,13 @@ class _ClearanceCheck:
         return Result(wanted.ref, reason, held[0] if held else None, others, wanted.address)
 
     def _record(self, holder: Holder) -> PermitRecord:
+        """The record as it stands on the topic, read as a subscriber reads it."""
         if holder.key not in self._records:
-            self._records[holder.key] = _held(self._decoder, holder, self._now)
+            value = record_bytes(holder.version, holder.body)
+            content = self._decoder.stored(holder.key, holder.version, value)
+            over = "the permission has ended" if permits.ended(content.until, self._now) else None
+            shape = self._decoder.shapes[content.shape]
+            self._records[holder.key] = PermitRecord(shape, content.hashes, over)
         return self._records[holder.key]
 
     def _has(self, record: PermitRecord, wanted: Wanted, asked: permits.RecordQuestion) -> bool:
@@ -204,11 +209,3 @@ class _ClearanceCheck:
             points = self._keys.points(self._party, wanted.digest)
         address = None if points is None else frozenset(map(hash64, points))
         return permits.RecordQuestion(question.channel, terms, question.product_group, address)
-
-
-def _held(decoder: Decoder, holder: Holder, now: float) -> PermitRecord:
-    """The record as it stands on the topic, read as a subscriber reads it."""
-    value = record_bytes(holder.version, holder.body)
-    content = decoder.stored(holder.key, holder.version, value)
-    over = "the permission has ended" if permits.ended(content.until, now) else None
-    return PermitRecord(decoder.shapes[content.shape], content.hashes, over)

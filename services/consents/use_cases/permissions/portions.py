@@ -14,7 +14,6 @@ from kielto.service.database.pool import AWAY, Conn, transaction
 from kielto.service.support.supervise import Backoff, supervise
 from kielto.service.support.yielding import in_turns
 from services.consents import metrics
-from services.consents.model.decisions import RecordedDecision
 from services.consents.store.decisions import decisions
 from services.consents.store.permissions import consequences, locks, state
 from services.consents.store.permissions.customers import SharedAddress, list_shared
@@ -65,18 +64,14 @@ async def _portion(conn: Conn, context: Context, begun: consequences.OwedDecisio
     locked = await locks.for_portion(conn, customers)
     found = await state.load(conn, customers, alone=True)
     locks.must_cover(locked, found.hit)
-    decision = _of(found, begun)
+    said = (decision for decisions in found.decisions.values() for decision in decisions)
+    # None: it counts for none of these customers any more.
+    decision = next((decision for decision in said if decision.id == begun.decision), None)
     people = [one async for one in in_turns(evaluate_people(context, found))]
     written = await republish(conn, context, found, people, context.clock(), because=decision)
     if decision is not None:
         await decisions.add_records(conn, bearing(written, decision, context.facts), begun.since)
     await consequences.mark_done(conn, begun.decision, customers)
-
-
-def _of(found: state.LoadedState, begun: consequences.OwedDecision) -> RecordedDecision | None:
-    """The decision to compute; None when it counts for none of these customers any more."""
-    said = (decision for decisions in found.decisions.values() for decision in decisions)
-    return next((decision for decision in said if decision.id == begun.decision), None)
 
 
 _EVERY_SECONDS = 3600.0

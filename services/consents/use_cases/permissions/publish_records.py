@@ -68,15 +68,11 @@ async def republish(
     known = {place: published.version for place, published in state.published.items()}
     versions = await publish.publish(conn, changes, traceparent=tracing.current(), before=known)
     return [
-        Written(one, customer, change.family, change.key, version, _stood(state, change, version))
+        Written(one, customer, *place, version, held=known.get(place) == version)
         for (one, customer), change, version in zip(written, changes, versions, strict=True)
+        for place in [(change.family, change.key)]
         if change.marked
     ]
-
-
-def _stood(state: LoadedState, change: publish.RecordChange, version: Version) -> bool:
-    before = state.published.get((change.family, change.key))
-    return before is not None and before.version == version
 
 
 def bearing(written: list[Written], decision: RecordedDecision, group: GroupFacts) -> list[ShownBy]:
