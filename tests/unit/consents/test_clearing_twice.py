@@ -29,13 +29,13 @@ async def test_who_is_asked_for_twice_is_judged_once(monkeypatch: pytest.MonkeyP
     parts: list[list[Wanted]] = []
 
     async def part(
-        _: Context, __: ClearanceRequest, some: list[Wanted], begun: Any
-    ) -> tuple[Any, list[Result]]:
+        _: Context, __: ClearanceRequest, some: list[Wanted], *___: Any
+    ) -> tuple[datetime, list[Result]]:
         parts.append(some)
         reasons = (
             ClearanceReason.DENIED if one.digest == b"shared" else ClearanceReason.ALLOWED for one in some
         )
-        return begun.at(datetime.now(UTC)), [
+        return datetime.now(UTC), [
             Result(one.ref, reason, None) for one, reason in zip(some, reasons, strict=True)
         ]
 

@@ -5,9 +5,8 @@ The company's own records decide, by the function that the subscribers' gate ask
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -83,16 +82,9 @@ async def clear(
     ident, until, results = uuid4(), None, list[Result]()
     distinct = list({_what(one): one for one in wanted}.values())
     for number, first in enumerate(range(0, len(distinct), PART)):
-        part = partial(
-            _clear,
-            context=context,
-            request=request,
-            wanted=distinct[first : first + PART],
-            place=(ident, number),
-            until=until,
-        )
+        some = distinct[first : first + PART]
         async with turns:
-            until, found = await _committed(context, part)
+            until, found = await _clear_part(context, request, some, (ident, number), until)
         results += found
     answers = dict(zip(map(_what, distinct), results, strict=True))
     return ClearanceAnswer(ident, [answers[_what(one)] for one in wanted])
@@ -103,9 +95,16 @@ def _what(wanted: Wanted) -> tuple[object, ...]:
     return wanted.ref, wanted.digest or wanted.question.address
 
 
-async def _committed(context: Context, part: Callable[[Conn], Awaitable[_Cleared]]) -> _Cleared:
+async def _clear_part(
+    context: Context,
+    request: ClearanceRequest,
+    wanted: Sequence[Wanted],
+    place: tuple[UUID, int],
+    until: datetime | None,
+) -> _Cleared:
+    """`place`: the clearance's id and the part's number. `until`: when the earlier parts expire."""
     try:
-        return await settled(context, part)
+        return await settled(context, lambda conn: _clear(conn, context, request, wanted, place, until))
     except asyncpg.ReadOnlySQLTransactionError:
         raise NotPrimaryError from None
 
