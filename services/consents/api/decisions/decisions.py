@@ -1,6 +1,5 @@
 """Record decisions, read them, and ask where each one has been applied."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
@@ -16,25 +15,13 @@ from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.decide import receive
 from services.consents.use_cases.decisions.read import read_decision
 from services.consents.use_cases.decisions.receipt import DecisionOutcome, DecisionReceipt, receipt
-from services.consents.use_cases.propagation.whereabouts import Stage, locate
-
-
-class LocationBody(BaseModel):
-    """`applied_at` is the broker's time of the acknowledgement; null until every record is applied."""
-
-    subscriber: str
-    party: str
-    stage: Stage
-    records: int
-    applied: int
-    applied_at: datetime | None
-    deadline: datetime
+from services.consents.use_cases.propagation.whereabouts import Location, Stage, locate
 
 
 class WhereaboutsBody(BaseModel):
     decision: str = Field(description="Our id; to a company its own reference.")
     everywhere: bool = Field(description="Every subscriber to whom it means something has applied it.")
-    subscribers: list[LocationBody]
+    subscribers: list[Location]
 
 
 def router(context: Context) -> APIRouter:
@@ -77,17 +64,14 @@ def router(context: Context) -> APIRouter:
         return ShownDecision.of(found, lambda known: context.named(caller.party, known))
 
     @routes.get("/{ident}/whereabouts", response_model=WhereaboutsBody)
-    async def whereabouts(ident: Ident, caller: Reader) -> dict[str, object]:
+    async def whereabouts(ident: Ident, caller: Reader) -> WhereaboutsBody:
         """Which subscriber has applied it, since when, and who is late."""
         decision = decision_asked(context, caller, ident)
         with answered():
             found = await locate(context, decision, caller.party)
         everywhere = all(location.stage in (Stage.APPLIED, Stage.HELD) for location in found)
-        shown = [x._asdict() | {"subscriber": x.subscriber.id, "party": x.subscriber.party} for x in found]
-        return {
-            "decision": context.named(caller.party, decision),
-            "everywhere": everywhere,
-            "subscribers": shown,
-        }
+        return WhereaboutsBody(
+            decision=context.named(caller.party, decision), everywhere=everywhere, subscribers=found
+        )
 
     return routes

@@ -140,14 +140,10 @@ def _shown_customer(ref: str, party: str | None) -> str | None:
 
 
 def _system(location: Location) -> dict[str, Any]:
-    subscriber, at = location.subscriber, location.applied_at
+    at = location.applied_at
     return {
-        "subscriber": subscriber.id,
-        "name": subscriber.name,
-        "party": subscriber.party,
+        **dict(location),
         "stage": location.stage.value,
-        "records": location.records,
-        "applied": location.applied,
         "applied_at": instant(at) if at else None,
         "deadline": instant(location.deadline),
     }

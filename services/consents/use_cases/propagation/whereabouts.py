@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
 from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from kielto.group import SubscriberSystem
 from services.consents.store.propagation import whereabouts as store
@@ -20,10 +21,12 @@ class Stage(StrEnum):
     """The decision changed nothing that the subscriber did not hold before."""
 
 
-class Location(NamedTuple):
+class Location(BaseModel):
     """`applied_at`: by the broker's time; None until every live store of the subscriber has every record."""
 
-    subscriber: SubscriberSystem
+    subscriber: str
+    party: str
+    name: str = Field(exclude=True)
     stage: Stage
     records: int
     applied: int
@@ -54,4 +57,13 @@ def _location(subscriber: SubscriberSystem, found: store.Whereabouts, now: datet
         stage = Stage.OVERDUE
     else:
         stage = Stage.ON_THE_WAY if found.published == found.records else Stage.UNPUBLISHED
-    return Location(subscriber, stage, found.records, found.applied, applied_at, deadline)
+    return Location(
+        subscriber=subscriber.id,
+        party=subscriber.party,
+        name=subscriber.name,
+        stage=stage,
+        records=found.records,
+        applied=found.applied,
+        applied_at=applied_at,
+        deadline=deadline,
+    )

@@ -221,7 +221,7 @@ async def test_a_release_binds_everywhere_on_the_express_lane(world: ConsentsWor
     assert set(await world.lanes()) == {"express"}
     assert await release(world) == 0
     found = await locate(world.context, said[0].decision.id, None)
-    assert {place.subscriber.party for place in found} == {SAHKO}
+    assert {place.party for place in found} == {SAHKO}
     assert min(place.deadline for place in found) > datetime.now(UTC)
     assert await world.stale() == []
 

@@ -164,7 +164,7 @@ async def shown(world: ConsentsWorld, context: Context, *, with_link: bool, comp
         told.affected.records,
         len(told.affected.versions),
         told.binds,
-        [(x.subscriber.id, x.stage, x.records) for x in where],
+        [(x.subscriber, x.stage, x.records) for x in where],
     )
 
 
@@ -204,7 +204,7 @@ async def test_the_group_is_shown_the_link_and_counts_every_record(
     one, other = await linked(world)
     ban = await world.decide(world.by_id(one))
     where = await locate(context, ban.decision.id, None)
-    assert {x.subscriber.party for x in where} == {"company.kauppa", "company.sahko"}
+    assert {x.party for x in where} == {"company.kauppa", "company.sahko"}
     found = await explain(context, other.id, None)
     assert found.permissions.by_link == {ban.decision.id}
     mine = await explain(context, one.id, None)

@@ -196,7 +196,7 @@ async def test_it_is_everywhere_only_when_its_last_portion_is(
         found = await locate(context, outcome.decision.id, None)
         assert {location.stage for location in found} == {Stage.UNPUBLISHED}, done
         assert all(location.applied < location.records for location in found)
-        assert {location.subscriber.party for location in found} == {"company.kauppa"}
+        assert {location.party for location in found} == {"company.kauppa"}
         await portions.work_off(context)
     await work_off(context)
     found = await locate(context, outcome.decision.id, None)
