@@ -89,13 +89,11 @@ def _rules(group: Group, who: str) -> list[dict[str, Any]]:
     operations: dict[tuple[str, str, str], list[str]] = {}
     for acl in _of(group, who):
         operations.setdefault((acl.resource, acl.name, acl.pattern), []).append(acl.operation)
+    kinds = {"Literal": "literal", "Prefixed": "prefix"}  # Strimzi's words
     return [
         {
-            "resource": {"type": resource.lower(), "name": name, "patternType": _PATTERNS[pattern]},
+            "resource": {"type": resource.lower(), "name": name, "patternType": kinds[pattern]},
             "operations": allowed,
         }
         for (resource, name, pattern), allowed in operations.items()
     ]
-
-
-_PATTERNS = {"Literal": "literal", "Prefixed": "prefix"}

@@ -73,7 +73,7 @@ def _fill(count: int) -> Follower:
             waiting[message.lane].append(_Record(message, number))
         if number % 10_000 == 9_999 or number == count - 1:
             for lane, records in waiting.items():
-                block, items = tables.read(records)
+                block, items = tables.read(tables.see(records))
                 if block is not None:
                     follower.read_block(lane, block)
                 follower.read(lane, items)

@@ -127,13 +127,8 @@ def _operations(name: str, topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]
         if who in SERVICES:
             channel = f"#/channels/{name}"
             messages = [{"$ref": f"{channel}/messages/{m.kind}"} for m in topic.carries]
-            body = {
-                "action": action,
-                "channel": {"$ref": channel},
-                "messages": messages,
-                "tags": [{"name": who}],
-            }
-            yield f"{who}.{action}.{name}", body
+            body = {"action": action, "channel": {"$ref": channel}, "messages": messages}
+            yield f"{who}.{action}.{name}", body | {"tags": [{"name": who}]}
 
 
 def _message(model: type[Event], example: Event) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class SessionLoop:
 
     def __init__(self, follows: Follows, denials: Denials, tasks: BackgroundTasks) -> None:
         self._follows, self._denials, self._tasks = follows, denials, tasks
-        self._telling = ThrottledLog(log)
+        self._warnings = ThrottledLog(log)
         self.session: Session | None = None
         self.gate: Gate | None = None
         self.store_error: StoreError | None = None
@@ -99,7 +99,9 @@ class SessionLoop:
 
         def committed(delta: Delta) -> None:
             acknowledger.committed(delta.news)
-            self._show_beats(delta, spool)
+            for partition, _, beat in delta.beats:
+                if ended := self._denials.beat(partition, beat.taken):
+                    self._tasks.start(self._end_denials(ended, spool))
             digests.asked(delta.asked)
 
         session.on_commit = committed
@@ -116,18 +118,13 @@ class SessionLoop:
         finally:
             self.gate = None
 
-    def _show_beats(self, delta: Delta, spool: Spool | None) -> None:
-        for partition, _, beat in delta.beats:
-            if ended := self._denials.beat(partition, beat.taken):
-                self._tasks.start(self._end_denials(ended, spool))
-
     async def _end_denials(self, ended: list[UUID], spool: Spool | None) -> None:
         """Forget them in the spool first: if the disk fails, they deny until a later beat."""
         if spool is not None:
             try:
                 await asyncio.to_thread(spool.forget, ended)
             except sqlite3.Error as error:
-                self._telling.warn(
+                self._warnings.warn(
                     "the spool cannot be written, so local denials last longer: %s", type(error).__name__
                 )
                 return

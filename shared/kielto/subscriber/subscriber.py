@@ -132,19 +132,13 @@ class Subscriber:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._flush()
+            if self._submitting is not None:
+                self.unsent = await self._submitting.flush(self._flush_seconds)
+            if self.unsent:
+                told = "%d decisions were not sent; they stay in the spool and are sent after the next start"
+                log.warning(told, len(self.unsent))
         finally:
             await self._close()
-
-    async def _flush(self) -> None:
-        if self._submitting is None:
-            return
-        self.unsent = await self._submitting.flush(self._flush_seconds)
-        if self.unsent:
-            log.warning(
-                "%d decisions were not sent; they stay in the spool and are sent after the next start",
-                len(self.unsent),
-            )
 
     async def _close(self) -> None:
         self._is_not = "already left"
@@ -208,7 +202,7 @@ class Subscriber:
         WrongUseError outside of `async with`. In any case the subscriber goes on reading in the background.
         """
         self._must_run()
-        news, since, telling = -1, clock(), ThrottledLog(log)
+        news, since, warnings = -1, clock(), ThrottledLog(log)
         while (reason := self._wanting()) is not None:
             if self._loop.session is not None and self._loop.session.news != news:
                 news, since = self._loop.session.news, clock()
@@ -220,7 +214,7 @@ class Subscriber:
                     f"{cause or f'the gate is shut: {reason}'} (nothing new for {waited:.0f} s)"
                 )
             if waited > PROGRESS_SECONDS:
-                telling.warn("not ready, %d customers read: %s", self.count(), cause or reason)
+                warnings.warn("not ready, %d customers read: %s", self.count(), cause or reason)
             await asyncio.sleep(READY_POLL_SECONDS)
 
     def _wanting(self) -> Reason | None:
@@ -240,7 +234,7 @@ class Subscriber:
             raise NotReadyError(FORBIDDEN)  # it reads, and cannot acknowledge, or send decisions
         return reason
 
-    # -- telling
+    # -- warnings
 
     async def submit(
         self,

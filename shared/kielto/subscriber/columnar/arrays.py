@@ -44,9 +44,6 @@ class Column:
             self._move(_WIDER[self.kind], len(self.cells))
         self.cells[row] = value
 
-    def __iter__(self) -> Any:
-        return iter(self.cells[: self._size])
-
     def view(self) -> Many:
         """An array of the present numbers. It does not follow later changes of size."""
         return np.frombuffer(self.cells, self.kind, self._size)

@@ -78,10 +78,6 @@ class Tables:
         self._count = 0
         self._said: dict[bytes, Said | None] = {}
 
-    def read(self, records: Sequence[Any]) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
-        """Decode Kafka's records of one lane into a block; the others follow as (partition, offset, item)."""
-        return self.read_seen(self.see(records))
-
     def see(self, records: Sequence[Any]) -> SeenRecords:
         """Take what is needed out of Kafka's own records, which need not be kept afterwards."""
         fields: Any = zip(*map(_FIELDS, records), strict=True)
@@ -108,8 +104,8 @@ class Tables:
             self._said[text] = None if version is None else Said(text, version, headers)
         return self._said[text]
 
-    def read_seen(self, seen: SeenRecords) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
-        """Do what `read` does, for records from `see`."""
+    def read(self, seen: SeenRecords) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
+        """Decode records of one lane into a block; the others follow as (partition, offset, item)."""
         if len(seen) < FEW:
             return None, [self._single(seen, at) for at in range(len(seen))]
         if self._count > KEPT:

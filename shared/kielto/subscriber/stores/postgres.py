@@ -122,7 +122,7 @@ class PostgresStore:
         wanted = self._mark._replace(commits=self._mark.commits + 1)
         rows = [stored.stored_row(follower.image, key, value) for key, value in delta.rows.items()]
         positions, state = stored.positions_text(follower.state), stored.state_text(follower.state)
-        telling = ThrottledLog(log)
+        warnings = ThrottledLog(log)
         for attempt in itertools.count():
             try:
                 await self._write(delta, rows, positions, state)
@@ -130,7 +130,7 @@ class PostgresStore:
                 break
             except _AWAY as error:
                 why = f"store: PostgreSQL does not take what was read ({type(error).__name__}); see its log"
-                telling.warn("%s; trying again", why)
+                warnings.warn("%s; trying again", why)
             await self._connect()
             self.waits_for = why
             held = await self._held()
@@ -166,7 +166,7 @@ class PostgresStore:
     async def _connect(self) -> None:
         """Open a new connection and take the lock, however long it takes. Raises StoreError."""
         await self.close()
-        telling = ThrottledLog(log)
+        warnings = ThrottledLog(log)
         while True:
             try:
                 self._connection = await asyncpg.connect(
@@ -191,7 +191,7 @@ class PostgresStore:
                     "and port of `dsn` are right and reachable from here"
                 )
             self.waits_for = why
-            telling.warn("%s; waiting", why)
+            warnings.warn("%s; waiting", why)
             await self.close()
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -42,7 +42,7 @@ class Submitting:
         Raises InvalidValueError or MessageTooLargeError for what cannot be submitted, which then denies nothing, and
         sqlite3.Error when the disk cannot be written; the denial then holds until the next start.
         """
-        self._must_be_sayable(decision)
+        self._must_fit(decision)
         encode(decision, key=key, source=self._party.name)
         self._denials.add(self._denial(decision, None))
         try:
@@ -52,8 +52,8 @@ class Submitting:
             raise
         self._waiting.set()
 
-    def _must_be_sayable(self, decision: Decision) -> None:
-        """Refuse what a reader would have to guess, since the person can still be asked. Raises InvalidValueError."""
+    def _must_fit(self, decision: Decision) -> None:
+        """Refuse fields that do not fit together, since the person can still be asked. Raises InvalidValueError."""
         decision.must_make_sense()
         if not self._party.name.is_company:
             if decision.subject.number is not None:
@@ -99,29 +99,25 @@ class Submitting:
         topic_id = await self._topic_id(producer)
         await self._send_lost_again(topic_id)
         while batch := await asyncio.to_thread(self._spool.waiting):
-            places = [await self._send(producer, spooled) for spooled in batch]
+            places = [await self._send(producer, spooled, topic_id) for spooled in batch]
             if await self._topic_id(producer) != topic_id:
                 self._waiting.set()  # the topic was recreated meanwhile: send all again
                 return
-            for spooled, (partition, offset) in zip(batch, places, strict=True):
-                await self._note(spooled.decision, DecisionPlace(topic_id, partition, offset))
+            for spooled, place in zip(batch, places, strict=True):
+                await self._note(spooled.decision, place)
             async with self._noted:
                 self._noted.notify_all()
 
-    async def _send(self, producer: Any, spooled: Spooled) -> tuple[int, int]:
-        decision = spooled.decision
+    async def _send(self, producer: Any, spooled: Spooled, topic_id: UUID) -> DecisionPlace:
+        decision, trace = spooled.decision, spooled.traceparent
         message = encode(
-            decision,
-            key=spooled.key,
-            source=self._party.name,
-            traceparent=spooled.traceparent,
-            ident=decision.id,
+            decision, key=spooled.key, source=self._party.name, traceparent=trace, ident=decision.id
         )
         told = await producer.send_and_wait(
             self._topic, message.value, key=message.key, headers=message.headers
         )
         self._brokers.works("submit")
-        return told.partition, told.offset
+        return DecisionPlace(topic_id, told.partition, told.offset)
 
     async def _note(self, decision: Decision, where: DecisionPlace) -> None:
         if decision.act.restricts:
@@ -139,9 +135,9 @@ class Submitting:
             self._denials.sent(spooled.decision.id, None)
 
     async def _topic_id(self, producer: Any) -> UUID:
-        telling = ThrottledLog(log)
+        warnings = ThrottledLog(log)
         while self._topic not in (ids := await kafka.topic_ids(producer, [self._topic])):
-            telling.warn(
+            warnings.warn(
                 "topic %s is missing, or this Kafka user may not write it; decisions wait in the spool",
                 self._topic,
             )

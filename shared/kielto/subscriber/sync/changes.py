@@ -100,7 +100,7 @@ class Changes:
                 self.on_confirm()
 
     async def _tell(self, keys: Sequence[str]) -> None:
-        pause, telling = RETRY_SECONDS[0], ThrottledLog(log)
+        pause, warnings = RETRY_SECONDS[0], ThrottledLog(log)
         while True:
             try:
                 await self._on_change([Change(key, self._allowed(key)) for key in keys])
@@ -112,7 +112,7 @@ class Changes:
                 failed = type(error).__name__
             else:
                 return
-            telling.warn("on_change raised %s; nothing is acknowledged until it succeeds", failed)
+            warnings.warn("on_change raised %s; nothing is acknowledged until it succeeds", failed)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_SECONDS[1])
 

@@ -61,10 +61,10 @@ class Following:
 
     async def verify(self, client: Any) -> None:
         """Ask for the topic ids now, and wait while a topic is missing. Raises errors of Kafka."""
-        telling = ThrottledLog(log)
+        warnings = ThrottledLog(log)
         while missing := await self._ask(client):
             self._brokers.note("topics", MISSING)
-            telling.warn("topic %s is missing, or this Kafka user may not read it; waiting", missing)
+            warnings.warn("topic %s is missing, or this Kafka user may not read it; waiting", missing)
             await asyncio.sleep(MISSING_SECONDS)
         self._brokers.works("topics")
 
@@ -107,7 +107,7 @@ class Following:
     async def _take(self, lane: Lane, topic: UUID, seen: SeenRecords, client: Any) -> bool:
         """Decode, apply and commit the first portion of `seen`, and remove it from there."""
         size = PORTION if self._is_open() else PORTION_SHUT
-        block, batch = self._session.tables.read_seen(seen.take(size))
+        block, batch = self._session.tables.read(seen.take(size))
         if any(isinstance(item, CONTROL) for _, _, item in batch):
             await self.verify(client)  # what opens a gate must come from the topics that are followed now
         return await self._session.apply(lane, topic, batch, block)

@@ -42,12 +42,7 @@ class Session:
     """`on_commit` is called after each commit with its changes."""
 
     def __init__(
-        self,
-        store: Store,
-        follower: Follower,
-        decoder: Decoder,
-        mark: StoreMark,
-        changes: Changes | None = None,
+        self, store: Store, follower: Follower, decoder: Decoder, mark: StoreMark, changes: Changes | None
     ) -> None:
         self.follower, self.tables = follower, Tables(decoder)
         self.committed = Committed.of(mark, follower.state)

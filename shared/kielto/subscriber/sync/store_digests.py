@@ -64,7 +64,7 @@ class Digests:
                 self._news.set()
 
     async def run(self) -> None:
-        telling = ThrottledLog(log)
+        warnings = ThrottledLog(log)
         while True:
             await self._news.wait()
             self._news.clear()
@@ -72,7 +72,7 @@ class Digests:
             try:
                 await self._answer(self._question)
             except (*kafka.DOWN, kafka.KafkaError) as error:
-                telling.warn("digests not sent; trying again: %s", type(error).__name__)
+                warnings.warn("digests not sent; trying again: %s", type(error).__name__)
                 self._news.set()
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - it must not end the session; consents asks again

@@ -30,7 +30,8 @@ def differences(messages: list[tuple[bytes | None, bytes | None, Headers]]) -> l
     """Whatever `Tables` says that the long way does not; each message is given twice, in one call."""
     shapes = Shapes()
     given_ = [ClientRecord(at % 3, at, *told) for at, told in enumerate([*messages, *messages])]
-    block, items = Tables(Decoder(shapes)).read(given_)
+    tables = Tables(Decoder(shapes))
+    block, items = tables.read(tables.see(given_))
     said = {offset: (partition, item) for partition, offset, item in items}
     for at in range(0 if block is None else len(block.keys)):
         assert block is not None
@@ -114,7 +115,8 @@ def test_the_short_cut_is_taken_beside_others() -> None:
     alike = [message(permissions(f"c{n}", f"1.{n}", (f"m{n}", "email"))) for n in range(1, 10)]
     others = [message(beat(1)), message(snapshot()), (b"!x", b"{}", []), (hexes("t").encode(), None, [])]
     given_ = [ClientRecord(0, at, *each) for at, each in enumerate([*others, *alike])]
-    block, items = Tables(Decoder(Shapes())).read(given_)
+    tables = Tables(Decoder(Shapes()))
+    block, items = tables.read(tables.see(given_))
     assert block is not None
     assert len(block.keys) == 9
     assert [type(item) is Content for _, _, item in items] == [False] * 4

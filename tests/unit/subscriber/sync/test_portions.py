@@ -70,7 +70,7 @@ class Portions(RuleBasedStateMachine):
             portion.append(ClientRecord(partition_of(name), self.next[lane], *told))
             self.next[lane] += 1
             self.hold(name, version, lane, portion[-1].offset)
-        block, items = self.tables.read(portion)
+        block, items = self.tables.read(self.tables.see(portion))
         if block is not None:
             self.follower.read_block(lane, block)
         self.follower.read(lane, items)
@@ -161,9 +161,8 @@ def test_a_version_that_cannot_be_read_at_first_is_seen_where_it_came_last() -> 
     follower = Follower(3.0, durable=False)
     told = [message(permissions(name, "1.1", ("p0", "email"))) for name in [*NAMES, NAMES[0]]]
     told[0] = told[0]._replace(value=b"{")
-    block, items = Tables(Decoder(follower.image.shapes)).read(
-        [ClientRecord(0, at, *each) for at, each in enumerate(told)]
-    )
+    tables = Tables(Decoder(follower.image.shapes))
+    block, items = tables.read(tables.see([ClientRecord(0, at, *each) for at, each in enumerate(told)]))
     assert block is not None
     follower.read_block(Lane.BULK, block)
     follower.read(Lane.BULK, items)
@@ -175,10 +174,11 @@ def test_a_version_that_cannot_be_read_at_first_is_seen_where_it_came_last() -> 
 def test_what_is_held_and_comes_again_is_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot is said anew under an open gate: everything is listed by its address by then."""
     follower = Follower(3.0, durable=False)
-    reader = Tables(Decoder(follower.image.shapes))
+    tables = Tables(Decoder(follower.image.shapes))
     told = [message(permissions(name, "1.1", ("p0", "email"))) for name in NAMES]
     for beginning in (0, len(NAMES)):
-        block, items = reader.read([ClientRecord(0, beginning + at, *each) for at, each in enumerate(told)])
+        records = [ClientRecord(0, beginning + at, *each) for at, each in enumerate(told)]
+        block, items = tables.read(tables.see(records))
         assert block is not None
         assert not items
         follower.read_block(Lane.BULK, block)
