@@ -31,7 +31,7 @@ LIFTED_BY: dict[Voice, tuple[Voice, ...]] = {
     Voice.POINT: (Voice.OWN, Voice.POINT),
     Voice.EMPLOYER: (Voice.EMPLOYER,),
 }
-"""By a *no*'s voice, whose *yes* lifts it: an address is no person, and a contact person is not the organisation."""
+"""By the voice of a *no*: whose *yes* lifts it. An address is no person, a contact person not the organisation."""
 
 
 class ApplicableDecision(NamedTuple):

@@ -14,7 +14,7 @@ Key = TypeVar("Key")
 
 
 def in_force(applicable: ApplicableDecisions) -> Iterator[ApplicableDecision]:
-    """Restrictions not wholly lifted: one is by yeses that reach as far, for each of its purposes and channels."""
+    """The restrictions that are not lifted, at each of their purposes and channels, by yeses that reach as far."""
     return (no for no, cited_by in applicable.restrictions if not _wholly_lifted(no, cited_by))
 
 
