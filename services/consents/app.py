@@ -7,7 +7,7 @@ from kielto.events.control import AboutParty
 from kielto.events.party import Party
 from kielto.events.topics import CONSENTS, CUSTOMERS, decisions, permissions_of
 from kielto.service.outbox import parties
-from kielto.service.process.main import Platform, Service
+from kielto.service.process.platform import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.recovery.topic_ends import TopicEnds
 from services.consents.api import breaches, permissions

@@ -5,7 +5,7 @@ from functools import partial
 from kielto.events.party import Party
 from kielto.events.topics import CUSTOMERS, customers_of
 from kielto.service.outbox import parties, tombstones
-from kielto.service.process.main import Platform, Service
+from kielto.service.process.platform import Platform, Service
 from kielto.service.recovery.new_epoch import TakeIn
 from services.customers.api import candidates, customers, imports
 from services.customers.api.operations import OPERATIONS

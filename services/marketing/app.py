@@ -1,7 +1,7 @@
 """The composition root of marketing."""
 
 from kielto.events.topics import CONSENTS, Lane
-from kielto.service.process.main import Platform, Service
+from kielto.service.process.platform import Platform, Service
 from services.marketing.api import campaigns
 from services.marketing.api.operations import OPERATIONS
 from services.marketing.consumers import subscriptions

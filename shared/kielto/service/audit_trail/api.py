@@ -74,8 +74,8 @@ def router(name: str, pool: Pool, keys: Keys) -> APIRouter:
             about = keys.from_pairwise(party, subject) if party else as_uuid(subject)
             if about is None:
                 return AuditTrailPage(items=[], next=None)
-        rows = await _find(
-            pool,
+        rows = await pool.fetch(
+            _FIND,
             caller.company or company,
             about,
             actor,
@@ -112,13 +112,6 @@ WHERE ($1::text IS NULL OR company = $1)
     AND ($6::timestamptz IS NULL OR at < $6)
     AND ($7::bigint IS NULL OR id < $7)
 ORDER BY id DESC LIMIT $8"""
-
-
-async def _find(pool: Pool, *filters: object) -> list[asyncpg.Record]:
-    """The newest first. `filters`: company, subject, actor, action, from, to, the id to begin below, and how many; None
-    of the first seven: any.
-    """
-    return await pool.fetch(_FIND, *filters)
 
 
 _FORGET_OLD = "DELETE FROM audit_trail WHERE at < now() - make_interval(days => $1)"

@@ -33,6 +33,12 @@ _UNWRITABLE = (*AWAY, asyncpg.ReadOnlySQLTransactionError)
 _UNWRITTEN = unavailable(
     "audit-unavailable", "The audit trail cannot be written, so the request is not answered: retry later"
 )
+_UNUSABLE_REASON = invalid_request(
+    FieldRule(
+        "X-Reason",
+        "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -",
+    )
+)
 
 
 class AuditTrail:
@@ -47,11 +53,11 @@ class AuditTrail:
             return
         why = Headers(scope=scope).get("x-reason")
         if why is not None and not _WHY.fullmatch(why):
-            await respond(_unusable_reason(), scope, receive, send)
+            await respond(_UNUSABLE_REASON, scope, receive, send)
             return
         trace = tracing.current()
         entry = AuditEntry(
-            lambda: _action(scope),
+            lambda: f"{scope['method']} {scope['route'].path}",
             lambda: _who(scope),
             lambda: _named(scope, self._keys),
             why,
@@ -110,10 +116,6 @@ class _Answer:
         entry.written = await entry.write(self._pool, outcome, rule)
 
 
-def _action(scope: Scope) -> str:
-    return f"{scope['method']} {scope['route'].path}"
-
-
 def _who(scope: Scope) -> tuple[str, str | None, list[str]] | None:
     caller: Caller | None = scope.get("state", {}).get("caller")
     if caller is None or "route" not in scope:
@@ -140,8 +142,3 @@ def as_uuid(value: Any) -> UUID | None:
         return UUID(value) if isinstance(value, str) and len(value) == 36 else None
     except ValueError:
         return None
-
-
-def _unusable_reason() -> ProblemError:
-    rule = "must be a code or a ticket's name: a letter, then at most 59 of letters, digits and . _ : / # -"
-    return invalid_request(FieldRule("X-Reason", rule))

@@ -5,17 +5,16 @@ faults of the lanes, so tests of those look at the topics with the auditor off (
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
 from kielto import kafka
-from kielto.events.topics import Family
 from kielto.service.auditor.log_pass import BY_INDEX, LogPass, TopicChangedError
 from kielto.service.auditor.store import Conn
 from kielto.service.database import epoch, pool
 from kielto.service.database.advisory_locks import Lock, try_for
 from kielto.service.outbox.batch_send import LaneStoppedError
+from kielto.service.outbox.relay import RelaySettings
 from kielto.service.support import metrics
 from kielto.service.support.supervise import Backoff, first_to_end, supervise
 
@@ -31,28 +30,19 @@ class Auditor:
     that is away by trying again, for ever.
     """
 
-    def __init__(
-        self,
-        service: str,
-        dsn: str,
-        bootstrap: str,
-        families: Sequence[Family],
-        *,
-        security: kafka.Security = kafka.CLEAR,
-    ) -> None:
-        self._service, self._dsn, self._families = service, dsn, families
-        self._bootstrap, self._security = bootstrap, security
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
 
     async def run(self, stop: asyncio.Event) -> None:
         """Audit until `stop`. Any step may be interrupted: the tables say where to continue."""
         await first_to_end(self._work(), stop.wait())
 
     async def _work(self) -> None:
-        if self._families:
+        if self._settings.families:
             await supervise("auditor", self._connect_and_lead, _RETRIED, Backoff(2.0, 2.0))
 
     async def _connect_and_lead(self) -> None:
-        conn = await pool.connect(self._dsn, name=f"{self._service} auditor")
+        conn = await pool.connect(self._settings.dsn, name=f"{self._settings.service} auditor")
         try:
             while not await try_for(conn, Lock.AUDITOR):  # noqa: ASYNC110 - PostgreSQL sends no event for it
                 await asyncio.sleep(_STANDBY_SECONDS)
@@ -63,13 +53,14 @@ class Auditor:
             conn.terminate()  # the server lets go of the lock as soon as it sees this
 
     async def _lead(self, conn: Conn) -> None:
-        consumer = kafka.consumer(self._bootstrap, security=self._security)
-        producer = kafka.producer(self._bootstrap, security=self._security)
+        settings = self._settings
+        consumer = kafka.consumer(settings.bootstrap, security=settings.security)
+        producer = kafka.producer(settings.bootstrap, security=settings.security)
         try:
             await consumer.start()
             await producer.start()
             metrics.AUDIT_LEADS.set(1)
-            await LogPass(conn, consumer, self._families, producer).run()
+            await LogPass(conn, consumer, settings.families, producer).run()
         finally:
             metrics.AUDIT_LEADS.set(0)
             await kafka.abort(producer)

@@ -48,15 +48,8 @@ ON CONFLICT (topic, partition) DO UPDATE SET
 
 
 async def move(conn: Conn, moved: Mapping[tuple[str, int], Audited]) -> None:
-    places = list(moved)
-    await conn.execute(
-        _MOVE,
-        [topic for topic, _ in places],
-        [partition for _, partition in places],
-        [moved[place].topic_id for place in places],
-        [moved[place].offset for place in places],
-        [moved[place].epoch for place in places],
-    )
+    rows = [(*place, *at) for place, at in moved.items()]
+    await conn.execute(_MOVE, *map(list, zip(*rows, strict=True)))
 
 
 _KNOWN = """

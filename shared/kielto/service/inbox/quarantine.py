@@ -17,7 +17,7 @@ from kielto.errors import KieltoError
 from kielto.events import envelope
 from kielto.events.base import MAX_BYTES, Event
 from kielto.events.topics import Topic
-from kielto.service.database.pool import Conn, Pool, transaction
+from kielto.service.database.pool import Conn, Pool, in_transaction
 from kielto.service.inbox.handlers import Holding, Meta, PermanentError, Subscription
 from kielto.service.support.crypto_keys import Keys, MessageCipher
 
@@ -179,14 +179,10 @@ class Quarantine:
 
     async def _committed(self, work: Callable[[Conn], Awaitable[None]]) -> None:
         """Run `work` in a transaction; again when another transaction changed what it works on."""
-        for _ in range(_ATTEMPTS):
-            try:
-                async with transaction(self.pool) as conn:
-                    await work(conn)
-                    return
-            except self.begin_again:
-                continue
-        raise TimeoutError("the customers concerned keep changing; try again")
+        try:
+            await in_transaction(self.pool, work, retry_on=self.begin_again, attempts=_ATTEMPTS)
+        except self.begin_again:
+            raise TimeoutError("the customers concerned keep changing; try again") from None
 
     async def _open(self, conn: Conn, ident: int, party: str | None) -> Any:
         row = await conn.fetchrow(_OPEN, ident, _prefix(party))

@@ -112,13 +112,7 @@ _FINISHED = "UPDATE snapshots SET finished_at = now() WHERE family = $1 AND gene
 class Snapshots:
     """The bulk lane's part of backfills."""
 
-    def __init__(
-        self,
-        bootstrap: str,
-        families: Mapping[str, Family],
-        *,
-        security: kafka.Security = kafka.CLEAR,
-    ) -> None:
+    def __init__(self, bootstrap: str, families: Mapping[str, Family], security: kafka.Security) -> None:
         self._bootstrap, self._families, self._security = bootstrap, families, security
 
     async def advance(self, conn: Leader, producer: Any, refusals: Refusals) -> bool:

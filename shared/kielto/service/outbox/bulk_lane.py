@@ -4,22 +4,18 @@ the express lane is late.
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
-from uuid import UUID
 
 import orjson
 
 from kielto.events import control
-from kielto.events.topics import PARTITIONS, Family, Lane
+from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import partition_of
 from kielto.service.database import epoch
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.backfills import Snapshots
 from kielto.service.outbox.batch_send import OutboxMessage, deliver
 from kielto.service.outbox.heartbeats import BeatPlan, everywhere
-from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.outbox.leader import must_be_checked
 from kielto.service.support.supervise import within
 from kielto.service.support.yielding import in_turns
 
@@ -63,25 +59,12 @@ _DELETE_REPORTS = "DELETE FROM reports WHERE id = ANY($1::bigint[])"
 
 
 class BulkLane:
-    def __init__(
-        self,
-        conn: Leader,
-        producer: Any,
-        families: Mapping[str, Family],
-        topic_ids: Mapping[str, UUID],
-        pace: Pace,
-        snapshots: Snapshots,
-        decrypt_record: pending.DecryptRecord,
-        refusals: Refusals,
-        beats: BeatPlan,
-    ) -> None:
-        self._refusals = refusals
+    def __init__(self, leads: pending.Leadership, pace: Pace, snapshots: Snapshots, beats: BeatPlan) -> None:
+        self._conn, self._producer, self._refusals = leads.conn, leads.producer, leads.refusals
+        self._leads, self._pace, self._snapshots = leads, pace, snapshots
         self._clock = beats.clock
         self._beat_seconds = min(beats.seconds * BEATS_APART, BEAT_AT_LEAST)
         self._next_beat = time.monotonic() + self._beat_seconds
-        self._decrypt_record = decrypt_record
-        self._conn, self._producer, self._pace, self._snapshots = conn, producer, pace, snapshots
-        self._families, self._ids = families, topic_ids
         self._after, self._next_sweep = 0, 0.0
         self._wake = asyncio.Event()
 
@@ -106,15 +89,15 @@ class BulkLane:
         if now >= self._next_sweep:
             self._after, self._next_sweep = 0, now + _SWEEP_SECONDS
         found, self._after, _ = await pending.fetch(
-            self._conn, Lane.BULK, self._refusals.going(self._families, Lane.BULK), self._after, LIMIT
+            self._conn, Lane.BULK, self._refusals.going(self._leads.families, Lane.BULK), self._after, LIMIT
         )
         messages = [
-            pending.message(marked, Lane.BULK, self._decrypt_record) async for marked in in_turns(found)
+            pending.message(marked, Lane.BULK, self._leads.decrypt_record) async for marked in in_turns(found)
         ]
         delivered = await deliver(self._producer, messages)
         done = [(m, o) for m, o in zip(found, delivered.offsets, strict=True) if o is not None]
         if done:
-            await pending.published(self._conn, Lane.BULK, done, self._ids)
+            await pending.published(self._conn, Lane.BULK, done, self._leads.topic_ids)
         await self._refusals.note((marked.family.topic(Lane.BULK) for marked in found), delivered)
         return len(done)
 
@@ -151,6 +134,6 @@ class BulkLane:
             return
         number, term = known
         beat = control.Beat(epoch=number, term=term, n=0, generation=0, at=self._clock())
-        going = self._refusals.going(self._families, Lane.BULK).values()
+        going = self._refusals.going(self._leads.families, Lane.BULK).values()
         messages = [message for family in going for message in everywhere(family, beat, Lane.BULK)]
         await self._refusals.note((m.topic for m in messages), await deliver(self._producer, messages))

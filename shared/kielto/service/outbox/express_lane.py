@@ -2,16 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Container, Mapping, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Container, Sequence
 
 from kielto.events.topics import Family, Lane
 from kielto.service.outbox import pending, publish
 from kielto.service.outbox.batch_send import deliver
 from kielto.service.outbox.heartbeats import Beats
-from kielto.service.outbox.leader import Leader, must_be_checked
-from kielto.service.outbox.rejecting_topics import Refusals
+from kielto.service.outbox.leader import must_be_checked
 from kielto.service.support.supervise import within
 
 LIMIT = 500
@@ -22,20 +19,9 @@ _UNDELETED = 100
 class ExpressLane:
     """One leadership of the lane. NOTIFY wakes it; every LOOK_SECONDS it looks for marks that committed late."""
 
-    def __init__(
-        self,
-        conn: Leader,
-        producer: Any,
-        families: Mapping[str, Family],
-        topic_ids: Mapping[str, UUID],
-        beats: Beats,
-        decrypt_record: pending.DecryptRecord,
-        refusals: Refusals,
-    ) -> None:
-        self._refusals = refusals
-        self._decrypt_record = decrypt_record
-        self._conn, self._producer, self._beats = conn, producer, beats
-        self._families, self._ids = families, topic_ids
+    def __init__(self, leads: pending.Leadership, beats: Beats) -> None:
+        self._conn, self._producer, self._refusals = leads.conn, leads.producer, leads.refusals
+        self._leads, self._beats = leads, beats
         self._after = 0
         self._done: list[tuple[pending.Marked, int]] = []
         self._next_look = 0.0
@@ -98,7 +84,8 @@ class ExpressLane:
         if not found:
             return ()
         delivered = await deliver(
-            self._producer, [pending.message(marked, Lane.EXPRESS, self._decrypt_record) for marked in found]
+            self._producer,
+            [pending.message(marked, Lane.EXPRESS, self._leads.decrypt_record) for marked in found],
         )
         self._done += [
             (marked, offset)
@@ -114,10 +101,10 @@ class ExpressLane:
         """The families whose topic accepts records now. The marks of the others wait, and no heartbeat vouches for
         them.
         """
-        return self._refusals.going(self._families, Lane.EXPRESS)
+        return self._refusals.going(self._leads.families, Lane.EXPRESS)
 
     async def _delete(self) -> None:
         """Delete exactly the marks that were read and whose records the broker has acknowledged."""
         done, self._done = self._done, []
         if done:
-            await pending.published(self._conn, Lane.EXPRESS, done, self._ids)
+            await pending.published(self._conn, Lane.EXPRESS, done, self._leads.topic_ids)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from kielto.events import envelope
@@ -12,10 +12,23 @@ from kielto.kafka import partition_of
 from kielto.service.database.pool import columns
 from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
+from kielto.service.outbox.rejecting_topics import Refusals
 from kielto.service.support import tracing
 
 DecryptRecord: TypeAlias = Callable[[str, str, str], str]
 """Family, key and the body as it is kept, to the record's JSON: `Keys.decrypt_record`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """What one leadership of a lane works with. `families` by name, `topic_ids` by topic."""
+
+    conn: Leader
+    producer: Any
+    families: Mapping[str, Family]
+    topic_ids: Mapping[str, UUID]
+    decrypt_record: DecryptRecord
+    refusals: Refusals
 
 
 @dataclass(slots=True)

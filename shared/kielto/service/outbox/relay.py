@@ -22,7 +22,7 @@ from kielto.service.outbox.bulk_lane import BulkLane, Pace
 from kielto.service.outbox.express_lane import ExpressLane
 from kielto.service.outbox.heartbeats import BeatPlan, Beats
 from kielto.service.outbox.leader import Leader, while_connected
-from kielto.service.outbox.pending import DecryptRecord, as_kept
+from kielto.service.outbox.pending import DecryptRecord, Leadership, as_kept
 from kielto.service.outbox.rejecting_topics import Producers, Refusals
 from kielto.service.support import metrics
 from kielto.service.support.supervise import Backoff, supervise
@@ -121,8 +121,8 @@ class LaneRelay:
     async def _work(
         self, conn: Leader, producer: Producers, ids: Mapping[str, UUID], present: Sequence[Family]
     ) -> None:
-        settings, refusals = self._settings, Refusals(producer)
-        families = {family.name: family for family in present}
+        settings, families = self._settings, {family.name: family for family in present}
+        leads = Leadership(conn, producer, families, ids, settings.decrypt_record, Refusals(producer))
         if self._lane is Lane.EXPRESS:
             if settings.ensure_epoch is not None:
                 await settings.ensure_epoch(conn)
@@ -130,24 +130,11 @@ class LaneRelay:
             if term is None:
                 raise LaneStoppedError("the epoch is not open")
             beats = Beats(settings.beats, present, *term)
-            lane: ExpressLane | BulkLane = ExpressLane(
-                conn, producer, families, ids, beats, settings.decrypt_record, refusals
-            )
+            lane: ExpressLane | BulkLane = ExpressLane(leads, beats)
         else:
             await epoch.until_checked(conn)
-            snapshots = Snapshots(settings.bootstrap, families, security=settings.security)
-            pace = Pace(settings.bulk_rate)
-            lane = BulkLane(
-                conn,
-                producer,
-                families,
-                ids,
-                pace,
-                snapshots,
-                settings.decrypt_record,
-                refusals,
-                settings.beats,
-            )
+            snapshots = Snapshots(settings.bootstrap, families, settings.security)
+            lane = BulkLane(leads, Pace(settings.bulk_rate), snapshots, settings.beats)
         await conn.execute(_SESSION)
         self._leads(True)
         await lane.run(self._stopping)

@@ -109,18 +109,18 @@ async def _run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, ser
             pass  # the audit trail would not name it
         case ["quarantine", "list"]:
             return await _list(quarantine)
-        case ["quarantine", "replay", ident, *why] if ident.isdigit() and _is_option("--why", why):
-            await quarantine.replay(int(ident), by="command", note=why[1] if why else None)
-            print("replayed")
-            return 0
-        case ["quarantine", "discard", ident, *why] if ident.isdigit() and _is_option("--why", why):
-            await quarantine.discard(int(ident), by="command", note=why[1] if why else None)
-            print("discarded")
+        case ["quarantine", "replay" | "discard" as verb, ident, *why] if ident.isdigit() and _is_option(
+            "--why", why
+        ):
+            close = quarantine.replay if verb == "replay" else quarantine.discard
+            await close(int(ident), by="command", note=why[1] if why else None)
+            print(f"{verb}ed")
             return 0
         case ["snapshot", which, *rest] if rest in ([], ["--wait"]):
             return await _snapshot(pool, service, which, wait=bool(rest))
         case ["epoch"]:
-            return await _show_epoch(pool)
+            print(await epoch.describe(pool))
+            return 0
         case ["epoch", "begin", *why] if _is_option("--why", why):
             return await _begin_epoch(pool, why[1] if why else "by command")
     print(" | ".join([USAGE, *service.commands]))
@@ -158,11 +158,6 @@ async def _snapshot(pool: Pool, service: Service, which: str, *, wait: bool) -> 
             if step.finished:
                 del asked[step.family]
         await asyncio.sleep(_LOOK_SECONDS if asked else 0)
-    return 0
-
-
-async def _show_epoch(pool: Pool) -> int:
-    print(await epoch.describe(pool))
     return 0
 
 

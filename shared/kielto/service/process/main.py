@@ -31,7 +31,7 @@ from kielto.service.inbox.consumers import UnsafeSubscriberError
 from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.outbox import parties
 from kielto.service.process import commands
-from kielto.service.process.platform import Build, Platform, Service, quarantine_of
+from kielto.service.process.platform import Build, Platform, quarantine_of
 from kielto.service.process.running import RunningService
 from kielto.service.support import logs
 from kielto.service.support.bulk_throttle import BulkThrottle
@@ -39,8 +39,6 @@ from kielto.service.support.crypto_keys import Keys, KeysError
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
 from kielto.service.support.supervise import supervise
-
-__all__ = ["Build", "Platform", "Service", "main"]
 
 log = structlog.get_logger(__name__)
 

@@ -98,13 +98,7 @@ class RunningService:
             epochs.ensure,
         )
         self._relays = [LaneRelay(lane, relaying) for lane in Lane]
-        self._auditor = Auditor(
-            name,
-            settings.postgres_dsn,
-            settings.kafka_bootstrap,
-            service.families,
-            security=settings.security,
-        )
+        self._auditor = Auditor(relaying)
         self._front, self._watched = front, watched
 
     async def run(self) -> int:

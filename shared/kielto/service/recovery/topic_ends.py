@@ -44,15 +44,10 @@ class TopicEnds:
 
     async def _ask(self, topics: list[str]) -> None:
         if self._client is None:
-            client = kafka.consumer(
+            self._client = kafka.consumer(
                 self._settings.kafka_bootstrap, security=self._settings.security, **kafka.UNCOMMITTED
             )
-            try:
-                await client.start()
-            except BaseException:
-                await kafka.close(client)
-                raise
-            self._client = client
+            await self._client.start()
         ids = await kafka.topic_ids(self._client, topics)
         places = [TopicPartition(topic, part) for topic in ids for part in range(PARTITIONS)]
         ends = await kafka.end_offsets(self._client, places)

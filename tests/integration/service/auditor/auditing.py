@@ -11,6 +11,8 @@ from kielto.events.records import Permissions
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.kafka import TopicPartition, partition_of
 from kielto.service.auditor.auditor import Auditor
+from kielto.service.outbox.heartbeats import BeatPlan
+from kielto.service.outbox.relay import RelaySettings
 from tests.integration.service.support import Bench
 from tests.waiting import until
 
@@ -18,7 +20,7 @@ from tests.waiting import until
 @asynccontextmanager
 async def auditing(service: Bench) -> AsyncIterator["asyncio.Task[None]"]:
     """An auditor, killed (cancelled) at the end."""
-    auditor = Auditor("test", service.dsn, service.bootstrap, (service.family,))
+    auditor = Auditor(RelaySettings("test", service.dsn, service.bootstrap, (service.family,), BeatPlan(1.0)))
     task = asyncio.create_task(auditor.run(asyncio.Event()))
     try:
         yield task

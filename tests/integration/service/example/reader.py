@@ -10,7 +10,8 @@ from kielto.events.topics import CUSTOMERS, Lane
 from kielto.events.versions import Version
 from kielto.service.database.pool import Conn
 from kielto.service.inbox.handlers import Meta, Subscription
-from kielto.service.process.main import Platform, Service, main
+from kielto.service.process.main import main
+from kielto.service.process.platform import Platform, Service
 
 _COPY = """
 INSERT INTO copies AS c (id, epoch, n, deceased)

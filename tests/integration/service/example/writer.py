@@ -16,7 +16,8 @@ from kielto.service.http.auth import Caller, require
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError
 from kielto.service.outbox import publish
-from kielto.service.process.main import Platform, Service, main
+from kielto.service.process.main import main
+from kielto.service.process.platform import Platform, Service
 from kielto.service.support import tracing
 
 
