@@ -12,11 +12,11 @@ from services.customers.api.operations import OPERATIONS
 from services.customers.commands import erase_customer, list_candidates, merge_customers
 from services.customers.model.draft import Terms
 from services.customers.settings import CustomersSettings
+from services.customers.use_cases.come_of_age import every_day
 from services.customers.use_cases.context import AGAIN, CustomersContext
-from services.customers.use_cases.customers.come_of_age import every_day
-from services.customers.use_cases.customers.record_changes import publish_next
-from services.customers.use_cases.customers.restore import keep, take_back
-from services.customers.use_cases.links.guesses import Guesses
+from services.customers.use_cases.guesses import Guesses
+from services.customers.use_cases.record_changes import publish_next
+from services.customers.use_cases.restore import keep, take_back
 
 
 def build(platform: Platform) -> Service:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
+from services.customers.use_cases.candidates import FIRST, candidates, contradictions
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.links.candidates import FIRST, candidates, contradictions
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.read import NoSuchCustomerError
 
 
 async def list_candidates(context: CustomersContext, arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from services.customers.model import addresses, entitlement
 from services.customers.model.customer import CustomerAlias, Facts, StoredCustomer
 from services.customers.model.entitlement import SeenCustomer, SeenPoint
 from services.customers.model.given import Address, Day, Number
-from services.customers.use_cases.customers.register import RegistrationOutcome
+from services.customers.use_cases.register import RegistrationOutcome
 
 Give = Callable[[UUID], str]
 """An id as the caller knows it."""

@@ -18,10 +18,10 @@ from kielto.service.http.problem import ProblemError
 from kielto.service.support.crypto_keys import Keys
 from kielto.validation import FieldRule
 from services.customers.model import problems
-from services.customers.use_cases.customers.create import CustomerExistsError
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.update import StaleRevisionError
-from services.customers.use_cases.links.guesses import TooManyRefusedError
+from services.customers.use_cases.create import CustomerExistsError
+from services.customers.use_cases.guesses import TooManyRefusedError
+from services.customers.use_cases.read import NoSuchCustomerError
+from services.customers.use_cases.update import StaleRevisionError
 
 Writer = Annotated[Caller, Depends(require("register"))]
 Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]

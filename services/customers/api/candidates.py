@@ -8,9 +8,9 @@ from fastapi import APIRouter, Body, Query, Response
 from kielto.service.http.strict_route import StrictRoute
 from services.customers.api.bodies import Apart, CandidatesBody, ContradictionsBody
 from services.customers.api.callers import Writer, answered
+from services.customers.use_cases import candidates as queue
+from services.customers.use_cases.candidates import FIRST, PAGE
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.links import candidates as queue
-from services.customers.use_cases.links.candidates import FIRST, PAGE
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _AFTER = rf"^{_UUID}\.{_UUID}$"

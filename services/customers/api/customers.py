@@ -24,12 +24,12 @@ from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.draft import Speaker
 from services.customers.model.given import CustomerPatch, GivenCustomer, Number
 from services.customers.model.reading import read_customer
+from services.customers.use_cases import merge as merging
+from services.customers.use_cases import read as reading
+from services.customers.use_cases import update as changing
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers import read as reading
-from services.customers.use_cases.customers import update as changing
-from services.customers.use_cases.customers.create import create
-from services.customers.use_cases.customers.register import Registration, RegistrationOutcome
-from services.customers.use_cases.links import merge as merging
+from services.customers.use_cases.create import create
+from services.customers.use_cases.register import Registration, RegistrationOutcome
 
 Ref = Annotated[
     str,

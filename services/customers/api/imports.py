@@ -26,8 +26,8 @@ from services.customers.api.callers import CallerIds, Writer, invalid
 from services.customers.api.streams import ResponseBuffer, ResponseNotReadError, lines
 from services.customers.model.given import Country, GivenRow
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.import_rows import MAX_LINE, Import, Report, import_rows
-from services.customers.use_cases.customers.register import RegistrationOutcome
+from services.customers.use_cases.import_rows import MAX_LINE, Import, Report, import_rows
+from services.customers.use_cases.register import RegistrationOutcome
 
 PATH = "/customers/imports"
 _NDJSON = "application/x-ndjson"

@@ -14,7 +14,7 @@ from kielto.service.support.crypto_keys import Keys
 from services.customers.model.changing import Moment
 from services.customers.model.draft import Terms
 from services.customers.store.writing import ConcurrentChangeError
-from services.customers.use_cases.links.guesses import Guesses
+from services.customers.use_cases.guesses import Guesses
 
 AGAIN: tuple[type[Exception], ...] = (
     ConcurrentChangeError,

@@ -21,7 +21,7 @@ from services.customers.model.entitlement import SeenCustomer, seen_by
 from services.customers.model.given import CustomerPatch, GivenCustomer
 from services.customers.model.reading import read_customer
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
+from services.customers.use_cases.register import Registration, RegistrationOutcome, register
 from tests.conftest import Migrated
 
 MIGRATIONS = Path(services.customers.__file__).parent / "migrations"

@@ -16,9 +16,9 @@ from services.customers.commands import erase_customer
 from services.customers.model.draft import Terms
 from services.customers.model.problems import HasContactPersonsError
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.read import NoSuchCustomerError, read
-from services.customers.use_cases.customers.restore import keep, take_back
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.read import NoSuchCustomerError, read
+from services.customers.use_cases.restore import keep, take_back
 from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, ident
 

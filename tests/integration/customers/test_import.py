@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from services.customers.use_cases import import_rows as importing
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers import import_rows as importing
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.import_rows import Import, import_rows
-from services.customers.use_cases.customers.read import NoSuchCustomerError, read_unreadable
-from services.customers.use_cases.customers.register import RegistrationOutcome
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.import_rows import Import, import_rows
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.read import NoSuchCustomerError, read_unreadable
+from services.customers.use_cases.register import RegistrationOutcome
 from tests.integration.customers.conftest import CustomersRegister
 
 Rows = list[dict[str, Any] | bytes | None]

@@ -18,7 +18,7 @@ from kielto.service.database import pool as postgres
 from kielto.service.database.pool import Conn, Pool, transaction
 from services.customers.metrics import REFUSED_IDENTIFIERS
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.links.guesses import Guesses
+from services.customers.use_cases.guesses import Guesses
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_api import NDJSON, http, own_path
 from tests.integration.customers.test_register import CODE

@@ -12,13 +12,13 @@ from kielto.group import Group
 from kielto.service.outbox import parties
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.customers.model.draft import Speaker, Terms
+from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import AGAIN, CustomersContext
-from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.read import find, read
-from services.customers.use_cases.customers.record_changes import publish_next
-from services.customers.use_cases.customers.update import end
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.read import find, read
+from services.customers.use_cases.record_changes import publish_next
+from services.customers.use_cases.update import end
 from tests.integration.customers.conftest import GROUP, CustomersRegister
 from tests.integration.customers.test_register import ident
 

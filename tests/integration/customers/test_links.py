@@ -11,12 +11,12 @@ from services.customers.commands import list_candidates
 from services.customers.model import linking as rules
 from services.customers.model.linking import MOST_HOLDERS
 from services.customers.model.problems import CustomerRefusedError
+from services.customers.use_cases.candidates import candidates, contradictions, mark_apart
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.register import register
-from services.customers.use_cases.links.candidates import candidates, contradictions, mark_apart
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.read import NoSuchCustomerError
+from services.customers.use_cases.register import register
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import ADDRESS, CODE, ident
 

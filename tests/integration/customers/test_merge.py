@@ -18,14 +18,14 @@ from services.customers.model.customer import CustomerAlias, StoredCustomer
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
 from services.customers.store import reading
 from services.customers.store.encryption import context as place
+from services.customers.use_cases import merge as merging
+from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
-from services.customers.use_cases.customers.restore import Kept, keep, take_back
-from services.customers.use_cases.customers.update import change, end
-from services.customers.use_cases.links import merge as merging
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.read import NoSuchCustomerError, find, read
+from services.customers.use_cases.restore import Kept, keep, take_back
+from services.customers.use_cases.update import change, end
 from tests.integration.customers.conftest import CustomersRegister
 from tests.integration.customers.test_register import AINO, CODE, SALE, ident
 

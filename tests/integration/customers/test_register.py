@@ -15,11 +15,11 @@ from services.customers.model.customer import StoredCustomer
 from services.customers.model.entitlement import seen_by
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import reading
+from services.customers.use_cases.come_of_age import come_of_age
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.come_of_age import come_of_age
-from services.customers.use_cases.customers.read import NoSuchCustomerError, find, read
-from services.customers.use_cases.customers.register import Registration, RegistrationOutcome
-from services.customers.use_cases.customers.update import StaleRevisionError, change, end
+from services.customers.use_cases.read import NoSuchCustomerError, find, read
+from services.customers.use_cases.register import Registration, RegistrationOutcome
+from services.customers.use_cases.update import StaleRevisionError, change, end
 from tests.integration.customers.conftest import CustomersRegister, HelsinkiClock, seen
 
 CODE = "131052-308T"

@@ -18,9 +18,9 @@ from services.customers.model.draft import Speaker, Terms
 from services.customers.model.given import GivenCustomer
 from services.customers.model.reading import read_customer
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.erase import erase
-from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
-from services.customers.use_cases.links.merge import merge
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
+from services.customers.use_cases.register import Registration, RegistrationOutcome, register
 from tests.conftest import Migrated
 from tests.integration.consents.conftest import GROUP
 from tests.integration.consents.world import ConsentsWorld

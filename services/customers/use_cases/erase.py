@@ -17,8 +17,8 @@ from kielto.service.support import tracing
 from services.customers.model.publishing import UNVERSIONED
 from services.customers.store import erasing, linking
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.record_changes import changes_to
+from services.customers.use_cases.read import NoSuchCustomerError
+from services.customers.use_cases.record_changes import changes_to
 
 
 async def erase(context: CustomersContext, ident: UUID) -> None:

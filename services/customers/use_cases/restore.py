@@ -15,9 +15,9 @@ from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.erase import erase_in
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.links.merge import merge_in
+from services.customers.use_cases.erase import erase_in
+from services.customers.use_cases.merge import merge_in
+from services.customers.use_cases.read import NoSuchCustomerError
 
 Kept = Status | UUID
 """What a customer's newest record says: erased, or merged into this customer."""

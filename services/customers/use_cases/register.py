@@ -23,9 +23,7 @@ from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import linking, reading, writing
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.customers.record_changes import changes, relinked
-from services.customers.use_cases.customers.references import find_references, is_number
-from services.customers.use_cases.links.link import (
+from services.customers.use_cases.link import (
     Around,
     blinds_of,
     check_complete,
@@ -33,6 +31,8 @@ from services.customers.use_cases.links.link import (
     no_longer,
     relink,
 )
+from services.customers.use_cases.record_changes import changes, relinked
+from services.customers.use_cases.references import find_references, is_number
 
 Status = Literal["created", "changed", "unchanged", "refused"]
 _SEVERAL = "names more than one customer in the register: merge them first"

@@ -8,7 +8,7 @@ from kielto.service.database.pool import Conn
 from services.customers.model.draft import Draft, Speaker
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.register import Registration, register
+from services.customers.use_cases.register import Registration, register
 
 _BATCH = 500
 

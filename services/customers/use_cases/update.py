@@ -13,8 +13,8 @@ from services.customers.model.draft import Draft, DraftCustomership, Speaker
 from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.read import NoSuchCustomerError, alias, visible
-from services.customers.use_cases.customers.register import Registration, lock_for, register
+from services.customers.use_cases.read import NoSuchCustomerError, alias, visible
+from services.customers.use_cases.register import Registration, lock_for, register
 
 
 class StaleRevisionError(KieltoError):

@@ -12,8 +12,8 @@ from services.customers.model.problems import refused
 from services.customers.store import linking, locking, reading
 from services.customers.store.linking import Pair
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.record_changes import relinked
+from services.customers.use_cases.read import NoSuchCustomerError
+from services.customers.use_cases.record_changes import relinked
 
 PAGE = 100
 FIRST = UUID(int=0)

@@ -21,9 +21,9 @@ from services.customers.store import merging as moving
 from services.customers.store.locking import LockedCustomer
 from services.customers.store.writing import Write
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.read import NoSuchCustomerError
-from services.customers.use_cases.customers.record_changes import changes, changes_to, for_ourselves, relinked
-from services.customers.use_cases.links.link import look_around, relink
+from services.customers.use_cases.link import look_around, relink
+from services.customers.use_cases.read import NoSuchCustomerError
+from services.customers.use_cases.record_changes import changes, changes_to, for_ourselves, relinked
 
 
 async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:

@@ -11,7 +11,7 @@ from kielto.service.http.idempotency import IdempotencyKey
 from services.customers.model.problems import CustomerRefusedError
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.register import (
+from services.customers.use_cases.register import (
     Registration,
     RegistrationOutcome,
     lock_for,

@@ -20,7 +20,7 @@ from services.customers.model.draft import Draft, Speaker
 from services.customers.model.problems import CustomerRefusedError, problems_of, refused
 from services.customers.store import unreadable
 from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.customers.register import Registration, RegistrationOutcome, register
+from services.customers.use_cases.register import Registration, RegistrationOutcome, register
 
 MAX_LINE = FIXED.row_bytes
 """Most bytes of one row."""
