@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from deploy.local.demo.receiver import Receiver, options, routes, serve, subscriber_of
+from deploy.local.demo.receiver import options, routes, serve, subscriber_of
 from kielto import kafka
 from kielto.events import topics
 from kielto.events.base import Event
@@ -139,7 +139,7 @@ def main() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     app = FastAPI(lifespan=running)
-    routes(app, Receiver(subscriber))
+    routes(app, subscriber)
     mailer_routes(app, mailer)
     serve(app, given.port)
 

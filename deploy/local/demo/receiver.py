@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,53 +22,40 @@ from fastapi import FastAPI
 
 from deploy.local.ports import LOOPBACK
 from kielto.group import load
-from kielto.subscriber import Answer, MemoryStore, PostgresStore, Question, Subscriber
+from kielto.subscriber import MemoryStore, PostgresStore, Question, Subscriber
 
 POLL_SECONDS = 0.001
 
 
-@dataclass(slots=True)
-class Receiver:
-    """What the endpoints share."""
-
-    subscriber: Subscriber
-
-    def ask(self, question: dict[str, Any]) -> Answer:
-        return self.subscriber.may(Question(**question))
-
-    async def watch(self, question: dict[str, Any], wanted: list[str], seconds: float) -> dict[str, Any]:
-        """Ask until the reason is one of `wanted`; says when it was, and which reasons came before."""
-        end, before = time.monotonic() + seconds, set[str]()
-        while True:
-            answer = self.ask(question)
-            if answer.reason in wanted:
-                return {"at": time.time(), "reason": answer.reason, "before": sorted(before)}
-            before.add(answer.reason)
-            if time.monotonic() > end:
-                return {"at": None, "reason": answer.reason, "before": sorted(before)}
-            await asyncio.sleep(POLL_SECONDS)
-
-
-def routes(app: FastAPI, receiver: Receiver) -> None:
+def routes(app: FastAPI, subscriber: Subscriber) -> None:
     @app.get("/gate")
     async def gate() -> dict[str, Any]:
         """Why the gate is shut, or null."""
-        return {"shut": receiver.subscriber.shut(), "customers": receiver.subscriber.count()}
+        return {"shut": subscriber.shut(), "customers": subscriber.count()}
 
     @app.post("/may")
     async def may(question: dict[str, Any]) -> dict[str, Any]:
-        answer = receiver.ask(question)
+        answer = subscriber.may(Question(**question))
         return {"allowed": answer.allowed, "reason": answer.reason, "detail": answer.detail}
 
     @app.post("/watch")
     async def watch(body: dict[str, Any]) -> dict[str, Any]:
-        return await receiver.watch(body["question"], body["wanted"], body["seconds"])
+        """Ask until the reason is one of `wanted`; says when it was, and which reasons came before."""
+        end, before = time.monotonic() + body["seconds"], set[str]()
+        while True:
+            reason = subscriber.may(Question(**body["question"])).reason
+            if reason in body["wanted"]:
+                return {"at": time.time(), "reason": reason, "before": sorted(before)}
+            before.add(reason)
+            if time.monotonic() > end:
+                return {"at": None, "reason": reason, "before": sorted(before)}
+            await asyncio.sleep(POLL_SECONDS)
 
     @app.post("/submit")
     async def submit(decision: dict[str, Any]) -> dict[str, Any]:
         """Submit a decision that a person gave to this company; with its `id`, a repeated call is the same decision."""
         own = UUID(decision.pop("id")) if "id" in decision else None
-        ident = await receiver.subscriber.submit(**decision, ident=own)
+        ident = await subscriber.submit(**decision, ident=own)
         return {"id": str(ident), "at": time.time()}
 
 
@@ -107,15 +93,15 @@ def serve(app: FastAPI, port: int) -> None:
 
 def main() -> None:
     given = options("A receiver of the demo.").parse_args()
-    receiver = Receiver(subscriber_of(given))
+    subscriber = subscriber_of(given)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        async with receiver.subscriber:
+        async with subscriber:
             yield
 
     app = FastAPI(lifespan=running)
-    routes(app, receiver)
+    routes(app, subscriber)
     serve(app, given.port)
 
 

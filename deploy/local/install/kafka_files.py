@@ -65,16 +65,10 @@ def write_properties(
 ) -> None:
     """`doors`: further ports to listen on, and which port to name to clients that come by each: a proxy's."""
     broker, controller = f"{ports.LOOPBACK}:{port}", f"{ports.LOOPBACK}:{controller_port}"
-    names = {number: f"DOOR{number}" for number in doors}
-    protocols = [
-        settings["listener.security.protocol.map"],
-        *(f"{door}:PLAINTEXT" for door in names.values()),
-    ]
-    listeners = [f"PLAINTEXT://{broker}", *(f"{names[n]}://{ports.LOOPBACK}:{n}" for n in doors)]
-    advertised = [
-        f"PLAINTEXT://{broker}",
-        *(f"{names[n]}://{ports.LOOPBACK}:{to}" for n, to in doors.items()),
-    ]
+    plain = f"PLAINTEXT://{broker}"
+    protocols = [settings["listener.security.protocol.map"], *(f"DOOR{n}:PLAINTEXT" for n in doors)]
+    listeners = [plain, *(f"DOOR{n}://{ports.LOOPBACK}:{n}" for n in doors)]
+    advertised = [plain, *(f"DOOR{n}://{ports.LOOPBACK}:{to}" for n, to in doors.items())]
     own = {
         "log.dirs": str(data),
         "listeners": ",".join([*listeners, f"CONTROLLER://{controller}"]),

@@ -5,8 +5,8 @@ import hashlib
 import hmac
 import re
 import signal
-import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -139,7 +139,6 @@ def check_name(name: str) -> None:
 
 def run(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
     """Do `work` on a connection, in a thread of its own, so that it can be called inside a running event loop too."""
-    failures: list[BaseException] = []
 
     async def connect() -> None:
         connection = await asyncpg.connect(dsn)
@@ -148,14 +147,5 @@ def run(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None
         finally:
             await connection.close()
 
-    def thread() -> None:
-        try:
-            asyncio.run(connect())
-        except BaseException as failure:  # noqa: BLE001 - handed to the caller below
-            failures.append(failure)
-
-    runner = threading.Thread(target=thread)
-    runner.start()
-    runner.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, connect()).result()

@@ -12,16 +12,16 @@ from fastapi import Depends, Query
 from kielto.events.base import Hash
 from kielto.events.digests import InvalidContactPointError, digest_of
 from kielto.events.words import PointKind
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from services.consents.api.problems import invalid
 from services.consents.use_cases.context import Context, decision_id
 from services.consents.use_cases.propagation.overdue import FIRST, After
 
-Desk = Annotated[Caller, Depends(require("desk"))]
-Reader = Annotated[Caller, Depends(require("desk", "dpo", "operator"))]
-Prover = Annotated[Caller, Depends(require("dpo", "operator"))]
-Officer = Annotated[Caller, Depends(require("dpo", group=True))]
+Desk = Annotated[Caller, Depends(RoleCheck("desk"))]
+Reader = Annotated[Caller, Depends(RoleCheck("desk", "dpo", "operator"))]
+Prover = Annotated[Caller, Depends(RoleCheck("dpo", "operator"))]
+Officer = Annotated[Caller, Depends(RoleCheck("dpo", group=True))]
 """A data protection officer of the group: no company may close a case against itself."""
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 

@@ -12,19 +12,18 @@ from fastapi import Depends
 from kielto.events.digests import InvalidContactPointError, normalise
 from kielto.events.party import Party
 from kielto.events.words import PointKind
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError
 from kielto.service.support.crypto_keys import Keys
 from kielto.validation import FieldRule
 from services.customers.model import problems
-from services.customers.use_cases.create import CustomerExistsError
 from services.customers.use_cases.guesses import TooManyRefusedError
 from services.customers.use_cases.read import NoSuchCustomerError
-from services.customers.use_cases.update import StaleRevisionError
+from services.customers.use_cases.update import CustomerExistsError, StaleRevisionError
 
-Writer = Annotated[Caller, Depends(require("register"))]
-Reader = Annotated[Caller, Depends(require("register", "desk", "operator"))]
+Writer = Annotated[Caller, Depends(RoleCheck("register"))]
+Reader = Annotated[Caller, Depends(RoleCheck("register", "desk", "operator"))]
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 

@@ -28,7 +28,6 @@ from services.customers.use_cases import merge as merging
 from services.customers.use_cases import read as reading
 from services.customers.use_cases import update as changing
 from services.customers.use_cases.context import CustomersContext
-from services.customers.use_cases.create import create
 from services.customers.use_cases.register import Registration, RegistrationOutcome
 
 Ref = Annotated[
@@ -55,7 +54,7 @@ def router(context: CustomersContext) -> APIRouter:
             draft = read_customer(given, who, context.terms, context.moment().today)
             names = CallerIds(context.keys, caller)
             entry = Registration(draft, who, scope=caller.company)
-            outcome = await create(context, entry, key, lambda outcome: _receipt(outcome, names))
+            outcome = await changing.create(context, entry, key, lambda outcome: _receipt(outcome, names))
         status, body = _receipt(outcome, names)
         receipt = Receipt.of(outcome, names.give)
         headers = {"Location": f"/customers/{receipt.id}", "ETag": f'"{receipt.revision}"'}

@@ -3,7 +3,7 @@ customer.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from kielto.events.digests import digest
@@ -11,6 +11,7 @@ from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer, CustomerPoint, CustomershipOf, NamedPoint, SaleOf, StatedBy
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import PointKind, Recipient, Status
+from kielto.service.support.crypto_keys import Keys
 from services.customers.model import addresses, entitlement, linking
 from services.customers.model.customer import GROUP, Point, RegisteredCustomer, point_key
 from services.customers.model.entitlement import EVERYBODY, SeenPoint
@@ -20,21 +21,7 @@ UNVERSIONED = "0.0"
 """The outbox gives a record its version."""
 
 
-class PartyKeys(Protocol):
-    """How a party names a customer, an address and a contact point: hashes that no other party can join."""
-
-    def pairwise(self, party: str, ident: UUID) -> str: ...
-    def point(self, party: str, canonical: bytes) -> str: ...
-
-
-class OurKeys(Protocol):
-    """How our own services name contact points, and what an erased person is known again by."""
-
-    def encrypt(self, digest: bytes) -> str: ...
-    def known_by(self, field: str, value: str) -> str: ...
-
-
-def record(customer: RegisteredCustomer, keys: OurKeys) -> CustomerRecord:
+def record(customer: RegisteredCustomer, keys: Keys) -> CustomerRecord:
     """For consents and marketing: encrypted digests, never an address."""
     counts = {company: _in(customer, company) for company in customer.companies}
     common = _common(customer, counts.values())
@@ -121,7 +108,7 @@ def _point(point: Point, encrypt: Callable[[bytes], str]) -> CustomerPoint:
     )
 
 
-def _known_by(customer: RegisteredCustomer, keys: OurKeys) -> tuple[str, ...]:
+def _known_by(customer: RegisteredCustomer, keys: Keys) -> tuple[str, ...]:
     """Keyed hashes of what the person is known again by after an erasure: identity codes, also former ones; the name
     with a postal address.
     """
@@ -136,7 +123,7 @@ def _known_by(customer: RegisteredCustomer, keys: OurKeys) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _known_by_mailbox(customer: RegisteredCustomer, keys: OurKeys) -> tuple[str, ...]:
+def _known_by_mailbox(customer: RegisteredCustomer, keys: Keys) -> tuple[str, ...]:
     emails = (p.key[1] for p in customer.points if p.kind is PointKind.EMAIL)
     return tuple(sorted({keys.known_by("mailbox", mailbox(email)) for email in emails}))
 
@@ -146,21 +133,21 @@ def mailbox(email: str) -> str:
     return f"{local.partition('+')[0] or local}@{domain}"
 
 
-def alias(customer: RegisteredCustomer, survivor: UUID, keys: OurKeys) -> CustomerRecord:
+def alias(customer: RegisteredCustomer, survivor: UUID, keys: Keys) -> CustomerRecord:
     """The last record of one merged away: as it was, so that what was said by its numbers, and agreed to at its
     addresses, is still known to have been.
     """
     return record(customer, keys).model_copy(update={"status": Status.ALIAS, "alias_of": survivor})
 
 
-def alias_for(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> CompanyCustomer:
+def alias_for(customer: RegisteredCustomer, company: str, keys: Keys) -> CompanyCustomer:
     """Its own numbers alone: by them `company` finds the survivor, whose record has them too."""
     numbers = tuple(sorted(c.number for c in customer.customerships if c.company == company))
     subject = keys.pairwise(Party.company(company), customer.id)
     return CompanyCustomer(version=UNVERSIONED, subject=subject, status=Status.ALIAS, numbers=numbers)
 
 
-def entitled(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> CompanyCustomer:
+def entitled(customer: RegisteredCustomer, company: str, keys: Keys) -> CompanyCustomer:
     """What `company` may hold (`entitlement`): while a customership is in force, name, language and contact points;
     always its own numbers, so that it can still name a former customer.
     """
@@ -177,7 +164,7 @@ def entitled(customer: RegisteredCustomer, company: str, keys: PartyKeys) -> Com
     )
 
 
-def _named(point: SeenPoint, value: str, party: str, keys: PartyKeys) -> NamedPoint:
+def _named(point: SeenPoint, value: str, party: str, keys: Keys) -> NamedPoint:
     if point.kind is PointKind.POST:
         named = keys.pairwise(party, point.id)
         return NamedPoint(point=named, channel_kind=point.kind, value=addresses.as_lines(value))

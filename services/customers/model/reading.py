@@ -4,6 +4,7 @@ against the group.
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -40,7 +41,7 @@ _RESTRICTING = ("deceased", "safety_ban")
 
 def read_customer(given: GivenCustomer | CustomerPatch, speaker: Speaker, terms: Terms, today: date) -> Draft:
     """Raises CustomerRefusedError with every problem found."""
-    return _Reading(given, speaker, terms, today, scope=speaker.company).draft(given.customerships or ())
+    return _Reading(given, speaker, terms, today, speaker.company).draft(given.customerships or ())
 
 
 def read_row(
@@ -60,35 +61,28 @@ def read_row(
     """
     ref: dict[str, Any] = {k: getattr(given, k) for k in ("since", "ended") if k in given.model_fields_set}
     own = GivenCustomership.model_construct(company=company, number=given.number, **ref)
-    reading = _Reading(given, Speaker(company, importing=True), terms, today, scope=scope, path="")
-    reading.row_country, reading.import_country = given.country, country
-    reading.places = places
+    speaker = Speaker(company, importing=True)
+    reading = _Reading(given, speaker, terms, today, scope, "", given.country, country, places)
     return reading.draft((own,), given.same_as)
 
 
+@dataclass(slots=True)
 class _Reading:
     """Collects problems while it reads, so that a caller hears of all of them at once."""
 
-    def __init__(
-        self,
-        given: Given | CustomerPatch,
-        speaker: Speaker,
-        terms: Terms,
-        today: date,
-        *,
-        scope: str | None,
-        path: str = "customerships.{}.",
-    ) -> None:
-        self.given, self.speaker, self.terms, self.today = given, speaker, terms, today
-        self.scope = scope
-        """The only company whose customers may be referred to; None: any."""
-        self.path = path
-        """Where a customership's fields stand in what was given."""
-        self.row_country: str | None = None
-        self.import_country: str | None = None
-        self.places: Sequence[int] | None = None
-        self.problems: list[FieldRule] = []
-        self.unreadable: list[UnreadablePoint] = []
+    given: Given | CustomerPatch
+    speaker: Speaker
+    terms: Terms
+    today: date
+    scope: str | None
+    """The only company whose customers may be referred to; None: any."""
+    path: str = "customerships.{}."
+    """Where a customership's fields stand in what was given."""
+    row_country: str | None = None
+    import_country: str | None = None
+    places: Sequence[int] | None = None
+    problems: list[FieldRule] = field(default_factory=list)
+    unreadable: list[UnreadablePoint] = field(default_factory=list)
 
     def draft(self, customerships: tuple[GivenCustomership, ...], same_as: NumberRef | None = None) -> Draft:
         given = self.given

@@ -44,14 +44,6 @@ async def new_ids(conn: Conn, count: int) -> list[UUID]:
     return [r["id"] for r in await conn.fetch(_NEW_IDS, count)]
 
 
-def identity_index(keys: Keys, code: str) -> bytes:
-    return keys.blind_index(IDENTITY, code)
-
-
-def business_index(keys: Keys, business_id: str) -> bytes:
-    return keys.blind_index(BUSINESS, business_id)
-
-
 async def store(conn: Conn, keys: Keys, writes: Sequence[Write]) -> dict[UUID, dict[str, int]]:
     """Store them; the revisions of each. Raises ConcurrentChangeError. The statements do not depend on what is
     written.
@@ -164,7 +156,8 @@ async def _identifiers(
                 retired.append((ident, source, BUSINESS))
                 if facts.business_id:
                     value = data_keys[ident].encrypt(facts.business_id, context(BUSINESS, ident))
-                    given.append((business_index(keys, facts.business_id), source, BUSINESS, ident, value))
+                    blind = keys.blind_index(BUSINESS, facts.business_id)
+                    given.append((blind, source, BUSINESS, ident, value))
     await conn.execute(_RETIRE_IDENTIFIERS, *_columns(retired, 3))
     await _all(conn, _UPSERT_IDENTIFIERS, sorted(given, key=lambda g: g[:2]), 5)
 

@@ -14,7 +14,8 @@ from services.customers.model import linking as rules
 from services.customers.model.customer import RegisteredCustomer
 from services.customers.model.draft import Draft
 from services.customers.model.linking import MOST_HOLDERS, Crowded, Link, pairs, reachable
-from services.customers.store import linking, writing
+from services.customers.store import linking
+from services.customers.store.encryption import BUSINESS, IDENTITY
 from services.customers.store.linking import Held, Near, Pair
 from services.customers.store.writing import ConcurrentChangeError
 from services.customers.use_cases.context import CustomersContext
@@ -34,9 +35,9 @@ def blinds_of(keys: Keys, draft: Draft) -> set[bytes]:
     """The blind indexes of everything in a draft that may link."""
     found = {keys.blind_index(*p.key) for p in draft.points if p.kind is not PointKind.POST}
     if draft.identity_code:
-        found.add(writing.identity_index(keys, draft.identity_code))
+        found.add(keys.blind_index(IDENTITY, draft.identity_code))
     if draft.business_id:
-        found.add(writing.business_index(keys, draft.business_id))
+        found.add(keys.blind_index(BUSINESS, draft.business_id))
     return found
 
 
@@ -155,4 +156,4 @@ def _blinds(keys: Keys, customer: RegisteredCustomer) -> set[bytes]:
 
 def _identifiers(keys: Keys, customer: RegisteredCustomer) -> set[bytes]:
     business = {f.business_id for f in customer.facts.values() if f.business_id}
-    return {*customer.identities} | {writing.business_index(keys, b) for b in business}
+    return {*customer.identities} | {keys.blind_index(BUSINESS, b) for b in business}

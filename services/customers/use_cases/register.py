@@ -21,6 +21,7 @@ from services.customers.model.draft import Draft, Speaker
 from services.customers.model.linking import ContradictionError, check_contradiction
 from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import linking, reading, writing
+from services.customers.store.encryption import BUSINESS, IDENTITY
 from services.customers.store.writing import ConcurrentChangeError, Write
 from services.customers.use_cases.context import CustomersContext
 from services.customers.use_cases.link import (
@@ -133,8 +134,8 @@ def _named_by(context: CustomersContext, entry: Registration) -> _NamedCustomer:
     return _NamedCustomer(
         source=entry.speaker.name,
         numbers=numbers + ([draft.same_as] if draft.same_as else []),
-        identity=writing.identity_index(context.keys, draft.identity_code) if draft.identity_code else None,
-        business=writing.business_index(context.keys, draft.business_id) if draft.business_id else None,
+        identity=context.keys.blind_index(IDENTITY, draft.identity_code) if draft.identity_code else None,
+        business=context.keys.blind_index(BUSINESS, draft.business_id) if draft.business_id else None,
         references={str(r) for r in (draft.organisation, draft.person) if is_number(r)},
         target=entry.target,
     )

@@ -1,11 +1,13 @@
-"""Change one customer if the caller has seen its present revision; end its customership in a company."""
+"""Create one customer; change it if the caller has seen its present revision; end its customership in a company."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from uuid import UUID
 
 from kielto.errors import KieltoError
+from kielto.service.database import audit_entry
 from kielto.service.database.pool import Conn
+from kielto.service.http.idempotency import IdempotencyKey
 from kielto.validation import FieldRule
 from services.customers.model import entitlement
 from services.customers.model.customer import RegisteredCustomer, StoredCustomer
@@ -14,11 +16,45 @@ from services.customers.model.problems import CustomerRefusedError, refused
 from services.customers.store import reading
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.read import NoSuchCustomerError, alias, visible
-from services.customers.use_cases.register import Registration, lock_for, register
+from services.customers.use_cases.register import Registration, RegistrationOutcome, lock_for, register
+
+
+class CustomerExistsError(KieltoError):
+    """A customer number in the draft is taken."""
 
 
 class StaleRevisionError(KieltoError):
     """The customer was changed since the caller read it."""
+
+
+async def create(
+    context: CustomersContext,
+    entry: Registration,
+    key: IdempotencyKey | None,
+    answer: Callable[[RegistrationOutcome], tuple[int, bytes]],
+) -> RegistrationOutcome:
+    """Create a customer. If the same source stated the identifier before, that customer gets the new customership
+    instead. `answer` is what a repetition of the request gets. Raises CustomerExistsError, CustomerRefusedError,
+    EpochNotOpenError, guesses.TooManyRefusedError.
+    """
+    context.guesses.check(entry.speaker.name, by_identifier=entry.by_identifier)
+
+    async def work(conn: Conn) -> RegistrationOutcome:
+        await lock_for(conn, context, [entry.draft])
+        if await reading.by_number(conn, [c.canonical for c in entry.draft.customerships]):
+            raise CustomerExistsError
+        outcome = (await register(conn, context, [entry]))[0]
+        audit_entry.about(outcome.id)
+        if key is not None and outcome.status != "refused":
+            await key.keep(conn, *answer(outcome))
+        return outcome
+
+    outcome = await in_transaction(context, work)
+    if outcome.status == "refused":  # after the commit: what contradicts is kept for the group to look at
+        if entry.by_identifier:
+            context.guesses.refused(entry.speaker.name)
+        raise CustomerRefusedError(outcome.problems)
+    return outcome
 
 
 async def change(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Query, Response
 
 from kielto.events.base import Hash
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError, invalid_request
 from kielto.service.http.strict_route import StrictRoute
@@ -19,7 +19,7 @@ from services.marketing.model.campaign import Campaign, CampaignState, StateConf
 from services.marketing.use_cases.campaigns import close, counts, create, launch, page, read
 from services.marketing.use_cases.context import MarketingContext
 
-Campaigner = Annotated[Caller, Depends(require("campaigns"))]
+Campaigner = Annotated[Caller, Depends(RoleCheck("campaigns"))]
 Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 

@@ -1,6 +1,7 @@
 """Campaigns: their aim, state, and how far a launch has come."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime
 from uuid import UUID
 
@@ -17,21 +18,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
 
 
 async def insert(conn: Conn, campaign: Campaign) -> None:
-    aim = campaign.aim
-    await conn.execute(
-        _INSERT,
-        campaign.id,
-        campaign.name,
-        aim.company,
-        aim.purpose,
-        aim.channel,
-        aim.product_group,
-        aim.partner,
-        aim.mode,
-        aim.party,
-        campaign.state,
-        campaign.created_at,
-    )
+    aim = (*astuple(campaign.aim), campaign.aim.party)
+    await conn.execute(_INSERT, campaign.id, campaign.name, *aim, campaign.state, campaign.created_at)
 
 
 _GET = "SELECT * FROM campaigns WHERE id = $1"

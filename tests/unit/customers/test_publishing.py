@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from kielto.events.digests import point_of
+from kielto.service.support.crypto_keys import Keys
 from services.customers.model.publishing import entitled, record
 from tests.unit.customers.world import NEW, after, row, said
 
@@ -18,17 +19,20 @@ POST: dict[str, Any] = {
 NUMBERS = [{"company": "kauppa", "number": "k-1"}, {"company": "sahko", "number": "7"}]
 
 
-class PlainKeys:
+class PlainKeys(Keys):
     """Keys one can read."""
+
+    def __init__(self) -> None:
+        """Without a file of keys."""
 
     def pairwise(self, party: str, ident: UUID) -> str:
         return point_of(party.encode(), ident.bytes)
 
-    def point(self, party: str, canonical: bytes) -> str:
-        return point_of(party.encode(), canonical)
+    def point(self, party: str, digest: bytes, generation: int | None = None) -> str:
+        return point_of(party.encode(), digest)
 
-    def encrypt(self, canonical: bytes) -> str:
-        return (canonical.hex() + "0" * 64)[:64]
+    def encrypt(self, digest: bytes) -> str:
+        return (digest.hex() + "0" * 64)[:64]
 
     def known_by(self, field: str, value: str) -> str:
         return (hashlib.sha256(f"{field} {value}".encode()).hexdigest() + "0" * 64)[:64]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 
 from kielto.events.party import Party
 from kielto.service.database import audit_entry
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.http.throttle import Throttled
@@ -27,8 +27,8 @@ from services.consents.use_cases.clearances.search import search as search_clear
 from services.consents.use_cases.context import Context
 
 PATH = "/consents/clearances"
-Sender = Annotated[Caller, Depends(require("campaigns", "desk"))]
-Inquirer = Annotated[Caller, Depends(require("campaigns", "desk", "dpo", "operator"))]
+Sender = Annotated[Caller, Depends(RoleCheck("campaigns", "desk"))]
+Inquirer = Annotated[Caller, Depends(RoleCheck("campaigns", "desk", "dpo", "operator"))]
 
 
 def router(context: Context) -> APIRouter:

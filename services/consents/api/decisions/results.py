@@ -8,14 +8,14 @@ from pydantic.config import JsonDict
 
 from kielto.events.results import DecisionResult
 from kielto.service.http import cursors
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import StrictRoute
 from services.consents.api.callers import Limit
 from services.consents.use_cases.context import Context
 from services.consents.use_cases.decisions.results import list_results
 
-Company = Annotated[Caller, Depends(require("desk", "campaigns", "dpo"))]
+Company = Annotated[Caller, Depends(RoleCheck("desk", "campaigns", "dpo"))]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")]
 
 EXAMPLE: JsonDict = {

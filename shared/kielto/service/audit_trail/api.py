@@ -12,7 +12,7 @@ from kielto.events.base import Ident, Moment
 from kielto.service.audit_trail.middleware import ACTOR, as_uuid
 from kielto.service.database.pool import Pool
 from kielto.service.http import cursors
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.strict_route import StrictRoute
 from kielto.service.support.crypto_keys import Keys
 
@@ -40,7 +40,7 @@ class AuditTrailPage(BaseModel):
     next: str | None = Field(description="`cursor` for the next page; null on the last page.")
 
 
-Officer = Annotated[Caller, Depends(require("dpo"))]
+Officer = Annotated[Caller, Depends(RoleCheck("dpo"))]
 
 
 def router(name: str, pool: Pool, keys: Keys) -> APIRouter:

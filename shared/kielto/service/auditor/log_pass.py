@@ -113,7 +113,7 @@ class LogPass:
                     continue
                 self.positions[topic, partition] = Audited(self._ids[topic], 0, 0)
                 await store.forget_topic(self._conn, topic, at.topic_id)
-                place = self._place(topic, partition, 0)
+                place = self._place(TopicPartition(topic, partition), 0)
                 lost.append(AuditFinding(FindingKind.VANISHED, place, "topic: was deleted and made anew"))
             if lost:
                 new = await store.found(self._conn, lost)
@@ -214,23 +214,15 @@ class LogPass:
     ) -> list[AuditFinding]:
         if len(lost) > store.MANY:
             why = f"{len(lost)} keys lost their last record"
-            return [
-                AuditFinding(FindingKind.VANISHED, self._place(place.topic, place.partition, offset), why)
-            ]
+            return [AuditFinding(FindingKind.VANISHED, self._place(place, offset), why)]
+        kind, why = FindingKind.VANISHED, "was read and is gone"
         return [
-            AuditFinding(
-                FindingKind.VANISHED,
-                self._place(place.topic, place.partition, was),
-                f"{version} was read and is gone",
-                key,
-                version,
-                offset,
-            )
+            AuditFinding(kind, self._place(place, was), f"{version} {why}", key, version, offset)
             for key, was, version in lost
         ]
 
-    def _place(self, topic: str, partition: int, offset: int) -> LogPlace:
-        return LogPlace(self._topics[topic], topic, self._ids[topic], partition, offset)
+    def _place(self, at: TopicPartition, offset: int) -> LogPlace:
+        return LogPlace(self._topics[at.topic], at.topic, self._ids[at.topic], at.partition, offset)
 
 
 def tell(findings: Sequence[AuditFinding]) -> None:

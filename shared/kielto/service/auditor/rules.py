@@ -149,16 +149,8 @@ def _record(place: LogPlace, key: str, version: Version, known: KnownVersions) -
     highest = known.highest.get((place.topic_id, key), Version(0, 0))
     epoch = known.epochs.get((place.topic, place.partition), 0)
     if version < highest:
-        return [
-            AuditFinding(
-                FindingKind.REGRESSION,
-                place,
-                f"{version} stands behind {highest}",
-                key,
-                highest,
-                place.offset + 1,
-            )
-        ]
+        why = f"{version} stands behind {highest}"
+        return [AuditFinding(FindingKind.REGRESSION, place, why, key, highest, place.offset + 1)]
     if version.epoch < epoch and (row is None or version < row.version):
         needed = row.version if row else Version(epoch, 0)
         why = f"{version} stands behind epoch {epoch}"

@@ -185,9 +185,14 @@ class Verifier:
 
 
 class RoleCheck:
-    """A FastAPI dependency: the caller, if it has one of the roles."""
+    """A FastAPI dependency: the caller, who has at least one of `roles` (none named: any caller); with `group` one of
+    the whole group.
 
-    def __init__(self, roles: tuple[str, ...], *, group: bool) -> None:
+    `caller: Annotated[Caller, Depends(RoleCheck("desk"))]`. Raises ProblemError 401, or 403 `missing-role`,
+    `foreign-company`.
+    """
+
+    def __init__(self, *roles: str, group: bool = False) -> None:
         self.roles, self.group = roles, group
 
     async def __call__(self, request: Request) -> Caller:
@@ -199,15 +204,6 @@ class RoleCheck:
         if self.group and found.company is not None:
             raise ProblemError(403, "foreign-company", "Only callers for the whole group may do this")
         return found
-
-
-def require(*roles: str, group: bool = False) -> RoleCheck:
-    """The caller, who has at least one of `roles` (none named: any caller); with `group` one of the whole group.
-
-    `caller: Annotated[Caller, Depends(require("desk"))]`. Raises ProblemError 401, or 403 `missing-role`,
-    `foreign-company`.
-    """
-    return RoleCheck(roles, group=group)
 
 
 async def identify(request: Request) -> Caller:

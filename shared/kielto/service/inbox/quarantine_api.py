@@ -1,7 +1,6 @@
 """Messages in quarantine over HTTP: list, replay and discard them. A company sees those of its topics."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
@@ -11,14 +10,14 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from kielto.events.base import Hash
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.openapi import Operation, Operations
 from kielto.service.http.problem import ProblemError
 from kielto.service.http.strict_route import Note, StrictRoute
 from kielto.service.inbox.handlers import PermanentError
 from kielto.service.inbox.quarantine import NotQuarantinedError, Quarantine, QuarantinedMessage
 
-Officer = Annotated[Caller, Depends(require("operator", "dpo"))]
+Officer = Annotated[Caller, Depends(RoleCheck("operator", "dpo"))]
 State = Literal["open", "replayed", "discarded"]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 Ident = Number | Hash
@@ -73,18 +72,12 @@ def router(name: str, quarantine: Quarantine) -> APIRouter:
     @routes.post("/{ident}/replay", status_code=204)
     async def replay(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Give the message to the service again, after the cause was fixed."""
-        party = caller.party
-        async with _answered():
-            number = _number(quarantine, party, ident)
-            await quarantine.replay(number, by=caller.subject, note=body.reason, party=party)
+        await _close(quarantine, quarantine.replay, ident, body, caller)
 
     @routes.post("/{ident}/discard", status_code=204)
     async def discard(ident: Ident, body: ClosingBody, caller: Officer) -> None:
         """Discard the message: its content is deleted, and it denies nobody any longer."""
-        party = caller.party
-        async with _answered():
-            number = _number(quarantine, party, ident)
-            await quarantine.discard(number, by=caller.subject, note=body.reason, party=party)
+        await _close(quarantine, quarantine.discard, ident, body, caller)
 
     return routes
 
@@ -116,10 +109,16 @@ def _shown(quarantine: Quarantine, party: str | None, kept: QuarantinedMessage) 
     return MessageBody(**asdict(kept) | {"id": ident})
 
 
-@asynccontextmanager
-async def _answered() -> AsyncIterator[None]:
+async def _close(
+    quarantine: Quarantine,
+    close: Callable[..., Awaitable[None]],
+    ident: Ident,
+    body: ClosingBody,
+    caller: Caller,
+) -> None:
+    number = _number(quarantine, caller.party, ident)
     try:
-        yield
+        await close(number, by=caller.subject, note=body.reason, party=caller.party)
     except NotQuarantinedError:
         raise ProblemError(404, "unknown-message", "There is no such open message") from None
     except PermanentError as error:

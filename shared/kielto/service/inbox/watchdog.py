@@ -9,6 +9,7 @@ deleted and created again starts at offset 0 under the same name.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,22 +50,18 @@ async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, UUID]:
     return ids
 
 
+@dataclass(slots=True)
 class Watchdog:
     """`client` is a started consumer without a group."""
 
-    def __init__(
-        self,
-        pool: postgres.Pool,
-        client: Any,
-        readers: Mapping[str, TopicReader],
-        ids: Mapping[str, UUID],
-        life: datetime,
-    ) -> None:
-        self._pool, self._client, self._readers, self._ids = pool, client, readers, ids
-        self._life = life
-        self._moved: dict[str, tuple[int, float]] = {}
-        self._stands: dict[TopicPartition, tuple[int, float]] = {}
-        """By partition with something to read: the position, and since when it is that."""
+    pool: postgres.Pool
+    client: Any
+    readers: Mapping[str, TopicReader]
+    ids: Mapping[str, UUID]
+    life: datetime
+    _moved: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _stands: dict[TopicPartition, tuple[int, float]] = field(default_factory=dict)
+    """By partition with something to read: the position, and since when it is that."""
 
     async def run(self) -> None:
         """Raises RestartConsumersError."""
@@ -72,7 +69,7 @@ class Watchdog:
         while True:
             await asyncio.sleep(_LIFE_SECONDS)
             try:
-                if await transactional.life(self._pool) != self._life:
+                if await transactional.life(self.pool) != self.life:
                     raise RestartConsumersError("the database's server was started anew")
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + _SECONDS
@@ -81,18 +78,18 @@ class Watchdog:
                 log.info("consumers.not_watched", error=type(error).__name__)
 
     async def _look(self) -> None:
-        if await topic_ids(self._client, self._readers) != self._ids:
+        if await topic_ids(self.client, self.readers) != self.ids:
             raise RestartConsumersError("a topic was made anew")
-        places = [TopicPartition(topic, p) for topic in self._readers for p in range(PARTITIONS)]
-        ends = await kafka.end_offsets(self._client, places)
-        begins = await self._client.beginning_offsets(places)
+        places = [TopicPartition(topic, p) for topic in self.readers for p in range(PARTITIONS)]
+        ends = await kafka.end_offsets(self.client, places)
+        begins = await self.client.beginning_offsets(places)
         # Asked before the positions: what is in hand now may be committed, and done with, when they are here.
-        at_work = {topic for topic, reader in self._readers.items() if reader.retrying or reader.busy}
-        positions = await transactional.positions(self._pool, self._ids)
+        at_work = {topic for topic, reader in self.readers.items() if reader.retrying or reader.busy}
+        positions = await transactional.positions(self.pool, self.ids)
         at = {p: max(positions.get((p.topic, p.partition), 0), begins[p]) for p in places}
         at |= await self._step_over(at, ends)
         self._stand(at, ends)
-        for topic, reader in self._readers.items():
+        for topic, reader in self.readers.items():
             own = [TopicPartition(topic, p) for p in range(PARTITIONS)]
             behind = sum(max(0, ends[p] - at[p]) for p in own)
             metrics.INBOX_LAG.labels(topic).set(behind)
@@ -110,10 +107,10 @@ class Watchdog:
         is.
         """
         still = {p: position for p, position in at.items() if self._stands.get(p, (-1, 0.0))[0] == position}
-        empty = await kafka.stepped_over(self._client, still, {p: ends[p] for p in still})
+        empty = await kafka.stepped_over(self.client, still, {p: ends[p] for p in still})
         for place, end in empty.items():
-            place_at = (place.topic, place.partition, self._ids[place.topic])
-            await transactional.step_over(self._pool, place_at, at[place], end, self._life)
+            place_at = (place.topic, place.partition, self.ids[place.topic])
+            await transactional.step_over(self.pool, place_at, at[place], end, self.life)
         return empty
 
     def _stand(self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:

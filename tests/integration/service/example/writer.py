@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from kielto.events.records import Customer
 from kielto.events.topics import CUSTOMERS
 from kielto.service.database import pool
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError
 from kielto.service.outbox import publish
@@ -33,7 +33,7 @@ def build(platform: Platform) -> Service:
     async def post(
         ident: UUID,
         person: ExamplePerson,
-        caller: Annotated[Caller, Depends(require("register"))],
+        caller: Annotated[Caller, Depends(RoleCheck("register"))],
         claim: Annotated[IdempotencyKey | None, Depends(idempotency_key)],
     ) -> Response:
         caller.must_act_for(None)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Depends, Response
 from kielto.service.audit_trail import api
 from kielto.service.database import audit_entry
 from kielto.service.database import pool as postgres
-from kielto.service.http.auth import Caller, require
+from kielto.service.http.auth import Caller, RoleCheck
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError
 from kielto.service.inbox.quarantine import Quarantine
@@ -38,7 +38,7 @@ KEYS = Keys(
 )
 
 
-Desk = Annotated[Caller, Depends(require("desk"))]
+Desk = Annotated[Caller, Depends(RoleCheck("desk"))]
 
 
 def routes(pool: postgres.Pool) -> APIRouter:

@@ -6,7 +6,7 @@ import httpx
 from fastapi import APIRouter, Depends, Response
 
 from kielto.service.database import pool
-from kielto.service.http.auth import Caller, Verifier, require
+from kielto.service.http.auth import Caller, RoleCheck, Verifier
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.process.application import Health, create_app
 from tests.integration.service.support import Bench
@@ -25,7 +25,7 @@ def client_of(service: Bench) -> httpx.AsyncClient:
     @router.post("/things", status_code=201)
     async def post(
         _: dict[str, Any],
-        caller: Annotated[Caller, Depends(require("desk"))],
+        caller: Annotated[Caller, Depends(RoleCheck("desk"))],
         claim: Annotated[IdempotencyKey | None, Depends(idempotency_key)],
     ) -> Response:
         body = f'{{"of":"{caller.company}"}}'.encode()

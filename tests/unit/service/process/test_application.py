@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from pydantic import BaseModel
 
 from kielto.service.database.pool import Pool
-from kielto.service.http.auth import Caller, Verifier, require
+from kielto.service.http.auth import Caller, RoleCheck, Verifier
 from kielto.service.http.idempotency import IdempotencyKey, idempotency_key
 from kielto.service.http.problem import ProblemError
 from kielto.service.process.application import Health, create_app
@@ -53,7 +53,7 @@ def app(health: Health | None = None, limits: Limits | None = None) -> FastAPI:
     router = APIRouter(prefix="/test")
 
     @router.post("/things")
-    async def post(thing: Thing, _: Annotated[Caller, Depends(require("desk"))]) -> Thing:
+    async def post(thing: Thing, _: Annotated[Caller, Depends(RoleCheck("desk"))]) -> Thing:
         return thing
 
     @router.post("/once")
