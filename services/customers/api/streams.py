@@ -24,8 +24,11 @@ async def lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Line]
     `limit` bytes. A byte order mark at the very beginning, as spreadsheets write it, is skipped.
     """
     number, tail, overlong = 0, b"", False
-    async for chunk in _without_mark(chunks):
-        *whole, tail = (tail + chunk).split(b"\n")
+    async for chunk in chunks:
+        data = tail + chunk
+        if number == 0 and not overlong:
+            data = data.removeprefix(BOM_UTF8)
+        *whole, tail = data.split(b"\n")
         for line in whole:
             number += 1
             if overlong or len(line) > limit:
@@ -39,20 +42,6 @@ async def lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Line]
         yield number + 1, None
     elif tail.strip():
         yield number + 1, tail
-
-
-async def _without_mark(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    head: bytes | None = b""
-    async for chunk in chunks:
-        if head is None:
-            yield chunk
-            continue
-        head += chunk
-        if len(head) >= len(BOM_UTF8):
-            yield head.removeprefix(BOM_UTF8)
-            head = None
-    if head:
-        yield head
 
 
 class ResponseNotReadError(Exception):

@@ -9,7 +9,7 @@ from kielto.service.support import tracing
 from services.customers.model import linking as rules
 from services.customers.model.linking import Candidate, Contradiction
 from services.customers.model.problems import refused
-from services.customers.store import linking, locking, reading
+from services.customers.store import linking, persons, reading
 from services.customers.store.linking import Pair
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.read import NoSuchCustomerError
@@ -42,7 +42,7 @@ async def mark_apart(context: CustomersContext, one: UUID, other: UUID, reason: 
     (pair,) = rules.pairs([(one, other)])
 
     async def work(conn: Conn) -> None:
-        await locking.lock(conn, pair)
+        await persons.lock(conn, pair)
         stored = await reading.load(conn, context.keys, pair)
         if {*pair} - stored.keys():
             raise NoSuchCustomerError

@@ -15,7 +15,7 @@ from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
 from services.customers.model.publishing import UNVERSIONED
-from services.customers.store import erasing, linking
+from services.customers.store import linking, persons
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.read import NoSuchCustomerError
 from services.customers.use_cases.record_changes import changes_to
@@ -32,9 +32,9 @@ async def erase(context: CustomersContext, ident: UUID) -> None:
 
 async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
     """Erase in the caller's transaction. Raises what `erase` raises, and writing.ConcurrentChangeError."""
-    blinds = await erasing.blinds(conn, ident)
+    blinds = await persons.blinds(conn, ident)
     await linking.lock_keys(conn, blinds)
-    erased = await erasing.erase(conn, ident)
+    erased = await persons.erase(conn, ident)
     if erased is None:
         raise NoSuchCustomerError
     await linking.forget(conn, erased)

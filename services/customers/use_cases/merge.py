@@ -16,9 +16,9 @@ from kielto.service.support import tracing
 from services.customers.model import merging, publishing
 from services.customers.model.customer import Facts, RegisteredCustomer, StoredCustomer
 from services.customers.model.problems import refused
-from services.customers.store import erasing, linking, locking, reading, writing
+from services.customers.store import linking, persons, reading, writing
 from services.customers.store import merging as moving
-from services.customers.store.locking import LockedCustomer
+from services.customers.store.persons import LockedCustomer
 from services.customers.store.writing import Write
 from services.customers.use_cases.context import CustomersContext, in_transaction
 from services.customers.use_cases.link import look_around, relink
@@ -42,7 +42,7 @@ async def merge_in(conn: Conn, context: CustomersContext, duplicate: UUID, into:
     """Merge in the caller's transaction. Raises what `merge` raises, and writing.ConcurrentChangeError."""
     blinds = await _blinds(conn, duplicate, into)
     await linking.lock_keys(conn, blinds)
-    rows = await locking.lock(conn, [duplicate, into])
+    rows = await persons.lock(conn, [duplicate, into])
     if await _blinds(conn, duplicate, into) - blinds:
         raise writing.ConcurrentChangeError
     survivor = _survivor(rows, duplicate, into)
@@ -56,7 +56,7 @@ async def merge_in(conn: Conn, context: CustomersContext, duplicate: UUID, into:
 
 
 async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:
-    return {blind for ident in customers for blind in await erasing.blinds(conn, ident)}
+    return {blind for ident in customers for blind in await persons.blinds(conn, ident)}
 
 
 async def _look_again(conn: Conn, context: CustomersContext, survivor: UUID) -> None:

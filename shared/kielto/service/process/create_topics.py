@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kielto import group, kafka
+from kielto.errors import KieltoError
 from kielto.service.support.settings import KafkaSettings
 
 
@@ -41,13 +42,7 @@ def main() -> int:
                 security=settings.security,
             )
         )
-    except (
-        ValidationError,
-        group.GroupError,
-        kafka.TopicMismatchError,
-        kafka.SecurityError,
-        *kafka.DOWN,
-    ) as error:
+    except (ValidationError, KieltoError, *kafka.DOWN) as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
     print(f"set-up: {len(created)} topics created")

@@ -20,14 +20,12 @@ import uvloop
 from pydantic import ValidationError
 
 from kielto import group as groups
-from kielto import kafka
+from kielto.errors import KieltoError
 from kielto.service.auditor import commands as audit_report
 from kielto.service.database import migrations
 from kielto.service.database import pool as postgres
-from kielto.service.database.migrations import MigrationError
 from kielto.service.http.auth import Verifier
-from kielto.service.http.server import AWAY, CannotListenError, HttpServer
-from kielto.service.inbox.consumers import UnsafeSubscriberError
+from kielto.service.http.server import AWAY, HttpServer
 from kielto.service.inbox.input_freshness import InputFreshness
 from kielto.service.outbox import parties
 from kielto.service.process import commands
@@ -35,25 +33,12 @@ from kielto.service.process.platform import Build, Platform, quarantine_of
 from kielto.service.process.running import RunningService
 from kielto.service.support import logs
 from kielto.service.support.bulk_throttle import BulkThrottle
-from kielto.service.support.crypto_keys import Keys, KeysError
+from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings
 from kielto.service.support.supervise import supervise
 
 log = structlog.get_logger(__name__)
-
-
-_REFUSALS = (
-    CannotListenError,
-    ValidationError,
-    groups.GroupError,
-    KeysError,
-    MigrationError,
-    UnsafeSubscriberError,
-    parties.OtherKeysError,
-    kafka.SecurityError,
-    kafka.TopicMismatchError,
-)
 
 
 def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None = None) -> None:
@@ -62,7 +47,7 @@ def main(name: str, migrations: Path, build: Build, argv: Sequence[str] | None =
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             code = runner.run(_main(name, migrations, build, arguments))
-        except _REFUSALS as error:
+        except (KieltoError, ValidationError) as error:
             print(f"{name}: does not start: {error}", file=sys.stderr)
             code = 1
     sys.exit(code)

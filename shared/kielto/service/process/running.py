@@ -133,16 +133,9 @@ class RunningService:
         await self._verify()
         await _patiently(self._tell_open_topics)
         if not self._health.claimed:
-            families = self._service.families
-            await _patiently(
-                lambda: claim(
-                    settings.postgres_dsn,
-                    settings.kafka_bootstrap,
-                    families,
-                    security=settings.security,
-                    clock=self._platform.clock,
-                )
-            )
+            dsn, bootstrap, families = settings.postgres_dsn, settings.kafka_bootstrap, self._service.families
+            security, clock = settings.security, self._platform.clock
+            await _patiently(lambda: claim(dsn, bootstrap, families, security=security, clock=clock))
             self._health.claimed = True
         await _patiently(lambda: backfills.request_first(pool, self._service.families))
         work: list[Callable[[], Awaitable[None]]] = []

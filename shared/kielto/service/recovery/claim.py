@@ -37,7 +37,7 @@ async def claim(
         if (known := await epoch.latest(conn)) is not None:
             return known[0]
         highest = await topic_scan.highest_epoch(bootstrap, families, security=security) if families else 0
-        await announce(bootstrap, families, highest + 1, security=security, clock=clock)
+        await announce(bootstrap, families, highest + 1, security, clock)
         await epoch.insert(conn, highest + 1, is_open=highest == 0)
         return highest + 1
     finally:
@@ -45,12 +45,7 @@ async def claim(
 
 
 async def announce(
-    bootstrap: str,
-    families: Sequence[Family],
-    number: int,
-    *,
-    security: kafka.Security = kafka.CLEAR,
-    clock: Clock = utc_now,
+    bootstrap: str, families: Sequence[Family], number: int, security: kafka.Security, clock: Clock
 ) -> None:
     """Write the epoch's first heartbeat to every partition of the restrictions topics and wait for the broker's
     answers. Raises one of DOWN, or LaneStoppedError.

@@ -150,7 +150,7 @@ class Epochs:
         since = await self._since(conn)
         seen = await topic_scan.highest_epoch(self.bootstrap, self.families, since, security=self.security)
         number = 1 + max(before, seen)
-        await claim.announce(self.bootstrap, self.families, number, security=self.security, clock=self.clock)
+        await claim.announce(self.bootstrap, self.families, number, self.security, self.clock)
         async with conn.transaction():
             await conn.execute(_BEGIN, number)
             for family in self.families:
