@@ -34,16 +34,8 @@ def build(platform: Platform) -> Service:
 
     families = (CUSTOMERS, *(customers_of(Party.company(c)) for c in platform.group.company_ids))
     patience = max((s.deadline_seconds for s in platform.group.subscribers), default=0.0)
-
-    async def write_tombstones() -> None:
-        await tombstones.write_for_ever(
-            platform.pool, dict.fromkeys(families, patience), clock=platform.clock
-        )
-
-    async def group_changed() -> None:
-        await parties.compute_anew(
-            platform.pool, families, lambda conn, after: publish_next(conn, context, after), AGAIN
-        )
+    deadlines = dict.fromkeys(families, patience)
+    publish_again = partial(publish_next, context)
 
     return Service(
         families=families,
@@ -51,7 +43,10 @@ def build(platform: Platform) -> Service:
         routers=[imports.router(context), candidates.router(context), customers.router(context)],
         streamed=[imports.PATH],
         background=[partial(every_day, context)],
-        at_relays=[write_tombstones, group_changed],
+        at_relays=[
+            partial(tombstones.write_for_ever, platform.pool, deadlines, clock=platform.clock),
+            partial(parties.compute_anew, platform.pool, families, publish_again, AGAIN),
+        ],
         take_in=TakeIn(CUSTOMERS, keep, partial(take_back, context)),
         commands={
             "erase": partial(erase_customer, context),

@@ -11,6 +11,7 @@ from kielto.events.party import Party
 from kielto.events.records import CompanyCustomer
 from kielto.events.records import Customer as CustomerRecord
 from kielto.events.words import Status
+from kielto.service.database import epoch
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
@@ -21,26 +22,25 @@ from services.customers.use_cases.read import NoSuchCustomerError
 from services.customers.use_cases.record_changes import changes_to
 
 
-async def erase(context: CustomersContext, ident: UUID) -> None:
-    """Raises NoSuchCustomerError, HasContactPersonsError, EpochNotOpenError."""
+async def erase(context: CustomersContext, ident: UUID, *, restoring: bool = False) -> None:
+    """`restoring`: also while no epoch is open. Raises NoSuchCustomerError, HasContactPersonsError,
+    EpochNotOpenError.
+    """
 
     async def work(conn: Conn) -> None:
-        await erase_in(conn, context, ident)
+        if restoring:
+            await epoch.commit_while_closed(conn)
+        blinds = await persons.blinds(conn, ident)
+        await linking.lock_keys(conn, blinds)
+        erased = await persons.erase(conn, ident)
+        if erased is None:
+            raise NoSuchCustomerError
+        await linking.forget(conn, erased)
+        await linking.drop_keys(conn, blinds)
+        told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
+        await put(conn, told, traceparent=tracing.current())
 
     await in_transaction(context, work)
-
-
-async def erase_in(conn: Conn, context: CustomersContext, ident: UUID) -> None:
-    """Erase in the caller's transaction. Raises what `erase` raises, and writing.ConcurrentChangeError."""
-    blinds = await persons.blinds(conn, ident)
-    await linking.lock_keys(conn, blinds)
-    erased = await persons.erase(conn, ident)
-    if erased is None:
-        raise NoSuchCustomerError
-    await linking.forget(conn, erased)
-    await linking.drop_keys(conn, blinds)
-    told = [change for key, companies in erased.items() for change in _changes(context, key, companies)]
-    await put(conn, told, traceparent=tracing.current())
 
 
 def _changes(context: CustomersContext, ident: UUID, companies: Sequence[str]) -> list[RecordChange]:

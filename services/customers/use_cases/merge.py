@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kielto.events.records import CompanyCustomer
-from kielto.service.database import audit_entry
+from kielto.service.database import audit_entry, epoch
 from kielto.service.database.pool import Conn
 from kielto.service.outbox.publish import RecordChange, put
 from kielto.service.support import tracing
@@ -26,33 +26,32 @@ from services.customers.use_cases.read import NoSuchCustomerError
 from services.customers.use_cases.record_changes import changes, changes_to, for_ourselves, relinked
 
 
-async def merge(context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
-    """Merge and return the survivor; if `into` is an alias, its survivor. Merging again changes nothing. Raises
-    NoSuchCustomerError (no such duplicate), CustomerRefusedError, EpochNotOpenError.
+async def merge(
+    context: CustomersContext, duplicate: UUID, into: UUID, *, restoring: bool = False
+) -> StoredCustomer:
+    """Merge and return the survivor; if `into` is an alias, its survivor. Merging again changes nothing. `restoring`:
+    also while no epoch is open. Raises NoSuchCustomerError (no such duplicate), CustomerRefusedError,
+    EpochNotOpenError.
     """
 
     async def work(conn: Conn) -> StoredCustomer:
+        if restoring:
+            await epoch.commit_while_closed(conn)
         audit_entry.about(duplicate, into)
-        return await merge_in(conn, context, duplicate, into)
+        blinds = await _blinds(conn, duplicate, into)
+        await linking.lock_keys(conn, blinds)
+        rows = await persons.lock(conn, [duplicate, into])
+        if await _blinds(conn, duplicate, into) - blinds:
+            raise writing.ConcurrentChangeError
+        survivor = _survivor(rows, duplicate, into)
+        if rows[duplicate].alias_of != survivor:
+            contacts = _contacts(rows, duplicate)
+            near = _near(rows, {duplicate, survivor, *contacts})
+            await _merge(conn, context, duplicate, survivor, contacts, near)
+            await _look_again(conn, context, survivor)
+        return (await reading.load(conn, context.keys, [survivor]))[survivor]
 
     return await in_transaction(context, work)
-
-
-async def merge_in(conn: Conn, context: CustomersContext, duplicate: UUID, into: UUID) -> StoredCustomer:
-    """Merge in the caller's transaction. Raises what `merge` raises, and writing.ConcurrentChangeError."""
-    blinds = await _blinds(conn, duplicate, into)
-    await linking.lock_keys(conn, blinds)
-    rows = await persons.lock(conn, [duplicate, into])
-    if await _blinds(conn, duplicate, into) - blinds:
-        raise writing.ConcurrentChangeError
-    survivor = _survivor(rows, duplicate, into)
-    if rows[duplicate].alias_of != survivor:
-        contacts = _contacts(rows, duplicate)
-        await _merge(
-            conn, context, duplicate, survivor, contacts, _near(rows, {duplicate, survivor, *contacts})
-        )
-        await _look_again(conn, context, survivor)
-    return (await reading.load(conn, context.keys, [survivor]))[survivor]
 
 
 async def _blinds(conn: Conn, *customers: UUID) -> set[bytes]:

@@ -69,7 +69,7 @@ def changes_to(
     return told
 
 
-async def publish_next(conn: Conn, context: CustomersContext, after: UUID) -> UUID | None:
+async def publish_next(context: CustomersContext, conn: Conn, after: UUID) -> UUID | None:
     """Publish the records of the next customers by ascending id again, after a company returned to the group: its
     records may be old or blank. Returns the last id, None at the end. Raises EpochNotOpenError.
     """

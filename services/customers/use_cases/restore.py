@@ -11,12 +11,10 @@ import structlog
 from kielto.events.envelope import Read
 from kielto.events.records import Customer
 from kielto.events.words import Status
-from kielto.service.database import epoch
-from kielto.service.database.pool import Conn
 from services.customers.model.problems import CustomerRefusedError, HasContactPersonsError
-from services.customers.use_cases.context import CustomersContext, in_transaction
-from services.customers.use_cases.erase import erase_in
-from services.customers.use_cases.merge import merge_in
+from services.customers.use_cases.context import CustomersContext
+from services.customers.use_cases.erase import erase
+from services.customers.use_cases.merge import merge
 from services.customers.use_cases.read import NoSuchCustomerError
 
 Kept = Status | UUID
@@ -47,13 +45,8 @@ async def _merge_again(context: CustomersContext, duplicate: UUID, into: UUID) -
     If a merge is refused now, consents still treats the two as one, since it takes no merge back. Only what the
     register publishes of them differs until an operator merges them.
     """
-
-    async def work(conn: Conn) -> None:
-        await epoch.commit_while_closed(conn)
-        await merge_in(conn, context, duplicate, into)
-
     try:
-        await in_transaction(context, work)
+        await merge(context, duplicate, into, restoring=True)
     except NoSuchCustomerError:
         log.warning("restore.alias_missing", customer=str(duplicate))
     except CustomerRefusedError as refused:
@@ -73,12 +66,8 @@ async def _erase_again(context: CustomersContext, customers: Iterable[UUID]) -> 
 
 
 async def _erased(context: CustomersContext, ident: UUID) -> bool:
-    async def work(conn: Conn) -> None:
-        await epoch.commit_while_closed(conn)
-        await erase_in(conn, context, ident)
-
     try:
-        await in_transaction(context, work)
+        await erase(context, ident, restoring=True)
     except NoSuchCustomerError:
         return True
     except HasContactPersonsError:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -75,9 +76,7 @@ async def test_it_goes_on_and_is_right_when_the_company_is_back(
 
     grown = Group(revision=3, controller=GROUP.controller, companies=GROUP.companies)
     await parties.note(context.pool, grown, context.keys)
-    await parties.compute_anew(
-        context.pool, (), lambda conn, after: publish_next(conn, context, after), AGAIN
-    )
+    await parties.compute_anew(context.pool, (), partial(publish_next, context), AGAIN)
     published = await people.published(FAMILY)
     record = published[context.keys.pairwise("company.sahko", ident(aino))]
     if what == "erase":

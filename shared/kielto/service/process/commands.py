@@ -38,7 +38,11 @@ async def run(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, serv
     """
     entry = _entry(arguments, service)
     audit_entry.begin(entry)
-    code = await _told(arguments, pool, quarantine, service)
+    try:
+        code = await _run(arguments, pool, quarantine, service)
+    except Exception as error:  # noqa: BLE001 - its text may quote values
+        print(f"not done: {_why(error)}")
+        code = 1
     if not entry.written:
         await entry.write(pool, "ok" if code == 0 else "refused", None if code == 0 else f"exit {code}")
     return code
@@ -74,14 +78,6 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-async def _told(arguments: Sequence[str], pool: Pool, quarantine: Quarantine, service: Service) -> int:
-    try:
-        return await _run(arguments, pool, quarantine, service)
-    except Exception as error:  # noqa: BLE001 - its text may quote values
-        print(f"not done: {_why(error)}")
-        return 1
 
 
 def _why(error: Exception) -> str:
