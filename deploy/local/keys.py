@@ -29,10 +29,8 @@ def make(group: Group, folder: Path) -> Path:
     """
     file = folder / "services.keys.json"
     keys = json.loads(file.read_text()) if file.exists() else {}
-    keys.setdefault("digest_key", secrets.token_hex(64))
-    keys.setdefault("master_key", secrets.token_hex(32))
-    keys.setdefault("index_key", secrets.token_hex(32))
-    keys.setdefault("seal_key", secrets.token_hex(32))
+    for name, size in (("digest_key", 64), ("master_key", 32), ("index_key", 32), ("seal_key", 32)):
+        keys.setdefault(name, secrets.token_hex(size))
     for party in group.parties:
         keys.setdefault("id_keys", {}).setdefault(party, secrets.token_hex(32))
         keys.setdefault("point_keys", {}).setdefault(party, {"1": secrets.token_hex(32)})

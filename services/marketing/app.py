@@ -1,14 +1,12 @@
 """The composition root of marketing."""
 
-from functools import partial
-
 from kielto.events.topics import CONSENTS, Lane
 from kielto.service.process.platform import Platform, Service
 from services.marketing.api import campaigns
 from services.marketing.api.operations import OPERATIONS
 from services.marketing.consumers import subscriptions
 from services.marketing.settings import MarketingSettings
-from services.marketing.use_cases.catch_up import look
+from services.marketing.use_cases.catch_up import Ends, look
 from services.marketing.use_cases.context import MarketingContext
 from services.marketing.use_cases.launch_worker import Launches
 
@@ -24,7 +22,9 @@ def build(platform: Platform) -> Service:
     def fresh() -> bool:
         return platform.inputs.fresh([CONSENTS.topic(Lane.EXPRESS)], stale_seconds)
 
-    ends = partial(look, platform.pool, platform.settings.kafka_bootstrap, platform.settings.security)
+    async def ends() -> tuple[Ends, Ends, bool]:
+        return await look(platform.pool, platform.settings.kafka_bootstrap, platform.settings.security)
+
     return Service(
         families=(),  # no state of its own: audiences and events are messages, sent once and in order
         operations=OPERATIONS,

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
 async def run(folder: Path, first_ban: bool) -> DemoResults:
     """Run all steps and show each as it happens. A step that raises fails and ends the demo."""
     console = Console()
-    foodmart_jar, chinook_jar = people_jars()
+    data = {f.name.partition("-")[0]: f for f in jars.fetch("data")}
     say("starting PostgreSQL, Kafka, three services and five subscribers")
     began = time.monotonic()
     world = DemoWorld(folder)
@@ -50,11 +50,14 @@ async def run(folder: Path, first_ban: bool) -> DemoResults:
         say(f"all processes are ready after {time.monotonic() - began:.1f} s; logs are in {folder}")
         results = DemoResults({"name": "Apache Kafka", "version": world.stack.kafka.version})
         register = DemoRegister(world)
-        *known, late = chinook(chinook_jar)
+        *known, late = chinook(data["chinook"])
         plan: list[tuple[str, Work]] = [("first bans", lambda s: first(world, s, register, results, known))]
         if not first_ban:
             plan += [
-                ("the register", lambda s: bring(world, s, register, results, list(foodmart(foodmart_jar)))),
+                (
+                    "the register",
+                    lambda s: bring(world, s, register, results, list(foodmart(data["foodmart"]))),
+                ),
                 ("mid-campaign", lambda s: campaign_steps.campaign(world, s, register, 25)),
                 ("partner opt-out", lambda s: campaign_steps.partner_opt_out(world, s, register, 20)),
                 ("taken by a company", lambda s: steps.taken_by_company(world, s, register, 20)),
@@ -114,9 +117,3 @@ async def bring(
         f"{len(people)} people imported and permitted at their companies in {time.monotonic() - began:.1f} s; "
         f"{len(told) - len(refused)} rows imported without their phone number ({why}), {len(refused)} refused"
     )
-
-
-def people_jars() -> tuple[Path, Path]:
-    """The data sets, downloaded once and checked."""
-    files = {f.name.partition("-")[0]: f for f in jars.fetch("data")}
-    return files["foodmart"], files["chinook"]

@@ -116,16 +116,12 @@ class DemoWorld:
         return response.json() if response.content else {}
 
     async def import_rows(self, company: str, rows: Iterable[bytes]) -> list[dict[str, Any]]:
-        """Stream rows into the register; return the report of each row, and the summary as its last line."""
+        """Import rows into the register; return the report of each row, and the summary as its last line."""
         url = self.services.url("customers") + "/imports"
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/x-ndjson"}
-
-        async def body() -> AsyncIterator[bytes]:
-            for line in rows:
-                yield line + b"\n"
-
+        body = b"\n".join(rows)
         async with self.http.stream(
-            "POST", url, params={"company": company}, headers=headers, content=body(), timeout=300
+            "POST", url, params={"company": company}, headers=headers, content=body, timeout=300
         ) as response:
             response.raise_for_status()
             return [json.loads(line) async for line in response.aiter_lines()]
@@ -141,8 +137,7 @@ class DemoWorld:
     async def watch(self, receiver: str, question: dict[str, Any], *wanted: str) -> dict[str, Any]:
         """Wait until a receiver answers with one of the wanted reasons; `at` is None if it does not by the deadline."""
         body = {"question": question, "wanted": list(wanted), "seconds": self.deadline}
-        answer: dict[str, Any] = await self.ask(receiver, "/watch", body)
-        return answer
+        return dict(await self.ask(receiver, "/watch", body))
 
 
 class DemoRegister:

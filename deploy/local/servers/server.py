@@ -56,11 +56,5 @@ class RunningServer:
             f"{self.setting} is a server that somebody else runs: it cannot be stopped or killed from here"
         )
 
-    def begin(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
     def stop(self) -> None:
         self.process.stop()

@@ -55,10 +55,11 @@ class Stack:
         """
         self._hold()
         try:
-            self.kafka.begin()
-            self.postgres.begin()
-            self.postgres.wait()
-            self.kafka.wait()
+            own = [server for server in (self.kafka, self.postgres) if server.managed]
+            for server in own:
+                server.begin()
+            for server in own:
+                server.wait()
         except BaseException:
             self.stop()
             raise

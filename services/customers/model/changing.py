@@ -88,7 +88,10 @@ def apply(
         facts[speaker.name] = said
     new = replace(
         old,
-        facts={source: _aged(f, moment) for source, f in facts.items()},
+        facts={
+            source: replace(f, minor=is_minor(f.birth_date, moment.today, moment.age_of_majority))
+            for source, f in facts.items()
+        },
         former=old.identities - {f.identity for f in facts.values()},
         points=_points(old, draft.points, speaker, new_id) if "points" in draft.stated else old.points,
         customerships=tuple(_customerships(old.customerships, draft, speaker)),
@@ -120,11 +123,6 @@ def _is_first(old: RegisteredCustomer, speaker: Speaker) -> bool:
     if speaker.company is None:
         return not old.facts
     return speaker.company not in old.facts and not old.stated_by(GROUP).recipient
-
-
-def _aged(facts: Facts, moment: Moment) -> Facts:
-    minor = is_minor(facts.birth_date, moment.today, moment.age_of_majority)
-    return facts if facts.minor == minor else replace(facts, minor=minor)
 
 
 def is_minor(birth: date | None, today: date, age: int) -> bool:

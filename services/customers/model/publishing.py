@@ -3,6 +3,7 @@ customer.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import NamedTuple
 from uuid import UUID
 
@@ -96,15 +97,7 @@ def _point(point: Point, encrypt: Callable[[bytes], str]) -> CustomerPoint:
         role_address=bool(group and group.role_address),
         role_address_in=() if says else tuple(c for c in companies if point.statements[c].role_address),
         holders=() if group else tuple(companies),
-        sales=tuple(
-            SaleOf(
-                seller=s.seller,
-                date=s.date.isoformat(),
-                product_group=s.product_group,
-                ban_offered=s.ban_offered,
-            )
-            for s in point.sales
-        ),
+        sales=tuple(SaleOf(**asdict(s) | {"date": s.date.isoformat()}) for s in point.sales),
     )
 
 

@@ -4,7 +4,7 @@ duplicate stays as an alias.
 A merge restricts: whatever either of them banned binds both from now on. It cannot be undone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -46,7 +46,8 @@ async def merge(
         survivor = _survivor(rows, duplicate, into)
         if rows[duplicate].alias_of != survivor:
             contacts = _contacts(rows, duplicate)
-            near = _near(rows, {duplicate, survivor, *contacts})
+            others = {duplicate, survivor, *contacts}
+            near = [i for i, row in rows.items() if row.alias_of is None and i not in others]
             await _merge(conn, context, duplicate, survivor, contacts, near)
             await _look_again(conn, context, survivor)
         return (await reading.load(conn, context.keys, [survivor]))[survivor]
@@ -89,11 +90,6 @@ def _contacts(rows: Mapping[UUID, LockedCustomer], duplicate: UUID) -> list[UUID
     return [i for i, row in rows.items() if ids & (row.organisations | row.persons)]
 
 
-def _near(rows: Mapping[UUID, LockedCustomer], others: set[UUID]) -> list[UUID]:
-    """Ids of customers who may be linked to either of the two."""
-    return [i for i, row in rows.items() if row.alias_of is None and i not in others]
-
-
 def _pointed(customer: RegisteredCustomer, duplicate: UUID, survivor: UUID) -> RegisteredCustomer:
     """A contact person whose organisation, or whose person, is the survivor from now on."""
 
@@ -106,16 +102,6 @@ def _pointed(customer: RegisteredCustomer, duplicate: UUID, survivor: UUID) -> R
     }
     links = frozenset(survivor if i == duplicate else i for i in customer.links) - {customer.id}
     return replace(customer, facts=facts, links=links)
-
-
-def _linked(
-    found: Mapping[UUID, StoredCustomer], duplicate: UUID, survivor: UUID, told: set[UUID]
-) -> Iterable[RegisteredCustomer]:
-    """The customers that were linked to the duplicate, now linked to the survivor."""
-    for stored in found.values():
-        customer = stored.customer
-        if duplicate in customer.links and customer.id not in {survivor, *told}:
-            yield replace(customer, links=(customer.links - {duplicate}) | {survivor})
 
 
 def _identified(old: RegisteredCustomer, new: RegisteredCustomer) -> dict[str, Facts]:
@@ -148,8 +134,11 @@ async def _merge(
     told = _alias(context, gone.customer, survivor)
     for customer in (new, *moved):
         told += changes(context, customer, express=True)
-    for customer in _linked(found, duplicate, survivor, {c.id for c in moved}):
-        told.append(for_ourselves(context, customer, express=True))
+    for ident in near:  # who was linked to the duplicate is linked to the survivor now
+        customer = found[ident].customer
+        if duplicate in customer.links:
+            linked = replace(customer, links=(customer.links - {duplicate}) | {survivor})
+            told.append(for_ourselves(context, linked, express=True))
     await put(conn, told, traceparent=tracing.current())
 
 

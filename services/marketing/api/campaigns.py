@@ -29,7 +29,17 @@ def router(context: MarketingContext) -> APIRouter:
     @routes.post("", status_code=201, response_model=CampaignBody)
     async def post(body: NewCampaign, caller: Campaigner, key: Key) -> Response:
         """Create a campaign. It addresses nobody until it is launched."""
-        return await _create(context, body, caller, key)
+        company = body.company or caller.company
+        if company is None:
+            raise _refused([FieldRule("company", "is required for a caller for the whole group")])
+        caller.must_act_for(company)
+        draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, context.clock())
+        if found := faults(draft.aim, context.group):
+            raise _refused(found)
+        answer = CampaignBody.of(draft).model_dump_json().encode()
+        await create(context.pool, draft, key, answer)
+        location = {"Location": f"/marketing/campaigns/{draft.id}"}
+        return Response(answer, 201, location, media_type="application/json")
 
     @routes.post("/{ident}/launch", status_code=202)
     async def post_launch(ident: UUID, caller: Campaigner) -> CampaignBody:
@@ -85,22 +95,6 @@ async def _visible_to(context: MarketingContext, caller: Caller, ident: UUID) ->
     if campaign is None or caller.company not in (None, campaign.aim.company):
         raise ProblemError(404, "unknown-campaign", "There is no such campaign")
     return campaign
-
-
-async def _create(
-    context: MarketingContext, body: NewCampaign, caller: Caller, key: IdempotencyKey | None
-) -> Response:
-    company = body.company or caller.company
-    if company is None:
-        raise _refused([FieldRule("company", "is required for a caller for the whole group")])
-    caller.must_act_for(company)
-    draft = Campaign(uuid4(), body.name, body.aim(company), CampaignState.OPEN, context.clock())
-    if found := faults(draft.aim, context.group):
-        raise _refused(found)
-    answer = CampaignBody.of(draft).model_dump_json().encode()
-    await create(context.pool, draft, key, answer)
-    location = {"Location": f"/marketing/campaigns/{draft.id}"}
-    return Response(answer, 201, location, media_type="application/json")
 
 
 async def _launch(context: MarketingContext, ident: UUID) -> CampaignBody:

@@ -119,20 +119,9 @@ async def found(conn: Conn, findings: Sequence[AuditFinding]) -> list[AuditFindi
     """Store the new ones of these findings, mark what repairs them, and return them."""
     new: list[AuditFinding] = []
     for finding in findings:
-        place = finding.place
-        if await conn.fetchval(
-            _FOUND,
-            finding.kind.value,
-            place.family.name,
-            place.topic,
-            place.topic_id,
-            place.partition,
-            place.offset,
-            finding.key,
-            *finding.version,
-            finding.after,
-            finding.reason,
-        ):
+        family, *place = finding.place
+        what = (finding.key, *finding.version, finding.after, finding.reason)
+        if await conn.fetchval(_FOUND, finding.kind.value, family.name, *place, *what):
             new.append(finding)
             metrics.AUDIT_FINDINGS.labels(finding.kind.value).inc()
     await _repair(conn, new)

@@ -130,7 +130,10 @@ class Verifier:
         if fetching is not None and not known:
             await asyncio.shield(fetching)  # a caller who leaves does not end it for the others
         if self._keys is None:
-            raise _issuer_away()
+            # Not 401, which callers take as final: a good token is refused because we lag.
+            raise unavailable(
+                "issuer-unavailable", "The issuer's keys are not available; retry later", seconds=2
+            )
         return self._keys
 
     def _refetch(self) -> "asyncio.Task[None] | None":
@@ -253,11 +256,6 @@ def _decoded(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
 def _refused(error: Exception) -> ProblemError:
     rule = getattr(error, "error", "") or type(error).__name__
     return _unauthorised(f"the token was refused: {rule}")
-
-
-def _issuer_away() -> ProblemError:
-    """Not 401, which callers take as final: a good token is refused because we lag."""
-    return unavailable("issuer-unavailable", "The issuer's keys are not available; retry later", seconds=2)
 
 
 def _unauthorised(detail: str) -> ProblemError:

@@ -81,7 +81,7 @@ class RequestMiddleware:
         if not self._health.claimed and not safe:
             raise unavailable("epoch-not-claimed", "The first start is not complete; retry later")
         whose = ""
-        if _below(scope["path"], self._prefix) and (not safe or "authorization" in headers):
+        if f"{scope['path']}/".startswith(f"{self._prefix}/") and (not safe or "authorization" in headers):
             whose = (await identify(Request(scope))).company or "group"
         whose_request.set(whose)
         length = headers.get("content-length", "")
@@ -151,10 +151,6 @@ async def respond(problem: ProblemError, scope: Scope, receive: Receive, send: S
 def response(problem: ProblemError, path: str) -> JSONResponse:
     body: dict[str, Any] = problem.body(path)
     return JSONResponse(body, problem.status, headers=problem.headers, media_type="application/problem+json")
-
-
-def _below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _too_large(most: int) -> ProblemError:

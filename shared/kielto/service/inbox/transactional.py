@@ -203,9 +203,8 @@ class Intake:
         if not isinstance(read, Read) or read.headers[CE_SOURCE] == self._source:
             return read
         if self._subscription.urgent is not None and self._subscription.urgent(read.event):
-            log.warning(
-                "message.foreign_source", topic=record.topic, partition=record.partition, offset=record.offset
-            )
+            at = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.warning("message.foreign_source", **at)
             return read
         version = read.event.at_version if isinstance(read.event, Record) else None
         return Unreadable(_FOREIGN, read.key, version)

@@ -146,7 +146,6 @@ def _taken(rows: list[dict[str, Any]]) -> dict[str, control.Taken]:
         for partition, offset in row["offsets"]:
             if partition < PARTITIONS:
                 offsets[partition] = offset
-        taken[row["topic"]] = control.Taken(
-            topic=row["topic"], topic_id=row["topic_id"], offsets=tuple(offsets)
-        )
+        topic, ident = row["topic"], row["topic_id"]
+        taken[topic] = control.Taken(topic=topic, topic_id=ident, offsets=tuple(offsets))
     return taken

@@ -129,7 +129,7 @@ class RunningService:
         else.
         """
         pool, settings = self._platform.pool, self._platform.settings
-        self._health.claimed = await _patiently(lambda: _has_epoch(pool))
+        self._health.claimed = await _patiently(lambda: epoch.latest(pool)) is not None
         await self._verify()
         await _patiently(self._tell_open_topics)
         if not self._health.claimed:
@@ -267,10 +267,6 @@ def _freeze() -> None:
 async def _patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
     """What `ask` returns once the database and Kafka answer."""
     return await supervise("start", ask, _AWAY)
-
-
-async def _has_epoch(pool: postgres.Pool) -> bool:
-    return await epoch.latest(pool) is not None
 
 
 def _name(work: Callable[[], Awaitable[None]]) -> str:
