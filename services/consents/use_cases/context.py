@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from kielto.clock import Clock
 from kielto.errors import KieltoError
 from kielto.events.party import Party
 from kielto.group import Group
 from kielto.service.database.pool import Conn, Pool, in_transaction
-from kielto.service.support.clock import Clock
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from services.consents.model.facts import GroupFacts

@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from kielto.clock import Clock
 from kielto.group import Group
 from kielto.service.database.pool import Pool
-from kielto.service.support.clock import Clock
 from kielto.service.support.crypto_keys import Keys
 
 

@@ -7,13 +7,13 @@ still denies its key at a version) and `traceparent` (W3C). No personal data in 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic import ValidationError
 
+from kielto.clock import utc_now
 from kielto.errors import KieltoError
 from kielto.events import control
 from kielto.events.base import MAX_BYTES, Event
@@ -77,7 +77,7 @@ def headers(
     """The headers of one message, for `encode` and for the relay, which sends bodies as they are stored."""
     varying = {
         CE_ID: str(ident or uuid4()),
-        "ce_time": f"{datetime.now(UTC).isoformat()[:-6]}Z",
+        "ce_time": f"{utc_now().isoformat()[:-6]}Z",
         "ce_subject": key,
         CE_VERSION: version,
         "traceparent": traceparent,

@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from kielto.clock import clock
 from kielto.subscriber.gate.questions import Answer, Question, Reason
-from kielto.subscriber.support.clock import clock
 
 BATCH = 4000
 """Recipients of one request; so many fit into the largest body that consents accepts."""

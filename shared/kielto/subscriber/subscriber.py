@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
 
+from kielto.clock import clock, utc_now
 from kielto.errors import InvalidValueError, WrongUseError
 from kielto.events.party import Party
 from kielto.events.results import DecisionResult
@@ -27,7 +28,6 @@ from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
 from kielto.subscriber.support import settings
 from kielto.subscriber.support.brokers import FORBIDDEN, MISSING, Brokers, NotReadyError, ThrottledLog
-from kielto.subscriber.support.clock import clock, utc_now
 from kielto.subscriber.sync.changes import OnChange
 
 if TYPE_CHECKING:

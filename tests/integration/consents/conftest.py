@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import services.consents
+from kielto.clock import utc_now
 from kielto.group import Company, Controller, Group, Partner, SubscriberSystem
 from kielto.service.database.pool import Pool, open_pool
-from kielto.service.support.clock import utc_now
 from kielto.service.support.crypto_keys import KeyFile, Keys
 from services.consents.model.rules import Rules
 from services.consents.use_cases.context import Context

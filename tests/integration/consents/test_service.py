@@ -22,6 +22,7 @@ from deploy.local.servers.kafka import Kafka
 from deploy.local.servers.stack import Stack
 from deploy.local.services import Services
 from kielto import proof, seals
+from kielto.clock import utc_now
 from kielto.events import control, envelope
 from kielto.events.digests import digest_of
 from kielto.events.messages import Acknowledgement, Decision, DecisionSubject, MarketingEvent, Position
@@ -29,7 +30,6 @@ from kielto.events.records import Permissions
 from kielto.events.topics import CUSTOMERS, MARKETING_EVENTS, Lane, acks, decisions, permissions_of
 from kielto.events.words import Act, Channel, PointKind, Purpose, Reach
 from kielto.service.database.pool import open_pool
-from kielto.service.support.clock import utc_now
 from kielto.service.support.crypto_keys import Keys
 from services.consents.use_cases.context import Context, decision_id
 from tests.databases import drop_database

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kielto.clock import utc_now
 from kielto.events.messages import Acknowledgement, progress_seconds
 from kielto.events.topics import PARTITIONS, Lane
 from kielto.events.versions import Version
@@ -12,7 +13,6 @@ from kielto.subscriber import MemoryStore
 from kielto.subscriber.replica.follower import Follower
 from kielto.subscriber.replica.state import Delta, Flaw
 from kielto.subscriber.stores.base import StoreMark
-from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import LISTED, AckSender, acknowledgement
 from kielto.subscriber.sync.session import Committed, Session
 from tests.integration.subscriber.conftest import Follow

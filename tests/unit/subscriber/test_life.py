@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from kielto import kafka
+from kielto.clock import utc_now
 from kielto.events.control import Reconcile
 from kielto.subscriber import MemoryStore, Question, Reason, SpoolInUseError, Subscriber
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.submit.sender import Submitting
 from kielto.subscriber.submit.spool import Spool
 from kielto.subscriber.support.brokers import Brokers
-from kielto.subscriber.support.clock import utc_now
 from kielto.subscriber.sync.acks import AckSender
 from kielto.subscriber.sync.reading import Following
 from kielto.subscriber.sync.session import Session

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import time_machine
 
+from kielto.clock import clock
 from kielto.events.topics import PARTITIONS
 from kielto.subscriber.gate.gate import Gate
 from kielto.subscriber.gate.local_denials import Denials
 from kielto.subscriber.gate.questions import Question, Reason
-from kielto.subscriber.support.clock import clock
 from tests.unit.subscriber.gate.test_gate import PARTY, TOPIC, OpenGate
 from tests.unit.subscriber.logs import beat, hexes
 

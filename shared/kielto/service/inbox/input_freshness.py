@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from kielto import kafka
+from kielto.clock import clock
 from kielto.events import control, envelope
 from kielto.events.base import Event
 from kielto.events.topics import PARTITIONS, Topic
@@ -19,7 +20,6 @@ from kielto.service.database.pool import Pool
 from kielto.service.inbox import transactional
 from kielto.service.support.supervise import Backoff, supervise
 from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
-from kielto.subscriber.support.clock import clock
 
 _LOOK_SECONDS = 0.2
 _LOOKS_PER_CHECK = 25

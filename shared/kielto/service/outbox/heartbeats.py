@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from kielto.clock import Clock, utc_now
 from kielto.events import control, envelope
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.service.outbox.batch_send import OutboxMessage
 from kielto.service.outbox.leader import Leader
-from kielto.service.support.clock import Clock, utc_now
 
 Withheld: TypeAlias = Callable[[Leader], Awaitable[Container[str]]]
 """Names of families with committed changes that have no mark yet. Read before the marks of a look: whatever is missing

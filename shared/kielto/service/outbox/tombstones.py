@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+from kielto.clock import Clock, utc_now
 from kielto.events.topics import Family
 from kielto.service.database.pool import Conn, Pool, transaction
-from kielto.service.support.clock import Clock, utc_now
 
 _EVERY_SECONDS = 30.0
 _AT_ONCE = 1000

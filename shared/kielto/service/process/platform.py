@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
+from kielto.clock import Clock, utc_now
 from kielto.events.control import AboutParty
 from kielto.events.topics import Family
 from kielto.group import Group
@@ -17,7 +18,6 @@ from kielto.service.inbox.quarantine import Quarantine
 from kielto.service.outbox.heartbeats import Withheld, nothing_withheld
 from kielto.service.recovery.new_epoch import TakeIn
 from kielto.service.support.bulk_throttle import BulkThrottle
-from kielto.service.support.clock import Clock, utc_now
 from kielto.service.support.crypto_keys import Keys
 from kielto.service.support.limits import Limits
 from kielto.service.support.settings import ServiceSettings

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from kielto import kafka
+from kielto.clock import Clock, utc_now
 from kielto.events import control
 from kielto.events.topics import Family
 from kielto.service.database import epoch, pool
@@ -11,7 +12,6 @@ from kielto.service.database.advisory_locks import Lock, wait_for
 from kielto.service.outbox.batch_send import LaneStoppedError, deliver
 from kielto.service.outbox.heartbeats import everywhere
 from kielto.service.recovery import topic_scan
-from kielto.service.support.clock import Clock, utc_now
 
 _ANNOUNCE_SECONDS = 30
 

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from kielto import kafka
+from kielto.clock import Clock, utc_now
 from kielto.events.topics import PARTITIONS, Family
 from kielto.events.versions import Version
 from kielto.service.auditor import store
@@ -29,7 +30,6 @@ from kielto.service.outbox.batch_send import LaneStoppedError
 from kielto.service.outbox.leader import Leader
 from kielto.service.recovery import claim, topic_scan
 from kielto.service.recovery.topic_scan import ScannedRecord, Since
-from kielto.service.support.clock import Clock, utc_now
 
 log = structlog.get_logger(__name__)
 

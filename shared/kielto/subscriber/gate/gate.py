@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from kielto.clock import clock
 from kielto.errors import InvalidValueError
 from kielto.events.control import AboutParty, Beat
 from kielto.events.digests import InvalidContactPointError, check_of, digest_of, point_of
@@ -18,7 +19,6 @@ from kielto.subscriber.gate.permits import PermitRecord, RecordQuestion, ended, 
 from kielto.subscriber.gate.questions import Answer, Question, Reason
 from kielto.subscriber.records.content import Terms, hash64, ident
 from kielto.subscriber.replica.follower import Follower
-from kielto.subscriber.support.clock import clock
 
 _WORDS = {
     name: dict.fromkeys(words) for name, words in (("purpose", Purpose), ("channel", Channel), ("mode", Mode))

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from kielto import kafka
+from kielto.clock import clock
 from kielto.errors import KieltoError
-from kielto.subscriber.support.clock import clock
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = (0.1, 1.0)

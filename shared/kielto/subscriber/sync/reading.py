@@ -12,12 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from kielto import kafka
+from kielto.clock import clock
 from kielto.events.topics import PARTITIONS, Family, Lane
 from kielto.kafka import TopicPartition
 from kielto.subscriber.columnar.batch_decode import SeenRecords
 from kielto.subscriber.records.decode import CONTROL
 from kielto.subscriber.support.brokers import MISSING, Brokers, ThrottledLog
-from kielto.subscriber.support.clock import clock
 from kielto.subscriber.sync.session import Session
 
 log = logging.getLogger(__name__)

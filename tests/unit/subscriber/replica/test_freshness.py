@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kielto.clock import clock
 from kielto.subscriber.replica.freshness import PROBES_KEPT, BeatNumber, Freshness
-from kielto.subscriber.support.clock import clock
 
 
 def numbered(n: int, term: int = 1, epoch: int = 1) -> BeatNumber:

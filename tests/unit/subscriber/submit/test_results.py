@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kielto.clock import utc_now
 from kielto.events.results import DecisionResult, ResultStatus
 from kielto.subscriber.submit import results
 from kielto.subscriber.submit.results import ResultsReader
 from kielto.subscriber.support.brokers import Brokers
-from kielto.subscriber.support.clock import utc_now
 
 T, W, R, F, P = (
     ResultStatus.TAKEN,

@@ -1,8 +1,15 @@
-"""The two clocks: `clock` measures waits, probes and clearances; `utc_now` is what messages say."""
+"""The clocks. The wall clock is read here alone and given to whoever needs the time, so that tests can set it."""
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+"""The time now, with a time zone."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _clock() -> Callable[[], float]:
@@ -13,7 +20,3 @@ def _clock() -> Callable[[], float]:
 
 clock: Callable[[], float] = _clock()
 """Seconds since some moment: it never goes back, and counts the time that the machine is suspended."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
