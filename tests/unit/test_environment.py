@@ -38,3 +38,23 @@ def test_what_is_made_is_not_for_others_to_read(
     assert environment.main(requirements, venv) == 1
     assert venv.parent.stat().st_mode & 0o777 == mode
     assert PRIVATE in (0o711, 0o700)
+
+
+def test_pip_installs_where_uv_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(
+        "rich==1 \\\n    --hash=sha256:1\nuv==2 \\\n    --hash=sha256:2\n    # via dev\nyarl==3\n"
+    )
+    ran: list[str] = []
+
+    def run(command: list[str]) -> str | None:
+        ran.append(Path(command[-1]).name if command[1] == "-m" else "uv")
+        return "no such index" if ran[-1] == "uv" else None
+
+    monkeypatch.setattr(environment, "run", run)
+    assert environment.install(tmp_path, requirements)
+    assert ran == ["uv.txt", "uv", "requirements.txt"]
+    assert (tmp_path / "uv.txt").read_text() == "uv==2 \\\n    --hash=sha256:2\n    # via dev\n"
+    assert "trying pip" in capsys.readouterr().err

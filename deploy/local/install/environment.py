@@ -27,7 +27,7 @@ def main(requirements: Path, venv: Path) -> int:
         if stamp.exists() and stamp.read_bytes() == wanted and (venv / "bin" / "python").exists():
             return 0
         shutil.rmtree(venv, ignore_errors=True)
-        say(f"making the Python {sys.version.split()[0]} environment (only once; one to two minutes)")
+        say(f"making the Python {sys.version.split()[0]} environment (only once; about half a minute)")
         if not make(venv) or not install(venv, requirements):
             return 1
         stamp.write_bytes(wanted)
@@ -61,41 +61,35 @@ def make(venv: Path) -> bool:
 
 
 def install(venv: Path, requirements: Path) -> bool:
-    """pip with every hash required; one line of progress for each package."""
-    total = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--progress-bar=off"]
+    """Install by uv, or by pip where uv fails: uv does not know a mirror that only pip's settings name. Both require
+    every hash.
+    """
+    python, own = str(venv / "bin" / "python"), venv / "uv.txt"
+    pip = [python, "-m", "pip", "install", "--require-hashes", "--no-input", "--disable-pip-version-check"]
     # `./kielto` keeps what is compiled in a folder of its own, where pip would not put it.
-    command += ["--no-compile", "--disable-pip-version-check", "--no-input", "-r", str(requirements)]
-    tail: list[str] = []
-    done = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
-        assert pip.stdout is not None
-        for line in pip.stdout:
-            tail = [*tail[-14:], line]
-            found = re.match(r"Collecting ([\w.-]+)", line)
-            if found:
-                done += 1
-                progress(f"kielto: {done}/{total} {found[1]}", done % 20 == 0)
-            elif line.startswith("Installing collected"):
-                progress("kielto: installing", True)
-    progress("", False)
-    if pip.returncode:
-        say("installing the requirements failed:\n" + "".join(tail))
-    return pip.returncode == 0
+    pip += ["--no-compile", "--quiet", "-r"]
+    uv = [str(venv / "bin" / "uv"), "pip", "install", "--require-hashes", "--python", python, "--quiet"]
+    uv += ["--cache-dir", str(venv.parent / "uv"), "-r", str(requirements)]
+    own.write_text(requirement("uv", requirements.read_text()))
+    if run([*pip, str(own)]) is None and run(uv) is None:
+        return True
+    say("uv could not install the requirements: trying pip, which takes one to two minutes")
+    failed = run([*pip, str(requirements)])
+    if failed is not None:
+        say("installing the requirements failed:\n" + "\n".join(failed.splitlines()[-15:]))
+    return failed is None
+
+
+def requirement(name: str, requirements: str) -> str:
+    """The lines of one package, with its hashes; empty if it is not there."""
+    found = re.search(rf"^{re.escape(name)}==.*\n(?:    .*\n)*", requirements, re.MULTILINE)
+    return found[0] if found else ""
 
 
 def run(command: list[str]) -> str | None:
     """None when it went well, else what it said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode else None
-
-
-def progress(text: str, milestone: bool) -> None:
-    """On a terminal one line that is written over; elsewhere the milestones only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-    elif milestone:
-        print(text, file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
