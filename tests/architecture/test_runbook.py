@@ -1,6 +1,7 @@
 """Every command that the runbook names exists."""
 
 import importlib.util
+import pkgutil
 import re
 from types import ModuleType
 
@@ -11,7 +12,7 @@ from deploy.local.paths import ROOT
 from kielto.acls import SERVICES
 from kielto.service.auditor import commands as audit_report
 from kielto.service.process import commands
-from services.consents.commands import decisions, seals, subscribers
+from services.consents import commands as consents_commands
 from tests.contracts.openapi import build
 
 TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())
@@ -36,12 +37,24 @@ def test_a_services_command_exists(services: str, command: str, _: str) -> None:
         assert command in words(service), f"{service} has no command {command}"
 
 
-@pytest.mark.parametrize("module", [decisions, seals, subscribers])
+VERBS = [
+    module
+    for found in pkgutil.iter_modules(consents_commands.__path__, f"{consents_commands.__name__}.")
+    if hasattr(module := importlib.import_module(found.name), "NAMES")
+]
+
+
+@pytest.mark.parametrize("module", VERBS)
 def test_every_verb_of_a_usage_is_registered(module: ModuleType) -> None:
     """The audit trail records a command by the name that is registered."""
     usage = module._USAGE.removeprefix("usage: ").split(" | ")
     assert {" ".join(one.split()[:2]) for one in usage} == set(module.NAMES)
     assert set(module.NAMES) <= set(build("consents")[1].commands)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_runbook_names_every_command(service: str) -> None:
+    assert [name for name in build(service)[1].commands if name not in TEXT] == []
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\./kielto ([a-z]+)", TEXT))))
