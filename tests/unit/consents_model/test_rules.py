@@ -22,6 +22,14 @@ def test_the_shipped_rules_load_and_hold_their_safe_defaults() -> None:
         )
 
 
+@pytest.mark.parametrize("switch", Judgement)
+def test_a_switch_is_read(switch: Judgement) -> None:
+    """By a row of the file, or by the code of the model."""
+    folder = resources.files(model)
+    code = "".join(f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".py"))
+    assert f'only_if = "{switch}"' in TEXT or f"switches[Judgement.{switch.name}]" in code
+
+
 def test_a_switch_can_be_set() -> None:
     assert Rules.shipped({Judgement.POINT_MAY_CONSENT: True}).switches[Judgement.POINT_MAY_CONSENT]
     assert not Rules.shipped().switches[Judgement.POINT_MAY_CONSENT]
