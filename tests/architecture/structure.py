@@ -18,7 +18,8 @@ WAY = "docs/way-of-a-ban.md"
 _LISTED = re.compile(r"^\d+\. `([^`]+\.py)`((?:.*\n(?:   .*\n)*))", re.MULTILINE)
 _NAMED = re.compile(r"`(\w+)(?:\(\))?`")
 _SQL = re.compile(
-    r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH (RECURSIVE )?\w+ AS|LOCK TABLE|TRUNCATE)\s"
+    r"\s*(SELECT|INSERT INTO|UPDATE \w+( (AS )?\w+)? SET|DELETE FROM|MERGE INTO|COPY"
+    r"|WITH (RECURSIVE )?\w+ AS|LOCK TABLE|TRUNCATE)\s"
 )
 
 

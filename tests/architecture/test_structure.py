@@ -21,6 +21,7 @@ def test_sql_stands_in_store_alone(tree: SourceTree) -> None:
 
 def test_a_statement_is_recognised() -> None:
     assert sql_lines(ast.parse('ALL = """\nSELECT id\nFROM decisions\n"""')) == [1]
+    assert sql_lines(ast.parse("MOVE = 'UPDATE customers c SET id = $1'")) == [1]
     assert not sql_lines(ast.parse('WHAT = "Select a campaign, then update it"'))
 
 

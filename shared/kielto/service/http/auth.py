@@ -21,6 +21,7 @@ from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import Key
 
+from kielto.clock import utc_now
 from kielto.events.party import Party
 from kielto.service.http.key_set import ALGORITHMS, KeySet
 from kielto.service.http.problem import ProblemError, unavailable
@@ -87,7 +88,7 @@ class Verifier:
         if len(token) > FIXED.token_bytes:
             raise _unauthorised("the token is too long")
         known, until = self._known_tokens.get(token, (None, 0.0))
-        if known is not None and time.time() < until:
+        if known is not None and utc_now().timestamp() < until:
             return known
         claims = await self._read(token)
         caller = _caller(claims)
@@ -95,7 +96,7 @@ class Verifier:
             raise ProblemError(403, "unknown-company", "The token names a company that is not in the group")
         if len(self._known_tokens) >= _TOKENS_KEPT:
             self._known_tokens.clear()
-        self._known_tokens[token] = (caller, min(claims["exp"], time.time() + _TOKEN_SECONDS))
+        self._known_tokens[token] = (caller, min(claims["exp"], utc_now().timestamp() + _TOKEN_SECONDS))
         return caller
 
     async def _read(self, token: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+from kielto.clock import utc_now
+from kielto.service.http import auth
 from kielto.service.http.auth import Caller, Verifier
 from kielto.service.http.problem import ProblemError
 from kielto.service.support.limits import FIXED
@@ -165,8 +168,9 @@ async def test_a_token_ends_at_its_time_also_when_it_was_seen_before(
 ) -> None:
     seen = token(exp=int(time.time()) + 30)
     assert await verifier.verify(seen) == await verifier.verify(seen)
-    later = time.time() + 45
-    monkeypatch.setattr(time, "time", lambda: later)
+    later = utc_now() + timedelta(seconds=45)
+    monkeypatch.setattr(auth, "utc_now", lambda: later)
+    monkeypatch.setattr(time, "time", later.timestamp)  # what reads the token asks it
     with pytest.raises(ProblemError):
         await verifier.verify(seen)
 
