@@ -88,6 +88,12 @@ class SourceTree:
         """The files of a ban's main path, in reading order; none where the document does not exist."""
         return list(self.way_names())
 
+    def besides(self) -> list[str]:
+        """The files that every ban runs too and that the document leaves for a second reading."""
+        document = self.root / WAY
+        text = document.read_text("utf-8") if document.exists() else ""
+        return re.findall(r"^- `([^`]+\.py)`", text, re.MULTILINE)
+
     def way_names(self) -> dict[str, list[str]]:
         """By file of that list: the functions and classes that its line names, as `name()` or `Name`."""
         document = self.root / WAY
@@ -109,6 +115,8 @@ def figures(tree: SourceTree) -> dict[str, int]:
     return {
         "files on a ban's main path": len(way),
         "lines on a ban's main path": tree.lines(way),
+        "files that a ban runs besides, for a second reading": len(tree.besides()),
+        "lines of these": tree.lines(tree.besides()),
         "modules in the largest folder": max(tree.modules().values()),
         "class names defined twice": len(tree.class_names_twice()),
         "SQL statements outside store/": len(tree.sql_outside_store()),

@@ -1,5 +1,6 @@
 """Every command that the runbook names exists."""
 
+import ast
 import importlib.util
 import pkgutil
 import re
@@ -13,6 +14,7 @@ from kielto.acls import SERVICES
 from kielto.service.auditor import commands as audit_report
 from kielto.service.process import commands
 from services.consents import commands as consents_commands
+from tests.architecture.structure import SourceTree
 from tests.contracts.openapi import build
 
 TEXT = " ".join((ROOT / "docs/runbook.md").read_text("utf-8").split())
@@ -65,6 +67,20 @@ def test_a_command_of_ours_exists(name: str) -> None:
 @pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (kielto[a-z_.]*)", TEXT))))
 def test_a_module_exists(module: str) -> None:
     assert importlib.util.find_spec(module.rstrip(".")) is not None
+
+
+NAMED = {*re.findall(r"\bkielto_[a-z_]+[a-z]", TEXT), *re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", TEXT)}
+
+
+def test_a_metric_and_a_log_event_exist(tree: SourceTree) -> None:
+    texts = {
+        node.value
+        for _, parsed in tree.product()
+        for node in ast.walk(parsed)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert len(NAMED) > 40
+    assert not [name for name in NAMED if name not in texts and name.removesuffix("_total") not in texts]
 
 
 def test_what_does_not_exist_would_be_found() -> None:

@@ -38,6 +38,29 @@ def test_the_way_of_a_ban_is_short(tree: SourceTree) -> None:
     assert tree.lines(way) <= MOST_LINES
 
 
+def test_what_a_ban_runs_besides_is_told(tree: SourceTree) -> None:
+    """All that the decision's transaction imports of its service is listed, here or there, or named beside."""
+    text = (ROOT / WAY).read_text("utf-8")
+    besides = tree.besides()
+    assert f"{len(besides)} files, {tree.lines(besides):,} lines" in text
+    decide = "services/consents/use_cases/decisions/decide.py"
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree.parsed[decide])
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("services.")
+        for alias in node.names
+    }
+    modules = {name.removesuffix(".py").replace("/", "."): name for name in tree.files}
+    run = {modules.get(name) or modules.get(name.rpartition(".")[0]) for name in imported} - UNTOLD
+    assert not [name for name in run if name and name not in {*tree.way(), *besides} and name not in text]
+
+
+UNTOLD = {  # settings and counters of the process
+    "services/consents/metrics.py",
+    "services/consents/use_cases/context.py",
+}
+
+
 def test_the_way_of_a_ban_names_what_is_there(tree: SourceTree) -> None:
     """Each line of the list names functions or classes that its file defines."""
     for name, defined in tree.way_names().items():

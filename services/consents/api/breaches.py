@@ -71,7 +71,7 @@ def router(context: Context) -> APIRouter:
     def shown(breach: Breach, caller: Caller) -> BreachBody:
         whose = caller.party
         delivery, evidence = breach.delivery, breach.evidence
-        assert delivery.customer is not None  # a stranger's delivery is not judged
+        assert delivery.customer is not None  # a stranger's delivery is not compared
         fields = delivery._asdict() | evidence._asdict() | breach._asdict()
         fields |= {
             "point": None if whose else evidence.point,

@@ -130,7 +130,8 @@ class DecisionsConsumer(Stateless):
         if subject.number is not None:
             if self._company is None:
                 raise PermanentError(
-                    "subject.number: is a company's customer number", holds=said.act.restricts
+                    "subject.number: must be absent, because only a company has customer numbers",
+                    holds=said.act.restricts,
                 )
             return NamedSubject.of_number(self._company, keys.encrypt(bytes.fromhex(subject.number)))
         assert subject.point is not None

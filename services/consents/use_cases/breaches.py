@@ -87,7 +87,7 @@ async def detect(context: Context) -> int:
 
 
 async def _detect(conn: Conn, context: Context, delivery: Delivery, round_: int) -> None:
-    assert delivery.customer is not None  # a stranger's delivery is not judged
+    assert delivery.customer is not None  # a stranger's delivery is not compared
     loaded = await state.load(conn, [delivery.customer])
     person = next(
         (j for j in evaluate_people(context, loaded) if any(c.id == delivery.customer for c in j.customers)),

@@ -1,4 +1,4 @@
-"""What a caller may say of a customer: shapes and lengths. What it means is judged in `reading`.
+"""What a caller may say of a customer: shapes and lengths. `reading` checks what it means.
 
 The same fields in a created customer and in a row of an import; in a change all may be left out or null, and none has a
 default: a client that sends defaults would clear what it does not know.

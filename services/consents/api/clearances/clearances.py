@@ -39,7 +39,7 @@ def router(context: Context) -> APIRouter:
     async def post(given: GivenClearance, caller: Sender, throttle: Throttled) -> Response:
         """Whom the campaign may reach now; recorded before it is answered. Ask directly before handing over.
 
-        There is no Idempotency-Key: an answer given again would be older than it says. Asking again is harmless.
+        There is no Idempotency-Key: a repeated answer would already be partly expired. Asking again is harmless.
         """
         company = _own(caller)
         throttle.recipients(caller, len(given.recipients))

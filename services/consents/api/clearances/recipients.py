@@ -60,7 +60,7 @@ def named(
         if not refs:
             raise invalid("address", "must come with customer or number on this channel")
         if len(one.address) != 64 or not set(one.address) <= set("0123456789abcdef"):
-            raise invalid("address", "must be the point itself on this channel: 64 hexadecimal digits")
+            raise invalid("address", "must be the point on this channel: 64 hexadecimal digits")
         return refs, None, one.address
     digest = digest_given("address", kind, one.address, context.group.company(company).country)
     point = Ref.point(context.keys.encrypt(digest))

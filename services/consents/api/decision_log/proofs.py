@@ -69,7 +69,7 @@ def router(context: Context) -> APIRouter:
     @routes.get("/proof-keys", response_model=KeySetBody)
     async def proof_keys() -> KeySetBody:
         """Every public key by which heads and documents were ever signed. Needs no token. Compare them once with what
-        the data protection officer holds: keys had together with a document prove nothing."""
+        the data protection officer holds: keys that come with the document prove nothing."""
         return KeySetBody(keys=await public_keys(context))
 
     return routes

@@ -38,7 +38,7 @@ def router(context: Context) -> APIRouter:
 
         To a company's token somebody whom nobody knows and another company's customer are the same: a *no* about
         either, by a customer's id too, is kept, answered `pending`, and binds whoever it names, now or later; a *yes*
-        about either is refused. Answers differ in ids and times alone; how long they take is not evened out.
+        about either is refused. Answers differ in ids and times alone; response times are not equalised.
         """
         command = given.command(context, caller)
 

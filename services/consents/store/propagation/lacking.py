@@ -25,7 +25,7 @@ WITH RECURSIVE {LIVE}, known AS (
     UNION ALL
     SELECT (SELECT p.topic_id FROM publications p WHERE p.topic_id > k.topic_id ORDER BY p.topic_id LIMIT 1)
     FROM known k WHERE k.topic_id IS NOT NULL
-), topic AS MATERIALIZED ( -- of each name the one that is written now: topics may have been made anew
+), topic AS MATERIALIZED ( -- of each name the one that is written now: topics may have been created again
     SELECT DISTINCT ON (f.topic) f.topic, k.topic_id
     FROM known k
     CROSS JOIN LATERAL (

@@ -114,7 +114,7 @@ class LogPass:
                 self.positions[topic, partition] = Audited(self._ids[topic], 0, 0)
                 await store.forget_topic(self._conn, topic, at.topic_id)
                 place = self._place(TopicPartition(topic, partition), 0)
-                lost.append(AuditFinding(FindingKind.VANISHED, place, "topic: was deleted and made anew"))
+                lost.append(AuditFinding(FindingKind.VANISHED, place, "topic: was deleted and created again"))
             if lost:
                 new = await store.found(self._conn, lost)
                 await store.move(self._conn, self.positions)

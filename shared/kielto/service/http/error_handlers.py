@@ -26,7 +26,9 @@ _AWAY = unavailable(
 )
 _ALWAYS: dict[type[Exception], ProblemError] = {
     MessageTooLargeError: ProblemError(413, "record-too-large", "The record to be published is too large"),
-    EpochNotOpenError: ProblemError(503, "epoch-not-claimed", "The epoch is not open; retry later"),
+    EpochNotOpenError: ProblemError(
+        503, "epoch-not-claimed", "The service is comparing its database with Kafka: retry later"
+    ),
     CrowdedError: too_many(),
     # Others of the same party, or about the same person, take long.
     BusyError: unavailable("busy", "The service is busy: retry with the same Idempotency-Key"),

@@ -123,5 +123,5 @@ async def _close(
         raise ProblemError(404, "unknown-message", "There is no such open message") from None
     except PermanentError as error:
         raise ProblemError(
-            409, "still-unreadable", f"The message still cannot be taken in: {error.reason}"
+            409, "still-unreadable", f"The message still cannot be applied: {error.reason}"
         ) from None

@@ -70,7 +70,7 @@ async def step_over(
 
 
 class DatabaseRestartedError(Exception):
-    """The server was started anew since the positions were loaded: read on from where they are now."""
+    """PostgreSQL was restarted since the positions were loaded: read on from where they are now."""
 
 
 # A restored database's positions are behind what a running consumer has read: it must not go on from there. What is

@@ -70,7 +70,7 @@ class Watchdog:
             await asyncio.sleep(_LIFE_SECONDS)
             try:
                 if await transactional.life(self.pool) != self.life:
-                    raise RestartConsumersError("the database's server was started anew")
+                    raise RestartConsumersError("PostgreSQL was restarted")
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + _SECONDS
                     await self._look()
@@ -79,7 +79,7 @@ class Watchdog:
 
     async def _look(self) -> None:
         if await topic_ids(self.client, self.readers) != self.ids:
-            raise RestartConsumersError("a topic was made anew")
+            raise RestartConsumersError("a topic was deleted and created again")
         places = [TopicPartition(topic, p) for topic in self.readers for p in range(PARTITIONS)]
         ends = await kafka.end_offsets(self.client, places)
         begins = await self.client.beginning_offsets(places)
@@ -96,9 +96,7 @@ class Watchdog:
             metrics.INBOX_STANDING.labels(topic).set(self._standing(own))
             if self._stuck(topic, sum(at[p] for p in own), behind) and topic not in at_work:
                 cause = reader.cause or "Restart"
-                raise RestartConsumersError(
-                    f"{topic}: nothing is read although there is something ({cause})", cause
-                )
+                raise RestartConsumersError(f"{topic}: messages wait, but none was read ({cause})", cause)
 
     async def _step_over(
         self, at: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]

@@ -52,7 +52,7 @@ class TopicEnds:
         places = [TopicPartition(topic, part) for topic in ids for part in range(PARTITIONS)]
         ends = await kafka.end_offsets(self._client, places)
         if await kafka.topic_ids(self._client, topics) != ids:
-            raise KafkaError("a topic was made anew meanwhile")
+            raise KafkaError("a topic was deleted and created again meanwhile")
         for place, end in ends.items():
             at = ids[place.topic], place.partition
             self._known[at] = max(end, self._known.get(at, 0))
