@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
+from kielto.clock import Clock
 from kielto.service.database import pool
 from kielto.service.database.pool import Conn, Pool, Result
 from kielto.service.support.bulk_throttle import NOBODY, BulkThrottle
@@ -33,7 +33,7 @@ class CustomersContext:
     pool: Pool
     keys: Keys
     terms: Terms
-    clock: Callable[[], datetime]
+    clock: Clock
     zone: ZoneInfo
     throttle: BulkThrottle = NOBODY
     link_duplicates: bool = True
