@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from services.consents.api import operations, problems
 from tests.architecture.structure import SourceTree
 
 EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
@@ -40,6 +41,7 @@ def test_problem_titles_are_in_sentence_case_without_a_full_stop(tree: SourceTre
         for place, node in calls(tree)
         if len(node.args) > TITLE_AT.get(name_of(node), 99)
     }
+    titles |= {f"problems.py: {slug}": title for _, slug, title, *_ in problems.PROBLEMS.values()}
     assert len(titles) > 30
     assert not {place: title for place, title in titles.items() if title.endswith(".") or title[:1].islower()}
 
@@ -75,3 +77,8 @@ def test_a_party_is_made_and_read_by_its_type(tree: SourceTree) -> None:
         if isinstance(node, ast.JoinedStr) and re.match(r"(company|partner)\.x", text(node))
     ]
     assert not by_hand
+
+
+def test_every_problem_of_the_table_is_told_of_an_operation() -> None:
+    told = {problem for operation in operations.OPERATIONS.values() for problem in operation.problems}
+    assert {f"{status} {slug}" for status, slug, *_ in problems.PROBLEMS.values()} <= told

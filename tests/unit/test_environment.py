@@ -40,6 +40,10 @@ def test_what_is_made_is_not_for_others_to_read(
     assert PRIVATE in (0o711, 0o700)
 
 
+def test_what_cannot_be_started_has_failed() -> None:
+    assert "No such file" in (environment.run(["/nonexistent/uv"]) or "")
+
+
 def test_pip_installs_where_uv_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,7 +88,10 @@ def requirement(name: str, requirements: str) -> str:
 
 def run(command: list[str]) -> str | None:
     """None when it went well, else what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:  # not there, or not for this machine
+        return str(error)
     return done.stdout + done.stderr if done.returncode else None
 
 

@@ -27,7 +27,8 @@ OPERATIONS = {
     "GET /consents/customers/{ident}/permissions": Operation("getPermissions", (_CUSTOMER,)),
     "GET /consents/customers/{ident}/explanation": Operation("explainPermissions", (_CUSTOMER,)),
     "POST /consents/clearances": Operation(
-        "clearRecipients", ("403 company-needed", "409 subscriber-overdue", "503 not-primary")
+        "clearRecipients",
+        ("403 company-needed", "409 subscriber-overdue", "409 unreadable-decision", "503 not-primary"),
     ),
     "POST /consents/clearances/search": Operation("searchClearances"),
     "GET /consents/shared-addresses": Operation("listSharedAddresses"),

@@ -27,7 +27,7 @@ from services.consents.use_cases.decision_log.prove import (
 from services.consents.use_cases.decisions.command import ForbiddenError, NotKnownYetError
 
 # Status, slug, title, and the detail if there is one.
-_PROBLEMS: dict[type[Exception], tuple[int, str, str] | tuple[int, str, str, str]] = {
+PROBLEMS: dict[type[Exception], tuple[int, str, str] | tuple[int, str, str, str]] = {
     UnknownCustomerError: (404, "unknown-customer", "There is no such customer"),
     UnknownDecisionError: (404, "unknown-decision", "There is no such decision"),
     UnknownSubscriberError: (404, "unknown-subscriber", "There is no such subscriber"),
@@ -91,5 +91,6 @@ def answered(seal_seconds: float = 1) -> Iterator[None]:
         raise ProblemError(409, "not-sealed", title, headers=again) from None
     except NotPrimaryError:
         raise unavailable("not-primary", "This database is a standby; retry later") from None
-    except tuple(_PROBLEMS) as error:
-        raise ProblemError(*_PROBLEMS[type(error)]) from None
+    except tuple(PROBLEMS) as error:
+        found = next(problem for kind, problem in PROBLEMS.items() if isinstance(error, kind))
+        raise ProblemError(*found) from None

@@ -18,7 +18,7 @@ from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.columnar.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 from kielto.subscriber.records.content import Content
-from kielto.subscriber.records.decode import KEPT, Decoder, Item, version_of
+from kielto.subscriber.records.decode import KEPT, LONGEST, Decoder, Item, version_of
 
 FEW = 16
 """Fewer records than this are decoded singly."""
@@ -96,6 +96,8 @@ class Tables:
         return seen
 
     def _of(self, text: bytes) -> Said | None:
+        if len(text) > LONGEST:
+            return None
         if text not in self._said:
             if len(self._said) >= KEPT:
                 self._said.clear()

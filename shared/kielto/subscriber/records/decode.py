@@ -205,16 +205,28 @@ class Decoder:
         )
 
 
-@lru_cache(KEPT)
+LONGEST = 48
+"""Bytes of a version or a time; no valid one has more. A longer text is never kept: it may have a megabyte."""
+
+
 def version_of(text: bytes) -> Version | None:
+    return _parsed_version(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(KEPT)
+def _parsed_version(text: bytes) -> Version | None:
     try:
         return Version.parse(text.decode("ascii"))
     except ValueError:
         return None
 
 
-@lru_cache(KEPT)
 def _is_time(text: bytes) -> bool:
+    return len(text) <= LONGEST and _parses_as_time(text)
+
+
+@lru_cache(KEPT)
+def _parses_as_time(text: bytes) -> bool:
     try:
         return bool(_TIME.fullmatch(text) and datetime.fromisoformat(text.decode()))
     except ValueError:

@@ -1,5 +1,5 @@
-"""What every package of the library uses: clocks, throttled warnings, checks of settings, and why it is not ready.
+"""What every package of the library uses: the brokers and why they cannot be used, warnings, checks of settings.
 
-Holds no state of a subscriber.
+Knows no record and no store.
 May import no other package of the library, as the bottom layer; every one, and `kielto.service`, may import it.
 """

@@ -62,9 +62,10 @@ class Brokers:
                 if loop is not None:
                     self.note(loop, _cause(error))
                 warnings.warn("%s; trying again: %s", failed, type(error).__name__)
-            lasted = clock() - began > RETRY_SECONDS[1]
-            pause = RETRY_SECONDS[0] if lasted else min(2 * pause, RETRY_SECONDS[1])
+            if clock() - began > RETRY_SECONDS[1]:  # it worked meanwhile
+                pause = RETRY_SECONDS[0]
             await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_SECONDS[1])
 
     def note(self, loop: str, text: str) -> None:
         self._texts[loop] = text

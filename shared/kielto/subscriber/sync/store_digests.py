@@ -172,9 +172,12 @@ class _ImageContents:
 
     async def sums(self) -> list[int]:
         sums = [0] * BUCKETS
+        sha, image = hashlib.sha256, self._image
         async for chunk in self._chunks():
-            for row in chunk:
-                sums[self._bucket(row)] += int.from_bytes(self._hashed(row)[1])
+            for row in chunk:  # `_hashed` inline: a quarter less time for all rows of the store
+                (hi, lo), (epoch, n) = image.ident(row), image.version(row)
+                text = f"{hi:016x}{lo:08x} {epoch}.{n}{'u' if image.unreadable(row) else ''} "
+                sums[hi >> _FIRST_BITS] += int.from_bytes(sha(text.encode()).digest()[:8])
         return sums
 
     async def rows(self, buckets: Sequence[int]) -> AsyncIterator[tuple[int, list[str]]]:

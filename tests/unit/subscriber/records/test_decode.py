@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kielto.events.control import Beat
-from kielto.events.envelope import Headers, Read, Tombstone, UnknownControl, Unreadable, read
+from kielto.events.envelope import CE_VERSION, Headers, Read, Tombstone, UnknownControl, Unreadable, read
 from kielto.events.records import Allow, AllowedPoint, Permissions
 from kielto.events.words import Recipient, Status
+from kielto.subscriber.records import decode
 from kielto.subscriber.records.content import Content, Shapes, hash64
 from kielto.subscriber.records.decode import CARRIES, Decoder
 from tests.unit.subscriber.logs import NOW, OWN, beat, hexes, message, permissions, snapshot
@@ -159,3 +160,17 @@ def test_allowances_of_one_point_are_joined() -> None:
         content = shapes.content(Permissions(version="1.1", subject=hexes("a"), points=listed), b"")
         assert isinstance(content, Content)
         assert shapes[content.shape].points[0]["email"]["own_marketing", None, None] == groups
+
+
+def test_of_what_cannot_be_read_nothing_long_is_kept() -> None:
+    event = Permissions(version="1.1", changed_at=NOW, subject=hexes("a"))
+    key, value, headers = message(event)
+    time = value.split(b'"changed_at":"')[1].split(b'"')[0]
+    kept = [cache.cache_info().currsize for cache in (decode._parsed_version, decode._parses_as_time)]
+    decoder = Decoder(Shapes())
+    for number in range(20):
+        junk = b"%d" % number + b"x" * 250_000
+        assert isinstance(decoder.read(key, value.replace(time, junk), headers), Unreadable)
+        long_version = [(name, junk if name == CE_VERSION else text) for name, text in headers]
+        assert isinstance(decoder.read(key, value, long_version), Unreadable)
+    assert kept == [cache.cache_info().currsize for cache in (decode._parsed_version, decode._parses_as_time)]
