@@ -87,7 +87,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 async def test_a_consumer_that_reads_nothing_is_begun_again(scene: Scene) -> None:
     await scene.look()
     await scene.look(after=19)
-    with pytest.raises(RestartConsumersError, match=f"^{TOPIC}: nothing is read"):
+    with pytest.raises(RestartConsumersError, match=f"^{TOPIC}: messages wait"):
         await scene.look(after=2)
 
 
