@@ -1,9 +1,11 @@
 """What both servers have in common, ours and those that run already."""
 
+from abc import ABC, abstractmethod
+
 from deploy.local.servers.processes import Process, ProcessFailedError
 
 
-class LocalServer:
+class LocalServer(ABC):
     """A server of ours. Start and stop are repeatable; the port and the data stay."""
 
     name: str
@@ -21,12 +23,12 @@ class LocalServer:
     def running(self) -> bool:
         return self._process is not None and self._process.running
 
+    @abstractmethod
     def begin(self) -> None:
         """Begin to start; `wait()` returns when it answers."""
-        raise NotImplementedError
 
-    def wait(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def wait(self) -> None: ...
 
     def start(self) -> None:
         self.begin()

@@ -33,9 +33,8 @@ class BrokenLogError(KieltoError):
 async def append_for_ever(context: Context) -> None:
     """Append a batch every few seconds until cancelled. Raises BrokenLogError, among others."""
     while True:
-        metrics.UNSEALED_DECISIONS.set(
-            await store.count_waiting(context.pool)
-        )  # before anything can go wrong
+        # Before anything can go wrong.
+        metrics.UNSEALED_DECISIONS.set(await store.count_waiting(context.pool))
         try:
             key = context.keys.seal_key
         except KeysError as error:

@@ -5,6 +5,7 @@ from binascii import unhexlify
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from kielto.events.versions import Version
 from kielto.subscriber.columnar.arrays import Many
 from kielto.subscriber.columnar.record_batch import KEY, Cut, Plane, RecordBlock, real_times
 from kielto.subscriber.records.content import Content
-from kielto.subscriber.records.decode import KEPT, LONGEST, Decoder, Item, version_of
+from kielto.subscriber.records.decode import KEPT, LONGEST, Decoder, Item, parse_version
 
 FEW = 16
 """Fewer records than this are decoded singly."""
@@ -69,6 +70,12 @@ class SeenRecords:
         return self.partitions, self.offsets, self.keys, self.values, self.headers, self.said
 
 
+@lru_cache(KEPT)
+def _said(text: bytes) -> Said | None:
+    version = parse_version(text)
+    return None if version is None else Said(text, version, (*_READ, (CE_VERSION, text)))
+
+
 class Tables:
     """Decodes batches of one party's records."""
 
@@ -76,7 +83,6 @@ class Tables:
         self._decoder = decoder
         self._planes: dict[tuple[int, int], list[Plane]] = defaultdict(list)  # by sizes of value and version
         self._count = 0
-        self._said: dict[bytes, Said | None] = {}
 
     def see(self, records: Sequence[Any]) -> SeenRecords:
         """Take what is needed out of Kafka's own records, which need not be kept afterwards."""
@@ -89,22 +95,11 @@ class Tables:
                 alike[len(headers)].append(at)
         for count, places in alike.items():
             texts = _versions([seen.headers[at] for at in places], count) if count else ()
-            known = {text: self._of(text) for text in set(texts)}
+            known = {text: _said(text) for text in set(texts) if len(text) <= LONGEST}
             for at, text in zip(places, texts, strict=False):
-                if (said := known[text]) is not None:
+                if (said := known.get(text)) is not None:
                     seen.said[at], seen.headers[at] = said, said.headers
         return seen
-
-    def _of(self, text: bytes) -> Said | None:
-        if len(text) > LONGEST:
-            return None
-        if text not in self._said:
-            if len(self._said) >= KEPT:
-                self._said.clear()
-            version = version_of(text)
-            headers = *_READ, (CE_VERSION, text)
-            self._said[text] = None if version is None else Said(text, version, headers)
-        return self._said[text]
 
     def read(self, seen: SeenRecords) -> tuple[RecordBlock | None, list[tuple[int, int, Item]]]:
         """Decode records of one lane into a block; the others follow as (partition, offset, item)."""

@@ -110,7 +110,7 @@ class Decoder:
         return None
 
     def _known(self, key: bytes, version: bytes, value: bytes) -> Content | None:
-        known = version_of(version)
+        known = _version_of(version) if len(version) <= LONGEST else None
         at = self._after_head(key, version, value)
         if known is None or at == 0 or len(key) != 64 or len(value) > MAX_BYTES:
             return None
@@ -152,7 +152,7 @@ class Decoder:
         if value.startswith(head):
             end = value.find(b'"', len(head))
             time = value[len(head) : end]
-            if not _is_time(time):
+            if len(time) > LONGEST or not _is_time(time):
                 return 0
             rest = _SUBJECT + key + b'"'
             return end + len(rest) if value.startswith(rest, end) else 0
@@ -206,27 +206,21 @@ class Decoder:
 
 
 LONGEST = 48
-"""Bytes of a version or a time; no valid one has more. A longer text is never kept: it may have a megabyte."""
+"""Bytes of a version or a time; no valid one has more. A longer text is never cached: it may have a megabyte."""
 
 
-def version_of(text: bytes) -> Version | None:
-    return _parsed_version(text) if len(text) <= LONGEST else None
-
-
-@lru_cache(KEPT)
-def _parsed_version(text: bytes) -> Version | None:
+def parse_version(text: bytes) -> Version | None:
     try:
         return Version.parse(text.decode("ascii"))
     except ValueError:
         return None
 
 
-def _is_time(text: bytes) -> bool:
-    return len(text) <= LONGEST and _parses_as_time(text)
+_version_of = lru_cache(KEPT)(parse_version)
 
 
 @lru_cache(KEPT)
-def _parses_as_time(text: bytes) -> bool:
+def _is_time(text: bytes) -> bool:
     try:
         return bool(_TIME.fullmatch(text) and datetime.fromisoformat(text.decode()))
     except ValueError:

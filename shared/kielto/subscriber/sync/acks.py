@@ -38,10 +38,6 @@ class AckSender(NamedTuple):
     topic: str
     followed: dict[Lane, str]
 
-    @property
-    def key(self) -> str:
-        return f"{self.subscriber}/{self.instance}"
-
     def positions(
         self, topics: Mapping[Lane, UUID], positions: Mapping[tuple[Lane, int], int]
     ) -> tuple[Position, ...]:
@@ -51,7 +47,7 @@ class AckSender(NamedTuple):
         )
 
     async def send(self, producer: Any, event: Event) -> None:
-        message = encode(event, key=self.key, source=self.party)
+        message = encode(event, key=f"{self.subscriber}/{self.instance}", source=self.party)
         await producer.send_and_wait(self.topic, message.value, key=message.key, headers=message.headers)
 
 

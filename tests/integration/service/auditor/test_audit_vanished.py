@@ -22,6 +22,14 @@ from tests.integration.service.support import Bench, key
 from tests.waiting import until
 
 
+async def twenty_published(service: Bench) -> list[str]:
+    keys = [key() for _ in range(20)]
+    for k in keys:
+        await service.publish(k, "1", express=False)
+    await service.no_marks()
+    return keys
+
+
 async def test_a_mark_that_was_deleted_before_the_answer(service: Bench) -> None:
     """The database holds it as published; nothing of it is in the log."""
     service.relay(Lane.EXPRESS), service.relay(Lane.BULK)
@@ -63,10 +71,7 @@ async def test_a_position_that_was_noted_and_a_record_that_is_not_there(service:
 async def test_a_lost_beginning_of_a_topic(service: Bench) -> None:
     """Records that were read back are deleted afterwards, as by a wrong retention."""
     service.relay(Lane.EXPRESS), service.relay(Lane.BULK)
-    keys = [key() for _ in range(20)]
-    for k in keys:
-        await service.publish(k, "1", express=False)
-    await service.no_marks()
+    keys = await twenty_published(service)
     async with auditing(service):
         await caught_up(service)
         await _delete_all(service, service.family.bulk)
@@ -81,10 +86,7 @@ async def test_a_topic_that_was_deleted_and_made_anew(service: Bench) -> None:
     async with transaction(service.pool) as conn:
         await backfills.request_first(conn, [service.family])
     service.relay(Lane.EXPRESS), service.relay(Lane.BULK)
-    keys = [key() for _ in range(20)]
-    for k in keys:
-        await service.publish(k, "1", express=False)
-    await service.no_marks()
+    keys = await twenty_published(service)
     async with auditing(service):
         await caught_up(service)
     await service.stop_relays()

@@ -166,11 +166,11 @@ def test_of_what_cannot_be_read_nothing_long_is_kept() -> None:
     event = Permissions(version="1.1", changed_at=NOW, subject=hexes("a"))
     key, value, headers = message(event)
     time = value.split(b'"changed_at":"')[1].split(b'"')[0]
-    kept = [cache.cache_info().currsize for cache in (decode._parsed_version, decode._parses_as_time)]
+    kept = [cache.cache_info().currsize for cache in (decode._version_of, decode._is_time)]
     decoder = Decoder(Shapes())
     for number in range(20):
         junk = b"%d" % number + b"x" * 250_000
         assert isinstance(decoder.read(key, value.replace(time, junk), headers), Unreadable)
         long_version = [(name, junk if name == CE_VERSION else text) for name, text in headers]
         assert isinstance(decoder.read(key, value, long_version), Unreadable)
-    assert kept == [cache.cache_info().currsize for cache in (decode._parsed_version, decode._parses_as_time)]
+    assert kept == [cache.cache_info().currsize for cache in (decode._version_of, decode._is_time)]
